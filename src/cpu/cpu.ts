@@ -1,0 +1,145 @@
+import type { Kaddr, Memory } from "../memory/index.js";
+
+/** Register numbers as the hardware encodes them (SDM volume 2, table 2-2). */
+export const RAX = 0;
+export const RCX = 1;
+export const RDX = 2;
+export const RBX = 3;
+export const RSP = 4;
+export const RBP = 5;
+export const RSI = 6;
+export const RDI = 7;
+
+export const REGISTER_NAMES = [
+	"rax",
+	"rcx",
+	"rdx",
+	"rbx",
+	"rsp",
+	"rbp",
+	"rsi",
+	"rdi",
+	"r8",
+	"r9",
+	"r10",
+	"r11",
+	"r12",
+	"r13",
+	"r14",
+	"r15",
+] as const;
+
+/** Where rip, rflags and the gs base stand in {@link CpuState.words}, after the sixteen registers. */
+export const RIP = 16;
+export const RFLAGS = 17;
+export const GS_BASE = 18;
+export const STATE_WORDS = 19;
+
+/** The flags that programs can change; bit 1 of rflags is always set. */
+export const FLAG = { CF: 0x1, PF: 0x4, AF: 0x10, ZF: 0x40, SF: 0x80, IF: 0x200, DF: 0x400, OF: 0x800 } as const;
+export const RFLAGS_RESET = 0x202n;
+
+/** The registers of the task that is on a Cpu. A plain array of words, so that switching tasks is one `set`. */
+export class CpuState {
+	readonly words: BigUint64Array;
+	/** The same words as int32 halves: `halves[2 * register]` is a {@link Kaddr} when the register holds a kernel address. */
+	readonly halves: Int32Array;
+
+	constructor(words: BigUint64Array = new BigUint64Array(STATE_WORDS)) {
+		this.words = words;
+		this.halves = new Int32Array(words.buffer, words.byteOffset, 2 * STATE_WORDS);
+		this.words[RFLAGS] = RFLAGS_RESET;
+	}
+
+	get rip(): bigint {
+		return this.words[RIP]!;
+	}
+	set rip(value: bigint) {
+		this.words[RIP] = value;
+	}
+	get rflags(): bigint {
+		return this.words[RFLAGS]!;
+	}
+	set rflags(value: bigint) {
+		this.words[RFLAGS] = value;
+	}
+	/** A register that holds a kernel address. */
+	kaddr(register: number): Kaddr {
+		return this.halves[2 * register]!;
+	}
+	setKaddr(register: number, value: Kaddr): void {
+		this.halves[2 * register] = value;
+		this.halves[2 * register + 1] = value >> 31;
+	}
+}
+
+/**
+ * How guest code calls TypeScript: a guest address bound to a host function. A gate in guest memory is two bytes, `90 c3`
+ * (nop; ret). Executing the nop runs `call` first; then the guest goes on with the `ret`. Both count as instructions.
+ */
+export interface Gate {
+	readonly name: string;
+	/**
+	 * `"args"`: the hot kind. `call` gets the low halves of rdi, rsi, rdx and rcx (kernel addresses, small integers), may read
+	 * and write guest memory, and must not touch `Cpu.state`: the registers may live elsewhere at that moment.
+	 * `"state"`: `Cpu.state` is complete and may be changed (rip excepted); `call` gets no arguments.
+	 */
+	readonly passes: "args" | "state";
+	/**
+	 * Runs synchronously. `true` stops the Cpu after the nop, with rip at the `ret`, so that the next run goes on from there.
+	 * An exception thrown here comes out of {@link Cpu.run}, with `Cpu.state` complete and rip at the `ret`.
+	 */
+	call(rdi: number, rsi: number, rdx: number, rcx: number): boolean;
+}
+
+/** The bytes of a gate. */
+export const GATE_BYTES: readonly number[] = [0x90, 0xc3];
+
+export type FaultKind = "divide-error" | "page-fault" | "invalid-opcode" | "breakpoint" | "general-protection";
+
+/** An exception of the guest. The state is the one before the faulting instruction, int3 included. */
+export interface Fault {
+	readonly kind: FaultKind;
+	/** The address that could not be accessed; page faults only. */
+	readonly address?: bigint;
+	/** What the access was; page faults only. */
+	readonly access?: "read" | "write" | "fetch";
+	/** For people: bytes and disassembly of an instruction we do not have, and the like. */
+	readonly detail?: string;
+}
+
+/** Why a run ended. `executed` is exact: the instructions that completed. */
+export type Stop =
+	| { readonly kind: "budget"; readonly executed: number }
+	| { readonly kind: "gate"; readonly executed: number; readonly gate: Gate }
+	| { readonly kind: "breakpoint"; readonly executed: number; readonly address: bigint }
+	| { readonly kind: "fault"; readonly executed: number; readonly fault: Fault };
+
+/**
+ * An x86-64 processor in 64-bit mode, supervisor, no interrupts. Every implementation stops at the same instruction with
+ * the same registers, flags and memory.
+ */
+export interface Cpu {
+	readonly name: "jit" | "unicorn";
+	readonly memory: Memory;
+	readonly state: CpuState;
+	/** Runs from `state.rip` for exactly `budget` instructions (or `Infinity`), or until something stops it earlier. */
+	run(budget: number): Stop;
+	/** Binds a gate to the address of its two bytes, which are already in memory. */
+	addGate(address: Kaddr, gate: Gate): void;
+	removeGate(address: Kaddr): void;
+	/** A run stops before it executes the instruction at a breakpoint, but not when it starts there. */
+	addBreakpoint(address: bigint): void;
+	removeBreakpoint(address: bigint): void;
+	/**
+	 * Says that the five bytes at `address` are an fentry site, which text_poke will flip between nop, call and int3. A Cpu may
+	 * treat them as data, so that {@link textChanged} there costs no retranslation. Correct without it, only slower.
+	 */
+	addCallSite(address: Kaddr): void;
+	removeCallSite(address: Kaddr): void;
+	/** The host changed code bytes. Without this call an old translation may go on running. */
+	textChanged(address: Kaddr | bigint, length: number): void;
+	/** Called before each instruction while set; slow. For traces and tests. */
+	onInstruction: ((rip: bigint) => void) | undefined;
+	close(): void;
+}

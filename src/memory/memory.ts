@@ -1,0 +1,249 @@
+import { KlpemuError } from "../errors.js";
+import { hex, isKaddr, type Kaddr, toU64 } from "./kaddr.js";
+
+/** Page permissions, a bit set. Also the low bits of a page table entry. */
+export const PERM = { READ: 1, WRITE: 2, EXEC: 4 } as const;
+/** Bits 3 to 11 of a page table entry belong to the Cpu (for example "has translated code"); memory keeps them clear. */
+export const PTE_PERM_MASK = 7;
+export const PAGE_SIZE = 4096;
+export const PAGE_SHIFT = 12;
+
+/** First address of the kernel window, as a {@link Kaddr}. */
+export const WINDOW_START: Kaddr = -0x80000000;
+const WINDOW_PAGES = 1 << (31 - PAGE_SHIFT);
+
+/**
+ * Where things lie in the backing store (`memory.buffer`), in bytes. The page table comes first: entry `(kaddr >>> 12) &
+ * 0x7ffff`, four bytes each, holds `frame offset | permissions`, or 0 where nothing is mapped.
+ */
+export const BACKING = {
+	pageTable: 0,
+	/** Scratch for a Cpu: its register file and whatever its generated code shares with the host. */
+	cpuArea: WINDOW_PAGES * 4,
+	cpuAreaSize: 0x40000,
+	frames: WINDOW_PAGES * 4 + 0x40000,
+} as const;
+
+/** A mapped range. `offset` is its place in the backing store: a region is contiguous there. */
+export interface Region {
+	readonly name: string;
+	readonly address: bigint;
+	readonly length: number;
+	readonly offset: number;
+	perm: number;
+}
+
+/** What a Cpu hears when the mapping changes. */
+export interface MemoryListener {
+	mapped(region: Region): void;
+	unmapped(region: Region): void;
+	protectionChanged(region: Region): void;
+}
+
+export interface MemoryOptions {
+	/** Bytes of backing store. Pages that were never touched cost nothing. Default 64 MiB. */
+	readonly bytes?: number;
+}
+
+/**
+ * Guest memory: regions of pages with permissions, over one WebAssembly.Memory, which every Cpu shares (translated code
+ * addresses it directly, libunicorn maps pointers into it). It never grows, so the views below stay valid for its life.
+ *
+ * Host accessors (`u8`, `write`, ...) ignore permissions, as text_poke's own writable alias does; guest accesses are
+ * checked by the Cpu. Host access to an unmapped address throws `MEMORY_UNMAPPED`.
+ */
+export class Memory {
+	readonly wasm: WebAssembly.Memory;
+	readonly buffer: ArrayBuffer;
+	readonly bytes: Uint8Array;
+	readonly view: DataView;
+	/** The page table of the kernel window, see {@link BACKING}. */
+	readonly pageTable: Uint32Array;
+	/** Page table entries of pages outside the kernel window (only `exec` maps any), by virtual page number. */
+	readonly outside = new Map<bigint, number>();
+	readonly regions: Region[] = [];
+	readonly #listeners: MemoryListener[] = [];
+	readonly #free: { offset: number; length: number }[] = [];
+	#nextFrame: number;
+
+	constructor(options: MemoryOptions = {}) {
+		const pages = Math.ceil(((options.bytes ?? 64 << 20) + BACKING.frames) / 65536);
+		this.wasm = new WebAssembly.Memory({ initial: pages, maximum: pages });
+		this.buffer = this.wasm.buffer as ArrayBuffer;
+		this.bytes = new Uint8Array(this.buffer);
+		this.view = new DataView(this.buffer);
+		this.pageTable = new Uint32Array(this.buffer, BACKING.pageTable, WINDOW_PAGES);
+		this.#nextFrame = BACKING.frames;
+	}
+
+	listen(listener: MemoryListener): void {
+		this.#listeners.push(listener);
+		for (const region of this.regions) listener.mapped(region);
+	}
+
+	unlisten(listener: MemoryListener): void {
+		const index = this.#listeners.indexOf(listener);
+		if (index >= 0) this.#listeners.splice(index, 1);
+	}
+
+	/** Maps zeroed pages. Address and length are whole pages; throws `MEMORY_OVERLAP`, `MEMORY_UNALIGNED`, `MEMORY_EXHAUSTED`. */
+	map(name: string, address: Kaddr | bigint, length: number, perm: number): Region {
+		const start = typeof address === "bigint" ? BigInt.asUintN(64, address) : toU64(address);
+		if (start % BigInt(PAGE_SIZE) !== 0n || length % PAGE_SIZE !== 0 || length <= 0) {
+			throw new KlpemuError(
+				"MEMORY_UNALIGNED",
+				`cannot map '${name}' at ${hex(start)}, ${length} bytes: not whole pages`,
+			);
+		}
+		const end = start + BigInt(length);
+		if (end > 1n << 64n)
+			throw new KlpemuError("MEMORY_OVERLAP", `'${name}' at ${hex(start)} runs past the end of memory`);
+		for (const other of this.regions) {
+			if (start < other.address + BigInt(other.length) && other.address < end) {
+				throw new KlpemuError(
+					"MEMORY_OVERLAP",
+					`'${name}' at ${hex(start)} overlaps '${other.name}' at ${hex(other.address)}`,
+				);
+			}
+		}
+		const region: Region = { name, address: start, length, offset: this.#allocate(name, length), perm };
+		this.regions.push(region);
+		this.#setEntries(region, perm);
+		for (const listener of this.#listeners) listener.mapped(region);
+		return region;
+	}
+
+	unmap(region: Region): void {
+		const index = this.regions.indexOf(region);
+		if (index < 0) throw new KlpemuError("MEMORY_UNMAPPED", `'${region.name}' is not mapped`);
+		this.regions.splice(index, 1);
+		this.#setEntries(region, 0);
+		this.bytes.fill(0, region.offset, region.offset + region.length);
+		this.#free.push({ offset: region.offset, length: region.length });
+		for (const listener of this.#listeners) listener.unmapped(region);
+	}
+
+	protect(region: Region, perm: number): void {
+		region.perm = perm;
+		this.#setEntries(region, perm);
+		for (const listener of this.#listeners) listener.protectionChanged(region);
+	}
+
+	/** Permissions of the page that holds `address`; 0 where nothing is mapped. */
+	permissions(address: Kaddr | bigint): number {
+		return this.entry(address) & PTE_PERM_MASK;
+	}
+
+	/** The page table entry for an address, 0 where nothing is mapped. */
+	entry(address: Kaddr | bigint): number {
+		if (typeof address === "bigint") {
+			if (!isKaddr(address)) return this.outside.get(BigInt.asUintN(64, address) >> BigInt(PAGE_SHIFT)) ?? 0;
+			return this.pageTable[Number((address >> BigInt(PAGE_SHIFT)) & BigInt(WINDOW_PAGES - 1))]!;
+		}
+		return this.pageTable[(address >>> PAGE_SHIFT) & (WINDOW_PAGES - 1)]!;
+	}
+
+	/** Place in the backing store of the byte at `address`; throws `MEMORY_UNMAPPED`. */
+	offset(address: Kaddr | bigint): number {
+		const entry = this.entry(address);
+		if (entry === 0) throw new KlpemuError("MEMORY_UNMAPPED", `nothing is mapped at ${hex(address)}`);
+		const low = typeof address === "bigint" ? Number(address & 0xfffn) : address & 0xfff;
+		return ((entry & ~0xfff) >>> 0) + low;
+	}
+
+	u8(address: Kaddr): number {
+		return this.bytes[this.offset(address)]!;
+	}
+	u32(address: Kaddr): number {
+		return this.#within(address, 4)
+			? this.view.getUint32(this.offset(address), true)
+			: Number(this.#gather(address, 4));
+	}
+	i32(address: Kaddr): number {
+		return this.u32(address) | 0;
+	}
+	u64(address: Kaddr): bigint {
+		return this.#within(address, 8) ? this.view.getBigUint64(this.offset(address), true) : this.#gather(address, 8);
+	}
+	setU8(address: Kaddr, value: number): void {
+		this.bytes[this.offset(address)] = value;
+	}
+	setU32(address: Kaddr, value: number): void {
+		if (this.#within(address, 4)) this.view.setUint32(this.offset(address), value, true);
+		else this.#scatter(address, 4, BigInt(value >>> 0));
+	}
+	setU64(address: Kaddr, value: bigint): void {
+		if (this.#within(address, 8)) this.view.setBigUint64(this.offset(address), value, true);
+		else this.#scatter(address, 8, value);
+	}
+	/** Reads the low half of a 64-bit pointer that is known to be in the window. */
+	kaddr(address: Kaddr): Kaddr {
+		return this.u32(address) | 0;
+	}
+	/** Stores a kernel address as a 64-bit pointer. */
+	setKaddr(address: Kaddr, value: Kaddr): void {
+		this.setU32(address, value >>> 0);
+		this.setU32((address + 4) | 0, value < 0 ? 0xffffffff : 0);
+	}
+
+	read(address: Kaddr | bigint, length: number): Uint8Array {
+		const out = new Uint8Array(length);
+		this.#pieces(address, length, (offset, done, size) => {
+			out.set(this.bytes.subarray(offset, offset + size), done);
+		});
+		return out;
+	}
+
+	write(address: Kaddr | bigint, data: Uint8Array): void {
+		this.#pieces(address, data.length, (offset, done, size) => {
+			this.bytes.set(data.subarray(done, done + size), offset);
+		});
+	}
+
+	#pieces(address: Kaddr | bigint, length: number, visit: (offset: number, done: number, size: number) => void): void {
+		let at = typeof address === "bigint" ? BigInt.asUintN(64, address) : toU64(address);
+		for (let done = 0; done < length; ) {
+			const size = Math.min(length - done, PAGE_SIZE - Number(at & 0xfffn));
+			visit(this.offset(at), done, size);
+			done += size;
+			at = BigInt.asUintN(64, at + BigInt(size));
+		}
+	}
+
+	#within(address: Kaddr, size: number): boolean {
+		return (address & 0xfff) <= PAGE_SIZE - size;
+	}
+	#gather(address: Kaddr, size: number): bigint {
+		let value = 0n;
+		for (let i = size - 1; i >= 0; i--) value = (value << 8n) | BigInt(this.u8((address + i) | 0));
+		return value;
+	}
+	#scatter(address: Kaddr, size: number, value: bigint): void {
+		for (let i = 0; i < size; i++) this.setU8((address + i) | 0, Number((value >> BigInt(8 * i)) & 0xffn));
+	}
+
+	#allocate(name: string, length: number): number {
+		const reuse = this.#free.findIndex((hole) => hole.length === length);
+		if (reuse >= 0) return this.#free.splice(reuse, 1)[0]!.offset;
+		const offset = this.#nextFrame;
+		if (offset + length > this.buffer.byteLength) {
+			throw new KlpemuError(
+				"MEMORY_EXHAUSTED",
+				`no guest memory left for '${name}' (${length} bytes of ${this.buffer.byteLength})`,
+				{ hint: "create the machine with more memory (option memoryBytes)" },
+			);
+		}
+		this.#nextFrame += length;
+		return offset;
+	}
+
+	#setEntries(region: Region, perm: number): void {
+		for (let done = 0; done < region.length; done += PAGE_SIZE) {
+			const address = region.address + BigInt(done);
+			const entry = perm === 0 ? 0 : ((region.offset + done) | perm) >>> 0;
+			if (isKaddr(address)) this.pageTable[Number((address >> BigInt(PAGE_SHIFT)) & BigInt(WINDOW_PAGES - 1))] = entry;
+			else if (entry === 0) this.outside.delete(address >> BigInt(PAGE_SHIFT));
+			else this.outside.set(address >> BigInt(PAGE_SHIFT), entry);
+		}
+	}
+}
