@@ -1,0 +1,50 @@
+/**
+ * Kernel code that others can race with is a generator. It yields after each access that the kernel orders or locks around:
+ * a label, where anybody else may run, or a {@link Wait}, where somebody else must. Who drives the generator decides what
+ * happens there: `run` goes straight on (and checks the invariants), `explore` tries everything.
+ */
+export type Kernel<T> = Generator<Point, T, void>;
+
+/** `"klp_patch_func: list_add_rcu"`: function and what it just did. */
+export type Point = string | Wait;
+
+export interface Wait {
+	readonly label: string;
+	/** Must hold before the generator may go on. */
+	ready(): boolean;
+}
+
+/** A sleeping lock. `holder` is for messages only. */
+export class mutex {
+	readonly name: string;
+	locked = false;
+
+	constructor(name: string) {
+		this.name = name;
+	}
+
+	*lock(): Kernel<void> {
+		if (this.locked) yield { label: `mutex_lock(${this.name})`, ready: () => !this.locked };
+		this.locked = true;
+	}
+
+	unlock(): void {
+		this.locked = false;
+	}
+}
+
+/** Drives kernel code to its end. A wait whose condition does not hold is `block`ed on, which must make it hold or throw. */
+export function runStraight<T>(
+	code: Kernel<T>,
+	visit: (label: string) => void = () => {},
+	block: (wait: Wait) => void = (wait) => {
+		throw new Error(`${wait.label}: would wait forever, nobody else runs`);
+	},
+): T {
+	for (;;) {
+		const { done, value } = code.next();
+		if (done) return value as T;
+		if (typeof value === "string") visit(value);
+		else if (!value.ready()) block(value);
+	}
+}

@@ -1,0 +1,68 @@
+/** A line of the ring buffer. */
+export interface PrintkRecord {
+	/** Syslog level, 0 (emerg) to 7 (debug). */
+	readonly level: number;
+	readonly text: string;
+}
+
+export const KERN = { EMERG: 0, ALERT: 1, CRIT: 2, ERR: 3, WARNING: 4, NOTICE: 5, INFO: 6, DEBUG: 7 } as const;
+
+/** dmesg: what the kernel would print, in its words and without time stamps. Debug messages are on, as in the selftests. */
+export class Dmesg {
+	readonly records: PrintkRecord[] = [];
+	/** WARN_ON sites that have fired, in order; a `_ONCE` site prints once but each hit counts here. */
+	readonly warnings: string[] = [];
+	readonly #once = new Set<string>();
+
+	print(level: number, text: string): void {
+		this.records.push({ level, text });
+	}
+
+	/** WARN_ON: `what` names function and condition. Returns the condition, like the kernel's macro. */
+	WARN_ON(condition: boolean, what: string): boolean {
+		if (condition) {
+			this.warnings.push(what);
+			this.print(KERN.WARNING, `WARNING: ${what}`);
+		}
+		return condition;
+	}
+
+	WARN_ON_ONCE(condition: boolean, what: string): boolean {
+		if (condition) {
+			this.warnings.push(what);
+			if (!this.#once.has(what)) this.print(KERN.WARNING, `WARNING: ${what}`);
+			this.#once.add(what);
+		}
+		return condition;
+	}
+
+	lines(): string[] {
+		return this.records.map((record) => record.text);
+	}
+}
+
+/** pr_err, pr_notice, ... of one file, with its pr_fmt prefix. */
+export class Printer {
+	readonly #dmesg: Dmesg;
+	readonly #prefix: string;
+
+	constructor(dmesg: Dmesg, prefix: string) {
+		this.#dmesg = dmesg;
+		this.#prefix = prefix;
+	}
+	pr_err(text: string): void {
+		this.#dmesg.print(KERN.ERR, this.#prefix + text);
+	}
+	pr_warn(text: string): void {
+		this.#dmesg.print(KERN.WARNING, this.#prefix + text);
+	}
+	pr_notice(text: string): void {
+		this.#dmesg.print(KERN.NOTICE, this.#prefix + text);
+	}
+	pr_info(text: string): void {
+		this.#dmesg.print(KERN.INFO, this.#prefix + text);
+	}
+	pr_debug(text: string): void {
+		this.#dmesg.print(KERN.DEBUG, this.#prefix + text);
+	}
+}
