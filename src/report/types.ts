@@ -1,0 +1,83 @@
+/** The invariants that every run checks (see the README for what each means). */
+export const INVARIANTS = [
+	"sudden-change",
+	"mixed-universe",
+	"switched-on-stack",
+	"freed-text",
+	"lost-patch",
+	"warn",
+] as const;
+export type Invariant = (typeof INVARIANTS)[number];
+
+/** A broken invariant. What does not apply to it is null. */
+export interface ReportViolation {
+	readonly invariant: Invariant;
+	/** `index` of the step in which it happened. */
+	readonly step: number;
+	readonly task: string | null;
+	readonly func: string | null;
+	/** Implementations: what the task ran, and what it runs from this instant on. */
+	readonly from: string | null;
+	readonly to: string | null;
+	/** One sentence: the instant and the cause. */
+	readonly message: string;
+}
+
+export interface ReportTask {
+	readonly patch_state: "IDLE" | "UNPATCHED" | "PATCHED";
+	/** TIF_PATCH_PENDING. */
+	readonly pending: boolean;
+	/** Innermost patchable function on its stack, by implementation (the original under its own name); null: none. */
+	readonly in: string | null;
+	/** What it would run for each function: an implementation, or `original`. */
+	readonly view: Readonly<Record<string, string>>;
+}
+
+/** The machine after a step. */
+export interface ReportStep {
+	/** Counts the entries of the scenario's `steps` list, `expect`s too, from 1. */
+	readonly index: number;
+	/** The step for people: `insmod lp1`. */
+	readonly action: string;
+	/** Its result: 0 or a negative errno. */
+	readonly errno: number;
+	readonly tasks: Readonly<Record<string, ReportTask>>;
+	/** Path below /sys/kernel/livepatch -> number that it holds, for example `lp1/enabled`. */
+	readonly sysfs: Readonly<Record<string, number>>;
+	/** Function -> implementations on its func_stack, newest first; `nop` for a nop. Unpatched functions are not in it. */
+	readonly func_stacks: Readonly<Record<string, readonly string[]>>;
+	/** The lines of dmesg that this step printed. */
+	readonly dmesg: readonly string[];
+}
+
+/** Something that the scenario said would be so, and was not. */
+export interface ReportFailure {
+	readonly step: number;
+	/** `file:line:column`. */
+	readonly where: string;
+	readonly message: string;
+}
+
+/** What `klpemu run --json` prints. Keys are only ever added within one `schema` number. */
+export interface Report {
+	readonly schema: 1;
+	/** The scenario's title. */
+	readonly scenario: string;
+	readonly design: string;
+	readonly cpu: string;
+	/** A decimal string where a JSON number would lose digits. */
+	readonly seed: number | string;
+	readonly verdict: "consistent" | "violated";
+	/** The verdict is the one that the scenario expects, and every `expect` step held (`failures` is empty). */
+	readonly asExpected: boolean;
+	readonly violations: readonly ReportViolation[];
+	readonly failures: readonly ReportFailure[];
+	readonly steps: readonly ReportStep[];
+	readonly dmesg: readonly string[];
+}
+
+/** A seed as the report has it. */
+export function reportSeed(seed: bigint | number): number | string {
+	const value = BigInt(seed);
+	return value <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(value) : value.toString();
+}

@@ -1,0 +1,21 @@
+export { describeStep } from "./describe.js";
+export {
+	type Expectation,
+	expectedVerdict,
+	type FileReader,
+	type FuncSpec,
+	type LivepatchSpec,
+	type ModuleSpec,
+	type ObjectSpec,
+	PATCH_STATES,
+	type PatchState,
+	type Position,
+	type Scenario,
+	type SourceRef,
+	type Step,
+	type StepKind,
+	type TaskSpec,
+	VERDICTS,
+	type Verdict,
+	whereOf,
+} from "./types.js";
