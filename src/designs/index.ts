@@ -1,0 +1,19 @@
+import { KlpemuError } from "../errors.js";
+import type { Design } from "../klp/index.js";
+import { mainline } from "./mainline.js";
+import { rfc2025 } from "./rfc-2025.js";
+import { universe } from "./universe.js";
+
+/** The registry: a new design is one file and one line here. */
+export const designs: readonly Design[] = [mainline, rfc2025, universe];
+
+/** A design by name; throws `UNKNOWN_DESIGN` with the names there are. */
+export function findDesign(name: string): Design {
+	const design = designs.find((candidate) => candidate.name === name);
+	if (design === undefined) {
+		throw new KlpemuError("UNKNOWN_DESIGN", `there is no design '${name}'`, {
+			hint: `designs: ${designs.map((candidate) => candidate.name).join(", ")}`,
+		});
+	}
+	return design;
+}

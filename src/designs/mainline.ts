@@ -1,0 +1,104 @@
+import { EINVAL, type Kernel } from "../kernel/index.js";
+import {
+	type Design,
+	KLP_TRANSITION_UNPATCHED,
+	type Klp,
+	type klp_func,
+	type klp_ops,
+	type klp_patch,
+} from "../klp/index.js";
+import type { task_struct } from "../sched/index.js";
+
+/**
+ * klp_is_patch_compatible() of 6.12: each state of each installed patch must be known to a cumulative patch, and no version may
+ * go back.
+ */
+export function statesCompatible(klp: Klp, patch: klp_patch, mayLack: (old: klp_patch) => boolean): number {
+	for (const old of klp.klp_patches) {
+		for (const state of old.states) {
+			const mine = patch.states.find((candidate) => candidate.id === state.id);
+			if (mine === undefined ? !mayLack(old) : mine.version < state.version) return -EINVAL;
+		}
+	}
+	return 0;
+}
+
+/**
+ * Linux 6.12, kernel/livepatch. The base of the other designs: what they do not change, they take from here.
+ */
+export const mainline: Design = {
+	name: "mainline",
+	title: "Linux 6.12: atomic replace of everything, or stacking",
+	source: "kernel/livepatch of Linux 6.12",
+	fields: ["replace"],
+	attributes: { replace: { show: (patch) => (patch.replace ? "1" : "0") } },
+
+	isCompatible: (klp, patch) => statesCompatible(klp, patch, () => !patch.replace),
+	addsNops: (patch) => patch.replace,
+	needsNop: () => true,
+	replacesOnCompletion: (patch) => patch.replace,
+	supersedes: () => true,
+	forceMarks: (patch, other) => patch.replace && other !== patch,
+
+	*init_transition(_klp, patch): Kernel<void> {
+		for (const func of patch.funcs()) {
+			func.transition = true;
+			yield "klp_init_transition: func->transition";
+		}
+	},
+
+	*unpatch_invisible(klp, patch, target): Kernel<void> {
+		if (target === KLP_TRANSITION_UNPATCHED) yield* klp.patching.klp_unpatch_objects(patch);
+		else if (klp.design.replacesOnCompletion(patch)) {
+			yield* klp.klp_unpatch_replaced_patches(patch);
+			yield* klp.klp_discard_nops(patch);
+		}
+	},
+
+	*clear_transition(_klp, patch): Kernel<void> {
+		for (const func of patch.funcs()) {
+			func.transition = false;
+			yield "klp_complete_transition: func->transition";
+		}
+	},
+
+	check_stack(klp, patch, _task, entries): string | undefined {
+		for (const obj of patch.obj_list) {
+			if (!obj.patched) continue;
+			for (const func of obj.funcs) {
+				if (klp.transition.klp_check_stack_func(func, entries)) return func.old_name;
+			}
+		}
+		return undefined;
+	},
+
+	select(ops: klp_ops, patch_state: number): klp_func | undefined {
+		const node = ops.func_stack.next;
+		let func = node.owner;
+		// Only one step back is taken: what lies below is not in transition, for there is one transition at a time.
+		if (func?.transition && patch_state === KLP_TRANSITION_UNPATCHED) func = node.next.owner;
+		return func?.nop ? undefined : func;
+	},
+
+	*select_steps(ops: klp_ops, task: task_struct): Kernel<klp_func | undefined> {
+		const node = ops.func_stack.next;
+		let func = node.owner;
+		// smp_rmb(): func_stack before func->transition, see __klp_enable_patch().
+		yield "klp_ftrace_handler: func_stack";
+		const transition = func?.transition;
+		// smp_rmb(): func->transition before patch_state, see klp_init_transition().
+		yield "klp_ftrace_handler: func->transition";
+		if (transition && task.patch_state === KLP_TRANSITION_UNPATCHED) {
+			yield "klp_ftrace_handler: patch_state";
+			func = node.next.owner;
+		}
+		return func?.nop ? undefined : func;
+	},
+
+	promise(enabled, old_func): klp_func | undefined {
+		for (const patch of [...enabled].reverse()) {
+			for (const func of patch.funcs()) if (func.old_func === old_func && !func.nop) return func;
+		}
+		return undefined;
+	},
+};

@@ -1,0 +1,31 @@
+import { EAGAIN, EINVAL } from "../kernel/index.js";
+import { type Design, type Klp, type klp_patch, kstrtobool } from "../klp/index.js";
+import { mainline } from "./mainline.js";
+
+/** `replaceable_store()` of the RFC: under klp_mutex, -EAGAIN while that patch is in transition. */
+function replaceable_store(klp: Klp, patch: klp_patch, value: string): number {
+	const replaceable = kstrtobool(value);
+	if (replaceable === undefined) return -EINVAL;
+	if ((patch.replaceable ?? false) === replaceable) return 0;
+	if (patch === klp.transition.klp_transition_patch) return -EAGAIN;
+	patch.replaceable = replaceable;
+	return 0;
+}
+
+/**
+ * The "hybrid mode" RFC: a patch is only replaced when it says so. Mainline with `if (!old_patch->replaceable) continue;` in
+ * klp_add_nops(), klp_unpatch_replaced_patches() and klp_free_replaced_patches_async().
+ */
+export const rfc2025: Design = {
+	...mainline,
+	name: "rfc-2025",
+	title: 'RFC "hybrid mode": only patches marked replaceable are replaced',
+	source: "https://lore.kernel.org/live-patching/20250127063526.76687-1-laoar.shao@gmail.com",
+	fields: ["replace", "replaceable"],
+	attributes: {
+		...mainline.attributes,
+		replaceable: { show: (patch) => (patch.replaceable ? "1" : "0"), store: replaceable_store },
+	},
+	needsNop: (_klp, _patch, old) => old.replaceable ?? false,
+	supersedes: (_patch, old) => old.replaceable ?? false,
+};

@@ -1,0 +1,124 @@
+import type { Kernel } from "../kernel/index.js";
+import {
+	type Design,
+	KLP_TRANSITION_PATCHED,
+	KLP_TRANSITION_UNPATCHED,
+	type Klp,
+	type klp_func,
+	type klp_ops,
+	type klp_patch,
+	onStack,
+} from "../klp/index.js";
+import type { task_struct } from "../sched/index.js";
+import { mainline } from "./mainline.js";
+
+/** The older patches that go when `patch` comes. */
+function replaced(klp: Klp, patch: klp_patch): klp_patch[] {
+	const older = klp.klp_patches.slice(0, klp.klp_patches.indexOf(patch));
+	return klp.design.replacesOnCompletion(patch) ? older.filter((old) => klp.design.supersedes(patch, old)) : [];
+}
+
+/** All funcs whose visibility a transition of `patch` changes. */
+function* concerned(patch: klp_patch, older: readonly klp_patch[]): Generator<klp_func, void, void> {
+	yield* patch.funcs();
+	for (const old of older) yield* old.funcs();
+}
+
+/** Does a task in `patch_state` see this entry? Entries outside the transition are in both universes. */
+function visible(func: klp_func, patch_state: number): boolean {
+	return !func.transition || func.universe === patch_state;
+}
+
+/**
+ * Petr Mladek's "proper solution" in its simplest form. A transition has an old and a new universe, and patch_state says which
+ * one a task is in. While `transition` is set, an entry of func_stack is seen in `universe` only: what comes in PATCHED, what
+ * goes in UNPATCHED. The handler takes the first entry that the task sees, so that one function may go forward while another
+ * goes back to what lies below, and completion drops only entries that nobody sees any more. No nops are needed.
+ */
+export const universe: Design = {
+	...mainline,
+	name: "universe",
+	title: "klpemu's proposal: every func_stack entry is visible in the old universe, the new one, or both",
+	source: "klpemu, after Petr Mladek, https://lore.kernel.org/live-patching/Z5eYzcF5JLR4o5Yl@pathway.suse.cz",
+	fields: ["replace", "replaceable"],
+	attributes: {
+		...mainline.attributes,
+		replaceable: { show: (patch) => (patch.replaceable === false ? "0" : "1") },
+	},
+	addsNops: () => false,
+	needsNop: () => false,
+	supersedes: (_patch, old) => old.replaceable !== false,
+	forceMarks: (patch, other) => patch.replace && other !== patch && other.replaceable !== false,
+
+	*init_transition(klp, patch, target): Kernel<void> {
+		// Every task is in the state it starts from by now, so that nothing it sees changes here.
+		const older = target === KLP_TRANSITION_PATCHED ? replaced(klp, patch) : [];
+		for (const old of older) {
+			for (const func of old.funcs()) {
+				func.universe = KLP_TRANSITION_UNPATCHED;
+				func.transition = true;
+				yield "klp_init_transition: func->universe";
+			}
+		}
+		for (const func of patch.funcs()) {
+			func.universe = KLP_TRANSITION_PATCHED;
+			func.transition = true;
+			yield "klp_init_transition: func->transition";
+		}
+	},
+
+	*unpatch_invisible(klp, patch, target): Kernel<void> {
+		if (target === KLP_TRANSITION_UNPATCHED) yield* klp.patching.klp_unpatch_objects(patch);
+		else if (klp.design.replacesOnCompletion(patch)) yield* klp.klp_unpatch_replaced_patches(patch);
+	},
+
+	*clear_transition(klp, patch): Kernel<void> {
+		// Completed: entries that went keep their mark. A handler that still stands on one must go on past it.
+		const reverted = klp.transition.klp_target_state === KLP_TRANSITION_UNPATCHED;
+		const older = reverted ? replaced(klp, patch) : [];
+		for (const func of concerned(patch, older)) {
+			func.transition = false;
+			yield "klp_complete_transition: func->transition";
+		}
+		// Reverted: a handler that saw an older entry in transition must not go on to read KLP_TRANSITION_IDLE.
+		if (older.length > 0) yield* klp.transition.klp_synchronize_transition();
+	},
+
+	check_stack(klp, patch, task, entries): string | undefined {
+		const target = klp.transition.klp_target_state;
+		const seen = new Set<klp_ops>();
+		for (const func of concerned(patch, replaced(klp, patch))) {
+			const ops = klp.patching.klp_find_ops(func.old_func);
+			if (ops === undefined || seen.has(ops)) continue;
+			seen.add(ops);
+			const leaves = universe.select(ops, task.patch_state);
+			if (leaves === universe.select(ops, target)) continue;
+			const [address, size] = leaves ? [leaves.new_func, leaves.new_size] : [func.old_func, func.old_size];
+			if (onStack(entries, address, size)) return func.old_name;
+		}
+		return undefined;
+	},
+
+	select(ops: klp_ops, patch_state: number): klp_func | undefined {
+		const head = ops.func_stack;
+		for (let node = head.next; node !== head; node = node.next) {
+			if (visible(node.owner!, patch_state)) return node.owner;
+		}
+		return undefined;
+	},
+
+	*select_steps(ops: klp_ops, task: task_struct): Kernel<klp_func | undefined> {
+		const head = ops.func_stack;
+		for (let node = head.next; node !== head; node = node.next) {
+			const func = node.owner!;
+			yield "klp_ftrace_handler: func_stack";
+			const transition = func.transition;
+			yield "klp_ftrace_handler: func->transition";
+			if (!transition) return func;
+			const hit = func.universe === task.patch_state;
+			yield "klp_ftrace_handler: patch_state";
+			if (hit) return func;
+		}
+		return undefined;
+	},
+};

@@ -1,0 +1,5 @@
+export { Klp, type KlpEnvironment } from "./core.js";
+export type { Design, PatchAttribute } from "./design.js";
+export { kstrtobool, Sysfs } from "./sysfs.js";
+export { onStack } from "./transition.js";
+export * from "./types.js";
