@@ -1,0 +1,148 @@
+import type { Kaddr, Memory, Region } from "../memory/index.js";
+
+/** Symbol types and bindings by the names readelf prints (gABI, "Symbol Table"). */
+export type SymbolType = "notype" | "object" | "func" | "section" | "file" | "common" | "tls" | "other";
+export type SymbolBinding = "local" | "global" | "weak";
+
+/** Section header indices that are no sections. */
+export const SHN_UNDEF = 0;
+export const SHN_ABS = 0xfff1;
+export const SHN_COMMON = 0xfff2;
+
+export interface ElfSymbol {
+	readonly index: number;
+	readonly name: string;
+	/** Offset in its section; the alignment for a common symbol. */
+	readonly value: number;
+	readonly size: number;
+	readonly type: SymbolType;
+	readonly binding: SymbolBinding;
+	/** Section index, or SHN_UNDEF, SHN_ABS, SHN_COMMON. */
+	readonly section: number;
+	/** SHN_LIVEPATCH (0xff20): the kernel resolves it when the livepatch's object is loaded. */
+	readonly livepatch: boolean;
+}
+
+export interface ElfRelocation {
+	/** Offset in the section that is patched. */
+	readonly offset: number;
+	/** R_X86_64_*; {@link relocationName} gives its name. */
+	readonly type: number;
+	readonly symbol: ElfSymbol;
+	readonly addend: bigint;
+}
+
+export interface ElfSection {
+	readonly index: number;
+	readonly name: string;
+	/** SHT_* */
+	readonly type: number;
+	/** SHF_*, low 32 bits. */
+	readonly flags: number;
+	/** Place of the contents in the file, in bytes. */
+	readonly offset: number;
+	readonly size: number;
+	readonly align: number;
+	readonly link: number;
+	readonly info: number;
+	/** The contents; empty for SHT_NOBITS. */
+	readonly data: Uint8Array;
+	/** In the order of the file. */
+	readonly relocations: readonly ElfRelocation[];
+}
+
+/** A parsed relocatable object. Nothing in it refers outside the file: every offset and index was checked. */
+export interface ElfObject {
+	readonly fileName: string;
+	/** By section header index; entry 0 is the null section. */
+	readonly sections: readonly ElfSection[];
+	readonly symbols: readonly ElfSymbol[];
+	/** `.klp.rela.*` sections: relocations that livepatch applies when it patches an object. */
+	readonly klpRelocations: readonly KlpRelocationSection[];
+}
+
+/** `.klp.rela.OBJNAME.SECTION` (Documentation/livepatch/module-elf-format.rst). */
+export interface KlpRelocationSection {
+	readonly name: string;
+	/** `vmlinux` or a module name. */
+	readonly objname: string;
+	/** Index of the section that is patched. */
+	readonly target: number;
+	readonly relocations: readonly ElfRelocation[];
+}
+
+/** One symbol of a loaded image, as kallsyms has it. */
+export interface ImageSymbol {
+	readonly name: string;
+	readonly address: Kaddr;
+	/** Bytes; 0 where the object gives none. */
+	readonly size: number;
+	readonly type: SymbolType;
+	readonly binding: SymbolBinding;
+	/** The object file that defines it. */
+	readonly object: string;
+}
+
+/** Where the caller's frame is, at one instruction. Registers are numbered as the hardware encodes them. */
+export interface UnwindRow {
+	/** CFA = this register + cfaOffset. The CFA is rsp as it was before the call pushed the return address. */
+	readonly cfaRegister: number;
+	readonly cfaOffset: number;
+	/** The return address is at CFA + raOffset; undefined: nobody called this, the stack ends here. */
+	readonly raOffset: number | undefined;
+	/** Callee-saved registers that this frame keeps, each at CFA + offset. */
+	readonly saved: readonly { readonly register: number; readonly offset: number }[];
+}
+
+/** A livepatch relocation of a loaded image, still to be applied. */
+export interface PendingRelocation {
+	readonly objname: string;
+	/** Where the value goes. */
+	readonly place: Kaddr;
+	readonly type: number;
+	readonly addend: bigint;
+	readonly symbol: ElfSymbol;
+	/** The symbol's address when the image itself defines it. */
+	readonly address: Kaddr | undefined;
+}
+
+/** What {@link linkImage} needs. */
+export interface LinkOptions {
+	/** Names the regions, and the image in errors: `vmlinux` or a module name. */
+	readonly name: string;
+	readonly objects: readonly ElfObject[];
+	/** First address; page aligned. */
+	readonly base: Kaddr;
+	readonly memory: Memory;
+	/** Symbols that the objects do not define themselves. */
+	readonly resolve: (name: string) => Kaddr | undefined;
+}
+
+/** Objects in guest memory, relocated. */
+export interface Image {
+	readonly name: string;
+	readonly base: Kaddr;
+	/** The first address after the last region, page aligned. */
+	readonly end: Kaddr;
+	/** Text (RX), rodata (R), data with bss (RW); those that are not empty. */
+	readonly regions: readonly Region[];
+	/** By address, as kallsyms sorts them. */
+	readonly symbols: readonly ImageSymbol[];
+	/** fentry sites, ascending: the address of the five bytes. */
+	readonly mcountLocs: readonly Kaddr[];
+	readonly klpRelocations: readonly PendingRelocation[];
+	/** Every symbol of this name, in the order of `symbols` (sympos counts from 1 in it). */
+	lookup(name: string): readonly ImageSymbol[];
+	/** The first symbol of this name that is not local, else the first one. */
+	symbol(name: string): ImageSymbol | undefined;
+	/** The nearest function or object that starts at or before `address`, within the image. */
+	symbolAt(address: Kaddr): { readonly symbol: ImageSymbol; readonly offset: number } | undefined;
+	/** True when `address` lies in one of the regions. */
+	contains(address: Kaddr): boolean;
+	/** Contents of a loaded section, by name: address and size of each object's part. */
+	sections(name: string): readonly { readonly object: string; readonly address: Kaddr; readonly size: number }[];
+	/** The unwind row for the instruction at `ip`. Return addresses must be looked up as address - 1. */
+	findRow(ip: Kaddr): UnwindRow | undefined;
+	/** Unmaps the regions. */
+	unload(): void;
+}

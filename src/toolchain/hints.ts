@@ -1,0 +1,29 @@
+import type { UnwindRow } from "../elf/index.js";
+
+/** An unwind row that holds from `offset` (bytes from the start of the code) to the next hint. */
+export interface UnwindHint {
+	readonly offset: number;
+	/** undefined: this code has no frame that can be described. */
+	readonly row: UnwindRow | undefined;
+}
+
+/** The rows of assembly code, by offset, so that they also serve copies of it. */
+export class HintTable {
+	readonly hints: readonly UnwindHint[];
+
+	constructor(hints: readonly UnwindHint[]) {
+		this.hints = hints;
+	}
+
+	/** The row for the instruction at `offset`; undefined before the first hint. */
+	row(offset: number): UnwindRow | undefined {
+		let low = 0;
+		let high = this.hints.length;
+		while (low < high) {
+			const middle = (low + high) >> 1;
+			if (this.hints[middle]!.offset <= offset) low = middle + 1;
+			else high = middle;
+		}
+		return this.hints[low - 1]?.row;
+	}
+}

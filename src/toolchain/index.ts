@@ -1,0 +1,2 @@
+export { type Assembled, assemble } from "./assemble.js";
+export { HintTable, type UnwindHint } from "./hints.js";
