@@ -1,1 +1,2 @@
 export * from "./cpu.js";
+export { GatePage } from "./gates.js";

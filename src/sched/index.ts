@@ -1,3 +1,4 @@
+export { type Continuation, Executor, type ExecutorHooks, THREAD_SIZE } from "./executor.js";
 export { Random } from "./random.js";
 export { type EmulatedCpu, Sched } from "./sched.js";
 export * from "./task.js";

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Where tasks come from: the bottom frames of their kernel stacks. Assembled by Keystone when a machine starts.
+ *
+ * next_call, exit_to_user_mode, kthread_wait and do_idle are gates: they look like functions, and run TypeScript. next_call
+ * returns in rax the next function of the task's program, with its argument in rdi, or 0 at the end of a round.
+ *
+ * UNWIND_HINT lines are for the unwinder, as in the kernel: where the canonical frame address is, from here on.
+ * `undefined` is the end of the stack.
+ */
+
+/* A user task enters the kernel here, with an empty stack, and leaves it in exit_to_user_mode, for good. */
+entry_SYSCALL_64:
+UNWIND_HINT undefined
+	call do_syscall_64
+	call exit_to_user_mode
+	ud2
+
+do_syscall_64:
+UNWIND_HINT rsp+8
+	subq $8, %rsp
+UNWIND_HINT rsp+16
+do_syscall_64_loop:
+	call next_call
+	testq %rax, %rax
+	je do_syscall_64_done
+	call *%rax
+	jmp do_syscall_64_loop
+do_syscall_64_done:
+	addq $8, %rsp
+UNWIND_HINT rsp+8
+	ret
+
+/* A kernel thread starts here: rounds of calls, with a sleep after each. */
+ret_from_fork_asm:
+UNWIND_HINT undefined
+	call kthread
+	ud2
+
+kthread:
+UNWIND_HINT rsp+8
+	subq $8, %rsp
+UNWIND_HINT rsp+16
+kthread_loop:
+	call next_call
+	testq %rax, %rax
+	je kthread_sleep
+	call *%rax
+	jmp kthread_loop
+kthread_sleep:
+	call kthread_wait
+	jmp kthread_loop
+
+/* The idle task of each CPU. */
+secondary_startup_64:
+UNWIND_HINT undefined
+	call cpu_startup_entry
+	ud2
+
+cpu_startup_entry:
+UNWIND_HINT rsp+8
+	subq $8, %rsp
+UNWIND_HINT rsp+16
+cpu_startup_entry_loop:
+	call do_idle
+	jmp cpu_startup_entry_loop

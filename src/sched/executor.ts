@@ -1,0 +1,127 @@
+import { type Cpu, type Fault, GS_BASE, RFLAGS_RESET, RSP, type Stop } from "../cpu/index.js";
+import { hex, type Kaddr, type Memory, PAGE_SIZE, PERM, toU64 } from "../memory/index.js";
+import type { EmulatedCpu } from "./sched.js";
+import { TASK_DEAD, type task_struct } from "./task.js";
+
+/** THREAD_SIZE of x86-64. The page below each stack is never mapped. */
+export const THREAD_SIZE = 16384;
+/** Room for the user's pt_regs at the top of a stack, and what keeps it aligned. */
+const TOP_OF_STACK = 176;
+
+/** What happens after a stop. */
+export type Continuation = "go-on" | "end-slice";
+
+export interface ExecutorHooks {
+	/** Where stacks go: each gets THREAD_SIZE and a guard page. */
+	readonly stacks: { readonly base: Kaddr; readonly end: Kaddr };
+	/** Where a task of each kind begins. */
+	readonly entry: { readonly user: Kaddr; readonly kthread: Kaddr; readonly idle: Kaddr };
+	/** The per-CPU area, for gs. */
+	percpu(cpu: number): Kaddr;
+	/** A gate asked to stop. */
+	gate(name: string, task: task_struct): Continuation;
+	/** An int3: true when somebody was patching there and rip has been set. */
+	int3(): boolean;
+	/** The guest did what no kernel survives. */
+	oops(task: task_struct, fault: Fault, rip: bigint): void;
+	/** The task has reached the function it was to sleep in. */
+	sleeping(task: task_struct): void;
+}
+
+/** Runs tasks on the Cpu: makes their stacks, enters the kernel for them, and deals with every stop. */
+export class Executor {
+	readonly #cpu: Cpu;
+	readonly #memory: Memory;
+	readonly #hooks: ExecutorHooks;
+	#nextStack: Kaddr;
+	readonly #freeStacks: Kaddr[] = [];
+	/** Guest instructions so far, all tasks together. */
+	instructions = 0;
+	/** The task that executes; livepatch's `current`. */
+	current!: task_struct;
+
+	constructor(cpu: Cpu, hooks: ExecutorHooks) {
+		this.#cpu = cpu;
+		this.#memory = cpu.memory;
+		this.#hooks = hooks;
+		this.#nextStack = hooks.stacks.base;
+	}
+
+	/** Runs `task`, which is on `cpu`, for at most `budget` instructions. */
+	runSlice(cpu: EmulatedCpu, task: task_struct, budget: number): void {
+		this.current = task;
+		if (task.stack === undefined || task.mode === "user") this.#enterKernel(task);
+		const state = this.#cpu.state;
+		state.words.set(task.regs.words);
+		state.words[GS_BASE] = toU64(this.#hooks.percpu(cpu.id));
+		const stops = task.slept ? undefined : task.program.sleepAt?.();
+		for (const address of stops ?? []) this.#cpu.addBreakpoint(toU64(address));
+		let left = budget;
+		try {
+			while (left > 0) {
+				const stop = this.#cpu.run(left);
+				left -= stop.executed;
+				this.instructions += stop.executed;
+				if (this.#handle(task, stop) === "end-slice") break;
+			}
+		} finally {
+			for (const address of stops ?? []) this.#cpu.removeBreakpoint(toU64(address));
+			task.regs.words.set(state.words);
+		}
+	}
+
+	#handle(task: task_struct, stop: Stop): Continuation {
+		switch (stop.kind) {
+			case "budget":
+				return "end-slice";
+			case "gate":
+				return this.#hooks.gate(stop.gate.name, task);
+			case "breakpoint":
+				task.slept = true;
+				this.#hooks.sleeping(task);
+				return "end-slice";
+			case "fault":
+				if (stop.fault.kind === "breakpoint" && this.#hooks.int3()) return "go-on";
+				this.#hooks.oops(task, stop.fault, this.#cpu.state.rip);
+				return "end-slice";
+		}
+	}
+
+	#enterKernel(task: task_struct): void {
+		task.stack ??= this.#allocateStack(task);
+		const { entry } = this.#hooks;
+		const start = task.idle ? entry.idle : task.kthread ? entry.kthread : entry.user;
+		task.regs.words.fill(0n);
+		task.regs.rflags = RFLAGS_RESET;
+		task.regs.rip = toU64(start);
+		task.regs.setKaddr(RSP, this.stackTop(task));
+		task.nextCall = 0;
+		task.mode = "kernel";
+	}
+
+	/** The stack pointer of an empty stack: where a walk must end. */
+	stackTop(task: task_struct): Kaddr {
+		return (Number(BigInt.asIntN(32, task.stack!.address)) + THREAD_SIZE - TOP_OF_STACK) | 0;
+	}
+
+	#allocateStack(task: task_struct) {
+		const reused = this.#freeStacks.pop();
+		const guard = reused ?? this.#nextStack;
+		if (reused === undefined) {
+			if (guard + PAGE_SIZE + THREAD_SIZE > this.#hooks.stacks.end) {
+				throw new Error(`no room for the stack of ${task.comm} at ${hex(guard)}`);
+			}
+			this.#nextStack = (guard + PAGE_SIZE + THREAD_SIZE) | 0;
+		}
+		return this.#memory.map(`stack:${task.comm}`, (guard + PAGE_SIZE) | 0, THREAD_SIZE, PERM.READ | PERM.WRITE);
+	}
+
+	/** Gives the stack of a dead task back. */
+	release(task: task_struct): void {
+		if (task.stack === undefined) return;
+		if (task.__state !== TASK_DEAD) throw new Error(`${task.comm} still lives`);
+		this.#freeStacks.push((Number(BigInt.asIntN(32, task.stack.address)) - PAGE_SIZE) | 0);
+		this.#memory.unmap(task.stack);
+		task.stack = undefined;
+	}
+}
