@@ -15,7 +15,8 @@ function describeExpectation(expect: Expectation): string {
 	for (const [func, stack] of expect.func_stacks) parts.push(`${func} [${names(stack)}]`);
 	if (expect.dmesg !== undefined) parts.push(`dmesg, ${expect.dmesg.length} lines`);
 	const who = expect.tasks.length === 0 ? "" : `${names(expect.tasks)}: `;
-	return `expect ${who}${parts.join(", ")}`;
+	const when = expect.designs === undefined ? "" : ` (${names(expect.designs)})`;
+	return `expect ${who}${parts.join(", ")}${when}`;
 }
 
 /** One line for people, in the words of a shell where there are such: `insmod lp1`, `echo 0 > lp3/enabled`. */

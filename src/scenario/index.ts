@@ -1,9 +1,15 @@
 export { describeStep } from "./describe.js";
+export { checkFunctions, type KnownFunctions } from "./functions.js";
+export type { ParseOptions } from "./normalise.js";
+export { parseScenario } from "./parse.js";
 export {
+	appliesTo,
 	type Expectation,
+	expectedErrno,
 	expectedVerdict,
 	type FileReader,
 	type FuncSpec,
+	type FunctionRef,
 	type LivepatchSpec,
 	type ModuleSpec,
 	type ObjectSpec,

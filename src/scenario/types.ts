@@ -96,10 +96,20 @@ export interface Expectation {
 	readonly designs: readonly string[] | undefined;
 }
 
+/** A function that the file names, to be checked against the compiled objects by `checkFunctions`. */
+export interface FunctionRef {
+	readonly name: string;
+	/** The livepatch whose objects must define it; undefined: a function of vmlinux or of a module. */
+	readonly livepatch: string | undefined;
+	readonly position: Position;
+}
+
 interface StepBase {
 	readonly position: Position;
 	/** The result that the scenario expects: 0, or the negative errno of this step's `errno` key or of the `expect` after it. */
 	readonly errno: number;
+	/** Where an `expect` after it gives other results for some designs. See `expectedErrno`. */
+	readonly errnoByDesign: ReadonlyMap<string, number>;
 }
 
 /** A step; tasks and livepatches that it names exist. */
@@ -158,6 +168,7 @@ export interface Scenario {
 	/** By name, counts expanded, in the order of the file. */
 	readonly tasks: ReadonlyMap<string, TaskSpec>;
 	readonly steps: readonly Step[];
+	readonly functions: readonly FunctionRef[];
 	/** See `expectedVerdict`. `default` is undefined when the file lists verdicts by design only. */
 	readonly expect: {
 		readonly default: Verdict | undefined;
@@ -173,6 +184,16 @@ export function whereOf(fileName: string, position: Position): string {
 /** The verdict the scenario expects under a design; undefined: it does not say. */
 export function expectedVerdict(scenario: Scenario, design: string): Verdict | undefined {
 	return scenario.expect.byDesign.get(design) ?? scenario.expect.default;
+}
+
+/** The result the scenario expects of a step under a design. */
+export function expectedErrno(step: Step, design: string): number {
+	return step.errnoByDesign.get(design) ?? step.errno;
+}
+
+/** Whether an `expect` step speaks about a design. */
+export function appliesTo(expect: Expectation, design: string): boolean {
+	return expect.designs === undefined || expect.designs.includes(design);
 }
 
 /** How a scenario's files are read. Paths are as `SourceRef` has them; the reader knows folder and project. */

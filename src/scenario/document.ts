@@ -1,0 +1,119 @@
+import { type Document, isAlias, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument } from "yaml";
+import { KlpemuError } from "../errors.js";
+import { type Position, whereOf } from "./types.js";
+
+/** Keys and indices from the top of the document. */
+export type Path = readonly (string | number)[];
+
+/** JavaScript objects treat these keys specially, valibot drops them: nothing may be called so. */
+const RESERVED = new Set(["__proto__", "prototype", "constructor"]);
+
+/** A parsed YAML file that still knows where each value stands. */
+export class ScenarioDocument {
+	readonly fileName: string;
+	/** Plain values. Whole numbers are `number` where that is exact, else `bigint`. */
+	readonly value: unknown;
+	readonly #document: Document;
+	readonly #lines: LineCounter;
+
+	/** Throws `SCENARIO_SYNTAX`. */
+	constructor(text: string, fileName: string) {
+		this.fileName = fileName;
+		this.#lines = new LineCounter();
+		this.#document = parseDocument(text, {
+			intAsBigInt: true,
+			lineCounter: this.#lines,
+			prettyErrors: false,
+			uniqueKeys: true,
+		});
+		const problem = this.#document.errors[0] ?? this.#document.warnings[0];
+		if (problem !== undefined) throw this.#syntax(problem.message, problem.pos[0]);
+		this.#checkKeys(this.#document.contents);
+		try {
+			this.value = exactNumbers(this.#document.toJS());
+		} catch (cause) {
+			// The only things that toJS refuses are aliases: unresolved ones, and too many of them.
+			throw this.#syntax(cause instanceof Error ? cause.message : String(cause), 0);
+		}
+	}
+
+	#syntax(message: string, offset: number): KlpemuError {
+		return new KlpemuError("SCENARIO_SYNTAX", `not valid YAML: ${message}`, {
+			where: whereOf(this.fileName, this.#at(offset)),
+			hint: "a scenario is one YAML 1.2 document, a map at its top",
+		});
+	}
+
+	#checkKeys(node: unknown): void {
+		if (isSeq(node)) for (const item of node.items) this.#checkKeys(item);
+		if (!isMap(node)) return;
+		for (const { key, value } of node.items) {
+			const name = isScalar(key) ? String(key.value) : undefined;
+			if (name === undefined || RESERVED.has(name)) {
+				const offset = (key as Node | null)?.range?.[0] ?? 0;
+				throw new KlpemuError("SCENARIO_BAD_VALUE", `${name ?? "a list or a map"} cannot be a key`, {
+					where: whereOf(this.fileName, this.#at(offset)),
+					hint: "choose another name",
+				});
+			}
+			this.#checkKeys(value);
+		}
+	}
+
+	#at(offset: number): Position {
+		const { line, col } = this.#lines.linePos(offset);
+		return { line: Math.max(1, line), column: Math.max(1, col) };
+	}
+
+	/** Where a value stands, or the key that leads to it. What is not in the file stands where its nearest parent does. */
+	position(path: Path, at: "key" | "value" = "value"): Position {
+		let node: unknown = this.#document.contents;
+		let offset = isNode(node) ? (node.range?.[0] ?? 0) : 0;
+		for (const [depth, step] of path.entries()) {
+			if (isAlias(node)) node = node.resolve(this.#document);
+			let key: unknown;
+			if (isMap(node)) {
+				const pair = node.items.find((item) => isScalar(item.key) && String(item.key.value) === String(step));
+				key = pair?.key;
+				node = pair?.value;
+			} else if (isSeq(node)) {
+				node = node.items[Number(step)];
+			} else break;
+			const wanted = at === "key" && depth === path.length - 1 && isNode(key) ? key : (node ?? key);
+			if (!isNode(wanted)) break;
+			offset = wanted.range?.[0] ?? offset;
+		}
+		return this.#at(offset);
+	}
+
+	/** An error about one place of the file. */
+	error(code: string, path: Path, message: string, hint?: string, at: "key" | "value" = "value"): KlpemuError {
+		const where = whereOf(this.fileName, this.position(path, at));
+		return new KlpemuError(code, message, hint === undefined ? { where } : { where, hint });
+	}
+}
+
+function isNode(value: unknown): value is Node {
+	return typeof value === "object" && value !== null && "range" in value;
+}
+
+function exactNumbers(value: unknown): unknown {
+	if (typeof value === "bigint") {
+		const number = Number(value);
+		return Number.isSafeInteger(number) ? number : value;
+	}
+	if (Array.isArray(value)) return value.map(exactNumbers);
+	if (typeof value === "object" && value !== null) {
+		return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, exactNumbers(item)]));
+	}
+	return value;
+}
+
+/** `livepatches.lp1.funcs`, `step 4: insmod`: a path for people. Steps count from 1, as in reports. */
+export function pathName(path: Path): string {
+	if (path[0] === "steps" && typeof path[1] === "number") {
+		const rest = pathName(path.slice(2));
+		return rest === "" ? `step ${path[1] + 1}` : `step ${path[1] + 1}: ${rest}`;
+	}
+	return path.map((part, index) => (typeof part === "number" ? `[${part}]` : index === 0 ? part : `.${part}`)).join("");
+}

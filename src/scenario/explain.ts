@@ -1,0 +1,204 @@
+import * as v from "valibot";
+import { suggest } from "../near.js";
+import type { Path } from "./document.js";
+import { pathName } from "./document.js";
+import { STEP_VALUES, STEP_WORDS, stepSchema } from "./schema.js";
+
+/** What is wrong with a scenario, and where. */
+export interface Problem {
+	readonly code: string;
+	readonly path: Path;
+	readonly at: "key" | "value";
+	readonly message: string;
+	readonly hint: string | undefined;
+}
+
+type Schema = v.GenericSchema;
+/** The parts of valibot's schemas that are read here; each kind of schema has some of them. */
+interface Parts {
+	readonly type: string;
+	readonly entries?: Readonly<Record<string, Schema>>;
+	readonly key?: Schema;
+	readonly value?: Schema;
+	readonly item?: Schema;
+	readonly wrapped?: Schema;
+	readonly options?: readonly unknown[];
+	readonly pipe?: readonly {
+		readonly kind: string;
+		readonly type: string;
+		readonly metadata?: { expected?: string };
+	}[];
+}
+type Value = Readonly<Record<string, unknown>>;
+
+function isMap(value: unknown): value is Value {
+	return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/**
+ * The first problem of a value, in the order of the file. valibot finds out *whether* there is one; its own report of a
+ * union only says that no option fits, so this walks the schema again and follows the option that was meant.
+ */
+export function explain(schema: Schema, value: unknown, path: Path): Problem | undefined {
+	if (v.safeParse(schema, value).success) return undefined;
+	const parts = schema as unknown as Parts;
+	if (schema === (stepSchema as unknown)) return explainStep(value, path);
+	switch (parts.type) {
+		case "optional":
+			return explain(parts.wrapped!, value, path);
+		case "union":
+			return explainUnion(parts, value, path);
+		case "strict_object":
+			return isMap(value) ? explainObject(parts.entries!, value, path) : wrong(schema, value, path);
+		case "record":
+			return isMap(value) ? explainRecord(parts, value, path) : wrong(schema, value, path);
+		case "array":
+			if (!Array.isArray(value)) return wrong(schema, value, path);
+			for (const [index, item] of value.entries()) {
+				const problem = explain(parts.item!, item, [...path, index]);
+				if (problem !== undefined) return problem;
+			}
+			return wrong(schema, value, path);
+		default:
+			return wrong(schema, value, path);
+	}
+}
+
+function explainObject(entries: Readonly<Record<string, Schema>>, value: Value, path: Path): Problem | undefined {
+	const place = path.length === 0 ? "a scenario" : `'${pathName(path)}'`;
+	for (const [key, item] of Object.entries(value)) {
+		const schema = Object.hasOwn(entries, key) ? entries[key] : undefined;
+		if (schema === undefined) {
+			return {
+				code: "SCENARIO_UNKNOWN_KEY",
+				path: [...path, key],
+				at: "key",
+				message: `unknown key '${key}' in ${place}`,
+				hint: suggest(key, "keys", Object.keys(entries)),
+			};
+		}
+		const problem = explain(schema, item, [...path, key]);
+		if (problem !== undefined) return problem;
+	}
+	const missing = Object.keys(entries).find(
+		(key) => !Object.hasOwn(value, key) && (entries[key] as unknown as Parts).type !== "optional",
+	);
+	if (missing === undefined) return undefined;
+	const hint = `it must be ${expectedOf(entries[missing]!)}`;
+	return { code: "SCENARIO_MISSING_KEY", path, at: "key", message: `${place} needs the key '${missing}'`, hint };
+}
+
+function explainRecord(parts: Parts, value: Value, path: Path): Problem | undefined {
+	for (const [key, item] of Object.entries(value)) {
+		if (!v.is(parts.key!, key)) {
+			const message = `'${key}' in '${pathName(path)}' must be ${expectedOf(parts.key!)}`;
+			return { code: "SCENARIO_BAD_VALUE", path: [...path, key], at: "key", message, hint: undefined };
+		}
+		const problem = explain(parts.value!, item, [...path, key]);
+		if (problem !== undefined) return problem;
+	}
+	return undefined;
+}
+
+function explainUnion(parts: Parts, value: unknown, path: Path): Problem {
+	const options = parts.options as readonly Schema[];
+	const kind = Array.isArray(value) ? "array" : isMap(value) ? "map" : typeof value;
+	const meant = options.filter((option) => kindOf(option) === kind);
+	// With one option of this kind the problem lies deeper; a plain value that fits none is simply wrong.
+	if (meant.length === 1 && (kind === "array" || kind === "map")) {
+		const problem = explain(meant[0]!, value, path);
+		if (problem !== undefined) return problem;
+	}
+	return wrong(parts as unknown as Schema, value, path, meant);
+}
+
+function kindOf(schema: Schema): string {
+	const { type } = schema as unknown as Parts;
+	if (type === "strict_object" || type === "record") return "map";
+	return type === "picklist" ? "string" : type;
+}
+
+function explainStep(value: unknown, path: Path): Problem | undefined {
+	const known = Object.keys(STEP_VALUES);
+	const unknown = (name: string, at: Path): Problem => ({
+		code: "SCENARIO_UNKNOWN_STEP",
+		path: at,
+		at: "key",
+		message: Object.hasOwn(STEP_VALUES, name) ? `the step '${name}' needs a value` : `unknown step '${name}'`,
+		hint: Object.hasOwn(STEP_VALUES, name)
+			? `write it as '${name}: ${expectedOf(STEP_VALUES[name as keyof typeof STEP_VALUES] as Schema)}'`
+			: suggest(name, "steps", known),
+	});
+	if (typeof value === "string") return unknown(value, path);
+	if (!isMap(value)) {
+		const message = `'${pathName(path)}' must be a step, not ${show(value)}`;
+		const hint = `a word (${STEP_WORDS.join(", ")}) or one key of: ${known.join(", ")}`;
+		return { code: "SCENARIO_BAD_VALUE", path, at: "value", message, hint };
+	}
+	const keys = Object.keys(value);
+	const actions = keys.filter((key) => Object.hasOwn(STEP_VALUES, key));
+	if (actions.length > 1) {
+		const message = `a step does one thing, not both '${actions[0]}' and '${actions[1]}'`;
+		const hint = "make it two entries of the list";
+		return { code: "SCENARIO_BAD_VALUE", path: [...path, actions[1]!], at: "key", message, hint };
+	}
+	const action = actions[0];
+	if (action === undefined) return unknown(keys[0] ?? "", keys[0] === undefined ? path : [...path, keys[0]]);
+	const option = stepSchema.options.find(
+		(item) => item.type === "strict_object" && Object.keys(item.entries)[0] === action,
+	) as unknown as Parts;
+	return explainObject(option.entries!, value, path);
+}
+
+/** The `expected` words of a schema. A pipe around a pipe has the inner one as its first part. */
+function expectedWords(parts: Parts): string | undefined {
+	for (const item of parts.pipe ?? []) {
+		const inner = item === (parts as unknown) ? undefined : expectedWords(item as unknown as Parts);
+		const words = item.metadata?.expected ?? inner;
+		if (words !== undefined) return words;
+	}
+	return undefined;
+}
+
+/** What must stand there, in words. */
+function expectedOf(schema: Schema): string {
+	const parts = schema as unknown as Parts;
+	const words = expectedWords(parts);
+	if (words !== undefined) return words;
+	switch (parts.type) {
+		case "optional":
+			return expectedOf(parts.wrapped!);
+		case "picklist":
+			return `one of ${(parts.options as readonly string[]).join(", ")}`;
+		case "union":
+			return [...new Set((parts.options as readonly Schema[]).map(expectedOf))].join(", or ");
+		case "array":
+			return "a list";
+		case "strict_object":
+		case "record":
+			return "a map";
+		case "null":
+			return "null";
+		default:
+			return `a ${parts.type}`;
+	}
+}
+
+function show(value: unknown): string {
+	if (Array.isArray(value)) return value.length === 0 ? "an empty list" : "a list";
+	if (isMap(value)) return "a map";
+	return typeof value === "string" ? `"${value}"` : String(value);
+}
+
+function wrong(schema: Schema, value: unknown, path: Path, meant: readonly Schema[] = []): Problem {
+	const name = path.length === 0 ? "a scenario" : `'${pathName(path)}'`;
+	const message = `${name} must be ${expectedOf(schema)}, not ${value === undefined ? "missing" : show(value)}`;
+	const words = [schema, ...meant].flatMap((option) => {
+		const parts = option as unknown as Parts;
+		return parts.type === "picklist" ? (parts.options as readonly string[]) : [];
+	});
+	// Errnos are in the list with their sign too; once is enough for a reader.
+	const plain = words.filter((word) => !word.startsWith("-"));
+	const hint = typeof value === "string" && words.length > 0 ? suggest(value, "allowed", plain) : undefined;
+	return { code: "SCENARIO_BAD_VALUE", path, at: "value", message, hint };
+}

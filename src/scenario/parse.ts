@@ -1,0 +1,24 @@
+import * as v from "valibot";
+import { ScenarioDocument } from "./document.js";
+import { explain } from "./explain.js";
+import { Normaliser, type ParseOptions } from "./normalise.js";
+import { scenarioSchema } from "./schema.js";
+import type { Scenario } from "./types.js";
+
+/**
+ * Reads a scenario file: YAML 1.2, checked against the schema, names resolved, defaults filled in.
+ *
+ * Throws a KlpemuError whose `where` is `fileName:line:column`: `SCENARIO_SYNTAX`, `SCENARIO_UNKNOWN_KEY`,
+ * `SCENARIO_MISSING_KEY`, `SCENARIO_BAD_VALUE`, `SCENARIO_UNKNOWN_STEP`, `SCENARIO_UNKNOWN_TASK`,
+ * `SCENARIO_UNKNOWN_LIVEPATCH`, `SCENARIO_UNKNOWN_MODULE`, `SCENARIO_UNKNOWN_DESIGN`, `SCENARIO_DUPLICATE`,
+ * `SCENARIO_EXPECT`. Names of functions are checked later, by `checkFunctions`: they need the compiled objects.
+ */
+export function parseScenario(text: string, fileName: string, options: ParseOptions = {}): Scenario {
+	const document = new ScenarioDocument(text, fileName);
+	const result = v.safeParse(scenarioSchema, document.value);
+	if (result.success) return new Normaliser(document, result.output, options).scenario();
+	const problem = explain(scenarioSchema, document.value, []);
+	// explain() walks the schema that has just refused the value, so it finds something, or it has a bug.
+	if (problem === undefined) throw new Error(`${fileName}: refused without a reason: ${result.issues[0].message}`);
+	throw document.error(problem.code, problem.path, problem.message, problem.hint, problem.at);
+}
