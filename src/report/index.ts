@@ -1,3 +1,6 @@
+export { type Cell, changes, patchedFunctions, type StepChange, type TaskChange, type Tone } from "./diff.js";
+export { wantsColour } from "./style.js";
+export { renderReport, type TextOptions } from "./text.js";
 export {
 	INVARIANTS,
 	type Invariant,

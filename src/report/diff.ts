@@ -1,0 +1,165 @@
+/** What a step changed, and why, as data: the text report prints it, the web page can draw it. */
+import type { Report, ReportStep, ReportTask, ReportViolation } from "./types.js";
+
+/** One value before and after. Equal: nothing changed. */
+export interface Cell {
+	readonly from: string;
+	readonly to: string;
+	/** A violation of the step is about exactly this. */
+	readonly violated: boolean;
+}
+
+/** `good`: as it should be; `wait`: something holds the task; `bad`: an invariant is broken. */
+export type Tone = "plain" | "good" | "wait" | "bad";
+
+export interface TaskChange {
+	readonly task: string;
+	readonly state: Cell;
+	readonly in: Cell;
+	/** In the order of the columns. */
+	readonly views: readonly Cell[];
+	readonly why: string | undefined;
+	readonly tone: Tone;
+}
+
+export interface StepChange {
+	readonly step: ReportStep;
+	readonly violations: readonly ReportViolation[];
+	/** Tasks that the step changed. */
+	readonly changed: readonly TaskChange[];
+	/** The others. */
+	readonly unchanged: readonly string[];
+	readonly sysfs: readonly {
+		readonly path: string;
+		readonly from: number | undefined;
+		readonly to: number | undefined;
+	}[];
+	readonly stacks: readonly {
+		readonly func: string;
+		readonly from: readonly string[];
+		readonly to: readonly string[];
+	}[];
+}
+
+/** The functions worth a column: those for which somebody runs, at some moment, something other than the original. */
+export function patchedFunctions(report: Report): string[] {
+	const functions = new Set<string>();
+	for (const { tasks, func_stacks } of report.steps) {
+		for (const func of Object.keys(func_stacks)) functions.add(func);
+		for (const { view } of Object.values(tasks)) {
+			for (const [func, impl] of Object.entries(view)) if (impl !== "original") functions.add(func);
+		}
+	}
+	return [...functions].sort();
+}
+
+/** Each step against the one before it. Before the first one nothing is patched, and nobody is there. */
+export function changes(report: Report, functions: readonly string[]): StepChange[] {
+	return report.steps.map((step, position) => {
+		const before = report.steps[position - 1];
+		const violations = report.violations.filter((violation) => violation.step === step.index);
+		const names = [...new Set([...Object.keys(before?.tasks ?? {}), ...Object.keys(step.tasks)])];
+		const rows = names.map((task) => {
+			const was = before?.tasks[task];
+			return taskChange(task, was, step.tasks[task], functions, violations, before === undefined);
+		});
+		return {
+			step,
+			violations,
+			changed: rows.filter(hasChanged),
+			unchanged: rows.filter((row) => !hasChanged(row)).map((row) => row.task),
+			sysfs: sysfsChanges(before, step),
+			stacks: stackChanges(before, step),
+		};
+	});
+}
+
+function hasChanged(row: TaskChange): boolean {
+	return [row.state, row.in, ...row.views].some((cell) => cell.from !== cell.to || cell.violated);
+}
+
+function viewOf(task: ReportTask | undefined, func: string): string {
+	return task === undefined ? "-" : (task.view[func] ?? "original");
+}
+
+function taskChange(
+	task: string,
+	was: ReportTask | undefined,
+	is: ReportTask | undefined,
+	functions: readonly string[],
+	violations: readonly ReportViolation[],
+	first: boolean,
+): TaskChange {
+	const mine = violations.filter((violation) => violation.task === task);
+	const views = functions.map((func) => ({
+		// A task of the very first step was there before, it only was not recorded.
+		from: was === undefined && first ? "original" : viewOf(was, func),
+		to: viewOf(is, func),
+		violated: mine.some((violation) => violation.func === func),
+	}));
+	const from = was?.patch_state ?? (first ? "IDLE" : "-");
+	const change = {
+		task,
+		state: { from, to: is?.patch_state ?? "-", violated: false },
+		in: { from: was?.in ?? "-", to: is?.in ?? "-", violated: false },
+		views,
+	};
+	return { ...change, ...reason(change, mine, is) };
+}
+
+type Facts = Pick<TaskChange, "state" | "in" | "views">;
+
+function reason(
+	{ state, in: where, views }: Facts,
+	mine: readonly ReportViolation[],
+	is: ReportTask | undefined,
+): Pick<TaskChange, "why" | "tone"> {
+	if (mine.length > 0) return { why: [...new Set(mine.map(describeViolation))].join("; "), tone: "bad" };
+	if (state.to === "-") return { why: "exited", tone: "plain" };
+	if (state.from === "-") return { why: "forked", tone: "plain" };
+	const moved = views.some((cell) => cell.from !== cell.to);
+	if (is?.pending && where.to !== "-") return { why: `cannot switch yet: ${where.to} is on its stack`, tone: "wait" };
+	if (is?.pending) return { why: "has yet to switch", tone: "wait" };
+	if (state.from !== state.to && state.to === "IDLE") {
+		// The last task to switch ends the transition, so both fall into one step for it.
+		return { why: moved ? "switched; the transition is complete" : "the transition is complete", tone: "good" };
+	}
+	if (moved) return { why: "switched", tone: "good" };
+	if (state.from !== state.to) return { why: "switched; nothing changes for it", tone: "good" };
+	if (where.from !== where.to) {
+		return { why: where.to === "-" ? `left ${where.from}` : `is inside ${where.to}`, tone: "plain" };
+	}
+	return { why: undefined, tone: "plain" };
+}
+
+function describeViolation({ invariant, func, from, to }: ReportViolation): string {
+	switch (invariant) {
+		case "sudden-change":
+			return `sudden-change: ${func ?? "a function"} becomes ${to ?? "another"} though the task did not switch`;
+		case "mixed-universe":
+			return "mixed-universe: neither what was before the transition, nor what comes after it";
+		case "switched-on-stack":
+			return `switched-on-stack: it left ${from ?? "a function"} behind, which is still on its stack`;
+		case "freed-text":
+			return `freed-text: it runs into ${from ?? "text"} that is freed`;
+		case "lost-patch":
+			return `lost-patch: ${func ?? "a function"} is ${to ?? "wrong"}, the design promises ${from ?? "another"}`;
+		case "warn":
+			return "warn: the kernel would print a WARNING";
+	}
+}
+
+function sysfsChanges(before: ReportStep | undefined, step: ReportStep): StepChange["sysfs"] {
+	const paths = new Set([...Object.keys(before?.sysfs ?? {}), ...Object.keys(step.sysfs)]);
+	return [...paths]
+		.map((path) => ({ path, from: before?.sysfs[path], to: step.sysfs[path] }))
+		.filter(({ from, to }) => from !== to);
+}
+
+function stackChanges(before: ReportStep | undefined, step: ReportStep): StepChange["stacks"] {
+	const functions = new Set([...Object.keys(before?.func_stacks ?? {}), ...Object.keys(step.func_stacks)]);
+	return [...functions]
+		.sort()
+		.map((func) => ({ func, from: before?.func_stacks[func] ?? [], to: step.func_stacks[func] ?? [] }))
+		.filter(({ from, to }) => from.join() !== to.join());
+}

@@ -1,0 +1,177 @@
+import { stripVTControlCharacters } from "node:util";
+import { describe, expect, test } from "vitest";
+import { type Report, type ReportViolation, renderReport, wantsColour } from "../../src/report/index.js";
+import { hybrid, steps } from "./hybrid.js";
+
+const golden = (name: string) => `golden/${name}.txt`;
+
+describe("the hybrid scenario for a person", () => {
+	test("100 columns", async () => {
+		await expect(`${renderReport(hybrid)}\n`).toMatchFileSnapshot(golden("hybrid-100"));
+	});
+	test("80 columns", async () => {
+		await expect(`${renderReport(hybrid, { width: 80 })}\n`).toMatchFileSnapshot(golden("hybrid-80"));
+	});
+	test("with dmesg", async () => {
+		await expect(`${renderReport(hybrid, { dmesg: true })}\n`).toMatchFileSnapshot(golden("hybrid-dmesg"));
+	});
+	test.each([60, 80, 100, 140])("no line is longer than %i columns, with colour or without", (width) => {
+		for (const colour of [false, true]) {
+			const lines = stripVTControlCharacters(renderReport(hybrid, { width, colour })).split("\n");
+			expect(Math.max(...lines.map((line) => line.length))).toBeLessThanOrEqual(width);
+		}
+	});
+	test("colour adds nothing but colour", () => {
+		const coloured = renderReport(hybrid, { colour: true });
+		expect(stripVTControlCharacters(coloured)).toBe(renderReport(hybrid));
+		expect(coloured).toContain("\u001b[31m\u001b[1moriginal→lp1_funcA ✗");
+	});
+	test("lines have no trailing spaces", () => {
+		expect(renderReport(hybrid)).not.toMatch(/ $/m);
+	});
+});
+
+describe("other outcomes", () => {
+	const calm: Report = { ...hybrid, verdict: "consistent", violations: [], steps: steps.slice(0, 4) };
+
+	test("consistent, as expected", () => {
+		expect(renderReport(calm).split("\n").slice(-5).join("\n")).toMatchInlineSnapshot(`
+			"      task                        patch_state  funcA      funcB
+			      worker/0-1, kwork, sleeper  IDLE         lp2_funcA  lp2_funcB
+
+			 CONSISTENT  as the scenario expects
+			  Whatever changed for a task changed when that very task switched."
+		`);
+	});
+
+	test("an expectation that does not hold is shown at its step and at the end", () => {
+		const text = renderReport({
+			...hybrid,
+			asExpected: false,
+			failures: [{ step: 8, where: "s.yaml:29:5", message: "worker/0: funcB is lp2_funcB, not lp3_funcB" }],
+		});
+		expect(text.split("\n").filter((line) => line.includes("not lp3_funcB"))).toMatchInlineSnapshot(`
+			[
+			  "      ✗ worker/0: funcB is lp2_funcB, not lp3_funcB (s.yaml:29:5)",
+			  "    step 8: worker/0: funcB is lp2_funcB, not lp3_funcB (s.yaml:29:5)",
+			]
+		`);
+		expect(text).toContain("NOT as the scenario expects");
+	});
+
+	test("a step that fails shows its errno", () => {
+		const text = renderReport({
+			...calm,
+			steps: [...calm.steps, { ...steps[3]!, index: 5, action: "insmod lp4", errno: -16 }],
+		});
+		expect(text).toContain("   5  insmod lp4  -EBUSY");
+	});
+
+	test("each invariant has words of its own", () => {
+		const violation = (invariant: ReportViolation["invariant"], task: string | null): ReportViolation => ({
+			invariant,
+			step: 2,
+			task,
+			func: task === null ? null : "funcA",
+			from: task === null ? null : "lp1_funcA",
+			to: task === null ? null : "original",
+			message: `message of ${invariant}`,
+		});
+		const text = renderReport({
+			...calm,
+			verdict: "violated",
+			violations: [
+				violation("mixed-universe", "worker/0"),
+				violation("switched-on-stack", "worker/1"),
+				violation("freed-text", "kwork"),
+				violation("lost-patch", "sleeper"),
+				violation("warn", null),
+			],
+		});
+		expect(text.slice(text.indexOf("   2  settle"), text.indexOf("   3  insmod"))).toMatchInlineSnapshot(`
+			"   2  settle
+			      lp1  transition 1→0
+			      task      patch_state     funcA                 funcB
+			      worker/0  UNPATCHED→IDLE  original→lp1_funcA ✗  original
+			        └ mixed-universe: neither what was before the transition, nor what comes after it
+			      worker/1  UNPATCHED→IDLE  original→lp1_funcA ✗  original
+			        └ switched-on-stack: it left lp1_funcA behind, which is still on its stack
+			      kwork     UNPATCHED→IDLE  original→lp1_funcA ✗  original
+			        └ freed-text: it runs into lp1_funcA that is freed
+			      sleeper   UNPATCHED→IDLE  original→lp1_funcA ✗  original
+			        └ lost-patch: funcA is original, the design promises lp1_funcA
+			      ✗ warn: message of warn
+
+			"
+		`);
+		expect(text.slice(text.indexOf("VIOLATED"))).toMatchInlineSnapshot(`
+			"VIOLATED  as the scenario expects
+			  ✗ mixed-universe at step 2, settle: funcA lp1_funcA → original
+			    for worker/0
+			    message of mixed-universe
+			  ✗ switched-on-stack at step 2, settle: funcA lp1_funcA → original
+			    for worker/1
+			    message of switched-on-stack
+			  ✗ freed-text at step 2, settle: funcA lp1_funcA → original
+			    for kwork
+			    message of freed-text
+			  ✗ lost-patch at step 2, settle: funcA lp1_funcA → original
+			    for sleeper
+			    message of lost-patch
+			  ✗ warn at step 2, settle
+			    message of warn"
+		`);
+	});
+
+	test("forked and exited tasks", () => {
+		const { kwork, ...rest } = steps[1]!.tasks;
+		const forked = { ...rest, F: kwork! };
+		const text = renderReport({
+			...calm,
+			steps: [...steps.slice(0, 2), { ...steps[1]!, index: 3, action: "x", tasks: forked }],
+		});
+		expect(text.slice(text.indexOf("   3  x"), text.indexOf("At the end"))).toMatchInlineSnapshot(`
+			"   3  x
+			      task   patch_state  funcA
+			      kwork  IDLE→-       lp1_funcA→-
+			        └ exited
+			      F      IDLE         lp1_funcA
+			        └ forked
+			      unchanged: worker/0-1, sleeper
+
+			"
+		`);
+	});
+
+	test("many tasks and functions still fit", () => {
+		const names = Array.from({ length: 40 }, (_, index) => `function_with_a_long_name_${index}`);
+		const view = (impl: (name: string) => string) => Object.fromEntries(names.map((name) => [name, impl(name)]));
+		const tasks = (impl: (name: string) => string) =>
+			Object.fromEntries(
+				Array.from({ length: 100 }, (_, index) => [
+					`t/${index}`,
+					{ patch_state: "IDLE" as const, pending: false, in: null, view: view(impl) },
+				]),
+			);
+		const text = renderReport({
+			...calm,
+			steps: [{ ...steps[0]!, tasks: tasks((name) => `lp1_${name}`), func_stacks: {} }],
+		});
+		expect(Math.max(...text.split("\n").map((line) => line.length))).toBeLessThanOrEqual(100);
+		for (const name of names) expect(text).toContain(`original→lp1_${name}`);
+	});
+});
+
+test("colour: terminals only, NO_COLOR and FORCE_COLOR decide", () => {
+	const tty = { isTTY: true };
+	expect([
+		wantsColour({}, tty),
+		wantsColour({}, {}),
+		wantsColour({ NO_COLOR: "1" }, tty),
+		wantsColour({ NO_COLOR: "" }, tty),
+		wantsColour({ FORCE_COLOR: "1" }, {}),
+		wantsColour({ FORCE_COLOR: "0" }, tty),
+		wantsColour({ NO_COLOR: "1", FORCE_COLOR: "1" }, {}),
+		wantsColour({ TERM: "dumb" }, tty),
+	]).toEqual([true, false, false, true, true, false, true, false]);
+});
