@@ -1,0 +1,74 @@
+import type { Readable } from "node:stream";
+
+/** What a command may touch of the outside world. Tests give their own. */
+export interface Io {
+	readonly stdin: Readable;
+	readonly stdout: Output;
+	readonly stderr: Output;
+	readonly env: Readonly<Record<string, string | undefined>>;
+}
+
+/** As much of a stream as the commands need. */
+export interface Output {
+	write(text: string): unknown;
+	readonly isTTY?: boolean | undefined;
+	readonly columns?: number | undefined;
+}
+
+interface OptionBase {
+	/** One line for --help. */
+	readonly help: string;
+}
+export interface FlagOption extends OptionBase {
+	readonly type: "flag";
+}
+export interface TextOption extends OptionBase {
+	readonly type: "text";
+	/** How --help calls the value. */
+	readonly value: string;
+	/** The values there are; the command need not check them again. */
+	readonly choices?: () => readonly string[] | Promise<readonly string[]>;
+}
+export interface NumberOption extends OptionBase {
+	readonly type: "uint64";
+	readonly value: string;
+}
+
+/** The entry of the option table that an option's type asks for. */
+export type OptionFor<T> = [T] extends [boolean]
+	? FlagOption
+	: [T] extends [bigint | undefined]
+		? NumberOption
+		: TextOption;
+
+export type AnyOption = FlagOption | TextOption | NumberOption;
+
+export interface Positional {
+	readonly name: string;
+	readonly help: string;
+}
+
+/**
+ * A subcommand. The table must name every key of `Options` (hence `-?`), so an option that the code reads and the command
+ * line does not know fails to compile. Flags are `boolean`, the others are undefined when they are not given.
+ */
+export interface Command<Options extends object = Record<never, never>> {
+	readonly name: string;
+	/** One line, for the list of commands. */
+	readonly summary: string;
+	/** All are required. */
+	readonly positionals: readonly Positional[];
+	readonly options: { readonly [Key in keyof Options]-?: OptionFor<Options[Key]> };
+	/** More for --help: exit statuses, examples. */
+	readonly details?: readonly string[];
+	/** Returns the exit status. */
+	run(options: Options, positionals: readonly string[], io: Io): Promise<number>;
+}
+
+/** Exit statuses. 1 belongs to the commands: the answer is no. */
+export const EXIT = { ok: 0, no: 1, badInput: 2, bug: 70 } as const;
+
+/** `insnTrace` -> `insn-trace`. */
+export function optionName(key: string): string {
+	return key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+}

@@ -1,0 +1,21 @@
+/** A command that is loaded only when it is called, so that start-up stays quick. */
+export interface CommandEntry {
+	readonly name: string;
+	readonly summary: string;
+	/** Its `Command<...>`; the options' type is the command's own business. */
+	load(): Promise<unknown>;
+}
+
+/** All commands, in the order of --help. */
+export const commands: readonly CommandEntry[] = [
+	{
+		name: "run",
+		summary: "run a scenario and say whether the consistency model held",
+		load: async () => (await import("./run.js")).runCommand,
+	},
+	{
+		name: "designs",
+		summary: "list the replace designs that --design knows",
+		load: async () => (await import("./designs.js")).designsCommand,
+	},
+];

@@ -1,0 +1,42 @@
+import { readFile } from "node:fs/promises";
+import { dirname, isAbsolute, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { KlpemuError } from "../errors.js";
+import type { FileReader } from "../scenario/index.js";
+
+/** The folder with asm/ and scenarios/: two up both from src/cli and from dist/cli. */
+const PROJECT = fileURLToPath(new URL("../..", import.meta.url));
+
+/** The content, or undefined when there is no such file. Throws `FILE_UNREADABLE`. */
+export async function readIfThere(path: string): Promise<Uint8Array | undefined> {
+	try {
+		return await readFile(path);
+	} catch (cause) {
+		const { code } = cause as NodeJS.ErrnoException;
+		if (code === "ENOENT" || code === "ENOTDIR") return undefined;
+		const reason = code === "EISDIR" ? "it is a folder" : (code ?? String(cause));
+		throw new KlpemuError("FILE_UNREADABLE", `cannot read '${path}': ${reason}`, { cause });
+	}
+}
+
+/** Reads what a scenario names: first beside the scenario, then in the project that klpemu came with. */
+export class NodeFileReader implements FileReader {
+	readonly #folders: readonly string[];
+
+	constructor(scenarioFile: string, project: string = PROJECT) {
+		this.#folders = [dirname(resolve(scenarioFile)), resolve(project)];
+	}
+
+	candidates(path: string): readonly string[] {
+		if (isAbsolute(path)) return [path];
+		return [...new Set(this.#folders.map((folder) => resolve(folder, path)))];
+	}
+
+	async read(path: string): Promise<Uint8Array | undefined> {
+		for (const candidate of this.candidates(path)) {
+			const content = await readIfThere(candidate);
+			if (content !== undefined) return content;
+		}
+		return undefined;
+	}
+}

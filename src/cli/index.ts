@@ -1,0 +1,3 @@
+export { runCli } from "./app.js";
+export { type Command, EXIT, type Io, type Output } from "./command.js";
+export { NodeFileReader } from "./files.js";
