@@ -86,7 +86,9 @@ class TextReport {
 		const failures = this.#failuresOf(step);
 		const result = step.errno === 0 ? "" : `  ${errnoName(step.errno)}`;
 		const quiet = changed.length === 0 && change.sysfs.length === 0 && change.stacks.length === 0;
-		const fold = quiet && step.errno === 0 && failures.length === 0 && violations.length === 0;
+		// A title is to be found again, not to be explained.
+		const mark = step.action.startsWith("state: ");
+		const fold = !mark && quiet && step.errno === 0 && failures.length === 0 && violations.length === 0;
 		const lines = [
 			`${this.#number(String(step.index))}  ${this.#paint("heading", step.action)}` +
 				this.#paint(failures.length > 0 ? "bad" : "wait", result) +

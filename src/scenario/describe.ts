@@ -50,6 +50,8 @@ export function describeStep(step: Step): string {
 			return `fork ${step.child.name} from ${step.parent}`;
 		case "call":
 			return `call ${step.func} in ${step.task}`;
+		case "state":
+			return `state: ${step.title}`;
 		case "expect":
 			return describeExpectation(step.expect);
 	}

@@ -165,6 +165,7 @@ export const STEP_VALUES = {
 	fork: v.strictObject({ parent: taskName, child: taskKey, ...taskEntries }),
 	exit: taskNames,
 	call: v.strictObject({ task: taskName, func: symbol, value: v.optional(integer64) }),
+	state: text,
 	expect: expectSchema,
 } as const;
 
@@ -194,6 +195,7 @@ export const stepSchema = v.union([
 	v.strictObject({ fork: STEP_VALUES.fork }),
 	v.strictObject({ exit: STEP_VALUES.exit }),
 	v.strictObject({ call: STEP_VALUES.call }),
+	v.strictObject({ state: v.pipe(STEP_VALUES.state, v.description("a title for the state at this point")) }),
 	v.strictObject({ expect: STEP_VALUES.expect }),
 ]);
 

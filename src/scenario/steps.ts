@@ -118,6 +118,7 @@ export class StepNormaliser {
 				value: value === undefined ? undefined : BigInt.asUintN(64, BigInt(value)),
 			};
 		}
+		if ("state" in raw) return { kind: "state", title: raw.state };
 		if ("expect" in raw) return { kind: "expect", expect: this.#expectation(raw.expect, path) };
 		throw new Error(`a step that the schema knows and this does not: ${Object.keys(raw)[0]}`);
 	}

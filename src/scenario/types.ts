@@ -138,6 +138,8 @@ export type Step = StepBase &
 		| { readonly kind: "exit"; readonly tasks: readonly string[] }
 		/** The task calls the function once, now, and comes back; `value`: what rax must hold then. */
 		| { readonly kind: "call"; readonly task: string; readonly func: string; readonly value: bigint | undefined }
+		/** Does nothing; the report shows the machine's state under this title. */
+		| { readonly kind: "state"; readonly title: string }
 		| { readonly kind: "expect"; readonly expect: Expectation }
 	);
 

@@ -128,6 +128,7 @@ wake: U
 fork: { parent: U, child: F, kthread: true, calls: [funcA], sleeps_in: funcA }
 exit: F
 call: { task: U, func: funcA, value: -1 }
+state: here
 expect: { task: U, in: null, pending: 0, sysfs: { lp1/enabled: null }, func_stacks: { funcA: [nop, lp1_funcA] } }
 expect: { design: universe, dmesg: [a, b], task: worker, view: { funcA: original } }`);
 		expect(steps.map(describeStep)).toMatchInlineSnapshot(`
@@ -156,6 +157,7 @@ expect: { design: universe, dmesg: [a, b], task: worker, view: { funcA: original
 			  "fork F from U",
 			  "exit F",
 			  "call funcA in U",
+			  "state: here",
 			  "expect U: not pending, in no patched function, no lp1/enabled, funcA [nop, lp1_funcA]",
 			  "expect worker/0, worker/1: funcA -> original, dmesg, 2 lines (universe)",
 			]
