@@ -1,0 +1,43 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { expect, test } from "vitest";
+import { commands } from "../src/cli/commands.js";
+import { INVARIANTS } from "../src/report/index.js";
+import { STEP_VALUES } from "../src/scenario/schema.js";
+
+const readme = readFileSync("README.md", "utf8");
+
+test("the set-up is two lines: one runs the main job, one all the tests", () => {
+	const lines = readme.split("\n").filter((line) => line.startsWith("    ") && line.includes("npm ci"));
+	expect(lines).toHaveLength(2);
+	expect(lines[0]).toMatch(/npx klpemu run scenarios\/hybrid-lp1-lp2-lp3\.yaml$/);
+	expect(lines[1]).toMatch(/npm test$/);
+});
+
+test("the example is what the report really looks like", () => {
+	const example = readme.slice(readme.indexOf("<!-- example"), readme.indexOf("<!-- end of example"));
+	const lines = example.split("\n").filter((line) => line.startsWith("    "));
+	expect(lines.length).toBeGreaterThan(20);
+	const golden = readFileSync("test/report/golden/hybrid-100.txt", "utf8").split("\n");
+	// Abridged, so the lines are compared one by one; each part of it must be there in order.
+	let position = -1;
+	for (const line of lines) {
+		const next = golden.indexOf(line.slice(4), position + 1);
+		expect(next, line).toBeGreaterThan(position);
+		position = next;
+	}
+});
+
+test("it names all scenarios, steps, invariants and commands, and no others", () => {
+	const named = [...new Set([...readme.matchAll(/scenarios\/[\w.-]+\.yaml/g)].map(([name]) => name))];
+	expect(named.sort()).toEqual(
+		readdirSync("scenarios")
+			.filter((name) => name.endsWith(".yaml"))
+			.map((name) => `scenarios/${name}`)
+			.sort(),
+	);
+	const steps = readme.slice(readme.indexOf("| step |"), readme.indexOf("A step that must fail"));
+	for (const step of Object.keys(STEP_VALUES)) expect(steps).toMatch(new RegExp(`\`${step}[:\`]`));
+	for (const invariant of INVARIANTS) expect(readme).toContain(`| \`${invariant}\` |`);
+	const listed = [...readme.matchAll(/^ {4}klpemu (\w+)/gm)].map(([, name]) => name);
+	expect(listed).toEqual(commands.map(({ name }) => name));
+});
