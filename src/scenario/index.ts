@@ -1,4 +1,5 @@
 export { describeStep } from "./describe.js";
+export { checkErrno, checkExpectation } from "./expectation.js";
 export { checkFunctions, type KnownFunctions } from "./functions.js";
 export type { ParseOptions } from "./normalise.js";
 export { parseScenario } from "./parse.js";

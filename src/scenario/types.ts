@@ -90,7 +90,7 @@ export interface Expectation {
 	readonly func_stacks: ReadonlyMap<string, readonly string[]>;
 	/** Lines that were printed since the last `expect` with this key, in this order, perhaps with others between. */
 	readonly dmesg: readonly string[] | undefined;
-	/** Result of the step before: 0 or a negative errno. Also noted as {@link StepBase.errno} of that step. */
+	/** Result of the step before: 0 or a negative errno. Also noted as `errno` of that step. */
 	readonly errno: number | undefined;
 	/** Compared only under these designs; undefined: under every design. */
 	readonly designs: readonly string[] | undefined;

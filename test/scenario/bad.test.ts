@@ -1,3 +1,4 @@
+import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { KlpemuError } from "../../src/errors.js";
 import { parseScenario } from "../../src/scenario/index.js";
@@ -344,4 +345,28 @@ describe("YAML", () => {
 			}
 		}
 	});
+});
+
+test("however a scenario is mutilated, it is refused with a place or it is another scenario", () => {
+	const edit = fc.record({
+		at: fc.nat(GOOD.length),
+		remove: fc.nat(12),
+		insert: fc.oneof(
+			fc.constantFrom(":", "- ", "{", "}", "[", "]", "\n", "  ", "'", '"', "&a ", "*a", "!x ", "|", "null", "-1", "? "),
+			fc.string({ maxLength: 3 }),
+		),
+	});
+	fc.assert(
+		fc.property(fc.array(edit, { minLength: 1, maxLength: 4 }), (edits) => {
+			let text = GOOD;
+			for (const { at, remove, insert } of edits) text = text.slice(0, at) + insert + text.slice(at + remove);
+			try {
+				parseScenario(text, "s.yaml");
+			} catch (error) {
+				if (!(error instanceof KlpemuError)) throw error;
+				expect(error.where).toMatch(/^s\.yaml:\d+:\d+$/);
+			}
+		}),
+		{ seed: 20261124, numRuns: 3000 },
+	);
 });
