@@ -75,7 +75,8 @@ export function changes(report: Report, functions: readonly string[]): StepChang
 }
 
 function hasChanged(row: TaskChange): boolean {
-	return [row.state, row.in, ...row.views].some((cell) => cell.from !== cell.to || cell.violated);
+	// A violation need not be about a function that has a column.
+	return row.tone === "bad" || [row.state, row.in, ...row.views].some((cell) => cell.from !== cell.to || cell.violated);
 }
 
 function viewOf(task: ReportTask | undefined, func: string): string {

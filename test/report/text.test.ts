@@ -123,6 +123,20 @@ describe("other outcomes", () => {
 		`);
 	});
 
+	test("a violation that is about no function still marks its task", () => {
+		const broken: ReportViolation = {
+			invariant: "freed-text",
+			step: 1,
+			task: "kwork",
+			func: null,
+			from: null,
+			to: null,
+			message: "returned to 0xffffffffa0000010, unmapped since rmmod lp1",
+		};
+		const text = renderReport({ ...calm, verdict: "violated", violations: [broken], steps: [steps[1]!, steps[1]!] });
+		expect(text).toMatch(/kwork .*\n +└ freed-text: it runs into text that is freed\n/);
+	});
+
 	test("forked and exited tasks", () => {
 		const { kwork, ...rest } = steps[1]!.tasks;
 		const forked = { ...rest, F: kwork! };
