@@ -126,14 +126,19 @@ describe("other outcomes", () => {
 	test("a violation that is about no function still marks its task", () => {
 		const broken: ReportViolation = {
 			invariant: "freed-text",
-			step: 1,
+			step: 3,
 			task: "kwork",
 			func: null,
 			from: null,
 			to: null,
 			message: "returned to 0xffffffffa0000010, unmapped since rmmod lp1",
 		};
-		const text = renderReport({ ...calm, verdict: "violated", violations: [broken], steps: [steps[1]!, steps[1]!] });
+		const text = renderReport({
+			...calm,
+			verdict: "violated",
+			violations: [broken],
+			steps: [steps[1]!, { ...steps[1]!, index: 3 }],
+		});
 		expect(text).toMatch(/kwork .*\n +└ freed-text: it runs into text that is freed\n/);
 	});
 
