@@ -1,4 +1,4 @@
-import { readFile } from "node:fs/promises";
+import { readFile, stat } from "node:fs/promises";
 import { dirname, isAbsolute, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { KlpemuError } from "../errors.js";
@@ -8,15 +8,22 @@ import type { FileReader } from "../scenario/index.js";
 const PROJECT = fileURLToPath(new URL("../..", import.meta.url));
 
 /** The content, or undefined when there is no such file. Throws `FILE_UNREADABLE`. */
-export async function readIfThere(path: string): Promise<Uint8Array | undefined> {
+export function readIfThere(path: string): Promise<Uint8Array | undefined> {
+	return ifThere(path, () => readFile(path));
+}
+
+async function ifThere<T>(path: string, access: () => Promise<T>): Promise<T | undefined> {
 	try {
-		return await readFile(path);
+		return await access();
 	} catch (cause) {
 		const { code } = cause as NodeJS.ErrnoException;
 		if (code === "ENOENT" || code === "ENOTDIR") return undefined;
-		const reason = code === "EISDIR" ? "it is a folder" : (code ?? String(cause));
-		throw new KlpemuError("FILE_UNREADABLE", `cannot read '${path}': ${reason}`, { cause });
+		throw unreadable(path, code === "EISDIR" ? "it is a folder" : (code ?? String(cause)), cause);
 	}
+}
+
+function unreadable(path: string, reason: string, cause?: unknown): KlpemuError {
+	return new KlpemuError("FILE_UNREADABLE", `cannot read '${path}': ${reason}`, { cause });
 }
 
 /** Reads what a scenario names: first beside the scenario, then in the project that klpemu came with. */
@@ -30,6 +37,15 @@ export class NodeFileReader implements FileReader {
 	candidates(path: string): readonly string[] {
 		if (isAbsolute(path)) return [path];
 		return [...new Set(this.#folders.map((folder) => resolve(folder, path)))];
+	}
+
+	async find(path: string): Promise<string | undefined> {
+		for (const candidate of this.candidates(path)) {
+			const found = await ifThere(candidate, () => stat(candidate));
+			if (found?.isDirectory()) throw unreadable(candidate, "it is a folder");
+			if (found !== undefined) return candidate;
+		}
+		return undefined;
 	}
 
 	async read(path: string): Promise<Uint8Array | undefined> {

@@ -3,6 +3,7 @@ export { checkErrno, checkExpectation } from "./expectation.js";
 export { checkFunctions, type KnownFunctions } from "./functions.js";
 export type { ParseOptions } from "./normalise.js";
 export { parseScenario } from "./parse.js";
+export { findSource } from "./source.js";
 export {
 	appliesTo,
 	type Expectation,

@@ -202,6 +202,8 @@ export function appliesTo(expect: Expectation, design: string): boolean {
 export interface FileReader {
 	/** undefined: there is no such file. Anything else that is wrong throws `FILE_UNREADABLE`. */
 	read(path: string): Promise<Uint8Array | undefined>;
-	/** Where `read` would look, for messages: absolute paths in order. */
+	/** The first of the candidates that is there; undefined: none. What is no file throws `FILE_UNREADABLE`. */
+	find(path: string): Promise<string | undefined>;
+	/** Where `read` and `find` look: absolute paths in order. */
 	candidates(path: string): readonly string[];
 }

@@ -8,6 +8,7 @@ import { type Command, type Io, NodeFileReader, runCli } from "../../src/cli/ind
 import { makeRunCommand, type RunScenario } from "../../src/cli/run.js";
 import { KlpemuError } from "../../src/errors.js";
 import type { Report } from "../../src/report/index.js";
+import { findSource, parseScenario } from "../../src/scenario/index.js";
 import { hybrid } from "../report/hybrid.js";
 
 /** Runs the command line and keeps what it prints. */
@@ -88,8 +89,6 @@ describe("help and version", () => {
 
 describe("bad arguments: status 2 and a message", () => {
 	test.each([
-		[["rum"]],
-		[["--hepl"]],
 		[["run"]],
 		[["run", "a.yaml", "b.yaml"]],
 		[["run", HYBRID, "--desing", "universe"]],
@@ -97,7 +96,6 @@ describe("bad arguments: status 2 and a message", () => {
 		[["run", HYBRID, "--design"]],
 		[["run", HYBRID, "--design", "--json"]],
 		[["run", HYBRID, "--design="]],
-		[["run", HYBRID, "--design", "univers"]],
 		[["run", HYBRID, "--cpu", "qemu"]],
 		[["run", HYBRID, "--json=yes"]],
 		[["run", HYBRID, "--json", "--json"]],
@@ -110,6 +108,17 @@ describe("bad arguments: status 2 and a message", () => {
 		const { status, stdout, stderr } = await cli(argv, argv[0] === "run" ? runWith(hybrid) : commands);
 		expect({ status, stdout }).toEqual({ status: 2, stdout: "" });
 		expect(stderr).toMatchSnapshot();
+	});
+
+	test("near misses of names that lists will grow", async () => {
+		const message = async (...argv: string[]) => (await cli(argv)).stderr;
+		expect(await message("rum")).toMatch(
+			/^klpemu: unknown command 'rum'\n {2}hint: did you mean 'run'\? commands: run, /,
+		);
+		expect(await message("--hepl")).toMatch(/^klpemu: unknown option '--hepl'\n {2}hint: did you mean '--help'\? /);
+		expect(await message("run", HYBRID, "--design", "univers")).toMatch(
+			/^klpemu run: --design: there is no 'univers'\n {2}hint: did you mean 'universe'\? allowed: mainline, /,
+		);
 	});
 
 	test("a scenario with a mistake: file, line, column", async () => {
@@ -205,6 +214,25 @@ describe("files of a scenario", () => {
 		expect(Buffer.from((await reader.read("a.c"))!).toString()).toBe("a");
 		expect((await reader.read("package.json"))!.length).toBeGreaterThan(10);
 		expect(await reader.read(join(folder, "a.c"))).toEqual(Buffer.from("a"));
+	});
+	test("where a file was found", async () => {
+		expect(await reader.find("a.c")).toBe(join(folder, "a.c"));
+		expect(await reader.find("package.json")).toBe(join(process.cwd(), "package.json"));
+		expect(await reader.find("no.c")).toBeUndefined();
+		await expect(reader.find("test")).rejects.toThrow(expect.objectContaining({ code: "FILE_UNREADABLE" }));
+	});
+	test("a source that is missing: where the scenario names it, and where it was looked for", async () => {
+		const file = join(folder, "s.yaml");
+		const scenario = parseScenario("title: t\nvmlinux: [a.c, b.c]\ntasks: {}\nsteps: [settle]\n", file);
+		expect(await findSource(scenario, reader, scenario.vmlinux[0]!)).toBe(join(folder, "a.c"));
+		await expect(findSource(scenario, reader, scenario.vmlinux[1]!)).rejects.toThrow(
+			expect.objectContaining({
+				code: "SCENARIO_MISSING_FILE",
+				where: `${file}:2:16`,
+				message: "there is no file 'b.c'",
+				hint: `looked for: ${join(folder, "b.c")}, ${join(process.cwd(), "b.c")}`,
+			}),
+		);
 	});
 	test("missing ones are undefined, unreadable ones an error", async () => {
 		expect(await reader.read("no.c")).toBeUndefined();

@@ -1,0 +1,12 @@
+import { KlpemuError } from "../errors.js";
+import { type FileReader, type Scenario, type SourceRef, whereOf } from "./types.js";
+
+/** The path of a source that the scenario names. Throws `SCENARIO_MISSING_FILE` with the place in the scenario. */
+export async function findSource(scenario: Scenario, files: FileReader, source: SourceRef): Promise<string> {
+	const path = await files.find(source.path);
+	if (path !== undefined) return path;
+	throw new KlpemuError("SCENARIO_MISSING_FILE", `there is no file '${source.path}'`, {
+		where: whereOf(scenario.fileName, source.position),
+		hint: `looked for: ${files.candidates(source.path).join(", ")}`,
+	});
+}
