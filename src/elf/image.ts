@@ -1,6 +1,245 @@
 import { KlpemuError } from "../errors.js";
-import type { Image, LinkOptions } from "./types.js";
+import { hex, isKaddr, type Kaddr, type Memory, PERM, type Region, toKaddr, toU64 } from "../memory/index.js";
+import { UnwindTable } from "./eh-frame.js";
+import { type Layout, layOut, type PlacedSection } from "./layout.js";
+import { computeRelocation, needsGotSlot, relocationName } from "./relocate.js";
+import { lastAtOrBefore, SymbolResolver } from "./symbols.js";
+import type {
+	ElfObject,
+	ElfRelocation,
+	Image,
+	ImageSymbol,
+	LinkOptions,
+	PendingRelocation,
+	UnwindRow,
+} from "./types.js";
 
+const FENTRY_SIZE = 5;
+const NOP = 0x90;
+const NOP5 = [0x0f, 0x1f, 0x44, 0x00, 0x00];
+
+/**
+ * Loads objects into guest memory as one image: places their sections, resolves their symbols and relocates them.
+ *
+ * Throws `ELF_UNDEFINED_SYMBOL` (all of them at once), `ELF_DUPLICATE_SYMBOL`, `ELF_RELOCATION_OVERFLOW`, `ELF_BAD_MCOUNT`,
+ * `ELF_BAD_EH_FRAME`, `ELF_NO_SPACE`, and what Memory.map throws. Nothing stays mapped then.
+ */
 export function linkImage(options: LinkOptions): Image {
-	throw new KlpemuError("ELF_UNSUPPORTED", "being written", { where: options.name });
+	const layout = layOut(options.name, options.objects, options.base, options.memory);
+	try {
+		return new LoadedImage(options, layout);
+	} catch (error) {
+		for (const region of layout.regions) options.memory.unmap(region);
+		throw error;
+	}
+}
+
+class LoadedImage implements Image {
+	readonly name: string;
+	readonly base: Kaddr;
+	readonly end: Kaddr;
+	readonly regions: Region[];
+	readonly symbols: readonly ImageSymbol[];
+	readonly mcountLocs: readonly Kaddr[];
+	readonly klpRelocations: readonly PendingRelocation[];
+	readonly #memory: Memory;
+	readonly #placed: readonly PlacedSection[];
+	readonly #byName = new Map<string, ImageSymbol[]>();
+	readonly #unwind: UnwindTable;
+	#loaded = true;
+
+	constructor(options: LinkOptions, layout: Layout) {
+		this.name = options.name;
+		this.base = options.base;
+		this.end = layout.end;
+		this.regions = layout.regions;
+		this.#memory = options.memory;
+		this.#placed = layout.placed;
+		const resolver = new SymbolResolver(layout, options);
+		checkUndefined(options.objects, resolver);
+		new Relocator(options.memory, resolver, layout).applyAll();
+		this.symbols = resolver.imageSymbols();
+		for (const symbol of this.symbols) {
+			const same = this.#byName.get(symbol.name);
+			if (same === undefined) this.#byName.set(symbol.name, [symbol]);
+			else same.push(symbol);
+		}
+		this.#unwind = new UnwindTable(
+			this.sections(".eh_frame").map((part) => ({ ...part, data: options.memory.read(part.address, part.size) })),
+		);
+		this.mcountLocs = this.#findCallSites();
+		this.klpRelocations = pendingRelocations(options.objects, layout, resolver);
+	}
+
+	lookup(name: string): readonly ImageSymbol[] {
+		return this.#byName.get(name) ?? [];
+	}
+
+	symbol(name: string): ImageSymbol | undefined {
+		const all = this.lookup(name);
+		return all.find((symbol) => symbol.binding !== "local") ?? all[0];
+	}
+
+	symbolAt(address: Kaddr): { symbol: ImageSymbol; offset: number } | undefined {
+		const region = this.#regionOf(address);
+		const symbol = this.symbols[lastAtOrBefore(this.symbols, address)];
+		if (region === undefined || symbol === undefined || this.#regionOf(symbol.address) !== region) return undefined;
+		return { symbol, offset: address - symbol.address };
+	}
+
+	contains(address: Kaddr): boolean {
+		return this.#regionOf(address) !== undefined;
+	}
+
+	#regionOf(address: Kaddr): Region | undefined {
+		const at = toU64(address);
+		return this.regions.find((region) => at >= region.address && at < region.address + BigInt(region.length));
+	}
+
+	sections(name: string): { object: string; address: Kaddr; size: number }[] {
+		return this.#placed
+			.filter(({ section }) => section.name === name && section.size > 0)
+			.map(({ object, section, address }) => ({ object: object.fileName, address, size: section.size }));
+	}
+
+	findRow(ip: Kaddr): UnwindRow | undefined {
+		return this.#unwind.findRow(ip);
+	}
+
+	unload(): void {
+		if (!this.#loaded) throw new Error(`image '${this.name}' is unloaded twice`);
+		this.#loaded = false;
+		for (const region of this.regions) this.#memory.unmap(region);
+	}
+
+	/** The fentry sites that the compiler recorded (-mrecord-mcount, or -fpatchable-function-entry). */
+	#findCallSites(): Kaddr[] {
+		const sites = new Set(this.#addressesIn("__mcount_loc"));
+		for (const start of this.#addressesIn("__patchable_function_entries")) {
+			// Nops in front of the function are call padding, not a call site; the kernel on x86 leaves them alone too.
+			const function_ = this.symbolAt(start)?.symbol;
+			if (function_?.type !== "func" || start - function_.address >= function_.size) continue;
+			if (this.#memory.read(start, FENTRY_SIZE).some((byte) => byte !== NOP)) continue;
+			// Five nops are five places where a task could stop, and a call written over them would catch it in the middle.
+			this.#memory.write(start, Uint8Array.from(NOP5));
+			sites.add(start);
+		}
+		return [...sites].sort((a, b) => a - b);
+	}
+
+	/** The 64-bit text addresses that a section lists. */
+	#addressesIn(name: string): Kaddr[] {
+		const out: Kaddr[] = [];
+		for (const { object, address, size } of this.sections(name)) {
+			for (let offset = 0; offset < size; offset += 8) {
+				const entry = size - offset >= 8 ? this.#memory.u64((address + offset) | 0) : 0n;
+				const site = toKaddr(entry);
+				const last = (site + FENTRY_SIZE - 1) | 0;
+				const region = isKaddr(entry) ? this.#regionOf(site) : undefined;
+				if (region === undefined || (region.perm & PERM.EXEC) === 0 || this.#regionOf(last) !== region) {
+					throw new KlpemuError(
+						"ELF_BAD_MCOUNT",
+						`section '${name}' offset 0x${offset.toString(16)}: ${hex(entry)} is no place for a call in the text`,
+						{ where: object },
+					);
+				}
+				out.push(site);
+			}
+		}
+		return out;
+	}
+}
+
+/** All the undefined symbols at once, so that a user fixes them at once. */
+function checkUndefined(objects: readonly ElfObject[], resolver: SymbolResolver): void {
+	const missing = new Map<string, Set<string>>();
+	for (const object of objects) {
+		for (const section of object.sections) {
+			for (const { symbol } of section.relocations) {
+				if (resolver.value(symbol, object) !== undefined) continue;
+				const users = missing.get(symbol.name) ?? new Set();
+				missing.set(symbol.name, users.add(object.fileName));
+			}
+		}
+	}
+	if (missing.size === 0) return;
+	const list = [...missing].map(([name, users]) => `'${name}' (${[...users].join(", ")})`);
+	throw new KlpemuError("ELF_UNDEFINED_SYMBOL", `undefined symbol${list.length > 1 ? "s" : ""} ${list.join(", ")}`, {
+		where: objects[0]!.fileName,
+		hint: "nothing in this image, in vmlinux or among the kernel's own symbols has that name",
+	});
+}
+
+class Relocator {
+	readonly #memory: Memory;
+	readonly #resolver: SymbolResolver;
+	readonly #layout: Layout;
+	/** GOT slots by the value they hold. */
+	readonly #slots = new Map<bigint, Kaddr>();
+
+	constructor(memory: Memory, resolver: SymbolResolver, layout: Layout) {
+		this.#memory = memory;
+		this.#resolver = resolver;
+		this.#layout = layout;
+	}
+
+	applyAll(): void {
+		for (const placed of this.#layout.placed) {
+			for (const relocation of placed.section.relocations) this.#apply(placed, relocation);
+		}
+	}
+
+	#apply({ object, section, address }: PlacedSection, relocation: ElfRelocation): void {
+		const { symbol, type, addend } = relocation;
+		const value = this.#resolver.value(symbol, object)!;
+		const place = (address + relocation.offset) | 0;
+		const result = computeRelocation(type, {
+			symbol: value,
+			addend,
+			place: BigInt(place),
+			size: BigInt(symbol.size),
+			slot: needsGotSlot(type) ? BigInt(this.#slot(value)) : 0n,
+			got: BigInt(this.#layout.got),
+		});
+		if (!result.fits) {
+			throw new KlpemuError(
+				"ELF_RELOCATION_OVERFLOW",
+				`section '${section.name}' offset 0x${relocation.offset.toString(16)}: ${relocationName(type)} to '${symbol.name}' (${hex(value)}) does not fit into ${result.size} bytes`,
+				{ where: object.fileName, hint: "compile with -mcmodel=kernel -fno-pic" },
+			);
+		}
+		let rest = result.value;
+		for (let i = 0; i < result.size; i++, rest >>= 8n) this.#memory.setU8((place + i) | 0, Number(rest & 0xffn));
+	}
+
+	#slot(value: bigint): Kaddr {
+		let slot = this.#slots.get(value);
+		if (slot === undefined) {
+			slot = (this.#layout.got + 8 * this.#slots.size) | 0;
+			this.#slots.set(value, slot);
+			this.#memory.setU64(slot, BigInt.asUintN(64, value));
+		}
+		return slot;
+	}
+}
+
+function pendingRelocations(
+	objects: readonly ElfObject[],
+	layout: Layout,
+	resolver: SymbolResolver,
+): PendingRelocation[] {
+	const out: PendingRelocation[] = [];
+	for (const object of objects) {
+		for (const { objname, target, relocations } of object.klpRelocations) {
+			const section = layout.addresses.get(object)?.get(target);
+			// Relocations of debug information need nobody.
+			if (section === undefined) continue;
+			for (const { offset, type, addend, symbol } of relocations) {
+				const value = symbol.livepatch ? undefined : resolver.value(symbol, object);
+				const address = value === undefined ? undefined : Number(value);
+				out.push({ objname, place: (section + offset) | 0, type, addend, symbol, address });
+			}
+		}
+	}
+	return out;
 }

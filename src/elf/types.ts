@@ -8,6 +8,8 @@ export type SymbolBinding = "local" | "global" | "weak";
 export const SHN_UNDEF = 0;
 export const SHN_ABS = 0xfff1;
 export const SHN_COMMON = 0xfff2;
+/** Symbols that the kernel resolves when the livepatch's object is loaded (include/uapi/linux/elf.h). */
+export const SHN_LIVEPATCH = 0xff20;
 
 export interface ElfSymbol {
 	readonly index: number;
@@ -19,7 +21,7 @@ export interface ElfSymbol {
 	readonly binding: SymbolBinding;
 	/** Section index, or SHN_UNDEF, SHN_ABS, SHN_COMMON. */
 	readonly section: number;
-	/** SHN_LIVEPATCH (0xff20): the kernel resolves it when the livepatch's object is loaded. */
+	/** It is in SHN_LIVEPATCH, and named `.klp.sym.OBJECT.NAME,SYMPOS`. */
 	readonly livepatch: boolean;
 }
 
@@ -90,6 +92,11 @@ export interface UnwindRow {
 	readonly cfaOffset: number;
 	/** The return address is at CFA + raOffset; undefined: nobody called this, the stack ends here. */
 	readonly raOffset: number | undefined;
+	/**
+	 * The return address is where the caller goes on, not the one behind its call: look it up as it is. So it is under an
+	 * interrupt (augmentation "S"), and in a trampoline that has put the redirected function there.
+	 */
+	readonly signal: boolean;
 	/** Callee-saved registers that this frame keeps, each at CFA + offset. */
 	readonly saved: readonly { readonly register: number; readonly offset: number }[];
 }
