@@ -1,5 +1,6 @@
 export { Klp, type KlpEnvironment } from "./core.js";
 export type { Design, PatchAttribute } from "./design.js";
+export { ModuleNotifier } from "./module.js";
 export { kstrtobool, Sysfs } from "./sysfs.js";
 export { onStack } from "./transition.js";
 export * from "./types.js";

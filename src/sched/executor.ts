@@ -75,6 +75,8 @@ export class Executor {
 			case "budget":
 				return "end-slice";
 			case "gate":
+				// Whoever looks at the task's stack from the gate needs its registers.
+				task.regs.words.set(this.#cpu.state.words);
 				return this.#hooks.gate(stop.gate.name, task);
 			case "breakpoint":
 				task.slept = true;

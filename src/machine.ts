@@ -1,0 +1,627 @@
+import { type Cpu, type Fault, GatePage, RAX, RDI, RSP } from "./cpu/index.js";
+import { type ElfObject, type Image, linkImage, type UnwindRow } from "./elf/index.js";
+import { KlpemuError } from "./errors.js";
+import { Ftrace, TextPoke } from "./ftrace/index.js";
+import { Dmesg, EAGAIN, EEXIST, ENOENT, type Kernel, Printer, runStraight, type Wait } from "./kernel/index.js";
+import { type Design, Klp, type klp_patch, ModuleNotifier, type module, Sysfs } from "./klp/index.js";
+import { hex, type Kaddr, Memory, PAGE_SIZE, PERM, type Region } from "./memory/index.js";
+import {
+	type Continuation,
+	Executor,
+	PF_KTHREAD,
+	Random,
+	Sched,
+	stack_trace_save_tsk_reliable,
+	TASK_IDLE,
+	TASK_INTERRUPTIBLE,
+	TASK_RUNNING,
+	type TaskProgram,
+	THREAD_SIZE,
+	TIF_NOTIFY_SIGNAL,
+	type task_struct,
+	Workqueue,
+} from "./sched/index.js";
+import { type Assembled, assemble } from "./toolchain/index.js";
+
+/** Where things are in the guest. The lower half of the window is text and data, as in the kernel; stacks come last. */
+const LAYOUT = {
+	entry: -0x7fff_0000,
+	ftrace: -0x7ffe_0000,
+	gates: -0x7ffd_0000,
+	data: -0x7ff0_0000,
+	percpu: -0x7fe0_0000,
+	vmlinux: -0x7f00_0000,
+	modules: -0x6000_0000,
+	modulesEnd: -0x4000_0000,
+	stacks: -0x4000_0000,
+	stacksEnd: -0x10_0000,
+} as const;
+
+/** struct ftrace_ops, as far as its address matters. */
+const OPS_SIZE = 64;
+const DATA_SIZE = 0x40000;
+/** Rounds that somebody may wait for somebody else, before that is called a deadlock. */
+const WAIT_ROUNDS = 100_000;
+
+export interface MachineOptions {
+	readonly design: Design;
+	/** Makes the processor that runs the guest. */
+	readonly createCpu: (memory: Memory) => Cpu | Promise<Cpu>;
+	readonly vmlinux: readonly ElfObject[];
+	/** The assembly of the engine itself: asm/entry_64.S and asm/ftrace_64.S. */
+	readonly assembly: { readonly entry: string; readonly ftrace: string };
+	readonly cpus: number;
+	readonly seed: bigint | number;
+	readonly hz: number;
+	readonly memoryBytes: number;
+}
+
+/** A loaded module. */
+export interface LoadedModule extends module {
+	readonly image: Image;
+	/** What its init enabled. */
+	patch: klp_patch | undefined;
+}
+
+export interface NewTask {
+	readonly name: string;
+	readonly kthread: boolean;
+	readonly calls: readonly Kaddr[];
+	readonly sleepAt?: (() => readonly Kaddr[]) | undefined;
+	/** The CPU it is bound to. */
+	readonly cpu?: number | undefined;
+	/** Asleep until somebody wakes it. */
+	readonly idle?: boolean;
+}
+
+/**
+ * The whole machine: guest memory, a Cpu, tasks, ftrace and livepatch, and the administrator who acts on them. It advances in
+ * rounds: in each, every emulated CPU runs one slice of one task. What the administrator does (insmod, writes to sysfs) runs
+ * on CPU 0 as the task `shell`, at once.
+ */
+export class Machine {
+	readonly memory: Memory;
+	readonly cpu: Cpu;
+	readonly dmesg = new Dmesg();
+	readonly sched: Sched;
+	readonly executor: Executor;
+	readonly ftrace: Ftrace;
+	readonly klp: Klp;
+	readonly sysfs: Sysfs;
+	readonly hz: number;
+	readonly modules = new Map<string, LoadedModule>();
+	readonly vmlinux: Image;
+	/** The administrator's process. */
+	readonly shell: task_struct;
+
+	/** Called at every point where somebody else could look: after each step of kernel code that matters to others. */
+	onPoint: ((label: string) => void) | undefined = undefined;
+	/** Called when a task dies of what it did. */
+	onOops: ((task: task_struct, fault: Fault, rip: bigint) => void) | undefined = undefined;
+	/** Called when a task has made a call of its program: function and result. */
+	onCall: ((task: task_struct, func: Kaddr, result: bigint) => void) | undefined = undefined;
+
+	readonly #gates: GatePage;
+	readonly #text_poke: TextPoke;
+	readonly #workqueue = new Workqueue();
+	readonly #kworker: task_struct;
+	readonly #notifier: ModuleNotifier;
+	readonly #asm: { entry: Assembled; ftrace: Assembled };
+	readonly #print: Printer;
+	readonly #trampolines = new Map<Kaddr, Region>();
+	readonly #freeOps: Kaddr[] = [];
+	#nextOps: Kaddr = (LAYOUT.data + OPS_SIZE) | 0;
+	#nextModule: Kaddr = LAYOUT.modules;
+	#tainted = false;
+
+	static async create(options: MachineOptions): Promise<Machine> {
+		const memory = new Memory({ bytes: options.memoryBytes });
+		const cpu = await options.createCpu(memory);
+		const gates = new GatePage(memory, cpu, LAYOUT.gates);
+		const machine: { it?: Machine } = {};
+		declareGates(gates, () => machine.it!);
+		memory.map("ftrace data", LAYOUT.data, DATA_SIZE, PERM.READ | PERM.WRITE);
+		const externals = { ...Object.fromEntries(gates.entries()), function_trace_op: LAYOUT.data };
+		const asm = {
+			entry: await assemble(options.assembly.entry, "asm/entry_64.S", LAYOUT.entry, externals),
+			ftrace: await assemble(options.assembly.ftrace, "asm/ftrace_64.S", LAYOUT.ftrace, externals),
+		};
+		machine.it = new Machine(options, memory, cpu, gates, asm);
+		return machine.it;
+	}
+
+	private constructor(
+		options: MachineOptions,
+		memory: Memory,
+		cpu: Cpu,
+		gates: GatePage,
+		asm: { entry: Assembled; ftrace: Assembled },
+	) {
+		this.memory = memory;
+		this.cpu = cpu;
+		this.hz = options.hz;
+		this.#gates = gates;
+		this.#asm = asm;
+		this.#print = new Printer(this.dmesg, "");
+		for (const code of [asm.entry, asm.ftrace]) this.#mapCode(code);
+		memory.map("percpu", LAYOUT.percpu, options.cpus * PAGE_SIZE, PERM.READ | PERM.WRITE);
+
+		this.sched = new Sched(options.cpus, new Random(options.seed));
+		this.#text_poke = new TextPoke(memory, (address, length) => cpu.textChanged(address, length));
+		this.executor = new Executor(cpu, {
+			stacks: { base: LAYOUT.stacks, end: LAYOUT.stacksEnd },
+			entry: {
+				user: label(asm.entry, "entry_SYSCALL_64"),
+				kthread: label(asm.entry, "ret_from_fork_asm"),
+				idle: label(asm.entry, "secondary_startup_64"),
+			},
+			percpu: (id) => (LAYOUT.percpu + id * PAGE_SIZE) | 0,
+			gate: (name, task) => this.#stoppedAt(name, task),
+			int3: () => this.#text_poke.poke_int3_handler(cpu.state),
+			oops: (task, fault, rip) => this.#oops(task, fault, rip),
+			sleeping: (task) => {
+				task.held = true;
+				this.sched.deschedule(task);
+			},
+		});
+		this.shell = this.sched.add("shell", { mode: "host" });
+		this.#kworker = this.sched.add("kworker/0:1", { mode: "host", flags: PF_KTHREAD });
+		this.shell.__state = TASK_INTERRUPTIBLE;
+		this.#kworker.__state = TASK_IDLE;
+		this.executor.current = this.shell;
+
+		this.ftrace = new Ftrace(this.#ftraceEnvironment());
+		this.klp = new Klp(this.#klpEnvironment(), options.design);
+		this.sysfs = new Sysfs(this.klp);
+		this.#notifier = new ModuleNotifier(this.klp);
+		this.vmlinux = this.#link("vmlinux", options.vmlinux, LAYOUT.vmlinux);
+	}
+
+	// ---- guest code ----
+
+	#mapCode(code: Assembled): void {
+		const length = Math.ceil(code.bytes.length / PAGE_SIZE) * PAGE_SIZE;
+		this.memory.map("entry text", code.base, length, PERM.READ | PERM.EXEC);
+		this.memory.write(code.base, code.bytes);
+		this.cpu.textChanged(code.base, code.bytes.length);
+	}
+
+	/** Links objects into memory and takes over their fentry sites. */
+	#link(name: string, objects: readonly ElfObject[], base: Kaddr): Image {
+		const fentry = label(this.#asm.ftrace, "__fentry__");
+		const resolve = (symbol: string) => this.#resolve(symbol);
+		const image = linkImage({ name, objects, base, memory: this.memory, resolve });
+		this.ftrace.ftrace_process_locs(name, image.mcountLocs, fentry);
+		for (const region of image.regions) this.cpu.textChanged(region.address, region.length);
+		return image;
+	}
+
+	/** What modules can link against: vmlinux, gates, the labels of the assembly. Loaded modules too, for their exports. */
+	#resolve(name: string): Kaddr | undefined {
+		return (
+			this.vmlinux?.symbol(name)?.address ??
+			this.#gates.find(name) ??
+			this.#asm.ftrace.symbols.get(name) ??
+			[...this.modules.values()].map((mod) => mod.image.symbol(name)?.address).find((address) => address !== undefined)
+		);
+	}
+
+	#images(): Image[] {
+		return [this.vmlinux, ...[...this.modules.values()].map((mod) => mod.image)];
+	}
+
+	/** `funcA+0x4`, for people. */
+	symbolize(address: Kaddr): string {
+		const hit = this.#images()
+			.map((image) => image.symbolAt(address))
+			.find((found) => found !== undefined);
+		if (hit !== undefined) return `${hit.symbol.name}+0x${hit.offset.toString(16)}`;
+		return this.#gates.nameAt(address) ?? hex(address);
+	}
+
+	/** Symbols called `name` in vmlinux (`object` undefined) or a module, in kallsyms order. */
+	kallsyms(object: string | undefined, name: string): readonly { readonly address: Kaddr; readonly size: number }[] {
+		const image = object === undefined ? this.vmlinux : this.modules.get(object)?.image;
+		return image?.lookup(name) ?? [];
+	}
+
+	#kallsyms_lookup_size_offset(address: Kaddr): { size: number; offset: number } | undefined {
+		for (const image of this.#images()) {
+			const hit = image.symbolAt(address);
+			if (hit !== undefined) return { size: hit.symbol.size, offset: hit.offset };
+		}
+		return undefined;
+	}
+
+	/** The unwind row for an instruction anywhere in the guest. */
+	#findRow(ip: Kaddr): UnwindRow | undefined {
+		const { entry, ftrace } = this.#asm;
+		for (const code of [entry, ftrace]) {
+			if (ip >= code.base && ip < code.base + code.bytes.length) return code.hints.row(ip - code.base);
+		}
+		if (this.#gates.nameAt(ip) !== undefined) return { cfaRegister: RSP, cfaOffset: 8, raOffset: -8, saved: [], signal: false };
+		const trampoline = this.ftrace.trampolines.containing(ip);
+		if (trampoline !== undefined) {
+			return ftrace.hints.row(trampoline.template - ftrace.base + (ip - trampoline.address));
+		}
+		return this.#images()
+			.find((image) => image.contains(ip))
+			?.findRow(ip);
+	}
+
+	// ---- environments ----
+
+	#ftraceEnvironment(): ConstructorParameters<typeof Ftrace>[0] {
+		const at = (name: string) => label(this.#asm.ftrace, name);
+		return {
+			memory: this.memory,
+			dmesg: this.dmesg,
+			text_poke: this.#text_poke,
+			templates: {
+				ftrace_stub: at("ftrace_stub"),
+				ftrace_caller: at("ftrace_caller"),
+				ftrace_caller_op_ptr: at("ftrace_caller_op_ptr"),
+				ftrace_call: at("ftrace_call"),
+				ftrace_caller_end: at("ftrace_caller_end"),
+				ftrace_regs_caller: at("ftrace_regs_caller"),
+				ftrace_regs_caller_op_ptr: at("ftrace_regs_caller_op_ptr"),
+				ftrace_regs_call: at("ftrace_regs_call"),
+				ftrace_regs_caller_jmp: at("ftrace_regs_caller_jmp"),
+				ftrace_regs_caller_end: at("ftrace_regs_caller_end"),
+				function_trace_op: LAYOUT.data,
+				ftrace_ops_list_func: this.#gates.find("ftrace_ops_list_func")!,
+			},
+			allocTrampoline: (name, size) => this.#allocTrampoline(name, size),
+			freeTrampoline: (address) => this.#freeTrampoline(address),
+			kallsyms_lookup_size_offset: (address) => this.#kallsyms_lookup_size_offset(address),
+			addCallSite: (ip) => this.cpu.addCallSite(ip),
+			removeCallSite: (ip) => this.cpu.removeCallSite(ip),
+			allocOps: () => this.#allocOps(),
+			freeOps: (address) => this.#freeOps.push(address),
+			synchronize: (what) => this.#synchronize(what),
+		};
+	}
+
+	#klpEnvironment(): ConstructorParameters<typeof Klp>[0] {
+		const { sched } = this;
+		return {
+			memory: this.memory,
+			dmesg: this.dmesg,
+			ftrace: this.ftrace,
+			klp_ftrace_handler_address: this.#gates.find("klp_ftrace_handler")!,
+			HZ: this.hz,
+			opsByAddress: (address) => this.ftrace.opsByAddress.get(address),
+			current: () => this.executor.current,
+			tasks: () => [...sched.all()],
+			processes: () => [...sched.tasks],
+			idleTasks: () => sched.cpus.map((cpu) => ({ task: cpu.idle, cpu: cpu.id, online: cpu.online })),
+			stack_trace_save_tsk_reliable: (task, max) => this.stackTrace(task, max),
+			wake_up_state: (task, states) => void sched.wake_up_state(task, states),
+			set_notify_signal: (task) => sched.set_notify_signal(task),
+			wake_up_if_idle: () => {},
+			schedule_work: (work) => this.#workqueue.schedule_work(work),
+			schedule_delayed_work: (work, delay) => this.#workqueue.schedule_delayed_work(work, sched.jiffies + delay),
+			synchronize: (what) => this.#synchronize(what),
+			find_module: (name) => this.modules.get(name),
+			kallsyms: (object, symbol) => this.kallsyms(object, symbol),
+			kallsyms_lookup_size_offset: (address) => this.#kallsyms_lookup_size_offset(address),
+		};
+	}
+
+	#allocTrampoline(name: string, size: number): Kaddr {
+		const region = this.#mapModuleArea(name, size);
+		this.#trampolines.set(region.start, region.region);
+		return region.start;
+	}
+
+	#freeTrampoline(address: Kaddr): void {
+		const region = this.#trampolines.get(address);
+		if (region === undefined) throw new Error(`no trampoline at ${hex(address)}`);
+		this.#trampolines.delete(address);
+		this.memory.unmap(region);
+	}
+
+	/** Addresses in the module area are never used twice, so that a jump into freed text always faults. */
+	#takeModuleArea(bytes: number): Kaddr {
+		const start = this.#nextModule;
+		const next = start + Math.ceil(bytes / PAGE_SIZE) * PAGE_SIZE;
+		if (next > LAYOUT.modulesEnd) throw new KlpemuError("MODULE_AREA_FULL", "the module area is used up");
+		this.#nextModule = next | 0;
+		return start;
+	}
+
+	#mapModuleArea(name: string, size: number): { start: Kaddr; region: Region } {
+		const start = this.#takeModuleArea(size);
+		const length = Math.ceil(size / PAGE_SIZE) * PAGE_SIZE;
+		return { start, region: this.memory.map(name, start, length, PERM.READ | PERM.EXEC) };
+	}
+
+	#allocOps(): Kaddr {
+		const free = this.#freeOps.pop();
+		if (free !== undefined) return free;
+		const address = this.#nextOps;
+		if (address + OPS_SIZE > LAYOUT.data + DATA_SIZE) {
+			throw new KlpemuError("OPS_AREA_FULL", `more than ${DATA_SIZE / OPS_SIZE} ftrace_ops at a time`);
+		}
+		this.#nextOps = (address + OPS_SIZE) | 0;
+		return address;
+	}
+
+	/** Every CPU must come out of code that runs with preemption disabled, that is, out of the handlers. */
+	*#synchronize(what: string): Kernel<void> {
+		const inHandler = () => [...this.sched.all()].some((task) => task.trace_recursion !== 0);
+		yield { label: what, ready: () => !inHandler() };
+	}
+
+	// ---- tasks ----
+
+	addTask(spec: NewTask): task_struct {
+		const program: TaskProgram = { calls: spec.calls, ...(spec.sleepAt && { sleepAt: spec.sleepAt }), sleepRounds: 2 };
+		const flags = spec.kthread ? PF_KTHREAD : 0;
+		const task = this.sched.add(spec.name, { flags, mode: spec.kthread ? "kernel" : "user", program });
+		if (spec.cpu !== undefined) task.pinned = spec.cpu;
+		if (spec.idle) task.__state = TASK_INTERRUPTIBLE;
+		else this.sched.enqueue(task);
+		return task;
+	}
+
+	/** A child that is where its parent is (copy_process, klp_copy_process); it starts in user mode. */
+	fork(parent: task_struct, spec: NewTask): task_struct {
+		const child = this.addTask(spec);
+		this.klp.transition.klp_copy_process(parent, child);
+		this.onPoint?.("klp_copy_process");
+		return child;
+	}
+
+	/** Ends a task that is outside of guest kernel code, or will be soon. */
+	exit(task: task_struct): void {
+		this.wake(task);
+		for (let i = 0; task.mode === "kernel" && task.stack !== undefined && !task.kthread; i++) {
+			if (i > WAIT_ROUNDS) throw new KlpemuError("TASK_STUCK", `task '${task.comm}' does not leave the kernel`);
+			this.round();
+		}
+		this.sched.remove(task);
+		this.executor.release(task);
+	}
+
+	/** Ends a sleep, whatever its kind. */
+	wake(task: task_struct): void {
+		task.held = false;
+		task.slept = true;
+		if (!this.sched.wake_up_state(task, -1)) this.sched.enqueue(task);
+	}
+
+	/** Addresses on a task's stack, innermost first; undefined when it cannot be walked reliably. */
+	stackTrace(task: task_struct, _max = 100): readonly Kaddr[] | undefined {
+		if (task.mode !== "kernel" || task.stack === undefined) return [];
+		const low = Number(BigInt.asIntN(32, task.stack.address));
+		const high = (low + THREAD_SIZE) | 0;
+		const findRow = (ip: Kaddr) => this.#findRow(ip);
+		const trace = stack_trace_save_tsk_reliable(task.regs, { memory: this.memory, low, high, findRow });
+		return trace.reliable ? trace.entries : undefined;
+	}
+
+	// ---- time ----
+
+	/** One round: timers, due work, then a slice on every CPU. */
+	round(): void {
+		this.sched.tick();
+		for (;;) {
+			const work = this.#workqueue.take(this.sched.jiffies);
+			if (work === undefined) break;
+			this.#runAs(this.#kworker, TASK_IDLE, work.func());
+		}
+		for (const cpu of this.sched.order()) {
+			const task = this.sched.pick(cpu);
+			this.executor.runSlice(cpu, task, this.sched.slice());
+		}
+		this.executor.current = this.shell;
+	}
+
+	/** Rounds until no transition is in progress and no work is left; false when `max` were not enough. */
+	settle(max: number): boolean {
+		for (let i = 0; i <= max; i++) {
+			const busy = this.klp.transition.klp_transition_patch !== undefined || this.#workqueue.pending.length > 0;
+			if (!busy) return true;
+			this.round();
+		}
+		return false;
+	}
+
+	/** Runs kernel code as `task` on CPU 0, to its end; the task sleeps in `sleepState` afterwards. */
+	#runAs<T>(task: task_struct, sleepState: number, code: Kernel<T>): T {
+		task.__state = TASK_RUNNING;
+		this.sched.switch_to(this.sched.cpus[0]!, task);
+		this.executor.current = task;
+		const block = (wait: Wait) => {
+			for (let i = 0; !wait.ready(); i++) {
+				if (i > WAIT_ROUNDS) throw new KlpemuError("DEADLOCK", `${task.comm} waits for ever: ${wait.label}`);
+				this.round();
+			}
+			this.sched.switch_to(this.sched.cpus[0]!, task);
+			this.executor.current = task;
+		};
+		const result = runStraight(code, (label) => this.onPoint?.(label), block);
+		task.__state = sleepState;
+		this.sched.deschedule(task);
+		return result;
+	}
+
+	/** Runs kernel code as a system call of the administrator, who then leaves the kernel. */
+	runAsShell<T>(code: Kernel<T>): T {
+		const { klp, shell } = this;
+		return this.#runAs(
+			shell,
+			TASK_INTERRUPTIBLE,
+			(function* () {
+				const result = yield* code;
+				yield* klp.transition.klp_update_patch_state(shell);
+				return result;
+			})(),
+		);
+	}
+
+	/** A gate has stopped the Cpu: what it means for the task. */
+	#stoppedAt(name: string, task: task_struct): Continuation {
+		const visit = (point: string) => this.onPoint?.(point);
+		switch (name) {
+			case "exit_to_user_mode":
+				// exit_to_user_mode_loop(): the place where user tasks switch.
+				runStraight(this.klp.transition.klp_update_patch_state(task), visit);
+				task.thread_flags &= ~TIF_NOTIFY_SIGNAL;
+				task.mode = "user";
+				return "end-slice";
+			case "do_idle":
+				runStraight(this.klp.transition.klp_update_patch_state(task), visit);
+				return "end-slice";
+			case "cond_resched":
+				runStraight(this.klp.transition.__klp_sched_try_switch(), visit);
+				return "go-on";
+			case "kthread_wait":
+				task.wakeAt = this.sched.jiffies + (task.program.sleepRounds ?? 1);
+				task.__state = TASK_INTERRUPTIBLE;
+				this.sched.deschedule(task);
+				return "end-slice";
+			case "schedule":
+				this.sched.deschedule(task);
+				this.sched.enqueue(task);
+				return "end-slice";
+			default:
+				throw new Error(`gate ${name} has stopped the Cpu, and nobody knows why`);
+		}
+	}
+
+	#oops(task: task_struct, fault: Fault, rip: bigint): void {
+		const where = this.symbolize(Number(BigInt.asIntN(32, rip)));
+		const what =
+			fault.kind === "page-fault"
+				? `BUG: unable to handle page fault for address: ${hex(fault.address ?? 0n)}`
+				: `Oops: ${fault.kind}`;
+		this.#print.pr_warn(what);
+		this.#print.pr_warn(`RIP: 0010:${where}${fault.detail ? ` (${fault.detail})` : ""}`);
+		task.oops = `${what} at ${where}`;
+		this.onOops?.(task, fault, rip);
+		this.sched.remove(task);
+	}
+
+	// ---- gates that the guest calls ----
+
+	/** next_call of asm/entry_64.S: the next function of the task's program in rax, or 0. */
+	nextCall(): void {
+		const task = this.executor.current;
+		const { state } = this.cpu;
+		const { calls } = task.program;
+		if (task.nextCall > 0) {
+			task.lastResult = state.words[RAX]!;
+			this.onCall?.(task, calls[task.nextCall - 1]!, task.lastResult);
+		}
+		if (task.nextCall >= calls.length) {
+			task.nextCall = 0;
+			state.words[RAX] = 0n;
+			return;
+		}
+		state.setKaddr(RAX, calls[task.nextCall]!);
+		state.words[RDI] = BigInt(task.pid);
+		task.nextCall++;
+	}
+
+	// ---- the administrator ----
+
+	/**
+	 * Loads a module. `patchOf`: makes the klp_patch that its init enables. 0 or a negative errno; a module that was refused is
+	 * gone again. Throws what {@link linkImage} throws.
+	 */
+	insmod(name: string, objects: readonly ElfObject[], patchOf?: (mod: LoadedModule) => klp_patch): number {
+		if (this.modules.has(name)) return -EEXIST;
+		const image = this.#link(name, objects, this.#nextModule);
+		this.#takeModuleArea(image.end - image.base);
+		const mod: LoadedModule = {
+			name,
+			image,
+			livepatch: patchOf !== undefined,
+			klp_alive: false,
+			refcount: 0,
+			patch: undefined,
+			symbols: (symbol) => image.lookup(symbol),
+		};
+		this.modules.set(name, mod);
+		if (patchOf !== undefined && !this.#tainted) {
+			this.#tainted = true;
+			this.#print.pr_notice(`${name}: tainting kernel with TAINT_LIVEPATCH`);
+		}
+		const ret = this.runAsShell(this.#initModule(mod, patchOf));
+		if (ret !== 0) this.#unload(mod);
+		return ret;
+	}
+
+	*#initModule(mod: LoadedModule, patchOf: ((mod: LoadedModule) => klp_patch) | undefined): Kernel<number> {
+		const ret = yield* this.#notifier.klp_module_coming(mod);
+		if (ret !== 0 || patchOf === undefined) return ret;
+		mod.patch = patchOf(mod);
+		this.sysfs.add(mod.patch);
+		return yield* this.klp.klp_enable_patch(mod.patch);
+	}
+
+	/** Unloads a module: -ENOENT when there is none, -EWOULDBLOCK (11) while it is in use. */
+	rmmod(name: string): number {
+		const mod = this.modules.get(name);
+		if (mod === undefined) return -ENOENT;
+		if (mod.refcount !== 0) return -EAGAIN;
+		this.runAsShell(this.#notifier.klp_module_going(mod));
+		this.#unload(mod);
+		return 0;
+	}
+
+	#unload(mod: LoadedModule): void {
+		this.ftrace.ftrace_release(mod.image.mcountLocs);
+		const regions = [...mod.image.regions];
+		this.modules.delete(mod.name);
+		mod.image.unload();
+		for (const region of regions) this.cpu.textChanged(region.address, region.length);
+		this.onPoint?.(`free_module(${mod.name})`);
+	}
+
+	/** Writes to a file below /sys/kernel/livepatch: 0 or a negative errno. */
+	writeSysfs(path: string, value: string): number {
+		return this.runAsShell(this.sysfs.write(path, value));
+	}
+
+	/** Frees what the Cpu holds outside JavaScript. */
+	close(): void {
+		this.cpu.close();
+	}
+}
+
+function label(code: Assembled, name: string): Kaddr {
+	const address = code.symbols.get(name);
+	if (address === undefined) throw new KlpemuError("ASM_LABEL_MISSING", `the assembly has no label '${name}'`);
+	return address;
+}
+
+/** The gates of the machine: kernel functions that are TypeScript. */
+function declareGates(gates: GatePage, machine: () => Machine): void {
+	const stop = (name: string, before?: () => boolean) =>
+		gates.add({ name, passes: "state", call: () => before?.() ?? true });
+	gates.add({
+		name: "klp_ftrace_handler",
+		passes: "args",
+		call: (ip, parent_ip, ops, fregs) => {
+			machine().klp.patching.klp_ftrace_handler(ip, parent_ip, ops, fregs);
+			return false;
+		},
+	});
+	gates.add({
+		name: "ftrace_ops_list_func",
+		passes: "args",
+		call: (ip, parent_ip, _ops, fregs) => {
+			machine().ftrace.ftrace_ops_list_func(ip, parent_ip, fregs);
+			return false;
+		},
+	});
+	stop("next_call", () => {
+		machine().nextCall();
+		return false;
+	});
+	stop("cond_resched", () => machine().klp.transition.klp_sched_try_switch_key);
+	for (const name of ["exit_to_user_mode", "kthread_wait", "do_idle", "schedule"]) stop(name);
+}
