@@ -239,7 +239,8 @@ export class Machine {
 		for (const code of [entry, ftrace]) {
 			if (ip >= code.base && ip < code.base + code.bytes.length) return code.hints.row(ip - code.base);
 		}
-		if (this.#gates.nameAt(ip) !== undefined) return { cfaRegister: RSP, cfaOffset: 8, raOffset: -8, saved: [], signal: false };
+		if (this.#gates.nameAt(ip) !== undefined)
+			return { cfaRegister: RSP, cfaOffset: 8, raOffset: -8, saved: [], signal: false };
 		const trampoline = this.ftrace.trampolines.containing(ip);
 		if (trampoline !== undefined) {
 			return ftrace.hints.row(trampoline.template - ftrace.base + (ip - trampoline.address));
@@ -373,12 +374,45 @@ export class Machine {
 		return child;
 	}
 
-	/** Ends a task that is outside of guest kernel code, or will be soon. */
-	exit(task: task_struct): void {
+	/**
+	 * Lets a task make one call of `func` instead of its own program, and come back from it. The call's rax; undefined when that
+	 * takes more than `rounds` rounds.
+	 */
+	callOnce(task: task_struct, func: Kaddr, rounds: number): bigint | undefined {
+		const { program } = task;
 		this.wake(task);
-		for (let i = 0; task.mode === "kernel" && task.stack !== undefined && !task.kthread; i++) {
-			if (i > WAIT_ROUNDS) throw new KlpemuError("TASK_STUCK", `task '${task.comm}' does not leave the kernel`);
+		this.#untilOutside(task, rounds);
+		task.program = { calls: [func], sleepRounds: 1 };
+		task.nextCall = 0;
+		let result: bigint | undefined;
+		const { onCall } = this;
+		this.onCall = (caller, called, value) => {
+			onCall?.(caller, called, value);
+			if (caller === task && called === func) result = value;
+		};
+		for (let i = 0; result === undefined && i < rounds; i++) this.round();
+		this.onCall = onCall;
+		if (result !== undefined) this.#untilOutside(task, rounds);
+		task.program = program;
+		return result;
+	}
+
+	/** Rounds until a task is between two rounds of its program: in user mode, or in its kthread's sleep. */
+	#untilOutside(task: task_struct, rounds: number): boolean {
+		const inside = () =>
+			task.mode === "kernel" && task.stack !== undefined && !(task.kthread && task.__state !== TASK_RUNNING);
+		for (let i = 0; inside(); i++) {
+			if (i >= rounds) return false;
 			this.round();
+		}
+		return true;
+	}
+
+	/** Ends a task as soon as it is outside of guest kernel code. Throws `TASK_STUCK`. */
+	exit(task: task_struct): void {
+		if (!task.kthread || task.held) this.wake(task);
+		if (!this.#untilOutside(task, WAIT_ROUNDS)) {
+			throw new KlpemuError("TASK_STUCK", `task '${task.comm}' does not come out of the kernel`);
 		}
 		this.sched.remove(task);
 		this.executor.release(task);

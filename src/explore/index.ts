@@ -1,0 +1,7 @@
+export {
+	InvariantChecker,
+	implementation,
+	resolveView,
+	type Violation,
+	type WatchedFunction,
+} from "./invariants.js";

@@ -1,0 +1,51 @@
+import { type ElfObject, parseElf } from "../elf/index.js";
+import { checkFunctions } from "./functions.js";
+import { findSource } from "./source.js";
+import type { FileReader, Scenario, SourceRef } from "./types.js";
+
+/** Compiles a source, or reads an object: `.c`, `.S` or `.o` by its path. */
+export type ObjectLoader = (
+	path: string,
+	options: { readonly ibt: boolean },
+) => Promise<{ bytes: Uint8Array; fileName: string }>;
+
+/** Every object that a scenario needs, parsed. */
+export interface LoadedObjects {
+	readonly vmlinux: readonly ElfObject[];
+	readonly modules: ReadonlyMap<string, readonly ElfObject[]>;
+	readonly livepatches: ReadonlyMap<string, readonly ElfObject[]>;
+}
+
+/** Finds, compiles and parses all sources, and checks that the functions that the scenario names are in them. */
+export async function loadObjects(scenario: Scenario, files: FileReader, load: ObjectLoader): Promise<LoadedObjects> {
+	const cache = new Map<string, Promise<ElfObject>>();
+	const one = async (source: SourceRef): Promise<ElfObject> => {
+		const path = await findSource(scenario, files, source);
+		const object =
+			cache.get(path) ?? load(path, { ibt: scenario.ibt }).then(({ bytes, fileName }) => parseElf(bytes, fileName));
+		cache.set(path, object);
+		return object;
+	};
+	const all = (sources: readonly SourceRef[]) => Promise.all(sources.map(one));
+	const group = async (specs: ReadonlyMap<string, { readonly sources: readonly SourceRef[] }>) => {
+		const loaded = new Map<string, readonly ElfObject[]>();
+		for (const [name, spec] of specs) loaded.set(name, await all(spec.sources));
+		return loaded;
+	};
+	const objects = {
+		vmlinux: await all(scenario.vmlinux),
+		modules: await group(scenario.modules),
+		livepatches: await group(scenario.livepatches),
+	};
+	const functions = (list: readonly ElfObject[]) =>
+		new Set(
+			list.flatMap((object) =>
+				object.symbols.filter((symbol) => symbol.type === "func" && symbol.section !== 0).map((symbol) => symbol.name),
+			),
+		);
+	checkFunctions(scenario, {
+		kernel: functions([...objects.vmlinux, ...[...objects.modules.values()].flat()]),
+		livepatches: new Map([...objects.livepatches].map(([name, list]) => [name, functions(list)])),
+	});
+	return objects;
+}

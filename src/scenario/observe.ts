@@ -1,0 +1,83 @@
+import type { InvariantChecker, WatchedFunction } from "../explore/index.js";
+import { MCOUNT_INSN_SIZE } from "../ftrace/index.js";
+import { patchStateName } from "../klp/index.js";
+import type { Machine } from "../machine.js";
+import type { Kaddr } from "../memory/index.js";
+import type { ReportStep, ReportTask } from "../report/index.js";
+import type { task_struct } from "../sched/index.js";
+
+/** Looks at a machine in the terms of a report. */
+export class Observer {
+	readonly #machine: Machine;
+	readonly #checker: InvariantChecker;
+	readonly #functions: readonly WatchedFunction[];
+	readonly #tasks: ReadonlyMap<string, task_struct>;
+
+	constructor(
+		machine: Machine,
+		checker: InvariantChecker,
+		functions: readonly WatchedFunction[],
+		tasks: ReadonlyMap<string, task_struct>,
+	) {
+		this.#machine = machine;
+		this.#checker = checker;
+		this.#functions = functions;
+		this.#tasks = tasks;
+	}
+
+	state(): Pick<ReportStep, "tasks" | "sysfs" | "func_stacks"> {
+		const tasks: Record<string, ReportTask> = {};
+		for (const [name, task] of this.#tasks) {
+			tasks[name] = {
+				patch_state: patchStateName(task.patch_state),
+				pending: task.pending,
+				in: this.#in(task),
+				view: this.#checker.view(task),
+			};
+		}
+		const sysfs = Object.fromEntries([...this.#machine.sysfs.entries()].map(([path, value]) => [path, Number(value)]));
+		const func_stacks: Record<string, string[]> = {};
+		for (const { name, entries } of this.#stacks()) {
+			if (entries.length > 0) func_stacks[name] = entries.map((func) => (func.nop ? "nop" : func.new_name));
+		}
+		return { tasks, sysfs, func_stacks };
+	}
+
+	#stacks() {
+		return this.#functions.map((func) => {
+			const there = func.resolve();
+			const ops = there === undefined ? undefined : this.#machine.klp.patching.klp_find_ops(there.address);
+			return { name: func.name, there, entries: ops === undefined ? [] : [...ops.func_stack] };
+		});
+	}
+
+	/** The innermost implementation of a watched function on the task's stack. */
+	#in(task: task_struct): string | null {
+		const ranges = this.#stacks().flatMap(({ name, there, entries }) => [
+			...(there === undefined ? [] : [{ name, address: there.address, size: there.size }]),
+			...entries
+				.filter((func) => !func.nop)
+				.map((func) => ({ name: func.new_name, address: func.new_func, size: func.new_size })),
+		]);
+		for (const entry of this.#machine.stackTrace(task) ?? []) {
+			const hit = ranges.find(({ address, size }) => entry >= address && entry < address + size);
+			if (hit !== undefined) return hit.name;
+		}
+		return null;
+	}
+
+	/** Where the bodies of all implementations of a function begin: behind their call sites. */
+	bodies(func: string): Kaddr[] {
+		const { ftrace } = this.#machine;
+		const body = (address: Kaddr) => {
+			const site = ftrace.ftrace_location(address);
+			return site === 0 ? address : (site + MCOUNT_INSN_SIZE) | 0;
+		};
+		const stack = this.#stacks().find(({ name }) => name === func);
+		const original = stack?.there?.address ?? this.#machine.kallsyms(undefined, func)[0]?.address;
+		return [
+			...(original === undefined ? [] : [original]),
+			...(stack?.entries ?? []).map((entry) => entry.new_func),
+		].map(body);
+	}
+}

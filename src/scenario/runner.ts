@@ -1,0 +1,366 @@
+import { createCpu, DEFAULT_CPU } from "../cpu/create.js";
+import { findDesign } from "../designs/index.js";
+import type { ElfObject } from "../elf/index.js";
+import { KlpemuError } from "../errors.js";
+import { InvariantChecker, type Violation, type WatchedFunction } from "../explore/index.js";
+import { klp_func, klp_object, klp_patch } from "../klp/index.js";
+import { type LoadedModule, Machine, type NewTask } from "../machine.js";
+import type { Kaddr } from "../memory/index.js";
+import type { Report, ReportFailure, ReportStep, ReportViolation } from "../report/index.js";
+import { reportSeed } from "../report/index.js";
+import { TASK_RUNNING, type task_struct } from "../sched/index.js";
+import { describeStep } from "./describe.js";
+import { checkErrno, checkExpectation } from "./expectation.js";
+import { type LoadedObjects, loadObjects, type ObjectLoader } from "./load.js";
+import { Observer } from "./observe.js";
+import {
+	appliesTo,
+	expectedErrno,
+	expectedVerdict,
+	type FileReader,
+	type LivepatchSpec,
+	type Scenario,
+	type Step,
+	type TaskSpec,
+	whereOf,
+} from "./types.js";
+
+export interface RunScenarioOptions {
+	/** Instead of the scenario's. */
+	readonly design?: string;
+	readonly cpu?: string;
+	readonly seed?: bigint | number;
+	/** Called with one line for each guest instruction. */
+	readonly traceInsns?: (line: string) => void;
+	readonly files: FileReader;
+	/** Where objects and the engine's assembly come from; default: this package's folder, and gcc. */
+	readonly loadObject?: ObjectLoader;
+	readonly assembly?: { readonly entry: string; readonly ftrace: string };
+}
+
+/** Rounds that `call` and `exit` may take. */
+const CALL_ROUNDS = 10_000;
+
+/** Builds the machine that a scenario describes: everything loaded, all tasks there, no step made yet. */
+export async function createScenarioMachine(
+	scenario: Scenario,
+	options: RunScenarioOptions,
+): Promise<{ machine: Machine; objects: LoadedObjects }> {
+	const loadObject = options.loadObject ?? (await import("../toolchain/node.js")).objectFor;
+	const objects = await loadObjects(scenario, options.files, loadObject);
+	const cpuName = options.cpu ?? scenario.cpu ?? DEFAULT_CPU;
+	const machine = await Machine.create({
+		design: findDesign(options.design ?? scenario.design),
+		createCpu: (memory) => createCpu(cpuName, memory),
+		vmlinux: objects.vmlinux,
+		assembly: options.assembly ?? (await (await import("../toolchain/engine.js")).engineAssembly()),
+		cpus: scenario.cpus,
+		seed: options.seed ?? scenario.seed,
+		hz: scenario.hz,
+		memoryBytes: scenario.memory,
+	});
+	return { machine, objects };
+}
+
+/** Runs a scenario from its first step to its last, and reports what every task ran at each. */
+export async function runScenario(scenario: Scenario, options: RunScenarioOptions): Promise<Report> {
+	const { machine, objects } = await createScenarioMachine(scenario, options);
+	try {
+		if (options.traceInsns !== undefined) {
+			machine.cpu.onInstruction = await (await import("./trace.js")).tracer(machine, options.traceInsns);
+		}
+		return new ScenarioRun(scenario, machine, objects, options).run();
+	} finally {
+		machine.close();
+	}
+}
+
+class ScenarioRun {
+	readonly #scenario: Scenario;
+	readonly #machine: Machine;
+	readonly #objects: LoadedObjects;
+	readonly #seed: bigint | number;
+	readonly #tasks = new Map<string, task_struct>();
+	readonly #violations: ReportViolation[] = [];
+	readonly #failures: ReportFailure[] = [];
+	readonly #steps: ReportStep[] = [];
+	readonly #observer: Observer;
+	/** Index of the step that is running, from 1. */
+	#index = 0;
+	/** Lines of dmesg that the last `expect: { dmesg }` has seen, and that the last step has reported. */
+	#dmesgExpected = 0;
+	#dmesgReported = 0;
+	#lastErrno = 0;
+
+	constructor(scenario: Scenario, machine: Machine, objects: LoadedObjects, options: RunScenarioOptions) {
+		this.#scenario = scenario;
+		this.#machine = machine;
+		this.#objects = objects;
+		this.#seed = options.seed ?? scenario.seed;
+		const watched = watchedFunctions(scenario, machine);
+		const checker = new InvariantChecker(machine, watched, (violation) => this.#violated(violation));
+		this.#observer = new Observer(machine, checker, watched, this.#tasks);
+		for (const spec of scenario.tasks.values()) this.#tasks.set(spec.name, machine.addTask(this.#newTask(spec)));
+		checker.check("start");
+	}
+
+	run(): Report {
+		const { design } = this.#machine.klp;
+		for (const step of this.#scenario.steps) {
+			this.#index++;
+			const errno = this.#step(step);
+			if (step.kind !== "expect" && step.kind !== "state") {
+				this.#lastErrno = errno;
+				this.#failIf(step, checkErrno(errno, expectedErrno(step, design.name)));
+			}
+			const dmesg = this.#machine.dmesg.lines();
+			this.#steps.push({
+				index: this.#index,
+				action: describeStep(step),
+				errno,
+				...this.#observer.state(),
+				dmesg: dmesg.slice(this.#dmesgReported),
+			});
+			this.#dmesgReported = dmesg.length;
+		}
+		const verdict = this.#violations.length > 0 ? "violated" : "consistent";
+		const expected = expectedVerdict(this.#scenario, design.name);
+		return {
+			schema: 1,
+			scenario: this.#scenario.title,
+			design: design.name,
+			cpu: this.#machine.cpu.name,
+			seed: reportSeed(this.#seed),
+			verdict,
+			asExpected: this.#failures.length === 0 && (expected === undefined || expected === verdict),
+			violations: this.#violations,
+			failures: this.#failures,
+			steps: this.#steps,
+			dmesg: this.#machine.dmesg.lines(),
+		};
+	}
+
+	#violated({ invariant, task, func, from, to, message }: Violation): void {
+		const violation: ReportViolation = {
+			invariant,
+			step: this.#index,
+			task: task?.comm ?? null,
+			func: func ?? null,
+			from: from ?? null,
+			to: to ?? null,
+			message,
+		};
+		// Tasks of the machine itself (shell, kworker, idle) only count where no task of the scenario says the same.
+		const same = this.#violations.find((other) => other.invariant === invariant && other.func === violation.func);
+		if (task !== undefined && !this.#tasks.has(task.comm) && same?.step === violation.step) return;
+		this.#violations.push(violation);
+	}
+
+	#failIf(step: Step, message: string | undefined): void {
+		if (message === undefined) return;
+		this.#failures.push({ step: this.#index, where: whereOf(this.#scenario.fileName, step.position), message });
+	}
+
+	/** Makes one step; its result is 0 or a negative errno. */
+	#step(step: Step): number {
+		const machine = this.#machine;
+		switch (step.kind) {
+			case "insmod":
+				return this.#insmod(step.module);
+			case "rmmod":
+				return machine.rmmod(step.module);
+			case "settle":
+				if (!machine.settle(step.rounds)) {
+					this.#failIf(step, `the transition does not end within ${step.rounds} rounds`);
+				}
+				return 0;
+			case "run":
+				return this.#run(step);
+			case "sleep":
+				return this.#rounds(Math.ceil(step.seconds * machine.hz));
+			case "disable":
+				return machine.writeSysfs(`${step.livepatch}/enabled`, "0");
+			case "enable":
+				return machine.writeSysfs(`${step.livepatch}/enabled`, "1");
+			case "reverse":
+				return this.#reverse(step.livepatch);
+			case "force":
+				return machine.writeSysfs(`${step.livepatch ?? this.#inTransition()}/force`, "1");
+			case "echo":
+				return this.#echo(step);
+			case "cat":
+				return this.#cat(step);
+			case "wake":
+				for (const name of step.tasks) machine.wake(this.#task(name));
+				return 0;
+			case "fork":
+				this.#tasks.set(step.child.name, machine.fork(this.#task(step.parent), this.#newTask(step.child)));
+				return 0;
+			case "exit":
+				return this.#exit(step.tasks);
+			case "call":
+				return this.#call(step);
+			case "state":
+				return 0;
+			case "expect":
+				this.#expect(step);
+				return this.#lastErrno;
+		}
+	}
+
+	#task(name: string): task_struct {
+		const task = this.#tasks.get(name);
+		if (task === undefined) throw new KlpemuError("SCENARIO_NO_TASK", `task '${name}' has ended already`);
+		return task;
+	}
+
+	#newTask(spec: TaskSpec): NewTask {
+		const calls = spec.calls.map((name) => this.#machine.kallsyms(undefined, name)[0]?.address ?? this.#inModule(name));
+		const { sleeps_in } = spec;
+		const sleepAt = sleeps_in === undefined ? undefined : () => this.#observer.bodies(sleeps_in);
+		return { name: spec.name, kthread: spec.kthread, calls, sleepAt, cpu: spec.cpu, idle: spec.idle };
+	}
+
+	#inModule(name: string): Kaddr {
+		for (const mod of this.#machine.modules.values()) {
+			const symbol = mod.image.symbol(name);
+			if (symbol !== undefined) return symbol.address;
+		}
+		throw new KlpemuError("SCENARIO_UNKNOWN_FUNC", `function '${name}' is in a module that is not loaded yet`);
+	}
+
+	#insmod(name: string): number {
+		const spec = this.#scenario.livepatches.get(name);
+		if (spec === undefined) return this.#machine.insmod(name, this.#objects.modules.get(name)!);
+		const objects: readonly ElfObject[] = this.#objects.livepatches.get(name)!;
+		return this.#machine.insmod(name, objects, (mod) => livepatch(spec, mod));
+	}
+
+	#run(step: Step & { kind: "run" }): number {
+		if (step.tasks.length === 0) return this.#rounds(step.rounds);
+		const asleep = () => step.tasks.every((name) => this.#task(name).held || this.#task(name).__state !== TASK_RUNNING);
+		for (let i = 0; !asleep(); i++) {
+			if (i >= step.rounds) {
+				this.#failIf(step, `not asleep after ${step.rounds} rounds: ${step.tasks.join(", ")}`);
+				break;
+			}
+			this.#machine.round();
+		}
+		return 0;
+	}
+
+	#rounds(count: number): number {
+		for (let i = 0; i < count; i++) this.#machine.round();
+		return 0;
+	}
+
+	/** The patch that is in transition; a name that no file has when there is none, so that a write gives -ENOENT. */
+	#inTransition(): string {
+		return this.#machine.klp.transition.klp_transition_patch?.name ?? "(none in transition)";
+	}
+
+	#reverse(livepatch: string | undefined): number {
+		const path = `${livepatch ?? this.#inTransition()}/enabled`;
+		const value = this.#machine.sysfs.read(path);
+		return typeof value === "number" ? value : this.#machine.writeSysfs(path, value === "1" ? "0" : "1");
+	}
+
+	#echo({ path, value }: Step & { kind: "echo" }): number {
+		return this.#machine.writeSysfs(path, value);
+	}
+
+	#cat(step: Step & { kind: "cat" }): number {
+		const value = this.#machine.sysfs.read(step.path);
+		if (typeof value === "number") return value;
+		if (step.value !== undefined && step.value !== value) {
+			this.#failIf(step, `${step.path} holds '${value}', not '${step.value}'`);
+		}
+		return 0;
+	}
+
+	#exit(names: readonly string[]): number {
+		for (const name of names) {
+			this.#machine.exit(this.#task(name));
+			this.#tasks.delete(name);
+		}
+		return 0;
+	}
+
+	/** Lets the task make one call and leave the kernel again. */
+	#call(step: Step & { kind: "call" }): number {
+		const machine = this.#machine;
+		const task = this.#task(step.task);
+		const result = machine.callOnce(task, this.#newTask({ ...CALLER, calls: [step.func] }).calls[0]!, CALL_ROUNDS);
+		if (result === undefined) this.#failIf(step, `${step.func} does not return within ${CALL_ROUNDS} rounds`);
+		else if (step.value !== undefined && BigInt.asIntN(64, step.value) !== BigInt.asIntN(64, result)) {
+			this.#failIf(step, `${step.func} returns ${BigInt.asIntN(64, result)}, not ${BigInt.asIntN(64, step.value)}`);
+		}
+		return 0;
+	}
+
+	#expect(step: Step & { kind: "expect" }): void {
+		const { expect } = step;
+		if (!appliesTo(expect, this.#machine.klp.design.name)) return;
+		const lines = this.#machine.dmesg.lines();
+		const state = this.#observer.state();
+		for (const message of checkExpectation(expect, state, lines.slice(this.#dmesgExpected)))
+			this.#failIf(step, message);
+		if (expect.dmesg !== undefined) this.#dmesgExpected = lines.length;
+	}
+}
+
+const CALLER: TaskSpec = {
+	name: "",
+	group: "",
+	kthread: false,
+	calls: [],
+	sleeps_in: undefined,
+	cpu: undefined,
+	idle: false,
+	position: { line: 0, column: 0 },
+};
+
+/** The functions that the scenario's livepatches change, each once, in the order of the file. */
+function watchedFunctions(scenario: Scenario, machine: Machine): WatchedFunction[] {
+	const watched = new Map<string, WatchedFunction>();
+	for (const { objects } of scenario.livepatches.values()) {
+		for (const object of objects) {
+			for (const { old_name, sympos } of object.funcs) {
+				const name = sympos > 1 ? `${old_name}#${sympos}` : old_name;
+				const module = object.name === "vmlinux" ? undefined : object.name;
+				const resolve = () => machine.kallsyms(module, old_name)[Math.max(sympos, 1) - 1];
+				if (!watched.has(name)) watched.set(name, { name, resolve });
+			}
+		}
+	}
+	return [...watched.values()];
+}
+
+/** The klp_patch of a livepatch module that a scenario describes. */
+export function livepatch(spec: LivepatchSpec, mod: LoadedModule): klp_patch {
+	const objs = spec.objects.map(
+		(object) =>
+			new klp_object({
+				name: object.name === "vmlinux" ? undefined : object.name,
+				funcs: object.funcs.map(
+					(func) =>
+						new klp_func({
+							old_name: func.old_name,
+							new_name: func.new_func,
+							new_func: mod.image.symbol(func.new_func)?.address ?? 0,
+							old_sympos: func.sympos,
+							replaceable: func.replaceable,
+						}),
+				),
+			}),
+	);
+	const { replace, replaceable, replace_set } = spec;
+	const fields = {
+		replace: typeof replace === "number" ? replace !== 0 : (replace ?? false),
+		replace_tag: typeof replace === "number" ? replace : 0,
+		replaceable,
+		replace_set: replace_set ?? 0,
+	};
+	const states = spec.states.map(({ id, version }) => ({ id: BigInt(id), version }));
+	return new klp_patch({ mod, objs, states, fields });
+}
