@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Livepatch lp3: see asm/vmlinux/funcs.c for what the functions return. */
+#include <linux/compiler.h>
+
+long weigh(long x);
+
+noinline long lp3_funcB(long x)
+{
+	long sum = weigh(x);
+
+	return 1000 * x + 3200 + sum;
+}
