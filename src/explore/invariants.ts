@@ -133,7 +133,11 @@ export class InvariantChecker {
 			}
 			return view;
 		};
-		for (const task of this.#machine.sched.all()) this.#checkTask(point, task, viewOf(task.patch_state));
+		// The tasks of the scenario first: what happens to the shell, a kworker or an idle task too is told of them.
+		const tasks = [...this.#machine.sched.all()];
+		const own = (task: task_struct) => task.mode === "host" || task.idle;
+		for (const task of tasks) if (!own(task)) this.#checkTask(point, task, viewOf(task.patch_state));
+		for (const task of tasks) if (own(task)) this.#checkTask(point, task, viewOf(task.patch_state));
 		if (point === "klp_complete_transition: done") this.#completed(point, viewOf);
 		if (point.startsWith("free_module")) this.#freed(point);
 		const { warnings } = this.#machine.dmesg;

@@ -86,7 +86,7 @@ export class Patching {
 		} else {
 			list_del_rcu(func.stack_node);
 		}
-		yield "klp_unpatch_func: list_del_rcu";
+		yield `klp_unpatch_func: list_del_rcu(${func.nop ? `nop of ${func.old_name}` : func.new_name})`;
 		func.patched = false;
 	}
 

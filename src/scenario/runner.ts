@@ -91,6 +91,8 @@ class ScenarioRun {
 	#dmesgExpected = 0;
 	#dmesgReported = 0;
 	#lastErrno = 0;
+	/** Tasks with `sleeps_in` fall asleep in `run` steps only: while the machine settles, they go on. */
+	#mayFallAsleep = false;
 
 	constructor(scenario: Scenario, machine: Machine, objects: LoadedObjects, options: RunScenarioOptions) {
 		this.#scenario = scenario;
@@ -217,7 +219,8 @@ class ScenarioRun {
 	#newTask(spec: TaskSpec): NewTask {
 		const calls = spec.calls.map((name) => this.#machine.kallsyms(undefined, name)[0]?.address ?? this.#inModule(name));
 		const { sleeps_in } = spec;
-		const sleepAt = sleeps_in === undefined ? undefined : () => this.#observer.bodies(sleeps_in);
+		const sleepAt =
+			sleeps_in === undefined ? undefined : () => (this.#mayFallAsleep ? this.#observer.bodies(sleeps_in) : []);
 		return { name: spec.name, kthread: spec.kthread, calls, sleepAt, cpu: spec.cpu, idle: spec.idle };
 	}
 
@@ -237,7 +240,14 @@ class ScenarioRun {
 	}
 
 	#run(step: Step & { kind: "run" }): number {
-		if (step.tasks.length === 0) return this.#rounds(step.rounds);
+		this.#mayFallAsleep = true;
+		if (step.tasks.length === 0) this.#rounds(step.rounds);
+		else this.#runUntilAsleep(step);
+		this.#mayFallAsleep = false;
+		return 0;
+	}
+
+	#runUntilAsleep(step: Step & { kind: "run" }): void {
 		const asleep = () => step.tasks.every((name) => this.#task(name).held || this.#task(name).__state !== TASK_RUNNING);
 		for (let i = 0; !asleep(); i++) {
 			if (i >= step.rounds) {
@@ -246,7 +256,6 @@ class ScenarioRun {
 			}
 			this.#machine.round();
 		}
-		return 0;
 	}
 
 	#rounds(count: number): number {

@@ -111,7 +111,7 @@ class KoffiEngine implements UnicornEngine {
 	hookCode(call: (address: bigint, size: number) => void, begin: bigint, end: bigint): void {
 		const type = this.#koffi.proto("void", ["void *", "uint64_t", "uint32_t", "void *"]);
 		const callback = this.#koffi.register(
-			(_uc: unknown, address: bigint | number, size: number) => call(BigInt(address), size),
+			(_uc: unknown, address: bigint | number, size: number) => call(BigInt.asUintN(64, BigInt(address)), size),
 			this.#koffi.pointer(type),
 		);
 		this.#hook(HOOK.CODE, callback, begin, end);
