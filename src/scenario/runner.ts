@@ -3,6 +3,7 @@ import { findDesign } from "../designs/index.js";
 import type { ElfObject } from "../elf/index.js";
 import { KlpemuError } from "../errors.js";
 import { InvariantChecker, type Violation, type WatchedFunction } from "../explore/index.js";
+import { ENOENT } from "../kernel/index.js";
 import { klp_func, klp_object, klp_patch } from "../klp/index.js";
 import { type LoadedModule, Machine, type NewTask } from "../machine.js";
 import type { Kaddr } from "../memory/index.js";
@@ -275,11 +276,21 @@ class ScenarioRun {
 	}
 
 	#echo({ path, value }: Step & { kind: "echo" }): number {
-		return this.#machine.writeSysfs(path, value);
+		const file = livepatchFile(path);
+		return file === undefined ? -ENOENT : this.#machine.writeSysfs(file, value);
+	}
+
+	/** Reads below /sys/kernel/livepatch, and /proc/TASK/patch_state, where TASK is a pid or a name. */
+	#read(path: string): string | number {
+		const file = livepatchFile(path);
+		if (file !== undefined) return this.#machine.sysfs.read(file);
+		const [, who] = /^\/proc\/(.+)\/patch_state$/.exec(path) ?? [];
+		const task = this.#machine.sched.tasks.find(({ pid, comm }) => comm === who || String(pid) === who);
+		return task === undefined ? -ENOENT : String(task.patch_state);
 	}
 
 	#cat(step: Step & { kind: "cat" }): number {
-		const value = this.#machine.sysfs.read(step.path);
+		const value = this.#read(step.path);
 		if (typeof value === "number") return value;
 		if (step.value !== undefined && step.value !== value) {
 			this.#failIf(step, `${step.path} holds '${value}', not '${step.value}'`);
@@ -316,6 +327,13 @@ class ScenarioRun {
 			this.#failIf(step, message);
 		if (expect.dmesg !== undefined) this.#dmesgExpected = lines.length;
 	}
+}
+
+const LIVEPATCH_DIR = "/sys/kernel/livepatch/";
+
+/** The path below /sys/kernel/livepatch; undefined for a file elsewhere. */
+function livepatchFile(path: string): string | undefined {
+	return path.startsWith(LIVEPATCH_DIR) ? path.slice(LIVEPATCH_DIR.length) : undefined;
 }
 
 const CALLER: TaskSpec = {

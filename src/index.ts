@@ -1,0 +1,24 @@
+/**
+ * klpemu: an emulated x86-64 ftrace trampoline engine with a faithful kernel livepatch core.
+ *
+ * Most users want {@link parseScenario} and {@link runScenario}; {@link Machine} is the engine underneath.
+ *
+ * @module
+ */
+
+export { CPU_NAMES, createCpu, DEFAULT_CPU } from "./cpu/create.js";
+export { type Cpu, CpuState, type Fault, type Gate, GatePage, type Stop } from "./cpu/index.js";
+export { designs, findDesign } from "./designs/index.js";
+export { type ElfObject, type Image, linkImage, parseElf } from "./elf/index.js";
+export { KlpemuError } from "./errors.js";
+export { InvariantChecker, resolveView, type Violation, type WatchedFunction } from "./explore/index.js";
+export { FTRACE_OPS_FL, Ftrace, ftrace_ops, TextPoke } from "./ftrace/index.js";
+export { Dmesg, errnoName, type Kernel, runStraight } from "./kernel/index.js";
+export { type Design, Klp, klp_func, klp_object, klp_ops, klp_patch, Sysfs } from "./klp/index.js";
+export { type LoadedModule, Machine, type MachineOptions, type NewTask } from "./machine.js";
+export { hex, type Kaddr, Memory, PERM, type Region, toKaddr, toU64 } from "./memory/index.js";
+export { type Report, renderReport } from "./report/index.js";
+export { parseScenario, type Scenario } from "./scenario/index.js";
+export { createScenarioMachine, livepatch, type RunScenarioOptions, runScenario } from "./scenario/runner.js";
+export { Sched, task_struct } from "./sched/index.js";
+export { assemble } from "./toolchain/index.js";
