@@ -1,0 +1,409 @@
+import { OPCODES, type OpcodeRow } from "./table.js";
+
+/** Operand size in bits. */
+export type Size = 8 | 16 | 32 | 64;
+
+export interface RegisterOperand {
+	readonly kind: "reg";
+	/** Hardware number, 0 to 15. For `high`, 0 to 3 (ah, ch, dh, bh). */
+	readonly reg: number;
+	readonly high: boolean;
+	readonly size: Size;
+}
+
+export interface MemoryOperand {
+	readonly kind: "mem";
+	/** Registers, -1 for none. */
+	readonly base: number;
+	readonly index: number;
+	readonly scale: 1 | 2 | 4 | 8;
+	/** Sign-extended displacement; for rip-relative operands the whole address. */
+	readonly disp: bigint;
+	readonly ripRelative: boolean;
+	readonly gs: boolean;
+	/** Address-size prefix: the address is truncated to 32 bits before the segment base is added. */
+	readonly address32: boolean;
+	/** Size of the access in bits; 128 for cmpxchg16b; 0 for lea. */
+	readonly size: number;
+}
+
+export interface ImmediateOperand {
+	readonly kind: "imm";
+	/** Already sign- or zero-extended to the operand size, unsigned 64 bits. */
+	readonly value: bigint;
+	readonly size: Size;
+}
+
+export interface RelativeOperand {
+	readonly kind: "rel";
+	readonly target: bigint;
+}
+
+export type Operand = RegisterOperand | MemoryOperand | ImmediateOperand | RelativeOperand;
+
+export interface Instruction {
+	readonly row: OpcodeRow;
+	readonly address: bigint;
+	readonly length: number;
+	readonly bytes: Uint8Array;
+	/** Operand size in bits. */
+	readonly size: Size;
+	readonly operands: readonly Operand[];
+	readonly lock: boolean;
+	readonly repeat: "none" | "rep" | "repne";
+	readonly address32: boolean;
+	readonly gs: boolean;
+}
+
+/** Why bytes are not an instruction that we have. `bytes` are those that were looked at. */
+export interface NotDecoded {
+	readonly error: "invalid-opcode" | "general-protection" | "fetch";
+	readonly bytes: Uint8Array;
+	readonly detail: string;
+}
+
+export type Decoded = Instruction | NotDecoded;
+
+export const MAX_INSTRUCTION_BYTES = 15;
+
+interface Candidate {
+	readonly row: OpcodeRow;
+	/** modrm.reg must be this; -1: any. */
+	readonly digit: number;
+	/** The whole modrm byte must be this; -1: any. */
+	readonly modrm: number;
+	readonly hasModrm: boolean;
+}
+
+/** Key: opcode byte, plus 0x100 for 0f, 0x200 for 0f 38. */
+const LOOKUP = new Map<number, Candidate[]>();
+
+function addRow(row: OpcodeRow): void {
+	const parts = row.pattern.split(" ");
+	let map = 0;
+	let at = 0;
+	if (parts[at] === "0f") {
+		map = 0x100;
+		at++;
+		if (parts[at] === "38") {
+			map = 0x200;
+			at++;
+		}
+	}
+	const opcode = Number.parseInt(parts[at]!, 16);
+	const tail = parts[at + 1] ?? "";
+	const put = (key: number, candidate: Candidate): void => {
+		const list = LOOKUP.get(key);
+		if (list === undefined) LOOKUP.set(key, [candidate]);
+		else list.push(candidate);
+	};
+	if (tail === "+r") {
+		for (let r = 0; r < 8; r++) put(map + opcode + r, { row, digit: -1, modrm: -1, hasModrm: false });
+	} else if (tail === "/r") put(map + opcode, { row, digit: -1, modrm: -1, hasModrm: true });
+	else if (tail.startsWith("/")) put(map + opcode, { row, digit: Number(tail[1]), modrm: -1, hasModrm: true });
+	else if (tail !== "") put(map + opcode, { row, digit: -1, modrm: Number.parseInt(tail, 16), hasModrm: true });
+	else put(map + opcode, { row, digit: -1, modrm: -1, hasModrm: false });
+}
+for (const row of OPCODES) addRow(row);
+
+class Refused extends Error {
+	readonly error: NotDecoded["error"];
+	constructor(error: NotDecoded["error"], detail: string) {
+		super(detail);
+		this.error = error;
+	}
+}
+
+const signExtend = (value: bigint, bits: number): bigint => BigInt.asUintN(64, BigInt.asIntN(bits, value));
+
+/** One decode in progress. */
+class Reader {
+	readonly fetch: (index: number) => number;
+	readonly address: bigint;
+	readonly seen: number[] = [];
+	rex = 0;
+	opsize = false;
+	address32 = false;
+	lock = false;
+	rep: "f2" | "f3" | undefined;
+	segment: "gs" | "fs" | undefined;
+	modrm = -1;
+	/** What the modrm operand needs after all immediates are known: rip-relative operands count from the end. */
+	memory: { base: number; index: number; scale: 1 | 2 | 4 | 8; disp: bigint; rip: boolean } | undefined;
+
+	constructor(fetch: (index: number) => number, address: bigint) {
+		this.fetch = fetch;
+		this.address = address;
+	}
+
+	byte(): number {
+		if (this.seen.length >= MAX_INSTRUCTION_BYTES)
+			throw new Refused("general-protection", "instruction longer than 15 bytes");
+		const value = this.fetch(this.seen.length);
+		if (value < 0) throw new Refused("fetch", "instruction bytes are not executable");
+		this.seen.push(value);
+		return value;
+	}
+
+	/** Little-endian, unsigned. */
+	word(bytes: number): bigint {
+		let value = 0n;
+		for (let i = 0; i < bytes; i++) value |= BigInt(this.byte()) << BigInt(8 * i);
+		return value;
+	}
+
+	/** Legacy prefixes in any order, then REX, which counts only directly before the opcode. Returns the opcode byte. */
+	prefixes(): number {
+		for (;;) {
+			const value = this.byte();
+			if ((value & 0xf0) === 0x40) {
+				this.rex = value;
+				const next = this.byte();
+				if (!this.#legacy(next)) {
+					if ((next & 0xf0) !== 0x40) return next;
+					// A second REX replaces the first: go round with it as if it stood first.
+					this.seen.pop();
+					this.rex = 0;
+					continue;
+				}
+				this.rex = 0;
+			} else if (!this.#legacy(value)) return value;
+		}
+	}
+
+	#legacy(value: number): boolean {
+		if (value === 0x66) this.opsize = true;
+		else if (value === 0x67) this.address32 = true;
+		else if (value === 0xf0) this.lock = true;
+		else if (value === 0xf2) this.rep = "f2";
+		else if (value === 0xf3) this.rep = "f3";
+		else if (value === 0x64) this.segment = "fs";
+		else if (value === 0x65) this.segment = "gs";
+		else return value === 0x26 || value === 0x2e || value === 0x36 || value === 0x3e;
+		return true;
+	}
+
+	get rexW(): boolean {
+		return (this.rex & 8) !== 0;
+	}
+
+	/** Reads SIB and displacement; registers leave `memory` undefined. SDM volume 2, tables 2-2 and 2-3. */
+	modrmTail(): void {
+		const mod = this.modrm >> 6;
+		const rm = this.modrm & 7;
+		if (mod === 3) return;
+		let base = rm | ((this.rex & 1) << 3);
+		let index = -1;
+		let scale: 1 | 2 | 4 | 8 = 1;
+		let rip = false;
+		let dispBytes = mod === 1 ? 1 : mod === 2 ? 4 : 0;
+		if (rm === 4) {
+			const sib = this.byte();
+			base = (sib & 7) | ((this.rex & 1) << 3);
+			index = ((sib >> 3) & 7) | ((this.rex & 2) << 2);
+			scale = (1 << (sib >> 6)) as 1 | 2 | 4 | 8;
+			if (index === 4) index = -1;
+			if ((sib & 7) === 5 && mod === 0) {
+				base = -1;
+				dispBytes = 4;
+			}
+		} else if (rm === 5 && mod === 0) {
+			base = -1;
+			rip = true;
+			dispBytes = 4;
+		}
+		const disp = signExtend(this.word(dispBytes), 8 * dispBytes);
+		this.memory = { base, index, scale, disp, rip };
+	}
+}
+
+function choose(reader: Reader, key: number): Candidate {
+	const candidates = LOOKUP.get(key);
+	if (candidates === undefined) throw new Refused("invalid-opcode", "no such opcode");
+	if (candidates[0]!.hasModrm) reader.modrm = reader.byte();
+	const digit = (reader.modrm >> 3) & 7;
+	let plain: Candidate | undefined;
+	for (const candidate of candidates) {
+		if (candidate.digit >= 0 && candidate.digit !== digit) continue;
+		if (candidate.modrm >= 0 && candidate.modrm !== reader.modrm) continue;
+		if (candidate.row.prefix === undefined) {
+			// 0f ae with a mandatory prefix holds other instructions than the fences.
+			if (key === 0x1ae && (reader.rep !== undefined || reader.opsize)) continue;
+			// 90 is nop, unless REX.B makes it xchg r8, rax.
+			if (key === 0x90 && (candidate.row.semantic === "nop") === ((reader.rex & 1) !== 0)) continue;
+			if (plain === undefined || candidate.modrm >= 0) plain = candidate;
+		} else if (candidate.row.prefix === reader.rep) return candidate;
+	}
+	if (plain === undefined) throw new Refused("invalid-opcode", "no such opcode extension");
+	return plain;
+}
+
+function operandSize(reader: Reader, row: OpcodeRow): Size {
+	if (row.operands.startsWith("Mp")) return reader.rexW ? 64 : 32;
+	if (row.default64) {
+		// Near branches ignore the prefix on Intel; push and pop do not.
+		if (row.branch) return 64;
+		return reader.opsize && !reader.rexW ? 16 : 64;
+	}
+	if (row.string && /b$/.test(row.mnemonic)) return 8;
+	if (/^(E|G|Z|O)b|^AL|Ob,/.test(row.operands) && !/^Gv|^Gy/.test(row.operands)) return 8;
+	if (reader.rexW) return 64;
+	if (/^[GZ]y/.test(row.operands) && row.operands !== "Gy,Ev") return 32;
+	return reader.opsize ? 16 : 32;
+}
+
+/** Size in bits for an operand's size letter. */
+function letterSize(letter: string, size: Size, reader: Reader): Size {
+	switch (letter) {
+		case "b":
+			return 8;
+		case "w":
+			return 16;
+		case "d":
+			return 32;
+		case "q":
+			return 64;
+		case "y":
+			return reader.rexW ? 64 : 32;
+		default:
+			return size;
+	}
+}
+
+function register(reader: Reader, number: number, size: Size): RegisterOperand {
+	const high = size === 8 && reader.rex === 0 && number >= 4 && number < 8;
+	return { kind: "reg", reg: high ? number - 4 : number, high, size };
+}
+
+type Finish = (length: number) => Operand;
+
+function memoryOperand(reader: Reader, bits: number): Finish {
+	const memory = reader.memory!;
+	return (length) => {
+		let disp = memory.disp;
+		if (memory.rip) {
+			disp = BigInt.asUintN(64, disp + reader.address + BigInt(length));
+			if (reader.address32) disp = BigInt.asUintN(32, disp);
+		}
+		return {
+			kind: "mem",
+			base: memory.base,
+			index: memory.index,
+			scale: memory.scale,
+			disp,
+			ripRelative: memory.rip,
+			gs: reader.segment === "gs",
+			address32: reader.address32,
+			size: bits,
+		};
+	};
+}
+
+function immediate(reader: Reader, letter: string, size: Size): ImmediateOperand {
+	const bytes =
+		letter === "b" || letter === "s" ? 1 : letter === "w" ? 2 : letter === "v" ? size / 8 : size === 16 ? 2 : 4;
+	const raw = reader.word(bytes);
+	const extended = letter === "s" || letter === "z" ? signExtend(raw, 8 * bytes) : raw;
+	return { kind: "imm", value: BigInt.asUintN(size, extended), size };
+}
+
+/** Reads one operand; the result waits for the length of the instruction, which relative operands need. */
+function operand(reader: Reader, code: string, size: Size, opcode: number): Finish {
+	const fixed =
+		(value: Operand): Finish =>
+		() =>
+			value;
+	if (code === "AL" || code === "CL") return fixed({ kind: "reg", reg: code === "AL" ? 0 : 1, high: false, size: 8 });
+	if (code === "AX") return fixed({ kind: "reg", reg: 0, high: false, size });
+	if (code === "1") return fixed({ kind: "imm", value: 1n, size: 8 });
+	const letter = code[1] ?? "";
+	const bits = letterSize(letter, size, reader);
+	switch (code[0]) {
+		case "G":
+			return fixed(register(reader, ((reader.modrm >> 3) & 7) | ((reader.rex & 4) << 1), bits));
+		case "Z":
+			return fixed(register(reader, (opcode & 7) | ((reader.rex & 1) << 3), bits));
+		case "E":
+			if (reader.memory !== undefined) return memoryOperand(reader, bits);
+			return fixed(register(reader, (reader.modrm & 7) | ((reader.rex & 1) << 3), bits));
+		case "M":
+			if (reader.memory === undefined) throw new Refused("invalid-opcode", "needs a memory operand");
+			return memoryOperand(reader, letter === "p" ? 2 * size : letter === "" ? 0 : bits);
+		case "O": {
+			reader.memory = { base: -1, index: -1, scale: 1, disp: reader.word(reader.address32 ? 4 : 8), rip: false };
+			return memoryOperand(reader, bits);
+		}
+		case "I":
+			return fixed(immediate(reader, letter, size));
+		case "J": {
+			const wide = letter === "b" ? 1 : 4;
+			const relative = signExtend(reader.word(wide), 8 * wide);
+			return (length) => ({
+				kind: "rel",
+				target: BigInt.asUintN(64, reader.address + BigInt(length) + relative),
+			});
+		}
+		default:
+			throw new Error(`opcode table: operand '${code}'`);
+	}
+}
+
+function build(reader: Reader): Instruction {
+	let opcode = reader.prefixes();
+	let map = 0;
+	if (opcode === 0x0f) {
+		opcode = reader.byte();
+		map = 0x100;
+		if (opcode === 0x38) {
+			opcode = reader.byte();
+			map = 0x200;
+		}
+	}
+	const candidate = choose(reader, map + opcode);
+	const row = candidate.row;
+	if (candidate.hasModrm) reader.modrmTail();
+	const size = operandSize(reader, row);
+	const codes = row.operands === "" ? [] : row.operands.split(",");
+	const finishers = codes.map((code) => operand(reader, code, size, opcode));
+	const length = reader.seen.length;
+	const operands = finishers.map((finish) => finish(length));
+	if (reader.lock && !(row.lock && operands[0]?.kind === "mem")) {
+		throw new Refused("invalid-opcode", `lock prefix on ${row.mnemonic}, which does not allow it`);
+	}
+	if (reader.segment === "fs" && (operands.some((o) => o.kind === "mem" && o.size !== 0) || row.string)) {
+		throw new Refused("invalid-opcode", "fs-relative access: there is no fs base");
+	}
+	return {
+		row,
+		address: reader.address,
+		length,
+		bytes: Uint8Array.from(reader.seen),
+		size,
+		operands,
+		lock: reader.lock,
+		repeat: !row.string || reader.rep === undefined ? "none" : reader.rep === "f3" ? "rep" : "repne",
+		address32: reader.address32,
+		gs: reader.segment === "gs",
+	};
+}
+
+/**
+ * Decodes the instruction at `address`. `fetch(i)` gives its i-th byte, or -1 where it cannot be executed. 64-bit mode, SDM
+ * volume 2, chapter 2.
+ */
+export function decode(fetch: (index: number) => number, address: bigint): Decoded {
+	const reader = new Reader(fetch, BigInt.asUintN(64, address));
+	try {
+		return build(reader);
+	} catch (error) {
+		if (!(error instanceof Refused)) throw error;
+		const bytes = Uint8Array.from(reader.seen);
+		const text = [...bytes].map((b) => b.toString(16).padStart(2, "0")).join(" ");
+		return { error: error.error, bytes, detail: `${text}: ${error.message}` };
+	}
+}
+
+/** Decodes from an array; bytes after its end cannot be executed. */
+export function decodeBytes(bytes: Uint8Array, address = 0n, offset = 0): Decoded {
+	return decode((index) => bytes[offset + index] ?? -1, address);
+}

@@ -1,0 +1,16 @@
+export {
+	type Decoded,
+	decode,
+	decodeBytes,
+	type ImmediateOperand,
+	type Instruction,
+	MAX_INSTRUCTION_BYTES,
+	type MemoryOperand,
+	type NotDecoded,
+	type Operand,
+	type RegisterOperand,
+	type RelativeOperand,
+	type Size,
+} from "./decoder.js";
+export { format } from "./format.js";
+export { CONDITIONS, OPCODES, type OpcodeRow, type Semantic } from "./table.js";
