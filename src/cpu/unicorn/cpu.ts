@@ -128,7 +128,7 @@ export class UnicornCpu implements Cpu {
 		const values = this.#arguments;
 		this.#engine.regRead(this.#argumentIds, values);
 		const low = (index: number) => Number(BigInt.asIntN(32, values[index]!));
-		const stop = gate.call(low(0), low(1), low(2), low(3));
+		const stop = this.#engine.sync(() => gate.call(low(0), low(1), low(2), low(3)));
 		this.#executed++;
 		if (stop) this.#end({ kind: "gate", executed: this.#executed, gate });
 	}
@@ -151,6 +151,13 @@ export class UnicornCpu implements Cpu {
 			this.state.rip = this.#current;
 			if (error === UC_ERR_INSN_INVALID) return { kind: "invalid-opcode", detail: this.#bytesAt(this.#current) };
 			return { kind: "general-protection", detail: `Unicorn error ${error}` };
+		}
+		if (!canonical(access.address)) {
+			// Unicorn looks such an address up like any other; the processor refuses it (SDM volume 1, 3.3.7.1).
+			if (access.address === this.state.rip) return { kind: "general-protection", detail: "non-canonical rip" };
+			this.#executed--;
+			this.state.rip = this.#current;
+			return { kind: "general-protection", detail: "non-canonical address" };
 		}
 		const fetch = access.type === MEM.FETCH_UNMAPPED || access.type === MEM.FETCH_PROT;
 		if (fetch) return { kind: "page-fault", address: access.address, access: "fetch" };
@@ -190,6 +197,11 @@ export class UnicornCpu implements Cpu {
 		this.memory.unlisten(this.#listener);
 		this.#engine.close();
 	}
+}
+
+/** Bits 63 to 47 are all the same. */
+function canonical(address: bigint): boolean {
+	return BigInt.asIntN(48, address) === BigInt.asIntN(64, address);
 }
 
 /** Exception vectors, SDM volume 3, table 6-1. */

@@ -23,6 +23,8 @@ export interface UnicornEngine {
 	/** Runs until something stops it. Returns the engine's error number, 0 for none. */
 	start(address: bigint): number;
 	stop(): void;
+	/** Runs host code that looks at guest memory, from inside a hook. Engines that share our memory just call it. */
+	sync<T>(action: () => T): T;
 	close(): void;
 }
 

@@ -141,6 +141,10 @@ class KoffiEngine implements UnicornEngine {
 		this.#calls.stop(this.#uc);
 	}
 
+	sync<T>(action: () => T): T {
+		return action();
+	}
+
 	close(): void {
 		this.#calls.close(this.#uc);
 		for (const callback of this.#callbacks) this.#koffi.unregister(callback);
