@@ -14,6 +14,11 @@ export const commands: readonly CommandEntry[] = [
 		load: async () => (await import("./run.js")).runCommand,
 	},
 	{
+		name: "exec",
+		summary: "run machine code: JSON lines in, JSON lines out",
+		load: async () => (await import("./exec.js")).execCommand,
+	},
+	{
 		name: "designs",
 		summary: "list the replace designs that --design knows",
 		load: async () => (await import("./designs.js")).designsCommand,

@@ -120,6 +120,10 @@ export class Memory {
 		this.#setEntries(region, 0);
 		this.bytes.fill(0, region.offset, region.offset + region.length);
 		this.#free.push({ offset: region.offset, length: region.length });
+		if (this.regions.length === 0) {
+			this.#free.length = 0;
+			this.#nextFrame = BACKING.frames;
+		}
 		for (const listener of this.#listeners) listener.unmapped(region);
 	}
 

@@ -141,7 +141,7 @@ export async function compile(path: string, options: ObjectOptions): Promise<Uin
 		// Relative paths from the source's folder, so that nothing in the object tells where it was made.
 		const prefix = `-ffile-prefix-map=${dirname(path)}=.`;
 		const args = [...flagsFor(options), prefix, "-I", INCLUDE, "-c", basename(path), "-o", output];
-		await run(process.env["CC"] ?? "gcc", args, { cwd: dirname(path) });
+		await run(process.env.CC ?? "gcc", args, { cwd: dirname(path) });
 		return new Uint8Array(await readFile(output));
 	} catch (cause) {
 		const { code, stderr } = cause as { code?: unknown; stderr?: string };
