@@ -1,0 +1,116 @@
+import { PassThrough, Readable } from "node:stream";
+import { describe, expect, test } from "vitest";
+import { createUnicornCpu } from "../../src/cpu/unicorn/index.js";
+import { runExec } from "../../src/exec/index.js";
+
+const AT = "0xffffffff81000000";
+
+async function exec(lines: readonly unknown[]): Promise<Record<string, unknown>[]> {
+	const output = new PassThrough();
+	const chunks: Buffer[] = [];
+	output.on("data", (chunk: Buffer) => chunks.push(chunk));
+	const text = lines.map((line) => (typeof line === "string" ? line : JSON.stringify(line))).join("\n");
+	await runExec({ create: createUnicornCpu, input: Readable.from([text]), output });
+	return Buffer.concat(chunks)
+		.toString()
+		.trim()
+		.split("\n")
+		.map((line) => JSON.parse(line) as Record<string, unknown>);
+}
+
+async function one(line: unknown): Promise<Record<string, unknown>> {
+	return (await exec([line]))[0]!;
+}
+
+describe("klpemu exec", () => {
+	test("runs to the end of the code", async () => {
+		// add rax, rbx
+		const answer = await one({ id: "a", code: "4801d8", at: AT, regs: { rax: "0xffffffffffffffff", rbx: "1" } });
+		expect(answer).toMatchObject({ id: "a", exit: "end", regs: { rax: "0x0", rbx: "0x1", rip: "0xffffffff81000003" } });
+		expect(answer.regs).toHaveProperty("rflags", "0x257");
+		expect(Object.keys(answer.regs as object)).toHaveLength(18);
+	});
+
+	test("the end of the code may be the end of a mapped page", async () => {
+		const answer = await one({ id: 1, code: "90".repeat(4096), at: AT });
+		expect(answer).toMatchObject({ exit: "end", regs: { rip: "0xffffffff81001000" } });
+	});
+
+	test("writes memory and gives it back", async () => {
+		// mov [rdi], rax; push rax
+		const answer = await one({
+			id: 1,
+			code: "48890750",
+			at: "0x400000",
+			regs: { rax: "0x1122334455667788", rdi: "0x600ffc", rsp: "0x700008" },
+			mem: [
+				{ addr: "0x600ff0", hex: "00".repeat(32) },
+				{ addr: "0x700000", hex: "ff".repeat(8), perm: "rw" },
+			],
+		});
+		expect(answer.mem).toEqual([
+			{ addr: "0x600ff0", hex: `${"00".repeat(12)}8877665544332211${"00".repeat(12)}` },
+			{ addr: "0x700000", hex: "8877665544332211" },
+		]);
+	});
+
+	test("stops at the limit, before the next instruction", async () => {
+		// 1: inc rax; jmp 1b
+		const answer = await one({ id: 1, code: "48ffc0ebfb", at: AT, limit: 7 });
+		expect(answer).toMatchObject({ exit: "limit", regs: { rax: "0x4", rip: "0xffffffff81000003" } });
+		expect(await one({ id: 1, code: "90", at: AT, limit: 0 })).toMatchObject({ exit: "limit", regs: { rip: AT } });
+	});
+
+	test.each([
+		["divide-error", "48f7f1", {}, undefined],
+		["invalid-opcode", "0f0b", {}, undefined],
+		["breakpoint", "cc", {}, undefined],
+		["page-fault", "488b07", { rdi: "0x123456789000" }, "0x123456789000"],
+		["page-fault", "488907", { rdi: AT }, AT],
+		["page-fault", "ffe0", { rax: "0x500000" }, "0x500000"],
+		["general-protection", "488b07", { rdi: "0x8000000000000000" }, undefined],
+	])("%s of %s", async (kind, code, regs, address) => {
+		const answer = await one({ id: 1, code, at: AT, regs: { rcx: "0", ...regs } });
+		expect(answer.exit).toBe("fault");
+		expect(answer.fault).toEqual(address === undefined ? { kind } : { kind, address });
+		if (code !== "ffe0") expect(answer.regs).toHaveProperty("rip", AT);
+	});
+
+	test("wrong lines are answered, and the next ones too", async () => {
+		const answers = await exec([
+			"{",
+			"[]",
+			{ id: 7, code: "9", at: AT },
+			{ id: 8, code: "90", at: "0x1ffffffffffffffff" },
+			{ id: 9, code: "90", at: AT, regs: { eax: "0" } },
+			{ id: 10, code: "90", at: AT, mem: [{ addr: "0", hex: "00", perm: "wr" }] },
+			{ id: 11, code: "90", at: AT, bytes: 1 },
+			{ id: 12, code: "90", at: AT, limit: -1 },
+			{ id: 13, code: "90", at: AT, regs: { rflags: "0x100" } },
+			{ id: 14, code: "90", at: "0x800000000000" },
+			{ id: 15, code: "90", at: AT },
+		]);
+		expect(answers.map(({ id, error }) => [id, (error as { code: string } | undefined)?.code])).toEqual([
+			[null, "EXEC_JSON"],
+			[null, "EXEC_REQUEST"],
+			...[7, 8, 9, 10, 11, 12, 13, 14].map((id) => [id, "EXEC_REQUEST"]),
+			[15, undefined],
+		]);
+		const message = (index: number) => (answers[index]!.error as { message: string }).message;
+		expect(message(2)).toBe("'code' must be bytes in hexadecimal, two digits each");
+		expect(message(4)).toMatch(/unknown key 'eax'/);
+	});
+
+	test("thousands of lines in one process, with memory of every size", async () => {
+		const lines = Array.from({ length: 3000 }, (_, id) => ({
+			id,
+			code: "48ffc0",
+			at: AT,
+			regs: { rax: `${id}` },
+			mem: [{ addr: "0x10000000", hex: "00".repeat(1 + (id % 40) * 4096) }],
+		}));
+		const answers = await exec(lines);
+		expect(answers).toHaveLength(3000);
+		for (const { id, regs } of answers) expect(BigInt((regs as { rax: string }).rax)).toBe(BigInt(id as number) + 1n);
+	});
+});
