@@ -1,10 +1,11 @@
+import { GuestAreas, LAYOUT } from "./areas.js";
 import { type Cpu, type Fault, GatePage, RAX, RDI, RSP } from "./cpu/index.js";
 import { type ElfObject, type Image, linkImage, type UnwindRow } from "./elf/index.js";
 import { KlpemuError } from "./errors.js";
 import { Ftrace, TextPoke } from "./ftrace/index.js";
 import { Dmesg, EAGAIN, EEXIST, ENOENT, type Kernel, Printer, runStraight, type Wait } from "./kernel/index.js";
 import { type Design, Klp, type klp_patch, ModuleNotifier, type module, Sysfs } from "./klp/index.js";
-import { hex, type Kaddr, Memory, PAGE_SIZE, PERM, type Region } from "./memory/index.js";
+import { hex, type Kaddr, Memory, PAGE_SIZE, PERM } from "./memory/index.js";
 import {
 	type Continuation,
 	Executor,
@@ -15,6 +16,7 @@ import {
 	TASK_IDLE,
 	TASK_INTERRUPTIBLE,
 	TASK_RUNNING,
+	TASK_UNINTERRUPTIBLE,
 	type TaskProgram,
 	THREAD_SIZE,
 	TIF_NOTIFY_SIGNAL,
@@ -23,23 +25,6 @@ import {
 } from "./sched/index.js";
 import { type Assembled, assemble } from "./toolchain/index.js";
 
-/** Where things are in the guest. The lower half of the window is text and data, as in the kernel; stacks come last. */
-const LAYOUT = {
-	entry: -0x7fff_0000,
-	ftrace: -0x7ffe_0000,
-	gates: -0x7ffd_0000,
-	data: -0x7ff0_0000,
-	percpu: -0x7fe0_0000,
-	vmlinux: -0x7f00_0000,
-	modules: -0x6000_0000,
-	modulesEnd: -0x4000_0000,
-	stacks: -0x4000_0000,
-	stacksEnd: -0x10_0000,
-} as const;
-
-/** struct ftrace_ops, as far as its address matters. */
-const OPS_SIZE = 64;
-const DATA_SIZE = 0x40000;
 /** Rounds that somebody may wait for somebody else, before that is called a deadlock. */
 const WAIT_ROUNDS = 100_000;
 
@@ -108,11 +93,10 @@ export class Machine {
 	readonly #notifier: ModuleNotifier;
 	readonly #asm: { entry: Assembled; ftrace: Assembled };
 	readonly #print: Printer;
-	readonly #trampolines = new Map<Kaddr, Region>();
-	readonly #freeOps: Kaddr[] = [];
-	#nextOps: Kaddr = (LAYOUT.data + OPS_SIZE) | 0;
-	#nextModule: Kaddr = LAYOUT.modules;
+	readonly #areas: GuestAreas;
 	#tainted = false;
+	/** Kernel code of the shell or a kworker waits for others. */
+	#waiting = false;
 
 	static async create(options: MachineOptions): Promise<Machine> {
 		const memory = new Memory({ bytes: options.memoryBytes });
@@ -120,25 +104,27 @@ export class Machine {
 		const gates = new GatePage(memory, cpu, LAYOUT.gates);
 		const machine: { it?: Machine } = {};
 		declareGates(gates, () => machine.it!);
-		memory.map("ftrace data", LAYOUT.data, DATA_SIZE, PERM.READ | PERM.WRITE);
+		const areas = new GuestAreas(memory);
 		const externals = { ...Object.fromEntries(gates.entries()), function_trace_op: LAYOUT.data };
 		const asm = {
 			entry: await assemble(options.assembly.entry, "asm/entry_64.S", LAYOUT.entry, externals),
 			ftrace: await assemble(options.assembly.ftrace, "asm/ftrace_64.S", LAYOUT.ftrace, externals),
 		};
-		machine.it = new Machine(options, memory, cpu, gates, asm);
+		machine.it = new Machine(options, areas, cpu, gates, asm);
 		return machine.it;
 	}
 
 	private constructor(
 		options: MachineOptions,
-		memory: Memory,
+		areas: GuestAreas,
 		cpu: Cpu,
 		gates: GatePage,
 		asm: { entry: Assembled; ftrace: Assembled },
 	) {
+		const { memory } = cpu;
 		this.memory = memory;
 		this.cpu = cpu;
+		this.#areas = areas;
 		this.hz = options.hz;
 		this.#gates = gates;
 		this.#asm = asm;
@@ -272,14 +258,14 @@ export class Machine {
 				function_trace_op: LAYOUT.data,
 				ftrace_ops_list_func: this.#gates.find("ftrace_ops_list_func")!,
 			},
-			allocTrampoline: (name, size) => this.#allocTrampoline(name, size),
-			freeTrampoline: (address) => this.#freeTrampoline(address),
+			allocTrampoline: (name, size) => this.#areas.allocTrampoline(name, size),
+			freeTrampoline: (address) => this.#areas.freeTrampoline(address),
 			kallsyms_lookup_size_offset: (address) => this.#kallsyms_lookup_size_offset(address),
 			addCallSite: (ip) => this.cpu.addCallSite(ip),
 			removeCallSite: (ip) => this.cpu.removeCallSite(ip),
-			allocOps: () => this.#allocOps(),
-			freeOps: (address) => this.#freeOps.push(address),
-			synchronize: (what) => this.#synchronize(what),
+			allocOps: () => this.#areas.allocOps(),
+			freeOps: (address) => this.#areas.freeOps(address),
+			synchronize: (what) => this.#synchronizeTasks(what),
 		};
 	}
 
@@ -309,49 +295,21 @@ export class Machine {
 		};
 	}
 
-	#allocTrampoline(name: string, size: number): Kaddr {
-		const region = this.#mapModuleArea(name, size);
-		this.#trampolines.set(region.start, region.region);
-		return region.start;
-	}
-
-	#freeTrampoline(address: Kaddr): void {
-		const region = this.#trampolines.get(address);
-		if (region === undefined) throw new Error(`no trampoline at ${hex(address)}`);
-		this.#trampolines.delete(address);
-		this.memory.unmap(region);
-	}
-
-	/** Addresses in the module area are never used twice, so that a jump into freed text always faults. */
-	#takeModuleArea(bytes: number): Kaddr {
-		const start = this.#nextModule;
-		const next = start + Math.ceil(bytes / PAGE_SIZE) * PAGE_SIZE;
-		if (next > LAYOUT.modulesEnd) throw new KlpemuError("MODULE_AREA_FULL", "the module area is used up");
-		this.#nextModule = next | 0;
-		return start;
-	}
-
-	#mapModuleArea(name: string, size: number): { start: Kaddr; region: Region } {
-		const start = this.#takeModuleArea(size);
-		const length = Math.ceil(size / PAGE_SIZE) * PAGE_SIZE;
-		return { start, region: this.memory.map(name, start, length, PERM.READ | PERM.EXEC) };
-	}
-
-	#allocOps(): Kaddr {
-		const free = this.#freeOps.pop();
-		if (free !== undefined) return free;
-		const address = this.#nextOps;
-		if (address + OPS_SIZE > LAYOUT.data + DATA_SIZE) {
-			throw new KlpemuError("OPS_AREA_FULL", `more than ${DATA_SIZE / OPS_SIZE} ftrace_ops at a time`);
-		}
-		this.#nextOps = (address + OPS_SIZE) | 0;
-		return address;
-	}
-
 	/** Every CPU must come out of code that runs with preemption disabled, that is, out of the handlers. */
 	*#synchronize(what: string): Kernel<void> {
 		const inHandler = () => [...this.sched.all()].some((task) => task.trace_recursion !== 0);
 		yield { label: what, ready: () => !inHandler() };
+	}
+
+	/**
+	 * synchronize_rcu_tasks(): every task that is in the kernel, running or preempted (perhaps on a trampoline), must sleep or
+	 * leave the kernel once.
+	 */
+	*#synchronizeTasks(what: string): Kernel<void> {
+		const outside = (task: task_struct) => task.__state !== TASK_RUNNING || task.held || task.mode !== "kernel";
+		const holdouts = this.sched.tasks.filter((task) => !outside(task)).map((task) => ({ task, nvcsw: task.nvcsw }));
+		yield* this.#synchronize(what);
+		yield { label: what, ready: () => holdouts.every(({ task, nvcsw }) => task.nvcsw !== nvcsw || outside(task)) };
 	}
 
 	// ---- tasks ----
@@ -440,9 +398,8 @@ export class Machine {
 	/** One round: timers, due work, then a slice on every CPU. */
 	round(): void {
 		this.sched.tick();
-		for (;;) {
-			const work = this.#workqueue.take(this.sched.jiffies);
-			if (work === undefined) break;
+		// While kernel code waits, whoever would take klp_mutex now would wait for it.
+		for (let work = this.#takeWork(); work !== undefined; work = this.#takeWork()) {
 			this.#runAs(this.#kworker, TASK_IDLE, work.func());
 		}
 		for (const cpu of this.sched.order()) {
@@ -450,6 +407,10 @@ export class Machine {
 			this.executor.runSlice(cpu, task, this.sched.slice());
 		}
 		this.executor.current = this.shell;
+	}
+
+	#takeWork() {
+		return this.#waiting ? undefined : this.#workqueue.take(this.sched.jiffies);
 	}
 
 	/** Rounds until no transition is in progress and no work is left; false when `max` were not enough. */
@@ -468,10 +429,15 @@ export class Machine {
 		this.sched.switch_to(this.sched.cpus[0]!, task);
 		this.executor.current = task;
 		const block = (wait: Wait) => {
+			task.__state = TASK_UNINTERRUPTIBLE;
+			this.sched.deschedule(task);
+			this.#waiting = true;
 			for (let i = 0; !wait.ready(); i++) {
 				if (i > WAIT_ROUNDS) throw new KlpemuError("DEADLOCK", `${task.comm} waits for ever: ${wait.label}`);
 				this.round();
 			}
+			this.#waiting = false;
+			task.__state = TASK_RUNNING;
 			this.sched.switch_to(this.sched.cpus[0]!, task);
 			this.executor.current = task;
 		};
@@ -498,6 +464,7 @@ export class Machine {
 	/** A gate has stopped the Cpu: what it means for the task. */
 	#stoppedAt(name: string, task: task_struct): Continuation {
 		const visit = (point: string) => this.onPoint?.(point);
+		if (name !== "cond_resched") task.nvcsw++;
 		switch (name) {
 			case "exit_to_user_mode":
 				// exit_to_user_mode_loop(): the place where user tasks switch.
@@ -567,8 +534,8 @@ export class Machine {
 	 */
 	insmod(name: string, objects: readonly ElfObject[], patchOf?: (mod: LoadedModule) => klp_patch): number {
 		if (this.modules.has(name)) return -EEXIST;
-		const image = this.#link(name, objects, this.#nextModule);
-		this.#takeModuleArea(image.end - image.base);
+		const image = this.#link(name, objects, this.#areas.nextModule);
+		this.#areas.takeModuleArea(image.end - image.base);
 		const mod: LoadedModule = {
 			name,
 			image,

@@ -52,6 +52,8 @@ export class task_struct {
 	pinned = -1;
 	/** Not scheduled although runnable: preempted for as long as a scenario says so. */
 	held = false;
+	/** Voluntary context switches, and exits to user mode: what synchronize_rcu_tasks() waits for. */
+	nvcsw = 0;
 	/** Recursion protection of ftrace, one bit per context. */
 	trace_recursion = 0;
 	/** The kernel stack; mapped when the task first enters guest kernel code. */
