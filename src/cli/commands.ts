@@ -19,6 +19,11 @@ export const commands: readonly CommandEntry[] = [
 		load: async () => (await import("./exec.js")).execCommand,
 	},
 	{
+		name: "disasm",
+		summary: "show the code of an object, with its fentry sites and relocations",
+		load: async () => (await import("./disasm.js")).disasmCommand,
+	},
+	{
 		name: "designs",
 		summary: "list the replace designs that --design knows",
 		load: async () => (await import("./designs.js")).designsCommand,

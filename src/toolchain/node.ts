@@ -121,6 +121,8 @@ export async function objectFor(sourcePath: string, options: ObjectOptions = {})
 			hint: "sources end in .c, .S or .o",
 		});
 	}
+	// First of all: a folder that does not exist would look like a compiler that does not.
+	await read(path);
 	const committed = await prebuilt(path, options);
 	return { bytes: committed ?? (await compile(path, options)), fileName: sourcePath };
 }
@@ -129,7 +131,8 @@ async function read(path: string): Promise<Uint8Array> {
 	try {
 		return new Uint8Array(await readFile(path));
 	} catch (cause) {
-		throw new KlpemuError("FILE_UNREADABLE", `cannot read '${path}'`, { cause });
+		const { code } = cause as NodeJS.ErrnoException;
+		throw new KlpemuError("FILE_UNREADABLE", `cannot read '${path}' (${code})`, { where: path, cause });
 	}
 }
 
@@ -147,11 +150,13 @@ export async function compile(path: string, options: ObjectOptions): Promise<Uin
 		const { code, stderr } = cause as { code?: unknown; stderr?: string };
 		if (code === "ENOENT") {
 			throw new KlpemuError("GCC_MISSING", `'${path}' must be compiled, and there is no gcc`, {
+				where: path,
 				hint: "apt-get install -y gcc, or give an object (.o) instead",
 				cause,
 			});
 		}
 		throw new KlpemuError("GCC_FAILED", `gcc does not compile '${path}':\n${(stderr ?? String(cause)).trim()}`, {
+			where: path,
 			cause,
 		});
 	} finally {

@@ -1,0 +1,4 @@
+declare module "@alexaltea/capstone-js" {
+	const create: (options?: object) => Promise<unknown>;
+	export default create;
+}

@@ -1,0 +1,80 @@
+import MCapstone from "@alexaltea/capstone-js";
+
+/** One instruction as text. */
+export interface Instruction {
+	readonly address: bigint;
+	readonly bytes: Uint8Array;
+	/** AT&T syntax, as kernel developers read it: `movq %rax, 0x50(%rsp)`. `(bad)` for a byte that begins no instruction. */
+	readonly text: string;
+}
+
+/** The part of capstone-js that we use; it comes without types. Its `detail` records are wrong, so we take the text only. */
+interface CapstoneModule {
+	readonly ARCH_X86: number;
+	readonly MODE_64: number;
+	readonly OPT_SYNTAX: number;
+	readonly OPT_SYNTAX_ATT: number;
+	readonly Capstone: new (
+		arch: number,
+		mode: number,
+	) => {
+		option(option: number, value: number): void;
+		/** Stops at the first byte that it cannot decode; throws when that is the first of all. */
+		disasm(
+			bytes: readonly number[],
+			address: bigint,
+		): { readonly size: number; readonly mnemonic: string; readonly op_str: string }[];
+	};
+}
+
+/** Turns x86-64 machine code into text, with Capstone. */
+export class Disassembler {
+	readonly #engine: InstanceType<CapstoneModule["Capstone"]>;
+
+	static async create(): Promise<Disassembler> {
+		const capstone = (await MCapstone()) as CapstoneModule;
+		const engine = new capstone.Capstone(capstone.ARCH_X86, capstone.MODE_64);
+		engine.option(capstone.OPT_SYNTAX, capstone.OPT_SYNTAX_ATT);
+		return new Disassembler(engine);
+	}
+
+	private constructor(engine: InstanceType<CapstoneModule["Capstone"]>) {
+		this.#engine = engine;
+	}
+
+	/** All the instructions in `bytes`, which lie at `address`. */
+	disassemble(bytes: Uint8Array, address: bigint): Instruction[] {
+		const out: Instruction[] = [];
+		for (let at = 0; at < bytes.length; ) {
+			const decoded = this.#decode(bytes.subarray(at), address + BigInt(at));
+			for (const { size, mnemonic, op_str } of decoded) {
+				const text = op_str === "" ? mnemonic : `${mnemonic} ${op_str}`;
+				out.push({ address: BigInt.asUintN(64, address + BigInt(at)), bytes: bytes.slice(at, at + size), text });
+				at += size;
+			}
+			if (at < bytes.length) {
+				out.push({
+					address: BigInt.asUintN(64, address + BigInt(at)),
+					bytes: bytes.slice(at, at + 1),
+					text: "(bad)",
+				});
+				at++;
+			}
+		}
+		return out;
+	}
+
+	/** The instruction that `bytes` begin with, for traces; 15 bytes are always enough. */
+	one(bytes: Uint8Array, address: bigint): Instruction {
+		return this.disassemble(bytes.subarray(0, 15), address)[0] ?? { address, bytes, text: "(bad)" };
+	}
+
+	#decode(bytes: Uint8Array, address: bigint): { size: number; mnemonic: string; op_str: string }[] {
+		try {
+			return this.#engine.disasm([...bytes], BigInt.asUintN(64, address));
+		} catch {
+			// That is how capstone-js says that it decoded nothing.
+			return [];
+		}
+	}
+}

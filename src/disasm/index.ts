@@ -1,0 +1,2 @@
+export { Disassembler, type Instruction } from "./disassembler.js";
+export { disasmObject } from "./object.js";

@@ -1,0 +1,105 @@
+import { type ElfObject, type ElfSection, type ElfSymbol, parseElf, relocationName } from "../elf/index.js";
+import { Disassembler, type Instruction } from "./disassembler.js";
+
+const SHF_EXECINSTR = 4;
+const BYTES_PER_LINE = 8;
+/** Sections that list the addresses of call sites, and how we call what they list. */
+const SITE_SECTIONS: Readonly<Record<string, string>> = {
+	__mcount_loc: "fentry site",
+	__patchable_function_entries: "patchable function entry",
+};
+
+/**
+ * The code of a relocatable object as text, for people: functions, instructions in AT&T syntax, the relocations that patch
+ * them, and the sites that ftrace will take over. Throws what {@link parseElf} throws.
+ */
+export async function disasmObject(bytes: Uint8Array, fileName: string): Promise<string> {
+	const object = parseElf(bytes, fileName);
+	const disassembler = await Disassembler.create();
+	const sites = callSites(object);
+	const count = [...sites.values()].reduce((sum, offsets) => sum + offsets.size, 0);
+	const lines = [`${fileName}: ELF64 x86-64 relocatable, ${count} call site${count === 1 ? "" : "s"} for ftrace`];
+	for (const section of object.sections) {
+		if ((section.flags & SHF_EXECINSTR) === 0 || section.size === 0) continue;
+		lines.push("", `section ${section.name}:`);
+		lines.push(...sectionLines(object, section, sites.get(section.index) ?? new Map(), disassembler));
+	}
+	return `${lines.join("\n")}\n`;
+}
+
+/** Call sites by section and offset, with what to call them. */
+function callSites(object: ElfObject): Map<number, Map<number, string>> {
+	const out = new Map<number, Map<number, string>>();
+	for (const section of object.sections) {
+		const label = SITE_SECTIONS[section.name];
+		if (label === undefined) continue;
+		for (const { symbol, addend } of section.relocations) {
+			const offsets = out.get(symbol.section) ?? new Map<number, string>();
+			out.set(symbol.section, offsets.set(symbol.value + Number(addend), label));
+		}
+	}
+	return out;
+}
+
+function sectionLines(
+	object: ElfObject,
+	section: ElfSection,
+	sites: ReadonlyMap<number, string>,
+	disassembler: Disassembler,
+): string[] {
+	const lines: string[] = [];
+	const starts = labelsOf(object, section);
+	const cuts = [...new Set([0, ...starts.keys(), section.size])].sort((a, b) => a - b);
+	const relocations = [...section.relocations].sort((a, b) => a.offset - b.offset);
+	let next = 0;
+	for (const [index, start] of cuts.entries()) {
+		for (const symbol of starts.get(start) ?? []) {
+			lines.push("", `${address(start)} <${symbol.name}>:${symbol.binding === "global" ? "" : ` (${symbol.binding})`}`);
+		}
+		// Function by function, so that padding or data in between cannot make us read a function from its middle.
+		const end = cuts[index + 1] ?? section.size;
+		for (const instruction of disassembler.disassemble(section.data.subarray(start, end), BigInt(start))) {
+			const offset = Number(instruction.address);
+			lines.push(...instructionLines(instruction, sites.get(offset)));
+			const after = offset + instruction.bytes.length;
+			for (; next < relocations.length && relocations[next]!.offset < after; next++) {
+				const { type, symbol, addend, offset: place } = relocations[next]!;
+				lines.push(`${" ".repeat(10)}${hexOffset(place)}: ${relocationName(type)} ${symbol.name}${signed(addend)}`);
+			}
+		}
+	}
+	return lines;
+}
+
+function labelsOf(object: ElfObject, section: ElfSection): Map<number, ElfSymbol[]> {
+	const out = new Map<number, ElfSymbol[]>();
+	for (const symbol of object.symbols) {
+		if (symbol.section !== section.index || symbol.type === "section" || symbol.name === "") continue;
+		const same = out.get(symbol.value);
+		if (same === undefined) out.set(symbol.value, [symbol]);
+		else same.push(symbol);
+	}
+	return out;
+}
+
+/** Long instructions take a second line for their bytes, as objdump writes them. */
+function instructionLines({ address: at, bytes, text }: Instruction, site: string | undefined): string[] {
+	const hexBytes = [...bytes].map((byte) => byte.toString(16).padStart(2, "0"));
+	const first = hexBytes
+		.slice(0, BYTES_PER_LINE)
+		.join(" ")
+		.padEnd(3 * BYTES_PER_LINE);
+	const lines = [`${hexOffset(Number(at))}:  ${first} ${text}${site === undefined ? "" : `   <-- ${site}`}`];
+	if (bytes.length > BYTES_PER_LINE) {
+		lines.push(`${hexOffset(Number(at) + BYTES_PER_LINE)}:  ${hexBytes.slice(BYTES_PER_LINE).join(" ")}`);
+	}
+	return lines;
+}
+
+const address = (offset: number): string => offset.toString(16).padStart(16, "0");
+const hexOffset = (offset: number): string => offset.toString(16).padStart(6);
+
+function signed(addend: bigint): string {
+	if (addend === 0n) return "";
+	return addend < 0n ? `-0x${(-addend).toString(16)}` : `+0x${addend.toString(16)}`;
+}
