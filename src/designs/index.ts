@@ -1,11 +1,27 @@
 import { KlpemuError } from "../errors.js";
 import type { Design } from "../klp/index.js";
+import { conflictReplace } from "./conflict-replace.js";
 import { mainline } from "./mainline.js";
+import { perFuncReject } from "./per-func-reject.js";
+import { replaceSetV1 } from "./replace-set-v1.js";
+import { replaceSetV2 } from "./replace-set-v2.js";
+import { replaceTagDraft } from "./replace-tag-draft.js";
 import { rfc2025 } from "./rfc-2025.js";
+import { rfc2025NoNop } from "./rfc-2025-no-nop.js";
 import { universe } from "./universe.js";
 
 /** The registry: a new design is one file and one line here. */
-export const designs: readonly Design[] = [mainline, rfc2025, universe];
+export const designs: readonly Design[] = [
+	mainline,
+	rfc2025,
+	rfc2025NoNop,
+	conflictReplace,
+	perFuncReject,
+	replaceTagDraft,
+	replaceSetV1,
+	replaceSetV2,
+	universe,
+];
 
 /** A design by name; throws `UNKNOWN_DESIGN` with the names there are. */
 export function findDesign(name: string): Design {

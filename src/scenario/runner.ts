@@ -82,7 +82,9 @@ class ScenarioRun {
 	readonly #objects: LoadedObjects;
 	readonly #seed: bigint | number;
 	readonly #tasks = new Map<string, task_struct>();
-	readonly #violations: ReportViolation[] = [];
+	/** The names of all tasks there ever were. */
+	readonly #names = new Set<string>();
+	#violations: ReportViolation[] = [];
 	readonly #failures: ReportFailure[] = [];
 	readonly #steps: ReportStep[] = [];
 	readonly #observer: Observer;
@@ -103,7 +105,7 @@ class ScenarioRun {
 		const watched = watchedFunctions(scenario, machine);
 		const checker = new InvariantChecker(machine, watched, (violation) => this.#violated(violation));
 		this.#observer = new Observer(machine, checker, watched, this.#tasks);
-		for (const spec of scenario.tasks.values()) this.#tasks.set(spec.name, machine.addTask(this.#newTask(spec)));
+		for (const spec of scenario.tasks.values()) this.#add(spec, machine.addTask(this.#newTask(spec)));
 		checker.check("start");
 	}
 
@@ -112,6 +114,7 @@ class ScenarioRun {
 		for (const step of this.#scenario.steps) {
 			this.#index++;
 			const errno = this.#step(step);
+			this.#dropEchoes();
 			if (step.kind !== "expect" && step.kind !== "state") {
 				this.#lastErrno = errno;
 				this.#failIf(step, checkErrno(errno, expectedErrno(step, design.name)));
@@ -153,10 +156,21 @@ class ScenarioRun {
 			to: to ?? null,
 			message,
 		};
-		// Tasks of the machine itself (shell, kworker, idle) only count where no task of the scenario says the same.
-		const same = this.#violations.find((other) => other.invariant === invariant && other.func === violation.func);
-		if (task !== undefined && !this.#tasks.has(task.comm) && same?.step === violation.step) return;
 		this.#violations.push(violation);
+	}
+
+	/**
+	 * What the machine's own tasks (shell, kworker, idle) suffer only counts where no task of the scenario suffers the same in
+	 * the step that has just ended.
+	 */
+	#dropEchoes(): void {
+		const isOwn = ({ task }: ReportViolation) => task !== null && !this.#names.has(task);
+		const told = this.#violations.filter(({ step }) => step === this.#index).filter((other) => !isOwn(other));
+		const echo = (violation: ReportViolation) =>
+			violation.step === this.#index &&
+			isOwn(violation) &&
+			told.some((other) => other.invariant === violation.invariant && other.func === violation.func);
+		this.#violations = this.#violations.filter((violation) => !echo(violation));
 	}
 
 	#failIf(step: Step, message: string | undefined): void {
@@ -197,7 +211,9 @@ class ScenarioRun {
 				for (const name of step.tasks) machine.wake(this.#task(name));
 				return 0;
 			case "fork":
-				this.#tasks.set(step.child.name, machine.fork(this.#task(step.parent), this.#newTask(step.child)));
+				// The name first: the child may break something in the instant it is there.
+				this.#names.add(step.child.name);
+				this.#add(step.child, machine.fork(this.#task(step.parent), this.#newTask(step.child)));
 				return 0;
 			case "exit":
 				return this.#exit(step.tasks);
@@ -209,6 +225,11 @@ class ScenarioRun {
 				this.#expect(step);
 				return this.#lastErrno;
 		}
+	}
+
+	#add(spec: TaskSpec, task: task_struct): void {
+		this.#names.add(spec.name);
+		this.#tasks.set(spec.name, task);
 	}
 
 	#task(name: string): task_struct {
@@ -384,7 +405,7 @@ export function livepatch(spec: LivepatchSpec, mod: LoadedModule): klp_patch {
 	const { replace, replaceable, replace_set } = spec;
 	const fields = {
 		replace: typeof replace === "number" ? replace !== 0 : (replace ?? false),
-		replace_tag: typeof replace === "number" ? replace : 0,
+		replace_tag: Number(replace ?? 0),
 		replaceable,
 		replace_set: replace_set ?? 0,
 	};

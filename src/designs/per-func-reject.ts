@@ -1,0 +1,21 @@
+import { EINVAL } from "../kernel/index.js";
+import type { Design } from "../klp/index.js";
+import { mainline } from "./mainline.js";
+import { sharedFunctions } from "./sets.js";
+
+/**
+ * Song Liu's idea: `replaceable` is a field of each klp_func, and a load is refused when another patch owns one of its functions
+ * and did not allow that. Otherwise mainline.
+ */
+export const perFuncReject: Design = {
+	...mainline,
+	name: "per-func-reject",
+	title: "a load is refused when it touches a function that its owner did not mark replaceable",
+	source: "Song Liu, live-patching list, 3 Apr 2026",
+	isCompatible(klp, patch) {
+		for (const old of klp.klp_patches) {
+			for (const func of sharedFunctions(patch, old)) if (!func.nop && !func.replaceable) return -EINVAL;
+		}
+		return mainline.isCompatible(klp, patch);
+	},
+};
