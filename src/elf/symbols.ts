@@ -39,7 +39,10 @@ export class SymbolResolver {
 				hint: "make one of them static, or rename it",
 			});
 		}
-		if (other === undefined || rank > strength(other.symbol)) this.#globals.set(symbol.name, { symbol, object });
+		// Of common ones the largest counts: it is the size that was allocated.
+		const larger = rank === 1 && other !== undefined && strength(other.symbol) === 1 && symbol.size > other.symbol.size;
+		if (other === undefined || larger || rank > strength(other.symbol))
+			this.#globals.set(symbol.name, { symbol, object });
 	}
 
 	/** The symbol's value; undefined when nobody defines it. */
