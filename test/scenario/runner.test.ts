@@ -1,0 +1,143 @@
+/** Scenarios that a user might write: their own C, their own mistakes. Each runs on the real machine. */
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { NodeFileReader } from "../../src/cli/index.js";
+import type { KlpemuError } from "../../src/errors.js";
+import type { Report } from "../../src/report/index.js";
+import { parseScenario } from "../../src/scenario/index.js";
+import { type RunScenarioOptions, runScenario } from "../../src/scenario/runner.js";
+
+let folder = "";
+beforeAll(async () => {
+	folder = await mkdtemp(join(tmpdir(), "klpemu-test-"));
+	await writeFile(join(folder, "mine.c"), "long mine(long x) { return 7 * x; }\n");
+	await writeFile(join(folder, "fix.c"), "long fixed_mine(long x) { return 8 * x; }\n");
+	await writeFile(join(folder, "broken.c"), "long mine(long x) { return }\n");
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+function run(yaml: string, options: Partial<RunScenarioOptions> = {}): Promise<Report> {
+	const file = join(folder, "scenario.yaml");
+	return runScenario(parseScenario(yaml, file), { files: new NodeFileReader(file), ...options });
+}
+
+const BASE = `
+title: test
+design: mainline
+cpus: 1
+vmlinux: [asm/vmlinux/funcs.c, asm/vmlinux/twin.c]
+tasks: { worker: { calls: [funcA] } }
+`;
+
+test("a user's own C is compiled on the fly, and its livepatch really changes what it returns", async () => {
+	const report = await run(`
+title: mine
+design: mainline
+vmlinux: [mine.c]
+livepatches: { fix: { sources: [fix.c], funcs: { mine: fixed_mine } } }
+tasks: { t: { calls: [mine] } }
+steps:
+  - call: { task: t, func: mine, value: 21 }
+  - insmod: fix
+  - settle
+  - call: { task: t, func: mine, value: 24 }
+  - disable: fix
+  - settle
+  - call: { task: t, func: mine, value: 21 }
+`);
+	expect([report.failures, report.verdict]).toEqual([[], "consistent"]);
+});
+
+test("a wrong value is told with what it was", async () => {
+	const report = await run(`${BASE}
+steps: [{ call: { task: worker, func: untraced, value: 1 } }]
+`);
+	expect(report.failures.map(({ message }) => message)).toEqual(["untraced returns 5, not 1"]);
+	expect(report.asExpected).toBe(false);
+});
+
+describe("symbol positions: two functions called twin", () => {
+	const patch = (target: string) => `${BASE}
+livepatches: { lp: { sources: [asm/livepatches/lp1.c], funcs: { "${target}": lp1_funcA } } }
+steps: [{ insmod: lp }]
+`;
+	test.each([
+		["twin", -22, "livepatch: unresolvable ambiguity for symbol 'twin' in object '(null)'"],
+		["twin#3", -22, "livepatch: symbol position 3 for symbol 'twin' in object 'vmlinux' not found"],
+		["untraced", -22, "livepatch: failed to find location for function 'untraced'"],
+	])("%s gives %i and the kernel's message", async (target, errno, message) => {
+		const report = await run(patch(target));
+		expect(report.steps[0]!.errno).toBe(errno);
+		expect(report.dmesg).toContain(message);
+		expect([report.steps[0]!.sysfs, report.steps[0]!.func_stacks]).toEqual([{}, {}]);
+	});
+
+	test("each can be patched by its position, and the other stays as it is", async () => {
+		const report = await run(`${BASE}
+livepatches: { lp: { sources: [asm/livepatches/lp1.c], funcs: { "twin#2": lp1_funcA } } }
+steps:
+  - call: { task: worker, func: call_other_twin, value: 3506 }
+  - insmod: lp
+  - settle
+  - call: { task: worker, func: call_twin, value: 3505 }
+  - call: { task: worker, func: call_other_twin, value: 4104 }
+`);
+		expect(report.failures.map(({ message }) => message)).toEqual([]);
+	});
+});
+
+describe("mistakes end in an error that says what and where", () => {
+	const rejects = async (yaml: string): Promise<KlpemuError> => {
+		try {
+			await run(yaml);
+		} catch (error) {
+			return error as KlpemuError;
+		}
+		throw new Error("this must fail");
+	};
+
+	test("a function that no object defines", async () => {
+		const error = await rejects(BASE.replace("calls: [funcA]", "calls: [funcX]").concat("steps: [settle]\n"));
+		expect([error.code, error.message, error.where]).toEqual([
+			"SCENARIO_UNKNOWN_FUNC",
+			"unknown function 'funcX'",
+			expect.stringMatching(/scenario\.yaml:6:\d+$/),
+		]);
+		expect(error.hint).toContain("funcA");
+	});
+	test("C that does not compile", async () => {
+		const error = await rejects("title: t\nvmlinux: [broken.c]\ntasks: { t: {} }\nsteps: [settle]\n");
+		expect(error.code).toBe("GCC_FAILED");
+		expect(error.message).toMatch(/broken\.c[\s\S]*expected expression/);
+	});
+	test("a design that does not exist", async () => {
+		const error = await run(`${BASE}steps: [settle]`, { design: "mainlin" }).catch((thrown: KlpemuError) => thrown);
+		expect(error).toMatchObject({ code: "UNKNOWN_DESIGN", hint: expect.stringContaining("mainline") });
+	});
+	test("a source of an unknown kind", async () => {
+		await writeFile(join(folder, "mine.rs"), "");
+		const error = await rejects("title: t\nvmlinux: [mine.rs]\ntasks: { t: {} }\nsteps: [settle]\n");
+		expect(error).toMatchObject({ code: "SOURCE_KIND" });
+	});
+});
+
+test("with endbr64 before each fentry site, everything is the same", async () => {
+	const scenario = (ibt: boolean) => `${BASE}
+ibt: ${ibt}
+livepatches: { lp1: { sources: [asm/livepatches/lp1.c], funcs: { funcA: lp1_funcA } } }
+steps: [{ insmod: lp1 }, settle, { call: { task: worker, func: funcA, value: 4104 } }]
+`;
+	const [without, with_] = await Promise.all([run(scenario(false)), run(scenario(true))]);
+	expect(without.failures).toEqual([]);
+	expect(with_.steps).toEqual(without.steps);
+});
+
+test("a task that never sleeps where it should, and a transition that does not end, are failures", async () => {
+	const report = await run(`${BASE.replace("calls: [funcA]", "calls: [funcA], sleeps_in: funcB")}
+livepatches: { lp2: { sources: [asm/livepatches/lp2.c], funcs: { funcB: lp2_funcB } } }
+steps: [{ run: { task: worker, rounds: 20 } }]
+`);
+	expect(report.failures.map(({ message }) => message)).toEqual(["not asleep after 20 rounds: worker"]);
+});
