@@ -1,5 +1,4 @@
 import { type Cpu, type FaultKind, REGISTER_NAMES, type Stop } from "../cpu/index.js";
-import { KlpemuError } from "../errors.js";
 import { Memory, PAGE_SHIFT, PAGE_SIZE, PERM, type Region } from "../memory/index.js";
 import type { ExecRequest, MemoryRange } from "./request.js";
 
@@ -16,8 +15,6 @@ export interface ExecAnswer {
 
 /** What the pages of code are filled with beyond the code: running off its end otherwise than to `at + length` is an int3. */
 const INT3 = 0xcc;
-/** Runs of pages up to this length are mapped page by page, so that the backing store is reused whatever comes next. */
-const SMALL_PAGES = 16;
 
 /** One memory and one Cpu, warm over any number of requests. */
 export class ExecSession {
@@ -32,18 +29,9 @@ export class ExecSession {
 
 	/** Runs one request. Throws what the factory throws. */
 	async run(request: ExecRequest): Promise<ExecAnswer> {
-		const pages = pagesOf(request);
-		let cpu = await this.#ready();
+		const cpu = await this.#ready();
 		try {
-			this.#map(pages);
-		} catch (error) {
-			if (!(error instanceof KlpemuError && error.code === "MEMORY_EXHAUSTED")) throw error;
-			// The holes that earlier requests left do not fit: begin with an empty memory.
-			this.close();
-			cpu = await this.#ready();
-			this.#map(pages);
-		}
-		try {
+			this.#map(pagesOf(request));
 			this.#fill(request);
 			cpu.textChanged(request.code.address, request.code.bytes.length);
 			return this.#execute(cpu, request);
@@ -62,11 +50,7 @@ export class ExecSession {
 
 	#map(pages: ReadonlyMap<bigint, number>): void {
 		for (const { first, count, perm } of runsOf(pages)) {
-			const step = count <= SMALL_PAGES ? 1 : count;
-			for (let done = 0; done < count; done += step) {
-				const address = (first + BigInt(done)) << BigInt(PAGE_SHIFT);
-				this.#regions.push(this.#memory!.map("exec", address, step * PAGE_SIZE, perm));
-			}
+			this.#regions.push(this.#memory!.map("exec", first << BigInt(PAGE_SHIFT), count * PAGE_SIZE, perm));
 		}
 	}
 

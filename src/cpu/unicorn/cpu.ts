@@ -1,31 +1,53 @@
-import { type Kaddr, type Memory, type MemoryListener, type Region, toU64 } from "../../memory/index.js";
-import { type Cpu, CpuState, type Fault, type Gate, RCX, RDI, RDX, RSI, type Stop } from "../cpu.js";
-import { MEM, REGISTER_IDS, UC_ERR_INSN_INVALID, type UnicornEngine } from "./engine.js";
+import {
+	type Kaddr,
+	type Memory,
+	type MemoryListener,
+	PAGE_SIZE,
+	PERM,
+	type Region,
+	toU64,
+} from "../../memory/index.js";
+import { type Cpu, CpuState, type Fault, type Gate, RCX, RDI, RDX, RFLAGS, RSI, type Stop } from "../cpu.js";
+import { decodeBytes, MAX_INSTRUCTION_BYTES } from "../x86/index.js";
+import { COUNTER, isStringInstruction, NO_ADDRESS } from "./counter.js";
+import { type EngineHook, MEM, REGISTER_IDS, UC_ERR_INSN_INVALID, type UnicornEngine } from "./engine.js";
 
 const ARGUMENTS = [RDI, RSI, RDX, RCX] as const;
+const PAGE_MASK = ~BigInt(PAGE_SIZE - 1);
+/** A budget without end, in instructions. */
+const NO_LIMIT = 1n << 62n;
+/** CF PF AF ZF SF TF IF DF OF and the bit that is always set; what else the engine keeps in rflags is its own. */
+const FLAGS_MASK = 0xfd7n;
 
-/** The reference Cpu: Unicorn, one hook per instruction, which makes counts and budgets exact by construction. */
+interface ReachedGate {
+	readonly gate: Gate;
+	readonly called: boolean;
+}
+
+/** The reference Cpu: Unicorn, with a counting hook before each instruction (counter.ts) and hooks at gates and breakpoints. */
 export class UnicornCpu implements Cpu {
 	readonly name = "unicorn";
 	readonly memory: Memory;
 	readonly state = new CpuState();
-	onInstruction: ((rip: bigint) => void) | undefined = undefined;
 
 	readonly #engine: UnicornEngine;
+	readonly #counter: BigUint64Array;
 	readonly #gates = new Map<bigint, Gate>();
-	readonly #breakpoints = new Set<bigint>();
+	/** One hook for all the gates of a page. */
+	readonly #gatePages = new Map<bigint, EngineHook>();
+	readonly #breakpoints = new Map<bigint, EngineHook>();
 	readonly #listener: MemoryListener;
 	readonly #argumentIds = Int32Array.from(ARGUMENTS, (register) => REGISTER_IDS[register]!);
 	readonly #arguments = new BigUint64Array(ARGUMENTS.length);
+	#onInstruction: ((rip: bigint) => void) | undefined = undefined;
+	#instructionHook: EngineHook | undefined = undefined;
 
-	#budget = 0;
-	#executed = 0;
-	/** The instruction that is executing, or has just been. */
-	#current = 0n;
-	#resumed = 0n;
-	#stop: Stop | undefined = undefined;
-	/** A gate that needs the whole state, which is only complete outside of the engine's run. */
-	#gate: Gate | undefined = undefined;
+	/** Where the run began: a breakpoint there does not stop it. */
+	#resumed = NO_ADDRESS;
+	#breakpoint: bigint | undefined = undefined;
+	/** The gate that stopped the engine, and whether it has been called already. */
+	#gate: ReachedGate | undefined = undefined;
+	#interrupt: number | undefined = undefined;
 	#failedAccess: { readonly type: number; readonly address: bigint } | undefined = undefined;
 	#thrown: { readonly error: unknown } | undefined = undefined;
 
@@ -34,15 +56,23 @@ export class UnicornCpu implements Cpu {
 		this.#engine = engine;
 		this.#listener = {
 			mapped: (region) => this.#map(region),
-			unmapped: (region) => engine.unmap(region.address, region.length),
+			unmapped: (region) => this.#unmap(region),
 			protectionChanged: (region) => engine.protect(region.address, region.length, region.perm),
 		};
 		memory.listen(this.#listener);
-		engine.hookCode((address) => this.#beforeInstruction(address), 1n, 0n);
-		engine.hookInterrupt((number) => this.#interrupt(number));
-		engine.hookMemoryInvalid((type, address) => {
-			this.#failedAccess = { type, address };
+		this.#counter = engine.hookCounter((address) => isStringInstruction(this.#codeAt(address)));
+		engine.hookInterrupt((number) => {
+			this.#interrupt = number;
+			engine.stop();
 		});
+		engine.hookMemoryInvalid((type, address) => {
+			this.#failedAccess = { type, address: BigInt.asUintN(64, address) };
+		});
+	}
+
+	/** For people: which build of Unicorn this is. */
+	get description(): string {
+		return this.#engine.description;
 	}
 
 	#map(region: Region): void {
@@ -50,145 +80,246 @@ export class UnicornCpu implements Cpu {
 		this.#engine.map(region.address, this.memory.bytes.subarray(offset, offset + length), region.perm);
 	}
 
+	#unmap(region: Region): void {
+		this.#forgetRepeats();
+		this.#engine.unmap(region.address, region.length);
+	}
+
+	#forgetRepeats(): void {
+		this.#counter[COUNTER.string] = NO_ADDRESS;
+		this.#counter[COUNTER.plain] = NO_ADDRESS;
+	}
+
 	run(budget: number): Stop {
-		this.#budget = budget;
-		this.#executed = 0;
-		this.#stop = undefined;
+		const counter = this.#counter;
+		counter[COUNTER.count] = 0n;
+		counter[COUNTER.limit] = Number.isFinite(budget) ? BigInt(budget) : NO_LIMIT;
 		this.#resumed = this.state.rip;
+		this.#breakpoint = undefined;
 		for (;;) {
-			if (this.#executed >= budget) return { kind: "budget", executed: this.#executed };
+			if (counter[COUNTER.count]! >= counter[COUNTER.limit]!) return this.#stopped("budget");
 			const stop = this.#runOnce();
 			if (stop !== undefined) return stop;
 		}
 	}
 
-	/** One stretch inside the engine. Undefined: a gate was dealt with, go on. */
-	#runOnce(): Stop | undefined {
+	#stopped(kind: "budget"): Stop {
+		return { kind, executed: Number(this.#counter[COUNTER.count]!) };
+	}
+
+	/** One stretch inside the engine. Undefined: what stopped it has been dealt with, go on. */
+	#runOnce(until = NO_ADDRESS): Stop | undefined {
+		const { state } = this;
+		const counter = this.#counter;
 		this.#failedAccess = undefined;
+		this.#interrupt = undefined;
 		this.#gate = undefined;
-		this.#engine.regWrite(REGISTER_IDS, this.state.words);
-		const error = this.#engine.start(this.state.rip);
-		this.#engine.regRead(REGISTER_IDS, this.state.words);
-		if (this.#thrown !== undefined) {
-			const { error: thrown } = this.#thrown;
-			this.#thrown = undefined;
-			this.#stop = undefined;
-			this.state.rip = this.#current + 1n;
-			throw thrown;
-		}
-		if (this.#stop !== undefined) {
-			this.state.rip = this.#current;
-			if (this.#stop.kind === "gate") this.state.rip++;
-			return this.#stop;
-		}
-		if (this.#gate !== undefined) return this.#callStateGate(this.#gate);
-		return { kind: "fault", executed: this.#executed, fault: this.#fault(error) };
+		counter[COUNTER.current] = NO_ADDRESS;
+		counter[COUNTER.stopped] = 0n;
+		this.#engine.regWrite(REGISTER_IDS, state.words);
+		const error = this.#engine.start(state.rip, until);
+		this.#engine.regRead(REGISTER_IDS, state.words);
+		state.words[RFLAGS]! &= FLAGS_MASK;
+		if (this.#thrown !== undefined) this.#rethrow(this.#thrown.error);
+		if (this.#breakpoint !== undefined) return this.#atBreakpoint(this.#breakpoint);
+		const gate = this.#gate as ReachedGate | undefined;
+		if (gate !== undefined) return this.#atGate(gate);
+		if (counter[COUNTER.stopped] === 1n) return this.#stopped("budget");
+		if (error === 0 && this.#interrupt === undefined && state.rip === until) return undefined;
+		return this.#atFault(error);
 	}
 
-	#callStateGate(gate: Gate): Stop | undefined {
-		this.#executed++;
-		this.state.rip = this.#current + 1n;
-		this.#resumed = this.state.rip;
-		return gate.call(0, 0, 0, 0) ? { kind: "gate", executed: this.#executed, gate } : undefined;
+	/** The instruction that was begun last was not completed after all. */
+	#uncount(): number {
+		return Number(--this.#counter[COUNTER.count]!);
 	}
 
-	/** The hook: decides whether the instruction at `address` may run. */
-	#beforeInstruction(address: bigint): void {
-		if (this.#stop !== undefined || this.#gate !== undefined || this.#thrown !== undefined) return;
-		this.#current = address;
-		if (this.#executed >= this.#budget) {
-			this.#end({ kind: "budget", executed: this.#executed });
-			return;
+	#rethrow(error: unknown): never {
+		this.#thrown = undefined;
+		// A gate has executed its nop; what else throws is onInstruction, before its instruction.
+		if (this.#gates.has(this.#counter[COUNTER.current]!)) this.state.rip = this.#counter[COUNTER.current]! + 1n;
+		throw error;
+	}
+
+	#atBreakpoint(address: bigint): Stop {
+		this.state.rip = address;
+		return { kind: "breakpoint", executed: this.#uncount(), address };
+	}
+
+	#atGate({ gate, called }: ReachedGate): Stop | undefined {
+		this.state.rip = this.#counter[COUNTER.current]! + 1n;
+		const executed = Number(this.#counter[COUNTER.count]!);
+		if (called) return { kind: "gate", executed, gate };
+		this.#resumed = NO_ADDRESS;
+		return gate.call(0, 0, 0, 0) ? { kind: "gate", executed, gate } : undefined;
+	}
+
+	#atFault(error: number): Stop | undefined {
+		const access = this.#failedAccess;
+		const fetch = access !== undefined && (access.type === MEM.FETCH_UNMAPPED || access.type === MEM.FETCH_PROT);
+		if (!fetch || this.#interrupt !== undefined) {
+			const current = this.#counter[COUNTER.current]!;
+			// No instruction was begun: the first one could not be fetched or decoded.
+			const executed = current === NO_ADDRESS ? Number(this.#counter[COUNTER.count]!) : this.#uncount();
+			if (current !== NO_ADDRESS) this.state.rip = current;
+			return { kind: "fault", executed, fault: this.#fault(error, access) };
 		}
-		if (this.#breakpoints.has(address) && (address !== this.#resumed || this.#executed > 0)) {
-			this.#end({ kind: "breakpoint", executed: this.#executed, address });
-			return;
+		const limit = this.#firstToFetch(access.address);
+		if (limit !== this.state.rip) {
+			// A whole block failed because the engine looked ahead of it: run up to the instruction that is to blame.
+			this.#engine.removeCache(this.state.rip, limit + BigInt(MAX_INSTRUCTION_BYTES));
+			const stop = this.#runOnce(limit);
+			this.#engine.removeCache(limit, limit + BigInt(MAX_INSTRUCTION_BYTES));
+			return stop;
 		}
-		try {
-			this.onInstruction?.(address);
-			const gate = this.#gates.get(address);
-			if (gate !== undefined) {
-				this.#reached(gate);
-				return;
+		const executed = Number(this.#counter[COUNTER.count]!);
+		if (!canonical(access.address)) return { kind: "fault", executed, fault: { kind: "general-protection" } };
+		return { kind: "fault", executed, fault: { kind: "page-fault", address: access.address, access: "fetch" } };
+	}
+
+	/** The first instruction at or after rip that needs bytes of the page of `missing`; rip itself when that is elsewhere. */
+	#firstToFetch(missing: bigint): bigint {
+		const { rip } = this.state;
+		const page = missing & PAGE_MASK;
+		if (rip >= page || page - rip > BigInt(PAGE_SIZE)) return rip;
+		for (let at = rip; ; ) {
+			const decoded = decodeBytes(this.#codeAt(at), at);
+			// Bytes that we do not have: what they need is the page that is missing, or they fail by themselves.
+			if (!("length" in decoded)) return at;
+			const next = at + BigInt(decoded.length);
+			if (next > page) return at;
+			if (next === page) return page;
+			at = next;
+		}
+	}
+
+	#fault(error: number, access: { readonly type: number; readonly address: bigint } | undefined): Fault {
+		if (this.#interrupt !== undefined) return { kind: interruptKind(this.#interrupt) };
+		if (access !== undefined) {
+			if (!canonical(access.address)) return { kind: "general-protection" };
+			const write = access.type === MEM.WRITE_UNMAPPED || access.type === MEM.WRITE_PROT;
+			return { kind: "page-fault", address: access.address, access: write ? "write" : "read" };
+		}
+		const bytes = [...this.#codeAt(this.state.rip)].map((byte) => byte.toString(16).padStart(2, "0")).join(" ");
+		if (error === UC_ERR_INSN_INVALID || error === 0) return { kind: "invalid-opcode", detail: bytes };
+		return { kind: "general-protection", detail: `Unicorn error ${error} at ${bytes}` };
+	}
+
+	/** The bytes at an address, as many as an instruction can have and as can be fetched. */
+	#codeAt(address: bigint): Uint8Array {
+		const page = PAGE_SIZE - Number(address & BigInt(PAGE_SIZE - 1));
+		const fetchable = (at: bigint) => (this.memory.permissions(at) & PERM.EXEC) !== 0;
+		if (!fetchable(address)) return new Uint8Array(0);
+		const length = page < MAX_INSTRUCTION_BYTES && !fetchable(address + BigInt(page)) ? page : MAX_INSTRUCTION_BYTES;
+		return this.memory.read(address, length);
+	}
+
+	/** True in a hook when the engine will stop before this instruction anyway. */
+	#stopping(): boolean {
+		return (
+			this.#counter[COUNTER.stopped] === 1n ||
+			this.#breakpoint !== undefined ||
+			this.#gate !== undefined ||
+			this.#thrown !== undefined
+		);
+	}
+
+	#hooked(call: (address: bigint) => void): (address: bigint) => void {
+		return (given) => {
+			if (this.#stopping()) return;
+			try {
+				call(BigInt.asUintN(64, given));
+			} catch (error) {
+				this.#thrown = { error };
+				this.#engine.stop();
 			}
-		} catch (error) {
-			this.#thrown = { error };
-			this.#engine.stop();
-			return;
-		}
-		this.#executed++;
+		};
 	}
 
-	#reached(gate: Gate): void {
+	#reached(address: bigint): void {
+		const gate = this.#gates.get(address);
+		if (gate === undefined) return;
 		if (gate.passes === "state") {
-			this.#gate = gate;
+			this.#gate = { gate, called: false };
 			this.#engine.stop();
 			return;
 		}
 		const values = this.#arguments;
 		this.#engine.regRead(this.#argumentIds, values);
 		const low = (index: number) => Number(BigInt.asIntN(32, values[index]!));
-		const stop = this.#engine.sync(() => gate.call(low(0), low(1), low(2), low(3)));
-		this.#executed++;
-		if (stop) this.#end({ kind: "gate", executed: this.#executed, gate });
-	}
-
-	#end(stop: Stop): void {
-		this.#stop = stop;
+		if (!this.#engine.sync(() => gate.call(low(0), low(1), low(2), low(3)))) return;
+		this.#gate = { gate, called: true };
 		this.#engine.stop();
 	}
 
-	#interrupt(number: number): void {
-		// The hook has counted the instruction, but it did not complete.
-		this.#executed--;
-		this.#end({ kind: "fault", executed: this.#executed, fault: { kind: interruptKind(number) } });
-	}
-
-	#fault(error: number): Fault {
-		const access = this.#failedAccess;
-		if (access === undefined) {
-			this.#executed--;
-			this.state.rip = this.#current;
-			if (error === UC_ERR_INSN_INVALID) return { kind: "invalid-opcode", detail: this.#bytesAt(this.#current) };
-			return { kind: "general-protection", detail: `Unicorn error ${error}` };
-		}
-		if (!canonical(access.address)) {
-			// Unicorn looks such an address up like any other; the processor refuses it (SDM volume 1, 3.3.7.1).
-			if (access.address === this.state.rip) return { kind: "general-protection", detail: "non-canonical rip" };
-			this.#executed--;
-			this.state.rip = this.#current;
-			return { kind: "general-protection", detail: "non-canonical address" };
-		}
-		const fetch = access.type === MEM.FETCH_UNMAPPED || access.type === MEM.FETCH_PROT;
-		if (fetch) return { kind: "page-fault", address: access.address, access: "fetch" };
-		this.#executed--;
-		this.state.rip = this.#current;
-		const write = access.type === MEM.WRITE_UNMAPPED || access.type === MEM.WRITE_PROT;
-		return { kind: "page-fault", address: access.address, access: write ? "write" : "read" };
-	}
-
-	#bytesAt(rip: bigint): string {
-		const page = 4096 - Number(rip & 0xfffn);
-		return [...this.memory.read(rip, Math.min(15, page))].map((byte) => byte.toString(16).padStart(2, "0")).join(" ");
-	}
-
 	addGate(address: Kaddr, gate: Gate): void {
-		this.#gates.set(toU64(address), gate);
+		const at = toU64(address);
+		this.#gates.set(at, gate);
+		const page = at & PAGE_MASK;
+		if (this.#gatePages.has(page)) return;
+		const hook = this.#engine.hookCode(
+			this.#hooked((reached) => this.#reached(reached)),
+			page,
+			page + BigInt(PAGE_SIZE - 1),
+		);
+		this.#gatePages.set(page, hook);
 	}
+
 	removeGate(address: Kaddr): void {
-		this.#gates.delete(toU64(address));
+		const at = toU64(address);
+		this.#gates.delete(at);
+		const page = at & PAGE_MASK;
+		if ([...this.#gates.keys()].some((other) => (other & PAGE_MASK) === page)) return;
+		this.#gatePages.get(page)?.remove();
+		this.#gatePages.delete(page);
 	}
+
 	addBreakpoint(address: bigint): void {
-		this.#breakpoints.add(address);
+		if (this.#breakpoints.has(address)) return;
+		const reached = this.#hooked(() => {
+			if (address === this.#resumed && this.#counter[COUNTER.count] === 1n) return;
+			this.#breakpoint = address;
+			this.#engine.stop();
+		});
+		this.#breakpoints.set(address, this.#engine.hookCode(reached, address, address));
 	}
+
 	removeBreakpoint(address: bigint): void {
+		this.#breakpoints.get(address)?.remove();
 		this.#breakpoints.delete(address);
 	}
+
+	get onInstruction(): ((rip: bigint) => void) | undefined {
+		return this.#onInstruction;
+	}
+
+	set onInstruction(call: ((rip: bigint) => void) | undefined) {
+		this.#onInstruction = call;
+		if (call === undefined) {
+			this.#instructionHook?.remove();
+			this.#instructionHook = undefined;
+			return;
+		}
+		let last = 0n;
+		this.#instructionHook ??= this.#engine.hookCode(
+			this.#hooked((address) => {
+				// Repetitions of a string instruction are one instruction: its count stays.
+				const count = this.#counter[COUNTER.count]!;
+				if (count === last && address === this.#counter[COUNTER.string]) return;
+				last = count;
+				this.#engine.sync(() => this.#onInstruction?.(address));
+			}),
+			1n,
+			0n,
+		);
+	}
+
 	/** Call sites need nothing here: a poke drops what was translated, as any other change of text. */
 	addCallSite(): void {}
 	removeCallSite(): void {}
 
 	textChanged(address: Kaddr | bigint, length: number): void {
+		this.#forgetRepeats();
 		const start = typeof address === "bigint" ? address : toU64(address);
 		this.#engine.removeCache(start, start + BigInt(length));
 	}
@@ -199,9 +330,9 @@ export class UnicornCpu implements Cpu {
 	}
 }
 
-/** Bits 63 to 47 are all the same. */
+/** Four-level paging: bits 63 to 47 are equal (SDM volume 1, 3.3.7.1). */
 function canonical(address: bigint): boolean {
-	return BigInt.asIntN(48, address) === BigInt.asIntN(64, address);
+	return BigInt.asUintN(64, BigInt.asIntN(48, address)) === address;
 }
 
 /** Exception vectors, SDM volume 3, table 6-1. */

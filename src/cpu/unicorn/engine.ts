@@ -14,18 +14,27 @@ export interface UnicornEngine {
 	protect(address: bigint, length: number, perm: number): void;
 	/** Drops translations of `[address, end)`. */
 	removeCache(address: bigint, end: bigint): void;
-	/** `call(address, size)` before each instruction in `[begin, end]`; with begin > end before every one. */
-	hookCode(call: (address: bigint, size: number) => void, begin: bigint, end: bigint): void;
+	/**
+	 * Installs the hook of counter.ts before every instruction and returns the words it shares with the host. `isString` says
+	 * whether the instruction at an address is a string instruction.
+	 */
+	hookCounter(isString: (address: bigint) => boolean): BigUint64Array;
+	/** `call(address)` before each instruction in `[begin, end]`; with begin > end before every one. */
+	hookCode(call: (address: bigint) => void, begin: bigint, end: bigint): EngineHook;
 	/** `call(number)` at interrupts and exceptions that the guest has no handler for. */
-	hookInterrupt(call: (number: number) => void): void;
+	hookInterrupt(call: (number: number) => void): EngineHook;
 	/** `call(type, address)` at accesses that fail; the type is one of {@link MEM}. */
-	hookMemoryInvalid(call: (type: number, address: bigint) => void): void;
-	/** Runs until something stops it. Returns the engine's error number, 0 for none. */
-	start(address: bigint): number;
+	hookMemoryInvalid(call: (type: number, address: bigint) => void): EngineHook;
+	/** Runs until something stops it, or before the instruction at `until`. Returns the engine's error number, 0 for none. */
+	start(address: bigint, until: bigint): number;
 	stop(): void;
 	/** Runs host code that looks at guest memory, from inside a hook. Engines that share our memory just call it. */
 	sync<T>(action: () => T): T;
 	close(): void;
+}
+
+export interface EngineHook {
+	remove(): void;
 }
 
 export const UC_ARCH_X86 = 4;

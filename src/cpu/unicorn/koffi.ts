@@ -1,9 +1,16 @@
 import { KlpemuError } from "../../errors.js";
-import { HOOK, UC_ARCH_X86, UC_MODE_64, type UnicornEngine } from "./engine.js";
+import { COUNTER, COUNTER_WORDS, countInstruction, countingHook, NO_ADDRESS } from "./counter.js";
+import { type EngineHook, HOOK, UC_ARCH_X86, UC_MODE_64, type UnicornEngine } from "./engine.js";
+import { thunkCode } from "./thunk.js";
 
 /** uc_ctl(UC_CTL_TB_REMOVE_CACHE, write, two arguments). */
 const REMOVE_CACHE = 0x48000009;
 const LIBRARY = "libunicorn.so.2";
+
+/** One page, see mmap(2) for the constants; the last is Linux's. */
+const THUNK_BYTES = 4096;
+const [PROT_READ, PROT_WRITE, PROT_EXEC] = [1, 2, 4] as const;
+const MAP_PRIVATE_ANONYMOUS = process.platform === "darwin" ? 0x1002 : 0x22;
 
 type Koffi = typeof import("koffi");
 
@@ -32,6 +39,10 @@ class KoffiEngine implements UnicornEngine {
 	readonly #callbacks: bigint[] = [];
 	/** Views that are mapped: the engine has pointers into their buffers, so that they must stay reachable. */
 	readonly #mapped: Uint8Array[] = [];
+	/** What the engine has pointers to, so that it stays reachable. */
+	readonly #pinned: BigUint64Array[] = [];
+	readonly #stopSymbol: unknown;
+	#release: (() => void) | undefined;
 	/** Pointers to the words of the last register array, for the batch calls. */
 	#words: BigUint64Array | undefined;
 	#pointers = new BigUint64Array(0);
@@ -52,10 +63,12 @@ class KoffiEngine implements UnicornEngine {
 			hook: lib.func(
 				"int uc_hook_add(void *uc, _Out_ size_t *hh, int type, void *callback, void *user, uint64_t begin, uint64_t end)",
 			),
+			unhook: lib.func("int uc_hook_del(void *uc, size_t hh)"),
 			start: lib.func("int uc_emu_start(void *uc, uint64_t begin, uint64_t until, uint64_t timeout, size_t count)"),
 			stop: lib.func("int uc_emu_stop(void *uc)"),
 		};
 		this.#calls = calls;
+		this.#stopSymbol = lib.symbol("uc_emu_stop");
 		const major = [0];
 		const minor = [0];
 		calls.version(major, minor);
@@ -103,38 +116,101 @@ class KoffiEngine implements UnicornEngine {
 		this.#check("uc_ctl", this.#calls.ctl(this.#uc, REMOVE_CACHE, "uint64_t", address, "uint64_t", end));
 	}
 
-	#hook(type: number, callback: bigint, begin: bigint, end: bigint): void {
+	#hook(type: number, callback: bigint, begin: bigint, end: bigint, user: unknown = null): EngineHook {
+		const handle: unknown[] = [0];
+		this.#check("uc_hook_add", this.#calls.hook(this.#uc, handle, type, callback, user, begin, end));
+		// What was translated without the hook would not call it.
+		if (type === HOOK.CODE && begin <= end) this.removeCache(begin, end + 1n);
+		return {
+			remove: () => {
+				this.#check("uc_hook_del", this.#calls.unhook(this.#uc, handle[0]));
+				if (type === HOOK.CODE && begin <= end) this.removeCache(begin, end + 1n);
+				// The engine frees a hook when it next starts, so that its callback must outlive it.
+			},
+		};
+	}
+
+	#callback(result: string, parameters: string[], call: (...values: never[]) => unknown): bigint {
+		const callback = this.#koffi.register(call, this.#koffi.pointer(this.#koffi.proto(result, parameters)));
 		this.#callbacks.push(callback);
-		this.#check("uc_hook_add", this.#calls.hook(this.#uc, [0], type, callback, null, begin, end));
+		return callback;
 	}
 
-	hookCode(call: (address: bigint, size: number) => void, begin: bigint, end: bigint): void {
-		const type = this.#koffi.proto("void", ["void *", "uint64_t", "uint32_t", "void *"]);
-		const callback = this.#koffi.register(
-			(_uc: unknown, address: bigint | number, size: number) => call(BigInt.asUintN(64, BigInt(address)), size),
-			this.#koffi.pointer(type),
+	#codeCallback(call: (address: bigint) => void): bigint {
+		return this.#callback(
+			"void",
+			["void *", "uint64_t", "uint32_t", "void *"],
+			(_uc: unknown, address: bigint | number) => call(BigInt(address)),
 		);
-		this.#hook(HOOK.CODE, callback, begin, end);
 	}
 
-	hookInterrupt(call: (number: number) => void): void {
-		const type = this.#koffi.proto("void", ["void *", "uint32_t", "void *"]);
-		const callback = this.#koffi.register((_uc: unknown, number: number) => call(number), this.#koffi.pointer(type));
-		this.#hook(HOOK.INTR, callback, 1n, 0n);
+	hookCounter(isString: (address: bigint) => boolean): BigUint64Array {
+		const words = new BigUint64Array(COUNTER_WORDS);
+		words.fill(NO_ADDRESS, COUNTER.current);
+		this.#pinned.push(words);
+		const thunk = this.#thunk();
+		if (thunk === undefined) {
+			this.hookCode(
+				countingHook(words, isString, () => this.stop()),
+				1n,
+				0n,
+			);
+			return words;
+		}
+		words[COUNTER.stopFunction] = this.#koffi.address(this.#stopSymbol);
+		words[COUNTER.askFunction] = this.#codeCallback((address) => {
+			const string = isString(address);
+			words[string ? COUNTER.string : COUNTER.plain] = address;
+			if (countInstruction(words, address, () => string)) this.stop();
+		});
+		this.#hook(HOOK.CODE, thunk, 1n, 0n, words);
+		return words;
 	}
 
-	hookMemoryInvalid(call: (type: number, address: bigint) => void): void {
-		const type = this.#koffi.proto("bool", ["void *", "int", "uint64_t", "int", "int64_t", "void *"]);
-		const callback = this.#koffi.register((_uc: unknown, kind: number, address: bigint | number) => {
-			call(kind, BigInt.asUintN(64, BigInt(address)));
-			return false;
-		}, this.#koffi.pointer(type));
-		this.#hook(HOOK.MEM_INVALID, callback, 1n, 0n);
+	/** Native code of the host in memory of its own; undefined where the host is another machine or does not allow it. */
+	#thunk(): bigint | undefined {
+		const code = thunkCode();
+		if (code === undefined) return undefined;
+		const libc = this.#koffi.load(null);
+		const mmap = libc.func("intptr_t mmap(void *address, size_t length, int prot, int flags, int fd, int64_t offset)");
+		const mprotect = libc.func("int mprotect(intptr_t address, size_t length, int prot)");
+		const at = BigInt(mmap(null, THUNK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE_ANONYMOUS, -1, 0) as number | bigint);
+		if (at === -1n) return undefined;
+		new Uint8Array(this.#koffi.view(at, THUNK_BYTES)).set(code);
+		const release = libc.func("int munmap(intptr_t address, size_t length)");
+		if (mprotect(at, THUNK_BYTES, PROT_READ | PROT_EXEC) !== 0) {
+			release(at, THUNK_BYTES);
+			return undefined;
+		}
+		this.#release = () => release(at, THUNK_BYTES);
+		return at;
 	}
 
-	start(address: bigint): number {
-		// `until` is never reached: no instruction starts at the last byte of memory.
-		return this.#calls.start(this.#uc, address, 0xffff_ffff_ffff_ffffn, 0n, 0);
+	hookCode(call: (address: bigint) => void, begin: bigint, end: bigint): EngineHook {
+		return this.#hook(HOOK.CODE, this.#codeCallback(call), begin, end);
+	}
+
+	hookInterrupt(call: (number: number) => void): EngineHook {
+		const callback = this.#callback("void", ["void *", "uint32_t", "void *"], (_uc: unknown, number: number) =>
+			call(number),
+		);
+		return this.#hook(HOOK.INTR, callback, 1n, 0n);
+	}
+
+	hookMemoryInvalid(call: (type: number, address: bigint) => void): EngineHook {
+		const callback = this.#callback(
+			"bool",
+			["void *", "int", "uint64_t", "int", "int64_t", "void *"],
+			(_uc: unknown, kind: number, address: bigint | number) => {
+				call(kind, BigInt(address));
+				return false;
+			},
+		);
+		return this.#hook(HOOK.MEM_INVALID, callback, 1n, 0n);
+	}
+
+	start(address: bigint, until: bigint): number {
+		return this.#calls.start(this.#uc, address, until, 0n, 0);
 	}
 
 	stop(): void {
@@ -148,6 +224,7 @@ class KoffiEngine implements UnicornEngine {
 	close(): void {
 		this.#calls.close(this.#uc);
 		for (const callback of this.#callbacks) this.#koffi.unregister(callback);
+		this.#release?.();
 		this.#mapped.length = 0;
 	}
 }

@@ -1,5 +1,9 @@
 import { KlpemuError } from "../../errors.js";
-import { HOOK, UC_ARCH_X86, UC_MODE_64, type UnicornEngine } from "./engine.js";
+import { COUNTER, COUNTER_WORDS, countingHook, NO_ADDRESS } from "./counter.js";
+import { type EngineHook, HOOK, UC_ARCH_X86, UC_MODE_64, type UnicornEngine } from "./engine.js";
+
+/** UC_TLB_VIRTUAL. */
+const TLB_VIRTUAL = 1;
 
 /** As much of `@alexaltea/unicorn-js/x86` as we use: a WebAssembly build of Unicorn 2.1. */
 export interface UnicornJs {
@@ -22,8 +26,11 @@ export interface UnicornJsInstance {
 		end: bigint,
 		extra?: number,
 	): unknown;
+	hook_del(hook: unknown): void;
 	emu_start(begin: bigint, until: bigint, timeout: number, count: number): void;
 	emu_stop(): void;
+	/** Newer builds only. */
+	ctl_tlb_mode?(mode: number): void;
 	ctl_remove_cache?(begin: bigint, end: bigint): void;
 	close(): void;
 }
@@ -63,6 +70,8 @@ class UnicornJsEngine implements UnicornEngine {
 
 	constructor(js: UnicornJs) {
 		this.#uc = new js.Unicorn(UC_ARCH_X86, UC_MODE_64);
+		// The page walk of 2.1 fails at kernel addresses; without it addresses are what they are.
+		this.#try("ctl_tlb_mode", () => this.#uc.ctl_tlb_mode?.(TLB_VIRTUAL));
 	}
 
 	#try<T>(what: string, action: () => T): T {
@@ -122,22 +131,39 @@ class UnicornJsEngine implements UnicornEngine {
 		}
 	}
 
-	hookCode(call: (address: bigint, size: number) => void, begin: bigint, end: bigint): void {
-		const hook = (_uc: unknown, address: bigint | number, size: number) =>
-			call(BigInt.asUintN(64, BigInt(address)), size);
-		this.#uc.hook_add(HOOK.CODE, hook as never, {}, begin, end, 0);
+	#hook(type: number, hook: (uc: unknown, ...args: never[]) => unknown, begin: bigint, end: bigint): EngineHook {
+		const added = this.#try("hook_add", () => this.#uc.hook_add(type, hook, {}, begin, end, 0));
+		// What was translated without the hook would not call it.
+		if (type === HOOK.CODE && begin <= end) this.removeCache(begin, end + 1n);
+		return { remove: () => this.#try("hook_del", () => this.#uc.hook_del(added)) };
 	}
 
-	hookInterrupt(call: (number: number) => void): void {
-		this.#uc.hook_add(HOOK.INTR, ((_uc: unknown, number: number) => call(number)) as never, {}, 1n, 0n, 0);
+	hookCounter(isString: (address: bigint) => boolean): BigUint64Array {
+		const words = new BigUint64Array(COUNTER_WORDS);
+		words.fill(NO_ADDRESS, COUNTER.current);
+		this.hookCode(
+			countingHook(words, isString, () => this.stop()),
+			1n,
+			0n,
+		);
+		return words;
 	}
 
-	hookMemoryInvalid(call: (type: number, address: bigint) => void): void {
+	hookCode(call: (address: bigint) => void, begin: bigint, end: bigint): EngineHook {
+		const hook = (_uc: unknown, address: bigint | number) => call(BigInt.asUintN(64, BigInt(address)));
+		return this.#hook(HOOK.CODE, hook as never, begin, end);
+	}
+
+	hookInterrupt(call: (number: number) => void): EngineHook {
+		return this.#hook(HOOK.INTR, ((_uc: unknown, number: number) => call(number)) as never, 1n, 0n);
+	}
+
+	hookMemoryInvalid(call: (type: number, address: bigint) => void): EngineHook {
 		const hook = (_uc: unknown, type: number, address: bigint | number) => {
 			call(type, BigInt.asUintN(64, BigInt(address)));
 			return false;
 		};
-		this.#uc.hook_add(HOOK.MEM_INVALID, hook as never, {}, 1n, 0n, 0);
+		return this.#hook(HOOK.MEM_INVALID, hook as never, 1n, 0n);
 	}
 
 	/** Lets the host look at and change guest memory in the middle of a run. */
@@ -150,10 +176,10 @@ class UnicornJsEngine implements UnicornEngine {
 		}
 	}
 
-	start(address: bigint): number {
+	start(address: bigint, until: bigint): number {
 		this.#copyIn();
 		try {
-			this.#uc.emu_start(address, 0xffff_ffff_ffff_ffffn, 0, 0);
+			this.#uc.emu_start(address, until, 0, 0);
 			return 0;
 		} catch (error) {
 			return errorNumber(error);
