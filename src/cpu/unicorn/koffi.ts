@@ -140,7 +140,7 @@ class KoffiEngine implements UnicornEngine {
 		return this.#callback(
 			"void",
 			["void *", "uint64_t", "uint32_t", "void *"],
-			(_uc: unknown, address: bigint | number) => call(BigInt(address)),
+			(_uc: unknown, address: bigint | number) => call(unsigned(address)),
 		);
 	}
 
@@ -202,7 +202,7 @@ class KoffiEngine implements UnicornEngine {
 			"bool",
 			["void *", "int", "uint64_t", "int", "int64_t", "void *"],
 			(_uc: unknown, kind: number, address: bigint | number) => {
-				call(kind, BigInt(address));
+				call(kind, unsigned(address));
 				return false;
 			},
 		);
@@ -227,4 +227,9 @@ class KoffiEngine implements UnicornEngine {
 		this.#release?.();
 		this.#mapped.length = 0;
 	}
+}
+
+/** koffi hands a uint64_t to a callback as a signed number. */
+function unsigned(value: bigint | number): bigint {
+	return BigInt.asUintN(64, BigInt(value));
 }
