@@ -202,7 +202,20 @@ export class Machine {
 			.map((image) => image.symbolAt(address))
 			.find((found) => found !== undefined);
 		if (hit !== undefined) return `${hit.symbol.name}+0x${hit.offset.toString(16)}`;
-		return this.#gates.nameAt(address) ?? hex(address);
+		const trampoline = this.ftrace.trampolines.containing(address);
+		if (trampoline !== undefined) {
+			return `ftrace_trampoline[${trampoline.ops.name}]+0x${(address - trampoline.address).toString(16)}`;
+		}
+		return this.#gates.nameAt(address) ?? this.#asmLabel(address) ?? hex(address);
+	}
+
+	/** The last label of the assembly before `address`, if that lies in it. */
+	#asmLabel(address: Kaddr): string | undefined {
+		const { entry, ftrace } = this.#asm;
+		const code = [entry, ftrace].find(({ base, bytes }) => address >= base && address < base + bytes.length);
+		const labels = [...(code?.symbols ?? [])].filter(([, at]) => at <= address).sort(([, a], [, b]) => b - a);
+		const [name, at] = labels[0] ?? [];
+		return name === undefined ? undefined : `${name}+0x${(address - at!).toString(16)}`;
 	}
 
 	/** Symbols called `name` in vmlinux (`object` undefined) or a module, in kallsyms order. */

@@ -1,4 +1,4 @@
-import { createDisassembler } from "../disasm/index.js";
+import { Disassembler } from "../disasm/index.js";
 import type { Machine } from "../machine.js";
 import { hex } from "../memory/index.js";
 
@@ -7,13 +7,12 @@ const MAX_INSN = 15;
 
 /** A hook for `Cpu.onInstruction` that prints each instruction: task, address, symbol, disassembly. */
 export async function tracer(machine: Machine, print: (line: string) => void): Promise<(rip: bigint) => void> {
-	const disassembler = await createDisassembler();
+	const disassembler = await Disassembler.create();
 	return (rip) => {
 		const length = Math.min(MAX_INSN, 4096 - Number(rip & 0xfffn));
 		const more = length < MAX_INSN && machine.memory.permissions(rip + BigInt(length)) !== 0 ? MAX_INSN : length;
-		const [insn] = disassembler.disassemble(machine.memory.read(rip, more), rip, 1);
+		const { text } = disassembler.one(machine.memory.read(rip, more), rip);
 		const where = machine.symbolize(Number(BigInt.asIntN(32, rip)));
-		const text = insn === undefined ? "(bad)" : insn.text;
 		print(`${machine.executor.current.comm.padEnd(12)} ${hex(rip)} <${where}> ${text}`);
 	};
 }

@@ -141,3 +141,23 @@ steps: [{ run: { task: worker, rounds: 20 } }]
 `);
 	expect(report.failures.map(({ message }) => message)).toEqual(["not asleep after 20 rounds: worker"]);
 });
+
+test("a trace shows each instruction that was executed: the call site, the trampoline, the redirect by RET", async () => {
+	const lines: string[] = [];
+	await run(
+		`${BASE.replace("calls: [funcA]", "idle: true")}
+livepatches: { lp1: { sources: [asm/livepatches/lp1.c], funcs: { funcA: lp1_funcA } } }
+steps: [{ insmod: lp1 }, settle, { call: { task: worker, func: funcA } }]
+`,
+		{ traceInsns: (line) => lines.push(line) },
+	);
+	const own = lines.filter((line) => line.startsWith("worker ")).map((line) => line.replace(/^worker +/, ""));
+	const site = own.findIndex((line) => line.includes("<funcA+0x0> callq "));
+	const target = /callq (0x[0-9a-f]+)/.exec(own[site]!)![1];
+	expect(own[site + 1]).toMatch(new RegExp(`^${target} .* subq \\$0xa8, %rsp$`));
+	const handler = own.findIndex((line) => line.includes("<klp_ftrace_handler>"));
+	expect(own.slice(handler, handler + 2).map((line) => line.split("> ")[1])).toEqual(["nop", "retq"]);
+	const entry = own.findIndex((line) => line.includes("<lp1_funcA+0x0>"));
+	expect(own[entry - 1]).toMatch(/ retq$/);
+	expect(own.some((line) => line.includes("<funcA+0x5>"))).toBe(false);
+});
