@@ -73,7 +73,7 @@ function stripComments(source: string): string {
 }
 
 function hexadecimal(line: string): string {
-	return line.replace(/(?<![\w.$\\])([1-9]\d*)(?![\w.$])/g, (digits) => `0x${BigInt(digits).toString(16)}`);
+	return line.replace(/(?<![\w.\\]|\w\$)([1-9]\d*)(?![\w.$])/g, (digits) => `0x${BigInt(digits).toString(16)}`);
 }
 
 function trackMacro(line: string, inMacro: boolean, macros: Set<string>, macroArguments: Set<string>): boolean {
