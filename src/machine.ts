@@ -1,6 +1,6 @@
 import { GuestAreas, LAYOUT } from "./areas.js";
-import { type Cpu, type Fault, GatePage, RAX, RDI, RSP } from "./cpu/index.js";
-import { type ElfObject, type Image, linkImage, type UnwindRow } from "./elf/index.js";
+import { type Cpu, type Fault, GatePage, RAX, RDI } from "./cpu/index.js";
+import { type ElfObject, type Image, linkImage } from "./elf/index.js";
 import { KlpemuError } from "./errors.js";
 import { Ftrace, TextPoke } from "./ftrace/index.js";
 import { Dmesg, EAGAIN, EEXIST, ENOENT, type Kernel, Printer, runStraight, type Wait } from "./kernel/index.js";
@@ -23,6 +23,7 @@ import {
 	type task_struct,
 	Workqueue,
 } from "./sched/index.js";
+import { Symbols } from "./symbols.js";
 import { type Assembled, assemble } from "./toolchain/index.js";
 
 /** Rounds that somebody may wait for somebody else, before that is called a deadlock. */
@@ -94,6 +95,7 @@ export class Machine {
 	readonly #asm: { entry: Assembled; ftrace: Assembled };
 	readonly #print: Printer;
 	readonly #areas: GuestAreas;
+	readonly #symbols: Symbols;
 	#tainted = false;
 	/** Kernel code of the shell or a kworker waits for others. */
 	#waiting = false;
@@ -156,6 +158,12 @@ export class Machine {
 		this.#kworker.__state = TASK_IDLE;
 		this.executor.current = this.shell;
 
+		const images = () => [
+			...(this.vmlinux ? [this.vmlinux] : []),
+			...[...this.modules.values()].map(({ image }) => image),
+		];
+		const trampoline = (ip: Kaddr) => this.ftrace.trampolines.containing(ip);
+		this.#symbols = new Symbols({ gates, entry: asm.entry, ftrace: asm.ftrace, images, trampoline });
 		this.ftrace = new Ftrace(this.#ftraceEnvironment());
 		this.klp = new Klp(this.#klpEnvironment(), options.design);
 		this.sysfs = new Sysfs(this.klp);
@@ -175,47 +183,11 @@ export class Machine {
 	/** Links objects into memory and takes over their fentry sites. */
 	#link(name: string, objects: readonly ElfObject[], base: Kaddr): Image {
 		const fentry = label(this.#asm.ftrace, "__fentry__");
-		const resolve = (symbol: string) => this.#resolve(symbol);
+		const resolve = (symbol: string) => this.#symbols.resolve(symbol);
 		const image = linkImage({ name, objects, base, memory: this.memory, resolve });
 		this.ftrace.ftrace_process_locs(name, image.mcountLocs, fentry);
 		for (const region of image.regions) this.cpu.textChanged(region.address, region.length);
 		return image;
-	}
-
-	/** What modules can link against: vmlinux, gates, the labels of the assembly. Loaded modules too, for their exports. */
-	#resolve(name: string): Kaddr | undefined {
-		return (
-			this.vmlinux?.symbol(name)?.address ??
-			this.#gates.find(name) ??
-			this.#asm.ftrace.symbols.get(name) ??
-			[...this.modules.values()].map((mod) => mod.image.symbol(name)?.address).find((address) => address !== undefined)
-		);
-	}
-
-	#images(): Image[] {
-		return [this.vmlinux, ...[...this.modules.values()].map((mod) => mod.image)];
-	}
-
-	/** `funcA+0x4`, for people. */
-	symbolize(address: Kaddr): string {
-		const hit = this.#images()
-			.map((image) => image.symbolAt(address))
-			.find((found) => found !== undefined);
-		if (hit !== undefined) return `${hit.symbol.name}+0x${hit.offset.toString(16)}`;
-		const trampoline = this.ftrace.trampolines.containing(address);
-		if (trampoline !== undefined) {
-			return `ftrace_trampoline[${trampoline.ops.name}]+0x${(address - trampoline.address).toString(16)}`;
-		}
-		return this.#gates.nameAt(address) ?? this.#asmLabel(address) ?? hex(address);
-	}
-
-	/** The last label of the assembly before `address`, if that lies in it. */
-	#asmLabel(address: Kaddr): string | undefined {
-		const { entry, ftrace } = this.#asm;
-		const code = [entry, ftrace].find(({ base, bytes }) => address >= base && address < base + bytes.length);
-		const labels = [...(code?.symbols ?? [])].filter(([, at]) => at <= address).sort(([, a], [, b]) => b - a);
-		const [name, at] = labels[0] ?? [];
-		return name === undefined ? undefined : `${name}+0x${(address - at!).toString(16)}`;
 	}
 
 	/** Symbols called `name` in vmlinux (`object` undefined) or a module, in kallsyms order. */
@@ -224,29 +196,9 @@ export class Machine {
 		return image?.lookup(name) ?? [];
 	}
 
-	#kallsyms_lookup_size_offset(address: Kaddr): { size: number; offset: number } | undefined {
-		for (const image of this.#images()) {
-			const hit = image.symbolAt(address);
-			if (hit !== undefined) return { size: hit.symbol.size, offset: hit.offset };
-		}
-		return undefined;
-	}
-
-	/** The unwind row for an instruction anywhere in the guest. */
-	#findRow(ip: Kaddr): UnwindRow | undefined {
-		const { entry, ftrace } = this.#asm;
-		for (const code of [entry, ftrace]) {
-			if (ip >= code.base && ip < code.base + code.bytes.length) return code.hints.row(ip - code.base);
-		}
-		if (this.#gates.nameAt(ip) !== undefined)
-			return { cfaRegister: RSP, cfaOffset: 8, raOffset: -8, saved: [], signal: false };
-		const trampoline = this.ftrace.trampolines.containing(ip);
-		if (trampoline !== undefined) {
-			return ftrace.hints.row(trampoline.template - ftrace.base + (ip - trampoline.address));
-		}
-		return this.#images()
-			.find((image) => image.contains(ip))
-			?.findRow(ip);
+	/** `funcA+0x4`, for people. */
+	symbolize(address: Kaddr): string {
+		return this.#symbols.symbolize(address);
 	}
 
 	// ---- environments ----
@@ -273,7 +225,7 @@ export class Machine {
 			},
 			allocTrampoline: (name, size) => this.#areas.allocTrampoline(name, size),
 			freeTrampoline: (address) => this.#areas.freeTrampoline(address),
-			kallsyms_lookup_size_offset: (address) => this.#kallsyms_lookup_size_offset(address),
+			kallsyms_lookup_size_offset: (address) => this.#symbols.kallsyms_lookup_size_offset(address),
 			addCallSite: (ip) => this.cpu.addCallSite(ip),
 			removeCallSite: (ip) => this.cpu.removeCallSite(ip),
 			allocOps: () => this.#areas.allocOps(),
@@ -304,7 +256,7 @@ export class Machine {
 			synchronize: (what) => this.#synchronize(what),
 			find_module: (name) => this.modules.get(name),
 			kallsyms: (object, symbol) => this.kallsyms(object, symbol),
-			kallsyms_lookup_size_offset: (address) => this.#kallsyms_lookup_size_offset(address),
+			kallsyms_lookup_size_offset: (address) => this.#symbols.kallsyms_lookup_size_offset(address),
 		};
 	}
 
@@ -401,7 +353,7 @@ export class Machine {
 		if (task.mode !== "kernel" || task.stack === undefined) return [];
 		const low = Number(BigInt.asIntN(32, task.stack.address));
 		const high = (low + THREAD_SIZE) | 0;
-		const findRow = (ip: Kaddr) => this.#findRow(ip);
+		const findRow = (ip: Kaddr) => this.#symbols.findRow(ip);
 		const trace = stack_trace_save_tsk_reliable(task.regs, { memory: this.memory, low, high, findRow });
 		return trace.reliable ? trace.entries : undefined;
 	}
