@@ -1,5 +1,5 @@
 import type { Ftrace, ftrace_ops } from "../ftrace/index.js";
-import { type Dmesg, EBUSY, EINVAL, ENODEV, ENOENT, type Kernel, mutex, Printer } from "../kernel/index.js";
+import { type Dmesg, EBUSY, EEXIST, EINVAL, ENODEV, ENOENT, type Kernel, mutex, Printer } from "../kernel/index.js";
 import type { Kaddr, Memory } from "../memory/index.js";
 import type { task_struct, work_struct } from "../sched/index.js";
 import type { Design } from "./design.js";
@@ -93,9 +93,12 @@ export class Klp {
 	}
 
 	klp_find_func(obj: klp_object, old: klp_func): klp_func | undefined {
-		// Position 0 means "the only one", which is also the first.
-		const position = (func: klp_func) => func.old_sympos || 1;
-		return obj.funcs.find((func) => func.old_name === old.old_name && position(func) === position(old));
+		return obj.funcs.find((func) => this.#sameFunc(func, old));
+	}
+
+	/** By name and position; position 0 means "the only one", which is also the first. */
+	#sameFunc(a: klp_func, b: klp_func): boolean {
+		return a.old_name === b.old_name && (a.old_sympos || 1) === (b.old_sympos || 1);
 	}
 
 	klp_find_object(patch: klp_patch, old: klp_object): klp_object | undefined {
@@ -138,12 +141,14 @@ export class Klp {
 		return 0;
 	}
 
-	#klp_init_func(func: klp_func): number {
+	#klp_init_func(obj: klp_object, func: klp_func): number {
 		if (func.old_name === "") return -EINVAL;
 		if (func.new_func === 0 && !func.nop) return -EINVAL;
 		if (func.old_name.length >= KSYM_NAME_LEN) return -EINVAL;
 		func.patched = false;
 		func.transition = false;
+		// kobject_add("%s,%lu"): position 0 is shown as 1, so that both together are one name too many.
+		if (obj.funcs.some((other) => other.in_sysfs && this.#sameFunc(other, func))) return -EEXIST;
 		func.in_sysfs = true;
 		return 0;
 	}
@@ -158,7 +163,7 @@ export class Klp {
 		}
 		obj.in_sysfs = true;
 		for (const func of obj.funcs) {
-			const ret = this.#klp_init_func(func);
+			const ret = this.#klp_init_func(obj, func);
 			if (ret !== 0) return ret;
 		}
 		return this.klp_is_object_loaded(obj) ? this.klp_init_object_loaded(obj) : 0;

@@ -33,6 +33,8 @@ export interface RunScenarioOptions {
 	readonly seed?: bigint | number;
 	/** Called with one line for each guest instruction. */
 	readonly traceInsns?: (line: string) => void;
+	/** Called with one line for each point of kernel code and each guest call, with the guest instructions so far. */
+	readonly onEvent?: (event: string) => void;
 	readonly files: FileReader;
 	/** Where objects and the engine's assembly come from; default: this package's folder, and gcc. */
 	readonly loadObject?: ObjectLoader;
@@ -104,6 +106,7 @@ class ScenarioRun {
 		this.#seed = options.seed ?? scenario.seed;
 		const watched = watchedFunctions(scenario, machine);
 		const checker = new InvariantChecker(machine, watched, (violation) => this.#violated(violation));
+		if (options.onEvent !== undefined) tell(machine, options.onEvent);
 		this.#observer = new Observer(machine, checker, watched, this.#tasks);
 		for (const spec of scenario.tasks.values()) this.#add(spec, machine.addTask(this.#newTask(spec)));
 		checker.check("start");
@@ -348,6 +351,17 @@ class ScenarioRun {
 			this.#failIf(step, message);
 		if (expect.dmesg !== undefined) this.#dmesgExpected = lines.length;
 	}
+}
+
+/** Reports events of a machine, besides whoever listens already. */
+function tell(machine: Machine, onEvent: (event: string) => void): void {
+	const { onPoint } = machine;
+	const who = () => `${machine.executor.instructions} ${machine.executor.current.comm}`;
+	machine.onPoint = (point) => {
+		onEvent(`${who()} ${point}`);
+		onPoint?.(point);
+	};
+	machine.onCall = (task, func, result) => onEvent(`${who()} ${task.comm}: ${machine.symbolize(func)} -> ${result}`);
 }
 
 const LIVEPATCH_DIR = "/sys/kernel/livepatch/";
