@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Runs machine code on the processor itself: requests on stdin, answers on stdout, both binary and in the layout below (all
+ * little-endian). The code is at CODE, which is filled up with int3, and the data it may write is at DATA. A case ends at the
+ * first exception, an int3 as a rule. The signal handler is the only way in and out: it loads the case's registers into the
+ * interrupted context and takes them from there, so that every register, rsp included, belongs to the case.
+ */
+#define _GNU_SOURCE
+#include <asm/prctl.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+#define CODE ((uint8_t *)0x10000000)
+#define CODE_SIZE 0x10000
+#define DATA ((uint8_t *)0x20000000)
+#define DATA_SIZE 0x4000
+#define PATTERN 64
+
+struct request {
+	uint64_t regs[16]; /* in the order of their encoding */
+	uint64_t rip, rflags, gs_base;
+	uint8_t pattern[PATTERN]; /* fills DATA, over and over */
+	uint32_t code_length; /* bytes of code that follow, for CODE */
+	uint32_t repeat; /* 1: the code of the case before */
+};
+
+struct answer {
+	uint64_t regs[16];
+	uint64_t rip, rflags;
+	uint64_t vector, error, cr2;
+	uint64_t changes; /* words of DATA that changed: offset, content */
+};
+
+static const int order[16] = {
+	REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,
+	REG_R8, REG_R9, REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15,
+};
+
+static struct request request;
+static struct answer answer;
+static ucontext_t host;
+static volatile int inside;
+
+static void enter(ucontext_t *context)
+{
+	memcpy(&host.uc_mcontext.gregs, &context->uc_mcontext.gregs, sizeof(host.uc_mcontext.gregs));
+	for (int i = 0; i < 16; i++)
+		context->uc_mcontext.gregs[order[i]] = request.regs[i];
+	context->uc_mcontext.gregs[REG_RIP] = request.rip;
+	context->uc_mcontext.gregs[REG_EFL] = request.rflags;
+	inside = 1;
+}
+
+static void leave(ucontext_t *context)
+{
+	greg_t *gregs = context->uc_mcontext.gregs;
+
+	for (int i = 0; i < 16; i++)
+		answer.regs[i] = gregs[order[i]];
+	answer.vector = gregs[REG_TRAPNO];
+	answer.error = gregs[REG_ERR];
+	answer.cr2 = gregs[REG_CR2];
+	/* int3 is a trap: rip is behind it. */
+	answer.rip = gregs[REG_RIP] - (answer.vector == 3);
+	answer.rflags = gregs[REG_EFL];
+	inside = 0;
+	memcpy(gregs, &host.uc_mcontext.gregs, sizeof(host.uc_mcontext.gregs));
+	gregs[REG_RIP] += 2; /* over the ud2 that began it */
+}
+
+static void handle(int number, siginfo_t *info, void *context)
+{
+	(void)info;
+	if (number == SIGALRM) {
+		if (!inside)
+			return;
+		((ucontext_t *)context)->uc_mcontext.gregs[REG_TRAPNO] = 255;
+	}
+	if (inside)
+		leave(context);
+	else if (number == SIGILL)
+		enter(context);
+	else
+		_exit(3);
+}
+
+static int get(void *bytes, size_t length)
+{
+	return fread(bytes, 1, length, stdin) == length;
+}
+
+static void report(void)
+{
+	uint64_t *words = (uint64_t *)DATA;
+	uint64_t pattern[PATTERN / 8];
+	static uint64_t changed[2 * DATA_SIZE / 8];
+
+	memcpy(pattern, request.pattern, PATTERN);
+	answer.changes = 0;
+	for (unsigned i = 0; i < DATA_SIZE / 8; i++) {
+		if (words[i] == pattern[i % (PATTERN / 8)])
+			continue;
+		changed[2 * answer.changes] = 8 * i;
+		changed[2 * answer.changes++ + 1] = words[i];
+	}
+	fwrite(&answer, sizeof(answer), 1, stdout);
+	fwrite(changed, 16, answer.changes, stdout);
+}
+
+int main(void)
+{
+	const int signals[] = { SIGILL, SIGSEGV, SIGBUS, SIGFPE, SIGTRAP, SIGALRM };
+	struct sigaction action = { .sa_sigaction = handle, .sa_flags = SA_SIGINFO | SA_ONSTACK };
+	stack_t stack = { .ss_size = 1 << 16, .ss_sp = malloc(1 << 16) };
+	/* Two mappings of the same pages: the case must not be able to write its code. */
+	int fd = memfd_create("code", 0);
+	uint8_t *writable;
+
+	if (fd < 0 || ftruncate(fd, CODE_SIZE))
+		return 2;
+	writable = mmap(0, CODE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (mmap(CODE, CODE_SIZE, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_FIXED_NOREPLACE, fd, 0) != CODE ||
+	    mmap(DATA, DATA_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) != DATA)
+		return 2;
+	sigaltstack(&stack, 0);
+	for (unsigned i = 0; i < sizeof(signals) / sizeof(*signals); i++)
+		sigaction(signals[i], &action, 0);
+	while (get(&request, sizeof(request))) {
+		struct itimerval limit = { .it_value = { .tv_sec = 1 } }, none = { 0 };
+
+		if (!request.repeat) {
+			memset(writable, 0xcc, CODE_SIZE);
+			if (request.code_length > CODE_SIZE || !get(writable, request.code_length))
+				return 2;
+		}
+		for (unsigned i = 0; i < DATA_SIZE; i += PATTERN)
+			memcpy(DATA + i, request.pattern, PATTERN);
+		syscall(SYS_arch_prctl, ARCH_SET_GS, request.gs_base);
+		setitimer(ITIMER_REAL, &limit, 0);
+		__asm__ volatile("ud2" ::: "memory");
+		setitimer(ITIMER_REAL, &none, 0);
+		report();
+	}
+	return 0;
+}

@@ -1,0 +1,132 @@
+import { spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, statSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { createCpu } from "../../src/cpu/create.js";
+import type { Cpu } from "../../src/cpu/index.js";
+import { Memory, PERM } from "../../src/memory/index.js";
+import { type Case, CODE, CODE_SIZE, DATA, DATA_SIZE, type Outcome, PATTERN_BYTES, type Runner } from "./case.js";
+
+const INT3 = 0xcc;
+/** No case runs longer: more is a loop that does not end. */
+const BUDGET = 5_000_000;
+
+/** Runs cases on a Cpu. */
+export async function cpuRunner(name: string): Promise<Runner & { close(): void }> {
+	const memory = new Memory({ bytes: 1 << 20 });
+	const code = memory.map("code", CODE, CODE_SIZE, PERM.READ | PERM.EXEC);
+	const data = memory.map("data", DATA, DATA_SIZE, PERM.READ | PERM.WRITE);
+	const cpu = await createCpu(name, memory);
+	const text = memory.bytes.subarray(code.offset, code.offset + CODE_SIZE).fill(INT3);
+	const bytes = memory.bytes.subarray(data.offset, data.offset + DATA_SIZE);
+	let last: Uint8Array | undefined;
+	const one = (given: Case): Outcome => {
+		if (last !== given.code) {
+			const length = Math.max(last?.length ?? 0, given.code.length);
+			text.fill(INT3, 0, last?.length ?? 0);
+			text.set(given.code);
+			cpu.textChanged(CODE, length);
+			last = given.code;
+		}
+		for (let at = 0; at < DATA_SIZE; at += PATTERN_BYTES) bytes.set(given.pattern, at);
+		return execute(cpu, given, bytes);
+	};
+	return { name, run: async (cases) => cases.map(one), close: () => cpu.close() };
+}
+
+function execute(cpu: Cpu, given: Case, data: Uint8Array): Outcome {
+	cpu.state.words.set(given.state);
+	const stop = cpu.run(BUDGET);
+	const fault = stop.kind === "fault" ? stop.fault : undefined;
+	const changes: [number, bigint][] = [];
+	const words = new BigUint64Array(data.buffer, data.byteOffset, data.length / 8);
+	const pattern = new BigUint64Array(given.pattern.slice().buffer);
+	for (let i = 0; i < words.length; i++) {
+		if (words[i] !== pattern[i % pattern.length]) changes.push([8 * i, words[i]!]);
+	}
+	return {
+		kind: fault?.kind ?? stop.kind,
+		address: fault?.address,
+		state: [...cpu.state.words.subarray(0, 18)],
+		changes,
+	};
+}
+
+const KINDS = new Map<bigint, string>([
+	[0n, "divide-error"],
+	[3n, "breakpoint"],
+	[6n, "invalid-opcode"],
+	// A stack segment fault: what a non-canonical address is when rsp or rbp is its base. The Cpus do not tell them apart.
+	[12n, "general-protection"],
+	[13n, "general-protection"],
+	[14n, "page-fault"],
+	[255n, "budget"],
+]);
+
+/** The processor of this machine; undefined, with the reason printed, where it cannot be used. */
+export function hardwareRunner(): Runner | undefined {
+	if (process.arch !== "x64" || process.platform !== "linux") {
+		process.stderr.write("conformance: no comparison with the hardware, it is not x86-64 Linux\n");
+		return undefined;
+	}
+	const binary = buildHardware();
+	if (binary === undefined) return undefined;
+	return {
+		name: "hardware",
+		run: async (cases) => {
+			const { status, stdout, error } = spawnSync(binary, {
+				input: Buffer.concat(requests(cases)),
+				maxBuffer: 1 << 30,
+			});
+			if (status !== 0) throw new Error(`hardware runner: exit status ${status}`, { cause: error });
+			return answers(stdout, cases.length);
+		},
+	};
+}
+
+function buildHardware(): string | undefined {
+	const source = fileURLToPath(new URL("hardware.c", import.meta.url));
+	const folder = fileURLToPath(new URL("../../.cache/", import.meta.url));
+	const binary = `${folder}hardware`;
+	if (existsSync(binary) && statSync(binary).mtimeMs > statSync(source).mtimeMs) return binary;
+	mkdirSync(folder, { recursive: true });
+	const { status, stderr, error } = spawnSync("gcc", ["-O1", "-o", binary, source], { encoding: "utf8" });
+	if (error !== undefined) {
+		process.stderr.write("conformance: no comparison with the hardware, there is no gcc\n");
+		return undefined;
+	}
+	if (status !== 0) throw new Error(`gcc: ${stderr}`);
+	return binary;
+}
+
+function requests(cases: readonly Case[]): Buffer[] {
+	const parts: Buffer[] = [];
+	let last: Uint8Array | undefined;
+	for (const { state, pattern, code } of cases) {
+		const header = Buffer.alloc(19 * 8 + PATTERN_BYTES + 8);
+		state.forEach((word, index) => {
+			header.writeBigUInt64LE(word, 8 * index);
+		});
+		header.set(pattern, 19 * 8);
+		header.writeUInt32LE(code.length, 19 * 8 + PATTERN_BYTES);
+		header.writeUInt32LE(code === last ? 1 : 0, 19 * 8 + PATTERN_BYTES + 4);
+		parts.push(header);
+		if (code !== last) parts.push(Buffer.from(code));
+		last = code;
+	}
+	return parts;
+}
+
+function answers(bytes: Buffer, count: number): Outcome[] {
+	let at = 0;
+	const next = (): bigint => {
+		at += 8;
+		return bytes.readBigUInt64LE(at - 8);
+	};
+	return Array.from({ length: count }, () => {
+		const state = Array.from({ length: 18 }, next);
+		const [vector, , cr2, changed] = [next(), next(), next(), next()];
+		const changes = Array.from({ length: Number(changed) }, (): [number, bigint] => [Number(next()), next()]);
+		const kind = KINDS.get(vector) ?? `vector ${vector}`;
+		return { kind, address: kind === "page-fault" ? cr2 : undefined, state, changes };
+	});
+}
