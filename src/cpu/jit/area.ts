@@ -1,0 +1,37 @@
+import { BACKING } from "../../memory/index.js";
+
+/** What generated code and the host share, in `BACKING.cpuArea`: byte offsets in the backing store. */
+const BASE = BACKING.cpuArea;
+export const AREA = {
+	/** CpuState.words. */
+	words: BASE,
+	rip: BASE + 8 * 16,
+	rflags: BASE + 8 * 17,
+	gsBase: BASE + 8 * 18,
+	/** Lazy status flags: see flags.ts. */
+	flagKind: BASE + 160,
+	flagA: BASE + 168,
+	flagB: BASE + 176,
+	flagR: BASE + 184,
+	/** Why generated code returned: {@link REASON}. */
+	reason: BASE + 192,
+	gate: BASE + 196,
+	/** Address of a memory access that the host looks after. */
+	slowAddress: BASE + 208,
+	/** Changes whenever translated code may have become stale. */
+	epoch: BASE + 220,
+	/** Jumps that the first tier may still take before it reports to the host. */
+	ticks: BASE + 224,
+	/** Instructions executed since the start, plus the fuel that was handed in: rdtsc is this minus the fuel left. */
+	clock: BASE + 232,
+	/** Where an access that the host looks after finds its bytes. */
+	bounce: BASE + 256,
+	/** One i32 for each call site: {@link SITE} or the low half of the call's target. */
+	sites: BASE + 0x1000,
+	siteCount: (BACKING.cpuAreaSize - 0x1000) / 4,
+} as const;
+
+export const REASON = { go: 0, gate: 1, fault: 2, divide: 3, nonCanonical: 4, site: 5, host: 6, slow: 7 } as const;
+
+/** Values of a call site cell that are not targets: kernel addresses are negative. */
+export const SITE = { nop: 0, other: 1 } as const;

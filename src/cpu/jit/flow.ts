@@ -1,0 +1,86 @@
+import type { Instruction, RelativeOperand } from "../x86/index.js";
+import type { Emit, SemanticTable } from "./arithmetic.js";
+import { moveRsp, pushValue, topOfStack } from "./moves.js";
+import { type Translator, typeOf } from "./translator.js";
+import type { OpName } from "./wasm.js";
+
+const RCX = 1;
+
+const target = (i: Instruction): bigint => (i.operands[0] as RelativeOperand).target;
+const next = (i: Instruction): bigint => BigInt.asUintN(64, i.address + BigInt(i.length));
+
+const jcc: Emit = (t, i) => {
+	t.condition(i.row.condition!);
+	t.code.if();
+	t.goto(target(i));
+	t.code.end();
+};
+
+/** loop, loope, loopne: rcx (ecx with an address-size prefix) goes down without touching the flags. */
+function loop(zero?: boolean): Emit {
+	return (t, i) => {
+		const { code } = t;
+		const size = i.address32 ? 32 : 64;
+		const type = typeOf(size);
+		t.getRegister(RCX, size)
+			.constant(type, 1n)
+			.op(`${type}.sub` as OpName);
+		const left = t.keep(type);
+		t.setRegister(RCX, size, left);
+		code
+			.get(left)
+			.op(`${type}.eqz` as OpName)
+			.op("i32.eqz");
+		if (zero !== undefined) {
+			const going = t.keep("i32");
+			t.condition(zero ? 4 : 5);
+			code.get(going).op("i32.and");
+		}
+		code.if();
+		t.goto(target(i));
+		code.end();
+	};
+}
+
+const jrcxz: Emit = (t, i) => {
+	const size = i.address32 ? 32 : 64;
+	t.getRegister(RCX, size).op(`${typeOf(size)}.eqz` as OpName);
+	t.code.if();
+	t.goto(target(i));
+	t.code.end();
+};
+
+export function emitCall(t: Translator, returnTo: bigint): void {
+	pushValue(t, 64, t.constant(64, returnTo));
+}
+
+export const FLOW: SemanticTable = {
+	jcc,
+	jmp: (t, i) => t.goto(target(i)),
+	jmp_indirect: (t, i) => {
+		const address = t.value(i.operands[0]!);
+		t.requireCanonical(address);
+		t.gotoDynamic(address);
+	},
+	call: (t, i) => {
+		emitCall(t, next(i));
+		t.goto(target(i));
+	},
+	call_indirect: (t, i) => {
+		const address = t.value(i.operands[0]!);
+		t.requireCanonical(address);
+		emitCall(t, next(i));
+		t.gotoDynamic(address);
+	},
+	ret: (t, i) => {
+		const address = topOfStack(t, 64);
+		t.requireCanonical(address);
+		const extra = i.operands[0];
+		moveRsp(t, 8 + (extra?.kind === "imm" ? Number(extra.value) : 0));
+		t.gotoDynamic(address);
+	},
+	loop: loop(),
+	loope: loop(true),
+	loopne: loop(false),
+	jrcxz,
+};

@@ -1,0 +1,83 @@
+import { AREA } from "./area.js";
+import { CF_FIXED } from "./translator.js";
+import { Code, type Signature } from "./wasm.js";
+
+export interface HelperFunction {
+	readonly signature: Signature;
+	readonly code: Code;
+	readonly exportAs?: string;
+}
+
+/**
+ * The status flags from their lazy form: kind word, a, b and result (SDM volume 1, 3.4.3.1). For sums and differences the
+ * carries out of all bits at once say CF (top), OF (top two differ) and AF (bit 3).
+ */
+export function flagsFunction(exportAs?: string): HelperFunction {
+	const code = new Code(0);
+	const [kind, a, b, r, v] = [
+		code.local("i32"),
+		code.local("i64"),
+		code.local("i64"),
+		code.local("i64"),
+		code.local("i64"),
+	];
+	const [shift, cf, of] = [code.local("i64"), code.local("i32"), code.local("i32")];
+	code.i32(0).memory("i32.load", AREA.flagKind).tee(kind).i32(3).op("i32.and").op("i32.eqz");
+	code.if();
+	code.i32(0).memory("i32.load", AREA.flagR).op("return");
+	code.end();
+	for (const [local, offset] of [
+		[a, AREA.flagA],
+		[b, AREA.flagB],
+		[r, AREA.flagR],
+	] as const)
+		code.i32(0).memory("i64.load", offset).set(local);
+	code.get(kind).i32(4).op("i32.shr_u").i32(63).op("i32.and").op("i64.extend_i32_u").set(shift);
+	code.get(kind).i32(3).op("i32.and").i32(3).op("i32.eq");
+	code.if();
+	code.get(a).op("i32.wrap_i64").set(cf);
+	code.get(b).op("i32.wrap_i64").set(of);
+	code.else();
+	code.get(kind).i32(1).op("i32.and");
+	code.if("i64");
+	code.get(a).get(b).op("i64.and").get(a).get(b).op("i64.or").get(r).i64(-1n).op("i64.xor").op("i64.and").op("i64.or");
+	code.else();
+	code.get(a).i64(-1n).op("i64.xor").tee(v).get(b).op("i64.and");
+	code.get(v).get(b).op("i64.or").get(r).op("i64.and").op("i64.or");
+	code.end();
+	code.tee(v).get(shift).op("i64.shl").i64(63n).op("i64.shr_u").op("i32.wrap_i64").tee(cf);
+	code.get(v).get(shift).op("i64.shl").i64(62n).op("i64.shr_u").op("i32.wrap_i64").i32(1).op("i32.and").op("i32.xor");
+	code.set(of);
+	code.end();
+	code.get(kind).i32(CF_FIXED).op("i32.and");
+	code.if();
+	code.get(kind).i32(13).op("i32.shr_u").i32(1).op("i32.and").set(cf);
+	code.end();
+	code.get(cf).get(of).i32(11).op("i32.shl").op("i32.or");
+	code.get(v).op("i32.wrap_i64").i32(8).op("i32.and").i32(1).op("i32.shl").op("i32.or");
+	code.get(r).get(shift).op("i64.shl").op("i64.eqz").i32(6).op("i32.shl").op("i32.or");
+	code.get(r).get(shift).op("i64.shl").i64(63n).op("i64.shr_u").op("i32.wrap_i64").i32(7).op("i32.shl").op("i32.or");
+	code.get(r).op("i32.wrap_i64").i32(0xff).op("i32.and").op("i32.popcnt").i32(1).op("i32.and").i32(1).op("i32.xor");
+	code.i32(2).op("i32.shl").op("i32.or");
+	return { signature: { params: [], results: ["i32"] }, code, ...(exportAs === undefined ? {} : { exportAs }) };
+}
+
+/** The upper 64 bits of an unsigned 64 by 64 bit product, by halves. */
+export function umulhFunction(): HelperFunction {
+	const code = new Code(2);
+	const [t, low] = [code.local("i64"), code.local("i64")];
+	const lower = (x: number): Code => code.get(x).i64(0xffffffffn).op("i64.and");
+	const upper = (x: number): Code => code.get(x).i64(32n).op("i64.shr_u");
+	lower(0);
+	lower(1).op("i64.mul").i64(32n).op("i64.shr_u");
+	upper(0);
+	lower(1).op("i64.mul").op("i64.add").set(t);
+	lower(0);
+	upper(1).op("i64.mul");
+	lower(t).op("i64.add").set(low);
+	upper(0);
+	upper(1).op("i64.mul");
+	upper(t).op("i64.add");
+	upper(low).op("i64.add");
+	return { signature: { params: ["i64", "i64"], results: ["i64"] }, code };
+}

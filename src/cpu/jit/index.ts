@@ -1,0 +1,1 @@
+export { JitCpu } from "./jit.js";

@@ -1,0 +1,323 @@
+import {
+	isKaddr,
+	type Kaddr,
+	type Memory,
+	type MemoryListener,
+	PERM,
+	type Region,
+	toKaddr,
+	toU64,
+} from "../../memory/index.js";
+import { type Cpu, CpuState, type Fault, type Gate, GS_BASE, RFLAGS, RIP, STATE_WORDS, type Stop } from "../cpu.js";
+import { type Decoded, decode, format, type NotDecoded } from "../x86/index.js";
+import { AREA, REASON } from "./area.js";
+import { discover, isFaulting, type RegionInstruction, type Text } from "./region.js";
+import { CallSites } from "./sites.js";
+import { SlowAccess } from "./slow.js";
+import { flagsModule, translateSteps } from "./step.js";
+import { type Translation, Translations } from "./translations.js";
+
+const STATUS = 0x8d5;
+/** Instructions handed in at a time: V8 replaces code by faster code only when it is entered. */
+const CHUNK = 1 << 20;
+
+/** Compiled modules by what they were made of: machines with the same text share them. */
+const modules = new Map<string, WebAssembly.Module>();
+const MAX_MODULES = 4096;
+
+function compiled(key: string, make: () => Uint8Array<ArrayBuffer>): WebAssembly.Module {
+	const known = modules.get(key);
+	if (known !== undefined) return known;
+	if (modules.size >= MAX_MODULES) modules.clear();
+	const made = new WebAssembly.Module(make());
+	modules.set(key, made);
+	return made;
+}
+
+interface BoundGate {
+	readonly gate: Gate;
+	readonly index: number;
+}
+
+/**
+ * x86-64 translated to WebAssembly. Code is translated when it is first reached, a region (about a function) at a time;
+ * the register file lies in the memory that translated code shares with the host, so runs start and stop at no cost.
+ */
+export class JitCpu implements Cpu {
+	readonly name = "jit";
+	readonly memory: Memory;
+	readonly state: CpuState;
+	onInstruction: ((rip: bigint) => void) | undefined;
+
+	readonly #view: Int32Array;
+	readonly #pages: number;
+	readonly #flags: () => number;
+	readonly #slow: SlowAccess;
+	readonly #sites: CallSites;
+	readonly #translations: Translations;
+	readonly #gates: (Gate | undefined)[] = [];
+	readonly #gateAt = new Map<Kaddr, BoundGate>();
+	readonly #breakpoints = new Set<bigint>();
+	readonly #listener: MemoryListener;
+	readonly #text: Text;
+	readonly #imports: WebAssembly.Imports;
+	/** Single instructions at call sites that are neither nop nor call just now, by address and bytes. */
+	readonly #raw = new Map<string, Translation>();
+	#thrown: { error: unknown } | undefined;
+	/** Instructions executed since the start; what rdtsc reads. */
+	#clock = 0;
+
+	constructor(memory: Memory) {
+		this.memory = memory;
+		this.state = new CpuState(new BigUint64Array(memory.buffer, AREA.words, STATE_WORDS));
+		this.#view = new Int32Array(memory.buffer);
+		this.#pages = memory.buffer.byteLength / 65536;
+		this.#slow = new SlowAccess(memory, (address, length) => this.#changed(address, length));
+		this.#sites = new CallSites(memory);
+		this.#translations = new Translations(memory);
+		this.#imports = {
+			h: {
+				m: memory.wasm,
+				prepare: (bytes: number, need: number) => this.#slow.prepare(bytes, need),
+				commit: () => this.#slow.commit(),
+				divide: (signed: number) => this.#slow.divide(signed),
+				gate: (index: number, rdi: number, rsi: number, rdx: number, rcx: number) =>
+					this.#callGate(index, rdi, rsi, rdx, rcx),
+			},
+		};
+		const helper = compiled(`flags ${this.#pages}`, () => flagsModule(this.#pages));
+		this.#flags = new WebAssembly.Instance(helper, this.#imports).exports.flags as () => number;
+		this.#text = {
+			decodeAt: (address) => this.#decode(address),
+			site: (address) => (isKaddr(address) ? this.#sites.cell(toKaddr(address)) : undefined),
+			gate: (address) => this.#gateFor(address),
+			isBreakpoint: (address) => this.#breakpoints.has(address),
+		};
+		const drop = (region: Region): void => {
+			this.#translations.dropRange(region.address, region.length);
+			this.#view[AREA.epoch >> 2]!++;
+		};
+		this.#listener = { mapped: () => {}, unmapped: drop, protectionChanged: drop };
+		memory.listen(this.#listener);
+	}
+
+	run(budget: number): Stop {
+		this.#enter();
+		let executed = 0;
+		let stop: Stop | undefined;
+		try {
+			while (stop === undefined) {
+				if (executed >= budget) return { kind: "budget", executed };
+				if (executed > 0 && this.#breakpoints.size > 0 && this.#breakpoints.has(this.state.rip)) {
+					return { kind: "breakpoint", executed, address: this.state.rip };
+				}
+				let fuel = Math.min(budget - executed, CHUNK);
+				if (this.onInstruction !== undefined) {
+					fuel = 1;
+					this.#leave();
+					this.onInstruction(this.state.rip);
+					this.#enter();
+				}
+				const code = this.#find();
+				if ("kind" in code) return { kind: "fault", executed, fault: code };
+				executed += this.#execute(code, code.entry, fuel);
+				stop = this.#reason(executed);
+			}
+			return stop;
+		} finally {
+			this.#leave();
+		}
+	}
+
+	/** Runs translated code; returns the instructions that completed. */
+	#execute(code: Pick<Translation, "run">, entry: number, fuel: number): number {
+		const view = this.#view;
+		view[AREA.reason >> 2] = REASON.go;
+		const clock = this.#clock + fuel;
+		view[AREA.clock >> 2] = clock | 0;
+		view[(AREA.clock >> 2) + 1] = Math.floor(clock / 4294967296);
+		const used = fuel - code.run(entry, fuel);
+		this.#clock += used;
+		return used;
+	}
+
+	/** Turns the reason why translated code came back into a stop; `undefined`: go on at rip. */
+	#reason(executed: number): Stop | undefined {
+		switch (this.#view[AREA.reason >> 2]) {
+			case REASON.go:
+				return undefined;
+			case REASON.gate: {
+				const thrown = this.#thrown;
+				if (thrown !== undefined) {
+					this.#thrown = undefined;
+					throw thrown.error;
+				}
+				return { kind: "gate", executed, gate: this.#gates[this.#view[AREA.gate >> 2]!]! };
+			}
+			case REASON.fault:
+				return { kind: "fault", executed, fault: this.#slow.takeFault() };
+			case REASON.divide:
+				return { kind: "fault", executed, fault: { kind: "divide-error" } };
+			case REASON.nonCanonical:
+				return { kind: "fault", executed, fault: { kind: "general-protection" } };
+			case REASON.site:
+				return this.#atOddSite(executed);
+			default:
+				throw new Error("translated code gave no reason");
+		}
+	}
+
+	/** A call site in the middle of a poke: whatever its bytes are now, as one instruction. */
+	#atOddSite(executed: number): Stop | undefined {
+		const { rip } = this.state;
+		const decoded = this.#decode(rip);
+		if (isFaulting(decoded)) return { kind: "fault", executed, fault: this.#faultOf(rip, decoded) };
+		const key = `${rip} ${decoded.bytes}`;
+		let code = this.#raw.get(key);
+		if (code === undefined) {
+			code = this.#translate([{ kind: "plain", address: rip, length: decoded.length, instruction: decoded }], true);
+			this.#raw.set(key, code);
+		}
+		const used = this.#execute(code, 0, 1);
+		return this.#reason(executed + used);
+	}
+
+	/** The translation of what stands at rip, or the fault of running it. */
+	#find(): { run: Translation["run"]; entry: number } | Fault {
+		const known = this.#translations.find(this.state);
+		if (known !== undefined) return known;
+		const { rip } = this.state;
+		const instructions = discover(this.#text, rip);
+		if (instructions.length === 0) return this.#faultOf(rip, this.#decode(rip));
+		const translation = this.#translate(instructions, false);
+		this.#translations.add(translation);
+		return { run: translation.run, entry: instructions.findIndex(({ address }) => address === rip) };
+	}
+
+	#translate(instructions: RegionInstruction[], raw: boolean): Translation {
+		const parts = instructions.map((entry) => {
+			const stopped = this.#breakpoints.has(entry.address) ? "!" : "";
+			const what =
+				entry.kind === "plain"
+					? String.fromCharCode(...entry.instruction.bytes)
+					: entry.kind === "site"
+						? `site ${entry.cell}`
+						: `gate ${entry.index} ${entry.state}`;
+			return `${entry.address.toString(16)}${stopped}:${what}`;
+		});
+		const key = `${this.#pages}${raw ? "raw" : ""} ${parts.join("\n")}`;
+		const module = compiled(key, () =>
+			translateSteps(instructions, this.#pages, (address) => raw || this.#breakpoints.has(address)),
+		);
+		const instance = new WebAssembly.Instance(module, this.#imports);
+		return { instructions, run: instance.exports.run as Translation["run"] };
+	}
+
+	#decode(address: bigint): Decoded {
+		const { memory } = this;
+		return decode((index) => {
+			const at = BigInt.asUintN(64, address + BigInt(index));
+			const entry = memory.entry(at);
+			return (entry & PERM.EXEC) === 0 ? -1 : memory.bytes[((entry & ~0xfff) >>> 0) + Number(at & 0xfffn)]!;
+		}, address);
+	}
+
+	#faultOf(rip: bigint, decoded: Decoded): Fault {
+		if (BigInt.asUintN(64, BigInt.asIntN(48, rip)) !== rip) return { kind: "general-protection" };
+		if (!("error" in decoded)) {
+			return decoded.row.semantic === "int3"
+				? { kind: "breakpoint" }
+				: { kind: "invalid-opcode", detail: format(decoded) };
+		}
+		const refused: NotDecoded = decoded;
+		if (refused.error !== "fetch") return { kind: refused.error, detail: refused.detail };
+		const address = BigInt.asUintN(64, rip + BigInt(refused.bytes.length));
+		return { kind: "page-fault", address, access: "fetch" };
+	}
+
+	#gateFor(address: bigint): { index: number; state: boolean } | undefined {
+		if (!isKaddr(address)) return undefined;
+		const bound = this.#gateAt.get(toKaddr(address));
+		return bound === undefined ? undefined : { index: bound.index, state: bound.gate.passes === "state" };
+	}
+
+	#callGate(index: number, rdi: number, rsi: number, rdx: number, rcx: number): number {
+		const gate = this.#gates[index]!;
+		try {
+			if (gate.passes === "args") return gate.call(rdi, rsi, rdx, rcx) ? 1 : 0;
+			const rip = this.state.rip;
+			this.#leave();
+			const stop = gate.call(0, 0, 0, 0);
+			this.state.rip = rip;
+			this.#enter();
+			return stop ? 1 : 0;
+		} catch (error) {
+			// Through the translated code, so that rip and the count are right when it comes out of run().
+			if (gate.passes === "state") this.#enter();
+			this.#thrown = { error };
+			return 1;
+		}
+	}
+
+	/** rflags becomes the lazy flags' truth. */
+	#enter(): void {
+		this.#view[AREA.flagKind >> 2] = 0;
+		this.#view[AREA.flagR >> 2] = this.#view[AREA.rflags >> 2]! & STATUS;
+	}
+	#leave(): void {
+		const at = AREA.rflags >> 2;
+		this.#view[at] = (this.#view[at]! & ~STATUS) | this.#flags() | 2;
+	}
+
+	addGate(address: Kaddr, gate: Gate): void {
+		this.#gateAt.set(address | 0, { gate, index: this.#gates.push(gate) - 1 });
+		this.#changed(toU64(address), 2);
+	}
+	removeGate(address: Kaddr): void {
+		this.#gateAt.delete(address | 0);
+		this.#changed(toU64(address), 2);
+	}
+	addBreakpoint(address: bigint): void {
+		this.#breakpoints.add(BigInt.asUintN(64, address));
+		this.#changed(BigInt.asUintN(64, address), 1);
+	}
+	removeBreakpoint(address: bigint): void {
+		this.#breakpoints.delete(BigInt.asUintN(64, address));
+		this.#changed(BigInt.asUintN(64, address), 1);
+	}
+	addCallSite(address: Kaddr): void {
+		if (this.#sites.add(address | 0)) this.#changed(toU64(address), 5);
+	}
+	removeCallSite(address: Kaddr): void {
+		if (this.#sites.remove(address | 0)) this.#changed(toU64(address), 5);
+	}
+
+	textChanged(address: Kaddr | bigint, length: number): void {
+		const start = typeof address === "bigint" ? BigInt.asUintN(64, address) : toU64(address);
+		if (this.#sites.changed(start, length)) {
+			// Only translations that see these bytes as something else than a call site are affected.
+			if (this.#translations.dropRange(start, length, true)) this.#view[AREA.epoch >> 2]!++;
+		} else this.#changed(start, length);
+	}
+
+	/** Drops what was translated from these bytes; true when there was something. */
+	#changed(address: bigint, length: number): boolean {
+		this.#sites.changed(address, length);
+		const dropped = this.#translations.dropRange(address, length);
+		if (dropped) this.#view[AREA.epoch >> 2]!++;
+		return dropped;
+	}
+
+	close(): void {
+		this.memory.unlisten(this.#listener);
+		this.#translations.dropRange(0n, 0, false, true);
+	}
+}
+
+// The area repeats CpuState's layout for translated code.
+if (
+	AREA.rip !== AREA.words + 8 * RIP ||
+	AREA.rflags !== AREA.words + 8 * RFLAGS ||
+	AREA.gsBase !== AREA.words + 8 * GS_BASE
+)
+	throw new Error("jit area does not match CpuState");

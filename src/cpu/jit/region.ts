@@ -1,0 +1,73 @@
+import type { Decoded, Instruction, NotDecoded, RelativeOperand } from "../x86/index.js";
+
+/** What discovery has to know about the machine. */
+export interface Text {
+	decodeAt(address: bigint): Decoded;
+	/** Cell number of the call site at the address. */
+	site(address: bigint): number | undefined;
+	gate(address: bigint): { readonly index: number; readonly state: boolean } | undefined;
+	/** Nothing may run into this address without asking the host first. */
+	isBreakpoint(address: bigint): boolean;
+}
+
+export type RegionInstruction =
+	| { readonly kind: "plain"; readonly address: bigint; readonly length: number; readonly instruction: Instruction }
+	| { readonly kind: "site"; readonly address: bigint; readonly length: 5; readonly cell: number }
+	| {
+			readonly kind: "gate";
+			readonly address: bigint;
+			readonly length: 1;
+			readonly index: number;
+			readonly state: boolean;
+	  };
+
+/** Enough for a function; longer ones go on in the next region. */
+const MAX_INSTRUCTIONS = 160;
+
+/** Semantics after which the next instruction is not reached directly. */
+const ENDS = new Set(["jmp", "jmp_indirect", "call", "call_indirect", "ret"]);
+const FAULTS = new Set(["int3", "ud2"]);
+
+export function isFaulting(decoded: Decoded): decoded is NotDecoded {
+	return "error" in decoded || FAULTS.has(decoded.row.semantic);
+}
+
+function at(text: Text, address: bigint): RegionInstruction | undefined {
+	const cell = text.site(address);
+	if (cell !== undefined) return { kind: "site", address, length: 5, cell };
+	const gate = text.gate(address);
+	if (gate !== undefined) return { kind: "gate", address, length: 1, ...gate };
+	const decoded = text.decodeAt(address);
+	if (isFaulting(decoded)) return undefined;
+	return { kind: "plain", address, length: decoded.length, instruction: decoded };
+}
+
+function successors(entry: RegionInstruction): bigint[] {
+	const next = BigInt.asUintN(64, entry.address + BigInt(entry.length));
+	if (entry.kind !== "plain") return [next];
+	const { row, operands } = entry.instruction;
+	const out = ENDS.has(row.semantic) ? [] : [next];
+	if (row.branch && operands[0]?.kind === "rel" && row.semantic !== "call") {
+		out.push((operands[0] as RelativeOperand).target);
+	}
+	return out;
+}
+
+/**
+ * The instructions reachable from `start` by direct jumps and by falling through, ordered by address. Code that cannot be
+ * decoded (yet) is left out: running into it goes back to the host, which raises the fault.
+ */
+export function discover(text: Text, start: bigint): RegionInstruction[] {
+	const found = new Map<bigint, RegionInstruction>();
+	const work = [start];
+	while (work.length > 0 && found.size < MAX_INSTRUCTIONS) {
+		const address = work.pop()!;
+		if (found.has(address) || (address !== start && text.isBreakpoint(address))) continue;
+		const entry = at(text, address);
+		if (entry === undefined) continue;
+		found.set(address, entry);
+		if (address === start && text.isBreakpoint(address)) break;
+		work.push(...successors(entry).reverse());
+	}
+	return [...found.values()].sort((a, b) => (a.address < b.address ? -1 : a.address > b.address ? 1 : 0));
+}

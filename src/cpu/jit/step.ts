@@ -1,0 +1,178 @@
+import type { Semantic } from "../x86/index.js";
+import { AREA, REASON, SITE } from "./area.js";
+import { ARITHMETIC, type Emit } from "./arithmetic.js";
+import { BITS } from "./bits.js";
+import { emitCall, FLOW } from "./flow.js";
+import { flagsFunction, umulhFunction } from "./helpers.js";
+import { MOVES } from "./moves.js";
+import type { RegionInstruction } from "./region.js";
+import { STRINGS } from "./strings.js";
+import { IMPORT, Translator } from "./translator.js";
+import { buildModule, Code, type Label, type Signature } from "./wasm.js";
+
+const SEMANTICS: Partial<Record<Semantic, Emit>> = { ...ARITHMETIC, ...BITS, ...MOVES, ...STRINGS, ...FLOW };
+
+const I32 = "i32" as const;
+/** In the order of IMPORT. */
+export const IMPORTS: readonly { name: string; signature: Signature }[] = [
+	{ name: "prepare", signature: { params: [I32, I32], results: [I32] } },
+	{ name: "commit", signature: { params: [], results: [I32] } },
+	{ name: "divide", signature: { params: [I32], results: [I32] } },
+	{ name: "gate", signature: { params: [I32, I32, I32, I32, I32], results: [I32] } },
+];
+
+const ENTRY = 0;
+const FUEL = 1;
+
+/**
+ * Translation with the registers in memory, where every instruction is an entry and counts its fuel: a run can start and
+ * stop anywhere, at no cost. `run(entry, fuel)` returns the fuel that is left, with rip and the reason in the area.
+ */
+class StepTranslator extends Translator {
+	readonly #index: ReadonlyMap<bigint, number>;
+	readonly #dispatch: Label;
+	readonly #exit: Label;
+	readonly #epoch: number;
+
+	constructor(code: Code, index: ReadonlyMap<bigint, number>, exit: Label, dispatch: Label, epoch: number) {
+		super(code, FUEL);
+		this.#index = index;
+		this.#exit = exit;
+		this.#dispatch = dispatch;
+		this.#epoch = epoch;
+	}
+
+	leave(rip: bigint): void {
+		this.code.i32(0).i64(rip).memory("i64.store", AREA.rip).br(this.#exit);
+	}
+
+	override goto(target: bigint): void {
+		const index = this.#index.get(target);
+		// A store of this instruction may have changed the code: the host looks before going on.
+		if (index === undefined || this.wrote) {
+			this.leave(target);
+			return;
+		}
+		this.code.i32(index).set(ENTRY).br(this.#dispatch);
+	}
+
+	override gotoDynamic(target: number): void {
+		this.code.i32(0).get(target).memory("i64.store", AREA.rip).br(this.#exit);
+	}
+
+	#undo(address: bigint): void {
+		this.code.get(FUEL).i32(1).op("i32.add").set(FUEL);
+		this.code.i32(0).get(this.why).memory("i32.store", AREA.reason);
+		this.leave(address);
+	}
+
+	#body(entry: RegionInstruction, next: bigint): void {
+		if (entry.kind === "plain") {
+			const emit = SEMANTICS[entry.instruction.row.semantic];
+			if (emit === undefined) throw new Error(`no semantics for ${entry.instruction.row.semantic}`);
+			emit(this, entry.instruction);
+		} else if (entry.kind === "site") this.#site(entry.cell, next);
+		else this.#gate(entry.index, entry.state, next);
+	}
+
+	/** What stands at a call site is read at run time, so that a text poke changes one word of data. */
+	#site(cell: number, next: bigint): void {
+		const { code } = this;
+		code.i32(0).memory("i32.load", AREA.sites + 4 * cell);
+		const target = this.keep("i32");
+		code.get(target).i32(SITE.other).op("i32.eq");
+		this.bailIf(REASON.site);
+		code.get(target);
+		code.if();
+		emitCall(this, next);
+		code.get(target).op("i64.extend_i32_s");
+		this.gotoDynamic(this.keep("i64"));
+		code.end();
+	}
+
+	#gate(index: number, state: boolean, next: bigint): void {
+		const { code } = this;
+		if (state) code.i32(0).i64(next).memory("i64.store", AREA.rip);
+		code.i32(index);
+		for (const register of [7, 6, 2, 1]) this.getRegister(register, 32);
+		code.call(IMPORT.gate);
+		code.if();
+		code.i32(0).i32(index).memory("i32.store", AREA.gate);
+		code.i32(0).i32(REASON.gate).memory("i32.store", AREA.reason);
+		this.leave(next);
+		code.end();
+		code.i32(0).memory("i32.load", AREA.epoch).get(this.#epoch).op("i32.ne");
+		code.if();
+		this.leave(next);
+		code.end();
+	}
+
+	/** One instruction; falls through to the next one. */
+	emit(entry: RegionInstruction): void {
+		const { code } = this;
+		const next = BigInt.asUintN(64, entry.address + BigInt(entry.length));
+		this.wrote = false;
+		this.bails = false;
+		code.get(FUEL).op("i32.eqz");
+		code.if();
+		this.leave(entry.address);
+		code.end();
+		code.get(FUEL).i32(1).op("i32.sub").set(FUEL);
+		const done = code.block();
+		this.bail = code.block();
+		this.#body(entry, next);
+		code.br(done);
+		code.end();
+		this.#undo(entry.address);
+		code.end();
+		if (this.wrote) {
+			code.get(this.stale);
+			code.if();
+			this.leave(next);
+			code.end();
+		}
+		code.releaseTemps();
+	}
+}
+
+/** A module with `run(entry, fuel)` for the instructions, ordered by address; breakpoints are never jumped to. */
+export function translateSteps(
+	instructions: readonly RegionInstruction[],
+	memoryPages: number,
+	isBreakpoint: (address: bigint) => boolean,
+): Uint8Array<ArrayBuffer> {
+	const code = new Code(2);
+	const epoch = code.local("i32");
+	const index = new Map<bigint, number>();
+	for (const [n, { address }] of instructions.entries()) if (!isBreakpoint(address)) index.set(address, n);
+	const exit = code.block();
+	code.i32(0).memory("i32.load", AREA.epoch).set(epoch);
+	const dispatch = code.loop();
+	const translator = new StepTranslator(code, index, exit, dispatch, epoch);
+	const labels = instructions.map(() => code.block()).reverse();
+	code.get(ENTRY);
+	code.brTable(labels, labels[0]!);
+	for (const [n, entry] of instructions.entries()) {
+		code.end();
+		translator.emit(entry);
+		const next = BigInt.asUintN(64, entry.address + BigInt(entry.length));
+		const following = instructions[n + 1];
+		if (following?.address !== next || isBreakpoint(next)) {
+			translator.wrote = false;
+			translator.goto(next);
+		}
+	}
+	code.end();
+	code.end();
+	code.get(FUEL);
+	return buildModule(memoryPages, IMPORTS, [
+		flagsFunction(),
+		umulhFunction(),
+		{ signature: { params: [I32, I32], results: [I32] }, code, exportAs: "run" },
+	]);
+}
+
+/** The module whose `flags()` brings rflags up to date for the host. */
+export function flagsModule(memoryPages: number): Uint8Array<ArrayBuffer> {
+	return buildModule(memoryPages, [], [flagsFunction("flags")]);
+}

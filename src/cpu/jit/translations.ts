@@ -1,0 +1,94 @@
+import { isKaddr, type Kaddr, type Memory, PERM, toKaddr } from "../../memory/index.js";
+import { type CpuState, RIP } from "../cpu.js";
+import type { RegionInstruction } from "./region.js";
+import { PTE_CODE } from "./translator.js";
+
+export interface Translation {
+	readonly instructions: readonly RegionInstruction[];
+	/** Runs from an instruction with fuel; returns the fuel that is left. */
+	readonly run: (entry: number, fuel: number) => number;
+}
+
+export interface Entry {
+	readonly run: Translation["run"];
+	readonly entry: number;
+	readonly translation: Translation;
+}
+
+/** What has been translated: by address of each instruction, and by page for when the text changes. */
+export class Translations {
+	readonly #memory: Memory;
+	readonly #window = new Map<Kaddr, Entry>();
+	readonly #outside = new Map<bigint, Entry>();
+	readonly #pages = new Map<bigint, Set<Translation>>();
+
+	constructor(memory: Memory) {
+		this.#memory = memory;
+	}
+
+	find(state: CpuState): Entry | undefined {
+		const low = state.halves[2 * RIP]!;
+		if (low < 0 && state.halves[2 * RIP + 1] === -1) return this.#window.get(low);
+		return this.#outside.get(state.rip);
+	}
+
+	add(translation: Translation): void {
+		for (const [entry, { address, length }] of translation.instructions.entries()) {
+			const known = { run: translation.run, entry, translation };
+			if (isKaddr(address)) this.#window.set(toKaddr(address), known);
+			else this.#outside.set(address, known);
+			for (const page of [address >> 12n, BigInt.asUintN(64, address + BigInt(length - 1)) >> 12n]) {
+				const set = this.#pages.get(page);
+				if (set === undefined) this.#pages.set(page, new Set([translation]));
+				else set.add(translation);
+				this.#mark(page);
+			}
+		}
+	}
+
+	/** Stores to a writable page with code must come to the host. */
+	#mark(page: bigint): void {
+		const entry = this.#memory.entry(page << 12n);
+		if ((entry & PERM.WRITE) === 0) return;
+		if (isKaddr(page << 12n)) this.#memory.pageTable[Number(page & 0x7ffffn)] = (entry | PTE_CODE) >>> 0;
+		else this.#memory.outside.set(page, (entry | PTE_CODE) >>> 0);
+	}
+
+	/**
+	 * Drops the translations that have an instruction in the range; true when there were any. `sitesApart`: instructions that
+	 * are call sites do not count. `all`: everything goes.
+	 */
+	dropRange(start: bigint, length: number, sitesApart = false, all = false): boolean {
+		const end = start + BigInt(length);
+		const doomed = new Set<Translation>();
+		const consider = (set: ReadonlySet<Translation>): void => {
+			for (const translation of set) {
+				if (all || translation.instructions.some((i) => touches(i, start, end, sitesApart))) doomed.add(translation);
+			}
+		};
+		if (all || length > 64 * 4096) for (const set of this.#pages.values()) consider(set);
+		else
+			for (let page = start >> 12n; page << 12n < end; page++) {
+				const set = this.#pages.get(page);
+				if (set !== undefined) consider(set);
+			}
+		for (const translation of doomed) this.#drop(translation);
+		return doomed.size > 0;
+	}
+
+	#drop(translation: Translation): void {
+		for (const { address, length } of translation.instructions) {
+			if (isKaddr(address)) {
+				if (this.#window.get(toKaddr(address))?.translation === translation) this.#window.delete(toKaddr(address));
+			} else if (this.#outside.get(address)?.translation === translation) this.#outside.delete(address);
+			for (const page of [address >> 12n, BigInt.asUintN(64, address + BigInt(length - 1)) >> 12n]) {
+				this.#pages.get(page)?.delete(translation);
+			}
+		}
+	}
+}
+
+function touches(entry: RegionInstruction, start: bigint, end: bigint, sitesApart: boolean): boolean {
+	if (sitesApart && entry.kind === "site") return false;
+	return entry.address < end && start < entry.address + BigInt(entry.length);
+}

@@ -1,0 +1,306 @@
+/** A small WebAssembly emitter: what the translator needs of the binary format, and no more (core specification, chapter 5). */
+
+export type Type = "i32" | "i64";
+const TYPE_CODE = { i32: 0x7f, i64: 0x7e } as const;
+
+/** Opcodes by name, without immediates. */
+export const OP = {
+	unreachable: 0x00,
+	return: 0x0f,
+	drop: 0x1a,
+	select: 0x1b,
+	"i32.eqz": 0x45,
+	"i32.eq": 0x46,
+	"i32.ne": 0x47,
+	"i32.lt_s": 0x48,
+	"i32.lt_u": 0x49,
+	"i32.gt_s": 0x4a,
+	"i32.gt_u": 0x4b,
+	"i32.le_s": 0x4c,
+	"i32.le_u": 0x4d,
+	"i32.ge_s": 0x4e,
+	"i32.ge_u": 0x4f,
+	"i64.eqz": 0x50,
+	"i64.eq": 0x51,
+	"i64.ne": 0x52,
+	"i64.lt_s": 0x53,
+	"i64.lt_u": 0x54,
+	"i64.gt_s": 0x55,
+	"i64.gt_u": 0x56,
+	"i64.le_s": 0x57,
+	"i64.le_u": 0x58,
+	"i64.ge_s": 0x59,
+	"i64.ge_u": 0x5a,
+	"i32.clz": 0x67,
+	"i32.ctz": 0x68,
+	"i32.popcnt": 0x69,
+	"i32.add": 0x6a,
+	"i32.sub": 0x6b,
+	"i32.mul": 0x6c,
+	"i32.div_s": 0x6d,
+	"i32.div_u": 0x6e,
+	"i32.rem_s": 0x6f,
+	"i32.rem_u": 0x70,
+	"i32.and": 0x71,
+	"i32.or": 0x72,
+	"i32.xor": 0x73,
+	"i32.shl": 0x74,
+	"i32.shr_s": 0x75,
+	"i32.shr_u": 0x76,
+	"i32.rotl": 0x77,
+	"i32.rotr": 0x78,
+	"i64.clz": 0x79,
+	"i64.ctz": 0x7a,
+	"i64.popcnt": 0x7b,
+	"i64.add": 0x7c,
+	"i64.sub": 0x7d,
+	"i64.mul": 0x7e,
+	"i64.div_s": 0x7f,
+	"i64.div_u": 0x80,
+	"i64.rem_s": 0x81,
+	"i64.rem_u": 0x82,
+	"i64.and": 0x83,
+	"i64.or": 0x84,
+	"i64.xor": 0x85,
+	"i64.shl": 0x86,
+	"i64.shr_s": 0x87,
+	"i64.shr_u": 0x88,
+	"i64.rotl": 0x89,
+	"i64.rotr": 0x8a,
+	"i32.wrap_i64": 0xa7,
+	"i64.extend_i32_s": 0xac,
+	"i64.extend_i32_u": 0xad,
+	"i32.extend8_s": 0xc0,
+	"i32.extend16_s": 0xc1,
+	"i64.extend8_s": 0xc2,
+	"i64.extend16_s": 0xc3,
+	"i64.extend32_s": 0xc4,
+} as const;
+export type OpName = keyof typeof OP;
+
+const MEMORY_OP = {
+	"i32.load": 0x28,
+	"i64.load": 0x29,
+	"i32.load8_u": 0x2d,
+	"i32.load16_u": 0x2f,
+	"i32.store": 0x36,
+	"i64.store": 0x37,
+	"i32.store8": 0x3a,
+	"i32.store16": 0x3b,
+} as const;
+export type MemoryOp = keyof typeof MEMORY_OP;
+
+function unsigned(out: number[], value: number): void {
+	let rest = value >>> 0;
+	while (rest > 0x7f) {
+		out.push((rest & 0x7f) | 0x80);
+		rest >>>= 7;
+	}
+	out.push(rest);
+}
+
+function signed(out: number[], value: bigint): void {
+	let rest = value;
+	for (;;) {
+		const low = Number(rest & 0x7fn);
+		rest >>= 7n;
+		if ((rest === 0n && (low & 0x40) === 0) || (rest === -1n && (low & 0x40) !== 0)) {
+			out.push(low);
+			return;
+		}
+		out.push(low | 0x80);
+	}
+}
+
+/** A label of a block or loop, for {@link Code.br}. */
+export interface Label {
+	readonly level: number;
+}
+
+/** The body of one function. */
+export class Code {
+	readonly out: number[] = [];
+	readonly #params: number;
+	readonly #locals: Type[] = [];
+	readonly #free: Record<Type, number[]> = { i32: [], i64: [] };
+	#used: { type: Type; index: number }[] = [];
+	#depth = 0;
+
+	constructor(params: number) {
+		this.#params = params;
+	}
+
+	/** A local that stays taken. */
+	local(type: Type): number {
+		this.#locals.push(type);
+		return this.#params + this.#locals.length - 1;
+	}
+	/** A local until {@link releaseTemps}. */
+	temp(type: Type): number {
+		const index = this.#free[type].pop() ?? this.local(type);
+		this.#used.push({ type, index });
+		return index;
+	}
+	releaseTemps(): void {
+		for (const { type, index } of this.#used) this.#free[type].push(index);
+		this.#used = [];
+	}
+
+	op(name: OpName): this {
+		this.out.push(OP[name]);
+		return this;
+	}
+	i32(value: number): this {
+		this.out.push(0x41);
+		signed(this.out, BigInt(value | 0));
+		return this;
+	}
+	i64(value: bigint): this {
+		this.out.push(0x42);
+		signed(this.out, BigInt.asIntN(64, value));
+		return this;
+	}
+	constant(type: Type, value: bigint): this {
+		return type === "i32" ? this.i32(Number(BigInt.asIntN(32, value))) : this.i64(value);
+	}
+	get(local: number): this {
+		this.out.push(0x20);
+		unsigned(this.out, local);
+		return this;
+	}
+	set(local: number): this {
+		this.out.push(0x21);
+		unsigned(this.out, local);
+		return this;
+	}
+	tee(local: number): this {
+		this.out.push(0x22);
+		unsigned(this.out, local);
+		return this;
+	}
+	call(index: number): this {
+		this.out.push(0x10);
+		unsigned(this.out, index);
+		return this;
+	}
+	/** Loads and stores are unaligned: the hint is 0. */
+	memory(name: MemoryOp, offset = 0): this {
+		this.out.push(MEMORY_OP[name], 0);
+		unsigned(this.out, offset);
+		return this;
+	}
+
+	block(): Label {
+		this.out.push(0x02, 0x40);
+		return { level: ++this.#depth };
+	}
+	loop(): Label {
+		this.out.push(0x03, 0x40);
+		return { level: ++this.#depth };
+	}
+	if(result?: Type): void {
+		this.out.push(0x04, result === undefined ? 0x40 : TYPE_CODE[result]);
+		this.#depth++;
+	}
+	else(): void {
+		this.out.push(0x05);
+	}
+	end(): void {
+		this.out.push(0x0b);
+		this.#depth--;
+	}
+	br(label: Label): this {
+		this.out.push(0x0c);
+		unsigned(this.out, this.#depth - label.level);
+		return this;
+	}
+	brIf(label: Label): this {
+		this.out.push(0x0d);
+		unsigned(this.out, this.#depth - label.level);
+		return this;
+	}
+	brTable(labels: readonly Label[], fallback: Label): void {
+		this.out.push(0x0e);
+		unsigned(this.out, labels.length);
+		for (const label of labels) unsigned(this.out, this.#depth - label.level);
+		unsigned(this.out, this.#depth - fallback.level);
+	}
+
+	finish(): number[] {
+		const body: number[] = [];
+		unsigned(body, this.#locals.length);
+		for (const type of this.#locals) body.push(1, TYPE_CODE[type]);
+		for (const byte of this.out) body.push(byte);
+		body.push(0x0b);
+		const sized: number[] = [];
+		unsigned(sized, body.length);
+		for (const byte of body) sized.push(byte);
+		return sized;
+	}
+}
+
+export interface Signature {
+	readonly params: readonly Type[];
+	readonly results: readonly Type[];
+}
+
+/** A module with imported functions from `h`, the memory `h.m` and some functions, the exported ones named. */
+export function buildModule(
+	memoryPages: number,
+	imports: readonly { name: string; signature: Signature }[],
+	functions: readonly { signature: Signature; code: Code; exportAs?: string }[],
+): Uint8Array<ArrayBuffer> {
+	const out = [0x00, 0x61, 0x73, 0x6d, 1, 0, 0, 0];
+	const section = (id: number, content: number[]): void => {
+		out.push(id);
+		unsigned(out, content.length);
+		for (const byte of content) out.push(byte);
+	};
+	const name = (to: number[], text: string): void => {
+		unsigned(to, text.length);
+		for (let i = 0; i < text.length; i++) to.push(text.charCodeAt(i));
+	};
+	const all = [...imports, ...functions];
+	const types: number[] = [];
+	unsigned(types, all.length);
+	for (const { signature } of all) {
+		types.push(0x60);
+		unsigned(types, signature.params.length);
+		for (const type of signature.params) types.push(TYPE_CODE[type]);
+		unsigned(types, signature.results.length);
+		for (const type of signature.results) types.push(TYPE_CODE[type]);
+	}
+	section(1, types);
+	const imported: number[] = [];
+	unsigned(imported, imports.length + 1);
+	name(imported, "h");
+	name(imported, "m");
+	imported.push(0x02, 0x01);
+	unsigned(imported, memoryPages);
+	unsigned(imported, memoryPages);
+	for (const [index, entry] of imports.entries()) {
+		name(imported, "h");
+		name(imported, entry.name);
+		imported.push(0x00);
+		unsigned(imported, index);
+	}
+	section(2, imported);
+	const declared: number[] = [];
+	unsigned(declared, functions.length);
+	for (let i = 0; i < functions.length; i++) unsigned(declared, imports.length + i);
+	section(3, declared);
+	const exported: number[] = [];
+	unsigned(exported, functions.filter((f) => f.exportAs !== undefined).length);
+	for (const [index, entry] of functions.entries()) {
+		if (entry.exportAs === undefined) continue;
+		name(exported, entry.exportAs);
+		exported.push(0x00);
+		unsigned(exported, imports.length + index);
+	}
+	section(7, exported);
+	const bodies: number[] = [];
+	unsigned(bodies, functions.length);
+	for (const entry of functions) for (const byte of entry.code.finish()) bodies.push(byte);
+	section(10, bodies);
+	return Uint8Array.from(out);
+}
