@@ -5,18 +5,23 @@
 export class Random {
 	state: number;
 
-	/** Takes all 64 bits of the seed into account. */
+	/** Takes all 64 bits of the seed into account; the upper half is mixed, so that 1 and 1 << 32 are different seeds. */
 	constructor(seed: bigint | number) {
 		const wide = BigInt.asUintN(64, BigInt(seed));
-		this.state = Number((wide ^ (wide >> 32n)) & 0xffffffffn) | 0;
+		this.state = Number(BigInt.asIntN(32, wide)) ^ mix(Number(BigInt.asIntN(32, wide >> 32n)));
 	}
 
 	/** An integer in [0, bound). */
 	below(bound: number): number {
 		this.state = (this.state + 0x9e3779b9) | 0;
-		let z = this.state;
-		z = Math.imul(z ^ (z >>> 16), 0x21f0aaad);
-		z = Math.imul(z ^ (z >>> 15), 0x735a2d97);
-		return ((z ^ (z >>> 15)) >>> 0) % bound;
+		return (mix(this.state) >>> 0) % bound;
 	}
+}
+
+/** A bijection of 32 bit integers in which every bit depends on every other; 0 stays 0. */
+function mix(value: number): number {
+	let z = value;
+	z = Math.imul(z ^ (z >>> 16), 0x21f0aaad);
+	z = Math.imul(z ^ (z >>> 15), 0x735a2d97);
+	return z ^ (z >>> 15);
 }

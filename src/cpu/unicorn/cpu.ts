@@ -50,6 +50,7 @@ export class UnicornCpu implements Cpu {
 	#interrupt: number | undefined = undefined;
 	#failedAccess: { readonly type: number; readonly address: bigint } | undefined = undefined;
 	#thrown: { readonly error: unknown } | undefined = undefined;
+	#closed = false;
 
 	constructor(memory: Memory, engine: UnicornEngine) {
 		this.memory = memory;
@@ -324,7 +325,10 @@ export class UnicornCpu implements Cpu {
 		this.#engine.removeCache(start, start + BigInt(length));
 	}
 
+	/** Once is enough; the engine would free its memory twice. */
 	close(): void {
+		if (this.#closed) return;
+		this.#closed = true;
 		this.memory.unlisten(this.#listener);
 		this.#engine.close();
 	}
