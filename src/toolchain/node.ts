@@ -143,7 +143,9 @@ export async function compile(path: string, options: ObjectOptions): Promise<Uin
 		const output = join(folder, "out.o");
 		// Relative paths from the source's folder, so that nothing in the object tells where it was made.
 		const prefix = `-ffile-prefix-map=${dirname(path)}=.`;
-		const args = [...flagsFor(options), prefix, "-I", INCLUDE, "-c", basename(path), "-o", output];
+		// As kbuild names modules; only sources that are modules say it.
+		const modname = `-DKBUILD_MODNAME="${basename(path, extname(path)).replaceAll("-", "_")}"`;
+		const args = [...flagsFor(options), modname, prefix, "-I", INCLUDE, "-c", basename(path), "-o", output];
 		await run(process.env.CC ?? "gcc", args, { cwd: dirname(path) });
 		return new Uint8Array(await readFile(output));
 	} catch (cause) {

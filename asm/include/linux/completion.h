@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Waiting until something has happened. */
+#ifndef _LINUX_COMPLETION_H
+#define _LINUX_COMPLETION_H
+
+#include <linux/types.h>
+
+struct swait_queue_head {
+	raw_spinlock_t lock;
+	struct list_head task_list;
+};
+
+struct completion {
+	unsigned int done;
+	struct swait_queue_head wait;
+};
+
+#define DECLARE_COMPLETION(name) \
+	struct completion name = { .wait = { .task_list = { &name.wait.task_list, &name.wait.task_list } } }
+
+void complete(struct completion *x);
+void wait_for_completion(struct completion *x);
+
+#endif

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Time in ticks. How many there are in a second is the machine's business: conversions are calls. */
+#ifndef _LINUX_JIFFIES_H
+#define _LINUX_JIFFIES_H
+
+extern unsigned long volatile jiffies;
+unsigned long __msecs_to_jiffies(const unsigned int m);
+#define msecs_to_jiffies(m) __msecs_to_jiffies(m)
+
+/* Right also when the counter has wrapped round in between. */
+#define time_after(a, b) ((long)((b) - (a)) < 0)
+#define time_before(a, b) time_after(b, a)
+
+#endif

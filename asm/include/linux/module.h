@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Modules. The loader finds init_module and cleanup_module by name, `tag=value` strings in .modinfo, parameters in __param, and
+ * gives each module its struct module as __this_module.
+ */
+#ifndef _LINUX_MODULE_H
+#define _LINUX_MODULE_H
+
+#include <linux/kernel.h>
+#include <linux/kobject.h>
+#include <linux/list.h>
+#include <linux/moduleparam.h>
+#include <linux/mutex.h>
+#include <linux/stat.h>
+#include <linux/types.h>
+
+#define MODULE_NAME_LEN (64 - sizeof(unsigned long))
+
+enum module_state {
+	MODULE_STATE_LIVE,
+	MODULE_STATE_COMING,
+	MODULE_STATE_GOING,
+	MODULE_STATE_UNFORMED,
+};
+
+/* The part of it that does not depend on options. */
+struct module {
+	enum module_state state;
+	struct list_head list;
+	char name[MODULE_NAME_LEN];
+};
+
+extern struct module __this_module;
+#define THIS_MODULE (&__this_module)
+
+#define module_init(function) int init_module(void) __attribute__((__alias__(#function)));
+#define module_exit(function) void cleanup_module(void) __attribute__((__alias__(#function)));
+
+#define MODULE_LICENSE(text) MODULE_INFO(license, text)
+#define MODULE_AUTHOR(text) MODULE_INFO(author, text)
+#define MODULE_DESCRIPTION(text) MODULE_INFO(description, text)
+#define EXPORT_SYMBOL(symbol)
+#define EXPORT_SYMBOL_GPL(symbol)
+
+#endif

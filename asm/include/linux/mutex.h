@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Mutexes (CONFIG_MUTEX_SPIN_ON_OWNER, no debugging). */
+#ifndef _LINUX_MUTEX_H
+#define _LINUX_MUTEX_H
+
+#include <linux/types.h>
+
+struct mutex {
+	atomic_long_t owner;
+	raw_spinlock_t wait_lock;
+	/* struct optimistic_spin_queue */
+	atomic_t osq;
+	struct list_head wait_list;
+};
+
+#define DEFINE_MUTEX(name) struct mutex name = { .wait_list = { &name.wait_list, &name.wait_list } }
+
+void mutex_lock(struct mutex *lock);
+void mutex_unlock(struct mutex *lock);
+
+#endif
