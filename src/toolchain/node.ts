@@ -98,19 +98,25 @@ export function readManifest(): Promise<Manifest> {
 	return manifest;
 }
 
-/** The committed object of one of the repo's own sources, if it was made of exactly this source and has not changed since. */
+/** The committed object of one of the repo's own sources, if it was made of exactly this source. Throws `PREBUILT_DAMAGED`. */
 async function prebuilt(path: string, options: ObjectOptions): Promise<Uint8Array | undefined> {
 	const projectPath = relative(PROJECT, path).split(sep).join("/");
 	if (projectPath.startsWith("..")) return undefined;
 	const entry = (await readManifest())[manifestKey(projectPath, options)];
 	if (entry === undefined || entry.key !== (await sourceKey(path, options))) return undefined;
 	const bytes = new Uint8Array(await readFile(join(PREBUILT, entry.file)));
-	return sha256(bytes) === entry.object ? bytes : undefined;
+	if (sha256(bytes) !== entry.object) {
+		throw new KlpemuError("PREBUILT_DAMAGED", "not the object that asm/prebuilt/manifest.json names", {
+			where: join(PREBUILT, entry.file),
+			hint: "npm run build:objects makes it again",
+		});
+	}
+	return bytes;
 }
 
 /**
  * The object for a .c, .S or .o file: an .o as it is; one of the repo's own sources from asm/prebuilt; anything else compiled
- * by gcc now. Throws `GCC_MISSING`, `GCC_FAILED`, `SOURCE_KIND`, `FILE_UNREADABLE`.
+ * by gcc now. Throws `GCC_MISSING`, `GCC_FAILED`, `SOURCE_KIND`, `FILE_UNREADABLE`, `PREBUILT_DAMAGED`.
  */
 export async function objectFor(sourcePath: string, options: ObjectOptions = {}): Promise<ObjectFile> {
 	const path = resolve(sourcePath);
