@@ -3,13 +3,15 @@ import type { Memory } from "../memory/index.js";
 import type { Cpu } from "./cpu.js";
 
 /** The processors there are; the first is the default. */
-export const CPU_NAMES = ["unicorn"] as const;
+export const CPU_NAMES = ["jit", "unicorn"] as const;
 export const DEFAULT_CPU = CPU_NAMES[0];
 export type CpuName = (typeof CPU_NAMES)[number];
 
 /** Makes a processor by name. Throws `UNKNOWN_CPU`, or what its loader throws when something is not installed. */
 export async function createCpu(name: string, memory: Memory): Promise<Cpu> {
 	switch (name) {
+		case "jit":
+			return new (await import("./jit/index.js")).JitCpu(memory);
 		case "unicorn":
 			return (await import("./unicorn/index.js")).createUnicornCpu(memory);
 		default:

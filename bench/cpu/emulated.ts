@@ -1,0 +1,112 @@
+/** The emulated side of the benchmark: guest.c's object in a machine, its traced function livepatched for real. */
+import { join } from "node:path";
+import { createCpu } from "../../src/cpu/create.js";
+import { RAX, RDI, RSP } from "../../src/cpu/index.js";
+import { findDesign } from "../../src/designs/index.js";
+import { parseElf } from "../../src/elf/index.js";
+import { klp_func, klp_object, klp_patch } from "../../src/klp/index.js";
+import { Machine } from "../../src/machine.js";
+import { type Kaddr, PAGE_SIZE, PERM, toU64 } from "../../src/memory/index.js";
+import { engineAssembly } from "../../src/toolchain/engine.js";
+import { compile, PROJECT } from "../../src/toolchain/node.js";
+import type { Rows } from "./native.js";
+
+const STACK: Kaddr = -0x8_0000;
+/** As in native.c. */
+const CHECK = 16;
+
+/** The rows, with the guest function that each runs; "redirect" comes after the livepatch. */
+export const ROWS = [
+	["loop", "bench_loop"],
+	["call", "bench_call"],
+	["redirect", "bench_call"],
+	["crc", "bench_crc"],
+	["sort", "bench_sort"],
+	["siphash", "bench_siphash"],
+	["memcpy", "bench_memcpy"],
+] as const;
+
+export class Emulated {
+	readonly cpu: string;
+	readonly #plain: Machine;
+	readonly #patched: Machine;
+	/** Guest instructions of one unit of each row, exact up to the call itself. */
+	readonly instructions = new Map<string, number>();
+
+	private constructor(cpu: string, plain: Machine, patched: Machine) {
+		this.cpu = cpu;
+		this.#plain = plain;
+		this.#patched = patched;
+	}
+
+	static async create(cpu: string): Promise<Emulated> {
+		const plain = await machineOn(cpu);
+		const patched = await machineOn(cpu);
+		enable(patched);
+		return new Emulated(cpu, plain, patched);
+	}
+
+	/** Runs all rows, each for about so many milliseconds. */
+	rows(milliseconds: number): Rows {
+		return new Map(
+			ROWS.map(([row, func]) => {
+				const machine = row === "redirect" ? this.#patched : this.#plain;
+				let units = 1;
+				let took = 0;
+				for (; took < milliseconds * 1e6; units *= 2) {
+					const start = process.hrtime.bigint();
+					this.#call(machine, func, units);
+					took = Number(process.hrtime.bigint() - start);
+				}
+				const { result, executed } = this.#call(machine, func, CHECK);
+				this.instructions.set(row, executed / CHECK);
+				return [row, { ns: took / (units / 2), result }];
+			}),
+		);
+	}
+
+	#call(machine: Machine, name: string, units: number): { result: bigint; executed: number } {
+		const { cpu, memory, vmlinux } = machine;
+		const done = vmlinux.symbol("bench_done")!.address;
+		const sp = STACK + 8 * PAGE_SIZE - 8;
+		memory.setKaddr(sp, done);
+		cpu.state.rip = toU64(vmlinux.symbol(name)!.address);
+		cpu.state.words[RDI] = BigInt(units);
+		cpu.state.setKaddr(RSP, sp);
+		const stop = cpu.run(Number.POSITIVE_INFINITY);
+		if (stop.kind !== "breakpoint") throw new Error(`${name} on ${this.cpu} ends with ${JSON.stringify(stop)}`);
+		return { result: BigInt.asIntN(64, cpu.state.words[RAX]!), executed: stop.executed };
+	}
+
+	close(): void {
+		this.#plain.close();
+		this.#patched.close();
+	}
+}
+
+async function machineOn(cpu: string): Promise<Machine> {
+	const bytes = await compile(join(PROJECT, "bench/cpu/guest.c"), {});
+	const machine = await Machine.create({
+		design: findDesign("mainline"),
+		createCpu: (memory) => createCpu(cpu, memory),
+		vmlinux: [parseElf(bytes, "guest.c")],
+		assembly: await engineAssembly(),
+		cpus: 1,
+		seed: 1,
+		hz: 250,
+		memoryBytes: 16 << 20,
+	});
+	machine.memory.map("bench stack", STACK, 8 * PAGE_SIZE, PERM.READ | PERM.WRITE);
+	machine.cpu.addBreakpoint(toU64(machine.vmlinux.symbol("bench_done")!.address));
+	return machine;
+}
+
+/** Livepatches traced() with lp_traced(), and waits for the transition. */
+function enable(machine: Machine): void {
+	const ret = machine.insmod("bench_lp", [], (mod) => {
+		const new_func = machine.vmlinux.symbol("lp_traced")!.address;
+		const func = new klp_func({ old_name: "traced", new_name: "lp_traced", new_func });
+		return new klp_patch({ mod, objs: [new klp_object({ name: undefined, funcs: [func] })] });
+	});
+	if (ret !== 0 || !machine.settle(10_000)) throw new Error(`the livepatch cannot be enabled (${ret})`);
+}

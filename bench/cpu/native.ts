@@ -1,0 +1,64 @@
+/** Builds and runs the native side of the benchmark, on the hardware and under qemu-user. */
+import { execFile } from "node:child_process";
+import { mkdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { engineAssembly } from "../../src/toolchain/engine.js";
+import { assemble } from "../../src/toolchain/index.js";
+import { compile, PROJECT } from "../../src/toolchain/node.js";
+
+const run = promisify(execFile);
+
+/** Nanoseconds per unit by row, and the results for a few units, which must be those of every other Cpu. */
+export type Rows = ReadonlyMap<string, { readonly ns: number; readonly result: bigint }>;
+
+export class Native {
+	readonly #program: string;
+	readonly #args: readonly string[];
+
+	private constructor(program: string, args: readonly string[]) {
+		this.#program = program;
+		this.#args = args;
+	}
+
+	/** Compiles guest.c as the guest is compiled, and links it with native.c at low addresses. */
+	static async build(): Promise<Native> {
+		const folder = join(PROJECT, ".cache", "bench-cpu");
+		await mkdir(folder, { recursive: true });
+		const object = join(folder, "guest.o");
+		await writeFile(object, await compile(join(PROJECT, "bench/cpu/guest.c"), {}));
+		const program = join(folder, "native");
+		const source = join(PROJECT, "bench/cpu/native.c");
+		await run("gcc", ["-O2", "-no-pie", "-fno-pie", "-fcf-protection=none", source, object, "-o", program]);
+
+		const { ftrace } = await engineAssembly();
+		const base = -0x7ffe0000;
+		const code = await assemble(ftrace, "asm/ftrace_64.S", base, { function_trace_op: -0x7ff00000 });
+		const at = (name: string) => code.symbols.get(name)! - base;
+		const [start, end] = [at("ftrace_caller"), at("ftrace_caller_end")];
+		const hex = Buffer.from(code.bytes.subarray(start, end)).toString("hex");
+		const offsets = [at("ftrace_caller_op_ptr") - start, at("ftrace_call") - start];
+		return new Native(program, [hex, ...offsets.map(String)]);
+	}
+
+	/** Runs all rows, each for about so many milliseconds; `emulator`: a program to run it with. */
+	async rows(milliseconds: number, emulator?: string): Promise<Rows> {
+		const args = [...this.#args, String(milliseconds)];
+		const { stdout } = emulator ? await run(emulator, [this.#program, ...args]) : await run(this.#program, args);
+		return new Map(
+			stdout
+				.trim()
+				.split("\n")
+				.map((line) => line.split(" "))
+				.map(([name, ns, result]) => [name!, { ns: Number(ns), result: BigInt(result!) }]),
+		);
+	}
+}
+
+/** `qemu-x86_64`, when it is installed. */
+export async function findQemu(): Promise<string | undefined> {
+	return run("qemu-x86_64", ["--version"]).then(
+		() => "qemu-x86_64",
+		() => undefined,
+	);
+}
