@@ -110,7 +110,7 @@ function undefinedFlags(encoded: Encoded, state: BigUint64Array): bigint {
 function meaningless(encoded: Encoded, state: BigUint64Array): boolean {
 	const { row, form } = encoded;
 	if (!/^sh[lr]d$/.test(row.semantic) || form.size !== 16) return false;
-	return ((row.operands.endsWith("CL") ? Number(state[RCX]!) : encoded.immediate) & 31) > 16;
+	return ((row.operands.endsWith("CL") ? Number(state[RCX]! & 0xffn) : encoded.immediate) & 31) > 16;
 }
 
 function shiftDouble(encoded: Encoded, state: BigUint64Array): bigint {

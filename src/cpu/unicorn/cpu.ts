@@ -7,7 +7,7 @@ import {
 	type Region,
 	toU64,
 } from "../../memory/index.js";
-import { type Cpu, CpuState, type Fault, type Gate, RCX, RDI, RDX, RFLAGS, RSI, type Stop } from "../cpu.js";
+import { type Cpu, CpuState, type Fault, type Gate, RCX, RDI, RDX, RFLAGS, RSI, RSP, type Stop } from "../cpu.js";
 import { decodeBytes, MAX_INSTRUCTION_BYTES } from "../x86/index.js";
 import { COUNTER, isStringInstruction, NO_ADDRESS } from "./counter.js";
 import { type EngineHook, MEM, REGISTER_IDS, UC_ERR_INSN_INVALID, type UnicornEngine } from "./engine.js";
@@ -163,6 +163,7 @@ export class UnicornCpu implements Cpu {
 			// No instruction was begun: the first one could not be fetched or decoded.
 			const executed = current === NO_ADDRESS ? Number(this.#counter[COUNTER.count]!) : this.#uncount();
 			if (current !== NO_ADDRESS) this.state.rip = current;
+			if (access === undefined) this.#engine.forgetException();
 			return { kind: "fault", executed, fault: this.#fault(error, access) };
 		}
 		const limit = this.#firstToFetch(access.address);
@@ -173,9 +174,24 @@ export class UnicornCpu implements Cpu {
 			this.#engine.removeCache(limit, limit + BigInt(MAX_INSTRUCTION_BYTES));
 			return stop;
 		}
+		if (!canonical(access.address)) return this.#badBranch();
 		const executed = Number(this.#counter[COUNTER.count]!);
-		if (!canonical(access.address)) return { kind: "fault", executed, fault: { kind: "general-protection" } };
 		return { kind: "fault", executed, fault: { kind: "page-fault", address: access.address, access: "fetch" } };
+	}
+
+	/** A branch to a non-canonical address fails by itself (SDM volume 2, CALL, JMP, RET): undoes what Unicorn did of it. */
+	#badBranch(): Stop {
+		const fault: Fault = { kind: "general-protection" };
+		const branch = this.#counter[COUNTER.current]!;
+		if (branch === NO_ADDRESS) return { kind: "fault", executed: Number(this.#counter[COUNTER.count]!), fault };
+		this.state.rip = branch;
+		const decoded = decodeBytes(this.#codeAt(branch), branch);
+		if ("row" in decoded && decoded.row.semantic === "call_indirect") this.state.words[RSP]! += 8n;
+		if ("row" in decoded && decoded.row.semantic === "ret") {
+			const [operand] = decoded.operands;
+			this.state.words[RSP]! -= 8n + (operand?.kind === "imm" ? operand.value : 0n);
+		}
+		return { kind: "fault", executed: this.#uncount(), fault };
 	}
 
 	/** The first instruction at or after rip that needs bytes of the page of `missing`; rip itself when that is elsewhere. */

@@ -28,6 +28,11 @@ export interface UnicornEngine {
 	/** Runs until something stops it, or before the instruction at `until`. Returns the engine's error number, 0 for none. */
 	start(address: bigint, until: bigint): number;
 	stop(): void;
+	/**
+	 * Forgets an exception that the guest did not handle; else the next one would be a double fault. Registers are undefined
+	 * afterwards.
+	 */
+	forgetException(): void;
 	/** Runs host code that looks at guest memory, from inside a hook. Engines that share our memory just call it. */
 	sync<T>(action: () => T): T;
 	close(): void;

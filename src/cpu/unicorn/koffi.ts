@@ -35,6 +35,8 @@ class KoffiEngine implements UnicornEngine {
 	readonly description: string;
 	readonly #koffi: Koffi;
 	readonly #uc: unknown;
+	/** The processor as it was at first. */
+	readonly #reset: unknown;
 	readonly #calls;
 	readonly #callbacks: bigint[] = [];
 	/** Views that are mapped: the engine has pointers into their buffers, so that they must stay reachable. */
@@ -63,6 +65,10 @@ class KoffiEngine implements UnicornEngine {
 			hook: lib.func(
 				"int uc_hook_add(void *uc, _Out_ size_t *hh, int type, void *callback, void *user, uint64_t begin, uint64_t end)",
 			),
+			contextAlloc: lib.func("int uc_context_alloc(void *uc, _Out_ void **context)"),
+			contextSave: lib.func("int uc_context_save(void *uc, void *context)"),
+			contextRestore: lib.func("int uc_context_restore(void *uc, void *context)"),
+			contextFree: lib.func("int uc_context_free(void *context)"),
 			unhook: lib.func("int uc_hook_del(void *uc, size_t hh)"),
 			start: lib.func("int uc_emu_start(void *uc, uint64_t begin, uint64_t until, uint64_t timeout, size_t count)"),
 			stop: lib.func("int uc_emu_stop(void *uc)"),
@@ -76,6 +82,10 @@ class KoffiEngine implements UnicornEngine {
 		const out: unknown[] = [null];
 		this.#check("uc_open", calls.open(UC_ARCH_X86, UC_MODE_64, out));
 		this.#uc = out[0];
+		const context: unknown[] = [null];
+		this.#check("uc_context_alloc", calls.contextAlloc(this.#uc, context));
+		this.#reset = context[0];
+		this.#check("uc_context_save", calls.contextSave(this.#uc, this.#reset));
 	}
 
 	#check(what: string, error: number): void {
@@ -217,11 +227,16 @@ class KoffiEngine implements UnicornEngine {
 		this.#calls.stop(this.#uc);
 	}
 
+	forgetException(): void {
+		this.#check("uc_context_restore", this.#calls.contextRestore(this.#uc, this.#reset));
+	}
+
 	sync<T>(action: () => T): T {
 		return action();
 	}
 
 	close(): void {
+		this.#calls.contextFree(this.#reset);
 		this.#calls.close(this.#uc);
 		for (const callback of this.#callbacks) this.#koffi.unregister(callback);
 		this.#release?.();

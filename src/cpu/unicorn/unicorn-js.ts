@@ -27,6 +27,9 @@ export interface UnicornJsInstance {
 		extra?: number,
 	): unknown;
 	hook_del(hook: unknown): void;
+	context_alloc(): unknown;
+	context_save(context: unknown): void;
+	context_restore(context: unknown): void;
 	emu_start(begin: bigint, until: bigint, timeout: number, count: number): void;
 	emu_stop(): void;
 	/** Newer builds only. */
@@ -66,12 +69,19 @@ interface MappedPages {
 class UnicornJsEngine implements UnicornEngine {
 	readonly description = "@alexaltea/unicorn-js";
 	readonly #uc: UnicornJsInstance;
+	/** The processor as it was at first. */
+	readonly #reset: unknown;
 	readonly #mapped: MappedPages[] = [];
 
 	constructor(js: UnicornJs) {
 		this.#uc = new js.Unicorn(UC_ARCH_X86, UC_MODE_64);
 		// The page walk of 2.1 fails at kernel addresses; without it addresses are what they are.
 		this.#try("ctl_tlb_mode", () => this.#uc.ctl_tlb_mode?.(TLB_VIRTUAL));
+		this.#reset = this.#try("context_save", () => {
+			const context = this.#uc.context_alloc();
+			this.#uc.context_save(context);
+			return context;
+		});
 	}
 
 	#try<T>(what: string, action: () => T): T {
@@ -164,6 +174,10 @@ class UnicornJsEngine implements UnicornEngine {
 			return false;
 		};
 		return this.#hook(HOOK.MEM_INVALID, hook as never, 1n, 0n);
+	}
+
+	forgetException(): void {
+		this.#try("context_restore", () => this.#uc.context_restore(this.#reset));
 	}
 
 	/** Lets the host look at and change guest memory in the middle of a run. */

@@ -25,6 +25,9 @@ const hookAdd = lib.func(
 const hookDel = lib.func("int uc_hook_del(void *uc, size_t hh)");
 const emuStart = lib.func("int uc_emu_start(void *uc, uint64_t begin, uint64_t until, uint64_t timeout, size_t count)");
 const emuStop = lib.func("int uc_emu_stop(void *uc)");
+const contextAlloc = lib.func("int uc_context_alloc(void *uc, _Out_ void **context)");
+const contextSave = lib.func("int uc_context_save(void *uc, void *context)");
+const contextRestore = lib.func("int uc_context_restore(void *uc, void *context)");
 const ctl = lib.func("int uc_ctl(void *uc, int control, ...)");
 
 const CODE_HOOK = koffi.pointer(koffi.proto("void", ["void *", "uint64_t", "uint32_t", "void *"]));
@@ -95,6 +98,17 @@ class FakeUnicorn {
 	}
 	emu_stop(): void {
 		this.#check("uc_emu_stop", emuStop(this.#uc));
+	}
+	context_alloc(): unknown {
+		const out: unknown[] = [null];
+		this.#check("uc_context_alloc", contextAlloc(this.#uc, out));
+		return out[0];
+	}
+	context_save(context: unknown): void {
+		this.#check("uc_context_save", contextSave(this.#uc, context));
+	}
+	context_restore(context: unknown): void {
+		this.#check("uc_context_restore", contextRestore(this.#uc, context));
 	}
 	ctl_remove_cache(begin: bigint, end: bigint): void {
 		this.#check("uc_ctl", ctl(this.#uc, 0x48000009, "uint64_t", begin, "uint64_t", end));
