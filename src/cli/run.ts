@@ -1,3 +1,4 @@
+import { CPU_NAMES } from "../cpu/create.js";
 import { designs } from "../designs/index.js";
 import { KlpemuError } from "../errors.js";
 import { type Report, renderReport, wantsColour } from "../report/index.js";
@@ -45,7 +46,7 @@ export function makeRunCommand(runScenario: RunScenario): Command<RunOptions> {
 				help: "the replace design, instead of the scenario's (klpemu designs lists them)",
 				choices: () => designNames,
 			},
-			cpu: { type: "text", value: "CPU", help: "jit or unicorn", choices: () => ["jit", "unicorn"] },
+			cpu: { type: "text", value: "CPU", help: `one of ${CPU_NAMES.join(", ")}`, choices: () => [...CPU_NAMES] },
 			seed: { type: "uint64", value: "N", help: "seed of the schedule, instead of the scenario's" },
 			json: { type: "flag", help: "print the report as one JSON document" },
 			dmesg: { type: "flag", help: "show under each step what the kernel printed" },
