@@ -9,14 +9,16 @@ export interface ExecOptions {
 
 export const execCommand: Command<ExecOptions> = {
 	name: "exec",
-	summary: "run machine code: JSON requests on stdin, JSON answers on stdout, a line each",
+	summary: "run machine code: JSON lines in, JSON lines out",
 	positionals: [],
 	options: {
 		cpu: { type: "text", value: "CPU", help: CPU_NAMES.join(" or "), choices: () => CPU_NAMES },
 	},
 	details: [
-		'A request: {"id":1,"code":"<hex>","at":"0xffffffff81000000","regs":{"rax":"0x1"},"mem":[{"addr":"0x..","hex":"..","perm":"rw"}],"limit":100}',
-		'An answer: {"id":1,"exit":"end"|"limit"|"fault","regs":{..},"mem":[..],"fault":{"kind":"..","address":"0x.."}}',
+		'A request: {"id":1,"code":"<hex>","at":"0xffffffff81000000","regs":{"rax":"0x1"},',
+		'            "mem":[{"addr":"0x..","hex":"..","perm":"rw"}],"limit":100}',
+		'An answer: {"id":1,"exit":"end"|"limit"|"fault","regs":{..},"mem":[..],',
+		'           "fault":{"kind":"..","address":"0x.."}}',
 		'A line that is wrong is answered by {"id":1,"error":{"code","message"}} and the next one is read.',
 		"",
 		"Example:",

@@ -46,7 +46,7 @@ export function makeRunCommand(runScenario: RunScenario): Command<RunOptions> {
 				help: "the replace design, instead of the scenario's (klpemu designs lists them)",
 				choices: () => designNames,
 			},
-			cpu: { type: "text", value: "CPU", help: `one of ${CPU_NAMES.join(", ")}`, choices: () => [...CPU_NAMES] },
+			cpu: { type: "text", value: "CPU", help: CPU_NAMES.join(" or "), choices: () => [...CPU_NAMES] },
 			seed: { type: "uint64", value: "N", help: "seed of the schedule, instead of the scenario's" },
 			json: { type: "flag", help: "print the report as one JSON document" },
 			dmesg: { type: "flag", help: "show under each step what the kernel printed" },
