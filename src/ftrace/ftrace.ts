@@ -146,7 +146,12 @@ export class Ftrace {
 			return ret;
 		}
 		const changed = this.#ftrace_hash_rec_update(ops, true);
-		if (this.ftrace_enabled) yield* this.#ftrace_replace_code(changed);
+		if (this.ftrace_enabled) yield* this.#ftrace_replace_code(changed, true);
+		if (this.#isDisabled()) {
+			// Nobody knows what the text is like now: the ops leaves the list, and its trampoline stays where it is.
+			yield* this.#__unregister_ftrace_function(ops);
+			return -ENODEV;
+		}
 		ops.flags &= ~FTRACE_OPS_FL.ADDING;
 		return 0;
 	}
@@ -158,7 +163,7 @@ export class Ftrace {
 		this.#ftrace_hash_ipmodify_disable(ops);
 		const changed = this.#ftrace_hash_rec_update(ops, false);
 		ops.flags &= ~FTRACE_OPS_FL.ENABLED;
-		if (this.ftrace_enabled) yield* this.#ftrace_replace_code(changed);
+		if (this.ftrace_enabled) yield* this.#ftrace_replace_code(changed, true);
 		if (ops.flags & FTRACE_OPS_FL.DYNAMIC) {
 			// A task may still be on the trampoline, or in the call-back with this ops.
 			yield* this.#env.synchronize("ftrace_shutdown: synchronize_rcu_tasks");
@@ -274,11 +279,12 @@ export class Ftrace {
 		return rec.flags & FTRACE_FL.REGS ? templates.ftrace_regs_caller : templates.ftrace_caller;
 	}
 
-	*#ftrace_replace_code(records: readonly dyn_ftrace[]): Kernel<void> {
+	/** Makes the call sites what their records say; nops, whatever those say, unless `enable`. */
+	*#ftrace_replace_code(records: readonly dyn_ftrace[], enable: boolean): Kernel<void> {
 		const { memory, text_poke } = this.#env;
 		const changed: [dyn_ftrace, Kaddr][] = [];
 		for (const rec of records) {
-			const target = this.#ftrace_get_addr_new(rec);
+			const target = enable ? this.#ftrace_get_addr_new(rec) : 0;
 			if (target === rec.current) continue;
 			const old = rec.current === 0 ? NOP5 : ftrace_call_replace(rec.ip, rec.current);
 			if (!sameBytes(memory.read(rec.ip, MCOUNT_INSN_SIZE), old)) {
@@ -294,8 +300,11 @@ export class Ftrace {
 		yield* text_poke.text_poke_finish();
 		for (const [rec, target] of changed) {
 			rec.current = target;
-			if (target === 0) rec.flags &= FTRACE_FL.IPMODIFY;
-			else {
+			if (target === 0) {
+				// A record that is only switched off keeps what it wants to be.
+				const { ENABLED, REGS_EN, TRAMP_EN, IPMODIFY } = FTRACE_FL;
+				rec.flags &= rec.count === 0 ? IPMODIFY : ~(ENABLED | REGS_EN | TRAMP_EN);
+			} else {
 				const enabled = rec.flags & ~(FTRACE_FL.REGS_EN | FTRACE_FL.TRAMP_EN);
 				const regs = rec.flags & FTRACE_FL.REGS ? FTRACE_FL.REGS_EN : 0;
 				const tramp = rec.flags & FTRACE_FL.TRAMP ? FTRACE_FL.TRAMP_EN : 0;
@@ -314,9 +323,18 @@ export class Ftrace {
 		this.ftrace_disabled = true;
 	}
 
-	/** sysctl kernel.ftrace_enabled. -EBUSY while a PERMANENT ops is registered. */
+	/** For places where something in between may have changed it. */
+	#isDisabled(): boolean {
+		return this.ftrace_disabled;
+	}
+
+	/** sysctl kernel.ftrace_enabled. -EBUSY while a PERMANENT ops is registered, -ENODEV after a ftrace_bug. */
 	*ftrace_enable_sysctl(value: boolean): Kernel<number> {
 		yield* this.ftrace_lock.lock();
+		if (this.ftrace_disabled) {
+			this.ftrace_lock.unlock();
+			return -ENODEV;
+		}
 		const permanent = [...this.ftrace_ops_list].some((ops) => ops.flags & FTRACE_OPS_FL.PERMANENT);
 		let ret = 0;
 		if (value === this.ftrace_enabled) ret = 0;
@@ -328,17 +346,9 @@ export class Ftrace {
 
 	*#setEnabled(value: boolean): Kernel<void> {
 		const records = [...this.records.values()].filter((rec) => rec.count > 0);
-		const counts = records.map((rec) => rec.count);
-		if (!value) for (const rec of records) rec.count = 0;
-		yield* this.#ftrace_replace_code(records);
-		records.forEach((rec, index) => {
-			rec.count = counts[index]!;
-		});
 		this.ftrace_enabled = value;
-		if (value) {
-			yield* this.#update_ftrace_function();
-			yield* this.#ftrace_replace_code(records);
-		}
+		if (value) yield* this.#update_ftrace_function();
+		yield* this.#ftrace_replace_code(records, value);
 	}
 
 	/** The call-back of a site with several ops: calls each that has the site in its filter, newest first. */
