@@ -1,0 +1,26 @@
+import { describe, expect, test } from "vitest";
+import { CPU_NAMES } from "../../src/cpu/create.js";
+import { compare } from "./compare.js";
+import { EXCEPTIONS } from "./exceptions.js";
+import { Random } from "./random.js";
+import { cpuRunner, hardwareRunner } from "./runners.js";
+import { sequence } from "./sequence.js";
+
+const hardware = hardwareRunner();
+const COUNT = Number(process.env.KLPEMU_SEQUENCES ?? 400);
+
+describe.skipIf(hardware === undefined)("random instruction sequences, against the hardware", () => {
+	const random = new Random(7);
+	const cases = Array.from({ length: COUNT }, () => sequence(random, 2 + random.below(20)));
+
+	test.each(CPU_NAMES)("%s", async (name) => {
+		// Where a Cpu is known to differ in one instruction, whatever follows differs too.
+		const known = EXCEPTIONS.filter(({ cpu }) => cpu === name);
+		const given = cases.filter(({ rows }) => !rows.some((row) => known.some((exception) => exception.row.test(row))));
+		expect(given.length).toBeGreaterThan(COUNT / 5);
+		const runner = await cpuRunner(name);
+		const { failures } = compare(name, given, await runner.run(given), await hardware!.run(given));
+		runner.close();
+		expect(failures.slice(0, 5).join("\n")).toBe("");
+	});
+});
