@@ -28,10 +28,20 @@ export const AREA = {
 	bounce: BASE + 256,
 	/** One i32 for each call site: {@link SITE} or the low half of the call's target. */
 	sites: BASE + 0x1000,
-	siteCount: (BACKING.cpuAreaSize - 0x1000) / 4,
+	siteCount: 0x1f000 / 4,
+	/** Where translated code finds other translated code: {@link JUMP_SLOTS} slots of 16 bytes, by {@link jumpSlot}. */
+	jumps: BASE + 0x20000,
 } as const;
 
 export const REASON = { go: 0, gate: 1, fault: 2, divide: 3, nonCanonical: 4, site: 5, host: 6, slow: 7 } as const;
 
 /** Values of a call site cell that are not targets: kernel addresses are negative. */
 export const SITE = { nop: 0, other: 1 } as const;
+
+/** A slot holds the low half of an address (0: free), the entry there, and the function's index in the table. */
+export const JUMP_SLOTS = 1 << 13;
+/** Slot number for an address in the window. */
+export function jumpSlot(low: number): number {
+	return (low ^ (low >>> 13)) & (JUMP_SLOTS - 1);
+}
+if (AREA.jumps + JUMP_SLOTS * 16 > BASE + BACKING.cpuAreaSize) throw new Error("the jit area is too small");

@@ -78,6 +78,7 @@ export class JitCpu implements Cpu {
 		this.#imports = {
 			h: {
 				m: memory.wasm,
+				t: this.#translations.table,
 				prepare: (bytes: number, need: number) => this.#slow.prepare(bytes, need),
 				commit: () => this.#slow.commit(),
 				divide: (signed: number) => this.#slow.divide(signed),
@@ -185,7 +186,14 @@ export class JitCpu implements Cpu {
 	/** The translation of what stands at rip, or the fault of running it. */
 	#find(): { run: Translation["run"]; entry: number } | Fault {
 		const known = this.#translations.find(this.state);
-		if (known !== undefined) return known;
+		if (known !== undefined) {
+			const low = this.state.halves[2 * RIP]!;
+			// A breakpoint is only seen when the run comes back here.
+			if (low < 0 && (this.#breakpoints.size === 0 || !this.#breakpoints.has(this.state.rip))) {
+				if (this.state.halves[2 * RIP + 1] === -1) this.#translations.link(low, known);
+			}
+			return known;
+		}
 		const { rip } = this.state;
 		const instructions = discover(this.#text, rip);
 		if (instructions.length === 0) return this.#faultOf(rip, this.#decode(rip));
@@ -210,7 +218,8 @@ export class JitCpu implements Cpu {
 			translateSteps(instructions, this.#pages, (address) => raw || this.#breakpoints.has(address)),
 		);
 		const instance = new WebAssembly.Instance(module, this.#imports);
-		return { instructions, run: instance.exports.run as Translation["run"] };
+		const run = instance.exports.run as Translation["run"];
+		return { instructions, run, slot: this.#translations.enroll(run) };
 	}
 
 	#decode(address: bigint): Decoded {
@@ -279,6 +288,7 @@ export class JitCpu implements Cpu {
 	}
 	addBreakpoint(address: bigint): void {
 		this.#breakpoints.add(BigInt.asUintN(64, address));
+		this.#translations.unlinkAll();
 		this.#changed(BigInt.asUintN(64, address), 1);
 	}
 	removeBreakpoint(address: bigint): void {

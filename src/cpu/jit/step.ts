@@ -1,5 +1,6 @@
+import { isKaddr, toKaddr } from "../../memory/index.js";
 import type { Semantic } from "../x86/index.js";
-import { AREA, REASON, SITE } from "./area.js";
+import { AREA, JUMP_SLOTS, jumpSlot, REASON, SITE } from "./area.js";
 import { ARITHMETIC, type Emit } from "./arithmetic.js";
 import { BITS } from "./bits.js";
 import { emitCall, FLOW } from "./flow.js";
@@ -21,6 +22,8 @@ export const IMPORTS: readonly { name: string; signature: Signature }[] = [
 	{ name: "gate", signature: { params: [I32, I32, I32, I32, I32], results: [I32] } },
 ];
 
+/** Types are numbered as the functions are: imports, flags, umulh, then run. */
+const RUN_TYPE = IMPORTS.length + 2;
 const ENTRY = 0;
 const FUEL = 1;
 
@@ -48,16 +51,59 @@ class StepTranslator extends Translator {
 
 	override goto(target: bigint): void {
 		const index = this.#index.get(target);
-		// A store of this instruction may have changed the code: the host looks before going on.
+		// A store of this instruction may have changed the code; then the jump slots know no more about it.
 		if (index === undefined || this.wrote) {
-			this.leave(target);
+			this.#chain(target);
 			return;
 		}
 		this.code.i32(index).set(ENTRY).br(this.#dispatch);
 	}
 
+	/** Goes straight to the translation of an address that is known now, when there is one. */
+	#chain(target: bigint): void {
+		const { code } = this;
+		if (isKaddr(target)) {
+			const low = toKaddr(target);
+			const slot = AREA.jumps + 16 * jumpSlot(low);
+			code.i32(0).memory("i32.load", slot).i32(low).op("i32.eq");
+			code.if();
+			code
+				.i32(0)
+				.memory("i32.load", slot + 4)
+				.get(FUEL);
+			code
+				.i32(0)
+				.memory("i32.load", slot + 8)
+				.tailCallIndirect(RUN_TYPE);
+			code.end();
+		}
+		this.leave(target);
+	}
+
 	override gotoDynamic(target: number): void {
-		this.code.i32(0).get(target).memory("i64.store", AREA.rip).br(this.#exit);
+		const { code } = this;
+		const low = this.temp("i32");
+		const slot = this.temp("i32");
+		code.get(target).op("i32.wrap_i64").tee(low).get(low).i32(13).op("i32.shr_u").op("i32.xor");
+		code
+			.i32(JUMP_SLOTS - 1)
+			.op("i32.and")
+			.i32(4)
+			.op("i32.shl")
+			.tee(slot);
+		code.memory("i32.load", AREA.jumps).get(low).op("i32.eq");
+		code.get(low).op("i64.extend_i32_s").get(target).op("i64.eq").op("i32.and");
+		code.if();
+		code
+			.get(slot)
+			.memory("i32.load", AREA.jumps + 4)
+			.get(FUEL);
+		code
+			.get(slot)
+			.memory("i32.load", AREA.jumps + 8)
+			.tailCallIndirect(RUN_TYPE);
+		code.end();
+		code.i32(0).get(target).memory("i64.store", AREA.rip).br(this.#exit);
 	}
 
 	#undo(address: bigint): void {

@@ -1,5 +1,6 @@
 import { isKaddr, type Kaddr, type Memory, PERM, toKaddr } from "../../memory/index.js";
 import { type CpuState, RIP } from "../cpu.js";
+import { AREA, JUMP_SLOTS, jumpSlot } from "./area.js";
 import type { RegionInstruction } from "./region.js";
 import { PTE_CODE } from "./translator.js";
 
@@ -7,6 +8,8 @@ export interface Translation {
 	readonly instructions: readonly RegionInstruction[];
 	/** Runs from an instruction with fuel; returns the fuel that is left. */
 	readonly run: (entry: number, fuel: number) => number;
+	/** Of `run` in the table. */
+	readonly slot: number;
 }
 
 export interface Entry {
@@ -22,8 +25,35 @@ export class Translations {
 	readonly #outside = new Map<bigint, Entry>();
 	readonly #pages = new Map<bigint, Set<Translation>>();
 
+	/** The functions that translated code can go to by itself. */
+	readonly table = new WebAssembly.Table({ initial: 64, element: "anyfunc" });
+	readonly #freeSlots: number[] = [];
+	#nextSlot = 0;
+	readonly #jumps: Int32Array;
+
 	constructor(memory: Memory) {
 		this.#memory = memory;
+		this.#jumps = new Int32Array(memory.buffer, AREA.jumps, 4 * JUMP_SLOTS);
+	}
+
+	/** Puts a function into the table; returns its slot. */
+	enroll(run: Translation["run"]): number {
+		const slot = this.#freeSlots.pop() ?? this.#nextSlot++;
+		if (slot >= this.table.length) this.table.grow(this.table.length);
+		this.table.set(slot, run);
+		return slot;
+	}
+
+	/** From now on translated code that goes to the address finds this entry without asking. */
+	link(low: Kaddr, entry: Entry): void {
+		const at = 4 * jumpSlot(low);
+		this.#jumps[at] = low;
+		this.#jumps[at + 1] = entry.entry;
+		this.#jumps[at + 2] = entry.translation.slot;
+	}
+
+	unlinkAll(): void {
+		this.#jumps.fill(0);
 	}
 
 	find(state: CpuState): Entry | undefined {
@@ -72,11 +102,14 @@ export class Translations {
 				const set = this.#pages.get(page);
 				if (set !== undefined) consider(set);
 			}
+		if (doomed.size > 0) this.unlinkAll();
 		for (const translation of doomed) this.#drop(translation);
 		return doomed.size > 0;
 	}
 
 	#drop(translation: Translation): void {
+		this.table.set(translation.slot, null);
+		this.#freeSlots.push(translation.slot);
 		for (const { address, length } of translation.instructions) {
 			if (isKaddr(address)) {
 				if (this.#window.get(toKaddr(address))?.translation === translation) this.#window.delete(toKaddr(address));

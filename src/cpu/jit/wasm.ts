@@ -183,6 +183,13 @@ export class Code {
 		unsigned(this.out, index);
 		return this;
 	}
+	/** Leaves the function for one of the table, without growing the stack. */
+	tailCallIndirect(type: number): this {
+		this.out.push(0x13);
+		unsigned(this.out, type);
+		this.out.push(0);
+		return this;
+	}
 	/** Loads and stores are unaligned: the hint is 0. */
 	memory(name: MemoryOp, offset = 0): this {
 		this.out.push(MEMORY_OP[name], 0);
@@ -244,7 +251,7 @@ export interface Signature {
 	readonly results: readonly Type[];
 }
 
-/** A module with imported functions from `h`, the memory `h.m` and some functions, the exported ones named. */
+/** A module with imported functions from `h`, the memory `h.m`, the table `h.t` and some functions, the exported ones named. */
 export function buildModule(
 	memoryPages: number,
 	imports: readonly { name: string; signature: Signature }[],
@@ -272,7 +279,10 @@ export function buildModule(
 	}
 	section(1, types);
 	const imported: number[] = [];
-	unsigned(imported, imports.length + 1);
+	unsigned(imported, imports.length + 2);
+	name(imported, "h");
+	name(imported, "t");
+	imported.push(0x01, 0x70, 0x00, 0x00);
 	name(imported, "h");
 	name(imported, "m");
 	imported.push(0x02, 0x01);

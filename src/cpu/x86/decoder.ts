@@ -226,6 +226,8 @@ function choose(reader: Reader, key: number): Candidate {
 	for (const candidate of candidates) {
 		if (candidate.digit >= 0 && candidate.digit !== digit) continue;
 		if (candidate.modrm >= 0 && candidate.modrm !== reader.modrm) continue;
+		// With REX.B, f3 90 is an exchange and not pause.
+		if (key === 0x90 && candidate.row.prefix !== undefined && (reader.rex & 1) !== 0) continue;
 		if (candidate.row.prefix === undefined) {
 			// 0f ae with a mandatory prefix holds other instructions than the fences.
 			if (key === 0x1ae && (reader.rep !== undefined || reader.opsize)) continue;
