@@ -29,15 +29,27 @@ export class ExecSession {
 
 	/** Runs one request. Throws what the factory throws. */
 	async run(request: ExecRequest): Promise<ExecAnswer> {
+		const cpu = await this.start(request);
+		try {
+			return this.#execute(cpu, request);
+		} finally {
+			this.finish();
+		}
+	}
+
+	/** Sets a request up without running it, for who steps through it. {@link finish} ends it. */
+	async start(request: ExecRequest): Promise<Cpu> {
 		const cpu = await this.#ready();
 		try {
 			this.#map(pagesOf(request));
 			this.#fill(request);
-			cpu.textChanged(request.code.address, request.code.bytes.length);
-			return this.#execute(cpu, request);
-		} finally {
-			this.#unmap();
+		} catch (error) {
+			this.finish();
+			throw error;
 		}
+		cpu.textChanged(request.code.address, request.code.bytes.length);
+		cpu.state.words.set(request.state.words);
+		return cpu;
 	}
 
 	async #ready(): Promise<Cpu> {
@@ -63,14 +75,14 @@ export class ExecSession {
 		}
 	}
 
-	#unmap(): void {
+	/** Takes the memory of a request away again. */
+	finish(): void {
 		for (const region of this.#regions) this.#memory!.unmap(region);
 		this.#regions = [];
 	}
 
 	#execute(cpu: Cpu, request: ExecRequest): ExecAnswer {
 		const end = BigInt.asUintN(64, request.code.address + BigInt(request.code.bytes.length));
-		cpu.state.words.set(request.state.words);
 		cpu.addBreakpoint(end);
 		try {
 			const stop = cpu.state.rip === end ? undefined : cpu.run(request.limit);

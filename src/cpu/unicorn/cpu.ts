@@ -13,6 +13,8 @@ import { COUNTER, isStringInstruction, NO_ADDRESS } from "./counter.js";
 import { type EngineHook, MEM, REGISTER_IDS, UC_ERR_INSN_INVALID, type UnicornEngine } from "./engine.js";
 
 const ARGUMENTS = [RDI, RSI, RDX, RCX] as const;
+/** Where a run with no end of its own ends: at an address that is not canonical, where nothing can be executed anyway. */
+const NEVER = 1n << 63n;
 const PAGE_MASK = ~BigInt(PAGE_SIZE - 1);
 /** A budget without end, in instructions. */
 const NO_LIMIT = 1n << 62n;
@@ -97,6 +99,8 @@ export class UnicornCpu implements Cpu {
 		counter[COUNTER.limit] = Number.isFinite(budget) ? BigInt(budget) : NO_LIMIT;
 		this.#resumed = this.state.rip;
 		this.#breakpoint = undefined;
+		// Unicorn runs privileged instructions too: nothing that is not in `state` may stay from an earlier run.
+		this.#engine.forgetException();
 		for (;;) {
 			if (counter[COUNTER.count]! >= counter[COUNTER.limit]!) return this.#stopped("budget");
 			const stop = this.#runOnce();
@@ -109,7 +113,7 @@ export class UnicornCpu implements Cpu {
 	}
 
 	/** One stretch inside the engine. Undefined: what stopped it has been dealt with, go on. */
-	#runOnce(until = NO_ADDRESS): Stop | undefined {
+	#runOnce(until = NEVER): Stop | undefined {
 		const { state } = this;
 		const counter = this.#counter;
 		this.#failedAccess = undefined;
@@ -126,7 +130,9 @@ export class UnicornCpu implements Cpu {
 		const gate = this.#gate as ReachedGate | undefined;
 		if (gate !== undefined) return this.#atGate(gate);
 		if (counter[COUNTER.stopped] === 1n) return this.#stopped("budget");
-		if (error === 0 && this.#interrupt === undefined && state.rip === until) return undefined;
+		if (error === 0 && this.#interrupt === undefined && state.rip === until) {
+			return until === NEVER ? this.#badBranch() : undefined;
+		}
 		return this.#atFault(error);
 	}
 
@@ -163,7 +169,6 @@ export class UnicornCpu implements Cpu {
 			// No instruction was begun: the first one could not be fetched or decoded.
 			const executed = current === NO_ADDRESS ? Number(this.#counter[COUNTER.count]!) : this.#uncount();
 			if (current !== NO_ADDRESS) this.state.rip = current;
-			if (access === undefined) this.#engine.forgetException();
 			return { kind: "fault", executed, fault: this.#fault(error, access) };
 		}
 		const limit = this.#firstToFetch(access.address);
@@ -336,6 +341,7 @@ export class UnicornCpu implements Cpu {
 	removeCallSite(): void {}
 
 	textChanged(address: Kaddr | bigint, length: number): void {
+		if (length === 0) return;
 		this.#forgetRepeats();
 		const start = typeof address === "bigint" ? address : toU64(address);
 		this.#engine.removeCache(start, start + BigInt(length));

@@ -173,6 +173,16 @@ describe.each(LOADERS)("UnicornCpu on %s", (_name, load) => {
 		expect(cpu.state.rip).toBe(TEXT64 + 4095n);
 	});
 
+	test.each([
+		[0xffff_ffff_ffff_ffffn, 2, { kind: "page-fault", address: 0xffff_ffff_ffff_ffffn, access: "fetch" }],
+		[1n << 63n, 1, { kind: "general-protection" }],
+	])("a jump to %x", async (target, executed, fault) => {
+		await start("90 ff e0");
+		cpu.state.words[RAX] = target;
+		expect(cpu.run(Number.POSITIVE_INFINITY)).toEqual({ kind: "fault", executed, fault });
+		expect(cpu.state.rip).toBe(executed === 2 ? target : TEXT64 + 1n);
+	});
+
 	test("text and mappings that change are seen", async () => {
 		await start("48ffc0 eb00 eb00");
 		expect(cpu.run(3).kind).toBe("budget");
