@@ -1,28 +1,28 @@
 import { PassThrough, Readable } from "node:stream";
 import { describe, expect, test } from "vitest";
-import { createUnicornCpu } from "../../src/cpu/unicorn/index.js";
+import { CPU_NAMES, createCpu } from "../../src/cpu/create.js";
 import { runExec } from "../../src/exec/index.js";
 
 const AT = "0xffffffff81000000";
 
-async function exec(lines: readonly unknown[]): Promise<Record<string, unknown>[]> {
-	const output = new PassThrough();
-	const chunks: Buffer[] = [];
-	output.on("data", (chunk: Buffer) => chunks.push(chunk));
-	const text = lines.map((line) => (typeof line === "string" ? line : JSON.stringify(line))).join("\n");
-	await runExec({ create: createUnicornCpu, input: Readable.from([text]), output });
-	return Buffer.concat(chunks)
-		.toString()
-		.trim()
-		.split("\n")
-		.map((line) => JSON.parse(line) as Record<string, unknown>);
-}
+describe.each(CPU_NAMES)("klpemu exec --cpu %s", (cpu) => {
+	async function exec(lines: readonly unknown[]): Promise<Record<string, unknown>[]> {
+		const output = new PassThrough();
+		const chunks: Buffer[] = [];
+		output.on("data", (chunk: Buffer) => chunks.push(chunk));
+		const text = lines.map((line) => (typeof line === "string" ? line : JSON.stringify(line))).join("\n");
+		await runExec({ create: (memory) => createCpu(cpu, memory), input: Readable.from([text]), output });
+		return Buffer.concat(chunks)
+			.toString()
+			.trim()
+			.split("\n")
+			.map((line) => JSON.parse(line) as Record<string, unknown>);
+	}
 
-async function one(line: unknown): Promise<Record<string, unknown>> {
-	return (await exec([line]))[0]!;
-}
+	async function one(line: unknown): Promise<Record<string, unknown>> {
+		return (await exec([line]))[0]!;
+	}
 
-describe("klpemu exec", () => {
 	test("runs to the end of the code", async () => {
 		// add rax, rbx
 		const answer = await one({ id: "a", code: "4801d8", at: AT, regs: { rax: "0xffffffffffffffff", rbx: "1" } });
