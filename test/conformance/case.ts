@@ -26,6 +26,8 @@ export interface Outcome {
 	readonly kind: string;
 	/** Of a page fault. */
 	readonly address: bigint | undefined;
+	/** Instructions; the hardware does not count them. */
+	readonly executed?: number;
 	/** Sixteen registers, rip, rflags. */
 	readonly state: readonly bigint[];
 	/** Words of the data that changed: offset and content. */

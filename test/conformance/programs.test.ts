@@ -85,4 +85,22 @@ describe.skipIf(hardware === undefined)("random C at every optimization level, a
 		runner.close();
 		expect(failures.slice(0, 5).join("\n")).toBe("");
 	});
+
+	test("instruction counts are the same on every Cpu, also when a run is cut into slices", async () => {
+		const given = cases.filter((_, index) => index % 4 === 0);
+		const counts: (readonly (number | undefined)[])[] = [];
+		for (const name of CPU_NAMES) {
+			for (const slice of [undefined, 1000, 7]) {
+				const runner = await cpuRunner(name, slice);
+				const outcomes = await runner.run(given);
+				runner.close();
+				counts.push(outcomes.map(({ executed }) => executed));
+				expect(outcomes.map(({ state }) => state[0])).toEqual(
+					(await hardware!.run(given)).map(({ state }) => state[0]),
+				);
+			}
+		}
+		expect(counts[0]!.every((count) => count! > 50)).toBe(true);
+		for (const other of counts) expect(other).toEqual(counts[0]);
+	});
 });

@@ -10,8 +10,8 @@ const INT3 = 0xcc;
 /** No case runs longer: more is a loop that does not end. */
 const BUDGET = 5_000_000;
 
-/** Runs cases on a Cpu. */
-export async function cpuRunner(name: string): Promise<Runner & { close(): void }> {
+/** Runs cases on a Cpu: at one go, or in slices of so many instructions. */
+export async function cpuRunner(name: string, slice = BUDGET): Promise<Runner & { close(): void }> {
 	const memory = new Memory({ bytes: 1 << 20 });
 	const code = memory.map("code", CODE, CODE_SIZE, PERM.READ | PERM.EXEC);
 	const data = memory.map("data", DATA, DATA_SIZE, PERM.READ | PERM.WRITE);
@@ -28,14 +28,19 @@ export async function cpuRunner(name: string): Promise<Runner & { close(): void 
 			last = given.code;
 		}
 		for (let at = 0; at < DATA_SIZE; at += PATTERN_BYTES) bytes.set(given.pattern, at);
-		return execute(cpu, given, bytes);
+		return execute(cpu, given, bytes, slice);
 	};
 	return { name, run: async (cases) => cases.map(one), close: () => cpu.close() };
 }
 
-function execute(cpu: Cpu, given: Case, data: Uint8Array): Outcome {
+function execute(cpu: Cpu, given: Case, data: Uint8Array, slice: number): Outcome {
 	cpu.state.words.set(given.state);
-	const stop = cpu.run(BUDGET);
+	let stop = cpu.run(slice);
+	let { executed } = stop;
+	while (stop.kind === "budget" && executed < BUDGET) {
+		stop = cpu.run(slice);
+		executed += stop.executed;
+	}
 	const fault = stop.kind === "fault" ? stop.fault : undefined;
 	const changes: [number, bigint][] = [];
 	const words = new BigUint64Array(data.buffer, data.byteOffset, data.length / 8);
@@ -46,6 +51,7 @@ function execute(cpu: Cpu, given: Case, data: Uint8Array): Outcome {
 	return {
 		kind: fault?.kind ?? stop.kind,
 		address: fault?.address,
+		executed,
 		state: [...cpu.state.words.subarray(0, 18)],
 		changes,
 	};
