@@ -24,7 +24,8 @@ export class mutex {
 	}
 
 	*lock(): Kernel<void> {
-		if (this.locked) yield { label: `mutex_lock(${this.name})`, ready: () => !this.locked };
+		// Of several that wait, each looks again: another may have been faster.
+		while (this.locked) yield { label: `mutex_lock(${this.name})`, ready: () => !this.locked };
 		this.locked = true;
 	}
 

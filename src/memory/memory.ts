@@ -63,6 +63,7 @@ export class Memory {
 	readonly outside = new Map<bigint, number>();
 	readonly regions: Region[] = [];
 	readonly #listeners: MemoryListener[] = [];
+	/** What was freed below #nextFrame, by offset; neighbours are one hole. */
 	readonly #free: { offset: number; length: number }[] = [];
 	#nextFrame: number;
 
@@ -119,15 +120,13 @@ export class Memory {
 		this.regions.splice(index, 1);
 		this.#setEntries(region, 0);
 		this.bytes.fill(0, region.offset, region.offset + region.length);
-		this.#free.push({ offset: region.offset, length: region.length });
-		if (this.regions.length === 0) {
-			this.#free.length = 0;
-			this.#nextFrame = BACKING.frames;
-		}
+		this.#giveBack(region.offset, region.length);
 		for (const listener of this.#listeners) listener.unmapped(region);
 	}
 
+	/** Throws `MEMORY_UNMAPPED` for a region that is gone. */
 	protect(region: Region, perm: number): void {
+		if (!this.regions.includes(region)) throw new KlpemuError("MEMORY_UNMAPPED", `'${region.name}' is not mapped`);
 		region.perm = perm;
 		this.#setEntries(region, perm);
 		for (const listener of this.#listeners) listener.protectionChanged(region);
@@ -227,8 +226,13 @@ export class Memory {
 	}
 
 	#allocate(name: string, length: number): number {
-		const reuse = this.#free.findIndex((hole) => hole.length === length);
-		if (reuse >= 0) return this.#free.splice(reuse, 1)[0]!.offset;
+		const reuse = this.#free.findIndex((hole) => hole.length >= length);
+		if (reuse >= 0) {
+			const hole = this.#free[reuse]!;
+			if (hole.length === length) this.#free.splice(reuse, 1);
+			else this.#free[reuse] = { offset: hole.offset + length, length: hole.length - length };
+			return hole.offset;
+		}
 		const offset = this.#nextFrame;
 		if (offset + length > this.buffer.byteLength) {
 			throw new KlpemuError(
@@ -239,6 +243,18 @@ export class Memory {
 		}
 		this.#nextFrame += length;
 		return offset;
+	}
+
+	#giveBack(offset: number, length: number): void {
+		const after = this.#free.findIndex((hole) => hole.offset > offset);
+		const at = after < 0 ? this.#free.length : after;
+		const [before, next] = [this.#free[at - 1], this.#free[at]];
+		const start = before !== undefined && before.offset + before.length === offset ? before.offset : offset;
+		const end = next !== undefined && next.offset === offset + length ? next.offset + next.length : offset + length;
+		const first = start === offset ? at : at - 1;
+		this.#free.splice(first, (start < offset ? 1 : 0) + (end > offset + length ? 1 : 0));
+		if (end === this.#nextFrame) this.#nextFrame = start;
+		else this.#free.splice(first, 0, { offset: start, length: end - start });
 	}
 
 	#setEntries(region: Region, perm: number): void {

@@ -183,8 +183,8 @@ describe("the worker", () => {
 		const { env } = machine.klp;
 		const trace = env.stack_trace_save_tsk_reliable;
 		Object.assign(env, {
-			stack_trace_save_tsk_reliable: (task: typeof kthread, max: number) =>
-				task === kthread ? [machine.addr("funcA") + 1] : trace(task, max),
+			stack_trace_save_tsk_reliable: (task: typeof kthread) =>
+				task === kthread ? [machine.addr("funcA") + 1] : trace(task),
 		});
 		machine.patch("lp1", ["funcA", "lp1_funcA"]);
 		machine.rounds(15 * HZ - 1);
@@ -206,7 +206,7 @@ describe("the worker", () => {
 		const { env } = machine.klp;
 		const trace = env.stack_trace_save_tsk_reliable;
 		Object.assign(env, {
-			stack_trace_save_tsk_reliable: (task: typeof odd, max: number) => (task === odd ? undefined : trace(task, max)),
+			stack_trace_save_tsk_reliable: (task: typeof odd) => (task === odd ? undefined : trace(task)),
 		});
 		machine.patch("lp1", ["funcA", "lp1_funcA"]);
 		machine.rounds(2 * HZ);
