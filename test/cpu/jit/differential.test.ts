@@ -85,8 +85,9 @@ interface Outcome {
 
 function execute(cpu: Cpu, code: Uint8Array, words: readonly bigint[], flags: bigint, seed: number): Outcome {
 	const { memory, state } = cpu;
-	memory.write(TEXT, code);
-	cpu.textChanged(TEXT, code.length);
+	// An int3 after it, so that no more than this is translated.
+	memory.write(TEXT, Uint8Array.from([...code, 0xcc]));
+	cpu.textChanged(TEXT, code.length + 1);
 	const next = generator(seed);
 	memory.write(
 		DATA + 0xf00,

@@ -1,0 +1,130 @@
+import { beforeEach, describe, expect, it } from "vitest";
+import { JitCpu } from "../../../src/cpu/jit/index.js";
+import { Memory, PERM, type Region } from "../../../src/memory/index.js";
+
+const TEXT = -0x7f000000;
+const STACK = -0x7e000000;
+const PATCHED = TEXT + 0x1000;
+const RIP = 16;
+const RSP = 4;
+
+let cpu: JitCpu;
+let memory: Memory;
+let text: Region;
+
+function put(address: number, hex: string): void {
+	const bytes = Uint8Array.from(hex.split(" ").map((b) => Number.parseInt(b, 16)));
+	memory.write(address, bytes);
+	cpu.textChanged(address, bytes.length);
+}
+function start(address: number): void {
+	cpu.state.setKaddr(RIP, address);
+	cpu.state.setKaddr(RSP, STACK + 0x800);
+}
+
+beforeEach(() => {
+	memory = new Memory({ bytes: 1 << 20 });
+	cpu = new JitCpu(memory);
+	text = memory.map("text", TEXT, 0x1000, PERM.READ | PERM.EXEC);
+	memory.map("writable text", PATCHED, 0x1000, PERM.READ | PERM.WRITE | PERM.EXEC);
+	memory.map("stack", STACK, 0x1000, PERM.READ | PERM.WRITE);
+});
+
+describe("JitCpu", () => {
+	it("stops after exactly the budget, anywhere in a loop", () => {
+		// 1: inc eax; dec ecx; jnz 1b
+		put(TEXT, "ff c0 ff c9 75 fa cc");
+		start(TEXT);
+		cpu.state.words[1] = 1000n;
+		for (let run = 0; run < 100; run++) expect(cpu.run(7)).toEqual({ kind: "budget", executed: 7 });
+		// 700 instructions are 233 rounds and the inc of the next one.
+		expect([cpu.state.words[0], cpu.state.words[1]]).toEqual([234n, 767n]);
+		expect(cpu.run(Infinity)).toMatchObject({ kind: "fault", executed: 2300, fault: { kind: "breakpoint" } });
+	});
+
+	it("runs a call site as its bytes are now: nop, int3, call", () => {
+		// call 0x40; ud2 ... 0x40: site; mov eax, 1; ret ... 0x80: mov eax, 2; add rsp, 8; ret
+		put(TEXT, "e8 3b 00 00 00 0f 0b");
+		put(TEXT + 0x40, "0f 1f 44 00 00 b8 01 00 00 00 c3");
+		put(TEXT + 0x80, "b8 02 00 00 00 48 83 c4 08 c3");
+		cpu.addCallSite(TEXT + 0x40);
+		const result = (): unknown => {
+			start(TEXT);
+			const stop = cpu.run(100);
+			return [stop.kind === "fault" ? stop.fault.kind : stop.kind, stop.executed, Number(cpu.state.words[0]! & 0xffn)];
+		};
+		expect(result()).toEqual(["invalid-opcode", 4, 1]);
+		put(TEXT + 0x40, "cc");
+		expect(result()).toEqual(["breakpoint", 1, 1]);
+		expect(cpu.state.kaddr(RIP)).toBe(TEXT + 0x40);
+		put(TEXT + 0x41, "3b 00 00 00");
+		expect(result()).toEqual(["breakpoint", 1, 1]);
+		put(TEXT + 0x40, "e8");
+		expect(result()).toEqual(["invalid-opcode", 5, 2]);
+	});
+
+	it("calls gates, stops when they ask to, and lets their exceptions out with the state complete", () => {
+		// mov edi, 7; call 0x40; ud2
+		put(TEXT, "bf 07 00 00 00 e8 36 00 00 00 0f 0b");
+		put(TEXT + 0x40, "90 c3");
+		const seen: number[] = [];
+		let answer: () => boolean = () => false;
+		const call = (rdi: number): boolean => {
+			seen.push(rdi);
+			return answer();
+		};
+		const gate = { name: "g", passes: "args", call } as const;
+		cpu.addGate(TEXT + 0x40, gate);
+		start(TEXT);
+		expect(cpu.run(100)).toMatchObject({ kind: "fault", executed: 4, fault: { kind: "invalid-opcode" } });
+		answer = () => true;
+		start(TEXT);
+		expect(cpu.run(100)).toEqual({ kind: "gate", executed: 3, gate });
+		expect(cpu.state.kaddr(RIP)).toBe(TEXT + 0x41);
+		answer = () => {
+			throw new Error("from the gate");
+		};
+		start(TEXT);
+		expect(() => cpu.run(100)).toThrow("from the gate");
+		expect(cpu.state.kaddr(RIP)).toBe(TEXT + 0x41);
+		expect(seen).toEqual([7, 7, 7]);
+	});
+
+	it("stops before a breakpoint, but not when it starts there", () => {
+		// 1: inc eax; jmp 1b
+		put(TEXT, "ff c0 eb fc");
+		start(TEXT);
+		cpu.run(100);
+		const address = BigInt.asUintN(64, BigInt(TEXT));
+		cpu.addBreakpoint(address);
+		start(TEXT);
+		expect(cpu.run(100)).toEqual({ kind: "breakpoint", executed: 2, address });
+		cpu.removeBreakpoint(address);
+		expect(cpu.run(100)).toEqual({ kind: "budget", executed: 100 });
+	});
+
+	it("sees stores of the guest to its own code", () => {
+		// mov byte [rip + 1], 5; mov al, 1; ud2: the store changes the immediate of the next instruction.
+		put(PATCHED, "c6 05 01 00 00 00 05 b0 01 0f 0b");
+		start(PATCHED);
+		expect(cpu.run(100)).toMatchObject({ executed: 2 });
+		expect(cpu.state.words[0]).toBe(5n);
+	});
+
+	it("faults with the state before the instruction: page crossing, protection, fetch", () => {
+		// push rax at the lowest byte of the stack
+		put(TEXT, "50");
+		start(TEXT);
+		cpu.state.setKaddr(RSP, STACK + 4);
+		const address = BigInt.asUintN(64, BigInt(STACK - 4));
+		expect(cpu.run(1)).toEqual({
+			kind: "fault",
+			executed: 0,
+			fault: { kind: "page-fault", address, access: "write" },
+		});
+		expect([cpu.state.kaddr(RSP), cpu.state.kaddr(RIP)]).toEqual([STACK + 4, TEXT]);
+		memory.protect(text, PERM.READ);
+		start(TEXT);
+		expect(cpu.run(1)).toMatchObject({ fault: { kind: "page-fault", access: "fetch" } });
+	});
+});
