@@ -5,6 +5,9 @@ import { thunkCode } from "./thunk.js";
 
 /** uc_ctl(UC_CTL_TB_REMOVE_CACHE, write, two arguments). */
 const REMOVE_CACHE = 0x48000009;
+/** uc_ctl(UC_CTL_TLB_TYPE, write, one argument), and UC_TLB_VIRTUAL. */
+const TLB_TYPE = 0x4400000c;
+const TLB_VIRTUAL = 1;
 const LIBRARY = "libunicorn.so.2";
 
 /** One page, see mmap(2) for the constants; the last is Linux's. */
@@ -82,6 +85,8 @@ class KoffiEngine implements UnicornEngine {
 		const out: unknown[] = [null];
 		this.#check("uc_open", calls.open(UC_ARCH_X86, UC_MODE_64, out));
 		this.#uc = out[0];
+		// The page walk of 2.1 fails at kernel addresses; 2.0 has neither that walk nor this control.
+		if (minor[0]! >= 1) this.#check("uc_ctl", calls.ctl(this.#uc, TLB_TYPE, "int", TLB_VIRTUAL));
 		const context: unknown[] = [null];
 		this.#check("uc_context_alloc", calls.contextAlloc(this.#uc, context));
 		this.#reset = context[0];

@@ -28,6 +28,7 @@ const emuStop = lib.func("int uc_emu_stop(void *uc)");
 const contextAlloc = lib.func("int uc_context_alloc(void *uc, _Out_ void **context)");
 const contextSave = lib.func("int uc_context_save(void *uc, void *context)");
 const contextRestore = lib.func("int uc_context_restore(void *uc, void *context)");
+const version = lib.func("unsigned int uc_version(_Out_ unsigned int *major, _Out_ unsigned int *minor)");
 const ctl = lib.func("int uc_ctl(void *uc, int control, ...)");
 
 const CODE_HOOK = koffi.pointer(koffi.proto("void", ["void *", "uint64_t", "uint32_t", "void *"]));
@@ -109,6 +110,10 @@ class FakeUnicorn {
 	}
 	context_restore(context: unknown): void {
 		this.#check("uc_context_restore", contextRestore(this.#uc, context));
+	}
+	ctl_tlb_mode(mode: number): void {
+		// 2.0 has no such control, and no need of it.
+		if (version([0], [0]) >>> 16 >= 0x201) this.#check("uc_ctl", ctl(this.#uc, 0x4400000c, "int", mode));
 	}
 	ctl_remove_cache(begin: bigint, end: bigint): void {
 		this.#check("uc_ctl", ctl(this.#uc, 0x48000009, "uint64_t", begin, "uint64_t", end));
