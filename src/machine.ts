@@ -1,8 +1,9 @@
 import { GuestAreas, LAYOUT } from "./areas.js";
-import { type Cpu, type Fault, GatePage, RAX, RDI } from "./cpu/index.js";
+import { type Cpu, type Fault, GatePage } from "./cpu/index.js";
 import { type ElfObject, type Image, linkImage } from "./elf/index.js";
 import { KlpemuError } from "./errors.js";
 import { Ftrace, TextPoke } from "./ftrace/index.js";
+import { declareGates } from "./gates.js";
 import { Dmesg, EAGAIN, EEXIST, ENOENT, type Kernel, Printer, runStraight, type Wait } from "./kernel/index.js";
 import { type Design, Klp, type klp_patch, ModuleNotifier, type module, Sysfs } from "./klp/index.js";
 import { hex, type Kaddr, Memory, PAGE_SIZE, PERM } from "./memory/index.js";
@@ -12,6 +13,7 @@ import {
 	PF_KTHREAD,
 	Random,
 	Sched,
+	type StackTrace,
 	stack_trace_save_tsk_reliable,
 	TASK_IDLE,
 	TASK_INTERRUPTIBLE,
@@ -45,8 +47,12 @@ export interface MachineOptions {
 /** A loaded module. */
 export interface LoadedModule extends module {
 	readonly image: Image;
+	/** MODULE_STATE_LIVE: its functions can be called. Not while it comes or goes. */
+	live: boolean;
 	/** What its init enabled. */
 	patch: klp_patch | undefined;
+	/** Modules whose symbols it uses: they cannot go before it. */
+	readonly needs: ReadonlySet<LoadedModule>;
 }
 
 export interface NewTask {
@@ -181,9 +187,14 @@ export class Machine {
 	}
 
 	/** Links objects into memory and takes over their fentry sites. */
-	#link(name: string, objects: readonly ElfObject[], base: Kaddr): Image {
+	#link(name: string, objects: readonly ElfObject[], base: Kaddr, needs = new Set<LoadedModule>()): Image {
 		const fentry = label(this.#asm.ftrace, "__fentry__");
-		const resolve = (symbol: string) => this.#symbols.resolve(symbol);
+		const resolve = (symbol: string) => {
+			const address = this.#symbols.resolve(symbol);
+			if (address === undefined) return undefined;
+			for (const mod of this.modules.values()) if (mod.image.contains(address)) needs.add(mod);
+			return address;
+		};
 		const image = linkImage({ name, objects, base, memory: this.memory, resolve });
 		this.ftrace.ftrace_process_locs(name, image.mcountLocs, fentry);
 		for (const region of image.regions) this.cpu.textChanged(region.address, region.length);
@@ -247,7 +258,7 @@ export class Machine {
 			tasks: () => [...sched.all()],
 			processes: () => [...sched.tasks],
 			idleTasks: () => sched.cpus.map((cpu) => ({ task: cpu.idle, cpu: cpu.id, online: cpu.online })),
-			stack_trace_save_tsk_reliable: (task, max) => this.stackTrace(task, max),
+			stack_trace_save_tsk_reliable: (task) => this.stackTrace(task),
 			wake_up_state: (task, states) => void sched.wake_up_state(task, states),
 			set_notify_signal: (task) => sched.set_notify_signal(task),
 			wake_up_if_idle: () => {},
@@ -349,13 +360,18 @@ export class Machine {
 	}
 
 	/** Addresses on a task's stack, innermost first; undefined when it cannot be walked reliably. */
-	stackTrace(task: task_struct, _max = 100): readonly Kaddr[] | undefined {
-		if (task.mode !== "kernel" || task.stack === undefined) return [];
+	stackTrace(task: task_struct): readonly Kaddr[] | undefined {
+		const trace = this.walkStack(task);
+		return trace.reliable ? trace.entries : undefined;
+	}
+
+	/** The same with what was found before the walk became unreliable, and why. */
+	walkStack(task: task_struct): StackTrace {
+		if (task.mode !== "kernel" || task.stack === undefined) return { reliable: true, entries: [] };
 		const low = Number(BigInt.asIntN(32, task.stack.address));
 		const high = (low + THREAD_SIZE) | 0;
 		const findRow = (ip: Kaddr) => this.#symbols.findRow(ip);
-		const trace = stack_trace_save_tsk_reliable(task.regs, { memory: this.memory, low, high, findRow });
-		return trace.reliable ? trace.entries : undefined;
+		return stack_trace_save_tsk_reliable(task.regs, { memory: this.memory, low, high, findRow });
 	}
 
 	// ---- time ----
@@ -449,8 +465,9 @@ export class Machine {
 				this.sched.deschedule(task);
 				return "end-slice";
 			case "schedule":
+				// Guest code has no set_current_state(): it sleeps until somebody wakes it.
+				task.__state = TASK_UNINTERRUPTIBLE;
 				this.sched.deschedule(task);
-				this.sched.enqueue(task);
 				return "end-slice";
 			default:
 				throw new Error(`gate ${name} has stopped the Cpu, and nobody knows why`);
@@ -470,36 +487,23 @@ export class Machine {
 		this.sched.remove(task);
 	}
 
-	// ---- gates that the guest calls ----
-
-	/** next_call of asm/entry_64.S: the next function of the task's program in rax, or 0. */
-	nextCall(): void {
-		const task = this.executor.current;
-		const { state } = this.cpu;
-		const { calls } = task.program;
-		if (task.nextCall > 0) {
-			task.lastResult = state.words[RAX]!;
-			this.onCall?.(task, calls[task.nextCall - 1]!, task.lastResult);
-		}
-		if (task.nextCall >= calls.length) {
-			task.nextCall = 0;
-			state.words[RAX] = 0n;
-			return;
-		}
-		state.setKaddr(RAX, calls[task.nextCall]!);
-		state.words[RDI] = BigInt(task.pid);
-		task.nextCall++;
-	}
-
 	// ---- the administrator ----
 
 	/**
 	 * Loads a module. `patchOf`: makes the klp_patch that its init enables. 0 or a negative errno; a module that was refused is
-	 * gone again. Throws what {@link linkImage} throws.
+	 * gone again, as is one with symbols that nobody defines (-ENOENT). Throws what else {@link linkImage} throws.
 	 */
 	insmod(name: string, objects: readonly ElfObject[], patchOf?: (mod: LoadedModule) => klp_patch): number {
 		if (this.modules.has(name)) return -EEXIST;
-		const image = this.#link(name, objects, this.#areas.nextModule);
+		const needs = new Set<LoadedModule>();
+		let image: Image;
+		try {
+			image = this.#link(name, objects, this.#areas.nextModule, needs);
+		} catch (error) {
+			if (!(error instanceof KlpemuError) || error.code !== "ELF_UNDEFINED_SYMBOL") throw error;
+			this.#print.pr_warn(`${name}: ${error.message}`);
+			return -ENOENT;
+		}
 		this.#areas.takeModuleArea(image.end - image.base);
 		const mod: LoadedModule = {
 			name,
@@ -507,10 +511,13 @@ export class Machine {
 			livepatch: patchOf !== undefined,
 			klp_alive: false,
 			refcount: 0,
+			live: false,
 			patch: undefined,
+			needs,
 			symbols: (symbol) => image.lookup(symbol),
 		};
 		this.modules.set(name, mod);
+		for (const needed of needs) needed.refcount++;
 		if (patchOf !== undefined && !this.#tainted) {
 			this.#tainted = true;
 			this.#print.pr_notice(`${name}: tainting kernel with TAINT_LIVEPATCH`);
@@ -522,6 +529,7 @@ export class Machine {
 
 	*#initModule(mod: LoadedModule, patchOf: ((mod: LoadedModule) => klp_patch) | undefined): Kernel<number> {
 		const ret = yield* this.#notifier.klp_module_coming(mod);
+		mod.live = ret === 0;
 		if (ret !== 0 || patchOf === undefined) return ret;
 		mod.patch = patchOf(mod);
 		this.sysfs.add(mod.patch);
@@ -533,6 +541,7 @@ export class Machine {
 		const mod = this.modules.get(name);
 		if (mod === undefined) return -ENOENT;
 		if (mod.refcount !== 0) return -EAGAIN;
+		mod.live = false;
 		this.runAsShell(this.#notifier.klp_module_going(mod));
 		this.#unload(mod);
 		return 0;
@@ -540,6 +549,7 @@ export class Machine {
 
 	#unload(mod: LoadedModule): void {
 		this.ftrace.ftrace_release(mod.image.mcountLocs);
+		for (const needed of mod.needs) needed.refcount--;
 		const regions = [...mod.image.regions];
 		this.modules.delete(mod.name);
 		mod.image.unload();
@@ -562,32 +572,4 @@ function label(code: Assembled, name: string): Kaddr {
 	const address = code.symbols.get(name);
 	if (address === undefined) throw new KlpemuError("ASM_LABEL_MISSING", `the assembly has no label '${name}'`);
 	return address;
-}
-
-/** The gates of the machine: kernel functions that are TypeScript. */
-function declareGates(gates: GatePage, machine: () => Machine): void {
-	const stop = (name: string, before?: () => boolean) =>
-		gates.add({ name, passes: "state", call: () => before?.() ?? true });
-	gates.add({
-		name: "klp_ftrace_handler",
-		passes: "args",
-		call: (ip, parent_ip, ops, fregs) => {
-			machine().klp.patching.klp_ftrace_handler(ip, parent_ip, ops, fregs);
-			return false;
-		},
-	});
-	gates.add({
-		name: "ftrace_ops_list_func",
-		passes: "args",
-		call: (ip, parent_ip, _ops, fregs) => {
-			machine().ftrace.ftrace_ops_list_func(ip, parent_ip, fregs);
-			return false;
-		},
-	});
-	stop("next_call", () => {
-		machine().nextCall();
-		return false;
-	});
-	stop("cond_resched", () => machine().klp.transition.klp_sched_try_switch_key);
-	for (const name of ["exit_to_user_mode", "kthread_wait", "do_idle", "schedule"]) stop(name);
 }

@@ -86,6 +86,11 @@ export const universe: Design = {
 
 	check_stack(klp, patch, task, entries): string | undefined {
 		const target = klp.transition.klp_target_state;
+		// Code that goes away must be on no stack, seen or not: after a force, a task may be in what it does not see any more.
+		const going = target === KLP_TRANSITION_UNPATCHED ? [patch] : replaced(klp, patch);
+		for (const func of going.flatMap((old) => [...old.funcs()])) {
+			if (func.patched && onStack(entries, func.new_func, func.new_size)) return func.old_name;
+		}
 		const seen = new Set<klp_ops>();
 		for (const func of concerned(patch, replaced(klp, patch))) {
 			const ops = klp.patching.klp_find_ops(func.old_func);

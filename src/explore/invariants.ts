@@ -31,8 +31,11 @@ export interface Violation {
 	readonly message: string;
 }
 
+/** The module that has the function is not loaded: nobody can run it. */
+const ABSENT = "absent";
+type Choice = klp_func | undefined | typeof ABSENT;
 /** What one task would run, function by function; undefined is the original. */
-type View = readonly (klp_func | undefined)[];
+type View = readonly Choice[];
 
 interface Seen {
 	patch_state: number;
@@ -44,7 +47,8 @@ interface Seen {
 const ORIGINAL = "original";
 
 /** The name of an implementation. */
-export function implementation(func: klp_func | undefined): string {
+export function implementation(func: Choice): string {
+	if (func === ABSENT) return ABSENT;
 	return func === undefined ? ORIGINAL : func.new_name;
 }
 
@@ -101,14 +105,14 @@ export class InvariantChecker {
 	#view(patch_state: number): View {
 		return this.#functions.map((func) => {
 			const there = func.resolve();
-			return there === undefined ? undefined : resolveView(this.#machine.klp, there.address, patch_state);
+			return there === undefined ? ABSENT : resolveView(this.#machine.klp, there.address, patch_state);
 		});
 	}
 
 	#promise(enabled: readonly klp_patch[]): View {
 		return this.#functions.map((func) => {
 			const there = func.resolve();
-			return there === undefined ? undefined : this.#machine.klp.design.promise(enabled, there.address);
+			return there === undefined ? ABSENT : this.#machine.klp.design.promise(enabled, there.address);
 		});
 	}
 
@@ -157,7 +161,8 @@ export class InvariantChecker {
 			const switched = wasIn && last.patch_state !== task.patch_state;
 			this.#functions.forEach((func, index) => {
 				const [from, to] = [last.view[index], view[index]];
-				if (code(from) === code(to)) return;
+				// A module that comes or goes takes its functions along: nobody could, or can, be in them.
+				if (from === ABSENT || to === ABSENT || code(from) === code(to)) return;
 				if (switched) this.#leaves(point, task, func, from, to);
 				else this.#sudden(point, task, func, from, to);
 			});
@@ -212,7 +217,8 @@ export class InvariantChecker {
 	/** During a transition, a task's whole tuple is the one before or the one after. */
 	#mixed(point: string, task: task_struct, now: Seen): void {
 		if (this.#before === undefined || this.#after === undefined) return;
-		if (same(now.view, this.#before) || same(now.view, this.#after)) {
+		const [before, after] = [this.#before, this.#after];
+		if (same(now.view, before) || same(now.view, after)) {
 			now.mixed = "";
 			return;
 		}
@@ -220,15 +226,18 @@ export class InvariantChecker {
 		if (now.mixed === tuple) return;
 		now.mixed = tuple;
 		const names = (view: View) => `(${view.map(implementation).join(", ")})`;
-		const index = this.#functions.findIndex((_, i) => code(now.view[i]) !== code(this.#after![i]));
+		// The column that is neither; where each is one or the other, one that lags behind.
+		const differs = (a: View, b: View, i: number) => code(a[i]) !== code(b[i]);
+		const neither = now.view.findIndex((_, i) => differs(now.view, before, i) && differs(now.view, after, i));
+		const index = neither >= 0 ? neither : now.view.findIndex((_, i) => differs(now.view, after, i));
 		this.#violated({
 			invariant: "mixed-universe",
 			point,
 			task,
 			func: this.#functions[index]!.name,
-			from: implementation(this.#before[index]),
-			to: implementation(now.view[index]),
-			message: `${task.comm} runs (${tuple}) from "${point}" on: neither ${names(this.#before)} as before the transition nor ${names(this.#after)} as after it`,
+			from: implementation(neither >= 0 ? before[index] : now.view[index]),
+			to: implementation(neither >= 0 ? now.view[index] : after[index]),
+			message: `${task.comm} runs (${tuple}) from "${point}" on: neither ${names(before)} as before the transition nor ${names(after)} as after it`,
 		});
 	}
 
@@ -253,9 +262,10 @@ export class InvariantChecker {
 
 	#freed(point: string): void {
 		for (const task of this.#machine.sched.all()) {
+			// The walk ends in what has gone, and is unreliable there: what it has found until then is what counts.
 			const gone = this.#machine
-				.stackTrace(task)
-				?.find((address) => (this.#machine.memory.permissions(address) & PERM.EXEC) === 0);
+				.walkStack(task)
+				.entries.find((address) => (this.#machine.memory.permissions(address) & PERM.EXEC) === 0);
 			if (gone === undefined) continue;
 			this.#violated({
 				invariant: "freed-text",
@@ -272,10 +282,10 @@ export class InvariantChecker {
 }
 
 /** What is run: two entries with the same new function are the same implementation. */
-function code(func: klp_func | undefined): Kaddr {
-	return func === undefined ? 0 : func.new_func;
+function code(func: Choice): Kaddr {
+	return func === undefined || func === ABSENT ? 0 : func.new_func;
 }
 
 function same(a: View, b: View): boolean {
-	return a.every((func, index) => code(func) === code(b[index]));
+	return a.every((func, index) => func === ABSENT || b[index] === ABSENT || code(func) === code(b[index]));
 }

@@ -34,7 +34,7 @@ export interface KlpEnvironment {
 	processes(): readonly task_struct[];
 	idleTasks(): readonly { readonly task: task_struct; readonly cpu: number; readonly online: boolean }[];
 	/** Addresses on the task's stack, innermost first; undefined when the stack cannot be walked reliably. */
-	stack_trace_save_tsk_reliable(task: task_struct, max: number): readonly number[] | undefined;
+	stack_trace_save_tsk_reliable(task: task_struct): readonly number[] | undefined;
 	wake_up_state(task: task_struct, states: number): void;
 	set_notify_signal(task: task_struct): void;
 	wake_up_if_idle(cpu: number): void;

@@ -9,7 +9,6 @@ import {
 	type klp_patch,
 } from "./types.js";
 
-const MAX_STACK_ENTRIES = 100;
 const SIGNALS_TIMEOUT = 15;
 
 /** The range of code that a task must not be in: `[address, address + size)`. */
@@ -123,7 +122,7 @@ export class Transition {
 
 	#klp_check_stack(task: task_struct): { ret: number; old_name?: string } {
 		const { env, design } = this.#klp;
-		const trace = env.stack_trace_save_tsk_reliable(task, MAX_STACK_ENTRIES);
+		const trace = env.stack_trace_save_tsk_reliable(task);
 		if (trace === undefined) return { ret: -EINVAL };
 		const old_name = design.check_stack(this.#klp, this.klp_transition_patch!, task, trace);
 		return old_name === undefined ? { ret: 0 } : { ret: -EADDRINUSE, old_name };

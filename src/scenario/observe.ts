@@ -74,10 +74,10 @@ export class Observer {
 			return site === 0 ? address : (site + MCOUNT_INSN_SIZE) | 0;
 		};
 		const stack = this.#stacks().find(({ name }) => name === func);
-		const original = stack?.there?.address ?? this.#machine.kallsyms(undefined, func)[0]?.address;
-		return [
-			...(original === undefined ? [] : [original]),
-			...(stack?.entries ?? []).map((entry) => entry.new_func),
-		].map(body);
+		const everywhere = [undefined, ...this.#machine.modules.keys()];
+		const originals = everywhere.flatMap((object) => [...this.#machine.kallsyms(object, func)]);
+		return [...originals.map(({ address }) => address), ...(stack?.entries ?? []).map((entry) => entry.new_func)].map(
+			body,
+		);
 	}
 }

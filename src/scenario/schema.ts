@@ -13,6 +13,12 @@ const flag = v.pipe(v.boolean(), expected("true or false"));
 const text = v.pipe(v.string(), v.nonEmpty(), expected("a text"));
 const whole = (from: number, to: number) =>
 	v.pipe(v.number(), v.integer(), v.minValue(from), v.maxValue(to), expected(`a whole number from ${from} to ${to}`));
+/** A patched function as reports call it: `funcA`, `funcA#2`, `some_mod:funcA`. */
+const watched = v.pipe(
+	v.string(),
+	v.regex(/^(\w+:)?[A-Za-z_.$][\w.$]*(#\d{1,4})?$/),
+	expected("the name of a function"),
+);
 const symbol = v.pipe(v.string(), v.regex(/^[A-Za-z_.$][\w.$]*$/), expected("the name of a function"));
 const moduleName = v.pipe(v.string(), v.regex(/^[A-Za-z_]\w{0,54}$/), expected("the name of a module"));
 const taskKey = v.pipe(v.string(), v.regex(/^[A-Za-z_][\w.:-]*$/), expected("the name of a task"));
@@ -128,11 +134,11 @@ export const expectSchema = v.strictObject({
 	),
 	pending: v.optional(v.pipe(bit, v.description("TIF_PATCH_PENDING"))),
 	in: v.optional(v.union([symbol, v.null()])),
-	view: v.optional(v.pipe(v.record(symbol, symbol), expected("a map of functions"))),
+	view: v.optional(v.pipe(v.record(watched, symbol), expected("a map of functions"))),
 	sysfs: v.optional(v.pipe(v.record(v.pipe(v.string(), v.nonEmpty()), sysfsValue), expected("a map of paths"))),
 	func_stacks: v.optional(
 		v.pipe(
-			v.record(symbol, v.pipe(v.array(symbol), expected("a list of implementations"))),
+			v.record(watched, v.pipe(v.array(symbol), expected("a list of implementations"))),
 			expected("a map of functions"),
 		),
 	),

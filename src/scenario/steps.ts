@@ -176,7 +176,8 @@ export class StepNormaliser {
 			this.#of.checkDesign(name, typeof raw.design === "string" ? [...path, "design"] : [...path, "design", index]);
 		});
 		for (const key of ["view", "func_stacks"] as const) {
-			for (const func of Object.keys(raw[key] ?? {})) this.#of.functionRef(func, [...path, key, func], "key");
+			for (const func of Object.keys(raw[key] ?? {}))
+				this.#of.functionRef(func.replace(/^\w+:|#\d+$/g, ""), [...path, key, func], "key");
 		}
 		return {
 			tasks: this.#tasks(raw.task, [...path, "task"]),

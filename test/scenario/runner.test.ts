@@ -161,3 +161,81 @@ steps: [{ insmod: lp1 }, settle, { call: { task: worker, func: funcA } }]
 	expect(own[entry - 1]).toMatch(/ retq$/);
 	expect(own.some((line) => line.includes("<funcA+0x5>"))).toBe(false);
 });
+
+describe("what guest C may call", () => {
+	const C = `
+int printk(const char *fmt, ...);
+void schedule(void);
+long helper(long x) { printk("\\0014helper(%ld) %s\\n", x, "called"); schedule(); return x + 1; }
+`;
+	const yaml = (steps: string) => `
+title: t
+design: mainline
+vmlinux: [sleeps.c]
+modules: { provider: { sources: [provider.c] }, user: { sources: [user.c] }, lost: { sources: [lost.c] } }
+tasks: { t: { calls: [helper] } }
+steps: ${steps}
+`;
+	beforeAll(async () => {
+		await writeFile(join(folder, "sleeps.c"), C);
+		await writeFile(join(folder, "provider.c"), "long provided(long x) { return x; }\n");
+		await writeFile(join(folder, "user.c"), "long provided(long x); long use(long x) { return provided(x) + 1; }\n");
+		await writeFile(join(folder, "lost.c"), "long nowhere(long x); long lost(long x) { return nowhere(x) + 1; }\n");
+	});
+
+	test("printk prints, and schedule() sleeps in the middle of the function, on its real stack, until a wake", async () => {
+		const report = await run(yaml("[{ run: { task: t } }, { wake: t }, { run: 5 }]"));
+		expect(report.failures).toEqual([]);
+		expect(report.dmesg.slice(0, 1)).toEqual(["helper(3) called"]);
+	});
+	test("a module whose symbols another one uses cannot go before that", async () => {
+		const report = await run(
+			yaml(
+				"[{ insmod: user, errno: ENOENT }, { insmod: provider }, { insmod: user }, { rmmod: provider, errno: EAGAIN }, { rmmod: user }, { rmmod: provider }]",
+			),
+		);
+		expect([report.failures, report.verdict]).toEqual([[], "consistent"]);
+	});
+	test("a symbol that nobody defines: the kernel's -ENOENT, and why in dmesg", async () => {
+		const report = await run(yaml("[{ insmod: lost, errno: ENOENT }]"));
+		expect(report.failures).toEqual([]);
+		expect(report.dmesg.join()).toMatch(/lost: .*nowhere/);
+	});
+});
+
+test("text that is unloaded under a sleeper's feet is seen at once", async () => {
+	await writeFile(
+		join(folder, "gone.c"),
+		"long untraced(long x); void schedule(void);\nlong gone(long x) { schedule(); return untraced(x) + 1; }\n",
+	);
+	const report = await run(`${BASE}
+modules: { some_mod: { sources: [gone.c] } }
+livepatches: { lp: { sources: [asm/livepatches/lp1.c], objects: { some_mod: { gone: lp1_funcA } } } }
+steps:
+  - insmod: some_mod
+  - fork: { parent: worker, child: s, calls: [gone] }
+  - run: { task: s }
+  - rmmod: some_mod
+`);
+	expect(report.violations.map(({ invariant, task, step }) => [invariant, task, step])).toEqual([
+		["freed-text", "s", 4],
+	]);
+});
+
+test("a module that comes and goes is no sudden change", async () => {
+	await writeFile(join(folder, "mod.c"), "long in_mod(long x) { return x; }\n");
+	const report = await run(`${BASE}
+modules: { some_mod: { sources: [mod.c] } }
+livepatches: { lp: { sources: [asm/livepatches/lp1.c], objects: { some_mod: { in_mod: lp1_funcA } } } }
+steps: [{ insmod: lp }, settle, { insmod: some_mod }, { run: 5 }, { rmmod: some_mod }, { insmod: some_mod }, { disable: lp }, settle]
+`);
+	expect([report.failures, report.violations]).toEqual([[], []]);
+	expect(report.dmesg).toContain("livepatch: applying patch 'lp' to loading module 'some_mod'");
+});
+
+test("a task can be put to sleep again and again", async () => {
+	const report = await run(`${BASE.replace("calls: [funcA]", "calls: [funcA], sleeps_in: funcA")}
+steps: [{ run: { task: worker } }, { wake: worker }, { run: 3 }, { run: { task: worker } }, { expect: { task: worker, in: null } }]
+`);
+	expect(report.failures).toEqual([]);
+});
