@@ -20,7 +20,7 @@ export const rfc2025: Design = {
 	...mainline,
 	name: "rfc-2025",
 	title: 'RFC "hybrid mode": only patches marked replaceable are replaced',
-	source: "https://lore.kernel.org/live-patching/20250127063526.76687-1-laoar.shao@gmail.com",
+	source: "live-patching list, RFC of 27 Jan 2025 (the same code again in the RFC of 2 Apr 2026)",
 	fields: ["replace", "replaceable"],
 	attributes: {
 		...mainline.attributes,
