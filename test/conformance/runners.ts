@@ -11,7 +11,10 @@ const INT3 = 0xcc;
 const BUDGET = 5_000_000;
 
 /** Runs cases on a Cpu: at one go, or in slices of so many instructions. */
-export async function cpuRunner(name: string, slice = BUDGET): Promise<Runner & { close(): void }> {
+export async function cpuRunner(
+	name: string,
+	slice = BUDGET,
+): Promise<Runner & { readonly description: string; close(): void }> {
 	const memory = new Memory({ bytes: 1 << 20 });
 	const code = memory.map("code", CODE, CODE_SIZE, PERM.READ | PERM.EXEC);
 	const data = memory.map("data", DATA, DATA_SIZE, PERM.READ | PERM.WRITE);
@@ -30,7 +33,8 @@ export async function cpuRunner(name: string, slice = BUDGET): Promise<Runner & 
 		for (let at = 0; at < DATA_SIZE; at += PATTERN_BYTES) bytes.set(given.pattern, at);
 		return execute(cpu, given, bytes, slice);
 	};
-	return { name, run: async (cases) => cases.map(one), close: () => cpu.close() };
+	const { description = name } = cpu as { description?: string };
+	return { name, description, run: async (cases) => cases.map(one), close: () => cpu.close() };
 }
 
 function execute(cpu: Cpu, given: Case, data: Uint8Array, slice: number): Outcome {
