@@ -1,6 +1,7 @@
 import { EINVAL, type Kernel } from "../kernel/index.js";
 import {
 	type Design,
+	KLP_TRANSITION_IDLE,
 	KLP_TRANSITION_UNPATCHED,
 	type Klp,
 	type klp_func,
@@ -80,7 +81,7 @@ export const mainline: Design = {
 		return func?.nop ? undefined : func;
 	},
 
-	*select_steps(ops: klp_ops, task: task_struct): Kernel<klp_func | undefined> {
+	*select_steps(ops: klp_ops, task: task_struct, sawIdle: () => void): Kernel<klp_func | undefined> {
 		const node = ops.func_stack.next;
 		let func = node.owner;
 		// smp_rmb(): func_stack before func->transition, see __klp_enable_patch().
@@ -88,9 +89,13 @@ export const mainline: Design = {
 		const transition = func?.transition;
 		// smp_rmb(): func->transition before patch_state, see klp_init_transition().
 		yield "klp_ftrace_handler: func->transition";
-		if (transition && task.patch_state === KLP_TRANSITION_UNPATCHED) {
-			yield "klp_ftrace_handler: patch_state";
-			func = node.next.owner;
+		if (transition) {
+			const { patch_state } = task;
+			if (patch_state === KLP_TRANSITION_IDLE) sawIdle();
+			if (patch_state === KLP_TRANSITION_UNPATCHED) {
+				yield "klp_ftrace_handler: patch_state";
+				func = node.next.owner;
+			}
 		}
 		return func?.nop ? undefined : func;
 	},

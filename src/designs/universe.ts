@@ -1,6 +1,7 @@
 import type { Kernel } from "../kernel/index.js";
 import {
 	type Design,
+	KLP_TRANSITION_IDLE,
 	KLP_TRANSITION_PATCHED,
 	KLP_TRANSITION_UNPATCHED,
 	type Klp,
@@ -112,7 +113,7 @@ export const universe: Design = {
 		return undefined;
 	},
 
-	*select_steps(ops: klp_ops, task: task_struct): Kernel<klp_func | undefined> {
+	*select_steps(ops: klp_ops, task: task_struct, sawIdle: () => void): Kernel<klp_func | undefined> {
 		const head = ops.func_stack;
 		for (let node = head.next; node !== head; node = node.next) {
 			const func = node.owner!;
@@ -120,7 +121,9 @@ export const universe: Design = {
 			const transition = func.transition;
 			yield "klp_ftrace_handler: func->transition";
 			if (!transition) return func;
-			const hit = func.universe === task.patch_state;
+			const { patch_state } = task;
+			if (node === head.next && patch_state === KLP_TRANSITION_IDLE) sawIdle();
+			const hit = func.universe === patch_state;
 			yield "klp_ftrace_handler: patch_state";
 			if (hit) return func;
 		}

@@ -51,8 +51,11 @@ export interface Design {
 	 * Pure, so that views can be resolved with it too. func_stack is not empty.
 	 */
 	select(ops: klp_ops, patch_state: number): klp_func | undefined;
-	/** The same step by step, yielding before each read that something else could race with. */
-	select_steps(ops: klp_ops, task: task_struct): Kernel<klp_func | undefined>;
+	/**
+	 * The same step by step, yielding before each read that something else could race with. `sawIdle`: called when an entry is in
+	 * transition but the task is KLP_TRANSITION_IDLE, for the handler's WARN_ON_ONCE.
+	 */
+	select_steps(ops: klp_ops, task: task_struct, sawIdle: () => void): Kernel<klp_func | undefined>;
 
 	/** Which enabled patch provides `old_func` once no transition is running: what the design promises. Undefined: none. */
 	promise(enabled: readonly klp_patch[], old_func: number): klp_func | undefined;

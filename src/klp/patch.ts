@@ -58,7 +58,9 @@ export class Patching {
 		yield "klp_ftrace_handler: preempt_disable";
 		const empty = list_empty(ops.func_stack);
 		if (!env.dmesg.WARN_ON_ONCE(empty, "klp_ftrace_handler: !func")) {
-			const func = yield* design.select_steps(ops, task);
+			const func = yield* design.select_steps(ops, task, () => {
+				env.dmesg.WARN_ON_ONCE(true, "klp_ftrace_handler: patch_state == KLP_TRANSITION_IDLE");
+			});
 			if (func !== undefined) env.memory.setU32((fregs + PT_REGS.RIP) | 0, func.new_func >>> 0);
 		}
 		task.trace_recursion = 0;

@@ -1,0 +1,88 @@
+/** The hot handler and the one that yields before each read are the same function. */
+import fc from "fast-check";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { designs } from "../../src/designs/index.js";
+import { FTRACE_OPS_FL, ftrace_ops, PT_REGS } from "../../src/ftrace/index.js";
+import { list_add_tail, runStraight } from "../../src/kernel/index.js";
+import { klp_func, klp_ops } from "../../src/klp/index.js";
+import type { Kaddr } from "../../src/memory/index.js";
+import { createTestMachine, type TestMachine } from "../support/machine.js";
+
+const OLD: Kaddr = -0x7e000000;
+const FREGS: Kaddr = -0x20000000;
+const WARNING = "klp_ftrace_handler: patch_state == KLP_TRANSITION_IDLE";
+
+const entry = fc.record({
+	kind: fc.constantFrom("replacement", "nop"),
+	transition: fc.boolean(),
+	universe: fc.constantFrom(0, 1),
+});
+
+describe.each(designs.map((design): [string] => [design.name]))("%s", (name) => {
+	let machine: TestMachine;
+	beforeAll(async () => {
+		machine = await createTestMachine({ design: name });
+		machine.it.memory.map("fregs", FREGS, 4096, 3);
+	});
+	afterAll(() => machine.close());
+
+	/** The ip that a handler leaves behind, and whether it warned. */
+	function outcome(handler: () => void): [number, string[]] {
+		const { memory, dmesg } = machine.it;
+		dmesg.warnings.length = 0;
+		memory.setKaddr((FREGS + PT_REGS.RIP) | 0, (OLD + 5) | 0);
+		handler();
+		return [memory.kaddr((FREGS + PT_REGS.RIP) | 0), [...dmesg.warnings]];
+	}
+
+	test("klp_ftrace_handler and klp_ftrace_handler_steps agree on every stack and state", () => {
+		const { klp, it, ftrace } = machine;
+		const outcomes = new Set<number>();
+		fc.assert(
+			fc.property(fc.array(entry, { maxLength: 5 }), fc.constantFrom(-1, 0, 1), (entries, patch_state) => {
+				const ops = new klp_ops(OLD);
+				for (const [index, { kind, transition, universe }] of entries.entries()) {
+					// The universe design has no nops.
+					const nop = kind === "nop" && name !== "universe";
+					const new_func = nop ? OLD : (OLD + 0x1000 * (index + 1)) | 0;
+					const func = new klp_func({ old_name: "f", new_name: `f${index}`, new_func, nop });
+					Object.assign(func, { transition, universe });
+					list_add_tail(func.stack_node, ops.func_stack);
+				}
+				ops.fops = new ftrace_ops("f", ops, 0, () => {}, FTRACE_OPS_FL.DYNAMIC);
+				ops.fops.address = FREGS;
+				ftrace.opsByAddress.set(FREGS, ops.fops);
+				it.shell.patch_state = patch_state;
+				const hot = outcome(() => klp.patching.klp_ftrace_handler((OLD + 5) | 0, OLD, FREGS, FREGS));
+				const stepwise = outcome(() => runStraight(klp.patching.klp_ftrace_handler_steps(ops.fops, FREGS)));
+				expect(stepwise).toEqual(hot);
+				expect(hot[1].includes(WARNING)).toBe(patch_state === -1 && entries[0]?.transition === true);
+				expect(it.shell.trace_recursion).toBe(0);
+				outcomes.add(hot[0]);
+			}),
+			{ numRuns: 300 },
+		);
+		// Original, first, second: all of them have been seen.
+		expect(outcomes.size).toBeGreaterThanOrEqual(3);
+		it.shell.patch_state = -1;
+	});
+
+	test("a handler that is entered again on the same CPU leaves the ip alone and warns", () => {
+		const { it, klp } = machine;
+		const ops = new klp_ops(OLD);
+		const func = new klp_func({ old_name: "f", new_name: "g", new_func: (OLD + 0x1000) | 0 });
+		list_add_tail(func.stack_node, ops.func_stack);
+		ops.fops = new ftrace_ops("f", ops, 0, () => {}, FTRACE_OPS_FL.DYNAMIC);
+		machine.ftrace.opsByAddress.set(FREGS, ops.fops);
+		it.shell.trace_recursion = 1;
+		const handlers = [
+			() => klp.patching.klp_ftrace_handler((OLD + 5) | 0, OLD, FREGS, FREGS),
+			() => runStraight(klp.patching.klp_ftrace_handler_steps(ops.fops, FREGS)),
+		];
+		for (const handler of handlers) {
+			expect(outcome(handler)).toEqual([(OLD + 5) | 0, ["klp_ftrace_handler: recursion"]]);
+		}
+		it.shell.trace_recursion = 0;
+		for (const handler of handlers) expect(outcome(handler)).toEqual([(OLD + 0x1000) | 0, []]);
+	});
+});
