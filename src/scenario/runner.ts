@@ -197,6 +197,9 @@ class ScenarioRun {
 		const machine = this.#machine;
 		switch (step.kind) {
 			case "insmod":
+				if (step.params.size > 0) {
+					throw new KlpemuError("SCENARIO_UNSUPPORTED", `'${step.module}' takes no module parameters`);
+				}
 				return this.#insmod(step.module);
 			case "rmmod":
 				return machine.rmmod(step.module);
