@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import type { Report, ReportStep } from "../../src/report/index.js";
 import { describeStep, parseScenario } from "../../src/scenario/index.js";
+import { skipBecause } from "../support/skip.js";
 import { compareState, recordedDmesg, recordedResults, reportDmesg, reportResults, stepOf } from "./compare.js";
 import { loadTranscript, statesOf, TRANSCRIPTS, transcriptLines } from "./load.js";
 import { parseTranscript } from "./transcript.js";
@@ -18,7 +19,8 @@ describe.each(TRANSCRIPTS)("%s", (name) => {
 
 	// The recordings are not part of the repository; where they are at hand, nothing may have been lost or changed.
 	const original = `../shared/golden/${name}.txt`;
-	test.skipIf(!existsSync(original))("is what the recording says", () => {
+	test("is what the recording says", ({ skip }) => {
+		if (!existsSync(original)) skipBecause(skip, `${original} is not here`);
 		expect(readFileSync(`test/golden/${name}.jsonl`, "utf8")).toBe(transcriptLines(readFileSync(original, "utf8")));
 	});
 

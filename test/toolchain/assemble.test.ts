@@ -7,6 +7,7 @@ import { linkImage, parseElf } from "../../src/elf/index.js";
 import { KlpemuError } from "../../src/errors.js";
 import { type Kaddr, Memory } from "../../src/memory/index.js";
 import { assemble } from "../../src/toolchain/index.js";
+import { skipBecause } from "../support/skip.js";
 
 const BASE = -0x7f000000;
 const FUNCTION_TRACE_OP = -0x7e000000;
@@ -55,7 +56,8 @@ function byGnuAs(text: string): Uint8Array {
 }
 
 describe("asm/ftrace_64.S", () => {
-	it.skipIf(!hasGcc)("is byte for byte what GNU as makes of it", () => {
+	it("is byte for byte what GNU as makes of it", ({ skip }) => {
+		if (!hasGcc) skipBecause(skip, "there is no gcc");
 		expect(Buffer.from(assembled.bytes).toString("hex")).toBe(Buffer.from(byGnuAs(source)).toString("hex"));
 	});
 
