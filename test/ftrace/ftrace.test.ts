@@ -318,9 +318,11 @@ describe("text_poke", () => {
 			state.setKaddr(4, -0x30000000 + 4096);
 			expect(poke.poke_int3_handler(state)).toBe(true);
 			const pushed = state.kaddr(4) === -0x30000000 + 4096 ? undefined : toKaddr(memory.u64(state.kaddr(4)));
+			const went = toKaddr(state.rip);
 			runStraight(code);
+			state.rip = BigInt.asUintN(64, BigInt(site));
 			expect(poke.poke_int3_handler(state)).toBe(false);
-			return [toKaddr(state.rip), pushed];
+			return [went, pushed];
 		};
 		const call = ftrace_call_replace(site, target);
 		expect(hit(call)).toEqual([target, (site + 5) | 0]);

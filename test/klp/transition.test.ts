@@ -219,6 +219,20 @@ describe("the worker", () => {
 });
 
 describe("others", () => {
+	test("a task that is on another CPU is not switched from here, wherever it is", async () => {
+		machine.close();
+		machine = await createTestMachine({ hz: HZ, cpus: 2 });
+		const calls = [machine.addr("funcD")];
+		const task = machine.it.addTask({ name: "busy", kthread: true, calls, cpu: 1 });
+		machine.until(() => task.on_cpu === 1 && task.mode === "kernel" && task.nvcsw > 0);
+		expect(machine.it.stackTrace(task)).not.toContain(machine.addr("funcA"));
+		machine.patch("lp1", ["funcA", "lp1_funcA"]);
+		expect([task.patch_state, task.pending]).toEqual([UNPATCHED, true]);
+		expect(machine.dmesg("busy")).toEqual([`livepatch: klp_try_switch_task: busy:${task.pid} is running`]);
+		// Asleep between its turns, it is.
+		machine.until(() => task.patch_state !== UNPATCHED);
+		machine.settle();
+	});
 	test("idle tasks switch in the idle loop; those of offline CPUs at once", async () => {
 		machine.close();
 		machine = await createTestMachine({ hz: HZ, cpus: 3 });
@@ -270,6 +284,22 @@ describe("others", () => {
 });
 
 describe("reversal", () => {
+	test("waits for handlers that are half way, before anything is turned round", () => {
+		const sleeper = machine.sleeper("s", "funcA");
+		machine.patch("lp1", ["funcA", "lp1_funcA"]);
+		const { transition } = machine.klp;
+		sleeper.trace_recursion = 1;
+		const code = machine.it.sysfs.write("lp1/enabled", "0");
+		let step = code.next();
+		while (!step.done && (typeof step.value === "string" || step.value.ready())) step = code.next();
+		expect(step.value).toMatchObject({ label: "klp_synchronize_transition" });
+		expect([sleeper.pending, machine.cat("lp1/enabled"), transition.klp_target_state]).toEqual([false, "1", PATCHED]);
+		sleeper.trace_recursion = 0;
+		expect((step.value as { ready(): boolean }).ready()).toBe(true);
+		while (!step.done) step = code.next();
+		expect(step.value).toBe(0);
+		expect([machine.cat("lp1/enabled"), transition.klp_target_state]).toEqual(["0", UNPATCHED]);
+	});
 	test("echo 0 while patching: those who had switched go back, callbacks are not run again", () => {
 		const log: string[] = [];
 		const callbacks = {
