@@ -13,10 +13,10 @@ export { type ElfObject, type Image, linkImage, parseElf } from "./elf/index.js"
 export { KlpemuError } from "./errors.js";
 export { InvariantChecker, resolveView, type Violation, type WatchedFunction } from "./explore/index.js";
 export { FTRACE_OPS_FL, Ftrace, ftrace_ops, TextPoke } from "./ftrace/index.js";
-export { Dmesg, errnoName, type Kernel, runStraight } from "./kernel/index.js";
+export { Dmesg, errnoName, type Kernel, type Point, runStraight, type Wait } from "./kernel/index.js";
 export { type Design, Klp, klp_func, klp_object, klp_ops, klp_patch, Sysfs } from "./klp/index.js";
 export { type LoadedModule, Machine, type MachineOptions, type NewTask } from "./machine.js";
-export { hex, type Kaddr, Memory, PERM, type Region, toKaddr, toU64 } from "./memory/index.js";
+export { BACKING, hex, isKaddr, type Kaddr, Memory, PERM, type Region, toKaddr, toU64 } from "./memory/index.js";
 export { type Report, renderReport } from "./report/index.js";
 export { parseScenario, type Scenario } from "./scenario/index.js";
 export { createScenarioMachine, livepatch, type RunScenarioOptions, runScenario } from "./scenario/runner.js";
