@@ -1,5 +1,6 @@
 /** The machine as a whole: compiled functions really run, and livepatches really change what they return. */
 import { afterEach, describe, expect, test } from "vitest";
+import { CPU_NAMES } from "../src/cpu/create.js";
 import { parseElf } from "../src/elf/index.js";
 import {
 	createTestMachine,
@@ -90,8 +91,8 @@ test("the result comes from the compiled code: one changed byte of funcA's lea c
 });
 
 /** A run with a transition in it, as a list of everything that can be seen. */
-async function record(seed: bigint | number, cpus: number): Promise<unknown[]> {
-	const { it } = await start({ seed, cpus });
+async function record(seed: bigint | number, cpus: number, cpu?: string): Promise<unknown[]> {
+	const { it } = await start({ seed, cpus, ...(cpu !== undefined && { cpu }) });
 	const log: unknown[] = [];
 	it.onCall = (task, func, result) => log.push([it.sched.jiffies, it.executor.instructions, task.comm, func, result]);
 	it.onPoint = (point) => log.push([it.sched.jiffies, it.executor.instructions, point]);
@@ -109,6 +110,15 @@ test("determinism: the same seed gives the same run, to the instruction", async 
 	machine.close();
 	expect(await record(42, 2)).toEqual(first);
 	expect(first.length).toBeGreaterThan(50);
+});
+
+test("every Cpu makes the same run, to the instruction", async () => {
+	const [first, ...others] = CPU_NAMES;
+	const expected = await record(43, 2, first);
+	for (const name of others) {
+		machine.close();
+		expect(await record(43, 2, name)).toEqual(expected);
+	}
 });
 
 test("all 64 bits of the seed count", async () => {

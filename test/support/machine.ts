@@ -1,4 +1,4 @@
-/** Machines for tests: asm/vmlinux on the reference Cpu, and livepatches made of asm/livepatches. */
+/** Machines for tests: asm/vmlinux on a Cpu, and livepatches made of asm/livepatches. */
 import { join } from "node:path";
 import { createCpu } from "../../src/cpu/create.js";
 import { findDesign } from "../../src/designs/index.js";
@@ -13,6 +13,8 @@ import { objectFor, PROJECT } from "../../src/toolchain/node.js";
 
 export interface TestMachineOptions {
 	readonly design?: string;
+	/** Default: the environment variable KLPEMU_TEST_CPU, else the reference. Every test must hold on every Cpu. */
+	readonly cpu?: string;
 	readonly seed?: bigint | number;
 	readonly cpus?: number;
 	readonly hz?: number;
@@ -214,7 +216,7 @@ export async function createTestMachine(options: TestMachineOptions = {}): Promi
 	if (options.twin) vmlinux.push(parseElf(await objectBytes("vmlinux/twin", ibt), "twin.o"));
 	const machine = await Machine.create({
 		design: findDesign(options.design ?? "mainline"),
-		createCpu: (memory) => createCpu("unicorn", memory),
+		createCpu: (memory) => createCpu(options.cpu ?? process.env.KLPEMU_TEST_CPU ?? "unicorn", memory),
 		vmlinux,
 		assembly: await engineAssembly(),
 		cpus: options.cpus ?? 1,
