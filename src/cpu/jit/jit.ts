@@ -14,7 +14,7 @@ import { AREA, REASON } from "./area.js";
 import { discover, isFaulting, type RegionInstruction, type Text } from "./region.js";
 import { CallSites } from "./sites.js";
 import { SlowAccess } from "./slow.js";
-import { flagsModule, translateSteps } from "./step.js";
+import { flagsModule, translate } from "./translate.js";
 import { type Translation, Translations } from "./translations.js";
 
 const STATUS = 0x8d5;
@@ -215,7 +215,7 @@ export class JitCpu implements Cpu {
 		});
 		const key = `${this.#pages}${raw ? "raw" : ""} ${parts.join("\n")}`;
 		const module = compiled(key, () =>
-			translateSteps(instructions, this.#pages, (address) => raw || this.#breakpoints.has(address)),
+			translate(instructions, this.#pages, (address) => raw || this.#breakpoints.has(address)),
 		);
 		const instance = new WebAssembly.Instance(module, this.#imports);
 		const run = instance.exports.run as Translation["run"];

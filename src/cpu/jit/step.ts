@@ -4,12 +4,11 @@ import { AREA, JUMP_SLOTS, jumpSlot, REASON, SITE } from "./area.js";
 import { ARITHMETIC, type Emit } from "./arithmetic.js";
 import { BITS } from "./bits.js";
 import { emitCall, FLOW } from "./flow.js";
-import { flagsFunction, umulhFunction } from "./helpers.js";
 import { MOVES } from "./moves.js";
 import type { RegionInstruction } from "./region.js";
 import { STRINGS } from "./strings.js";
 import { IMPORT, Translator } from "./translator.js";
-import { buildModule, Code, type Label, type Signature } from "./wasm.js";
+import type { Code, Label, Signature } from "./wasm.js";
 
 const SEMANTICS: Partial<Record<Semantic, Emit>> = { ...ARITHMETIC, ...BITS, ...MOVES, ...STRINGS, ...FLOW };
 
@@ -24,14 +23,17 @@ export const IMPORTS: readonly { name: string; signature: Signature }[] = [
 
 /** Types are numbered as the functions are: imports, flags, umulh, then run. */
 const RUN_TYPE = IMPORTS.length + 2;
-const ENTRY = 0;
-const FUEL = 1;
+export const ENTRY = 0;
+export const FUEL = 1;
 
 /**
  * Translation with the registers in memory, where every instruction is an entry and counts its fuel: a run can start and
  * stop anywhere, at no cost. `run(entry, fuel)` returns the fuel that is left, with rip and the reason in the area.
  */
-class StepTranslator extends Translator {
+export class StepTranslator extends Translator {
+	/** Of each instruction, while they are still ahead: forward jumps need no dispatch. */
+	labels: readonly Label[] = [];
+	position = 0;
 	readonly #index: ReadonlyMap<bigint, number>;
 	readonly #dispatch: Label;
 	readonly #exit: Label;
@@ -45,7 +47,11 @@ class StepTranslator extends Translator {
 		this.#epoch = epoch;
 	}
 
+	/** Brings the state in memory up to date; nothing to do while registers live there. */
+	beforeLeaving(): void {}
+
 	leave(rip: bigint): void {
+		this.beforeLeaving();
 		this.code.i32(0).i64(rip).memory("i64.store", AREA.rip).br(this.#exit);
 	}
 
@@ -56,12 +62,15 @@ class StepTranslator extends Translator {
 			this.#chain(target);
 			return;
 		}
-		this.code.i32(index).set(ENTRY).br(this.#dispatch);
+		this.beforeLeaving();
+		if (index > this.position) this.code.br(this.labels[index]!);
+		else this.code.i32(index).set(ENTRY).br(this.#dispatch);
 	}
 
 	/** Goes straight to the translation of an address that is known now, when there is one. */
 	#chain(target: bigint): void {
 		const { code } = this;
+		this.beforeLeaving();
 		if (isKaddr(target)) {
 			const low = toKaddr(target);
 			const slot = AREA.jumps + 16 * jumpSlot(low);
@@ -82,6 +91,7 @@ class StepTranslator extends Translator {
 
 	override gotoDynamic(target: number): void {
 		const { code } = this;
+		this.beforeLeaving();
 		const low = this.temp("i32");
 		const slot = this.temp("i32");
 		code.get(target).op("i32.wrap_i64").tee(low).get(low).i32(13).op("i32.shr_u").op("i32.xor");
@@ -106,13 +116,14 @@ class StepTranslator extends Translator {
 		code.i32(0).get(target).memory("i64.store", AREA.rip).br(this.#exit);
 	}
 
-	#undo(address: bigint): void {
-		this.code.get(FUEL).i32(1).op("i32.add").set(FUEL);
+	/** The instruction was not done, nor the `count - 1` after it, all of which were paid for. */
+	undo(address: bigint, count: number): void {
+		this.code.get(FUEL).i32(count).op("i32.add").set(FUEL);
 		this.code.i32(0).get(this.why).memory("i32.store", AREA.reason);
 		this.leave(address);
 	}
 
-	#body(entry: RegionInstruction, next: bigint): void {
+	body(entry: RegionInstruction, next: bigint): void {
 		if (entry.kind === "plain") {
 			const emit = SEMANTICS[entry.instruction.row.semantic];
 			if (emit === undefined) throw new Error(`no semantics for ${entry.instruction.row.semantic}`);
@@ -166,10 +177,10 @@ class StepTranslator extends Translator {
 		code.get(FUEL).i32(1).op("i32.sub").set(FUEL);
 		const done = code.block();
 		this.bail = code.block();
-		this.#body(entry, next);
+		this.body(entry, next);
 		code.br(done);
 		code.end();
-		this.#undo(entry.address);
+		this.undo(entry.address, 1);
 		code.end();
 		if (this.wrote) {
 			code.get(this.stale);
@@ -179,46 +190,4 @@ class StepTranslator extends Translator {
 		}
 		code.releaseTemps();
 	}
-}
-
-/** A module with `run(entry, fuel)` for the instructions, ordered by address; breakpoints are never jumped to. */
-export function translateSteps(
-	instructions: readonly RegionInstruction[],
-	memoryPages: number,
-	isBreakpoint: (address: bigint) => boolean,
-): Uint8Array<ArrayBuffer> {
-	const code = new Code(2);
-	const epoch = code.local("i32");
-	const index = new Map<bigint, number>();
-	for (const [n, { address }] of instructions.entries()) if (!isBreakpoint(address)) index.set(address, n);
-	const exit = code.block();
-	code.i32(0).memory("i32.load", AREA.epoch).set(epoch);
-	const dispatch = code.loop();
-	const translator = new StepTranslator(code, index, exit, dispatch, epoch);
-	const labels = instructions.map(() => code.block()).reverse();
-	code.get(ENTRY);
-	code.brTable(labels, labels[0]!);
-	for (const [n, entry] of instructions.entries()) {
-		code.end();
-		translator.emit(entry);
-		const next = BigInt.asUintN(64, entry.address + BigInt(entry.length));
-		const following = instructions[n + 1];
-		if (following?.address !== next || isBreakpoint(next)) {
-			translator.wrote = false;
-			translator.goto(next);
-		}
-	}
-	code.end();
-	code.end();
-	code.get(FUEL);
-	return buildModule(memoryPages, IMPORTS, [
-		flagsFunction(),
-		umulhFunction(),
-		{ signature: { params: [I32, I32], results: [I32] }, code, exportAs: "run" },
-	]);
-}
-
-/** The module whose `flags()` brings rflags up to date for the host. */
-export function flagsModule(memoryPages: number): Uint8Array<ArrayBuffer> {
-	return buildModule(memoryPages, [], [flagsFunction("flags")]);
 }

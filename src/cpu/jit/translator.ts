@@ -40,7 +40,7 @@ export abstract class Translator {
 	/** Set when a store changed translated code. */
 	readonly stale: number;
 	readonly fuel: number;
-	instruction!: Instruction;
+	instruction: Instruction | undefined;
 	wrote = false;
 	bails = false;
 

@@ -1,0 +1,58 @@
+import { AREA } from "./area.js";
+import { BlockTranslator, findBlocks } from "./blocks.js";
+import { flagsFunction, umulhFunction } from "./helpers.js";
+import type { RegionInstruction } from "./region.js";
+import { ENTRY, FUEL, IMPORTS, StepTranslator } from "./step.js";
+import { buildModule, Code } from "./wasm.js";
+
+const I32 = "i32" as const;
+
+/** A module with `run(entry, fuel)` for the instructions, ordered by address; breakpoints are never jumped to. */
+export function translate(
+	instructions: readonly RegionInstruction[],
+	memoryPages: number,
+	isBreakpoint: (address: bigint) => boolean,
+): Uint8Array<ArrayBuffer> {
+	const code = new Code(2);
+	const epoch = code.local("i32");
+	const index = new Map<bigint, number>();
+	for (const [n, { address }] of instructions.entries()) if (!isBreakpoint(address)) index.set(address, n);
+	const exit = code.block();
+	code.i32(0).memory("i32.load", AREA.epoch).set(epoch);
+	const dispatch = code.loop();
+	const translator = new StepTranslator(code, index, exit, dispatch, epoch);
+	const blocks = new BlockTranslator(code, index, exit, dispatch, epoch);
+	const ends = findBlocks(instructions, isBreakpoint);
+	const labels = instructions.map(() => code.block()).reverse();
+	translator.labels = labels;
+	blocks.labels = labels;
+	code.get(ENTRY);
+	code.brTable(labels, labels[0]!);
+	for (const [n, entry] of instructions.entries()) {
+		code.end();
+		const end = ends.get(n);
+		if (end !== undefined) blocks.emitBlock(instructions.slice(n, end), n);
+		translator.position = n;
+		translator.emit(entry);
+		if (entry.kind === "gate") blocks.forgetStack();
+		const next = BigInt.asUintN(64, entry.address + BigInt(entry.length));
+		const following = instructions[n + 1];
+		if (following?.address !== next || isBreakpoint(next)) {
+			translator.wrote = false;
+			translator.goto(next);
+		}
+	}
+	code.end();
+	code.end();
+	code.get(FUEL);
+	return buildModule(memoryPages, IMPORTS, [
+		flagsFunction(),
+		umulhFunction(),
+		{ signature: { params: [I32, I32], results: [I32] }, code, exportAs: "run" },
+	]);
+}
+
+/** The module whose `flags()` brings rflags up to date for the host. */
+export function flagsModule(memoryPages: number): Uint8Array<ArrayBuffer> {
+	return buildModule(memoryPages, [], [flagsFunction("flags")]);
+}
