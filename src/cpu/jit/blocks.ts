@@ -8,10 +8,7 @@ import type { Code } from "./wasm.js";
 
 const RSP = 4;
 
-/** Added to the base below, so that a local's initial 0 stands for a page in the hole of non-canonical addresses. */
-const NO_PAGE = 1n << 63n;
-
-/** The stack page that was last checked for reading and writing. */
+/** The stack page that was last checked for reading and writing. A frame of 0, which no page has, says that there is none. */
 interface StackPage {
 	readonly base: number;
 	readonly frame: number;
@@ -88,10 +85,9 @@ export class BlockTranslator extends StepTranslator {
 			.get(address)
 			.get(this.#stack.base)
 			.op("i64.sub")
-			.i64(NO_PAGE)
-			.op("i64.add")
 			.i64(BigInt(4096 - bits / 8))
 			.op("i64.le_u");
+		code.get(this.#stack.frame).i32(0).op("i32.ne").op("i32.and");
 		code.if();
 		code.get(address).get(this.#stack.base).op("i64.sub").op("i32.wrap_i64").get(this.#stack.frame).op("i32.add");
 		code.set(host);
@@ -114,7 +110,7 @@ export class BlockTranslator extends StepTranslator {
 			.op("i32.eq");
 		code.get(host).i32(BACKING.frames).op("i32.ge_u").op("i32.and");
 		code.if();
-		code.get(address).i64(-4096n).op("i64.and").i64(NO_PAGE).op("i64.add").set(this.#stack.base);
+		code.get(address).i64(-4096n).op("i64.and").set(this.#stack.base);
 		code.get(host).i32(-4096).op("i32.and").set(this.#stack.frame);
 		code.end();
 	}

@@ -31,6 +31,18 @@ beforeEach(() => {
 });
 
 describe("JitCpu", () => {
+	it.each([
+		[0x8000_0000_0000_0000n, { kind: "general-protection" }],
+		[0x8000_0000_0000_0ff0n, { kind: "general-protection" }],
+		[0n, { kind: "page-fault", address: 0n, access: "read" }],
+	])("finds no stack page at %s when it has seen none yet", (sp, fault) => {
+		// mov eax, 1; mov rbx, [rsp]; int3
+		put(TEXT, "b8 01 00 00 00 48 8b 1c 24 cc");
+		start(TEXT);
+		cpu.state.words[RSP] = sp;
+		expect(cpu.run(100)).toMatchObject({ kind: "fault", executed: 1, fault });
+	});
+
 	it("stops after exactly the budget, anywhere in a loop", () => {
 		// 1: inc eax; dec ecx; jnz 1b
 		put(TEXT, "ff c0 ff c9 75 fa cc");
