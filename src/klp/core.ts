@@ -1,5 +1,5 @@
 import type { Ftrace, ftrace_ops } from "../ftrace/index.js";
-import { type Dmesg, EBUSY, EEXIST, EINVAL, ENODEV, ENOENT, type Kernel, mutex, Printer } from "../kernel/index.js";
+import { type Dmesg, EBUSY, EEXIST, EINVAL, ENOENT, type Kernel, mutex, Printer } from "../kernel/index.js";
 import type { Kaddr, Memory } from "../memory/index.js";
 import type { task_struct, work_struct } from "../sched/index.js";
 import type { Design } from "./design.js";
@@ -15,6 +15,7 @@ import {
 	type klp_patch,
 	MODULE_NAME_LEN,
 	type module,
+	sameFunction,
 } from "./types.js";
 
 /** What livepatch needs of the rest of the kernel. */
@@ -77,9 +78,8 @@ export class Klp {
 
 	klp_pre_patch_callback(obj: klp_object): number {
 		const ret = obj.callbacks.pre_patch?.(obj) ?? 0;
-		const value = typeof ret === "number" ? ret : ret.next().value;
-		obj.callbacks_enabled = value === 0;
-		return value;
+		obj.callbacks_enabled = ret === 0;
+		return ret;
 	}
 	klp_post_patch_callback(obj: klp_object): void {
 		obj.callbacks.post_patch?.(obj);
@@ -93,12 +93,7 @@ export class Klp {
 	}
 
 	klp_find_func(obj: klp_object, old: klp_func): klp_func | undefined {
-		return obj.funcs.find((func) => this.#sameFunc(func, old));
-	}
-
-	/** By name and position; position 0 means "the only one", which is also the first. */
-	#sameFunc(a: klp_func, b: klp_func): boolean {
-		return a.old_name === b.old_name && (a.old_sympos || 1) === (b.old_sympos || 1);
+		return obj.funcs.find((func) => sameFunction(func, old));
 	}
 
 	klp_find_object(patch: klp_patch, old: klp_object): klp_object | undefined {
@@ -148,7 +143,7 @@ export class Klp {
 		func.patched = false;
 		func.transition = false;
 		// kobject_add("%s,%lu"): position 0 is shown as 1, so that both together are one name too many.
-		if (obj.funcs.some((other) => other.in_sysfs && this.#sameFunc(other, func))) return -EEXIST;
+		if (obj.funcs.some((other) => other.in_sysfs && sameFunction(other, func))) return -EEXIST;
 		func.in_sysfs = true;
 		return 0;
 	}
@@ -217,10 +212,8 @@ export class Klp {
 			this.klp_mutex.unlock();
 			return compatible;
 		}
-		if (!this.#try_module_get(patch.mod)) {
-			this.klp_mutex.unlock();
-			return -ENODEV;
-		}
+		// try_module_get(): it cannot fail, the module's own init is what calls us.
+		patch.mod.refcount++;
 		patch.obj_list = [...patch.objs];
 		patch.enabled = false;
 		patch.forced = false;
@@ -235,11 +228,6 @@ export class Klp {
 		}
 		this.klp_mutex.unlock();
 		return 0;
-	}
-
-	#try_module_get(mod: module): boolean {
-		mod.refcount++;
-		return true;
 	}
 
 	*#__klp_enable_patch(patch: klp_patch): Kernel<number> {

@@ -70,9 +70,14 @@ export class klp_func {
 	}
 }
 
-/** struct klp_callbacks. Each may be kernel code of its own; a pre_patch that returns non-zero refuses the patch. */
+/** The same function by name and position; position 0 means "the only one", which is also the first. */
+export function sameFunction(a: klp_func, b: klp_func): boolean {
+	return a.old_name === b.old_name && (a.old_sympos || 1) === (b.old_sympos || 1);
+}
+
+/** struct klp_callbacks. A pre_patch that returns non-zero refuses the patch. */
 export interface klp_callbacks {
-	pre_patch?(obj: klp_object): Generator<never, number, void> | number;
+	pre_patch?(obj: klp_object): number;
 	post_patch?(obj: klp_object): void;
 	pre_unpatch?(obj: klp_object): void;
 	post_unpatch?(obj: klp_object): void;
