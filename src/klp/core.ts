@@ -76,19 +76,23 @@ export class Klp {
 		return obj.name === undefined || obj.mod !== undefined;
 	}
 
-	klp_pre_patch_callback(obj: klp_object): number {
-		const ret = obj.callbacks.pre_patch?.(obj) ?? 0;
+	*klp_pre_patch_callback(obj: klp_object): Kernel<number> {
+		const { pre_patch } = obj.callbacks;
+		const ret = pre_patch === undefined ? 0 : yield* pre_patch(obj);
 		obj.callbacks_enabled = ret === 0;
 		return ret;
 	}
-	klp_post_patch_callback(obj: klp_object): void {
-		obj.callbacks.post_patch?.(obj);
+	*klp_post_patch_callback(obj: klp_object): Kernel<void> {
+		const { post_patch } = obj.callbacks;
+		if (post_patch !== undefined) yield* post_patch(obj);
 	}
-	klp_pre_unpatch_callback(obj: klp_object): void {
-		obj.callbacks.pre_unpatch?.(obj);
+	*klp_pre_unpatch_callback(obj: klp_object): Kernel<void> {
+		const { pre_unpatch } = obj.callbacks;
+		if (pre_unpatch !== undefined) yield* pre_unpatch(obj);
 	}
-	klp_post_unpatch_callback(obj: klp_object): void {
-		if (obj.callbacks_enabled) obj.callbacks.post_unpatch?.(obj);
+	*klp_post_unpatch_callback(obj: klp_object): Kernel<void> {
+		const { post_unpatch } = obj.callbacks;
+		if (obj.callbacks_enabled && post_unpatch !== undefined) yield* post_unpatch(obj);
 		obj.callbacks_enabled = false;
 	}
 
@@ -239,7 +243,7 @@ export class Klp {
 		// smp_wmb(): func->transition before func_stack; klp_ftrace_handler() reads them in the other order.
 		for (const obj of patch.obj_list) {
 			if (!this.klp_is_object_loaded(obj)) continue;
-			let ret = this.klp_pre_patch_callback(obj);
+			let ret = yield* this.klp_pre_patch_callback(obj);
 			if (ret !== 0) print.pr_warn(`pre-patch callback failed for object '${obj.label}'`);
 			else {
 				ret = yield* patching.klp_patch_object(obj);
@@ -262,7 +266,7 @@ export class Klp {
 		if (this.env.dmesg.WARN_ON(!patch.enabled, "__klp_disable_patch: !patch->enabled")) return -EINVAL;
 		if (transition.klp_transition_patch !== undefined) return -EBUSY;
 		yield* transition.klp_init_transition(patch, KLP_TRANSITION_UNPATCHED);
-		for (const obj of patch.obj_list) if (obj.patched) this.klp_pre_unpatch_callback(obj);
+		for (const obj of patch.obj_list) if (obj.patched) yield* this.klp_pre_unpatch_callback(obj);
 		// smp_wmb(): func->transition before TIF_PATCH_PENDING, for a handler that runs right after klp_update_patch_state().
 		yield* transition.klp_start_transition();
 		patch.enabled = false;

@@ -17,10 +17,10 @@ export class ModuleNotifier {
 			if (patch === limit) break;
 			const obj = patch.obj_list.find((candidate) => candidate.name === mod.name);
 			if (obj === undefined) continue;
-			if (patch !== klp.transition.klp_transition_patch) klp.klp_pre_unpatch_callback(obj);
+			if (patch !== klp.transition.klp_transition_patch) yield* klp.klp_pre_unpatch_callback(obj);
 			klp.print.pr_notice(`reverting patch '${patch.name}' on unloading module '${mod.name}'`);
 			yield* klp.patching.klp_unpatch_object(obj);
-			klp.klp_post_unpatch_callback(obj);
+			yield* klp.klp_post_unpatch_callback(obj);
 			obj.mod = undefined;
 			for (const func of obj.funcs) {
 				func.old_func = 0;
@@ -38,7 +38,7 @@ export class ModuleNotifier {
 			return ret;
 		}
 		klp.print.pr_notice(`applying patch '${patch.name}' to loading module '${mod.name}'`);
-		ret = klp.klp_pre_patch_callback(obj);
+		ret = yield* klp.klp_pre_patch_callback(obj);
 		if (ret !== 0) {
 			klp.print.pr_warn(`pre-patch callback failed for object '${obj.label}'`);
 			return ret;
@@ -46,10 +46,10 @@ export class ModuleNotifier {
 		ret = yield* klp.patching.klp_patch_object(obj);
 		if (ret !== 0) {
 			klp.print.pr_warn(`failed to apply patch '${patch.name}' to module '${mod.name}' (${ret})`);
-			klp.klp_post_unpatch_callback(obj);
+			yield* klp.klp_post_unpatch_callback(obj);
 			return ret;
 		}
-		if (patch !== klp.transition.klp_transition_patch) klp.klp_post_patch_callback(obj);
+		if (patch !== klp.transition.klp_transition_patch) yield* klp.klp_post_patch_callback(obj);
 		return 0;
 	}
 

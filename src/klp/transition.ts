@@ -70,8 +70,8 @@ export class Transition {
 		yield "klp_complete_transition: tasks are KLP_TRANSITION_IDLE";
 		for (const obj of patch.obj_list) {
 			if (!this.#klp.klp_is_object_loaded(obj)) continue;
-			if (target === KLP_TRANSITION_PATCHED) this.#klp.klp_post_patch_callback(obj);
-			else this.#klp.klp_post_unpatch_callback(obj);
+			if (target === KLP_TRANSITION_PATCHED) yield* this.#klp.klp_post_patch_callback(obj);
+			else yield* this.#klp.klp_post_unpatch_callback(obj);
 		}
 		print.pr_notice(`'${patch.name}': ${this.#direction} complete`);
 		this.klp_target_state = KLP_TRANSITION_IDLE;

@@ -1,5 +1,5 @@
 import type { ftrace_ops } from "../ftrace/index.js";
-import { list_head } from "../kernel/index.js";
+import { type Kernel, list_head } from "../kernel/index.js";
 import type { Kaddr } from "../memory/index.js";
 
 /** Task patch states (include/linux/livepatch.h). */
@@ -75,12 +75,12 @@ export function sameFunction(a: klp_func, b: klp_func): boolean {
 	return a.old_name === b.old_name && (a.old_sympos || 1) === (b.old_sympos || 1);
 }
 
-/** struct klp_callbacks. A pre_patch that returns non-zero refuses the patch. */
+/** struct klp_callbacks. A pre_patch that returns non-zero refuses the patch. Callbacks may sleep: they are kernel code. */
 export interface klp_callbacks {
-	pre_patch?(obj: klp_object): number;
-	post_patch?(obj: klp_object): void;
-	pre_unpatch?(obj: klp_object): void;
-	post_unpatch?(obj: klp_object): void;
+	pre_patch?(obj: klp_object): Kernel<number>;
+	post_patch?(obj: klp_object): Kernel<void>;
+	pre_unpatch?(obj: klp_object): Kernel<void>;
+	post_unpatch?(obj: klp_object): Kernel<void>;
 }
 
 /** struct klp_object. `name` undefined stands for NULL: vmlinux. */

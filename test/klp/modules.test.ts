@@ -1,8 +1,13 @@
 /** Livepatches of modules: klp_module_coming() and klp_module_going(). The module here is lp4, loaded as an ordinary one. */
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import type { klp_callbacks } from "../../src/klp/index.js";
 import type { task_struct } from "../../src/sched/index.js";
-import { createTestMachine, meaning, type PatchSpec, type TestMachine } from "../support/machine.js";
+import {
+	createTestMachine,
+	meaning,
+	type PatchSpec,
+	type PlainCallbacks,
+	type TestMachine,
+} from "../support/machine.js";
 
 const [EBUSY, EINVAL] = [-16, -22];
 const MOD = "mod";
@@ -17,7 +22,7 @@ afterEach(() => machine.close());
 
 const insmodTarget = () => machine.insmodPlain(MOD, "lp4");
 
-function callbacks(name: string, pre_patch = 0): klp_callbacks {
+function callbacks(name: string, pre_patch = 0): PlainCallbacks {
 	return {
 		pre_patch: (obj) => {
 			log.push(`${name} pre_patch ${obj.label}`);

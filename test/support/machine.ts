@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { createCpu } from "../../src/cpu/create.js";
 import { findDesign } from "../../src/designs/index.js";
 import { type ElfObject, parseElf } from "../../src/elf/index.js";
-import { runStraight } from "../../src/kernel/index.js";
+import { type Kernel, runStraight } from "../../src/kernel/index.js";
 import { type klp_callbacks, klp_func, klp_object, klp_patch, type klp_patch_fields } from "../../src/klp/index.js";
 import { type LoadedModule, Machine } from "../../src/machine.js";
 import type { Kaddr } from "../../src/memory/index.js";
@@ -33,12 +33,40 @@ export interface FuncSpec {
 	readonly sympos?: number;
 }
 
+/** Callbacks that never sleep, as tests write them. */
+export interface PlainCallbacks {
+	pre_patch?(obj: klp_object): number;
+	post_patch?(obj: klp_object): void;
+	pre_unpatch?(obj: klp_object): void;
+	post_unpatch?(obj: klp_object): void;
+}
+
+/** The same as kernel code. */
+function kernelCallbacks(plain: PlainCallbacks): klp_callbacks {
+	const asKernel = <T>(call: ((obj: klp_object) => T) | undefined) =>
+		call &&
+		function* (obj: klp_object): Kernel<T> {
+			yield "callback";
+			return call(obj);
+		};
+	const pre_patch = asKernel(plain.pre_patch);
+	const post_patch = asKernel(plain.post_patch);
+	const pre_unpatch = asKernel(plain.pre_unpatch);
+	const post_unpatch = asKernel(plain.post_unpatch);
+	return {
+		...(pre_patch && { pre_patch }),
+		...(post_patch && { post_patch }),
+		...(pre_unpatch && { pre_unpatch }),
+		...(post_unpatch && { post_unpatch }),
+	};
+}
+
 export interface PatchSpec extends Partial<klp_patch_fields> {
 	/** The module's name; default: that of its source. */
 	readonly name?: string;
 	/** `vmlinux` stands for no name. */
 	readonly objects: Readonly<Record<string, readonly FuncSpec[]>>;
-	readonly callbacks?: klp_callbacks;
+	readonly callbacks?: PlainCallbacks;
 	readonly states?: klp_patch["states"];
 }
 
@@ -202,7 +230,7 @@ export function makePatch(spec: PatchSpec, mod: LoadedModule): klp_patch {
 							old_sympos: sympos ?? 0,
 						}),
 				),
-				...(callbacks && { callbacks }),
+				...(callbacks && { callbacks: kernelCallbacks(callbacks) }),
 			}),
 	);
 	return new klp_patch({ mod, objs, ...(states && { states }), fields });
