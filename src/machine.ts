@@ -460,7 +460,7 @@ export class Machine {
 				runStraight(this.klp.transition.__klp_sched_try_switch(), visit);
 				return "go-on";
 			case "kthread_wait":
-				task.wakeAt = this.sched.jiffies + (task.program.sleepRounds ?? 1);
+				this.sched.set_timer(task, this.sched.jiffies + (task.program.sleepRounds ?? 1));
 				task.__state = TASK_INTERRUPTIBLE;
 				this.sched.deschedule(task);
 				return "end-slice";

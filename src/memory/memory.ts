@@ -61,6 +61,7 @@ export class Memory {
 	readonly pageTable: Uint32Array;
 	/** Page table entries of pages outside the kernel window (only `exec` maps any), by virtual page number. */
 	readonly outside = new Map<bigint, number>();
+	/** By address. */
 	readonly regions: Region[] = [];
 	readonly #listeners: MemoryListener[] = [];
 	/** What was freed below #nextFrame, by offset; neighbours are one hole. */
@@ -99,25 +100,23 @@ export class Memory {
 		const end = start + BigInt(length);
 		if (end > 1n << 64n)
 			throw new KlpemuError("MEMORY_OVERLAP", `'${name}' at ${hex(start)} runs past the end of memory`);
-		for (const other of this.regions) {
-			if (start < other.address + BigInt(other.length) && other.address < end) {
-				throw new KlpemuError(
-					"MEMORY_OVERLAP",
-					`'${name}' at ${hex(start)} overlaps '${other.name}' at ${hex(other.address)}`,
-				);
-			}
+		const index = this.#firstBehind(start);
+		const other = this.regions[index];
+		if (other !== undefined && other.address < end) {
+			throw new KlpemuError(
+				"MEMORY_OVERLAP",
+				`'${name}' at ${hex(start)} overlaps '${other.name}' at ${hex(other.address)}`,
+			);
 		}
 		const region: Region = { name, address: start, length, offset: this.#allocate(name, length), perm };
-		this.regions.push(region);
+		this.regions.splice(index, 0, region);
 		this.#setEntries(region, perm);
 		for (const listener of this.#listeners) listener.mapped(region);
 		return region;
 	}
 
 	unmap(region: Region): void {
-		const index = this.regions.indexOf(region);
-		if (index < 0) throw new KlpemuError("MEMORY_UNMAPPED", `'${region.name}' is not mapped`);
-		this.regions.splice(index, 1);
+		this.regions.splice(this.#indexOf(region), 1);
 		this.#setEntries(region, 0);
 		this.bytes.fill(0, region.offset, region.offset + region.length);
 		this.#giveBack(region.offset, region.length);
@@ -126,10 +125,29 @@ export class Memory {
 
 	/** Throws `MEMORY_UNMAPPED` for a region that is gone. */
 	protect(region: Region, perm: number): void {
-		if (!this.regions.includes(region)) throw new KlpemuError("MEMORY_UNMAPPED", `'${region.name}' is not mapped`);
+		this.#indexOf(region);
 		region.perm = perm;
 		this.#setEntries(region, perm);
 		for (const listener of this.#listeners) listener.protectionChanged(region);
+	}
+
+	/** Index of the first region that ends behind `address`. A machine may have a stack for each of many thousand tasks. */
+	#firstBehind(address: bigint): number {
+		let low = 0;
+		let high = this.regions.length;
+		while (low < high) {
+			const middle = (low + high) >> 1;
+			const region = this.regions[middle]!;
+			if (region.address + BigInt(region.length) > address) high = middle;
+			else low = middle + 1;
+		}
+		return low;
+	}
+
+	#indexOf(region: Region): number {
+		const index = this.#firstBehind(region.address);
+		if (this.regions[index] === region) return index;
+		throw new KlpemuError("MEMORY_UNMAPPED", `'${region.name}' is not mapped`);
 	}
 
 	/** Permissions of the page that holds `address`; 0 where nothing is mapped. */

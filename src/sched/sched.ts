@@ -1,4 +1,5 @@
 import { KlpemuError } from "../errors.js";
+import { list_add_tail, list_del, list_empty, list_head } from "../kernel/index.js";
 import type { Random } from "./random.js";
 import { PF_IDLE, TASK_DEAD, TASK_INTERRUPTIBLE, TASK_RUNNING, TIF_NOTIFY_SIGNAL, task_struct } from "./task.js";
 
@@ -20,9 +21,11 @@ export class Sched {
 	readonly tasks: task_struct[] = [];
 	readonly cpus: EmulatedCpu[] = [];
 	/** Runnable tasks that are on no CPU, first come first served. */
-	readonly runqueue: task_struct[] = [];
+	readonly runqueue = new list_head<task_struct>();
 	/** Rounds since the machine started. */
 	jiffies = 0;
+	/** Who may have to be woken at which jiffy; those whose `wakeAt` is another by then are not. */
+	readonly #timers = new Map<number, task_struct[]>();
 	readonly #random: Random;
 	#nextPid = 1;
 
@@ -56,12 +59,7 @@ export class Sched {
 	/** Puts a runnable task in the queue, if it is not there and not on a CPU. */
 	enqueue(task: task_struct): void {
 		if (task.__state !== TASK_RUNNING || task.held || task.idle || task.on_cpu >= 0) return;
-		if (!this.runqueue.includes(task)) this.runqueue.push(task);
-	}
-
-	#dequeue(task: task_struct): void {
-		const index = this.runqueue.indexOf(task);
-		if (index >= 0) this.runqueue.splice(index, 1);
+		if (list_empty(task.run_list)) list_add_tail(task.run_list, this.runqueue);
 	}
 
 	/** Puts `task` on `cpu`; the one that was there goes back to the queue if it can run. */
@@ -72,7 +70,7 @@ export class Sched {
 			throw new Error(`switch_to: ${task.comm} is on CPU ${task.on_cpu} already`);
 		}
 		prev.on_cpu = -1;
-		this.#dequeue(task);
+		list_del(task.run_list);
 		task.on_cpu = cpu.id;
 		cpu.curr = task;
 		this.enqueue(prev);
@@ -80,7 +78,7 @@ export class Sched {
 
 	/** Takes a task off its CPU, which goes idle until the next pick. */
 	deschedule(task: task_struct): void {
-		this.#dequeue(task);
+		list_del(task.run_list);
 		if (task.on_cpu < 0 || task.idle) return;
 		const cpu = this.cpus[task.on_cpu]!;
 		task.on_cpu = -1;
@@ -91,7 +89,7 @@ export class Sched {
 	/** Chooses what `cpu` runs next: usually the same task, sometimes (always, when it cannot run) the next in the queue. */
 	pick(cpu: EmulatedCpu): task_struct {
 		const curr = cpu.curr;
-		const next = this.runqueue.find((task) => task.pinned < 0 || task.pinned === cpu.id);
+		const next = this.#first(cpu);
 		const stay = !curr.idle && curr.__state === TASK_RUNNING && !curr.held;
 		if (next === undefined) {
 			if (!stay) this.switch_to(cpu, cpu.idle);
@@ -99,6 +97,11 @@ export class Sched {
 		}
 		if (!stay || this.#random.below(2) === 0) this.switch_to(cpu, next);
 		return cpu.curr;
+	}
+
+	#first(cpu: EmulatedCpu): task_struct | undefined {
+		for (const task of this.runqueue) if (task.pinned < 0 || task.pinned === cpu.id) return task;
+		return undefined;
 	}
 
 	/** Instructions of the next slice. */
@@ -128,11 +131,22 @@ export class Sched {
 		this.wake_up_state(task, TASK_INTERRUPTIBLE);
 	}
 
-	/** Wakes what a timer is due for. */
+	/** Wakes a sleeping task at that jiffy, which is yet to come. One timer a task: a later call takes the place of this one. */
+	set_timer(task: task_struct, jiffy: number): void {
+		task.wakeAt = jiffy;
+		const due = this.#timers.get(jiffy);
+		if (due === undefined) this.#timers.set(jiffy, [task]);
+		else due.push(task);
+	}
+
+	/** Wakes what a timer is due for, in pid order. */
 	tick(): void {
 		this.jiffies++;
-		for (const task of this.tasks) {
-			if (task.wakeAt <= this.jiffies) this.wake_up_state(task, -1);
+		const due = this.#timers.get(this.jiffies);
+		if (due === undefined) return;
+		this.#timers.delete(this.jiffies);
+		for (const task of due.sort((a, b) => a.pid - b.pid)) {
+			if (task.wakeAt === this.jiffies) this.wake_up_state(task, -1);
 		}
 	}
 

@@ -1,4 +1,5 @@
 import { CpuState, RFLAGS, RFLAGS_RESET, STATE_WORDS } from "../cpu/index.js";
+import { list_head } from "../kernel/index.js";
 import type { Kaddr, Region } from "../memory/index.js";
 
 /** Thread flags (arch/x86/include/asm/thread_info.h), as bits. */
@@ -62,7 +63,9 @@ export class task_struct {
 	program: TaskProgram;
 	/** Index into `program.calls` of the call that is next. */
 	nextCall = 0;
-	/** Round at which a sleeping task wakes by itself, or Infinity. */
+	/** Its place in the run queue. */
+	readonly run_list: list_head<task_struct> = new list_head<task_struct>(this);
+	/** Jiffy at which a sleeping task wakes by itself (Sched.set_timer), or Infinity. */
 	wakeAt = Number.POSITIVE_INFINITY;
 	/** It has been stopped at `program.sleepAt` already. */
 	slept = false;

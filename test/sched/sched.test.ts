@@ -81,7 +81,7 @@ describe("tasks", () => {
 		const sched = make();
 		const a = user(sched, "a");
 		sched.remove(a);
-		expect([a.__state, sched.runqueue, user(sched, "b").pid]).toEqual([TASK_DEAD, [sched.find("b")], 2]);
+		expect([a.__state, user(sched, "b").pid, [...sched.runqueue]]).toEqual([TASK_DEAD, 2, [sched.find("b")]]);
 		let code = "";
 		try {
 			sched.remove(a);
@@ -111,7 +111,7 @@ describe("who runs", () => {
 		held!.held = true;
 		pinned!.pinned = 1;
 		for (const task of [asleep, held, pinned]) sched.enqueue(task!);
-		expect(sched.runqueue).toEqual([pinned]);
+		expect([...sched.runqueue]).toEqual([pinned]);
 		for (let i = 0; i < 20; i++) expect(sched.pick(one!)).toBe(one!.idle);
 		expect(sched.pick(two!)).toBe(pinned);
 	});
@@ -163,7 +163,7 @@ describe("who runs", () => {
 						if (kind === "off") sched.enqueue(task);
 					}
 					for (const each of tasks) {
-						const queued = sched.runqueue.filter((other) => other === each).length;
+						const queued = [...sched.runqueue].filter((other) => other === each).length;
 						const running = sched.cpus.filter(({ curr }) => curr === each).length;
 						expect([queued + running, running]).toEqual([
 							each.__state === TASK_RUNNING ? 1 : 0,
@@ -193,7 +193,8 @@ describe("sleep", () => {
 		const sched = make();
 		const task = sched.add("a", { mode: "kernel" });
 		task.__state = TASK_INTERRUPTIBLE;
-		task.wakeAt = 3;
+		sched.set_timer(task, 2);
+		sched.set_timer(task, 3);
 		const states: number[] = [];
 		for (let i = 0; i < 4; i++) {
 			sched.tick();
@@ -201,6 +202,17 @@ describe("sleep", () => {
 		}
 		expect(states).toEqual([1, 1, 0, 0]);
 		expect(task.wakeAt).toBe(Number.POSITIVE_INFINITY);
+	});
+	test("tasks that wake at the same jiffy do so in pid order; one whose timer was moved does not", () => {
+		const sched = make();
+		const [a, b, c] = ["a", "b", "c"].map((name) => sched.add(name, { mode: "kernel" }));
+		for (const task of [c, a, b]) {
+			task!.__state = TASK_INTERRUPTIBLE;
+			sched.set_timer(task!, 2);
+		}
+		sched.set_timer(b!, Number.POSITIVE_INFINITY);
+		for (let i = 0; i < 3; i++) sched.tick();
+		expect([...sched.runqueue]).toEqual([a, c]);
 	});
 	test("the fake signal sets its flag, and ends an interruptible sleep only", () => {
 		const sched = make();
