@@ -4,7 +4,7 @@ import { type ElfObject, type Image, linkImage } from "./elf/index.js";
 import { KlpemuError } from "./errors.js";
 import { Ftrace, TextPoke } from "./ftrace/index.js";
 import { declareGates } from "./gates.js";
-import { Dmesg, EAGAIN, EEXIST, ENOENT, type Kernel, Printer, runStraight, type Wait } from "./kernel/index.js";
+import { Dmesg, EAGAIN, EEXIST, ENOENT, type Kernel, Printer, place, runStraight, type Wait } from "./kernel/index.js";
 import { type Design, Klp, type klp_patch, ModuleNotifier, type module, Sysfs } from "./klp/index.js";
 import { hex, type Kaddr, Memory, PAGE_SIZE, PERM } from "./memory/index.js";
 import {
@@ -271,10 +271,10 @@ export class Machine {
 		};
 	}
 
-	/** Every CPU must come out of code that runs with preemption disabled, that is, out of the handlers. */
+	/** Every CPU must come out of code that runs with preemption disabled: the handlers, and klp_update_patch_state(). */
 	*#synchronize(what: string): Kernel<void> {
-		const inHandler = () => [...this.sched.all()].some((task) => task.trace_recursion !== 0);
-		yield { label: what, ready: () => !inHandler() };
+		const atomic = (task: task_struct) => task.trace_recursion !== 0 || task.preempt_count !== 0;
+		yield { label: what, ready: () => ![...this.sched.all()].some(atomic) };
 	}
 
 	/**
@@ -283,9 +283,12 @@ export class Machine {
 	 */
 	*#synchronizeTasks(what: string): Kernel<void> {
 		const outside = (task: task_struct) => task.__state !== TASK_RUNNING || task.held || task.mode !== "kernel";
-		const holdouts = this.sched.tasks.filter((task) => !outside(task)).map((task) => ({ task, nvcsw: task.nvcsw }));
+		for (const task of [...this.sched.tasks]) {
+			yield place(what, task.comm);
+			task.rcu_tasks_holdout = !outside(task);
+		}
 		yield* this.#synchronize(what);
-		yield { label: what, ready: () => holdouts.every(({ task, nvcsw }) => task.nvcsw !== nvcsw || outside(task)) };
+		yield { label: what, ready: () => this.sched.tasks.every((task) => !task.rcu_tasks_holdout || outside(task)) };
 	}
 
 	// ---- tasks ----
@@ -445,7 +448,10 @@ export class Machine {
 	/** A gate has stopped the Cpu: what it means for the task. */
 	#stoppedAt(name: string, task: task_struct): Continuation {
 		const visit = (point: string) => this.onPoint?.(point);
-		if (name !== "cond_resched") task.nvcsw++;
+		if (name !== "cond_resched") {
+			task.nvcsw++;
+			task.rcu_tasks_holdout = false;
+		}
 		switch (name) {
 			case "exit_to_user_mode":
 				// exit_to_user_mode_loop(): the place where user tasks switch.
@@ -494,6 +500,15 @@ export class Machine {
 	 * gone again, as is one with symbols that nobody defines (-ENOENT). Throws what else {@link linkImage} throws.
 	 */
 	insmod(name: string, objects: readonly ElfObject[], patchOf?: (mod: LoadedModule) => klp_patch): number {
+		return this.runAsShell(this.load_module(name, objects, patchOf));
+	}
+
+	/** What {@link insmod} runs. */
+	*load_module(
+		name: string,
+		objects: readonly ElfObject[],
+		patchOf?: (mod: LoadedModule) => klp_patch,
+	): Kernel<number> {
 		if (this.modules.has(name)) return -EEXIST;
 		const needs = new Set<LoadedModule>();
 		let image: Image;
@@ -522,8 +537,8 @@ export class Machine {
 			this.#tainted = true;
 			this.#print.pr_notice(`${name}: tainting kernel with TAINT_LIVEPATCH`);
 		}
-		const ret = this.runAsShell(this.#initModule(mod, patchOf));
-		if (ret !== 0) this.#unload(mod);
+		const ret = yield* this.#initModule(mod, patchOf);
+		if (ret !== 0) yield* this.#free_module(mod);
 		return ret;
 	}
 
@@ -538,23 +553,30 @@ export class Machine {
 
 	/** Unloads a module: -ENOENT when there is none, -EWOULDBLOCK (11) while it is in use. */
 	rmmod(name: string): number {
+		return this.runAsShell(this.delete_module(name));
+	}
+
+	/** What {@link rmmod} runs. */
+	*delete_module(name: string): Kernel<number> {
 		const mod = this.modules.get(name);
 		if (mod === undefined) return -ENOENT;
 		if (mod.refcount !== 0) return -EAGAIN;
 		mod.live = false;
-		this.runAsShell(this.#notifier.klp_module_going(mod));
-		this.#unload(mod);
+		yield* this.#notifier.klp_module_going(mod);
+		yield* this.#free_module(mod);
 		return 0;
 	}
 
-	#unload(mod: LoadedModule): void {
+	*#free_module(mod: LoadedModule): Kernel<void> {
+		// A handler may still stand on a klp_func of the module.
+		yield* this.#synchronize("free_module: synchronize_rcu");
 		this.ftrace.ftrace_release(mod.image.mcountLocs);
 		for (const needed of mod.needs) needed.refcount--;
 		const regions = [...mod.image.regions];
 		this.modules.delete(mod.name);
 		mod.image.unload();
 		for (const region of regions) this.cpu.textChanged(region.address, region.length);
-		this.onPoint?.(`free_module(${mod.name})`);
+		yield `free_module(${mod.name})`;
 	}
 
 	/** Writes to a file below /sys/kernel/livepatch: 0 or a negative errno. */

@@ -1,6 +1,9 @@
 import { EINVAL, type Kernel } from "../kernel/index.js";
 import {
 	type Design,
+	HANDLER_AT,
+	type HandlerAt,
+	type HandlerChoice,
 	KLP_TRANSITION_IDLE,
 	KLP_TRANSITION_UNPATCHED,
 	type Klp,
@@ -8,7 +11,6 @@ import {
 	type klp_ops,
 	type klp_patch,
 } from "../klp/index.js";
-import type { task_struct } from "../sched/index.js";
 
 /**
  * klp_is_patch_compatible() of 6.12: each state of each installed patch must be known to a cumulative patch, and no version may
@@ -81,23 +83,26 @@ export const mainline: Design = {
 		return func?.nop ? undefined : func;
 	},
 
-	*select_steps(ops: klp_ops, task: task_struct, sawIdle: () => void): Kernel<klp_func | undefined> {
-		const node = ops.func_stack.next;
-		let func = node.owner;
-		// smp_rmb(): func_stack before func->transition, see __klp_enable_patch().
-		yield "klp_ftrace_handler: func_stack";
-		const transition = func?.transition;
-		// smp_rmb(): func->transition before patch_state, see klp_init_transition().
-		yield "klp_ftrace_handler: func->transition";
-		if (transition) {
-			const { patch_state } = task;
-			if (patch_state === KLP_TRANSITION_IDLE) sawIdle();
-			if (patch_state === KLP_TRANSITION_UNPATCHED) {
-				yield "klp_ftrace_handler: patch_state";
-				func = node.next.owner;
+	select_step(ops, task, at, sawIdle): HandlerAt | HandlerChoice {
+		const func = at?.func;
+		switch (at?.label) {
+			case undefined:
+				return { label: HANDLER_AT.func_stack, func: ops.func_stack.next.owner };
+			// smp_rmb(): func_stack before func->transition, see __klp_enable_patch().
+			case HANDLER_AT.func_stack:
+				return { label: HANDLER_AT.transition, func, flag: func?.transition ?? false };
+			// smp_rmb(): func->transition before patch_state, see klp_init_transition().
+			case HANDLER_AT.transition: {
+				const { patch_state } = task;
+				if (at?.flag && patch_state === KLP_TRANSITION_IDLE) sawIdle();
+				if (at?.flag && patch_state === KLP_TRANSITION_UNPATCHED) return { label: HANDLER_AT.patch_state, func };
+				return { chosen: func?.nop ? undefined : func };
+			}
+			default: {
+				const prev = func?.stack_node.next.owner;
+				return { chosen: prev?.nop ? undefined : prev };
 			}
 		}
-		return func?.nop ? undefined : func;
 	},
 
 	promise(enabled, old_func): klp_func | undefined {

@@ -1,6 +1,9 @@
 import type { Kernel } from "../kernel/index.js";
 import {
 	type Design,
+	HANDLER_AT,
+	type HandlerAt,
+	type HandlerChoice,
 	KLP_TRANSITION_IDLE,
 	KLP_TRANSITION_PATCHED,
 	KLP_TRANSITION_UNPATCHED,
@@ -10,7 +13,6 @@ import {
 	type klp_patch,
 	onStack,
 } from "../klp/index.js";
-import type { task_struct } from "../sched/index.js";
 import { mainline } from "./mainline.js";
 
 /** The older patches that go when `patch` comes. */
@@ -113,20 +115,22 @@ export const universe: Design = {
 		return undefined;
 	},
 
-	*select_steps(ops: klp_ops, task: task_struct, sawIdle: () => void): Kernel<klp_func | undefined> {
-		const head = ops.func_stack;
-		for (let node = head.next; node !== head; node = node.next) {
-			const func = node.owner!;
-			yield "klp_ftrace_handler: func_stack";
-			const transition = func.transition;
-			yield "klp_ftrace_handler: func->transition";
-			if (!transition) return func;
-			const { patch_state } = task;
-			if (node === head.next && patch_state === KLP_TRANSITION_IDLE) sawIdle();
-			const hit = func.universe === patch_state;
-			yield "klp_ftrace_handler: patch_state";
-			if (hit) return func;
+	select_step(ops, task, at, sawIdle): HandlerAt | HandlerChoice {
+		const func = at?.func;
+		const to = (next: klp_func | undefined): HandlerAt | HandlerChoice =>
+			next === undefined ? { chosen: undefined } : { label: HANDLER_AT.func_stack, func: next };
+		if (at === undefined || func === undefined) return to(ops.func_stack.next.owner);
+		switch (at.label) {
+			case HANDLER_AT.func_stack:
+				return { label: HANDLER_AT.transition, func, flag: func.transition };
+			case HANDLER_AT.transition: {
+				if (!at.flag) return { chosen: func };
+				const { patch_state } = task;
+				if (func.stack_node === ops.func_stack.next && patch_state === KLP_TRANSITION_IDLE) sawIdle();
+				return { label: HANDLER_AT.patch_state, func, flag: func.universe === patch_state };
+			}
+			default:
+				return at.flag ? { chosen: func } : to(func.stack_node.next.owner);
 		}
-		return undefined;
 	},
 };

@@ -12,6 +12,16 @@ export interface Wait {
 	readonly label: string;
 	/** Must hold before the generator may go on. */
 	ready(): boolean;
+	/** Only of a {@link place}. */
+	readonly at?: readonly (string | number | boolean)[];
+}
+
+/**
+ * The beginning of a turn of a loop: nothing has happened that somebody could see, and nobody need wait. `at` holds all that the
+ * loop remembers from the turns before, so that the explorer can tell two turns that go on alike, whatever led there.
+ */
+export function place(label: string, ...at: readonly (string | number | boolean)[]): Wait {
+	return { label, ready: () => true, at };
 }
 
 /** A sleeping lock. `holder` is for messages only. */

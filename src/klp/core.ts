@@ -61,6 +61,8 @@ export class Klp {
 
 	/** For observers: a transition was initialised or reversed. Not part of the kernel. */
 	onTransition: ((what: "init" | "reverse", patch: klp_patch, target: number) => void) | undefined = undefined;
+	/** For observers: the kernel reads what is no klp_func (any more). Not part of the kernel. */
+	onInvalidRead: ((what: string) => void) | undefined = undefined;
 	/** For observers: the handler chose. `func` undefined: the original. */
 	onHandler: ((ip: Kaddr, task: task_struct, ops: klp_ops, func: klp_func | undefined) => void) | undefined = undefined;
 

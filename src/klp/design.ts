@@ -10,6 +10,29 @@ export interface PatchAttribute {
 	store?(klp: Klp, patch: klp_patch, value: string): number;
 }
 
+/** Where klp_ftrace_handler() is between two reads that others can race with, and all that it remembers. */
+export interface HandlerAt {
+	/** What it has just read. */
+	readonly label: string;
+	/** The entry it is on. */
+	readonly func?: klp_func | undefined;
+	/** What it has read of the entry or of the task: what it does next depends on it. */
+	readonly flag?: boolean;
+}
+
+/** The labels of {@link HandlerAt}. */
+export const HANDLER_AT = {
+	locked: "klp_ftrace_handler: preempt_disable",
+	func_stack: "klp_ftrace_handler: func_stack",
+	transition: "klp_ftrace_handler: func->transition",
+	patch_state: "klp_ftrace_handler: patch_state",
+} as const;
+
+/** The handler is through: the entry it takes, or undefined for the original. */
+export interface HandlerChoice {
+	readonly chosen: klp_func | undefined;
+}
+
 /**
  * What distinguishes one replace design from another. The core has no `if (design === ...)`: it asks here. Each design is a
  * record of small decisions; `mainline` is the base that the others are written as changes of.
@@ -52,10 +75,16 @@ export interface Design {
 	 */
 	select(ops: klp_ops, patch_state: number): klp_func | undefined;
 	/**
-	 * The same step by step, yielding before each read that something else could race with. `sawIdle`: called when an entry is in
-	 * transition but the task is KLP_TRANSITION_IDLE, for the handler's WARN_ON_ONCE.
+	 * The same, one read at a time: the next thing that the handler does after `at` (undefined: it has the recursion lock and has
+	 * read nothing yet). `sawIdle`: called when an entry is in transition but the task is KLP_TRANSITION_IDLE, for the handler's
+	 * WARN_ON_ONCE.
 	 */
-	select_steps(ops: klp_ops, task: task_struct, sawIdle: () => void): Kernel<klp_func | undefined>;
+	select_step(
+		ops: klp_ops,
+		task: task_struct,
+		at: HandlerAt | undefined,
+		sawIdle: () => void,
+	): HandlerAt | HandlerChoice;
 
 	/** Which enabled patch provides `old_func` once no transition is running: what the design promises. Undefined: none. */
 	promise(enabled: readonly klp_patch[], old_func: number): klp_func | undefined;

@@ -2,6 +2,7 @@ import { FTRACE_OPS_FL, ftrace_ops as FtraceOps, type ftrace_ops, PT_REGS } from
 import { EINVAL, type Kernel, list_add, list_del_rcu, list_empty, list_is_singular } from "../kernel/index.js";
 import type { Kaddr } from "../memory/index.js";
 import type { Klp } from "./core.js";
+import { HANDLER_AT, type HandlerAt } from "./design.js";
 import { KLP_TRANSITION_IDLE, type klp_func, type klp_object, klp_ops, type klp_patch } from "./types.js";
 
 /** kernel/livepatch/patch.c */
@@ -48,22 +49,29 @@ export class Patching {
 		if (klp.onHandler !== undefined) klp.onHandler(ip, task, ops, func);
 	};
 
-	/** The same, with a yield before each read that can race. Property tests hold both equal. */
-	*klp_ftrace_handler_steps(fops: ftrace_ops, fregs: Kaddr): Kernel<void> {
+	/**
+	 * The same, one read that can race at a time: `at` is where it was (undefined: at its entry), the result where it is then, or
+	 * undefined when it is through. Property tests hold both equal.
+	 */
+	klp_ftrace_handler_step(fops: ftrace_ops, fregs: Kaddr, at: HandlerAt | undefined): HandlerAt | undefined {
 		const { env, design } = this.#klp;
 		const task = env.current();
 		const ops = fops.owner as klp_ops;
-		if (env.dmesg.WARN_ON_ONCE(task.trace_recursion !== 0, "klp_ftrace_handler: recursion")) return;
-		task.trace_recursion = 1;
-		yield "klp_ftrace_handler: preempt_disable";
-		const empty = list_empty(ops.func_stack);
-		if (!env.dmesg.WARN_ON_ONCE(empty, "klp_ftrace_handler: !func")) {
-			const func = yield* design.select_steps(ops, task, () => {
+		if (at === undefined) {
+			if (env.dmesg.WARN_ON_ONCE(task.trace_recursion !== 0, "klp_ftrace_handler: recursion")) return undefined;
+			task.trace_recursion = 1;
+			return { label: HANDLER_AT.locked };
+		}
+		const locked = at.label === HANDLER_AT.locked;
+		if (!locked || !env.dmesg.WARN_ON_ONCE(list_empty(ops.func_stack), "klp_ftrace_handler: !func")) {
+			const next = design.select_step(ops, task, locked ? undefined : at, () => {
 				env.dmesg.WARN_ON_ONCE(true, "klp_ftrace_handler: patch_state == KLP_TRANSITION_IDLE");
 			});
-			if (func !== undefined) env.memory.setU32((fregs + PT_REGS.RIP) | 0, func.new_func >>> 0);
+			if (!("chosen" in next)) return next;
+			if (next.chosen !== undefined) env.memory.setU32((fregs + PT_REGS.RIP) | 0, next.chosen.new_func >>> 0);
 		}
 		task.trace_recursion = 0;
+		return undefined;
 	}
 
 	*klp_unpatch_func(func: klp_func): Kernel<void> {
@@ -85,6 +93,7 @@ export class Patching {
 			dmesg.WARN_ON(filtered !== 0, "klp_unpatch_func: ftrace_set_filter_ip");
 			list_del_rcu(func.stack_node);
 			this.klp_ops.delete(func.old_func);
+			ops.freed = true;
 		} else {
 			list_del_rcu(func.stack_node);
 		}
@@ -140,6 +149,7 @@ export class Patching {
 		}
 		list_del_rcu(func.stack_node);
 		this.klp_ops.delete(func.old_func);
+		ops.freed = true;
 		return ret;
 	}
 

@@ -1,4 +1,4 @@
-import { EADDRINUSE, EBUSY, EINVAL, errnoName, type Kernel } from "../kernel/index.js";
+import { EADDRINUSE, EBUSY, EINVAL, errnoName, type Kernel, list_is_singular, place } from "../kernel/index.js";
 import { TASK_INTERRUPTIBLE, TIF_PATCH_PENDING, type task_struct, type work_struct } from "../sched/index.js";
 import type { Klp } from "./core.js";
 import {
@@ -100,9 +100,13 @@ export class Transition {
 	 */
 	*klp_update_patch_state(task: task_struct): Kernel<void> {
 		if (!task.pending) return;
+		const current = this.#klp.env.current();
+		// preempt_disable(): klp_reverse_transition() waits until whoever has cleared the flag has read the target, too.
+		current.preempt_count++;
 		task.thread_flags &= ~TIF_PATCH_PENDING;
 		yield "klp_update_patch_state: test_and_clear_tsk_thread_flag";
 		task.patch_state = this.klp_target_state;
+		current.preempt_count--;
 		yield "klp_update_patch_state: patch_state";
 	}
 
@@ -112,10 +116,13 @@ export class Transition {
 	klp_check_stack_func(func: klp_func, entries: readonly number[]): boolean {
 		if (this.klp_target_state === KLP_TRANSITION_UNPATCHED) return onStack(entries, func.new_func, func.new_size);
 		const ops = this.#klp.patching.klp_find_ops(func.old_func)!;
+		if (list_is_singular(ops.func_stack)) return onStack(entries, func.old_func, func.old_size);
 		const prev = func.stack_node.next.owner;
-		// list_is_singular() looks at the stack, not at this entry: with it, prev is the head and has no owner.
-		if (ops.func_stack.next.next === ops.func_stack || prev === undefined) {
-			return onStack(entries, func.old_func, func.old_size);
+		if (prev === undefined) {
+			// The last entry of several: list_next_entry() gives the list head, and what the kernel takes for new_func and
+			// new_size is whatever lies around the head in struct klp_ops. No address of code, so that nothing is on the stack.
+			this.#klp.onInvalidRead?.(`klp_check_stack_func(${func.new_name}): list_next_entry() is the head of func_stack`);
+			return false;
 		}
 		return onStack(entries, prev.new_func, prev.new_size);
 	}
@@ -175,6 +182,7 @@ export class Transition {
 		const { env, print } = this.#klp;
 		if (this.klp_signals_cnt === SIGNALS_TIMEOUT) print.pr_notice("signaling remaining tasks");
 		for (const task of env.processes()) {
+			yield place("klp_send_signals", task.comm);
 			if (!task.pending) continue;
 			if (task.kthread) env.wake_up_state(task, TASK_INTERRUPTIBLE);
 			else env.set_notify_signal(task);
@@ -191,9 +199,11 @@ export class Transition {
 		);
 		let complete = true;
 		for (const task of env.processes()) {
+			yield place("klp_try_complete_transition", task.comm, complete);
 			if (!(yield* this.klp_try_switch_task(task))) complete = false;
 		}
 		for (const { task, cpu, online } of env.idleTasks()) {
+			yield place("klp_try_complete_transition", task.comm, complete);
 			if (online) {
 				if (!(yield* this.klp_try_switch_task(task))) {
 					complete = false;
@@ -211,6 +221,7 @@ export class Transition {
 			env.schedule_delayed_work(this.klp_transition_work, env.HZ);
 			return;
 		}
+		yield "klp_try_complete_transition: everybody has switched";
 		this.klp_sched_try_switch_key = false;
 		const patch = this.klp_transition_patch!;
 		yield* this.klp_complete_transition();
@@ -227,12 +238,14 @@ export class Transition {
 		);
 		print.pr_notice(`'${this.klp_transition_patch!.name}': starting ${this.#direction} transition`);
 		for (const task of env.tasks()) {
+			yield place("klp_start_transition", task.comm);
 			if (task.patch_state === this.klp_target_state) continue;
 			task.thread_flags |= TIF_PATCH_PENDING;
 			yield "klp_start_transition: TIF_PATCH_PENDING";
 		}
 		this.klp_sched_try_switch_key = true;
 		this.klp_signals_cnt = 0;
+		yield "klp_start_transition: klp_cond_resched_enable";
 	}
 
 	/** Puts all tasks in the initial state and marks the funcs, in that order: no handler may see one in transition before. */
@@ -290,7 +303,10 @@ export class Transition {
 		const { env, print, design } = this.#klp;
 		const patch = this.klp_transition_patch!;
 		print.pr_warn("forcing remaining tasks to the patched state");
-		for (const task of env.tasks()) yield* this.klp_update_patch_state(task);
+		for (const task of env.tasks()) {
+			yield place("klp_force_transition", task.comm);
+			yield* this.klp_update_patch_state(task);
+		}
 		if (this.klp_target_state === KLP_TRANSITION_UNPATCHED) patch.forced = true;
 		else for (const other of this.#klp.klp_patches) if (design.forceMarks(patch, other)) other.forced = true;
 	}

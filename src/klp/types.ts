@@ -180,6 +180,8 @@ export class klp_ops {
 	readonly func_stack = new list_head<klp_func>();
 	fops!: ftrace_ops<klp_ops>;
 	readonly old_func: Kaddr;
+	/** Freed: nobody may look at it any more (checked by the explorer). */
+	freed = false;
 
 	constructor(old_func: Kaddr) {
 		this.old_func = old_func;

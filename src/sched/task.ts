@@ -55,6 +55,10 @@ export class task_struct {
 	held = false;
 	/** Voluntary context switches, and exits to user mode: what synchronize_rcu_tasks() waits for. */
 	nvcsw = 0;
+	/** rcu_tasks_pertask(): a grace period waits until it sleeps or leaves the kernel. */
+	rcu_tasks_holdout = false;
+	/** preempt_disable() of kernel code that runs in TypeScript as this task. */
+	preempt_count = 0;
 	/** Recursion protection of ftrace, one bit per context. */
 	trace_recursion = 0;
 	/** The kernel stack; mapped when the task first enters guest kernel code. */
