@@ -199,6 +199,9 @@ export class Transition {
 		);
 		let complete = true;
 		for (const task of env.processes()) {
+			// klp_try_switch_task() looks at this too. Asked here, a task that has switched costs nothing in later passes, nor is it a
+			// place: it stays switched for as long as klp_mutex is held.
+			if (task.patch_state === this.klp_target_state) continue;
 			yield place("klp_try_complete_transition", task.comm, complete);
 			if (!(yield* this.klp_try_switch_task(task))) complete = false;
 		}
