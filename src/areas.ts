@@ -23,19 +23,15 @@ const DATA_SIZE = 0x40000;
 /** Hands out guest addresses: the module area (modules, trampolines) and the structs that guest code passes by address. */
 export class GuestAreas {
 	readonly #memory: Memory;
-	readonly #trampolines = new Map<Kaddr, Region>();
-	readonly #freeOps: Kaddr[] = [];
-	#nextOps: Kaddr = (LAYOUT.data + OPS_SIZE) | 0;
-	#nextModule: Kaddr = LAYOUT.modules;
+	readonly trampolines = new Map<Kaddr, Region>();
+	readonly freeOpsList: Kaddr[] = [];
+	nextOps: Kaddr = (LAYOUT.data + OPS_SIZE) | 0;
+	/** Where the next module goes. */
+	nextModule: Kaddr = LAYOUT.modules;
 
 	constructor(memory: Memory) {
 		this.#memory = memory;
 		memory.map("ftrace data", LAYOUT.data, DATA_SIZE, PERM.READ | PERM.WRITE);
-	}
-
-	/** Where the next module goes. */
-	get nextModule(): Kaddr {
-		return this.#nextModule;
 	}
 
 	/**
@@ -43,40 +39,40 @@ export class GuestAreas {
 	 * Throws `MODULE_AREA_FULL`.
 	 */
 	takeModuleArea(bytes: number): Kaddr {
-		const start = this.#nextModule;
+		const start = this.nextModule;
 		const next = start + Math.ceil(bytes / PAGE_SIZE) * PAGE_SIZE;
 		if (next > LAYOUT.modulesEnd) throw new KlpemuError("MODULE_AREA_FULL", "the module area is used up");
-		this.#nextModule = next | 0;
+		this.nextModule = next | 0;
 		return start;
 	}
 
 	allocTrampoline(name: string, size: number): Kaddr {
 		const start = this.takeModuleArea(size);
 		const length = Math.ceil(size / PAGE_SIZE) * PAGE_SIZE;
-		this.#trampolines.set(start, this.#memory.map(name, start, length, PERM.READ | PERM.EXEC));
+		this.trampolines.set(start, this.#memory.map(name, start, length, PERM.READ | PERM.EXEC));
 		return start;
 	}
 
 	freeTrampoline(address: Kaddr): void {
-		const region = this.#trampolines.get(address);
+		const region = this.trampolines.get(address);
 		if (region === undefined) throw new Error(`no trampoline at ${hex(address)}`);
-		this.#trampolines.delete(address);
+		this.trampolines.delete(address);
 		this.#memory.unmap(region);
 	}
 
 	/** Guest memory for a struct ftrace_ops. Throws `OPS_AREA_FULL`. */
 	allocOps(): Kaddr {
-		const free = this.#freeOps.pop();
+		const free = this.freeOpsList.pop();
 		if (free !== undefined) return free;
-		const address = this.#nextOps;
+		const address = this.nextOps;
 		if (address + OPS_SIZE > LAYOUT.data + DATA_SIZE) {
 			throw new KlpemuError("OPS_AREA_FULL", `more than ${DATA_SIZE / OPS_SIZE - 1} ftrace_ops at a time`);
 		}
-		this.#nextOps = (address + OPS_SIZE) | 0;
+		this.nextOps = (address + OPS_SIZE) | 0;
 		return address;
 	}
 
 	freeOps(address: Kaddr): void {
-		this.#freeOps.push(address);
+		this.freeOpsList.push(address);
 	}
 }

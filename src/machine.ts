@@ -94,13 +94,14 @@ export class Machine {
 	onCall: ((task: task_struct, func: Kaddr, result: bigint) => void) | undefined = undefined;
 
 	readonly #gates: GatePage;
-	readonly #text_poke: TextPoke;
-	readonly #workqueue = new Workqueue();
-	readonly #kworker: task_struct;
+	/** The fields that follow are public for the explorer, which saves and restores all there is. */
+	readonly text_poke: TextPoke;
+	readonly workqueue = new Workqueue();
+	readonly kworker: task_struct;
 	readonly #notifier: ModuleNotifier;
 	readonly #asm: { entry: Assembled; ftrace: Assembled };
 	readonly #print: Printer;
-	readonly #areas: GuestAreas;
+	readonly areas: GuestAreas;
 	readonly #symbols: Symbols;
 	#tainted = false;
 	/** Kernel code of the shell or a kworker waits for others. */
@@ -132,7 +133,7 @@ export class Machine {
 		const { memory } = cpu;
 		this.memory = memory;
 		this.cpu = cpu;
-		this.#areas = areas;
+		this.areas = areas;
 		this.hz = options.hz;
 		this.#gates = gates;
 		this.#asm = asm;
@@ -141,7 +142,7 @@ export class Machine {
 		memory.map("percpu", LAYOUT.percpu, options.cpus * PAGE_SIZE, PERM.READ | PERM.WRITE);
 
 		this.sched = new Sched(options.cpus, new Random(options.seed));
-		this.#text_poke = new TextPoke(memory, (address, length) => cpu.textChanged(address, length));
+		this.text_poke = new TextPoke(memory, (address, length) => cpu.textChanged(address, length));
 		this.executor = new Executor(cpu, {
 			stacks: { base: LAYOUT.stacks, end: LAYOUT.stacksEnd },
 			entry: {
@@ -150,18 +151,18 @@ export class Machine {
 				idle: label(asm.entry, "secondary_startup_64"),
 			},
 			percpu: (id) => (LAYOUT.percpu + id * PAGE_SIZE) | 0,
-			gate: (name, task) => this.#stoppedAt(name, task),
-			int3: () => this.#text_poke.poke_int3_handler(cpu.state),
-			oops: (task, fault, rip) => this.#oops(task, fault, rip),
+			gate: (name, task) => this.stoppedAt(name, task),
+			int3: () => this.text_poke.poke_int3_handler(cpu.state),
+			oops: (task, fault, rip) => this.oops(task, fault, rip),
 			sleeping: (task) => {
 				task.held = true;
 				this.sched.deschedule(task);
 			},
 		});
 		this.shell = this.sched.add("shell", { mode: "host" });
-		this.#kworker = this.sched.add("kworker/0:1", { mode: "host", flags: PF_KTHREAD });
+		this.kworker = this.sched.add("kworker/0:1", { mode: "host", flags: PF_KTHREAD });
 		this.shell.__state = TASK_INTERRUPTIBLE;
-		this.#kworker.__state = TASK_IDLE;
+		this.kworker.__state = TASK_IDLE;
 		this.executor.current = this.shell;
 
 		const images = () => [
@@ -219,7 +220,7 @@ export class Machine {
 		return {
 			memory: this.memory,
 			dmesg: this.dmesg,
-			text_poke: this.#text_poke,
+			text_poke: this.text_poke,
 			templates: {
 				ftrace_stub: at("ftrace_stub"),
 				ftrace_caller: at("ftrace_caller"),
@@ -234,13 +235,13 @@ export class Machine {
 				function_trace_op: LAYOUT.data,
 				ftrace_ops_list_func: this.#gates.find("ftrace_ops_list_func")!,
 			},
-			allocTrampoline: (name, size) => this.#areas.allocTrampoline(name, size),
-			freeTrampoline: (address) => this.#areas.freeTrampoline(address),
+			allocTrampoline: (name, size) => this.areas.allocTrampoline(name, size),
+			freeTrampoline: (address) => this.areas.freeTrampoline(address),
 			kallsyms_lookup_size_offset: (address) => this.#symbols.kallsyms_lookup_size_offset(address),
 			addCallSite: (ip) => this.cpu.addCallSite(ip),
 			removeCallSite: (ip) => this.cpu.removeCallSite(ip),
-			allocOps: () => this.#areas.allocOps(),
-			freeOps: (address) => this.#areas.freeOps(address),
+			allocOps: () => this.areas.allocOps(),
+			freeOps: (address) => this.areas.freeOps(address),
 			synchronize: (what) => this.#synchronizeTasks(what),
 		};
 	}
@@ -262,8 +263,8 @@ export class Machine {
 			wake_up_state: (task, states) => void sched.wake_up_state(task, states),
 			set_notify_signal: (task) => sched.set_notify_signal(task),
 			wake_up_if_idle: () => {},
-			schedule_work: (work) => this.#workqueue.schedule_work(work),
-			schedule_delayed_work: (work, delay) => this.#workqueue.schedule_delayed_work(work, sched.jiffies + delay),
+			schedule_work: (work) => this.workqueue.schedule_work(work),
+			schedule_delayed_work: (work, delay) => this.workqueue.schedule_delayed_work(work, sched.jiffies + delay),
 			synchronize: (what) => this.#synchronize(what),
 			find_module: (name) => this.modules.get(name),
 			kallsyms: (object, symbol) => this.kallsyms(object, symbol),
@@ -384,7 +385,7 @@ export class Machine {
 		this.sched.tick();
 		// While kernel code waits, whoever would take klp_mutex now would wait for it.
 		for (let work = this.#takeWork(); work !== undefined; work = this.#takeWork()) {
-			this.#runAs(this.#kworker, TASK_IDLE, work.func());
+			this.#runAs(this.kworker, TASK_IDLE, work.func());
 		}
 		for (const cpu of this.sched.order()) {
 			const task = this.sched.pick(cpu);
@@ -394,13 +395,13 @@ export class Machine {
 	}
 
 	#takeWork() {
-		return this.#waiting ? undefined : this.#workqueue.take(this.sched.jiffies);
+		return this.#waiting ? undefined : this.workqueue.take(this.sched.jiffies);
 	}
 
 	/** Rounds until no transition is in progress and no work is left; false when `max` were not enough. */
 	settle(max: number): boolean {
 		for (let i = 0; i <= max; i++) {
-			const busy = this.klp.transition.klp_transition_patch !== undefined || this.#workqueue.pending.length > 0;
+			const busy = this.klp.transition.klp_transition_patch !== undefined || this.workqueue.pending.length > 0;
 			if (!busy) return true;
 			this.round();
 		}
@@ -446,7 +447,7 @@ export class Machine {
 	}
 
 	/** A gate has stopped the Cpu: what it means for the task. */
-	#stoppedAt(name: string, task: task_struct): Continuation {
+	stoppedAt(name: string, task: task_struct): Continuation {
 		const visit = (point: string) => this.onPoint?.(point);
 		if (name !== "cond_resched") {
 			task.nvcsw++;
@@ -480,7 +481,7 @@ export class Machine {
 		}
 	}
 
-	#oops(task: task_struct, fault: Fault, rip: bigint): void {
+	oops(task: task_struct, fault: Fault, rip: bigint): void {
 		const where = this.symbolize(Number(BigInt.asIntN(32, rip)));
 		const what =
 			fault.kind === "page-fault"
@@ -513,13 +514,13 @@ export class Machine {
 		const needs = new Set<LoadedModule>();
 		let image: Image;
 		try {
-			image = this.#link(name, objects, this.#areas.nextModule, needs);
+			image = this.#link(name, objects, this.areas.nextModule, needs);
 		} catch (error) {
 			if (!(error instanceof KlpemuError) || error.code !== "ELF_UNDEFINED_SYMBOL") throw error;
 			this.#print.pr_warn(`${name}: ${error.message}`);
 			return -ENOENT;
 		}
-		this.#areas.takeModuleArea(image.end - image.base);
+		this.areas.takeModuleArea(image.end - image.base);
 		const mod: LoadedModule = {
 			name,
 			image,

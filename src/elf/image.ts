@@ -46,7 +46,8 @@ class LoadedImage implements Image {
 	readonly #placed: readonly PlacedSection[];
 	readonly #byName = new Map<string, ImageSymbol[]>();
 	readonly #unwind: UnwindTable;
-	#loaded = true;
+	/** False once its memory is unmapped. */
+	loaded = true;
 
 	constructor(options: LinkOptions, layout: Layout) {
 		this.name = options.name;
@@ -107,8 +108,8 @@ class LoadedImage implements Image {
 	}
 
 	unload(): void {
-		if (!this.#loaded) throw new Error(`image '${this.name}' is unloaded twice`);
-		this.#loaded = false;
+		if (!this.loaded) throw new Error(`image '${this.name}' is unloaded twice`);
+		this.loaded = false;
 		for (const region of this.regions) this.#memory.unmap(region);
 	}
 

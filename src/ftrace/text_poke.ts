@@ -34,9 +34,10 @@ interface text_poke_loc {
 export class TextPoke {
 	readonly #memory: Memory;
 	readonly #textChanged: (address: Kaddr, length: number) => void;
-	#queue: text_poke_loc[] = [];
+	/** What the next batch will change. */
+	queue: text_poke_loc[] = [];
 	/** bp_desc: the places being changed, sorted by address; empty when its refcount is 0. */
-	#bp_desc: readonly text_poke_loc[] = [];
+	bp_desc: readonly text_poke_loc[] = [];
 
 	constructor(memory: Memory, textChanged: (address: Kaddr, length: number) => void) {
 		this.#memory = memory;
@@ -51,15 +52,15 @@ export class TextPoke {
 
 	/** Adds to the batch; flushes first when it is full or when `address` would break its order. */
 	*text_poke_queue(address: Kaddr, text: Uint8Array): Kernel<void> {
-		const last = this.#queue.at(-1);
-		if (this.#queue.length === TP_VEC_MAX || (last !== undefined && last.address >= address))
+		const last = this.queue.at(-1);
+		if (this.queue.length === TP_VEC_MAX || (last !== undefined && last.address >= address))
 			yield* this.text_poke_finish();
-		this.#queue.push({ address, text });
+		this.queue.push({ address, text });
 	}
 
 	*text_poke_finish(): Kernel<void> {
-		const batch = this.#queue;
-		this.#queue = [];
+		const batch = this.queue;
+		this.queue = [];
 		if (batch.length > 0) yield* this.#text_poke_bp_batch(batch);
 	}
 
@@ -70,14 +71,14 @@ export class TextPoke {
 	}
 
 	*#text_poke_bp_batch(batch: readonly text_poke_loc[]): Kernel<void> {
-		this.#bp_desc = batch;
+		this.bp_desc = batch;
 		for (const loc of batch) this.#write(loc.address, Uint8Array.of(INT3_INSN_OPCODE));
 		yield "text_poke_bp_batch: int3 written";
 		for (const loc of batch) this.#write((loc.address + 1) | 0, loc.text.subarray(1));
 		yield "text_poke_bp_batch: tail written";
 		for (const loc of batch) this.#write(loc.address, loc.text.subarray(0, 1));
 		yield "text_poke_bp_batch: first byte written";
-		this.#bp_desc = [];
+		this.bp_desc = [];
 	}
 
 	#write(address: Kaddr, bytes: Uint8Array): void {
@@ -91,7 +92,7 @@ export class TextPoke {
 	 */
 	poke_int3_handler(state: CpuState): boolean {
 		const ip = toKaddr(state.rip);
-		const loc = this.#bp_desc.find((entry) => entry.address === ip);
+		const loc = this.bp_desc.find((entry) => entry.address === ip);
 		if (loc === undefined) return false;
 		const next = (ip + loc.text.length) | 0;
 		const target = (next + new DataView(loc.text.buffer, loc.text.byteOffset).getInt32(1, true)) | 0;

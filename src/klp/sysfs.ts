@@ -18,7 +18,7 @@ export function kstrtobool(text: string): boolean | undefined {
 export class Sysfs {
 	readonly #klp: Klp;
 	/** Patches with a kobject, whether or not they are on klp_patches any more. */
-	readonly #patches: klp_patch[] = [];
+	readonly all: klp_patch[] = [];
 
 	constructor(klp: Klp) {
 		this.#klp = klp;
@@ -26,11 +26,11 @@ export class Sysfs {
 
 	/** Makes a patch known; it shows while its kobject is in sysfs. */
 	add(patch: klp_patch): void {
-		this.#patches.push(patch);
+		this.all.push(patch);
 	}
 
 	get patches(): readonly klp_patch[] {
-		return this.#patches.filter((patch) => patch.in_sysfs);
+		return this.all.filter((patch) => patch.in_sysfs);
 	}
 
 	#attributes(): string[] {

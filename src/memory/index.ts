@@ -9,5 +9,6 @@ export {
 	PERM,
 	PTE_PERM_MASK,
 	type Region,
+	type SavedMemory,
 	WINDOW_START,
 } from "./memory.js";

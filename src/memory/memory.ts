@@ -33,6 +33,18 @@ export interface Region {
 	perm: number;
 }
 
+/** What {@link Memory.save} gives. */
+export interface SavedMemory {
+	readonly regions: readonly {
+		readonly region: Region;
+		readonly perm: number;
+		/** undefined: the content is the caller's business. */
+		readonly bytes: Uint8Array | undefined;
+	}[];
+	readonly free: readonly { readonly offset: number; readonly length: number }[];
+	readonly nextFrame: number;
+}
+
 /** What a Cpu hears when the mapping changes. */
 export interface MemoryListener {
 	mapped(region: Region): void;
@@ -241,6 +253,51 @@ export class Memory {
 	}
 	#scatter(address: Kaddr, size: number, value: bigint): void {
 		for (let i = 0; i < size; i++) this.setU8((address + i) | 0, Number((value >> BigInt(8 * i)) & 0xffn));
+	}
+
+	/** All mappings, and the content of the regions that `withContent` chooses. */
+	save(withContent: (region: Region) => boolean): SavedMemory {
+		const regions = this.regions.map((region) => ({
+			region,
+			perm: region.perm,
+			bytes: withContent(region) ? this.bytes.slice(region.offset, region.offset + region.length) : undefined,
+		}));
+		return { regions, free: this.#free.map((hole) => ({ ...hole })), nextFrame: this.#nextFrame };
+	}
+
+	/** Brings back what {@link save} saved, the very same regions; `changed` is told of each page whose content was another. */
+	restore(saved: SavedMemory, changed: (address: Kaddr, length: number) => void): void {
+		const wanted = new Set(saved.regions.map(({ region }) => region));
+		for (const region of [...this.regions]) {
+			if (wanted.has(region)) continue;
+			this.#setEntries(region, 0);
+			for (const listener of this.#listeners) listener.unmapped(region);
+		}
+		const there = new Set(this.regions);
+		this.regions.splice(0, this.regions.length, ...saved.regions.map(({ region }) => region));
+		for (const { region, perm, bytes } of saved.regions) {
+			region.perm = perm;
+			if (!there.has(region)) {
+				this.#setEntries(region, perm);
+				for (const listener of this.#listeners) listener.mapped(region);
+			}
+			if (bytes !== undefined) this.#restoreContent(region, bytes, changed);
+		}
+		this.#free.splice(0, this.#free.length, ...saved.free.map((hole) => ({ ...hole })));
+		this.#nextFrame = saved.nextFrame;
+	}
+
+	#restoreContent(region: Region, bytes: Uint8Array, changed: (address: Kaddr, length: number) => void): void {
+		for (let at = 0; at < region.length; at += PAGE_SIZE) {
+			const [from, to] = [region.offset + at, region.offset + at + PAGE_SIZE];
+			const page = bytes.subarray(at, at + PAGE_SIZE);
+			const now = this.bytes.subarray(from, to);
+			let differs = false;
+			for (let i = 0; i < PAGE_SIZE && !differs; i++) differs = now[i] !== page[i];
+			if (!differs) continue;
+			this.bytes.set(page, from);
+			changed(Number(BigInt.asIntN(32, region.address + BigInt(at))), PAGE_SIZE);
+		}
 	}
 
 	#allocate(name: string, length: number): number {

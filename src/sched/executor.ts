@@ -33,8 +33,8 @@ export class Executor {
 	readonly #cpu: Cpu;
 	readonly #memory: Memory;
 	readonly #hooks: ExecutorHooks;
-	#nextStack: Kaddr;
-	readonly #freeStacks: Kaddr[] = [];
+	nextStack: Kaddr;
+	readonly freeStacks: Kaddr[] = [];
 	/** Guest instructions so far, all tasks together. */
 	instructions = 0;
 	/** The task that executes; livepatch's `current`. */
@@ -44,13 +44,13 @@ export class Executor {
 		this.#cpu = cpu;
 		this.#memory = cpu.memory;
 		this.#hooks = hooks;
-		this.#nextStack = hooks.stacks.base;
+		this.nextStack = hooks.stacks.base;
 	}
 
 	/** Runs `task`, which is on `cpu`, for at most `budget` instructions. */
 	runSlice(cpu: EmulatedCpu, task: task_struct, budget: number): void {
 		this.current = task;
-		if (task.stack === undefined || task.mode === "user") this.#enterKernel(task);
+		if (task.stack === undefined || task.mode === "user") this.enterKernel(task);
 		const state = this.#cpu.state;
 		state.words.set(task.regs.words);
 		state.words[GS_BASE] = toU64(this.#hooks.percpu(cpu.id));
@@ -89,8 +89,9 @@ export class Executor {
 		}
 	}
 
-	#enterKernel(task: task_struct): void {
-		task.stack ??= this.#allocateStack(task);
+	/** Puts a task at its entry into the kernel, with an empty stack. */
+	enterKernel(task: task_struct): void {
+		this.ensureStack(task);
 		const { entry } = this.#hooks;
 		const start = task.idle ? entry.idle : task.kthread ? entry.kthread : entry.user;
 		task.regs.words.fill(0n);
@@ -106,14 +107,19 @@ export class Executor {
 		return (Number(BigInt.asIntN(32, task.stack!.address)) + THREAD_SIZE - TOP_OF_STACK) | 0;
 	}
 
+	/** Gives the task its kernel stack, if it has none yet. */
+	ensureStack(task: task_struct): void {
+		task.stack ??= this.#allocateStack(task);
+	}
+
 	#allocateStack(task: task_struct) {
-		const reused = this.#freeStacks.pop();
-		const guard = reused ?? this.#nextStack;
+		const reused = this.freeStacks.pop();
+		const guard = reused ?? this.nextStack;
 		if (reused === undefined) {
 			if (guard + PAGE_SIZE + THREAD_SIZE > this.#hooks.stacks.end) {
 				throw new Error(`no room for the stack of ${task.comm} at ${hex(guard)}`);
 			}
-			this.#nextStack = (guard + PAGE_SIZE + THREAD_SIZE) | 0;
+			this.nextStack = (guard + PAGE_SIZE + THREAD_SIZE) | 0;
 		}
 		return this.#memory.map(`stack:${task.comm}`, (guard + PAGE_SIZE) | 0, THREAD_SIZE, PERM.READ | PERM.WRITE);
 	}
@@ -122,7 +128,7 @@ export class Executor {
 	release(task: task_struct): void {
 		if (task.stack === undefined) return;
 		if (task.__state !== TASK_DEAD) throw new Error(`${task.comm} still lives`);
-		this.#freeStacks.push((Number(BigInt.asIntN(32, task.stack.address)) - PAGE_SIZE) | 0);
+		this.freeStacks.push((Number(BigInt.asIntN(32, task.stack.address)) - PAGE_SIZE) | 0);
 		this.#memory.unmap(task.stack);
 		task.stack = undefined;
 	}

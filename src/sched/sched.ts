@@ -27,7 +27,7 @@ export class Sched {
 	/** Who may have to be woken at which jiffy; those whose `wakeAt` is another by then are not. */
 	readonly #timers = new Map<number, task_struct[]>();
 	readonly #random: Random;
-	#nextPid = 1;
+	nextPid = 1;
 
 	constructor(cpus: number, random: Random) {
 		this.#random = random;
@@ -41,7 +41,7 @@ export class Sched {
 
 	/** Adds a task to the task list and, unless it sleeps, to the run queue. */
 	add(comm: string, options: ConstructorParameters<typeof task_struct>[2]): task_struct {
-		const task = new task_struct(this.#nextPid++, comm, options);
+		const task = new task_struct(this.nextPid++, comm, options);
 		this.tasks.push(task);
 		return task;
 	}
