@@ -20,13 +20,13 @@ do_syscall_64:
 UNWIND_HINT rsp+8
 	subq $8, %rsp
 UNWIND_HINT rsp+16
-do_syscall_64_loop:
+.Ldo_syscall_64_loop:
 	call next_call
 	testq %rax, %rax
-	je do_syscall_64_done
+	je .Ldo_syscall_64_done
 	call *%rax
-	jmp do_syscall_64_loop
-do_syscall_64_done:
+	jmp .Ldo_syscall_64_loop
+.Ldo_syscall_64_done:
 	addq $8, %rsp
 UNWIND_HINT rsp+8
 	ret
@@ -41,15 +41,15 @@ kthread:
 UNWIND_HINT rsp+8
 	subq $8, %rsp
 UNWIND_HINT rsp+16
-kthread_loop:
+.Lkthread_loop:
 	call next_call
 	testq %rax, %rax
-	je kthread_sleep
+	je .Lkthread_sleep
 	call *%rax
-	jmp kthread_loop
-kthread_sleep:
+	jmp .Lkthread_loop
+.Lkthread_sleep:
 	call kthread_wait
-	jmp kthread_loop
+	jmp .Lkthread_loop
 
 /* The idle task of each CPU. */
 secondary_startup_64:
@@ -61,6 +61,6 @@ cpu_startup_entry:
 UNWIND_HINT rsp+8
 	subq $8, %rsp
 UNWIND_HINT rsp+16
-cpu_startup_entry_loop:
+.Lcpu_startup_entry_loop:
 	call do_idle
-	jmp cpu_startup_entry_loop
+	jmp .Lcpu_startup_entry_loop

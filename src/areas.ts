@@ -5,6 +5,7 @@ import { hex, type Kaddr, type Memory, PAGE_SIZE, PERM, type Region } from "./me
 export const LAYOUT = {
 	entry: -0x7fff_0000,
 	ftrace: -0x7ffe_0000,
+	ftraceOps: -0x7ffd_8000,
 	gates: -0x7ffd_0000,
 	/** The variable function_trace_op, then every struct ftrace_ops. */
 	data: -0x7ff0_0000,

@@ -26,18 +26,20 @@ import {
 	Workqueue,
 } from "./sched/index.js";
 import { Symbols } from "./symbols.js";
-import { type Assembled, assemble } from "./toolchain/index.js";
+import { type Assembled, assemble, type EngineAssembly } from "./toolchain/index.js";
 
 /** Rounds that somebody may wait for somebody else, before that is called a deadlock. */
 const WAIT_ROUNDS = 100_000;
+
+type AssembledEngine = Readonly<Record<keyof EngineAssembly, Assembled>>;
 
 export interface MachineOptions {
 	readonly design: Design;
 	/** Makes the processor that runs the guest. */
 	readonly createCpu: (memory: Memory) => Cpu | Promise<Cpu>;
 	readonly vmlinux: readonly ElfObject[];
-	/** The assembly of the engine itself: asm/entry_64.S and asm/ftrace_64.S. */
-	readonly assembly: { readonly entry: string; readonly ftrace: string };
+	/** The assembly of the engine itself: asm/entry_64.S, asm/ftrace_64.S and asm/ftrace_ops.S. */
+	readonly assembly: EngineAssembly;
 	readonly cpus: number;
 	readonly seed: bigint | number;
 	readonly hz: number;
@@ -99,7 +101,7 @@ export class Machine {
 	readonly workqueue = new Workqueue();
 	readonly kworker: task_struct;
 	readonly #notifier: ModuleNotifier;
-	readonly #asm: { entry: Assembled; ftrace: Assembled };
+	readonly #asm: AssembledEngine;
 	readonly #print: Printer;
 	readonly areas: GuestAreas;
 	readonly #symbols: Symbols;
@@ -118,18 +120,13 @@ export class Machine {
 		const asm = {
 			entry: await assemble(options.assembly.entry, "asm/entry_64.S", LAYOUT.entry, externals),
 			ftrace: await assemble(options.assembly.ftrace, "asm/ftrace_64.S", LAYOUT.ftrace, externals),
+			ops: await assemble(options.assembly.ops, "asm/ftrace_ops.S", LAYOUT.ftraceOps, externals),
 		};
 		machine.it = new Machine(options, areas, cpu, gates, asm);
 		return machine.it;
 	}
 
-	private constructor(
-		options: MachineOptions,
-		areas: GuestAreas,
-		cpu: Cpu,
-		gates: GatePage,
-		asm: { entry: Assembled; ftrace: Assembled },
-	) {
+	private constructor(options: MachineOptions, areas: GuestAreas, cpu: Cpu, gates: GatePage, asm: AssembledEngine) {
 		const { memory } = cpu;
 		this.memory = memory;
 		this.cpu = cpu;
@@ -138,7 +135,7 @@ export class Machine {
 		this.#gates = gates;
 		this.#asm = asm;
 		this.#print = new Printer(this.dmesg, "");
-		for (const code of [asm.entry, asm.ftrace]) this.#mapCode(code);
+		for (const code of [asm.entry, asm.ftrace, asm.ops]) this.#mapCode(code);
 		memory.map("percpu", LAYOUT.percpu, options.cpus * PAGE_SIZE, PERM.READ | PERM.WRITE);
 
 		this.sched = new Sched(options.cpus, new Random(options.seed));
@@ -170,7 +167,7 @@ export class Machine {
 			...[...this.modules.values()].map(({ image }) => image),
 		];
 		const trampoline = (ip: Kaddr) => this.ftrace.trampolines.containing(ip);
-		this.#symbols = new Symbols({ gates, entry: asm.entry, ftrace: asm.ftrace, images, trampoline });
+		this.#symbols = new Symbols({ gates, ftrace: asm.ftrace, assembly: [asm.entry, asm.ops], images, trampoline });
 		this.ftrace = new Ftrace(this.#ftraceEnvironment());
 		this.klp = new Klp(this.#klpEnvironment(), options.design);
 		this.sysfs = new Sysfs(this.klp);
@@ -233,7 +230,9 @@ export class Machine {
 				ftrace_regs_caller_jmp: at("ftrace_regs_caller_jmp"),
 				ftrace_regs_caller_end: at("ftrace_regs_caller_end"),
 				function_trace_op: LAYOUT.data,
-				ftrace_ops_list_func: this.#gates.find("ftrace_ops_list_func")!,
+				ftrace_ops_list_func: label(this.#asm.ops, "ftrace_ops_list_func"),
+				ftrace_ops_assist_func: label(this.#asm.ops, "ftrace_ops_assist_func"),
+				call_direct_funcs: this.#gates.find("call_direct_funcs")!,
 			},
 			allocTrampoline: (name, size) => this.areas.allocTrampoline(name, size),
 			freeTrampoline: (address) => this.areas.freeTrampoline(address),
@@ -544,6 +543,7 @@ export class Machine {
 	}
 
 	*#initModule(mod: LoadedModule, patchOf: ((mod: LoadedModule) => klp_patch) | undefined): Kernel<number> {
+		yield* this.ftrace.ftrace_module_enable(mod.image.mcountLocs);
 		const ret = yield* this.#notifier.klp_module_coming(mod);
 		mod.live = ret === 0;
 		if (ret !== 0 || patchOf === undefined) return ret;

@@ -7,8 +7,10 @@ import type { Assembled } from "./toolchain/index.js";
 /** All guest code there is, of whatever origin. */
 export interface GuestCode {
 	readonly gates: GatePage;
-	readonly entry: Assembled;
+	/** asm/ftrace_64.S: trampolines are copies of it, and modules link against its labels. */
 	readonly ftrace: Assembled;
+	/** The other assembly of the engine. */
+	readonly assembly: readonly Assembled[];
 	/** vmlinux first, then the modules in the order they were loaded. */
 	images(): readonly Image[];
 	trampoline(ip: Kaddr): Trampoline | undefined;
@@ -23,8 +25,8 @@ export class Symbols {
 	}
 
 	#assembly(address: Kaddr): Assembled | undefined {
-		const { entry, ftrace } = this.#code;
-		return [entry, ftrace].find(({ base, bytes }) => address >= base && address < base + bytes.length);
+		const { ftrace, assembly } = this.#code;
+		return [ftrace, ...assembly].find(({ base, bytes }) => address >= base && address < base + bytes.length);
 	}
 
 	/** What modules can link against: vmlinux, gates, the labels of the assembly, and what loaded modules define. */
@@ -55,7 +57,8 @@ export class Symbols {
 		}
 		const gate = this.#code.gates.nameAt(address);
 		if (gate !== undefined) return gate;
-		const before = [...(this.#assembly(address)?.symbols ?? [])].filter(([, at]) => at <= address);
+		const labels = [...(this.#assembly(address)?.symbols ?? [])].filter(([name]) => !name.startsWith(".L"));
+		const before = labels.filter(([, at]) => at <= address);
 		const label = before.sort(([, a], [, b]) => b - a)[0];
 		return label === undefined ? hex(address) : plus(label[0], address - label[1]);
 	}

@@ -1,14 +1,18 @@
-import { type CpuState, RSP } from "../cpu/index.js";
+import { type CpuState, FLAG, RSP } from "../cpu/index.js";
 import type { Kernel } from "../kernel/index.js";
 import { hex, type Kaddr, type Memory, toKaddr } from "../memory/index.js";
 
 export const INT3_INSN_OPCODE = 0xcc;
 export const CALL_INSN_OPCODE = 0xe8;
 export const JMP32_INSN_OPCODE = 0xe9;
+export const JMP8_INSN_OPCODE = 0xeb;
 export const RET_INSN_OPCODE = 0xc3;
 export const MCOUNT_INSN_SIZE = 5;
 /** The five byte nop of x86-64, `nopl 0(%rax,%rax,1)`. */
 export const NOP5: Uint8Array = Uint8Array.of(0x0f, 0x1f, 0x44, 0x00, 0x00);
+
+/** The two byte nop. */
+const NOP2: Uint8Array = Uint8Array.of(0x66, 0x90);
 
 /** How many places one batch may change (TP_VEC_MAX: a page of text_poke_loc). */
 const TP_VEC_MAX = 256;
@@ -21,9 +25,42 @@ export function ftrace_call_replace(ip: Kaddr, target: Kaddr): Uint8Array {
 	return insn;
 }
 
+export function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
+	return a.length === b.length && a.every((byte, index) => byte === b[index]);
+}
+
+/** A place that is being changed: what is written, and what whoever comes by meanwhile does. */
 interface text_poke_loc {
 	readonly address: Kaddr;
 	readonly text: Uint8Array;
+	/** The opcode to emulate; a nop is a jump to the next instruction, a near Jcc stands as its short form. */
+	readonly opcode: number;
+	readonly disp: number;
+}
+
+/** Reads the instruction that is to be written. Throws for one that poke_int3_handler() could not emulate. */
+function text_poke_loc_init(address: Kaddr, text: Uint8Array): text_poke_loc {
+	const view = new DataView(text.buffer, text.byteOffset, text.length);
+	const [opcode = 0, second = 0] = text;
+	const padded = (length: number) => text.subarray(length).every((byte) => byte === INT3_INSN_OPCODE);
+	const is = (length: number) => text.length === length;
+	if (opcode === INT3_INSN_OPCODE && is(1)) return { address, text, opcode, disp: 0 };
+	if (opcode === RET_INSN_OPCODE && padded(1)) return { address, text, opcode, disp: 0 };
+	if (opcode === CALL_INSN_OPCODE && is(5)) return { address, text, opcode, disp: view.getInt32(1, true) };
+	if (opcode === JMP32_INSN_OPCODE && padded(5)) {
+		// Whoever emulates it counts from the end of the place, padding included.
+		return { address, text, opcode, disp: view.getInt32(1, true) - (text.length - 5) };
+	}
+	if (opcode === JMP8_INSN_OPCODE && padded(2)) {
+		return { address, text, opcode, disp: view.getInt8(1) - (text.length - 2) };
+	}
+	if ((opcode & 0xf0) === 0x70 && is(2)) return { address, text, opcode, disp: view.getInt8(1) };
+	if (opcode === 0x0f && (second & 0xf0) === 0x80 && is(6)) {
+		return { address, text, opcode: second - 0x10, disp: view.getInt32(2, true) };
+	}
+	if (sameBytes(text, NOP5) || sameBytes(text, NOP2)) return { address, text, opcode: JMP32_INSN_OPCODE, disp: 0 };
+	const bytes = [...text].map((byte) => byte.toString(16).padStart(2, "0")).join(" ");
+	throw new Error(`text_poke_loc_init: no emulation of ${bytes} at ${hex(address)}`);
 }
 
 /**
@@ -55,7 +92,7 @@ export class TextPoke {
 		const last = this.queue.at(-1);
 		if (this.queue.length === TP_VEC_MAX || (last !== undefined && last.address >= address))
 			yield* this.text_poke_finish();
-		this.queue.push({ address, text });
+		this.queue.push(text_poke_loc_init(address, text));
 	}
 
 	*text_poke_finish(): Kernel<void> {
@@ -67,7 +104,7 @@ export class TextPoke {
 	/** One place, at once. */
 	*text_poke_bp(address: Kaddr, text: Uint8Array): Kernel<void> {
 		yield* this.text_poke_finish();
-		yield* this.#text_poke_bp_batch([{ address, text }]);
+		yield* this.#text_poke_bp_batch([text_poke_loc_init(address, text)]);
 	}
 
 	*#text_poke_bp_batch(batch: readonly text_poke_loc[]): Kernel<void> {
@@ -92,26 +129,49 @@ export class TextPoke {
 	 */
 	poke_int3_handler(state: CpuState): boolean {
 		const ip = toKaddr(state.rip);
-		const loc = this.bp_desc.find((entry) => entry.address === ip);
-		if (loc === undefined) return false;
+		const loc = this.#find(ip);
+		if (loc === undefined || loc.opcode === INT3_INSN_OPCODE) return false;
 		const next = (ip + loc.text.length) | 0;
-		const target = (next + new DataView(loc.text.buffer, loc.text.byteOffset).getInt32(1, true)) | 0;
-		switch (loc.text[0]) {
-			case CALL_INSN_OPCODE: {
-				const sp = (state.kaddr(RSP) - 8) | 0;
-				this.#memory.setKaddr(sp, next);
-				state.setKaddr(RSP, sp);
-				state.rip = BigInt.asUintN(64, BigInt(target));
-				return true;
-			}
+		const target = (next + loc.disp) | 0;
+		const sp = state.kaddr(RSP);
+		let rip = target;
+		switch (loc.opcode) {
+			case CALL_INSN_OPCODE:
+				this.#memory.setKaddr((sp - 8) | 0, next);
+				state.setKaddr(RSP, (sp - 8) | 0);
+				break;
+			case RET_INSN_OPCODE:
+				rip = toKaddr(this.#memory.u64(sp));
+				state.setKaddr(RSP, (sp + 8) | 0);
+				break;
 			case JMP32_INSN_OPCODE:
-				state.rip = BigInt.asUintN(64, BigInt(target));
-				return true;
-			case NOP5[0]:
-				state.rip = BigInt.asUintN(64, BigInt(next));
-				return true;
+			case JMP8_INSN_OPCODE:
+				break;
 			default:
-				throw new Error(`poke_int3_handler: no emulation of opcode ${loc.text[0]?.toString(16)} at ${hex(ip)}`);
+				if (!condition(loc.opcode & 0xf, Number(state.rflags & 0xffffn))) rip = next;
 		}
+		state.rip = BigInt.asUintN(64, BigInt(rip));
+		return true;
 	}
+
+	/** The place at `ip` of the batch, which is in ascending order. */
+	#find(ip: Kaddr): text_poke_loc | undefined {
+		let low = 0;
+		let high = this.bp_desc.length;
+		while (low < high) {
+			const middle = (low + high) >> 1;
+			if (this.bp_desc[middle]!.address < ip) low = middle + 1;
+			else high = middle;
+		}
+		const loc = this.bp_desc[low];
+		return loc?.address === ip ? loc : undefined;
+	}
+}
+
+/** The condition codes of Jcc in the hardware's order (SDM volume 2, B.1.4.7): odd ones are the opposite of those before. */
+function condition(code: number, flags: number): boolean {
+	const [cf, pf, zf] = [(flags & FLAG.CF) !== 0, (flags & FLAG.PF) !== 0, (flags & FLAG.ZF) !== 0];
+	const [sf, of] = [(flags & FLAG.SF) !== 0, (flags & FLAG.OF) !== 0];
+	const holds = [of, cf, zf, cf || zf, sf, pf, sf !== of, zf || sf !== of][code >> 1]!;
+	return (code & 1) === 0 ? holds : !holds;
 }

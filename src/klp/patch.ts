@@ -1,4 +1,13 @@
-import { FTRACE_OPS_FL, ftrace_ops as FtraceOps, type ftrace_ops, PT_REGS } from "../ftrace/index.js";
+import {
+	clearLastRecursion,
+	FTRACE_OPS_FL,
+	ftrace_ops as FtraceOps,
+	type ftrace_ops,
+	isRecursion,
+	PT_REGS,
+	TRACE_FTRACE_START,
+	trace_test_and_set_recursion,
+} from "../ftrace/index.js";
 import { EINVAL, type Kernel, list_add, list_del_rcu, list_empty, list_is_singular } from "../kernel/index.js";
 import type { Kaddr } from "../memory/index.js";
 import type { Klp } from "./core.js";
@@ -28,8 +37,9 @@ export class Patching {
 		const { env } = klp;
 		const task = env.current();
 		const ops = env.opsByAddress(fops)!.owner as klp_ops;
-		// ftrace_test_recursion_trylock(): it also disables preemption, which klp_synchronize_transition() waits for.
-		if (task.trace_recursion !== 0) {
+		// ftrace_test_recursion_trylock(). It also disables preemption, which klp_synchronize_transition() waits for; here
+		// nobody can come in between.
+		if (isRecursion(task)) {
 			env.dmesg.WARN_ON_ONCE(true, "klp_ftrace_handler: recursion");
 			return;
 		}
@@ -58,8 +68,8 @@ export class Patching {
 		const task = env.current();
 		const ops = fops.owner as klp_ops;
 		if (at === undefined) {
-			if (env.dmesg.WARN_ON_ONCE(task.trace_recursion !== 0, "klp_ftrace_handler: recursion")) return undefined;
-			task.trace_recursion = 1;
+			const recursion = trace_test_and_set_recursion(task, TRACE_FTRACE_START) < 0;
+			if (env.dmesg.WARN_ON_ONCE(recursion, "klp_ftrace_handler: recursion")) return undefined;
 			return { label: HANDLER_AT.locked };
 		}
 		const locked = at.label === HANDLER_AT.locked;
@@ -70,7 +80,7 @@ export class Patching {
 			if (!("chosen" in next)) return next;
 			if (next.chosen !== undefined) env.memory.setU32((fregs + PT_REGS.RIP) | 0, next.chosen.new_func >>> 0);
 		}
-		task.trace_recursion = 0;
+		clearLastRecursion(task, TRACE_FTRACE_START);
 		return undefined;
 	}
 
@@ -131,7 +141,7 @@ export class Patching {
 			func.old_name,
 			ops,
 			env.klp_ftrace_handler_address,
-			this.klp_ftrace_handler,
+			undefined,
 			FTRACE_OPS_FL.DYNAMIC | FTRACE_OPS_FL.IPMODIFY | FTRACE_OPS_FL.PERMANENT,
 		);
 		this.klp_ops.set(func.old_func, ops);

@@ -10,7 +10,7 @@ import type { Kaddr } from "../memory/index.js";
 import type { Report, ReportFailure, ReportStep, ReportViolation } from "../report/index.js";
 import { reportSeed } from "../report/index.js";
 import { TASK_RUNNING, type task_struct } from "../sched/index.js";
-import { loadKeystone } from "../toolchain/index.js";
+import { type EngineAssembly, loadKeystone } from "../toolchain/index.js";
 import { describeStep } from "./describe.js";
 import { checkErrno, checkExpectation } from "./expectation.js";
 import { type LoadedObjects, loadObjects, type ObjectLoader } from "./load.js";
@@ -39,7 +39,7 @@ export interface RunScenarioOptions {
 	readonly files: FileReader;
 	/** Where objects and the engine's assembly come from; default: this package's folder, and gcc. */
 	readonly loadObject?: ObjectLoader;
-	readonly assembly?: { readonly entry: string; readonly ftrace: string };
+	readonly assembly?: EngineAssembly;
 }
 
 /** Rounds that `call` and `exit` may take. */

@@ -8,6 +8,10 @@ export const THREAD_SIZE = 16384;
 /** Room for the user's pt_regs at the top of a stack, and what keeps it aligned. */
 const TOP_OF_STACK = 176;
 
+/** So long a task with preemption disabled may go on, and how often it is looked at, in instructions. */
+const PREEMPT_OFF_MAX = 100_000;
+const PREEMPT_OFF_STEP = 8;
+
 /** What happens after a stop. */
 export type Continuation = "go-on" | "end-slice";
 
@@ -47,7 +51,10 @@ export class Executor {
 		this.nextStack = hooks.stacks.base;
 	}
 
-	/** Runs `task`, which is on `cpu`, for at most `budget` instructions. */
+	/**
+	 * Runs `task`, which is on `cpu`, for `budget` instructions at most; for a few more when it is in an ftrace call-back then, as
+	 * preemption is disabled there.
+	 */
 	runSlice(cpu: EmulatedCpu, task: task_struct, budget: number): void {
 		this.current = task;
 		if (task.stack === undefined || task.mode === "user") this.enterKernel(task);
@@ -58,8 +65,8 @@ export class Executor {
 		for (const address of stops ?? []) this.#cpu.addBreakpoint(toU64(address));
 		let left = budget;
 		try {
-			while (left > 0) {
-				const stop = this.#cpu.run(left);
+			while (left > -PREEMPT_OFF_MAX && (left > 0 || task.trace_recursion !== 0)) {
+				const stop = this.#cpu.run(left > 0 ? left : PREEMPT_OFF_STEP);
 				left -= stop.executed;
 				this.instructions += stop.executed;
 				if (this.#handle(task, stop) === "end-slice") break;
@@ -73,7 +80,7 @@ export class Executor {
 	#handle(task: task_struct, stop: Stop): Continuation {
 		switch (stop.kind) {
 			case "budget":
-				return "end-slice";
+				return "go-on";
 			case "gate":
 				// Whoever looks at the task's stack from the gate needs its registers.
 				task.regs.words.set(this.#cpu.state.words);

@@ -4,6 +4,16 @@ import { HintTable, type UnwindHint } from "./hints.js";
 import { type KeystoneModule, loadKeystone, runKeystone } from "./keystone.js";
 import { type PreparedSource, prepareSource } from "./source.js";
 
+/** The sources of the engine's own assembly. */
+export interface EngineAssembly {
+	/** asm/entry_64.S: where tasks come from. */
+	readonly entry: string;
+	/** asm/ftrace_64.S: the trampolines. */
+	readonly ftrace: string;
+	/** asm/ftrace_ops.S: the call-backs that stand for others. */
+	readonly ops: string;
+}
+
 /** Machine code for one base address. */
 export interface Assembled {
 	readonly base: Kaddr;

@@ -1,12 +1,10 @@
 /** Call sites, trampolines, ops: the bytes that are written, and what tasks that run meanwhile get to see. */
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { LAYOUT } from "../../src/areas.js";
 import {
 	FTRACE_FL,
 	FTRACE_OPS_FL,
 	ftrace_call_replace,
-	type ftrace_func_t,
-	ftrace_ops,
+	type ftrace_ops,
 	NOP5,
 	PT_REGS,
 	TextPoke,
@@ -14,47 +12,28 @@ import {
 import { type Kernel, runStraight } from "../../src/kernel/index.js";
 import type { Kaddr } from "../../src/memory/index.js";
 import { toKaddr } from "../../src/memory/index.js";
+import { FtraceTest } from "../support/ftrace.js";
 import { createTestMachine, meaning, type TestMachine } from "../support/machine.js";
 
 const [EBUSY, EINVAL, ENODEV] = [-16, -22, -19];
 const { DYNAMIC, IPMODIFY, PERMANENT, SAVE_REGS } = FTRACE_OPS_FL;
 
 let machine: TestMachine;
+let f: FtraceTest;
 beforeEach(async () => {
 	machine = await createTestMachine();
+	f = new FtraceTest(machine);
 });
 afterEach(() => machine.close());
 
-/** Address of a gate: they are sixteen bytes apart. */
-function gate(name: string): Kaddr {
-	for (let address: Kaddr = LAYOUT.gates; address < LAYOUT.gates + 4096; address += 16) {
-		if (machine.it.symbolize(address) === name) return address;
-	}
-	throw new Error(`no gate '${name}'`);
-}
-
-/** An ops whose trampoline calls the list function, and that in turn `call`. */
-function tracer(name: string, call: ftrace_func_t, flags: number = DYNAMIC): ftrace_ops {
-	return new ftrace_ops(name, undefined, gate("ftrace_ops_list_func"), call, flags);
-}
-
-const run = (code: Kernel<number>) => machine.it.runAsShell(code);
-
-function register(ops: ftrace_ops, ...funcs: string[]): number {
-	for (const func of funcs) expect(machine.ftrace.ftrace_set_filter_ip(ops, machine.site(func), false)).toBe(0);
-	return run(machine.ftrace.register_ftrace_function(ops));
-}
-const unregister = (ops: ftrace_ops) => run(machine.ftrace.unregister_ftrace_function(ops));
+const gate = (name: string) => f.gate(name);
+const tracer: FtraceTest["tracer"] = (name, call, flags) => f.tracer(name, call, flags);
+const run = (code: Kernel<number>) => f.run(code);
+const register = (ops: ftrace_ops, ...funcs: string[]) => f.register(ops, ...funcs);
+const unregister = (ops: ftrace_ops) => f.unregister(ops);
 const bytesAt = (address: Kaddr, length = 5) => [...machine.it.memory.read(address, length)];
-const record = (func: string) => machine.ftrace.records.get(machine.site(func))!;
-
-/** Whom a site calls; undefined for a nop. */
-function callee(site: Kaddr): Kaddr | undefined {
-	const bytes = machine.it.memory.read(site, 5);
-	if (bytes.every((byte, index) => byte === NOP5[index])) return undefined;
-	expect(bytes[0]).toBe(0xe8);
-	return (site + 5 + new DataView(bytes.buffer).getInt32(1, true)) | 0;
-}
+const record = (func: string) => f.record(func);
+const callee = (site: Kaddr) => f.callee(site);
 
 describe("call sites", () => {
 	test("are the five byte nop after loading; functions without one are not found", () => {
@@ -153,9 +132,7 @@ describe("trampolines", () => {
 		expect(view.getBigInt64(size + 2, true)).toBe(BigInt(ops.address));
 		const call = differs.filter((index) => index > opPtr + 7)[0]! & ~0;
 		const callStart = [call - 1, call - 2, call - 3, call - 4].find((index) => copy[index] === 0xe8)!;
-		expect((ops.trampoline + callStart + 5 + view.getInt32(callStart + 1, true)) | 0).toBe(
-			gate("ftrace_ops_list_func"),
-		);
+		expect((ops.trampoline + callStart + 5 + view.getInt32(callStart + 1, true)) | 0).toBe(gate("ftrace_host_func"));
 		const changed = new Set([...range(opPtr + 3, 4), ...range(callStart + 1, 4)]);
 		expect(differs.filter((index) => !changed.has(index))).toEqual([]);
 		expect([copy[size], copy[size + 1]]).toEqual([0xc3, 0xcc]);
@@ -248,11 +225,14 @@ describe("text_poke", () => {
 			log.push([phase.replace("text_poke_bp_batch: ", ""), bytes, calls]);
 			expect(value).toBe(result);
 		}
-		expect(log.slice(-3)).toEqual([
-			["int3 written", [0xcc, ...call.slice(1)], log.at(-4)![2]],
-			["tail written", [0xcc, ...NOP5.slice(1)], log.at(-4)![2]],
-			["first byte written", [...NOP5], log.at(-4)![2]],
+		// From the int3 on nobody is called; after the site, ftrace_caller is changed.
+		expect(log.slice(0, 3)).toEqual([
+			["int3 written", [0xcc, ...call.slice(1)], 3],
+			["tail written", [0xcc, ...NOP5.slice(1)], 3],
+			["first byte written", [...NOP5], 3],
 		]);
+		expect(log.slice(3).map(([phase]) => phase)).toEqual(log.slice(3).map((_, i) => log[i % 3]![0]));
+		expect(log).toHaveLength(9);
 		expect(machine.dmesg("Oops")).toEqual([]);
 	});
 	test("an int3 that nobody is poking is an oops", () => {
@@ -328,7 +308,59 @@ describe("text_poke", () => {
 		expect(hit(call)).toEqual([target, (site + 5) | 0]);
 		expect(hit(Uint8Array.of(0xe9, ...call.slice(1)))).toEqual([target, undefined]);
 		expect(hit(NOP5)).toEqual([(site + 5) | 0, undefined]);
+		expect(hit(Uint8Array.of(0x66, 0x90))).toEqual([(site + 2) | 0, undefined]);
+		// A jump in a longer place, with int3 behind it.
+		expect(hit(Uint8Array.of(0xeb, 0x10, 0xcc, 0xcc, 0xcc))).toEqual([(site + 2 + 0x10) | 0, undefined]);
+		memory.setKaddr(-0x30000000 + 4096 - 8, target);
+		const code = poke.text_poke_bp(site, Uint8Array.of(0xc3, 0xcc, 0xcc, 0xcc, 0xcc));
+		code.next();
+		state.rip = BigInt.asUintN(64, BigInt(site));
+		state.setKaddr(4, -0x30000000 + 4096 - 8);
+		expect(poke.poke_int3_handler(state)).toBe(true);
+		expect([toKaddr(state.rip), state.kaddr(4)]).toEqual([target, -0x30000000 + 4096]);
+		runStraight(code);
 		memory.unmap(stack);
+	});
+	test("int3 emulation of Jcc, short and near: as the processor decides, for every condition and all flags", () => {
+		const { poke } = alone();
+		const { state, memory } = { state: machine.it.cpu.state, memory: machine.it.memory };
+		const code = memory.map("jcc", -0x30000000, 4096, 5);
+		const at = -0x30000000;
+		for (let cc = 0; cc < 16; cc++) {
+			for (const insn of [Uint8Array.of(0x70 + cc, 0x20), Uint8Array.of(0x0f, 0x80 + cc, 0x20, 0, 0, 0)]) {
+				for (let flags = 0; flags < 32; flags++) {
+					const bits = [0x1, 0x4, 0x40, 0x80, 0x800].filter((_, bit) => flags & (1 << bit));
+					state.rflags = BigInt(2 | bits.reduce((a, b) => a | b, 0));
+					const start = () => {
+						state.rip = BigInt.asUintN(64, BigInt(at));
+					};
+					memory.write(at, insn);
+					machine.it.cpu.textChanged(at, insn.length);
+					start();
+					machine.it.cpu.run(1);
+					const truth = toKaddr(state.rip);
+					const poking = poke.text_poke_bp(at, insn);
+					poking.next();
+					start();
+					expect([cc, flags, poke.poke_int3_handler(state), toKaddr(state.rip)]).toEqual([cc, flags, true, truth]);
+					runStraight(poking);
+				}
+			}
+		}
+		memory.unmap(code);
+	});
+	test("an int3 that is itself what is written belongs to somebody else; what cannot be emulated is refused at once", () => {
+		const { poke } = alone();
+		const { state } = machine.it.cpu;
+		const [site] = sites() as [Kaddr];
+		const code = poke.text_poke_bp(site, Uint8Array.of(0xcc));
+		code.next();
+		state.rip = BigInt.asUintN(64, BigInt(site));
+		expect(poke.poke_int3_handler(state)).toBe(false);
+		runStraight(code);
+		for (const bytes of [[0x90], [0x48, 0x89, 0xe5], [0xe8, 1, 2, 3, 4, 0xcc], [0xc3, 0x90]]) {
+			expect(() => poke.text_poke_bp(site, Uint8Array.from(bytes)).next()).toThrow(/no emulation of/);
+		}
 	});
 });
 

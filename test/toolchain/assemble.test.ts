@@ -101,9 +101,9 @@ describe("asm/entry_64.S", () => {
 		const entry = await assemble(text, "asm/entry_64.S", BASE, Object.fromEntries(gates.map((name) => [name, BASE])));
 		for (const [label, end] of [
 			["entry_SYSCALL_64", true],
-			["do_syscall_64_loop", false],
+			[".Ldo_syscall_64_loop", false],
 			["ret_from_fork_asm", true],
-			["kthread_loop", false],
+			[".Lkthread_loop", false],
 			["secondary_startup_64", true],
 		] as const) {
 			const row = entry.hints.row(entry.symbols.get(label)! - BASE)!;

@@ -1,0 +1,47 @@
+/**
+ * Protection against call-backs that call themselves (include/linux/trace_recursion.h): a bit for each user and context in
+ * task_struct.trace_recursion. While one is set, preemption is disabled.
+ */
+
+/** Bits of call-backs that protect themselves (klp_ftrace_handler, the function tracer, kprobes). */
+export const TRACE_FTRACE_START = 0;
+/** Bits of ftrace_ops_list_func() and ftrace_ops_assist_func(). */
+export const TRACE_LIST_START = 5;
+
+/** Guest code here runs in no interrupt, softirq or NMI. */
+const TRACE_CTX_NORMAL = 3;
+const TRACE_CTX_TRANSITION = 4;
+
+/** The part of a task that matters here. */
+export interface Recursion {
+	trace_recursion: number;
+}
+
+/**
+ * Takes a bit. -1: this is a recursion. A first one goes through, on the TRANSITION bit: it may be an interrupt that
+ * preempt_count does not show yet.
+ */
+export function trace_test_and_set_recursion(task: Recursion, start: number): number {
+	const normal = TRACE_CTX_NORMAL + start;
+	const transition = TRACE_CTX_TRANSITION + start;
+	const bit = task.trace_recursion & (1 << normal) ? transition : normal;
+	if (task.trace_recursion & (1 << bit)) return -1;
+	task.trace_recursion |= 1 << bit;
+	return bit;
+}
+
+export function trace_clear_recursion(task: Recursion, bit: number): void {
+	task.trace_recursion &= ~(1 << bit);
+}
+
+/** Gives back the bit that was taken last, for those who have no place to keep its number. */
+export function clearLastRecursion(task: Recursion, start: number): void {
+	const transition = TRACE_CTX_TRANSITION + start;
+	trace_clear_recursion(task, task.trace_recursion & (1 << transition) ? transition : TRACE_CTX_NORMAL + start);
+}
+
+/** ftrace_test_recursion_trylock() would fail; for a call-back that cannot be interrupted, and so need not take the bit. */
+export function isRecursion(task: Recursion): boolean {
+	const both = (1 << TRACE_CTX_NORMAL) | (1 << TRACE_CTX_TRANSITION);
+	return (task.trace_recursion & both) === both;
+}
