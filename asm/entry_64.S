@@ -51,6 +51,21 @@ UNWIND_HINT rsp+16
 	call kthread_wait
 	jmp .Lkthread_loop
 
+/*
+ * Guest code that TypeScript calls, the function in rax. It comes back to the gate return_to_host, which stops the Cpu. What is on
+ * the stack before is a gate that has called TypeScript, or host_bottom.
+ */
+call_from_host:
+UNWIND_HINT rsp+8
+	call *%rax
+	call return_to_host
+	ud2
+
+/* The end of the stack of a task that was in TypeScript when it called. Nobody ever goes there. */
+host_bottom:
+UNWIND_HINT undefined
+	ud2
+
 /* The idle task of each CPU. */
 secondary_startup_64:
 UNWIND_HINT undefined

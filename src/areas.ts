@@ -10,6 +10,9 @@ export const LAYOUT = {
 	/** The variable function_trace_op, then every struct ftrace_ops. */
 	data: -0x7ff0_0000,
 	percpu: -0x7fe0_0000,
+	/** kmalloc(). */
+	heap: -0x7fc0_0000,
+	heapEnd: -0x7f00_0000,
 	vmlinux: -0x7f00_0000,
 	modules: -0x6000_0000,
 	modulesEnd: -0x4000_0000,

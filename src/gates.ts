@@ -1,11 +1,8 @@
-import { type GatePage, R8, R9, RAX, RCX, RDI, RDX, RSI } from "./cpu/index.js";
+import { type Cpu, type GatePage, RAX, RDI, RDX } from "./cpu/index.js";
 import { type ftrace_func_t, PT_REGS, trace_clear_recursion, trace_test_and_set_recursion } from "./ftrace/index.js";
-import { format, KERN } from "./kernel/index.js";
+import { GuestArguments, type HostFunctions } from "./guest/index.js";
 import type { Machine } from "./machine.js";
 import { toKaddr, toU64 } from "./memory/index.js";
-
-/** The longest string that a guest may have printed, in bytes. */
-const MAX_STRING = 1024;
 
 /** The gates of a machine: kernel functions that are TypeScript. `machine` is there when the first of them is called. */
 export function declareGates(gates: GatePage, machine: () => Machine): void {
@@ -23,15 +20,11 @@ export function declareGates(gates: GatePage, machine: () => Machine): void {
 		nextCall(machine());
 		return false;
 	});
-	for (const name of ["_printk", "printk"]) {
-		withState(name, () => {
-			printk(machine());
-			return false;
-		});
-	}
 	// These stop the Cpu: what they mean for the task is the machine's business.
 	withState("cond_resched", () => machine().klp.transition.klp_sched_try_switch_key);
-	for (const name of ["exit_to_user_mode", "kthread_wait", "do_idle", "schedule"]) withState(name, () => true);
+	for (const name of ["exit_to_user_mode", "kthread_wait", "do_idle", "schedule", "return_to_host"]) {
+		withState(name, () => true);
+	}
 }
 
 /** What asm/ftrace_64.S calls. */
@@ -79,7 +72,16 @@ function declareFtraceGates(gates: GatePage, machine: () => Machine): void {
 function nextCall(machine: Machine): void {
 	const task = machine.executor.current;
 	const { state } = machine.cpu;
-	const { calls } = task.program;
+	const { calls, next } = task.program;
+	if (next !== undefined) {
+		const call = next();
+		if (call === undefined) state.words[RAX] = 0n;
+		else {
+			state.setKaddr(RAX, call.func);
+			state.words[RDI] = call.argument;
+		}
+		return;
+	}
 	if (task.nextCall > 0) {
 		task.lastResult = state.words[RAX]!;
 		machine.onCall?.(task, calls[task.nextCall - 1]!, task.lastResult);
@@ -94,25 +96,19 @@ function nextCall(machine: Machine): void {
 	task.nextCall++;
 }
 
-/** printk(): the format in rdi, its arguments in the registers behind. */
-function printk(machine: Machine): void {
-	const { words } = machine.cpu.state;
-	const string = (address: bigint) => stringAt(machine, address);
-	const args = [RSI, RDX, RCX, R8, R9].map((register) => words[register]!);
-	const text = format(string(words[RDI]!), args, string);
-	// KERN_SOH and a digit: the level.
-	const hasLevel = text.charCodeAt(0) === 1;
-	const level = hasLevel ? Number(text[1]) : KERN.INFO;
-	const lines = (hasLevel ? text.slice(2) : text).replace(/\n$/, "").split("\n");
-	for (const line of lines) machine.dmesg.print(level, line);
-}
-
-function stringAt(machine: Machine, address: bigint): string {
-	let text = "";
-	for (let at = address; machine.memory.permissions(at) !== 0 && text.length < MAX_STRING; at++) {
-		const [byte] = machine.memory.read(at, 1);
-		if (byte === 0) break;
-		text += String.fromCharCode(byte!);
+/** What one host function is declared with: see {@link HostFunctions}. */
+export function declareHostFunctions(gates: GatePage, cpu: Cpu, functions: HostFunctions): void {
+	for (const [name, call] of Object.entries(functions.plain)) {
+		gates.add({
+			name,
+			passes: "state",
+			call: () => {
+				const result = call(new GuestArguments(cpu.memory, cpu.state));
+				if (result !== undefined) cpu.state.words[RAX] = BigInt.asUintN(64, BigInt(result));
+				return false;
+			},
+		});
 	}
-	return text;
+	// These stop the Cpu: the task may sleep in there, or come back to guest code.
+	for (const name of Object.keys(functions.sleeping)) gates.add({ name, passes: "state", call: () => true });
 }

@@ -1,11 +1,14 @@
 import { GuestAreas, LAYOUT } from "./areas.js";
 import { type Cpu, type Fault, GatePage } from "./cpu/index.js";
-import { type ElfObject, type Image, linkImage } from "./elf/index.js";
+import type { ElfObject, Image } from "./elf/index.js";
 import { KlpemuError } from "./errors.js";
+import { Files } from "./files.js";
 import { Ftrace, TextPoke } from "./ftrace/index.js";
-import { declareGates } from "./gates.js";
-import { Dmesg, EAGAIN, EEXIST, ENOENT, type Kernel, Printer, place, runStraight, type Wait } from "./kernel/index.js";
-import { type Design, Klp, type klp_patch, ModuleNotifier, type module, Sysfs } from "./klp/index.js";
+import { declareGates, declareHostFunctions } from "./gates.js";
+import { GuestKernel } from "./guestKernel.js";
+import { Dmesg, type Kernel, Printer, place, runStraight, type Wait } from "./kernel/index.js";
+import { type Design, Klp, ModuleNotifier, Sysfs } from "./klp/index.js";
+import { type InsmodOptions, type LoadedModule, Loader } from "./loader/index.js";
 import { hex, type Kaddr, Memory, PAGE_SIZE, PERM } from "./memory/index.js";
 import {
 	type Continuation,
@@ -15,6 +18,7 @@ import {
 	Sched,
 	type StackTrace,
 	stack_trace_save_tsk_reliable,
+	switchedVoluntarily,
 	TASK_IDLE,
 	TASK_INTERRUPTIBLE,
 	TASK_RUNNING,
@@ -46,16 +50,7 @@ export interface MachineOptions {
 	readonly memoryBytes: number;
 }
 
-/** A loaded module. */
-export interface LoadedModule extends module {
-	readonly image: Image;
-	/** MODULE_STATE_LIVE: its functions can be called. Not while it comes or goes. */
-	live: boolean;
-	/** What its init enabled. */
-	patch: klp_patch | undefined;
-	/** Modules whose symbols it uses: they cannot go before it. */
-	readonly needs: ReadonlySet<LoadedModule>;
-}
+export type { LoadedModule } from "./loader/index.js";
 
 export interface NewTask {
 	readonly name: string;
@@ -83,10 +78,14 @@ export class Machine {
 	readonly klp: Klp;
 	readonly sysfs: Sysfs;
 	readonly hz: number;
-	readonly modules = new Map<string, LoadedModule>();
+	/** What guest code can call, and how it is called. */
+	readonly guest: GuestKernel;
+	readonly loader: Loader;
+	/** Every file there is. */
+	readonly files: Files;
 	readonly vmlinux: Image;
 	/** The administrator's process. */
-	readonly shell: task_struct;
+	shell: task_struct;
 
 	/** Called at every point where somebody else could look: after each step of kernel code that matters to others. */
 	onPoint: ((label: string) => void) | undefined = undefined;
@@ -99,13 +98,13 @@ export class Machine {
 	/** The fields that follow are public for the explorer, which saves and restores all there is. */
 	readonly text_poke: TextPoke;
 	readonly workqueue = new Workqueue();
-	readonly kworker: task_struct;
-	readonly #notifier: ModuleNotifier;
+	kworker: task_struct;
 	readonly #asm: AssembledEngine;
 	readonly #print: Printer;
 	readonly areas: GuestAreas;
 	readonly #symbols: Symbols;
-	#tainted = false;
+	/** Guest address of `jiffies`, when vmlinux has it. */
+	readonly #jiffies: Kaddr | undefined;
 	/** Kernel code of the shell or a kworker waits for others. */
 	#waiting = false;
 
@@ -147,8 +146,9 @@ export class Machine {
 				kthread: label(asm.entry, "ret_from_fork_asm"),
 				idle: label(asm.entry, "secondary_startup_64"),
 			},
-			percpu: (id) => (LAYOUT.percpu + id * PAGE_SIZE) | 0,
+			percpu,
 			gate: (name, task) => this.stoppedAt(name, task),
+			goOn: (task) => this.guest.goOn(task),
 			int3: () => this.text_poke.poke_int3_handler(cpu.state),
 			oops: (task, fault, rip) => this.oops(task, fault, rip),
 			sleeping: (task) => {
@@ -156,23 +156,32 @@ export class Machine {
 				this.sched.deschedule(task);
 			},
 		});
-		this.shell = this.sched.add("shell", { mode: "host" });
-		this.kworker = this.sched.add("kworker/0:1", { mode: "host", flags: PF_KTHREAD });
-		this.shell.__state = TASK_INTERRUPTIBLE;
-		this.kworker.__state = TASK_IDLE;
+		this.shell = this.#hostTask("shell", 0, TASK_INTERRUPTIBLE);
+		this.kworker = this.#hostTask("kworker/0:1", PF_KTHREAD, TASK_IDLE);
 		this.executor.current = this.shell;
 
 		const images = () => [
 			...(this.vmlinux ? [this.vmlinux] : []),
-			...[...this.modules.values()].map(({ image }) => image),
+			...[...(this.loader?.modules.values() ?? [])].map(({ image }) => image),
 		];
 		const trampoline = (ip: Kaddr) => this.ftrace.trampolines.containing(ip);
 		this.#symbols = new Symbols({ gates, ftrace: asm.ftrace, assembly: [asm.entry, asm.ops], images, trampoline });
 		this.ftrace = new Ftrace(this.#ftraceEnvironment());
 		this.klp = new Klp(this.#klpEnvironment(), options.design);
 		this.sysfs = new Sysfs(this.klp);
-		this.#notifier = new ModuleNotifier(this.klp);
-		this.vmlinux = this.#link("vmlinux", options.vmlinux, LAYOUT.vmlinux);
+		this.guest = new GuestKernel(this.#guestEnvironment());
+		this.loader = new Loader(this.#loaderEnvironment());
+		for (const functions of [...this.guest.functions(), this.loader.functions()]) {
+			declareHostFunctions(gates, cpu, functions);
+			this.guest.add(functions);
+		}
+		this.vmlinux = this.loader.link("vmlinux", options.vmlinux, LAYOUT.vmlinux);
+		this.#jiffies = this.vmlinux.symbol("jiffies")?.address;
+		this.files = new Files(this);
+	}
+
+	get modules(): Map<string, LoadedModule> {
+		return this.loader.modules;
 	}
 
 	// ---- guest code ----
@@ -182,21 +191,6 @@ export class Machine {
 		this.memory.map("entry text", code.base, length, PERM.READ | PERM.EXEC);
 		this.memory.write(code.base, code.bytes);
 		this.cpu.textChanged(code.base, code.bytes.length);
-	}
-
-	/** Links objects into memory and takes over their fentry sites. */
-	#link(name: string, objects: readonly ElfObject[], base: Kaddr, needs = new Set<LoadedModule>()): Image {
-		const fentry = label(this.#asm.ftrace, "__fentry__");
-		const resolve = (symbol: string) => {
-			const address = this.#symbols.resolve(symbol);
-			if (address === undefined) return undefined;
-			for (const mod of this.modules.values()) if (mod.image.contains(address)) needs.add(mod);
-			return address;
-		};
-		const image = linkImage({ name, objects, base, memory: this.memory, resolve });
-		this.ftrace.ftrace_process_locs(name, image.mcountLocs, fentry);
-		for (const region of image.regions) this.cpu.textChanged(region.address, region.length);
-		return image;
 	}
 
 	/** Symbols called `name` in vmlinux (`object` undefined) or a module, in kallsyms order. */
@@ -268,6 +262,51 @@ export class Machine {
 			find_module: (name) => this.modules.get(name),
 			kallsyms: (object, symbol) => this.kallsyms(object, symbol),
 			kallsyms_lookup_size_offset: (address) => this.#symbols.kallsyms_lookup_size_offset(address),
+		};
+	}
+
+	#guestEnvironment(): ConstructorParameters<typeof GuestKernel>[0] {
+		const { cpu, memory, dmesg, sched, executor, klp, hz } = this;
+		return {
+			...{ cpu, memory, dmesg, sched, klp, HZ: hz },
+			call_from_host: label(this.#asm.entry, "call_from_host"),
+			host_bottom: label(this.#asm.entry, "host_bottom"),
+			current: () => executor.current,
+			emptyStack: (task) => executor.emptyStack(task),
+			percpu: (id) => percpu(id),
+			executed: (count) => {
+				executor.instructions += count;
+			},
+			int3: () => this.text_poke.poke_int3_handler(cpu.state),
+			oops: (task, fault, rip) => {
+				this.oops(task, fault, rip);
+				throw new KlpemuError("GUEST_OOPS", `${task.comm} died in guest code: ${task.oops}`);
+			},
+			symbol: (address, bare) => this.#symbols.sprint_symbol(address, bare),
+			kworker: () => this.kworker,
+			visit: (point) => this.onPoint?.(point),
+			moduleAt: (address) => this.loader.moduleAt(address),
+			structOf: (mod) => this.loader.structOf(mod as LoadedModule),
+			announce: (patch) => this.sysfs.add(patch),
+		};
+	}
+
+	#loaderEnvironment(): ConstructorParameters<typeof Loader>[0] {
+		const { memory, dmesg, ftrace } = this;
+		const { heap, calls } = this.guest;
+		return {
+			...{ memory, dmesg, ftrace, heap, calls },
+			notifier: new ModuleNotifier(this.klp),
+			fentry: label(this.#asm.ftrace, "__fentry__"),
+			resolve: (symbol) => this.#symbols.resolve(symbol),
+			nextModule: () => this.areas.nextModule,
+			takeModuleArea: (bytes) => void this.areas.takeModuleArea(bytes),
+			textChanged: (address, length) => this.cpu.textChanged(address, length),
+			enable: (patch) => {
+				this.sysfs.add(patch);
+				return this.klp.klp_enable_patch(patch);
+			},
+			synchronize: (what) => this.#synchronize(what),
 		};
 	}
 
@@ -382,6 +421,8 @@ export class Machine {
 	/** One round: timers, due work, then a slice on every CPU. */
 	round(): void {
 		this.sched.tick();
+		if (this.#jiffies !== undefined) this.memory.setU64(this.#jiffies, BigInt(this.sched.jiffies));
+		this.guest.work.tick();
 		// While kernel code waits, whoever would take klp_mutex now would wait for it.
 		for (let work = this.#takeWork(); work !== undefined; work = this.#takeWork()) {
 			this.#runAs(this.kworker, TASK_IDLE, work.func());
@@ -448,10 +489,8 @@ export class Machine {
 	/** A gate has stopped the Cpu: what it means for the task. */
 	stoppedAt(name: string, task: task_struct): Continuation {
 		const visit = (point: string) => this.onPoint?.(point);
-		if (name !== "cond_resched") {
-			task.nvcsw++;
-			task.rcu_tasks_holdout = false;
-		}
+		const sleeps = name !== "cond_resched" && !this.guest.has(name);
+		if (sleeps) switchedVoluntarily(task);
 		switch (name) {
 			case "exit_to_user_mode":
 				// exit_to_user_mode_loop(): the place where user tasks switch.
@@ -466,6 +505,7 @@ export class Machine {
 				runStraight(this.klp.transition.__klp_sched_try_switch(), visit);
 				return "go-on";
 			case "kthread_wait":
+				if (task.program.next !== undefined) return this.#kworkerSleeps(task);
 				this.sched.set_timer(task, this.sched.jiffies + (task.program.sleepRounds ?? 1));
 				task.__state = TASK_INTERRUPTIBLE;
 				this.sched.deschedule(task);
@@ -476,8 +516,16 @@ export class Machine {
 				this.sched.deschedule(task);
 				return "end-slice";
 			default:
-				throw new Error(`gate ${name} has stopped the Cpu, and nobody knows why`);
+				return this.guest.enter(name, task);
 		}
+	}
+
+	/** A kworker has nothing to do, unless some work came just now. */
+	#kworkerSleeps(task: task_struct): Continuation {
+		if (this.guest.work.hasWork) return "go-on";
+		task.__state = TASK_IDLE;
+		this.sched.deschedule(task);
+		return "end-slice";
 	}
 
 	oops(task: task_struct, fault: Fault, rip: bigint): void {
@@ -491,104 +539,63 @@ export class Machine {
 		task.oops = `${what} at ${where}`;
 		this.onOops?.(task, fault, rip);
 		this.sched.remove(task);
+		// Somebody else takes over; what the dead one held stays held.
+		if (task === this.shell) this.shell = this.#hostTask("shell", 0, TASK_INTERRUPTIBLE);
+		if (task === this.kworker) this.kworker = this.#hostTask("kworker/0:1", PF_KTHREAD, TASK_IDLE);
+	}
+
+	#hostTask(comm: string, flags: number, sleepState: number): task_struct {
+		const task = this.sched.add(comm, { mode: "host", flags });
+		task.__state = sleepState;
+		return task;
 	}
 
 	// ---- the administrator ----
 
-	/**
-	 * Loads a module. `patchOf`: makes the klp_patch that its init enables. 0 or a negative errno; a module that was refused is
-	 * gone again, as is one with symbols that nobody defines (-ENOENT). Throws what else {@link linkImage} throws.
-	 */
-	insmod(name: string, objects: readonly ElfObject[], patchOf?: (mod: LoadedModule) => klp_patch): number {
-		return this.runAsShell(this.load_module(name, objects, patchOf));
+	/** Loads a module and runs its init, or enables what `patchOf` makes. See {@link Loader.load_module}. */
+	insmod(name: string, objects: readonly ElfObject[], options: InsmodOptions = {}): number {
+		return this.runAsShell(this.load_module(name, objects, options));
 	}
 
 	/** What {@link insmod} runs. */
-	*load_module(
-		name: string,
-		objects: readonly ElfObject[],
-		patchOf?: (mod: LoadedModule) => klp_patch,
-	): Kernel<number> {
-		if (this.modules.has(name)) return -EEXIST;
-		const needs = new Set<LoadedModule>();
-		let image: Image;
-		try {
-			image = this.#link(name, objects, this.areas.nextModule, needs);
-		} catch (error) {
-			if (!(error instanceof KlpemuError) || error.code !== "ELF_UNDEFINED_SYMBOL") throw error;
-			this.#print.pr_warn(`${name}: ${error.message}`);
-			return -ENOENT;
-		}
-		this.areas.takeModuleArea(image.end - image.base);
-		const mod: LoadedModule = {
-			name,
-			image,
-			livepatch: patchOf !== undefined,
-			klp_alive: false,
-			refcount: 0,
-			live: false,
-			patch: undefined,
-			needs,
-			symbols: (symbol) => image.lookup(symbol),
-		};
-		this.modules.set(name, mod);
-		for (const needed of needs) needed.refcount++;
-		if (patchOf !== undefined && !this.#tainted) {
-			this.#tainted = true;
-			this.#print.pr_notice(`${name}: tainting kernel with TAINT_LIVEPATCH`);
-		}
-		const ret = yield* this.#initModule(mod, patchOf);
-		if (ret !== 0) yield* this.#free_module(mod);
-		return ret;
+	load_module(name: string, objects: readonly ElfObject[], options: InsmodOptions = {}): Kernel<number> {
+		return this.loader.load_module(name, objects, options);
 	}
 
-	*#initModule(mod: LoadedModule, patchOf: ((mod: LoadedModule) => klp_patch) | undefined): Kernel<number> {
-		yield* this.ftrace.ftrace_module_enable(mod.image.mcountLocs);
-		const ret = yield* this.#notifier.klp_module_coming(mod);
-		mod.live = ret === 0;
-		if (ret !== 0 || patchOf === undefined) return ret;
-		mod.patch = patchOf(mod);
-		this.sysfs.add(mod.patch);
-		return yield* this.klp.klp_enable_patch(mod.patch);
-	}
-
-	/** Unloads a module: -ENOENT when there is none, -EWOULDBLOCK (11) while it is in use. */
+	/** Unloads a module: -ENOENT when there is none, -EAGAIN (-EWOULDBLOCK) while it is in use. */
 	rmmod(name: string): number {
 		return this.runAsShell(this.delete_module(name));
 	}
 
 	/** What {@link rmmod} runs. */
-	*delete_module(name: string): Kernel<number> {
-		const mod = this.modules.get(name);
-		if (mod === undefined) return -ENOENT;
-		if (mod.refcount !== 0) return -EAGAIN;
-		mod.live = false;
-		yield* this.#notifier.klp_module_going(mod);
-		yield* this.#free_module(mod);
-		return 0;
+	delete_module(name: string): Kernel<number> {
+		return this.loader.delete_module(name);
 	}
 
-	*#free_module(mod: LoadedModule): Kernel<void> {
-		// A handler may still stand on a klp_func of the module.
-		yield* this.#synchronize("free_module: synchronize_rcu");
-		this.ftrace.ftrace_release(mod.image.mcountLocs);
-		for (const needed of mod.needs) needed.refcount--;
-		const regions = [...mod.image.regions];
-		this.modules.delete(mod.name);
-		mod.image.unload();
-		for (const region of regions) this.cpu.textChanged(region.address, region.length);
-		yield `free_module(${mod.name})`;
+	/** Writes to a file: 0 or a negative errno. */
+	write(path: string, value: string): number {
+		return this.runAsShell(this.files.write(path, value));
+	}
+
+	/** The text of a file, or a negative errno. */
+	read(path: string): string | number {
+		return this.runAsShell(this.files.read(path));
 	}
 
 	/** Writes to a file below /sys/kernel/livepatch: 0 or a negative errno. */
 	writeSysfs(path: string, value: string): number {
-		return this.runAsShell(this.sysfs.write(path, value));
+		return this.write(`/sys/kernel/livepatch/${path}`, value);
 	}
 
 	/** Frees what the Cpu holds outside JavaScript. */
 	close(): void {
 		this.cpu.close();
 	}
+}
+
+/** The per-CPU area of a CPU. */
+function percpu(id: number): Kaddr {
+	return (LAYOUT.percpu + id * PAGE_SIZE) | 0;
 }
 
 function label(code: Assembled, name: string): Kaddr {

@@ -44,6 +44,18 @@ export class Symbols {
 		return undefined;
 	}
 
+	/** `funcA+0x4/0x20` as %pS prints it, and `funcA` as %ps does; the bare address for what is no function. */
+	sprint_symbol(address: Kaddr, bare: boolean): string {
+		for (const image of this.#code.images()) {
+			const hit = image.symbolAt(address);
+			if (hit === undefined) continue;
+			const { name, size } = hit.symbol;
+			const owner = image.name === "vmlinux" ? "" : ` [${image.name}]`;
+			return bare ? name : `${name}+0x${hit.offset.toString(16)}/0x${size.toString(16)}${owner}`;
+		}
+		return this.#code.gates.nameAt(address) ?? hex(address);
+	}
+
 	/** `funcA+0x4`, `ftrace_trampoline[funcA]+0x2c`, the name of a gate, or the bare address. */
 	symbolize(address: Kaddr): string {
 		const plus = (name: string, offset: number) => `${name}+0x${offset.toString(16)}`;

@@ -5,7 +5,7 @@ import { RAX, RDI, RSP } from "../../src/cpu/index.js";
 import { findDesign } from "../../src/designs/index.js";
 import { parseElf } from "../../src/elf/index.js";
 import { klp_func, klp_object, klp_patch } from "../../src/klp/index.js";
-import { Machine } from "../../src/machine.js";
+import { type LoadedModule, Machine } from "../../src/machine.js";
 import { type Kaddr, PAGE_SIZE, PERM, toU64 } from "../../src/memory/index.js";
 import { engineAssembly } from "../../src/toolchain/engine.js";
 import { compile, PROJECT } from "../../src/toolchain/node.js";
@@ -103,10 +103,11 @@ async function machineOn(cpu: string): Promise<Machine> {
 
 /** Livepatches traced() with lp_traced(), and waits for the transition. */
 function enable(machine: Machine): void {
-	const ret = machine.insmod("bench_lp", [], (mod) => {
+	const patchOf = (mod: LoadedModule) => {
 		const new_func = machine.vmlinux.symbol("lp_traced")!.address;
 		const func = new klp_func({ old_name: "traced", new_name: "lp_traced", new_func });
 		return new klp_patch({ mod, objs: [new klp_object({ name: undefined, funcs: [func] })] });
-	});
+	};
+	const ret = machine.insmod("bench_lp", [], { patchOf });
 	if (ret !== 0 || !machine.settle(10_000)) throw new Error(`the livepatch cannot be enabled (${ret})`);
 }

@@ -1,25 +1,55 @@
+/** What a format reads besides its numbers. */
+export interface FormatSource {
+	/** The argument of this number, from 0; integers and pointers, as the ABI passes them. */
+	argument(index: number): bigint;
+	/** The text that a %s points to. */
+	string(address: bigint): string;
+	/** `funcA+0x4/0x20` for %pS and %pB; with `bare`, `funcA` for %ps. */
+	symbol(address: bigint, bare: boolean): string;
+	/** The 32-bit word at an address, for %pGg. */
+	u32(address: bigint): number;
+}
+
+const CONVERSION = /%([-0+ #]*)(\d+|\*)?(?:\.(\d+|\*)?)?(hh|h|ll|l|z|t)?([diuxXocs%]|p[A-Za-z0-9]*)/g;
+
 /**
- * printf as kernel modules use it (lib/vsprintf.c): %d %i %u %x %X %o with l, ll, h, z, %c, %s, %p and %%, width and padding.
- * `string` reads what %s points to. What is missing in `args` prints as it would read: 0.
+ * vsnprintf() as kernel modules use it (lib/vsprintf.c, Documentation/core-api/printk-formats.rst): the integer conversions
+ * with flags, width, precision and size, %c, %s, %p, %px, %pS, %ps, %pB, %pGg and %%. Other pointer formats print the address.
  */
-export function format(template: string, args: readonly bigint[], string: (address: bigint) => string): string {
+export function format(template: string, source: FormatSource): string {
 	let next = 0;
-	const pattern = /%([-0+ #]*)(\d*)(?:\.\d+)?(hh|h|ll|l|z)?([diuxXocsp%])/g;
-	return template.replace(pattern, (_all, flags: string, width: string, size: string | undefined, kind: string) => {
+	const argument = () => source.argument(next++);
+	return template.replace(CONVERSION, (_all, flags: string, w?: string, p?: string, size?: string, kind = "") => {
 		if (kind === "%") return "%";
-		const value = args[next++] ?? 0n;
-		const text = one(value, size?.startsWith("l") || size === "z" ? 64 : 32, kind, flags, string);
-		if (flags.includes("-")) return text.padEnd(Number(width));
-		return text.padStart(Number(width), flags.includes("0") && kind !== "s" ? "0" : " ");
+		const number = (text: string | undefined) =>
+			text === "*" ? Number(BigInt.asIntN(32, argument())) : text === undefined ? undefined : Number(text);
+		const width = number(w) ?? 0;
+		const precision = number(p);
+		const value = argument();
+		if (kind.startsWith("p")) return pad(pointer(value, kind.slice(1), source), width, flags, false);
+		if (kind === "s") {
+			const text = value === 0n ? "(null)" : source.string(value);
+			return pad(precision === undefined ? text : text.slice(0, precision), width, flags, false);
+		}
+		if (kind === "c") return pad(String.fromCharCode(Number(value & 0xffn)), width, flags, false);
+		return pad(integer(value, bitsOf(size), kind, flags), width, flags, true);
 	});
 }
 
-function one(value: bigint, bits: number, kind: string, flags: string, string: (address: bigint) => string): string {
+function bitsOf(size: string | undefined): number {
+	return size === "hh" ? 8 : size === "h" ? 16 : size === undefined ? 32 : 64;
+}
+
+function pad(text: string, width: number, flags: string, zeros: boolean): string {
+	if (flags.includes("-") || width < 0) return text.padEnd(Math.abs(width));
+	if (!zeros || !flags.includes("0")) return text.padStart(width);
+	const [, sign = "", digits = ""] = /^([-+ ]?(?:0[xX])?)(.*)$/.exec(text)!;
+	return sign + digits.padStart(width - sign.length, "0");
+}
+
+function integer(value: bigint, bits: number, kind: string, flags: string): string {
 	const unsigned = BigInt.asUintN(bits, value);
 	switch (kind) {
-		case "d":
-		case "i":
-			return BigInt.asIntN(bits, value).toString();
 		case "u":
 			return unsigned.toString();
 		case "x":
@@ -27,12 +57,44 @@ function one(value: bigint, bits: number, kind: string, flags: string, string: (
 		case "X":
 			return (flags.includes("#") ? "0X" : "") + unsigned.toString(16).toUpperCase();
 		case "o":
-			return unsigned.toString(8);
-		case "c":
-			return String.fromCharCode(Number(value & 0xffn));
-		case "s":
-			return value === 0n ? "(null)" : string(value);
-		default:
-			return BigInt.asUintN(64, value).toString(16).padStart(16, "0");
+			return (flags.includes("#") ? "0" : "") + unsigned.toString(8);
+		default: {
+			const signed = BigInt.asIntN(bits, value);
+			return (signed >= 0n ? (flags.includes("+") ? "+" : flags.includes(" ") ? " " : "") : "") + signed.toString();
+		}
 	}
+}
+
+/** The kernel hashes what %p prints; here the same address is the same text in each run, so that it can be looked up. */
+function pointer(value: bigint, kind: string, source: FormatSource): string {
+	if (/^[SB]/.test(kind)) return source.symbol(value, false);
+	if (kind.startsWith("s")) return source.symbol(value, true);
+	if (kind.startsWith("Gg")) return gfpNames(source.u32(value));
+	return BigInt.asUintN(64, value).toString(16).padStart(16, "0");
+}
+
+/** The larger combinations first, as in include/trace/events/mmflags.h. */
+const GFP_NAMES: readonly [string, number][] = [
+	["GFP_KERNEL", 0xcc0],
+	["GFP_NOWAIT", 0x2800],
+	["GFP_ATOMIC", 0x820],
+	["__GFP_HIGH", 0x20],
+	["__GFP_IO", 0x40],
+	["__GFP_FS", 0x80],
+	["__GFP_ZERO", 0x100],
+	["__GFP_DIRECT_RECLAIM", 0x400],
+	["__GFP_KSWAPD_RECLAIM", 0x800],
+	["__GFP_NOWARN", 0x2000],
+];
+
+function gfpNames(flags: number): string {
+	const parts: string[] = [];
+	let rest = flags;
+	for (const [name, mask] of GFP_NAMES) {
+		if ((rest & mask) !== mask) continue;
+		parts.push(name);
+		rest &= ~mask;
+	}
+	if (rest !== 0 || parts.length === 0) parts.push(`0x${rest.toString(16)}`);
+	return parts.join("|");
 }

@@ -206,7 +206,7 @@ export class Klp {
 	 * come in the kernel's order.
 	 */
 	*klp_enable_patch(patch: klp_patch): Kernel<number> {
-		if (patch.objs.some((obj) => obj.funcs.length === 0)) return -EINVAL;
+		// What is NULL in the guest's structs (objs, an object's funcs) never gets here: guest/livepatch.ts refuses it.
 		if (!patch.mod.livepatch) {
 			this.print.pr_err(`module ${patch.name} is not marked as a livepatch module`);
 			return -EINVAL;

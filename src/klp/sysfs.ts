@@ -55,6 +55,32 @@ export class Sysfs {
 		return obj.funcs.filter((func) => func.in_sysfs).map((func) => `${func.old_name},${func.old_sympos || 1}`);
 	}
 
+	/** Every file and directory. */
+	paths(): string[] {
+		return this.patches.flatMap((patch) => [
+			patch.name,
+			...this.#attributes().map((attribute) => `${patch.name}/${attribute}`),
+			...patch.obj_list
+				.filter((obj) => obj.in_sysfs)
+				.flatMap((obj) => this.#objectPaths(`${patch.name}/${obj.label}`, obj)),
+		]);
+	}
+
+	#objectPaths(folder: string, obj: klp_object): string[] {
+		return [folder, `${folder}/patched`, ...this.functions(obj).map((func) => `${folder}/${func}`)];
+	}
+
+	/** Permission bits (the kobj_attributes of kernel/livepatch/core.c); undefined: there is no such file. */
+	mode(path: string): number | undefined {
+		if (!this.paths().includes(path)) return undefined;
+		const [, attribute, ...rest] = path.split("/");
+		if (attribute === undefined) return 0o755;
+		if (rest.length > 0) return rest[0] === "patched" ? 0o444 : 0o755;
+		if (attribute === "force") return 0o200;
+		if (attribute === "enabled" || this.#klp.design.attributes[attribute]?.store !== undefined) return 0o644;
+		return this.#attributes().includes(attribute) ? 0o444 : 0o755;
+	}
+
 	#show(patch: klp_patch, attribute: string): string | undefined {
 		switch (attribute) {
 			case "enabled":

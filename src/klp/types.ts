@@ -25,8 +25,6 @@ export interface module {
 	klp_alive: boolean;
 	/** Who holds it: rmmod needs 0. */
 	refcount: number;
-	/** Symbols by name in kallsyms order. */
-	symbols(name: string): readonly { readonly address: Kaddr; readonly size: number }[];
 }
 
 /** struct klp_func. External fields first. */
@@ -89,6 +87,8 @@ export class klp_object {
 	readonly funcs: klp_func[];
 	readonly callbacks: klp_callbacks;
 
+	/** Its struct klp_object in guest memory, when a C module has it. */
+	readonly address: Kaddr | undefined;
 	mod: module | undefined = undefined;
 	readonly dynamic: boolean;
 	patched = false;
@@ -101,11 +101,13 @@ export class klp_object {
 		funcs: klp_func[];
 		callbacks?: klp_callbacks;
 		dynamic?: boolean;
+		address?: Kaddr;
 	}) {
 		this.name = external.name;
 		this.funcs = external.funcs;
 		this.callbacks = external.callbacks ?? {};
 		this.dynamic = external.dynamic ?? false;
+		this.address = external.address;
 	}
 
 	/** `vmlinux` or the module's name, as sysfs and messages have it. */
@@ -118,6 +120,8 @@ export class klp_object {
 export interface klp_state {
 	readonly id: bigint;
 	readonly version: number;
+	/** Its struct klp_state in guest memory, when a C module has it: only there is its `data`. */
+	readonly address?: Kaddr;
 }
 
 /** The fields that replace designs add to struct klp_patch; each design documents what it reads. */
@@ -136,6 +140,8 @@ export class klp_patch implements klp_patch_fields {
 	readonly mod: module;
 	readonly objs: readonly klp_object[];
 	readonly states: readonly klp_state[];
+	/** Its struct klp_patch in guest memory, when a C module has it. */
+	readonly address: Kaddr | undefined;
 	replace: boolean;
 	replaceable: boolean | undefined;
 	replace_set: number;
@@ -155,10 +161,12 @@ export class klp_patch implements klp_patch_fields {
 		objs: readonly klp_object[];
 		states?: readonly klp_state[];
 		fields?: Partial<klp_patch_fields>;
+		address?: Kaddr;
 	}) {
 		this.mod = external.mod;
 		this.objs = external.objs;
 		this.states = external.states ?? [];
+		this.address = external.address;
 		this.replace = external.fields?.replace ?? false;
 		this.replaceable = external.fields?.replaceable;
 		this.replace_set = external.fields?.replace_set ?? 0;

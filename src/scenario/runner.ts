@@ -279,7 +279,7 @@ class ScenarioRun {
 		const spec = this.#scenario.livepatches.get(name);
 		if (spec === undefined) return this.#machine.insmod(name, this.#objects.modules.get(name)!);
 		const objects: readonly ElfObject[] = this.#objects.livepatches.get(name)!;
-		return this.#machine.insmod(name, objects, (mod) => livepatch(spec, mod));
+		return this.#machine.insmod(name, objects, { patchOf: (mod) => livepatch(spec, mod) });
 	}
 
 	#run(step: Step & { kind: "run" }): number {

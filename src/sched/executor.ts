@@ -24,6 +24,8 @@ export interface ExecutorHooks {
 	percpu(cpu: number): Kaddr;
 	/** A gate asked to stop. */
 	gate(name: string, task: task_struct): Continuation;
+	/** The task is in a kernel function in TypeScript (`task.inHost`): goes on there. */
+	goOn(task: task_struct): Continuation;
 	/** An int3: true when somebody was patching there and rip has been set. */
 	int3(): boolean;
 	/** The guest did what no kernel survives. */
@@ -57,14 +59,15 @@ export class Executor {
 	 */
 	runSlice(cpu: EmulatedCpu, task: task_struct, budget: number): void {
 		this.current = task;
-		if (task.stack === undefined || task.mode === "user") this.enterKernel(task);
+		if (task.stack === undefined || task.mode !== "kernel") this.enterKernel(task);
 		const state = this.#cpu.state;
+		task.regs.words[GS_BASE] = toU64(this.#hooks.percpu(cpu.id));
 		state.words.set(task.regs.words);
-		state.words[GS_BASE] = toU64(this.#hooks.percpu(cpu.id));
 		const stops = task.slept ? undefined : task.program.sleepAt?.();
 		for (const address of stops ?? []) this.#cpu.addBreakpoint(toU64(address));
 		let left = budget;
 		try {
+			if (task.inHost !== undefined && this.#hooks.goOn(task) === "end-slice") return;
 			while (left > -PREEMPT_OFF_MAX && (left > 0 || task.trace_recursion !== 0)) {
 				const stop = this.#cpu.run(left > 0 ? left : PREEMPT_OFF_STEP);
 				left -= stop.executed;
@@ -98,25 +101,26 @@ export class Executor {
 
 	/** Puts a task at its entry into the kernel, with an empty stack. */
 	enterKernel(task: task_struct): void {
-		this.ensureStack(task);
+		const top = this.emptyStack(task);
 		const { entry } = this.#hooks;
 		const start = task.idle ? entry.idle : task.kthread ? entry.kthread : entry.user;
 		task.regs.words.fill(0n);
 		task.regs.rflags = RFLAGS_RESET;
 		task.regs.rip = toU64(start);
-		task.regs.setKaddr(RSP, this.stackTop(task));
+		task.regs.setKaddr(RSP, top);
 		task.nextCall = 0;
 		task.mode = "kernel";
+	}
+
+	/** Gives a task its stack, if it has none. */
+	emptyStack(task: task_struct): Kaddr {
+		task.stack ??= this.#allocateStack(task);
+		return this.stackTop(task);
 	}
 
 	/** The stack pointer of an empty stack: where a walk must end. */
 	stackTop(task: task_struct): Kaddr {
 		return (Number(BigInt.asIntN(32, task.stack!.address)) + THREAD_SIZE - TOP_OF_STACK) | 0;
-	}
-
-	/** Gives the task its kernel stack, if it has none yet. */
-	ensureStack(task: task_struct): void {
-		task.stack ??= this.#allocateStack(task);
 	}
 
 	#allocateStack(task: task_struct) {

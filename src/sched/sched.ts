@@ -1,7 +1,15 @@
 import { KlpemuError } from "../errors.js";
-import { list_add_tail, list_del, list_empty, list_head } from "../kernel/index.js";
+import { list_add_tail, list_del, list_empty, list_head, type Wait } from "../kernel/index.js";
 import type { Random } from "./random.js";
-import { PF_IDLE, TASK_DEAD, TASK_INTERRUPTIBLE, TASK_RUNNING, TIF_NOTIFY_SIGNAL, task_struct } from "./task.js";
+import {
+	PF_IDLE,
+	TASK_DEAD,
+	TASK_INTERRUPTIBLE,
+	TASK_RUNNING,
+	TASK_UNINTERRUPTIBLE,
+	TIF_NOTIFY_SIGNAL,
+	task_struct,
+} from "./task.js";
 
 /** One emulated processor. */
 export interface EmulatedCpu {
@@ -26,6 +34,8 @@ export class Sched {
 	jiffies = 0;
 	/** Who may have to be woken at which jiffy; those whose `wakeAt` is another by then are not. */
 	readonly #timers = new Map<number, task_struct[]>();
+	/** Tasks that sleep until something holds, in the order in which they fell asleep. */
+	readonly #waiters = new Set<task_struct>();
 	readonly #random: Random;
 	nextPid = 1;
 
@@ -121,6 +131,7 @@ export class Sched {
 		if (task.__state === TASK_RUNNING || task.__state === TASK_DEAD || (task.__state & states) === 0) return false;
 		task.__state = TASK_RUNNING;
 		task.wakeAt = Number.POSITIVE_INFINITY;
+		this.#waiters.delete(task);
 		this.enqueue(task);
 		return true;
 	}
@@ -139,9 +150,24 @@ export class Sched {
 		else due.push(task);
 	}
 
-	/** Wakes what a timer is due for, in pid order. */
+	/** Puts a task to sleep until `wait` is ready: that is looked at once a jiffy. */
+	wait_event(task: task_struct, wait: Wait): void {
+		task.waitsFor = wait;
+		task.__state = TASK_UNINTERRUPTIBLE;
+		this.#waiters.add(task);
+		this.deschedule(task);
+	}
+
+	#wakeWaiters(): void {
+		for (const task of this.#waiters) {
+			if (task.waitsFor?.ready()) this.wake_up_state(task, -1);
+		}
+	}
+
+	/** Wakes who waits for what has come true, and what a timer is due for, in pid order. */
 	tick(): void {
 		this.jiffies++;
+		this.#wakeWaiters();
 		const due = this.#timers.get(this.jiffies);
 		if (due === undefined) return;
 		this.#timers.delete(this.jiffies);
@@ -153,6 +179,7 @@ export class Sched {
 	/** Takes a dead task off the list. */
 	remove(task: task_struct): void {
 		task.__state = TASK_DEAD;
+		this.#waiters.delete(task);
 		this.deschedule(task);
 		const index = this.tasks.indexOf(task);
 		if (index < 0) throw new KlpemuError("NO_SUCH_TASK", `task '${task.comm}' is gone already`);

@@ -1,5 +1,5 @@
 import { CpuState, RFLAGS, RFLAGS_RESET, STATE_WORDS } from "../cpu/index.js";
-import { list_head } from "../kernel/index.js";
+import { type Kernel, list_head, type Wait } from "../kernel/index.js";
 import type { Kaddr, Region } from "../memory/index.js";
 
 /** Thread flags (arch/x86/include/asm/thread_info.h), as bits. */
@@ -30,6 +30,8 @@ export type TaskMode = "user" | "kernel" | "host";
 export interface TaskProgram {
 	/** Guest functions, called in this order; one round of them is one system call, or one turn of a kthread's loop. */
 	readonly calls: readonly Kaddr[];
+	/** Instead of `calls`: what comes next, with its argument; undefined at the end of a round. */
+	readonly next?: () => { readonly func: Kaddr; readonly argument: bigint } | undefined;
 	/** Stops the task in the body of a function, once: the instruction addresses where bodies begin. */
 	readonly sleepAt?: () => readonly Kaddr[];
 	/** A kthread sleeps this many rounds after each turn. */
@@ -71,6 +73,10 @@ export class task_struct {
 	readonly run_list: list_head<task_struct> = new list_head<task_struct>(this);
 	/** Jiffy at which a sleeping task wakes by itself (Sched.set_timer), or Infinity. */
 	wakeAt = Number.POSITIVE_INFINITY;
+	/** The kernel function in TypeScript that guest code has called and that is not through yet: it goes on when the task runs. */
+	inHost: Kernel<void> | undefined = undefined;
+	/** What `inHost` waits for, until it has gone on. */
+	waitsFor: Wait | undefined = undefined;
 	/** It has been stopped at `program.sleepAt` already. */
 	slept = false;
 	/** rax of the last guest call that came back, for tests and reports. */
@@ -97,4 +103,10 @@ export class task_struct {
 	get pending(): boolean {
 		return (this.thread_flags & TIF_PATCH_PENDING) !== 0;
 	}
+}
+
+/** It sleeps or leaves the kernel of its own accord: a grace period of RCU tasks need not wait for it any longer. */
+export function switchedVoluntarily(task: task_struct): void {
+	task.nvcsw++;
+	task.rcu_tasks_holdout = false;
 }

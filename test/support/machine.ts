@@ -1,4 +1,6 @@
 /** Machines for tests: asm/vmlinux on a Cpu, and livepatches made of asm/livepatches. */
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createCpu } from "../../src/cpu/create.js";
 import { findDesign } from "../../src/designs/index.js";
@@ -22,6 +24,8 @@ export interface TestMachineOptions {
 	readonly ibt?: boolean;
 	/** Adds asm/vmlinux/twin.c. */
 	readonly twin?: boolean;
+	/** Adds asm/vmlinux/kernel.c: what C modules need. */
+	readonly kernel?: boolean;
 	/** Changes the bytes of funcs.o before they are loaded. */
 	readonly edit?: (object: Uint8Array) => void;
 }
@@ -137,7 +141,9 @@ export class TestMachine {
 
 	/** Loads a livepatch module. What was made of the spec is in `patch(name)`. */
 	insmod(source: Source, spec: PatchSpec): number {
-		return this.it.insmod(spec.name ?? source, [this.#sources.get(source)!], (mod) => makePatch(spec, mod));
+		return this.it.insmod(spec.name ?? source, [this.#sources.get(source)!], {
+			patchOf: (mod) => makePatch(spec, mod),
+		});
 	}
 
 	/** insmod of a livepatch of vmlinux: `["funcA", "lp1_funcA"]`, ... */
@@ -150,6 +156,11 @@ export class TestMachine {
 		const patch = this.it.modules.get(name)?.patch;
 		if (patch === undefined) throw new Error(`no livepatch '${name}'`);
 		return patch;
+	}
+
+	/** Loads a module in C that {@link compileModule} has made. */
+	insmodC(name: string, object: ElfObject, params: Readonly<Record<string, string>> = {}): number {
+		return this.it.insmod(name, [object], { params: new Map(Object.entries(params)) });
 	}
 
 	settle(): void {
@@ -214,6 +225,27 @@ export class TestMachine {
 
 export { runStraight };
 
+const compiled = new Map<string, Promise<ElfObject>>();
+
+/** Compiles C text as the module `name`. Once per text. */
+export function compileModule(name: string, text: string): Promise<ElfObject> {
+	const key = `${name}\n${text}`;
+	const object = compiled.get(key) ?? compileText(name, text);
+	compiled.set(key, object);
+	return object;
+}
+
+async function compileText(name: string, text: string): Promise<ElfObject> {
+	const folder = await mkdtemp(join(tmpdir(), "klpemu-test-"));
+	try {
+		const path = join(folder, `${name}.c`);
+		await writeFile(path, text);
+		return parseElf((await objectFor(path)).bytes, `${name}.o`);
+	} finally {
+		await rm(folder, { recursive: true });
+	}
+}
+
 /** A klp_patch as a livepatch module's init would hand it in. */
 export function makePatch(spec: PatchSpec, mod: LoadedModule): klp_patch {
 	const { objects, callbacks, states, name: _name, ...fields } = spec;
@@ -242,6 +274,7 @@ export async function createTestMachine(options: TestMachineOptions = {}): Promi
 	options.edit?.(funcs);
 	const vmlinux = [parseElf(funcs, "funcs.o")];
 	if (options.twin) vmlinux.push(parseElf(await objectBytes("vmlinux/twin", ibt), "twin.o"));
+	if (options.kernel) vmlinux.push(parseElf(await objectBytes("vmlinux/kernel", ibt), "kernel.o"));
 	const machine = await Machine.create({
 		design: findDesign(options.design ?? "mainline"),
 		createCpu: (memory) => createCpu(options.cpu ?? process.env.KLPEMU_TEST_CPU ?? "unicorn", memory),

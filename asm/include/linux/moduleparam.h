@@ -12,7 +12,19 @@
 #define MODULE_PARM_DESC(name, text) MODULE_INFO(parm, #name ":" text)
 
 struct module;
-struct kernel_param_ops;
+struct kernel_param;
+
+/* A parameter of this type may stand without a value. */
+#define KERNEL_PARAM_OPS_FL_NOARG 1
+
+struct kernel_param_ops {
+	unsigned int flags;
+	/* 0 or a negative errno. */
+	int (*set)(const char *val, const struct kernel_param *kp);
+	/* The length of what it has written, or a negative errno. */
+	int (*get)(char *buffer, const struct kernel_param *kp);
+	void (*free)(void *arg);
+};
 
 struct kparam_array {
 	unsigned int max;
@@ -35,7 +47,7 @@ struct kernel_param {
 	};
 };
 
-/* One for each type: its address says how to read and write the variable. */
+/* One for each type. */
 extern const struct kernel_param_ops param_ops_bool, param_ops_int, param_ops_uint, param_ops_long, param_ops_ulong,
 	param_ops_charp, param_array_ops;
 extern struct module __this_module;

@@ -1,0 +1,24 @@
+import type { Klp } from "./core.js";
+import type { klp_patch, klp_state } from "./types.js";
+
+/** kernel/livepatch/state.c: what livepatches say about changes of the system's state. Compatibility is the design's business. */
+
+/** The state `id` of a patch; undefined when the patch does not change it. */
+export function klp_get_state(patch: klp_patch, id: bigint): klp_state | undefined {
+	return patch.states.find((state) => state.id === id);
+}
+
+/** The state `id` of the newest patch before the one in transition. Only in a transition: from callbacks. */
+export function klp_get_prev_state(klp: Klp, id: bigint): klp_state | undefined {
+	const { klp_transition_patch } = klp.transition;
+	const { dmesg } = klp.env;
+	if (dmesg.WARN_ON_ONCE(klp_transition_patch === undefined, "klp_get_prev_state: !klp_transition_patch")) {
+		return undefined;
+	}
+	let last: klp_state | undefined;
+	for (const patch of klp.klp_patches) {
+		if (patch === klp_transition_patch) break;
+		last = klp_get_state(patch, id) ?? last;
+	}
+	return last;
+}

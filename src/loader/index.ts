@@ -1,0 +1,1 @@
+export { type InsmodOptions, LoadedModule, Loader, type LoaderEnvironment, type ModuleState } from "./loader.js";
