@@ -1,4 +1,5 @@
 import { EACCES, EINVAL, ENOENT, KERN, type Kernel } from "./kernel/index.js";
+import { kstrtobool } from "./klp/index.js";
 import type { Machine } from "./machine.js";
 import { toU64 } from "./memory/index.js";
 
@@ -16,6 +17,8 @@ interface Mount {
 
 const LIVEPATCH = "/sys/kernel/livepatch";
 const MODULE = "/sys/module";
+const TRACING = "/sys/kernel/tracing";
+const CPU = "/sys/devices/system/cpu";
 const FTRACE_ENABLED = "/proc/sys/kernel/ftrace_enabled";
 const KMSG = "/dev/kmsg";
 
@@ -35,6 +38,8 @@ export class Files {
 			this.#kobjects(),
 			this.#proc(),
 			this.#ftraceEnabled(),
+			this.#below(TRACING, this.#machine.tracefs),
+			this.#cpus(),
 			this.#kmsg(),
 		];
 	}
@@ -165,6 +170,31 @@ export class Files {
 		};
 	}
 
+	/** Which CPUs are online; all but the first can be told to come and go (drivers/base/cpu.c). */
+	#cpus(): Mount {
+		const { sched, hotplug } = this.#machine;
+		const list = `${CPU}/online`;
+		const cpuOf = (path: string) => {
+			const [, id] = /\/cpu(\d+)\/online$/.exec(path) ?? [];
+			return path === `${CPU}/cpu${id}/online` && Number(id) > 0 ? sched.cpus[Number(id)] : undefined;
+		};
+		return {
+			paths: () => [list, ...sched.cpus.slice(1).map(({ id }) => `${CPU}/cpu${id}/online`)],
+			mode: (path) => (path === list ? 0o444 : cpuOf(path) === undefined ? undefined : 0o644),
+			*read(path) {
+				yield "dev_attr_show";
+				if (path === list) return `${ranges(sched.cpus.flatMap(({ id, online }) => (online ? [id] : [])))}\n`;
+				return `${Number(cpuOf(path)!.online)}\n`;
+			},
+			*write(path, value) {
+				const online = kstrtobool(value);
+				if (online === undefined) return -EINVAL;
+				const { id } = cpuOf(path)!;
+				return yield* online ? hotplug.cpu_up(id) : hotplug.cpu_down(id);
+			},
+		};
+	}
+
 	#kmsg(): Mount {
 		const { dmesg } = this.#machine;
 		return {
@@ -181,4 +211,15 @@ export class Files {
 			},
 		};
 	}
+}
+
+/** `0-1,3`: numbers in ascending order, as the kernel prints a bitmap (%*pbl). */
+function ranges(numbers: readonly number[]): string {
+	const runs: [number, number][] = [];
+	for (const number of numbers) {
+		const last = runs.at(-1);
+		if (last !== undefined && last[1] === number - 1) last[1] = number;
+		else runs.push([number, number]);
+	}
+	return runs.map(([from, to]) => (from === to ? String(from) : `${from}-${to}`)).join(",");
 }

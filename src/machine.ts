@@ -3,7 +3,7 @@ import { type Cpu, type Fault, GatePage } from "./cpu/index.js";
 import type { ElfObject, Image } from "./elf/index.js";
 import { KlpemuError } from "./errors.js";
 import { Files } from "./files.js";
-import { Ftrace, TextPoke } from "./ftrace/index.js";
+import { Ftrace, FunctionTracer, TextPoke, Tracefs } from "./ftrace/index.js";
 import { declareGates, declareHostFunctions } from "./gates.js";
 import { GuestKernel } from "./guestKernel.js";
 import { Dmesg, type Kernel, Printer, place, runStraight, type Wait } from "./kernel/index.js";
@@ -12,6 +12,7 @@ import { type InsmodOptions, type LoadedModule, Loader } from "./loader/index.js
 import { hex, type Kaddr, Memory, PAGE_SIZE, PERM } from "./memory/index.js";
 import {
 	type Continuation,
+	CpuHotplug,
 	Executor,
 	PF_KTHREAD,
 	Random,
@@ -30,6 +31,7 @@ import {
 	Workqueue,
 } from "./sched/index.js";
 import { Symbols } from "./symbols.js";
+import { label, trampolineTemplates } from "./templates.js";
 import { type Assembled, assemble, type EngineAssembly } from "./toolchain/index.js";
 
 /** Rounds that somebody may wait for somebody else, before that is called a deadlock. */
@@ -57,6 +59,8 @@ export interface NewTask {
 	readonly kthread: boolean;
 	readonly calls: readonly Kaddr[];
 	readonly sleepAt?: (() => readonly Kaddr[]) | undefined;
+	/** A signal ends the sleep there. */
+	readonly interruptible?: boolean;
 	/** The CPU it is bound to. */
 	readonly cpu?: number | undefined;
 	/** Asleep until somebody wakes it. */
@@ -74,7 +78,11 @@ export class Machine {
 	readonly dmesg = new Dmesg();
 	readonly sched: Sched;
 	readonly executor: Executor;
+	/** CPUs that come and go. */
+	readonly hotplug: CpuHotplug;
 	readonly ftrace: Ftrace;
+	readonly tracer: FunctionTracer;
+	readonly tracefs: Tracefs;
 	readonly klp: Klp;
 	readonly sysfs: Sysfs;
 	readonly hz: number;
@@ -151,10 +159,7 @@ export class Machine {
 			goOn: (task) => this.guest.goOn(task),
 			int3: () => this.text_poke.poke_int3_handler(cpu.state),
 			oops: (task, fault, rip) => this.oops(task, fault, rip),
-			sleeping: (task) => {
-				task.held = true;
-				this.sched.deschedule(task);
-			},
+			sleeping: (task) => this.sched.fallAsleep(task),
 		});
 		this.shell = this.#hostTask("shell", 0, TASK_INTERRUPTIBLE);
 		this.kworker = this.#hostTask("kworker/0:1", PF_KTHREAD, TASK_IDLE);
@@ -166,7 +171,10 @@ export class Machine {
 		];
 		const trampoline = (ip: Kaddr) => this.ftrace.trampolines.containing(ip);
 		this.#symbols = new Symbols({ gates, ftrace: asm.ftrace, assembly: [asm.entry, asm.ops], images, trampoline });
+		this.hotplug = new CpuHotplug(this.sched, this.dmesg);
 		this.ftrace = new Ftrace(this.#ftraceEnvironment());
+		this.tracer = new FunctionTracer(this.ftrace, this.#tracerEnvironment());
+		this.tracefs = new Tracefs(this.ftrace, this.tracer, this.#symbols);
 		this.klp = new Klp(this.#klpEnvironment(), options.design);
 		this.sysfs = new Sysfs(this.klp);
 		this.guest = new GuestKernel(this.#guestEnvironment());
@@ -199,6 +207,11 @@ export class Machine {
 		return image?.lookup(name) ?? [];
 	}
 
+	/** The gate of all call-backs in TypeScript. */
+	get ftrace_host_func(): Kaddr {
+		return this.#gates.find("ftrace_host_func")!;
+	}
+
 	/** `funcA+0x4`, for people. */
 	symbolize(address: Kaddr): string {
 		return this.#symbols.symbolize(address);
@@ -207,27 +220,9 @@ export class Machine {
 	// ---- environments ----
 
 	#ftraceEnvironment(): ConstructorParameters<typeof Ftrace>[0] {
-		const at = (name: string) => label(this.#asm.ftrace, name);
 		return {
-			memory: this.memory,
-			dmesg: this.dmesg,
-			text_poke: this.text_poke,
-			templates: {
-				ftrace_stub: at("ftrace_stub"),
-				ftrace_caller: at("ftrace_caller"),
-				ftrace_caller_op_ptr: at("ftrace_caller_op_ptr"),
-				ftrace_call: at("ftrace_call"),
-				ftrace_caller_end: at("ftrace_caller_end"),
-				ftrace_regs_caller: at("ftrace_regs_caller"),
-				ftrace_regs_caller_op_ptr: at("ftrace_regs_caller_op_ptr"),
-				ftrace_regs_call: at("ftrace_regs_call"),
-				ftrace_regs_caller_jmp: at("ftrace_regs_caller_jmp"),
-				ftrace_regs_caller_end: at("ftrace_regs_caller_end"),
-				function_trace_op: LAYOUT.data,
-				ftrace_ops_list_func: label(this.#asm.ops, "ftrace_ops_list_func"),
-				ftrace_ops_assist_func: label(this.#asm.ops, "ftrace_ops_assist_func"),
-				call_direct_funcs: this.#gates.find("call_direct_funcs")!,
-			},
+			...{ memory: this.memory, dmesg: this.dmesg, text_poke: this.text_poke },
+			templates: trampolineTemplates(this.#asm.ftrace, this.#asm.ops, this.#gates),
 			allocTrampoline: (name, size) => this.areas.allocTrampoline(name, size),
 			freeTrampoline: (address) => this.areas.freeTrampoline(address),
 			kallsyms_lookup_size_offset: (address) => this.#symbols.kallsyms_lookup_size_offset(address),
@@ -236,6 +231,16 @@ export class Machine {
 			allocOps: () => this.areas.allocOps(),
 			freeOps: (address) => this.areas.freeOps(address),
 			synchronize: (what) => this.#synchronizeTasks(what),
+		};
+	}
+
+	#tracerEnvironment(): ConstructorParameters<typeof FunctionTracer>[1] {
+		return {
+			ftrace_host_func: this.ftrace_host_func,
+			HZ: this.hz,
+			jiffies: () => this.sched.jiffies,
+			current: () => this.executor.current,
+			onlineCpus: () => this.sched.cpus.filter(({ online }) => online).length,
 		};
 	}
 
@@ -255,7 +260,8 @@ export class Machine {
 			stack_trace_save_tsk_reliable: (task) => this.stackTrace(task),
 			wake_up_state: (task, states) => void sched.wake_up_state(task, states),
 			set_notify_signal: (task) => sched.set_notify_signal(task),
-			wake_up_if_idle: () => {},
+			wake_up_if_idle: (cpu) => sched.wake_up_if_idle(cpu),
+			cpu_hotplug_lock: this.hotplug.lock,
 			schedule_work: (work) => this.workqueue.schedule_work(work),
 			schedule_delayed_work: (work, delay) => this.workqueue.schedule_delayed_work(work, sched.jiffies + delay),
 			synchronize: (what) => this.#synchronize(what),
@@ -333,7 +339,8 @@ export class Machine {
 	// ---- tasks ----
 
 	addTask(spec: NewTask): task_struct {
-		const program: TaskProgram = { calls: spec.calls, ...(spec.sleepAt && { sleepAt: spec.sleepAt }), sleepRounds: 2 };
+		const { calls, sleepAt, interruptible = false } = spec;
+		const program: TaskProgram = { calls, ...(sleepAt && { sleepAt }), interruptible, sleepRounds: 2 };
 		const flags = spec.kthread ? PF_KTHREAD : 0;
 		const task = this.sched.add(spec.name, { flags, mode: spec.kthread ? "kernel" : "user", program });
 		if (spec.cpu !== undefined) task.pinned = spec.cpu;
@@ -499,7 +506,7 @@ export class Machine {
 				task.mode = "user";
 				return "end-slice";
 			case "do_idle":
-				runStraight(this.klp.transition.klp_update_patch_state(task), visit);
+				if (this.sched.leaveIdle(task)) runStraight(this.klp.transition.klp_update_patch_state(task), visit);
 				return "end-slice";
 			case "cond_resched":
 				runStraight(this.klp.transition.__klp_sched_try_switch(), visit);
@@ -596,10 +603,4 @@ export class Machine {
 /** The per-CPU area of a CPU. */
 function percpu(id: number): Kaddr {
 	return (LAYOUT.percpu + id * PAGE_SIZE) | 0;
-}
-
-function label(code: Assembled, name: string): Kaddr {
-	const address = code.symbols.get(name);
-	if (address === undefined) throw new KlpemuError("ASM_LABEL_MISSING", `the assembly has no label '${name}'`);
-	return address;
 }

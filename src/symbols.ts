@@ -56,6 +56,14 @@ export class Symbols {
 		return this.#code.gates.nameAt(address) ?? hex(address);
 	}
 
+	/** `funcA`, or `lp1_funcA [lp1]`: the function alone, as ftrace shows it. */
+	name(address: Kaddr): string {
+		const image = this.#code.images().find((candidate) => candidate.symbolAt(address) !== undefined);
+		if (image === undefined) return this.symbolize(address).replace(/\+0x[0-9a-f]+$/, "");
+		const { name } = image.symbolAt(address)!.symbol;
+		return image.name === "vmlinux" ? name : `${name} [${image.name}]`;
+	}
+
 	/** `funcA+0x4`, `ftrace_trampoline[funcA]+0x2c`, the name of a gate, or the bare address. */
 	symbolize(address: Kaddr): string {
 		const plus = (name: string, offset: number) => `${name}+0x${offset.toString(16)}`;

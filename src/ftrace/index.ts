@@ -20,4 +20,6 @@ export {
 	trace_test_and_set_recursion,
 } from "./recursion.js";
 export { ftrace_call_replace, INT3_INSN_OPCODE, MCOUNT_INSN_SIZE, NOP5, TextPoke } from "./text_poke.js";
+export { Tracefs, type TraceSymbols } from "./tracefs.js";
+export { FunctionTracer, TRACE_ENTRIES_MAX, TRACERS, type TraceEntry, type TracerEnvironment } from "./tracer.js";
 export { type Trampoline, Trampolines, type TrampolineTemplates } from "./trampoline.js";

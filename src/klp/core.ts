@@ -34,6 +34,8 @@ export interface KlpEnvironment {
 	tasks(): readonly task_struct[];
 	processes(): readonly task_struct[];
 	idleTasks(): readonly { readonly task: task_struct; readonly cpu: number; readonly online: boolean }[];
+	/** Held while CPUs must neither come nor go. */
+	readonly cpu_hotplug_lock: mutex;
 	/** Addresses on the task's stack, innermost first; undefined when the stack cannot be walked reliably. */
 	stack_trace_save_tsk_reliable(task: task_struct): readonly number[] | undefined;
 	wake_up_state(task: task_struct, states: number): void;

@@ -205,6 +205,7 @@ export class Transition {
 			yield place("klp_try_complete_transition", task.comm, complete);
 			if (!(yield* this.klp_try_switch_task(task))) complete = false;
 		}
+		yield* env.cpu_hotplug_lock.lock();
 		for (const { task, cpu, online } of env.idleTasks()) {
 			yield place("klp_try_complete_transition", task.comm, complete);
 			if (online) {
@@ -218,6 +219,7 @@ export class Transition {
 				yield "klp_try_complete_transition: offline idle task";
 			}
 		}
+		env.cpu_hotplug_lock.unlock();
 		if (!complete) {
 			if (this.klp_signals_cnt && this.klp_signals_cnt % SIGNALS_TIMEOUT === 0) yield* this.#klp_send_signals();
 			this.klp_signals_cnt++;

@@ -13,6 +13,8 @@ function describeExpectation(expect: Expectation): string {
 	for (const [func, impl] of expect.view) parts.push(`${func} -> ${impl}`);
 	for (const [path, value] of expect.sysfs) parts.push(value === null ? `no ${path}` : `${path} = ${value}`);
 	for (const [func, stack] of expect.func_stacks) parts.push(`${func} [${names(stack)}]`);
+	for (const [ops, count] of expect.calls) parts.push(`${ops} called ${count} times`);
+	if (expect.trace !== undefined) parts.push(`trace, ${expect.trace.length} lines`);
 	if (expect.dmesg !== undefined) parts.push(`dmesg, ${expect.dmesg.length} lines`);
 	const who = expect.tasks.length === 0 ? "" : `${names(expect.tasks)}: `;
 	const when = expect.designs === undefined ? "" : ` (${names(expect.designs)})`;
@@ -43,6 +45,14 @@ export function describeStep(step: Step): string {
 			return `echo ${step.value} > ${step.path}`;
 		case "cat":
 			return `cat ${step.path}`;
+		case "sysctl":
+			return `sysctl ${step.name}=${step.value}`;
+		case "register":
+		case "unregister":
+			return `${step.kind} ${step.ops}`;
+		case "cpu_up":
+		case "cpu_down":
+			return `${step.kind} ${step.cpu}`;
 		case "wake":
 		case "exit":
 			return `${step.kind} ${names(step.tasks)}`;

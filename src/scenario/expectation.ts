@@ -2,16 +2,21 @@ import { errnoName } from "../kernel/index.js";
 import type { ReportStep, ReportTask } from "../report/index.js";
 import type { Expectation } from "./types.js";
 
+/** What an expectation is compared with. */
+export interface Found extends Pick<ReportStep, "tasks" | "sysfs" | "func_stacks"> {
+	/** Calls by ops. */
+	readonly calls: ReadonlyMap<string, number>;
+	/** Lines of the function trace. */
+	readonly trace: readonly string[];
+	/** Lines printed since the last expectation that had `dmesg`. */
+	readonly dmesg: readonly string[];
+}
+
 /**
  * Compares an `expect` step with the machine's state. Returns one sentence for each thing that is otherwise; empty: it holds.
- * `dmesg`: the lines printed since the last expectation that had `dmesg`. `errno` is not compared here: that is done where
- * the step before it ends, with `checkErrno`.
+ * `errno` is not compared here: that is done where the step before it ends, with `checkErrno`.
  */
-export function checkExpectation(
-	expect: Expectation,
-	state: Pick<ReportStep, "tasks" | "sysfs" | "func_stacks">,
-	dmesg: readonly string[],
-): string[] {
+export function checkExpectation(expect: Expectation, state: Found): string[] {
 	const failures = expect.tasks.flatMap((name) => checkTask(expect, name, state.tasks[name]));
 	for (const [path, wanted] of expect.sysfs) {
 		const value = state.sysfs[path];
@@ -26,8 +31,14 @@ export function checkExpectation(
 			failures.push(`func_stack of ${func} is [${is.join(", ")}], not [${wanted.join(", ")}]`);
 		}
 	}
-	const missing = expect.dmesg === undefined ? undefined : firstMissing(expect.dmesg, dmesg);
+	for (const [ops, wanted] of expect.calls) {
+		const is = state.calls.get(ops) ?? 0;
+		if (is !== wanted) failures.push(`${ops} was called ${is} times, not ${wanted}`);
+	}
+	const missing = firstMissing(expect.dmesg ?? [], state.dmesg, (line, wanted) => line === wanted);
 	if (missing !== undefined) failures.push(`dmesg lacks (or has in another order): ${missing}`);
+	const untraced = firstMissing(expect.trace ?? [], state.trace, (line, wanted) => line.includes(wanted));
+	if (untraced !== undefined) failures.push(`the trace lacks (or has in another order): ${untraced}`);
 	return failures;
 }
 
@@ -49,11 +60,16 @@ function flag(value: boolean): string {
 }
 
 /** The first line of `wanted` that does not follow, anywhere, on where the one before it was found. */
-function firstMissing(wanted: readonly string[], lines: readonly string[]): string | undefined {
-	let position = -1;
+function firstMissing(
+	wanted: readonly string[],
+	lines: readonly string[],
+	matches: (line: string, wanted: string) => boolean,
+): string | undefined {
+	let position = 0;
 	for (const line of wanted) {
-		position = lines.indexOf(line, position + 1);
-		if (position < 0) return line;
+		const found = lines.slice(position).findIndex((candidate) => matches(candidate, line));
+		if (found < 0) return line;
+		position += found + 1;
 	}
 	return undefined;
 }

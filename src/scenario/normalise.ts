@@ -1,7 +1,7 @@
 import { ERRNO } from "../kernel/index.js";
 import { suggest } from "../near.js";
 import type { Path, ScenarioDocument } from "./document.js";
-import type { RawLivepatch, RawScenario, RawTask } from "./schema.js";
+import type { RawLivepatch, RawOps, RawScenario, RawTask } from "./schema.js";
 import { StepNormaliser } from "./steps.js";
 import {
 	type FuncSpec,
@@ -9,6 +9,7 @@ import {
 	type LivepatchSpec,
 	type ModuleSpec,
 	type ObjectSpec,
+	type OpsSpec,
 	type Scenario,
 	type SourceRef,
 	type TaskSpec,
@@ -36,6 +37,7 @@ export class Normaliser {
 	readonly options: ParseOptions;
 	readonly livepatches = new Map<string, LivepatchSpec>();
 	readonly modules = new Map<string, ModuleSpec>();
+	readonly ops = new Map<string, OpsSpec>();
 	readonly tasks = new Map<string, TaskSpec>();
 	/** Key of the file -> names of its tasks. */
 	readonly groups = new Map<string, readonly string[]>();
@@ -52,6 +54,7 @@ export class Normaliser {
 		if (raw.design !== undefined) this.checkDesign(raw.design, ["design"]);
 		for (const name of Object.keys(raw.modules ?? {})) this.#module(name);
 		for (const [name, livepatch] of Object.entries(raw.livepatches ?? {})) this.#livepatch(name, livepatch);
+		for (const [name, ops] of Object.entries(raw.ftrace_ops ?? {})) this.#ops(name, ops);
 		for (const [name, task] of Object.entries(raw.tasks)) this.#taskGroup(name, task);
 		const declared = new Map(this.tasks);
 		return {
@@ -68,6 +71,7 @@ export class Normaliser {
 			vmlinux: this.#sources(raw.vmlinux, ["vmlinux"]),
 			modules: this.modules,
 			livepatches: this.livepatches,
+			ops: this.ops,
 			tasks: declared,
 			steps: new StepNormaliser(this).steps(),
 			functions: this.functions,
@@ -80,6 +84,11 @@ export class Normaliser {
 		if (designs === undefined || designs.includes(name)) return;
 		const hint = suggest(name, "designs", designs);
 		throw this.document.error("SCENARIO_UNKNOWN_DESIGN", path, `unknown design '${name}'`, hint, at);
+	}
+
+	/** The idle tasks of all CPUs: `swapper/0`, ... */
+	get idleTasks(): readonly string[] {
+		return Array.from({ length: this.raw.cpus ?? DEFAULTS.cpus }, (_, id) => `swapper/${id}`);
 	}
 
 	/** Notes a function for `checkFunctions`. */
@@ -104,6 +113,10 @@ export class Normaliser {
 			const message = `'${name}' sleeps in ${raw.sleeps_in} but calls nothing`;
 			throw document.error("SCENARIO_BAD_VALUE", [...path, "sleeps_in"], message, hint);
 		}
+		if (raw.interruptible !== undefined && raw.sleeps_in === undefined) {
+			const message = `'${name}' sleeps nowhere, so that nothing is interrupted`;
+			throw document.error("SCENARIO_BAD_VALUE", [...path, "interruptible"], message, "add sleeps_in: FUNCTION", "key");
+		}
 		calls.forEach((func, index) => {
 			this.functionRef(func, [...path, "calls", index]);
 		});
@@ -114,6 +127,7 @@ export class Normaliser {
 			kthread: raw.kthread ?? false,
 			calls,
 			sleeps_in: raw.sleeps_in,
+			interruptible: raw.interruptible ?? false,
 			cpu: raw.cpu,
 			idle: raw.idle ?? false,
 			position: document.position(path, at),
@@ -200,6 +214,28 @@ export class Normaliser {
 			};
 		});
 		return { name, funcs, position: this.document.position(path, "key") };
+	}
+
+	#ops(name: string, raw: RawOps): void {
+		const path = ["ftrace_ops", name];
+		const kinds = (["func", "ip", "direct"] as const).filter((key) => raw[key] !== undefined);
+		const bad = (key: string, message: string, hint: string) =>
+			this.document.error("SCENARIO_BAD_VALUE", [...path, key], message, hint, "key");
+		if (kinds.length > 1) throw bad(kinds[1]!, `'${name}' has both ${kinds.join(" and ")}`, "one call-back is enough");
+		if (raw.shared !== undefined && raw.direct === undefined) {
+			throw bad("shared", `'${name}' has no direct function to take the place of`, "add direct: FUNCTION");
+		}
+		if (raw.direct !== undefined && raw.flags !== undefined) {
+			throw bad("flags", `register_ftrace_direct() sets the flags of '${name}' itself`, "leave them out");
+		}
+		raw.funcs?.forEach((func, index) => {
+			this.functionRef(func, [...path, "funcs", index]);
+		});
+		for (const key of ["func", "direct", "shared"] as const) {
+			if (raw[key] !== undefined) this.functionRef(raw[key], [...path, key]);
+		}
+		const { func, ip, direct, shared, flags = [], funcs = [] } = raw;
+		this.ops.set(name, { name, funcs, flags, func, ip, direct, shared, position: this.document.position(path, "key") });
 	}
 
 	#verdicts(): Scenario["expect"] {

@@ -26,21 +26,27 @@ export class Observer {
 	}
 
 	state(): Pick<ReportStep, "tasks" | "sysfs" | "func_stacks"> {
-		const tasks: Record<string, ReportTask> = {};
-		for (const [name, task] of this.#tasks) {
-			tasks[name] = {
-				patch_state: patchStateName(task.patch_state),
-				pending: task.pending,
-				in: this.#in(task),
-				view: this.#checker.view(task),
-			};
-		}
+		const tasks = Object.fromEntries([...this.#tasks].map(([name, task]) => [name, this.#task(task)]));
 		const sysfs = Object.fromEntries([...this.#machine.sysfs.entries()].map(([path, value]) => [path, Number(value)]));
 		const func_stacks: Record<string, string[]> = {};
 		for (const { name, entries } of this.#stacks()) {
 			if (entries.length > 0) func_stacks[name] = entries.map((func) => (func.nop ? "nop" : func.new_name));
 		}
 		return { tasks, sysfs, func_stacks };
+	}
+
+	/** swapper/0, ...: not in reports, but an expectation may be about them. */
+	idleTasks(): Record<string, ReportTask> {
+		return Object.fromEntries(this.#machine.sched.cpus.map(({ idle }) => [idle.comm, this.#task(idle)]));
+	}
+
+	#task(task: task_struct): ReportTask {
+		return {
+			patch_state: patchStateName(task.patch_state),
+			pending: task.pending,
+			in: this.#in(task),
+			view: this.#checker.view(task),
+		};
 	}
 
 	#stacks() {

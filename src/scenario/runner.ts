@@ -3,7 +3,6 @@ import { findDesign } from "../designs/index.js";
 import type { ElfObject } from "../elf/index.js";
 import { KlpemuError } from "../errors.js";
 import { InvariantChecker, type Violation, type WatchedFunction } from "../explore/index.js";
-import { ENOENT } from "../kernel/index.js";
 import { klp_func, klp_object, klp_patch } from "../klp/index.js";
 import { type LoadedModule, Machine, type NewTask } from "../machine.js";
 import type { Kaddr } from "../memory/index.js";
@@ -15,6 +14,7 @@ import { describeStep } from "./describe.js";
 import { checkErrno, checkExpectation } from "./expectation.js";
 import { type LoadedObjects, loadObjects, type ObjectLoader } from "./load.js";
 import { Observer } from "./observe.js";
+import { ScenarioOps } from "./ops.js";
 import {
 	appliesTo,
 	expectedErrno,
@@ -93,6 +93,7 @@ class ScenarioRun {
 	readonly #failures: ReportFailure[] = [];
 	readonly #steps: ReportStep[] = [];
 	readonly #observer: Observer;
+	readonly #ops: ScenarioOps;
 	/** Index of the step that is running, from 1. */
 	#index = 0;
 	/** Lines of dmesg that the last `expect: { dmesg }` has seen, and that the last step has reported. */
@@ -111,6 +112,7 @@ class ScenarioRun {
 		const checker = new InvariantChecker(machine, watched, (violation) => this.#violated(violation));
 		if (options.onEvent !== undefined) tell(machine, options.onEvent);
 		this.#observer = new Observer(machine, checker, watched, this.#tasks);
+		this.#ops = new ScenarioOps(machine, scenario.ops);
 		for (const spec of scenario.tasks.values()) this.#add(spec, machine.addTask(this.#newTask(spec)));
 		checker.check("start");
 	}
@@ -224,9 +226,17 @@ class ScenarioRun {
 			case "force":
 				return machine.writeSysfs(`${step.livepatch ?? this.#inTransition()}/force`, "1");
 			case "echo":
-				return this.#echo(step);
+				return machine.write(step.path, step.value);
 			case "cat":
 				return this.#cat(step);
+			case "sysctl":
+				return machine.write(`/proc/sys/${step.name.replaceAll(".", "/")}`, step.value);
+			case "register":
+			case "unregister":
+				return machine.runAsShell(this.#ops[step.kind](step.ops));
+			case "cpu_up":
+			case "cpu_down":
+				return machine.runAsShell(machine.hotplug[step.kind](step.cpu));
 			case "wake":
 				for (const name of step.tasks) machine.wake(this.#task(name));
 				return 0;
@@ -264,7 +274,8 @@ class ScenarioRun {
 		const { sleeps_in } = spec;
 		const sleepAt =
 			sleeps_in === undefined ? undefined : () => (this.#mayFallAsleep ? this.#observer.bodies(sleeps_in) : []);
-		return { name: spec.name, kthread: spec.kthread, calls, sleepAt, cpu: spec.cpu, idle: spec.idle };
+		const { name, kthread, cpu, idle, interruptible } = spec;
+		return { name, kthread, calls, sleepAt, interruptible, cpu, idle };
 	}
 
 	#inModule(name: string): Kaddr {
@@ -293,8 +304,10 @@ class ScenarioRun {
 	#runUntilAsleep(step: Step & { kind: "run" }): void {
 		// A task that is to sleep in some function sleeps nowhere else; it may do so again and again.
 		const asleep = (task: task_struct) =>
-			task.program.sleepAt === undefined ? task.__state !== TASK_RUNNING : task.held;
-		for (const name of step.tasks) if (!this.#task(name).held) this.#task(name).slept = false;
+			task.program.sleepAt === undefined
+				? task.__state !== TASK_RUNNING
+				: task.held || (task.slept && task.__state !== TASK_RUNNING);
+		for (const name of step.tasks) if (!asleep(this.#task(name))) this.#task(name).slept = false;
 		for (let i = 0; !step.tasks.every((name) => asleep(this.#task(name))); i++) {
 			if (i >= step.rounds) {
 				this.#failIf(step, `not asleep after ${step.rounds} rounds: ${step.tasks.join(", ")}`);
@@ -320,23 +333,10 @@ class ScenarioRun {
 		return typeof value === "number" ? value : this.#machine.writeSysfs(path, value === "1" ? "0" : "1");
 	}
 
-	#echo({ path, value }: Step & { kind: "echo" }): number {
-		const file = livepatchFile(path);
-		return file === undefined ? -ENOENT : this.#machine.writeSysfs(file, value);
-	}
-
-	/** Reads below /sys/kernel/livepatch, and /proc/TASK/patch_state, where TASK is a pid or a name. */
-	#read(path: string): string | number {
-		const file = livepatchFile(path);
-		if (file !== undefined) return this.#machine.sysfs.read(file);
-		const [, who] = /^\/proc\/(.+)\/patch_state$/.exec(path) ?? [];
-		const task = this.#machine.sched.tasks.find(({ pid, comm }) => comm === who || String(pid) === who);
-		return task === undefined ? -ENOENT : String(task.patch_state);
-	}
-
 	#cat(step: Step & { kind: "cat" }): number {
-		const value = this.#read(step.path);
-		if (typeof value === "number") return value;
+		const text = this.#machine.read(step.path);
+		if (typeof text === "number") return text;
+		const value = text.replace(/\n$/, "");
 		if (step.value !== undefined && step.value !== value) {
 			this.#failIf(step, `${step.path} holds '${value}', not '${step.value}'`);
 		}
@@ -368,8 +368,14 @@ class ScenarioRun {
 		if (!appliesTo(expect, this.#machine.klp.design.name)) return;
 		const lines = this.#machine.dmesg.lines();
 		const state = this.#observer.state();
-		for (const message of checkExpectation(expect, state, lines.slice(this.#dmesgExpected)))
-			this.#failIf(step, message);
+		const found = {
+			...state,
+			tasks: { ...state.tasks, ...this.#observer.idleTasks() },
+			calls: this.#ops.calls,
+			trace: this.#machine.tracefs.lines(),
+			dmesg: lines.slice(this.#dmesgExpected),
+		};
+		for (const message of checkExpectation(expect, found)) this.#failIf(step, message);
 		if (expect.dmesg !== undefined) this.#dmesgExpected = lines.length;
 	}
 }
@@ -385,19 +391,13 @@ function tell(machine: Machine, onEvent: (event: string) => void): void {
 	machine.onCall = (task, func, result) => onEvent(`${who()} ${task.comm}: ${machine.symbolize(func)} -> ${result}`);
 }
 
-const LIVEPATCH_DIR = "/sys/kernel/livepatch/";
-
-/** The path below /sys/kernel/livepatch; undefined for a file elsewhere. */
-function livepatchFile(path: string): string | undefined {
-	return path.startsWith(LIVEPATCH_DIR) ? path.slice(LIVEPATCH_DIR.length) : undefined;
-}
-
 const CALLER: TaskSpec = {
 	name: "",
 	group: "",
 	kthread: false,
 	calls: [],
 	sleeps_in: undefined,
+	interruptible: false,
 	cpu: undefined,
 	idle: false,
 	position: { line: 0, column: 0 },

@@ -4,7 +4,7 @@
  */
 import * as v from "valibot";
 import { ERRNO } from "../kernel/index.js";
-import { PATCH_STATES, VERDICTS } from "./types.js";
+import { OPS_FLAGS, PATCH_STATES, VERDICTS } from "./types.js";
 
 /** `expected`: how an error message calls what must stand here. */
 const expected = <T>(words: string) => v.metadata<T, { readonly expected: string }>({ expected: words });
@@ -83,6 +83,20 @@ export const livepatchSchema = v.strictObject({
 	),
 });
 
+const opsName = v.pipe(v.string(), v.regex(/^[A-Za-z_]\w*$/), expected("the name of an ops"));
+export const opsSchema = v.strictObject({
+	funcs: v.optional(
+		v.pipe(v.array(symbol), v.nonEmpty(), expected("a list of functions"), v.description("default: all functions")),
+	),
+	flags: v.optional(
+		v.pipe(v.array(v.picklist(OPS_FLAGS)), expected("a list of flags"), v.description("FTRACE_OPS_FL_*")),
+	),
+	func: v.optional(v.pipe(symbol, v.description("the call-back, a function of the guest; default: calls are counted"))),
+	ip: v.optional(v.pipe(symbol, v.description("the function that calls are sent to; implies IPMODIFY"))),
+	direct: v.optional(v.pipe(symbol, v.description("the function that the sites call (register_ftrace_direct)"))),
+	shared: v.optional(v.pipe(symbol, v.description("takes the place of direct where an IPMODIFY ops is attached too"))),
+});
+
 const taskEntries = {
 	calls: v.optional(
 		v.pipe(
@@ -92,6 +106,7 @@ const taskEntries = {
 		),
 	),
 	sleeps_in: v.optional(v.pipe(symbol, v.description("falls asleep in this function until a wake step"))),
+	interruptible: v.optional(v.pipe(flag, v.description("a signal ends the sleep of sleeps_in as well"))),
 	kthread: v.optional(flag),
 	cpu: v.optional(v.pipe(whole(0, 63), v.description("the CPU it is bound to"))),
 	idle: v.optional(v.pipe(flag, v.description("starts asleep outside every patchable function, until a wake step"))),
@@ -142,8 +157,28 @@ export const expectSchema = v.strictObject({
 			expected("a map of functions"),
 		),
 	),
+	calls: v.optional(
+		v.pipe(
+			v.record(opsName, whole(0, 1_000_000_000)),
+			expected("a map of ops"),
+			v.description("how often an ops was called since it was registered"),
+		),
+	),
+	trace: v.optional(
+		v.pipe(
+			v.array(text),
+			v.nonEmpty(),
+			expected("a list of texts"),
+			v.description("parts of lines of /sys/kernel/tracing/trace, in this order"),
+		),
+	),
 });
 
+const sysctl = v.pipe(
+	v.string(),
+	v.regex(/^[a-z][\w.]*=\S+$/),
+	expected("NAME=VALUE, for example kernel.ftrace_enabled=0"),
+);
 const rounds = whole(0, 1_000_000);
 const scalar = v.union([
 	v.pipe(v.number(), v.integer(), expected("a whole number")),
@@ -167,6 +202,11 @@ export const STEP_VALUES = {
 	force: moduleName,
 	echo: v.strictObject({ path: text, value: scalar, errno: v.optional(errno) }),
 	cat: v.union([text, v.strictObject({ path: text, value: v.optional(scalar) })]),
+	sysctl,
+	register: opsName,
+	unregister: opsName,
+	cpu_up: whole(0, 63),
+	cpu_down: whole(0, 63),
 	wake: taskNames,
 	fork: v.strictObject({ parent: taskName, child: taskKey, ...taskEntries }),
 	exit: taskNames,
@@ -197,6 +237,11 @@ export const stepSchema = v.union([
 	one("force"),
 	one("echo"),
 	one("cat"),
+	one("sysctl"),
+	one("register"),
+	one("unregister"),
+	one("cpu_up"),
+	one("cpu_down"),
 	v.strictObject({ wake: STEP_VALUES.wake }),
 	v.strictObject({ fork: STEP_VALUES.fork }),
 	v.strictObject({ exit: STEP_VALUES.exit }),
@@ -227,6 +272,13 @@ export const scenarioSchema = v.strictObject({
 	vmlinux: sources,
 	modules: v.optional(v.pipe(v.record(moduleName, v.strictObject({ sources })), expected("a map of modules"))),
 	livepatches: v.optional(v.pipe(v.record(moduleName, livepatchSchema), expected("a map of livepatches"))),
+	ftrace_ops: v.optional(
+		v.pipe(
+			v.record(opsName, opsSchema),
+			expected("a map of ops"),
+			v.description("what register and unregister steps attach beside livepatches"),
+		),
+	),
 	tasks: v.pipe(v.record(taskKey, taskSchema), expected("a map of tasks")),
 	steps: v.pipe(v.array(stepSchema), v.nonEmpty(), expected("a list of steps")),
 	expect: v.optional(
@@ -239,6 +291,7 @@ export const scenarioSchema = v.strictObject({
 
 export type RawScenario = v.InferOutput<typeof scenarioSchema>;
 export type RawLivepatch = v.InferOutput<typeof livepatchSchema>;
+export type RawOps = v.InferOutput<typeof opsSchema>;
 export type RawTask = v.InferOutput<typeof taskSchema>;
 export type RawExpect = v.InferOutput<typeof expectSchema>;
 export type RawStep = v.InferOutput<typeof stepSchema>;

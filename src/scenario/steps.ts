@@ -102,6 +102,14 @@ export class StepNormaliser {
 			return { kind: "echo", path: file, value: fileText(raw.echo.value) };
 		}
 		if ("cat" in raw) return this.#cat(raw.cat, path);
+		if ("sysctl" in raw) {
+			const [name, value] = raw.sysctl.split("=") as [string, string];
+			return { kind: "sysctl", name, value };
+		}
+		if ("register" in raw) return { kind: "register", ops: this.#ops(raw.register, path) };
+		if ("unregister" in raw) return { kind: "unregister", ops: this.#ops(raw.unregister, path) };
+		if ("cpu_up" in raw) return { kind: "cpu_up", cpu: raw.cpu_up };
+		if ("cpu_down" in raw) return { kind: "cpu_down", cpu: raw.cpu_down };
 		if ("wake" in raw) return { kind: "wake", tasks: this.#tasks(raw.wake, path) };
 		if ("fork" in raw) return this.#fork(raw.fork, path);
 		if ("exit" in raw) {
@@ -121,6 +129,13 @@ export class StepNormaliser {
 		if ("state" in raw) return { kind: "state", title: raw.state };
 		if ("expect" in raw) return { kind: "expect", expect: this.#expectation(raw.expect, path) };
 		throw new Error(`a step that the schema knows and this does not: ${Object.keys(raw)[0]}`);
+	}
+
+	#ops(name: string, path: Path, at: "key" | "value" = "value"): string {
+		const known = [...this.#of.ops.keys()];
+		if (known.includes(name)) return name;
+		const hint = suggest(name, "ftrace_ops", known);
+		throw this.#of.document.error("SCENARIO_UNKNOWN_OPS", path, `unknown ops '${name}'`, hint, at);
 	}
 
 	#insmod(raw: Raw<"insmod">, path: Path): StepBody {
@@ -168,7 +183,7 @@ export class StepNormaliser {
 			throw this.#of.document.error("SCENARIO_EXPECT", path, "nothing is expected of the task", hint, "key");
 		}
 		if (Object.keys(raw).every((key) => key === "design")) {
-			const hint = "add one of: errno, dmesg, task, sysfs, func_stacks";
+			const hint = "add one of: errno, dmesg, task, sysfs, func_stacks, calls, trace";
 			throw this.#of.document.error("SCENARIO_EXPECT", path, "an empty expectation", hint, "key");
 		}
 		const designs = raw.design === undefined ? undefined : listOf<string>(raw.design);
@@ -180,17 +195,30 @@ export class StepNormaliser {
 				this.#of.functionRef(func.replace(/^\w+:|#\d+$/g, ""), [...path, key, func], "key");
 		}
 		return {
-			tasks: this.#tasks(raw.task, [...path, "task"]),
+			tasks: this.#tasks(raw.task, [...path, "task"], this.#of.idleTasks),
 			patch_state: raw.patch_state === undefined ? undefined : patchState(raw.patch_state),
 			pending: raw.pending === undefined ? undefined : Boolean(raw.pending),
 			in: raw.in,
 			view: new Map(Object.entries(raw.view ?? {})),
 			sysfs: this.#sysfs(raw.sysfs ?? {}, [...path, "sysfs"]),
 			func_stacks: new Map(Object.entries(raw.func_stacks ?? {})),
+			calls: this.#opsCalls(raw.calls ?? {}, [...path, "calls"]),
+			trace: raw.trace,
 			dmesg: raw.dmesg,
 			errno: raw.errno === undefined ? undefined : errnoOf(raw.errno),
 			designs,
 		};
+	}
+
+	#opsCalls(raw: NonNullable<RawExpect["calls"]>, path: Path): Map<string, number> {
+		for (const name of Object.keys(raw)) {
+			const at = [...path, name];
+			this.#ops(name, at, "key");
+			if (this.#of.ops.get(name)!.func === undefined && this.#of.ops.get(name)!.direct === undefined) continue;
+			const message = `calls of '${name}' are made in the guest, where nobody counts them`;
+			throw this.#of.document.error("SCENARIO_EXPECT", at, message, "look at what its function leaves behind", "key");
+		}
+		return new Map(Object.entries(raw));
 	}
 
 	#sysfs(raw: NonNullable<RawExpect["sysfs"]>, path: Path): Map<string, string | null> {
@@ -228,10 +256,12 @@ export class StepNormaliser {
 		throw this.#of.document.error("SCENARIO_UNKNOWN_MODULE", path, `unknown livepatch or module '${name}'`, hint);
 	}
 
-	#tasks(raw: string | readonly string[] | undefined, path: Path): readonly string[] {
+	/** Task names, groups resolved; `more`: names that are tasks here, though the file does not declare them. */
+	#tasks(raw: string | readonly string[] | undefined, path: Path, more: readonly string[] = []): readonly string[] {
 		const names = listOf<string>(raw).flatMap((name, index) => {
 			const at = typeof raw === "string" ? path : [...path, index];
-			const tasks = this.#of.groups.get(name) ?? (this.#of.tasks.has(name) ? [name] : undefined);
+			const single = this.#of.tasks.has(name) || more.includes(name);
+			const tasks = this.#of.groups.get(name) ?? (single ? [name] : undefined);
 			const alive = tasks?.filter((task) => !this.#exited.has(task));
 			if (alive !== undefined && alive.length > 0) return alive;
 			const known = [...new Set([...this.#of.groups.keys(), ...this.#of.tasks.keys()])];

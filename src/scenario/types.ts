@@ -49,6 +49,27 @@ export interface ModuleSpec {
 	readonly position: Position;
 }
 
+/** The flags of a ftrace_ops that a scenario can give. */
+export const OPS_FLAGS = ["SAVE_REGS", "IPMODIFY", "RECURSION", "RCU", "PERMANENT"] as const;
+export type OpsFlag = (typeof OPS_FLAGS)[number];
+
+/** What stands beside livepatches at fentry sites: a tracer, a kprobe, a BPF trampoline. */
+export interface OpsSpec {
+	readonly name: string;
+	/** The functions it is attached to; none: all there are. */
+	readonly funcs: readonly string[];
+	readonly flags: readonly OpsFlag[];
+	/** Its call-back in the guest. undefined, as are the two below: calls are counted, and that is all. */
+	readonly func: string | undefined;
+	/** Where it sends calls to, as a kprobe can; IPMODIFY goes with it. */
+	readonly ip: string | undefined;
+	/** The function that the sites call directly (register_ftrace_direct). */
+	readonly direct: string | undefined;
+	/** What takes the place of `direct` when it shares a site with an IPMODIFY ops; undefined: it cannot share. */
+	readonly shared: string | undefined;
+	readonly position: Position;
+}
+
 /** What a task does, over and over. */
 export interface TaskSpec {
 	/** `worker/0` when the file says `worker: { count: 2 }`, else the plain name. */
@@ -60,6 +81,8 @@ export interface TaskSpec {
 	readonly calls: readonly string[];
 	/** The function in whose body it falls asleep, in whatever implementation it reaches, until a `wake` step. */
 	readonly sleeps_in: string | undefined;
+	/** A signal ends that sleep too. */
+	readonly interruptible: boolean;
 	/** The CPU it is bound to. */
 	readonly cpu: number | undefined;
 	/** It starts asleep outside every patchable function and stays so until a `wake` step. */
@@ -90,6 +113,10 @@ export interface Expectation {
 	readonly func_stacks: ReadonlyMap<string, readonly string[]>;
 	/** Lines that were printed since the last `expect` with this key, in this order, perhaps with others between. */
 	readonly dmesg: readonly string[] | undefined;
+	/** Calls of an ops of the scenario since it was last registered. */
+	readonly calls: ReadonlyMap<string, number>;
+	/** Parts of lines of the function trace, in this order, perhaps with others between. */
+	readonly trace: readonly string[] | undefined;
 	/** Result of the step before: 0 or a negative errno. Also noted as `errno` of that step. */
 	readonly errno: number | undefined;
 	/** Compared only under these designs; undefined: under every design. */
@@ -132,6 +159,11 @@ export type Step = StepBase &
 		| { readonly kind: "echo"; readonly path: string; readonly value: string }
 		/** Reads a file; `path` is absolute. `value`: what it must hold (without the newline). */
 		| { readonly kind: "cat"; readonly path: string; readonly value: string | undefined }
+		/** Writes a file below /proc/sys; `name` has dots, as sysctl(8) takes it. */
+		| { readonly kind: "sysctl"; readonly name: string; readonly value: string }
+		/** register_ftrace_function() or register_ftrace_direct() of one of the scenario's ops, and the reverse. */
+		| { readonly kind: "register" | "unregister"; readonly ops: string }
+		| { readonly kind: "cpu_up" | "cpu_down"; readonly cpu: number }
 		| { readonly kind: "wake"; readonly tasks: readonly string[] }
 		/** The child copies TIF_PATCH_PENDING and patch_state of its parent (klp_copy_process). */
 		| { readonly kind: "fork"; readonly parent: string; readonly child: TaskSpec }
@@ -167,6 +199,7 @@ export interface Scenario {
 	readonly vmlinux: readonly SourceRef[];
 	readonly modules: ReadonlyMap<string, ModuleSpec>;
 	readonly livepatches: ReadonlyMap<string, LivepatchSpec>;
+	readonly ops: ReadonlyMap<string, OpsSpec>;
 	/** By name, counts expanded, in the order of the file. */
 	readonly tasks: ReadonlyMap<string, TaskSpec>;
 	readonly steps: readonly Step[];

@@ -1,4 +1,5 @@
 export { type Continuation, Executor, type ExecutorHooks, THREAD_SIZE } from "./executor.js";
+export { CpuHotplug } from "./hotplug.js";
 export { Random } from "./random.js";
 export { type EmulatedCpu, Sched } from "./sched.js";
 export * from "./task.js";

@@ -18,6 +18,8 @@ export interface EmulatedCpu {
 	/** The task that is on it. */
 	curr: task_struct;
 	readonly idle: task_struct;
+	/** TIF_NEED_RESCHED of the idle task: it leaves its sleep, and passes through its loop once. */
+	need_resched: boolean;
 }
 
 /**
@@ -45,7 +47,7 @@ export class Sched {
 			const idle = new task_struct(0, `swapper/${id}`, { flags: PF_IDLE, mode: "kernel" });
 			idle.on_cpu = id;
 			idle.pinned = id;
-			this.cpus.push({ id, online: true, curr: idle, idle });
+			this.cpus.push({ id, online: true, curr: idle, idle, need_resched: true });
 		}
 	}
 
@@ -80,6 +82,8 @@ export class Sched {
 			throw new Error(`switch_to: ${task.comm} is on CPU ${task.on_cpu} already`);
 		}
 		prev.on_cpu = -1;
+		// When it comes back, the idle task is in the middle of its loop.
+		if (prev.idle) cpu.need_resched = true;
 		list_del(task.run_list);
 		task.on_cpu = cpu.id;
 		cpu.curr = task;
@@ -94,6 +98,13 @@ export class Sched {
 		task.on_cpu = -1;
 		cpu.curr = cpu.idle;
 		cpu.idle.on_cpu = cpu.id;
+	}
+
+	/** The task has come to where it is to sleep (TaskProgram.sleepAt): until somebody wakes it, or, interruptibly, until a signal. */
+	fallAsleep(task: task_struct): void {
+		if (task.program.interruptible) task.__state = TASK_INTERRUPTIBLE;
+		else task.held = true;
+		this.deschedule(task);
 	}
 
 	/** Chooses what `cpu` runs next: usually the same task, sometimes (always, when it cannot run) the next in the queue. */
@@ -134,6 +145,20 @@ export class Sched {
 		this.#waiters.delete(task);
 		this.enqueue(task);
 		return true;
+	}
+
+	/** Makes the idle task of a CPU, if that is what runs there, go once through its loop. */
+	wake_up_if_idle(id: number): void {
+		const cpu = this.cpus[id]!;
+		if (cpu.curr.idle) cpu.need_resched = true;
+	}
+
+	/** Does the idle task go through its loop? Once, each time that need_resched was set; else it sleeps on. */
+	leaveIdle(idle: task_struct): boolean {
+		const cpu = this.cpus[idle.on_cpu]!;
+		const { need_resched } = cpu;
+		cpu.need_resched = false;
+		return need_resched;
 	}
 
 	/** The fake signal of livepatch: the task leaves an interruptible sleep and, a user task, the kernel. */

@@ -34,6 +34,8 @@ export interface TaskProgram {
 	readonly next?: () => { readonly func: Kaddr; readonly argument: bigint } | undefined;
 	/** Stops the task in the body of a function, once: the instruction addresses where bodies begin. */
 	readonly sleepAt?: () => readonly Kaddr[];
+	/** A signal ends the sleep at `sleepAt`. */
+	readonly interruptible?: boolean;
 	/** A kthread sleeps this many rounds after each turn. */
 	readonly sleepRounds?: number;
 }

@@ -4,7 +4,12 @@ import { steps } from "../report/hybrid.js";
 
 /** State of the example report while lp3's transition is held up. */
 const held = steps.find((step) => step.action === "run 50 rounds")!;
-const dmesg = ["one", "two", "three"];
+const found = {
+	...held,
+	calls: new Map([["probe", 2]]),
+	trace: ["a-1 [000]: funcA <-funcC", "b-2 [001]: funcB <-funcC"],
+	dmesg: ["one", "two", "three"],
+};
 
 function expectation(text: string): Expectation {
 	const scenario = parseScenario(
@@ -14,6 +19,7 @@ livepatches:
   lp1: { sources: [a.c], funcs: {} }
   lp2: { sources: [a.c], funcs: {} }
   lp3: { sources: [a.c], funcs: {} }
+ftrace_ops: { probe: { funcs: [funcA] }, quiet: {} }
 tasks: { worker: { count: 2 }, sleeper: {}, other: {} }
 steps: [settle, expect: ${text}]
 `,
@@ -30,8 +36,10 @@ test.each([
 	"{ sysfs: { lp1/enabled: 1, lp3/transition: true, lp3/nothing: null } }",
 	"{ func_stacks: { funcA: [nop, lp2_funcA, lp1_funcA], funcC: [] } }",
 	"{ dmesg: [one, three] }",
+	"{ calls: { probe: 2, quiet: 0 } }",
+	"{ trace: [funcA <-funcC, b-2] }",
 ])("holds: %s", (text) => {
-	expect(checkExpectation(expectation(text), held, dmesg)).toEqual([]);
+	expect(checkExpectation(expectation(text), found)).toEqual([]);
 });
 
 test.each([
@@ -51,10 +59,13 @@ test.each([
 		"{ func_stacks: { funcB: [lp2_funcB, lp3_funcB] } }",
 		["func_stack of funcB is [lp3_funcB, lp2_funcB], not [lp2_funcB, lp3_funcB]"],
 	],
+	["{ calls: { probe: 3 } }", ["probe was called 2 times, not 3"]],
+	["{ trace: [funcB, funcA] }", ["the trace lacks (or has in another order): funcA"]],
+	["{ trace: [funcA, funcA] }", ["the trace lacks (or has in another order): funcA"]],
 	["{ dmesg: [two, one] }", ["dmesg lacks (or has in another order): one"]],
 	["{ dmesg: [one, one] }", ["dmesg lacks (or has in another order): one"]],
 ])("does not hold: %s", (text, failures) => {
-	expect(checkExpectation(expectation(text), held, dmesg)).toEqual(failures);
+	expect(checkExpectation(expectation(text), found)).toEqual(failures);
 });
 
 test("errnos in words", () => {
