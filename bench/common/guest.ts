@@ -1,0 +1,70 @@
+/** Machines to measure: a source of bench/guest as vmlinux. */
+import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { createCpu } from "../../src/cpu/create.js";
+import { findDesign } from "../../src/designs/index.js";
+import { parseElf } from "../../src/elf/index.js";
+import { errnoName } from "../../src/kernel/index.js";
+import { klp_func, klp_object, klp_patch, type klp_patch_fields, type module } from "../../src/klp/index.js";
+import { Machine } from "../../src/machine.js";
+import { engineAssembly } from "../../src/toolchain/engine.js";
+import { compile, PROJECT, sourceKey } from "../../src/toolchain/node.js";
+
+/** As Debian's kernels: a transition is retried every 250 rounds. */
+const HZ = 250;
+
+/** Compiled objects, kept for the next process: named by all that they depend on. */
+const CACHE = join(PROJECT, ".cache", "bench");
+
+async function objectOf(source: string): Promise<Uint8Array> {
+	const path = join(PROJECT, "bench/guest", source);
+	const file = join(CACHE, `${source}-${await sourceKey(path, {})}.o`);
+	const cached = await readFile(file).catch(() => undefined);
+	if (cached !== undefined) return cached;
+	const bytes = await compile(path, {});
+	await mkdir(CACHE, { recursive: true });
+	await writeFile(file, bytes);
+	return bytes;
+}
+
+export interface BenchMachineOptions {
+	readonly design: string;
+	readonly cpu: string;
+	readonly cpus?: number;
+	readonly memoryBytes?: number;
+}
+
+/** A machine whose kernel is bench/guest/`source`. */
+export async function benchMachine(source: string, options: BenchMachineOptions): Promise<Machine> {
+	return Machine.create({
+		design: findDesign(options.design),
+		createCpu: (memory) => createCpu(options.cpu, memory),
+		vmlinux: [parseElf(await objectOf(source), source)],
+		assembly: await engineAssembly(),
+		cpus: options.cpus ?? 1,
+		seed: 1,
+		hz: HZ,
+		memoryBytes: options.memoryBytes ?? 8 << 20,
+	});
+}
+
+/** A livepatch of vmlinux with functions of vmlinux. */
+export interface TestPatch extends Partial<klp_patch_fields> {
+	/** Old function, new function. */
+	readonly funcs: readonly (readonly [string, string])[];
+}
+
+export function patchOf(machine: Machine, { funcs, ...fields }: TestPatch): (mod: module) => klp_patch {
+	const func = ([old_name, new_name]: readonly [string, string]) => {
+		const new_func = machine.vmlinux.symbol(new_name)!.address;
+		// Designs that ask each function whether it may be replaced are told that it may.
+		return new klp_func({ old_name, new_name, new_func, replaceable: true });
+	};
+	return (mod) => new klp_patch({ mod, objs: [new klp_object({ name: undefined, funcs: funcs.map(func) })], fields });
+}
+
+/** insmod of a livepatch; `undefined`, or why it was refused. */
+export function enable(machine: Machine, name: string, patch: TestPatch): string | undefined {
+	const ret = machine.insmod(name, [], { patchOf: patchOf(machine, patch) });
+	return ret === 0 ? undefined : `insmod gives ${errnoName(ret)}`;
+}

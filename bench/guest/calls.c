@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What the benchmark of the redirect path runs. For each case there is a traced function of its own and a loop that calls it, so
+ * that one machine can be in many cases at once. Two tasks run the loops: each sleeps in schedule(), and runs bench_body when it
+ * is woken.
+ */
+#include <linux/compiler.h>
+#include <linux/sched.h>
+
+/* Set by the host before it wakes a task; the result for the host to check. */
+long bench_n;
+long bench_result;
+long (*bench_body)(long n);
+
+#define STAY								\
+	for (;;) {							\
+		schedule();						\
+		bench_result = bench_body(bench_n);			\
+	}
+
+/* Sleeps outside of what is patched: goes with the first pass of every transition. */
+noinline notrace void stay(long pid)
+{
+	STAY
+}
+
+/* Itself patched: whoever is in here stays UNPATCHED for as long as the transition is open. */
+noinline void stay_old(long pid)
+{
+	STAY
+}
+
+/* What stay_old and stay_late become: whoever is in here stays PATCHED when that is disabled. */
+noinline void stay_lp(long pid)
+{
+	STAY
+}
+
+noinline void stay_late(long pid)
+{
+	barrier();
+}
+
+/* The cost of the loop alone, which is taken off. */
+noinline notrace long loop(long n)
+{
+	for (long i = 0; i < n; i++)
+		barrier();
+	return n;
+}
+
+#define LOOP(name)							\
+	noinline notrace long loop_##name(long n)			\
+	{								\
+		long x = 0;						\
+									\
+		for (long i = 0; i < n; i++)				\
+			x = name(x);					\
+		return x;						\
+	}
+
+#define FUNCTION(name, attributes, step)				\
+	noinline attributes long name(long x)				\
+	{								\
+		barrier();						\
+		return x + (step);					\
+	}
+
+#define CASE(name) FUNCTION(name, , 1) LOOP(name)
+
+FUNCTION(untraced, notrace, 1)
+LOOP(untraced)
+
+CASE(nop_site)
+CASE(depth1)
+CASE(depth2)
+CASE(depth4)
+CASE(depth8)
+CASE(depth16)
+CASE(stacked)
+CASE(bottom)
+CASE(removed)
+CASE(tracer)
+CASE(tracer_regs)
+CASE(others1)
+CASE(others2)
+CASE(others8)
+CASE(poked)
+CASE(bare_call)
+CASE(bare_trampoline)
+CASE(bare_gate)
+
+/* What livepatches put in their place: the result tells which of them ran. */
+FUNCTION(lp_first, , 2)
+FUNCTION(lp_second, , 3)
+FUNCTION(lp_more, , 4)

@@ -1,0 +1,139 @@
+/** npm run bench: what each design costs on the hot redirect path. docs/benchmarks.md says how it measures. */
+import { fork } from "node:child_process";
+import { readFile, writeFile } from "node:fs/promises";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { CPU_NAMES } from "../src/cpu/create.js";
+import { designs } from "../src/designs/index.js";
+import { collect } from "./collect.js";
+import { type BenchReport, machineWarnings, type Part } from "./common/index.js";
+import { compare } from "./compare.js";
+import { renderComparison, renderPage, renderText } from "./report/index.js";
+import { type Job, jobs, runJob, SUITES, type SuiteName } from "./suites/index.js";
+
+const USAGE = `npm run bench -- [options]
+  --suite A,B      only these suites: ${SUITES.join(", ")}
+  --design A,B     only these designs
+  --cpu A,B        only these Cpus: ${CPU_NAMES.join(", ")}
+  --processes N    how often everything is measured, each time in fresh processes (default 5)
+  --smoke          shows that everything runs, and measures nothing
+  --json           prints the report as JSON
+  --html FILE      also writes a page with plots
+  --compare OLD    says what changed beyond noise since an older report (a file that --json printed)
+  --from NEW       does not measure, but reads a report`;
+
+const OPTIONS = {
+	suite: { type: "string" },
+	design: { type: "string" },
+	cpu: { type: "string" },
+	processes: { type: "string", default: "5" },
+	smoke: { type: "boolean", default: false },
+	json: { type: "boolean", default: false },
+	html: { type: "string" },
+	compare: { type: "string" },
+	from: { type: "string" },
+	worker: { type: "string" },
+	help: { type: "boolean", default: false },
+} as const;
+
+/** What the user wrote is wrong: the message, and exit status 2. */
+function refuse(message: string): never {
+	console.error(`${message}\n\n${USAGE}`);
+	process.exit(2);
+}
+
+function readArgs() {
+	try {
+		return parseArgs({ options: OPTIONS }).values;
+	} catch (error) {
+		return refuse((error as Error).message);
+	}
+}
+
+/** The names of a list, each of which must be known. */
+function list<T extends string>(option: string, text: string | undefined, known: readonly T[]): readonly T[] {
+	if (text === undefined) return known;
+	const names = text.split(",");
+	const unknown = names.find((name) => !known.includes(name as T));
+	if (unknown !== undefined) refuse(`--${option}: there is no '${unknown}'; there are ${known.join(", ")}`);
+	return known.filter((name) => names.includes(name));
+}
+
+async function readReport(file: string): Promise<BenchReport> {
+	let report: BenchReport;
+	try {
+		report = JSON.parse(await readFile(file, "utf8")) as BenchReport;
+	} catch (error) {
+		return refuse(`${file} is not a report: ${(error as Error).message}`);
+	}
+	if (report.schema !== 1) refuse(`${file} has schema ${report.schema}; this program reads 1`);
+	return report;
+}
+
+/** Runs a job in a process of its own: what one design makes V8 do must not be another's. */
+function inProcess(job: Job): Promise<Part> {
+	return new Promise((resolve, reject) => {
+		let part: Part | undefined;
+		const child = fork(fileURLToPath(import.meta.url), ["--worker", JSON.stringify(job)]);
+		child.on("message", (message) => {
+			part = message as Part;
+		});
+		child.on("error", reject);
+		child.on("exit", (status) => {
+			if (part !== undefined && status === 0) resolve(part);
+			else reject(new Error(`${job.suite} (${job.design}, ${job.cpu}) ends with status ${status}`));
+		});
+	});
+}
+
+async function measure(values: ReturnType<typeof readArgs>): Promise<BenchReport> {
+	const { smoke } = values;
+	const processes = smoke ? 1 : Number(values.processes);
+	if (!Number.isInteger(processes) || processes < 1)
+		refuse(`--processes: '${values.processes}' is not a number of processes`);
+	const names = designs.map(({ name }) => name);
+	const all = jobs({
+		suites: list<SuiteName>("suite", values.suite, SUITES),
+		designs: list("design", values.design, names),
+		cpus: list<string>("cpu", values.cpu, CPU_NAMES),
+		smoke,
+	});
+	const date = new Date().toISOString();
+	const warnings = new Set(machineWarnings());
+	const parts: Part[] = [];
+	// Every job once, then every job again: what changes in the machine meanwhile meets all of them.
+	for (let pass = 1; pass <= processes; pass++) {
+		for (const [index, job] of all.entries()) {
+			process.stderr.write(
+				`\r\x1b[Kpass ${pass}/${processes}, ${index + 1}/${all.length}: ${job.suite} ${job.design} ${job.cpu}`,
+			);
+			// Smoke mode needs no clean process for each; one shows that this works too.
+			parts.push(smoke && index > 0 ? await runJob(job) : await inProcess(job));
+		}
+	}
+	process.stderr.write("\r\x1b[K");
+	return collect({ parts, smoke, processes, date, warnings: [...warnings] });
+}
+
+async function main(): Promise<void> {
+	const values = readArgs();
+	if (values.help) {
+		console.log(USAGE);
+		return;
+	}
+	if (values.worker !== undefined) {
+		process.send!(await runJob(JSON.parse(values.worker) as Job));
+		return;
+	}
+	// Read first: nobody wants to wait for minutes to be told of a mistyped name.
+	const old = values.compare === undefined ? undefined : await readReport(values.compare);
+	const report = values.from === undefined ? await measure(values) : await readReport(values.from);
+	const changes = old === undefined ? undefined : compare(old, report);
+	if (values.html !== undefined) await writeFile(values.html, await renderPage(report, changes));
+	if (values.json)
+		console.log(JSON.stringify(changes === undefined ? report : { ...report, changes }, undefined, "\t"));
+	else console.log(renderText(report));
+	if (changes !== undefined && !values.json) console.log(renderComparison(changes));
+}
+
+await main();

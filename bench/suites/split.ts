@@ -1,0 +1,69 @@
+/** Where the time of a redirected call goes: exact instructions, and times as differences of cases that do ever more of it. */
+import type { Measured, Rounds } from "../common/index.js";
+import { median } from "../common/index.js";
+import type { Rig } from "./calls.js";
+
+/** A part of a call: the case that does it, and the one that does all but it. */
+const PARTS = [
+	["site", "call instead of nop at the site, and its ret", "bare_call", "nop_site"],
+	["trampoline", "trampoline: pt_regs saved and restored", "bare_trampoline", "bare_call"],
+	["gate", "gate: from the guest to TypeScript and back", "bare_gate", "bare_trampoline"],
+	["handler", "klp_ftrace_handler(), back to the original", "replace/patched", "bare_gate"],
+	["return", "redirection: rip stored, return to another function", "depth1", "replace/patched"],
+] as const;
+
+/** By differences between cases of the same round. Absent where a design lacks one of the cases. */
+export function splitTimes(rounds: Rounds, design: string, cpu: string): Measured[] {
+	const rows: Measured[] = [];
+	for (const [id, what, withIt, without] of PARTS) {
+		const [more, less] = [rounds.get(withIt), rounds.get(without)];
+		if (more === undefined || less === undefined) continue;
+		const value = median(more.ns.map((ns, round) => ns - less.ns[round]!));
+		const within = Math.max(more.within, less.within);
+		rows.push({ suite: "split", id, what, design, cpu, unit: "ns/call", value, exact: false, within });
+	}
+	return rows;
+}
+
+/** Which part an address belongs to; `handled`: the gate is behind us. */
+function partOf(symbol: string, handled: boolean): string {
+	if (symbol.startsWith("ftrace_trampoline["))
+		return handled ? "trampoline, behind the gate" : "trampoline, before the gate";
+	if (symbol.startsWith("klp_ftrace_handler")) return "gate (nop, ret)";
+	if (symbol.startsWith("depth1+")) return "call at the site";
+	if (symbol.startsWith("lp_first+")) return "new function";
+	return "caller and loop";
+}
+
+/** The instructions of one redirected call, by where they are: between two visits of the call site. */
+export function splitInstructions(rig: Rig, design: string, cpu: string): Measured[] {
+	const { machine } = rig;
+	const site = machine.ftrace.ftrace_location(rig.address("depth1"));
+	const parts = new Map<string, number>();
+	let visits = 0;
+	let handled = false;
+	machine.cpu.onInstruction = (rip) => {
+		const ip = Number(BigInt.asIntN(32, rip));
+		if (ip === site) {
+			visits++;
+			handled = false;
+		}
+		if (visits !== 1) return;
+		const symbol = machine.symbolize(ip);
+		const part = partOf(symbol, handled);
+		handled ||= part.startsWith("gate");
+		parts.set(part, (parts.get(part) ?? 0) + 1);
+	};
+	rig.call("patched", "loop_depth1", 2);
+	machine.cpu.onInstruction = undefined;
+	return [...parts].map(([what, value]) => ({
+		suite: "split",
+		id: `insns: ${what}`,
+		what,
+		design,
+		cpu,
+		unit: "insns/call" as const,
+		value,
+		exact: true,
+	}));
+}

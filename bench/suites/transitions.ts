@@ -1,0 +1,173 @@
+/** Transitions: time and steps from enable to complete, against tasks, patched functions and stack depth. */
+import type { Machine } from "../../src/machine.js";
+import { THREAD_SIZE } from "../../src/sched/index.js";
+import { benchMachine, enable, type Measured, type Part } from "../common/index.js";
+
+/**
+ * Where the tasks are when the livepatch comes:
+ * `outside`: in user mode, or never run at all; they switch with the first pass, without a look at a stack.
+ * `asleep`: in the kernel, asleep below some frames of code that is not patched: each stack is walked.
+ * `busy`: runnable, on four CPUs, over and over in the functions that are patched: they switch when they leave the kernel.
+ */
+export type Place = "outside" | "asleep" | "busy";
+
+export interface Point {
+	readonly place: Place;
+	readonly tasks: number;
+	readonly functions: number;
+	/** Frames of each task's stack above its entry; `asleep` only. */
+	readonly depth: number;
+}
+
+/** A curve: all points, differing in `x`. */
+export interface Curve {
+	readonly id: string;
+	readonly what: string;
+	readonly x: "tasks" | "functions" | "depth";
+	readonly points: readonly Point[];
+}
+
+const CPUS = 4;
+const MAX_ROUNDS = 1_000_000;
+
+const vary = <X extends keyof Point>(base: Point, x: X, values: readonly Point[X][]): Point[] =>
+	values.map((value) => ({ ...base, [x]: value }));
+
+/** `smoke`: the same curves with a small end. */
+export function curves(smoke: boolean): Curve[] {
+	const most = (values: readonly number[]) => (smoke ? values.slice(0, 2) : values);
+	const base: Point = { place: "outside", tasks: smoke ? 20 : 1000, functions: 10, depth: 1 };
+	const tasks = most([10, 100, 1000, 10_000, 100_000]);
+	const stacks = most([10, 100, 1000, 10_000]);
+	return [
+		{ id: "tasks/outside", what: "tasks outside the kernel", x: "tasks", points: vary(base, "tasks", tasks) },
+		{
+			id: "tasks/asleep",
+			what: "tasks asleep in the kernel, 4 frames deep",
+			x: "tasks",
+			points: vary({ ...base, place: "asleep", depth: 4 }, "tasks", stacks),
+		},
+		{
+			id: "tasks/busy",
+			what: "busy tasks on 4 CPUs",
+			x: "tasks",
+			points: vary({ ...base, place: "busy" }, "tasks", stacks),
+		},
+		{
+			id: "functions",
+			what: "patched functions, tasks asleep",
+			x: "functions",
+			points: vary({ ...base, place: "asleep", depth: 4 }, "functions", most([1, 10, 100, 1000])),
+		},
+		{
+			id: "depth",
+			what: "frames on each stack, tasks asleep",
+			x: "depth",
+			points: vary({ ...base, place: "asleep" }, "depth", most([1, 4, 16, 64, 90])),
+		},
+		...goals(smoke),
+	];
+}
+
+/** The goal: 10,000 tasks x 100 functions settle within 2 s, wherever the tasks are. */
+function goals(smoke: boolean): Curve[] {
+	const point = { tasks: smoke ? 100 : 10_000, functions: smoke ? 10 : 100, depth: 4 };
+	const places: readonly Place[] = ["outside", "asleep", "busy"];
+	return places.map((place) => ({
+		id: `goal/${place}`,
+		what: `${point.tasks} tasks (${place}) x ${point.functions} functions`,
+		x: "tasks",
+		points: [{ place, ...point }],
+	}));
+}
+
+/** Measures all points of all curves once, in this process. */
+export async function transitions(design: string, cpu: string, smoke: boolean): Promise<Part> {
+	const rows: Measured[] = [];
+	// What the process compiles for its first transition is not part of the point that happens to come first.
+	for (const place of ["outside", "asleep", "busy"] as const) {
+		await measure({ place, tasks: 100, functions: smoke ? 10 : 1000, depth: 4 }, design, cpu);
+	}
+	for (const { id, what, x, points } of curves(smoke)) {
+		for (const point of points) {
+			const { milliseconds, points: steps, rounds, instructions } = await measure(point, design, cpu);
+			const label = points.length === 1 ? what : `${what}: ${point[x]}`;
+			const key = { suite: "transitions", id: `${id}/${point[x]}`, what: label, design, cpu };
+			rows.push(
+				{ ...key, unit: "ms", value: milliseconds, exact: false },
+				{ ...key, unit: "points", value: steps, exact: true },
+				{ ...key, unit: "rounds", value: rounds, exact: true },
+				{ ...key, unit: "insns", value: instructions, exact: true },
+			);
+		}
+	}
+	return { rows, absent: [] };
+}
+
+interface Settled {
+	readonly milliseconds: number;
+	/** Steps of kernel code that others could see. */
+	readonly points: number;
+	readonly rounds: number;
+	readonly instructions: number;
+}
+
+async function measure(point: Point, design: string, cpu: string): Promise<Settled> {
+	const { place, tasks, functions } = point;
+	const memoryBytes = (16 << 20) + (place === "outside" ? 0 : tasks * THREAD_SIZE);
+	const machine = await benchMachine("many.c", { design, cpu, cpus: CPUS, memoryBytes });
+	populate(machine, point);
+	let points = 0;
+	machine.onPoint = () => {
+		points++;
+	};
+	const { sched, executor, klp } = machine;
+	const [round, instruction] = [sched.jiffies, executor.instructions];
+	const funcs = Array.from({ length: functions }, (_, i) => [funcName(i), `lp_${funcName(i)}`] as const);
+	const start = performance.now();
+	const refused = enable(machine, "lp", { funcs });
+	const settled = machine.settle(MAX_ROUNDS);
+	const milliseconds = performance.now() - start;
+	if (refused !== undefined || !settled) throw new Error(`the transition fails: ${refused ?? "it does not end"}`);
+	check(machine, point, klp.env.dmesg.lines());
+	machine.close();
+	return { milliseconds, points, rounds: sched.jiffies - round, instructions: executor.instructions - instruction };
+}
+
+function funcName(i: number): string {
+	return `f${String(i).padStart(3, "0")}`;
+}
+
+function address(machine: Machine, name: string): number {
+	return machine.vmlinux.symbol(name)!.address;
+}
+
+function populate(machine: Machine, { place, tasks, functions, depth }: Point): void {
+	const { sched, memory } = machine;
+	for (let i = 0; i < tasks; i++) {
+		const name = `task/${i}`;
+		const patched = [i, i + 1].map((index) => address(machine, funcName(index % functions)));
+		if (place === "outside") machine.addTask({ name, kthread: false, calls: patched, idle: true });
+		else if (place === "busy") machine.addTask({ name, kthread: false, calls: patched });
+		else machine.addTask({ name, kthread: false, calls: [address(machine, "sleep_deep")] });
+	}
+	if (place === "asleep") {
+		memory.setU64(address(machine, "bench_depth"), BigInt(depth));
+		const awake = () => sched.tasks.some((task) => task.__state === 0 && task !== machine.shell);
+		for (let i = 0; awake(); i += 100) {
+			if (i > MAX_ROUNDS) throw new Error("the tasks do not fall asleep");
+			for (let round = 0; round < 100; round++) machine.round();
+		}
+	}
+	// Each busy task has had a slice or so: many stand in the middle of the kernel.
+	if (place === "busy") for (let i = 0; i < (2 * tasks) / CPUS; i++) machine.round();
+}
+
+/** The transition was one: everybody has been switched, every function is patched, and nobody complained. */
+function check(machine: Machine, { functions }: Point, dmesg: readonly string[]): void {
+	const patched = machine.klp.patching.klp_ops.size;
+	const complete = dmesg.some((line) => line === "livepatch: 'lp': patching complete");
+	if (patched !== functions || !complete)
+		throw new Error(`${patched} of ${functions} functions patched:\n${dmesg.join("\n")}`);
+	if (machine.dmesg.warnings.length > 0) throw new Error(machine.dmesg.warnings.join("\n"));
+}

@@ -1,0 +1,55 @@
+/** The suites measure what they say: every case is the case, and counts are the same on every Cpu. */
+import { expect, test } from "vitest";
+import type { Part } from "../../bench/common/index.js";
+import { CALL_CASES, jobs, runJob, SUITES } from "../../bench/suites/index.js";
+import { CPU_NAMES } from "../../src/cpu/create.js";
+import { designs } from "../../src/designs/index.js";
+
+const run = (suite: (typeof SUITES)[number], design: string, cpu: string): Promise<Part> =>
+	runJob({ suite, design, cpu, smoke: true });
+
+const counts = ({ rows }: Part) => rows.filter(({ exact }) => exact).map(({ suite, id, value }) => [suite, id, value]);
+
+test("under mainline every case of a call is there, with the same instructions on every Cpu", async () => {
+	const [jit, unicorn] = [await run("handler", "mainline", "jit"), await run("handler", "mainline", "unicorn")];
+	expect(jit.absent).toEqual([]);
+	expect(counts(unicorn)).toEqual(counts(jit));
+	const ids = jit.rows.filter(({ unit, suite }) => unit === "insns/call" && suite === "handler").map(({ id }) => id);
+	expect(ids).toEqual(CALL_CASES.map(({ id }) => id));
+	// The parts of a call are the whole: the call's own count, and the three instructions of the loop.
+	const sum = jit.rows
+		.filter(({ suite, exact }) => suite === "split" && exact)
+		.reduce((total, { value }) => total + value, 0);
+	const depth1 = jit.rows.find(({ id, unit }) => id === "depth1" && unit === "insns/call")!.value;
+	expect(sum).toBe(depth1 + 3);
+});
+
+test("a design that does not let patches pile up says so instead of measuring something else", async () => {
+	const { absent } = await run("handler", "replace-set-v2", "jit");
+	expect(absent.find(({ id }) => id === "depth2")!.reason).toBe("func_stack has 1 of 2 entries: insmod gives -EINVAL");
+	const replaced = (await run("handler", "conflict-replace", "jit")).absent.find(
+		({ id }) => id === "unpatching/previous",
+	);
+	expect(replaced!.reason).toBe("the task runs the original, not lp_first");
+});
+
+test("the steps of a transition are counted, and grow with the tasks", async () => {
+	const { rows } = await run("transitions", "universe", "jit");
+	const points = (id: string) => rows.find((row) => row.id === id && row.unit === "points")!.value;
+	for (const place of ["outside", "asleep", "busy"]) {
+		const [few, many] = [points(`tasks/${place}/10`), points(`tasks/${place}/100`)];
+		// Two steps a task: its flag, and its switch.
+		expect(Math.abs(many - few - 2 * 90)).toBeLessThan(10);
+	}
+});
+
+test("every design of the registry has a job, on jit; unicorn and the hardware are there for scale", () => {
+	const all = jobs({ suites: SUITES, designs: designs.map(({ name }) => name), cpus: CPU_NAMES, smoke: false });
+	const of = (cpu: string) =>
+		all.filter((job) => job.suite === "handler" && job.cpu === cpu).map(({ design }) => design);
+	expect(of("jit")).toEqual(designs.map(({ name }) => name));
+	expect([of("unicorn"), of("hardware")]).toEqual([["mainline"], ["-"]]);
+	expect(jobs({ suites: ["machine"], designs: ["universe"], cpus: ["jit"], smoke: true })).toEqual([
+		{ suite: "machine", design: "mainline", cpu: "jit", smoke: true },
+	]);
+});
