@@ -1,6 +1,6 @@
 import type { Instruction, Semantic } from "../x86/index.js";
 import { AREA, REASON } from "./area.js";
-import { FLAG_KIND, IMPORT, type Translator, typeOf, UMULH_FUNCTION } from "./translator.js";
+import { FLAG_KIND, type Translator, typeOf } from "./translator.js";
 import type { OpName } from "./wasm.js";
 
 export type Emit = (t: Translator, i: Instruction) => void;
@@ -84,7 +84,7 @@ function overflowFlags(t: Translator, size: number, result: number): void {
 /** The upper half of a 64-bit product, in an i64 local. */
 function highProduct(t: Translator, a: number, b: number, signed: boolean): number {
 	const { code } = t;
-	code.get(a).get(b).call(UMULH_FUNCTION);
+	code.get(a).get(b).call(t.functions.umulh);
 	if (signed) {
 		code.get(a).i64(63n).op("i64.shr_s").get(b).op("i64.and").op("i64.sub");
 		code.get(b).i64(63n).op("i64.shr_s").get(a).op("i64.and").op("i64.sub");
@@ -226,7 +226,7 @@ function divideWide(t: Translator, divisor: number, signed: boolean): void {
 		.i32(0)
 		.get(divisor)
 		.memory("i64.store", AREA.bounce + 16);
-	code.i32(signed ? 1 : 0).call(IMPORT.divide);
+	code.i32(signed ? 1 : 0).call(t.functions.divide);
 	t.bailIf(REASON.divide);
 	code.i32(0).memory("i64.load", AREA.bounce).set(quotient);
 	code

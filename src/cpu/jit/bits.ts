@@ -81,12 +81,7 @@ function shift(name: "shl" | "shr" | "sar"): Emit {
 
 /** With the i64 locals CF and OF: changes those two flags. */
 function setCarryOverflow(t: Translator, carry: number, overflow: number): void {
-	const { code } = t;
-	const flags = t.flags();
-	code.get(flags).i32(~0x801).op("i32.and");
-	code.get(carry).op("i32.wrap_i64").op("i32.or");
-	code.get(overflow).op("i32.wrap_i64").i32(11).op("i32.shl").op("i32.or");
-	t.setEagerFlags(t.keep("i32"));
+	t.fixCarryOverflow(narrow(t, 32, carry), narrow(t, 32, overflow));
 }
 
 function rotate(name: "rol" | "ror"): Emit {
@@ -245,8 +240,7 @@ function bitTest(change?: "or" | "andnot" | "xor"): Emit {
 			const mask = t.keep(type);
 			t.store(place, t.binary(change === "andnot" ? "and" : change, size, value, mask));
 		}
-		code.get(t.flags()).i32(~1).op("i32.and").get(carry).op("i32.or");
-		t.setEagerFlags(t.keep("i32"));
+		t.fixCarry(carry);
 	};
 }
 

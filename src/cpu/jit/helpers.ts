@@ -1,5 +1,5 @@
 import { AREA } from "./area.js";
-import { CF_FIXED } from "./translator.js";
+import { CF_FIXED, OF_FIXED } from "./translator.js";
 import { Code, type Signature } from "./wasm.js";
 
 export interface HelperFunction {
@@ -8,30 +8,25 @@ export interface HelperFunction {
 	readonly exportAs?: string;
 }
 
+/** Type of `flagsOf(kind, a, b, result)`. */
+const FLAGS_OF: Signature = { params: ["i32", "i64", "i64", "i64"], results: ["i32"] };
+const STATUS_BUT_CF_OF = 0xd4;
+
 /**
  * The status flags from their lazy form: kind word, a, b and result (SDM volume 1, 3.4.3.1). For sums and differences the
  * carries out of all bits at once say CF (top), OF (top two differ) and AF (bit 3).
  */
-export function flagsFunction(exportAs?: string): HelperFunction {
-	const code = new Code(0);
-	const [kind, a, b, r, v] = [
-		code.local("i32"),
-		code.local("i64"),
-		code.local("i64"),
-		code.local("i64"),
-		code.local("i64"),
-	];
-	const [shift, cf, of] = [code.local("i64"), code.local("i32"), code.local("i32")];
-	code.i32(0).memory("i32.load", AREA.flagKind).tee(kind).i32(3).op("i32.and").op("i32.eqz");
+export function flagsOfFunction(): HelperFunction {
+	const code = new Code(FLAGS_OF.params.length);
+	const [kind, a, b, r] = [0, 1, 2, 3];
+	const [v, shift] = [code.local("i64"), code.local("i64")];
+	const [cf, of, rest] = [code.local("i32"), code.local("i32"), code.local("i32")];
+	code.get(kind).i32(3).op("i32.and").op("i32.eqz");
 	code.if();
-	code.i32(0).memory("i32.load", AREA.flagR).op("return");
-	code.end();
-	for (const [local, offset] of [
-		[a, AREA.flagA],
-		[b, AREA.flagB],
-		[r, AREA.flagR],
-	] as const)
-		code.i32(0).memory("i64.load", offset).set(local);
+	code.get(r).op("i32.wrap_i64").tee(rest).i32(1).op("i32.and").set(cf);
+	code.get(rest).i32(11).op("i32.shr_u").i32(1).op("i32.and").set(of);
+	code.get(rest).i32(STATUS_BUT_CF_OF).op("i32.and").set(rest);
+	code.else();
 	code.get(kind).i32(4).op("i32.shr_u").i32(63).op("i32.and").op("i64.extend_i32_u").set(shift);
 	code.get(kind).i32(3).op("i32.and").i32(3).op("i32.eq");
 	code.if();
@@ -49,16 +44,31 @@ export function flagsFunction(exportAs?: string): HelperFunction {
 	code.get(v).get(shift).op("i64.shl").i64(62n).op("i64.shr_u").op("i32.wrap_i64").i32(1).op("i32.and").op("i32.xor");
 	code.set(of);
 	code.end();
-	code.get(kind).i32(CF_FIXED).op("i32.and");
-	code.if();
-	code.get(kind).i32(13).op("i32.shr_u").i32(1).op("i32.and").set(cf);
-	code.end();
-	code.get(cf).get(of).i32(11).op("i32.shl").op("i32.or");
-	code.get(v).op("i32.wrap_i64").i32(8).op("i32.and").i32(1).op("i32.shl").op("i32.or");
+	code.get(v).op("i32.wrap_i64").i32(8).op("i32.and").i32(1).op("i32.shl");
 	code.get(r).get(shift).op("i64.shl").op("i64.eqz").i32(6).op("i32.shl").op("i32.or");
 	code.get(r).get(shift).op("i64.shl").i64(63n).op("i64.shr_u").op("i32.wrap_i64").i32(7).op("i32.shl").op("i32.or");
 	code.get(r).op("i32.wrap_i64").i32(0xff).op("i32.and").op("i32.popcnt").i32(1).op("i32.and").i32(1).op("i32.xor");
-	code.i32(2).op("i32.shl").op("i32.or");
+	code.i32(2).op("i32.shl").op("i32.or").set(rest);
+	code.end();
+	for (const [flag, fixed, bit] of [
+		[cf, CF_FIXED, 13],
+		[of, OF_FIXED, 15],
+	] as const) {
+		code.get(kind).i32(fixed).op("i32.and");
+		code.if();
+		code.get(kind).i32(bit).op("i32.shr_u").i32(1).op("i32.and").set(flag);
+		code.end();
+	}
+	code.get(rest).get(cf).op("i32.or").get(of).i32(11).op("i32.shl").op("i32.or");
+	return { signature: FLAGS_OF, code };
+}
+
+/** The flags of the lazy form in the area; `flagsOf`: index of {@link flagsOfFunction}. */
+export function flagsFunction(flagsOf: number, exportAs?: string): HelperFunction {
+	const code = new Code(0);
+	code.i32(0).memory("i32.load", AREA.flagKind);
+	for (const offset of [AREA.flagA, AREA.flagB, AREA.flagR]) code.i32(0).memory("i64.load", offset);
+	code.call(flagsOf);
 	return { signature: { params: [], results: ["i32"] }, code, ...(exportAs === undefined ? {} : { exportAs }) };
 }
 

@@ -101,8 +101,8 @@ const cmpxchg8b: Emit = (t, i) => {
 	const place = t.placeAt(address, 2 * size, "rw");
 	if (place.kind !== "mem") throw new Error("cmpxchg8b operand");
 	const [load, store] = size === 64 ? (["i64.load", "i64.store"] as const) : (["i32.load", "i32.store"] as const);
-	const half = size / 8;
-	code.get(place.host).memory(load);
+	const half = place.offset + size / 8;
+	code.get(place.host).memory(load, place.offset);
 	const low = t.keep(type);
 	code.get(place.host).memory(load, half);
 	const high = t.keep(type);
@@ -118,7 +118,7 @@ const cmpxchg8b: Emit = (t, i) => {
 	code.get(equal);
 	code.if();
 	code.get(place.host);
-	t.getRegister(RBX, size).memory(store);
+	t.getRegister(RBX, size).memory(store, place.offset);
 	code.get(place.host);
 	t.getRegister(RCX, size).memory(store, half);
 	code.else();
@@ -159,10 +159,7 @@ const movbe: Emit = (t, i) => {
 
 /** Makes room for `size` bits on the stack; rsp itself is left for {@link setRsp}. */
 function pushPlace(t: Translator, size: number): { place: ReturnType<Translator["placeAt"]>; rsp: number } {
-	t.getRegister(RSP, 64)
-		.i64(BigInt(size / 8))
-		.op("i64.sub");
-	const rsp = t.keep("i64");
+	const rsp = t.address(t.near(RSP, -size / 8));
 	return { place: t.placeAt(rsp, size, "w"), rsp };
 }
 
@@ -175,12 +172,11 @@ export function pushValue(t: Translator, size: number, value: number): void {
 
 /** Reads the top of the stack without moving rsp. */
 export function topOfStack(t: Translator, size: number): number {
-	return t.load(t.placeAt(t.register64(RSP), size, "r"));
+	return t.load(t.place(t.near(RSP, 0, size), "r"));
 }
 
 export function moveRsp(t: Translator, bytes: number): void {
-	t.getRegister(RSP, 64).i64(BigInt(bytes)).op("i64.add");
-	t.setRegister(RSP, 64, t.keep("i64"));
+	t.setRegister(RSP, 64, t.address(t.near(RSP, bytes)));
 }
 
 const push: Emit = (t, i) => pushValue(t, i.size, t.value(i.operands[0]!));
@@ -280,13 +276,8 @@ const enter: Emit = (t, i) => {
 };
 
 const leave: Emit = (t, i) => {
-	const frame = t.register64(RBP);
-	const value = t.load(t.placeAt(frame, i.size, "r"));
-	t.code
-		.get(frame)
-		.i64(BigInt(i.size / 8))
-		.op("i64.add");
-	t.setRegister(RSP, 64, t.keep("i64"));
+	const value = t.load(t.place(t.near(RBP, 0, i.size), "r"));
+	t.setRegister(RSP, 64, t.address(t.near(RBP, i.size / 8)));
 	t.setRegister(RBP, i.size, value);
 };
 
@@ -347,12 +338,8 @@ const cmov: Emit = (t, i) => {
 	t.store(place, t.keep(type));
 };
 
-function changeCarry(change: (t: Translator) => void): Emit {
-	return (t) => {
-		t.code.get(t.flags());
-		change(t);
-		t.setEagerFlags(t.keep("i32"));
-	};
+function setCarry(value: (t: Translator) => number): Emit {
+	return (t) => t.fixCarry(value(t));
 }
 
 function control(bit: number, set: boolean): Emit {
@@ -433,9 +420,12 @@ export const MOVES: SemanticTable = {
 	xlat,
 	setcc,
 	cmov,
-	clc: changeCarry((t) => t.code.i32(~1).op("i32.and")),
-	stc: changeCarry((t) => t.code.i32(1).op("i32.or")),
-	cmc: changeCarry((t) => t.code.i32(1).op("i32.xor")),
+	clc: setCarry((t) => t.constant(32, 0n)),
+	stc: setCarry((t) => t.constant(32, 1n)),
+	cmc: setCarry((t) => {
+		t.code.get(t.carry()).i32(1).op("i32.xor");
+		return t.keep("i32");
+	}),
 	cld: control(0x400, false),
 	std: control(0x400, true),
 	cli: control(0x200, false),

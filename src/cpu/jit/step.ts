@@ -10,7 +10,7 @@ import { STRINGS } from "./strings.js";
 import { IMPORT, Translator } from "./translator.js";
 import type { Code, Label, Signature } from "./wasm.js";
 
-const SEMANTICS: Partial<Record<Semantic, Emit>> = { ...ARITHMETIC, ...BITS, ...MOVES, ...STRINGS, ...FLOW };
+export const SEMANTICS: Partial<Record<Semantic, Emit>> = { ...ARITHMETIC, ...BITS, ...MOVES, ...STRINGS, ...FLOW };
 
 const I32 = "i32" as const;
 /** In the order of IMPORT. */
@@ -21,8 +21,10 @@ export const IMPORTS: readonly { name: string; signature: Signature }[] = [
 	{ name: "gate", signature: { params: [I32, I32, I32, I32, I32], results: [I32] } },
 ];
 
-/** Types are numbered as the functions are: imports, flags, umulh, then run. */
-const RUN_TYPE = IMPORTS.length + 2;
+/** The functions of a module are its imports, then flagsOf, flags, umulh and run; types are numbered alike. */
+export const FLAGS_OF = IMPORTS.length;
+const FUNCTIONS = { divide: IMPORT.divide, flags: FLAGS_OF + 1, umulh: FLAGS_OF + 2 };
+const RUN_TYPE = FLAGS_OF + 3;
 export const ENTRY = 0;
 export const FUEL = 1;
 
@@ -40,18 +42,14 @@ export class StepTranslator extends Translator {
 	readonly #epoch: number;
 
 	constructor(code: Code, index: ReadonlyMap<bigint, number>, exit: Label, dispatch: Label, epoch: number) {
-		super(code, FUEL);
+		super(code, FUEL, FUNCTIONS);
 		this.#index = index;
 		this.#exit = exit;
 		this.#dispatch = dispatch;
 		this.#epoch = epoch;
 	}
 
-	/** Brings the state in memory up to date; nothing to do while registers live there. */
-	beforeLeaving(): void {}
-
 	leave(rip: bigint): void {
-		this.beforeLeaving();
 		this.code.i32(0).i64(rip).memory("i64.store", AREA.rip).br(this.#exit);
 	}
 
@@ -62,7 +60,6 @@ export class StepTranslator extends Translator {
 			this.#chain(target);
 			return;
 		}
-		this.beforeLeaving();
 		if (index > this.position) this.code.br(this.labels[index]!);
 		else this.code.i32(index).set(ENTRY).br(this.#dispatch);
 	}
@@ -70,7 +67,6 @@ export class StepTranslator extends Translator {
 	/** Goes straight to the translation of an address that is known now, when there is one. */
 	#chain(target: bigint): void {
 		const { code } = this;
-		this.beforeLeaving();
 		if (isKaddr(target)) {
 			const low = toKaddr(target);
 			const slot = AREA.jumps + 16 * jumpSlot(low);
@@ -91,7 +87,6 @@ export class StepTranslator extends Translator {
 
 	override gotoDynamic(target: number): void {
 		const { code } = this;
-		this.beforeLeaving();
 		const low = this.temp("i32");
 		const slot = this.temp("i32");
 		code.get(target).op("i32.wrap_i64").tee(low).get(low).i32(13).op("i32.shr_u").op("i32.xor");
@@ -116,14 +111,7 @@ export class StepTranslator extends Translator {
 		code.i32(0).get(target).memory("i64.store", AREA.rip).br(this.#exit);
 	}
 
-	/** The instruction was not done, nor the `count - 1` after it, all of which were paid for. */
-	undo(address: bigint, count: number): void {
-		this.code.get(FUEL).i32(count).op("i32.add").set(FUEL);
-		this.code.i32(0).get(this.why).memory("i32.store", AREA.reason);
-		this.leave(address);
-	}
-
-	body(entry: RegionInstruction, next: bigint): void {
+	#body(entry: RegionInstruction, next: bigint): void {
 		if (entry.kind === "plain") {
 			const emit = SEMANTICS[entry.instruction.row.semantic];
 			if (emit === undefined) throw new Error(`no semantics for ${entry.instruction.row.semantic}`);
@@ -177,10 +165,13 @@ export class StepTranslator extends Translator {
 		code.get(FUEL).i32(1).op("i32.sub").set(FUEL);
 		const done = code.block();
 		this.bail = code.block();
-		this.body(entry, next);
+		this.#body(entry, next);
 		code.br(done);
 		code.end();
-		this.undo(entry.address, 1);
+		// The instruction was not done, but paid for.
+		code.get(FUEL).i32(1).op("i32.add").set(FUEL);
+		code.i32(0).get(this.why).memory("i32.store", AREA.reason);
+		this.leave(entry.address);
 		code.end();
 		if (this.wrote) {
 			code.get(this.stale);

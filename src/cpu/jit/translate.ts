@@ -1,8 +1,7 @@
 import { AREA } from "./area.js";
-import { BlockTranslator, findBlocks } from "./blocks.js";
-import { flagsFunction, umulhFunction } from "./helpers.js";
+import { flagsFunction, flagsOfFunction, umulhFunction } from "./helpers.js";
 import type { RegionInstruction } from "./region.js";
-import { ENTRY, FUEL, IMPORTS, StepTranslator } from "./step.js";
+import { ENTRY, FLAGS_OF, FUEL, IMPORTS, StepTranslator } from "./step.js";
 import { buildModule, Code } from "./wasm.js";
 
 const I32 = "i32" as const;
@@ -21,20 +20,14 @@ export function translate(
 	code.i32(0).memory("i32.load", AREA.epoch).set(epoch);
 	const dispatch = code.loop();
 	const translator = new StepTranslator(code, index, exit, dispatch, epoch);
-	const blocks = new BlockTranslator(code, index, exit, dispatch, epoch);
-	const ends = findBlocks(instructions, isBreakpoint);
 	const labels = instructions.map(() => code.block()).reverse();
 	translator.labels = labels;
-	blocks.labels = labels;
 	code.get(ENTRY);
 	code.brTable(labels, labels[0]!);
 	for (const [n, entry] of instructions.entries()) {
 		code.end();
-		const end = ends.get(n);
-		if (end !== undefined) blocks.emitBlock(instructions.slice(n, end), n);
 		translator.position = n;
 		translator.emit(entry);
-		if (entry.kind === "gate") blocks.forgetStack();
 		const next = BigInt.asUintN(64, entry.address + BigInt(entry.length));
 		const following = instructions[n + 1];
 		if (following?.address !== next || isBreakpoint(next)) {
@@ -46,7 +39,8 @@ export function translate(
 	code.end();
 	code.get(FUEL);
 	return buildModule(memoryPages, IMPORTS, [
-		flagsFunction(),
+		flagsOfFunction(),
+		flagsFunction(FLAGS_OF),
 		umulhFunction(),
 		{ signature: { params: [I32, I32], results: [I32] }, code, exportAs: "run" },
 	]);
@@ -54,5 +48,5 @@ export function translate(
 
 /** The module whose `flags()` brings rflags up to date for the host. */
 export function flagsModule(memoryPages: number): Uint8Array<ArrayBuffer> {
-	return buildModule(memoryPages, [], [flagsFunction("flags")]);
+	return buildModule(memoryPages, [], [flagsOfFunction(), flagsFunction(0, "flags")]);
 }

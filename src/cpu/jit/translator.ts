@@ -1,12 +1,17 @@
 import { BACKING } from "../../memory/index.js";
-import type { Instruction, MemoryOperand, Operand, RegisterOperand } from "../x86/index.js";
+import type { MemoryOperand, Operand, RegisterOperand } from "../x86/index.js";
 import { AREA, REASON } from "./area.js";
 import type { Code, Label, MemoryOp, OpName, Type } from "./wasm.js";
 
 /** Functions that generated code imports, in index order, and the helpers of each module after them. */
 export const IMPORT = { prepare: 0, commit: 1, divide: 2, gate: 3 } as const;
-export const FLAGS_FUNCTION = 4;
-export const UMULH_FUNCTION = 5;
+
+/** Where the functions that translated code calls stand in a module's index space. */
+export interface FunctionIndices {
+	readonly divide: number;
+	readonly flags: number;
+	readonly umulh: number;
+}
 
 export type Access = "r" | "w" | "rw";
 /** Lazy flags: how the status flags follow from a, b and the result. */
@@ -14,6 +19,9 @@ export const FLAG_KIND = { eager: 0, add: 1, sub: 2, result: 3 } as const;
 /** In the kind word: CF does not follow but is bit {@link CF_VALUE}. */
 export const CF_FIXED = 0x1000;
 export const CF_VALUE = 0x2000;
+/** The same for OF. */
+export const OF_FIXED = 0x4000;
+export const OF_VALUE = 0x8000;
 
 /** PTE bit of ours: a writable page holds translated code, so stores go to the host. */
 export const PTE_CODE = 8;
@@ -26,7 +34,7 @@ export const typeOf = (size: number): Type => (size === 64 ? "i64" : "i32");
 /** Where an operand can be read and written, after all checks. */
 export type Place =
 	| { readonly kind: "reg"; readonly operand: RegisterOperand }
-	| { readonly kind: "mem"; readonly host: number; readonly size: number; readonly writes: boolean };
+	| { readonly kind: "mem"; readonly host: number; readonly offset: number; readonly size: number; readonly writes: boolean };
 
 /**
  * Emits the parts that semantics are made of. Values are in wasm locals: i64 for 64 bits, i32 (zero-extended) for less.
@@ -40,13 +48,14 @@ export abstract class Translator {
 	/** Set when a store changed translated code. */
 	readonly stale: number;
 	readonly fuel: number;
-	instruction: Instruction | undefined;
+	readonly functions: FunctionIndices;
 	wrote = false;
 	bails = false;
 
-	constructor(code: Code, fuel: number) {
+	constructor(code: Code, fuel: number, functions: FunctionIndices) {
 		this.code = code;
 		this.fuel = fuel;
+		this.functions = functions;
 		this.why = code.local("i32");
 		this.stale = code.local("i32");
 	}
@@ -74,6 +83,12 @@ export abstract class Translator {
 	register64(reg: number): number {
 		this.getRegister(reg, 64);
 		return this.keep("i64");
+	}
+
+	/** A stack slot, or any other place at a distance from a register. */
+	near(reg: number, disp: number, size = 64): MemoryOperand {
+		const plain = { kind: "mem", index: -1, scale: 1, ripRelative: false, gs: false, address32: false } as const;
+		return { ...plain, base: reg, disp: BigInt(disp), size };
 	}
 
 	/** Leaves the instruction undone, for `reason`, if the i32 on the stack is not zero. */
@@ -158,7 +173,7 @@ export abstract class Translator {
 	}
 
 	placeAt(address: number, bits: number, access: Access): Place {
-		return { kind: "mem", host: this.host(address, bits, access), size: bits, writes: access !== "r" };
+		return { kind: "mem", host: this.host(address, bits, access), offset: 0, size: bits, writes: access !== "r" };
 	}
 	place(operand: Operand, access: Access): Place {
 		if (operand.kind === "reg") return { kind: "reg", operand };
@@ -167,7 +182,7 @@ export abstract class Translator {
 	}
 	load(place: Place): number {
 		if (place.kind === "reg") this.getRegister(place.operand.reg, place.operand.size, place.operand.high);
-		else this.code.get(place.host).memory(LOADS[place.size]!);
+		else this.code.get(place.host).memory(LOADS[place.size]!, place.offset);
 		return this.keep(typeOf(place.kind === "reg" ? place.operand.size : place.size));
 	}
 	store(place: Place, value: number): void {
@@ -175,7 +190,7 @@ export abstract class Translator {
 			this.setRegister(place.operand.reg, place.operand.size, value, place.operand.high);
 			return;
 		}
-		this.code.get(place.host).get(value).memory(STORES[place.size]!);
+		this.code.get(place.host).get(value).memory(STORES[place.size]!, place.offset);
 		this.finishStore(place);
 	}
 	/** After the bytes are written: the host takes over what went into the bounce buffer. */
@@ -204,11 +219,11 @@ export abstract class Translator {
 			.i32(0)
 			.i32(kind | ((64 - size) << 4))
 			.memory("i32.store", AREA.flagKind);
-		this.#setFlagOperand(AREA.flagA, size, a);
-		this.#setFlagOperand(AREA.flagB, size, b);
-		this.#setFlagOperand(AREA.flagR, size, r);
+		this.#storeFlagOperand(AREA.flagA, size, a);
+		this.#storeFlagOperand(AREA.flagB, size, b);
+		this.#storeFlagOperand(AREA.flagR, size, r);
 	}
-	#setFlagOperand(offset: number, size: number, value: number | undefined): void {
+	#storeFlagOperand(offset: number, size: number, value: number | undefined): void {
 		this.code.i32(0);
 		if (value === undefined) this.code.i64(0n);
 		else this.widened(size, value);
@@ -217,12 +232,28 @@ export abstract class Translator {
 	/** Adds to the kind word: CF stays what it was (an i32 local, 0 or 1). */
 	fixCarry(carry: number): void {
 		const { code } = this;
-		code.i32(0).i32(0).memory("i32.load", AREA.flagKind).i32(CF_FIXED).op("i32.or");
-		code.get(carry).i32(13).op("i32.shl").op("i32.or").memory("i32.store", AREA.flagKind);
+		code.i32(0).i32(0).memory("i32.load", AREA.flagKind);
+		this.withCarry(carry);
+		code.memory("i32.store", AREA.flagKind);
+	}
+	/** The same for CF and OF. */
+	fixCarryOverflow(carry: number, overflow: number): void {
+		const { code } = this;
+		code.i32(0).i32(0).memory("i32.load", AREA.flagKind);
+		this.withCarry(carry);
+		this.withOverflow(overflow);
+		code.memory("i32.store", AREA.flagKind);
+	}
+	/** Changes the kind word on the stack. */
+	withCarry(carry: number): void {
+		this.code.i32(~CF_VALUE).op("i32.and").i32(CF_FIXED).op("i32.or").get(carry).i32(13).op("i32.shl").op("i32.or");
+	}
+	withOverflow(overflow: number): void {
+		this.code.i32(~OF_VALUE).op("i32.and").i32(OF_FIXED).op("i32.or").get(overflow).i32(15).op("i32.shl").op("i32.or");
 	}
 	/** The status flags now, as they stand in rflags, in an i32 local. */
 	flags(): number {
-		this.code.call(FLAGS_FUNCTION);
+		this.code.call(this.functions.flags);
 		return this.keep("i32");
 	}
 	/** Sets all status flags to the i32 local. */
