@@ -20,8 +20,10 @@ export const AREA = {
 	slowAddress: BASE + 208,
 	/** Changes whenever translated code may have become stale. */
 	epoch: BASE + 220,
-	/** Jumps that the first tier may still take before it reports to the host. */
-	ticks: BASE + 224,
+	/** Set when the second tier ends for want of fuel: there is nothing left to make faster. */
+	stayed: BASE + 224,
+	/** Low half of the root of the translation that could not do something (REASON.slow). */
+	refused: BASE + 228,
 	/** Instructions executed since the start, plus the fuel that was handed in: rdtsc is this minus the fuel left. */
 	clock: BASE + 232,
 	/** Where an access that the host looks after finds its bytes. */
@@ -33,7 +35,7 @@ export const AREA = {
 	jumps: BASE + 0x20000,
 } as const;
 
-export const REASON = { go: 0, gate: 1, fault: 2, divide: 3, nonCanonical: 4, site: 5, host: 6, slow: 7 } as const;
+export const REASON = { go: 0, gate: 1, fault: 2, divide: 3, nonCanonical: 4, site: 5, slow: 6 } as const;
 
 /** Values of a call site cell that are not targets: kernel addresses are negative. */
 export const SITE = { nop: 0, other: 1 } as const;

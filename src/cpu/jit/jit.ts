@@ -11,15 +11,21 @@ import {
 import { type Cpu, CpuState, type Fault, type Gate, GS_BASE, RFLAGS, RIP, STATE_WORDS, type Stop } from "../cpu.js";
 import { type Decoded, decode, format, type NotDecoded } from "../x86/index.js";
 import { AREA, REASON } from "./area.js";
-import { discover, isFaulting, type RegionInstruction, type Text } from "./region.js";
+import { buildGraph } from "./graph.js";
+import { HotSpots } from "./hot-spots.js";
+import type { Profile } from "./profile.js";
+import { discover, instructionAt, isFaulting, type RegionInstruction, type Text } from "./region.js";
 import { CallSites } from "./sites.js";
 import { SlowAccess } from "./slow.js";
 import { flagsModule, translate } from "./translate.js";
+import { enoughFuel, gateImport, graphKey, instructionsOf, translateHot } from "./translate-hot.js";
 import { type Translation, Translations } from "./translations.js";
 
 const STATUS = 0x8d5;
 /** Instructions handed in at a time: V8 replaces code by faster code only when it is entered. */
 const CHUNK = 1 << 20;
+/** Less while there may be something to make faster. */
+const SMALL_CHUNK = 1 << 14;
 
 /** Compiled modules by what they were made of: machines with the same text share them. */
 const modules = new Map<string, WebAssembly.Module>();
@@ -60,7 +66,8 @@ export class JitCpu implements Cpu {
 	readonly #breakpoints = new Set<bigint>();
 	readonly #listener: MemoryListener;
 	readonly #text: Text;
-	readonly #imports: WebAssembly.Imports;
+	readonly #hotSpots: HotSpots;
+	readonly #imports: { h: Record<string, WebAssembly.ImportValue> };
 	/** Single instructions at call sites that are neither nop nor call just now, by address and bytes. */
 	readonly #raw = new Map<string, Translation>();
 	#thrown: { error: unknown } | undefined;
@@ -93,7 +100,14 @@ export class JitCpu implements Cpu {
 			site: (address) => (isKaddr(address) ? this.#sites.cell(toKaddr(address)) : undefined),
 			gate: (address) => this.#gateFor(address),
 			isBreakpoint: (address) => this.#breakpoints.has(address),
+			isHot: (address) => isKaddr(address) && this.#translations.hot(toKaddr(address)) !== undefined,
 		};
+		this.#hotSpots = new HotSpots(this.#view, {
+			instruction: (address) => instructionAt(this.#text, toU64(address)),
+			find: (root) => this.#translations.hot(root)?.hot,
+			translate: (root, profile) => this.#makeHot(root, profile),
+			drop: (root) => this.#translations.dropHot(this.#translations.hot(root)!),
+		});
 		const drop = (region: Region): void => {
 			this.#translations.dropRange(region.address, region.length);
 			this.#view[AREA.epoch >> 2]!++;
@@ -104,6 +118,7 @@ export class JitCpu implements Cpu {
 
 	run(budget: number): Stop {
 		this.#enter();
+		this.#hotSpots.interrupted();
 		let executed = 0;
 		let stop: Stop | undefined;
 		try {
@@ -112,16 +127,21 @@ export class JitCpu implements Cpu {
 				if (executed > 0 && this.#breakpoints.size > 0 && this.#breakpoints.has(this.state.rip)) {
 					return { kind: "breakpoint", executed, address: this.state.rip };
 				}
-				let fuel = Math.min(budget - executed, CHUNK);
+				let fuel = Math.min(budget - executed, this.#hotSpots.cool ? CHUNK : SMALL_CHUNK);
 				if (this.onInstruction !== undefined) {
 					fuel = 1;
 					this.#leave();
 					this.onInstruction(this.state.rip);
 					this.#enter();
+				} else if (this.#hotSpots.recording) {
+					fuel = 1;
+					this.#hotSpots.record(this.state);
 				}
-				const code = this.#find();
+				const code = this.#find(fuel);
 				if ("kind" in code) return { kind: "fault", executed, fault: code };
-				executed += this.#execute(code, code.entry, fuel);
+				const used = this.#execute(code, code.entry, fuel);
+				executed += used;
+				this.#hotSpots.ran(used);
 				stop = this.#reason(executed);
 			}
 			return stop;
@@ -134,6 +154,7 @@ export class JitCpu implements Cpu {
 	#execute(code: Pick<Translation, "run">, entry: number, fuel: number): number {
 		const view = this.#view;
 		view[AREA.reason >> 2] = REASON.go;
+		view[AREA.stayed >> 2] = 0;
 		const clock = this.#clock + fuel;
 		view[AREA.clock >> 2] = clock | 0;
 		view[(AREA.clock >> 2) + 1] = Math.floor(clock / 4294967296);
@@ -163,6 +184,9 @@ export class JitCpu implements Cpu {
 				return { kind: "fault", executed, fault: { kind: "general-protection" } };
 			case REASON.site:
 				return this.#atOddSite(executed);
+			case REASON.slow:
+				this.#hotSpots.refused(this.#clock);
+				return undefined;
 			default:
 				throw new Error("translated code gave no reason");
 		}
@@ -184,14 +208,20 @@ export class JitCpu implements Cpu {
 	}
 
 	/** The translation of what stands at rip, or the fault of running it. */
-	#find(): { run: Translation["run"]; entry: number } | Fault {
+	#find(fuel: number): { run: Translation["run"]; entry: number } | Fault {
+		const { halves } = this.state;
+		const low = halves[2 * RIP]!;
+		const inWindow = low < 0 && halves[2 * RIP + 1] === -1;
+		// A breakpoint is only seen when the run comes back here.
+		const linked = inWindow && (this.#breakpoints.size === 0 || !this.#breakpoints.has(this.state.rip));
+		const hot = inWindow ? this.#translations.hot(low) : undefined;
+		if (this.#hotSpots.wants(hot?.hot, fuel) && hot !== undefined) {
+			if (linked) this.#translations.link(low, { run: hot.run, entry: 0, translation: hot });
+			return { run: hot.run, entry: 0 };
+		}
 		const known = this.#translations.find(this.state);
 		if (known !== undefined) {
-			const low = this.state.halves[2 * RIP]!;
-			// A breakpoint is only seen when the run comes back here.
-			if (low < 0 && (this.#breakpoints.size === 0 || !this.#breakpoints.has(this.state.rip))) {
-				if (this.state.halves[2 * RIP + 1] === -1) this.#translations.link(low, known);
-			}
+			if (linked && hot === undefined) this.#translations.link(low, known);
 			return known;
 		}
 		const { rip } = this.state;
@@ -202,24 +232,43 @@ export class JitCpu implements Cpu {
 		return { run: translation.run, entry: instructions.findIndex(({ address }) => address === rip) };
 	}
 
+	/** What a translation of the instruction depends on. */
+	#describe(entry: RegionInstruction): string {
+		const apart = this.#breakpoints.has(entry.address) || this.#text.isHot(entry.address) ? "!" : "";
+		const what =
+			entry.kind === "plain"
+				? String.fromCharCode(...entry.instruction.bytes)
+				: entry.kind === "site"
+					? `site ${entry.cell}`
+					: `gate ${entry.index} ${entry.state}`;
+		return `${entry.address.toString(16)}${apart}:${what}`;
+	}
+
 	#translate(instructions: RegionInstruction[], raw: boolean): Translation {
-		const parts = instructions.map((entry) => {
-			const stopped = this.#breakpoints.has(entry.address) ? "!" : "";
-			const what =
-				entry.kind === "plain"
-					? String.fromCharCode(...entry.instruction.bytes)
-					: entry.kind === "site"
-						? `site ${entry.cell}`
-						: `gate ${entry.index} ${entry.state}`;
-			return `${entry.address.toString(16)}${stopped}:${what}`;
-		});
+		const parts = instructions.map((entry) => this.#describe(entry));
 		const key = `${this.#pages}${raw ? "raw" : ""} ${parts.join("\n")}`;
-		const module = compiled(key, () =>
-			translate(instructions, this.#pages, (address) => raw || this.#breakpoints.has(address)),
-		);
+		const apart = (address: bigint) => raw || this.#breakpoints.has(address) || this.#text.isHot(address);
+		const module = compiled(key, () => translate(instructions, this.#pages, apart));
 		const instance = new WebAssembly.Instance(module, this.#imports);
 		const run = instance.exports.run as Translation["run"];
 		return { instructions, run, slot: this.#translations.enroll(run) };
+	}
+
+	/** Translates what the profile has seen from `root` on for the second tier; false when there is nothing to be had. */
+	#makeHot(root: Kaddr, profile: Profile): boolean {
+		const graph = buildGraph(this.#text, root, profile);
+		if (graph === undefined) return false;
+		const key = `${this.#pages}hot ${graphKey(graph, (entry) => this.#describe(entry))}`;
+		const module = compiled(key, () => translateHot(graph, this.#pages));
+		const run = new WebAssembly.Instance(module, this.#imports).exports.run as Translation["run"];
+		const hot = { root, enoughFuel: enoughFuel(graph), profile, refusals: 0, since: this.#clock };
+		this.#translations.addHot({
+			instructions: instructionsOf(graph),
+			run,
+			slot: this.#translations.enroll(run),
+			hot,
+		});
+		return true;
 	}
 
 	#decode(address: bigint): Decoded {
@@ -268,6 +317,19 @@ export class JitCpu implements Cpu {
 		}
 	}
 
+	/** A gate with arguments, as translated code calls it: 1 to stop. */
+	#gateFunction(gate: Gate): (rdi: number, rsi: number, rdx: number, rcx: number) => number {
+		return (rdi, rsi, rdx, rcx) => {
+			try {
+				return gate.call(rdi, rsi, rdx, rcx) ? 1 : 0;
+			} catch (error) {
+				// Through the translated code, so that rip and the count are right when it comes out of run().
+				this.#thrown = { error };
+				return 1;
+			}
+		};
+	}
+
 	/** rflags becomes the lazy flags' truth. */
 	#enter(): void {
 		this.#view[AREA.flagKind >> 2] = 0;
@@ -279,7 +341,9 @@ export class JitCpu implements Cpu {
 	}
 
 	addGate(address: Kaddr, gate: Gate): void {
-		this.#gateAt.set(address | 0, { gate, index: this.#gates.push(gate) - 1 });
+		const index = this.#gates.push(gate) - 1;
+		this.#gateAt.set(address | 0, { gate, index });
+		if (gate.passes === "args") this.#imports.h[gateImport(index)] = this.#gateFunction(gate);
 		this.#changed(toU64(address), 2);
 	}
 	removeGate(address: Kaddr): void {

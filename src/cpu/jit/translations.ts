@@ -1,6 +1,7 @@
-import { isKaddr, type Kaddr, type Memory, PERM, toKaddr } from "../../memory/index.js";
+import { isKaddr, type Kaddr, type Memory, PERM, toKaddr, toU64 } from "../../memory/index.js";
 import { type CpuState, RIP } from "../cpu.js";
 import { AREA, JUMP_SLOTS, jumpSlot } from "./area.js";
+import type { Profile } from "./profile.js";
 import type { RegionInstruction } from "./region.js";
 import { PTE_CODE } from "./translator.js";
 
@@ -10,6 +11,20 @@ export interface Translation {
 	readonly run: (entry: number, fuel: number) => number;
 	/** Of `run` in the table. */
 	readonly slot: number;
+	/** Set in the second tier. */
+	readonly hot?: Hot;
+}
+
+/** What is special about a translation of the second tier. */
+export interface Hot {
+	/** The only place where it can be entered. */
+	readonly root: Kaddr;
+	/** Below this it does nothing. */
+	readonly enoughFuel: number;
+	readonly profile: Profile;
+	/** How often it had to leave something to the first tier, and since when (in instructions). */
+	refusals: number;
+	since: number;
 }
 
 export interface Entry {
@@ -23,6 +38,7 @@ export class Translations {
 	readonly #memory: Memory;
 	readonly #window = new Map<Kaddr, Entry>();
 	readonly #outside = new Map<bigint, Entry>();
+	readonly #hot = new Map<Kaddr, Translation>();
 	readonly #pages = new Map<bigint, Set<Translation>>();
 
 	/** The functions that translated code can go to by itself. */
@@ -56,17 +72,51 @@ export class Translations {
 		this.#jumps.fill(0);
 	}
 
+	/** The first tier's. */
 	find(state: CpuState): Entry | undefined {
 		const low = state.halves[2 * RIP]!;
 		if (low < 0 && state.halves[2 * RIP + 1] === -1) return this.#window.get(low);
 		return this.#outside.get(state.rip);
 	}
 
+	/** The second tier's. */
+	hot(root: Kaddr): Translation | undefined {
+		return this.#hot.get(root);
+	}
+
+	/** From now on the first tier goes to it. */
+	addHot(translation: Translation): void {
+		const { root } = translation.hot!;
+		const old = this.#hot.get(root);
+		if (old !== undefined) this.#drop(old);
+		// What has the root in the middle is translated again, without it.
+		const address = toU64(root);
+		for (const other of [...(this.#pages.get(address >> 12n) ?? [])]) {
+			if (other.hot === undefined && other.instructions.some((entry) => entry.address === address)) this.#drop(other);
+		}
+		this.unlinkAll();
+		this.#hot.set(root, translation);
+		this.#remember(translation);
+	}
+
+	/** Leaves the code to the first tier. */
+	dropHot(translation: Translation): void {
+		this.unlinkAll();
+		this.#drop(translation);
+	}
+
 	add(translation: Translation): void {
-		for (const [entry, { address, length }] of translation.instructions.entries()) {
+		for (const [entry, { address }] of translation.instructions.entries()) {
 			const known = { run: translation.run, entry, translation };
 			if (isKaddr(address)) this.#window.set(toKaddr(address), known);
 			else this.#outside.set(address, known);
+		}
+		this.#remember(translation);
+	}
+
+	/** By page, for when the text changes. */
+	#remember(translation: Translation): void {
+		for (const { address, length } of translation.instructions) {
 			for (const page of [address >> 12n, BigInt.asUintN(64, address + BigInt(length - 1)) >> 12n]) {
 				const set = this.#pages.get(page);
 				if (set === undefined) this.#pages.set(page, new Set([translation]));
@@ -79,7 +129,9 @@ export class Translations {
 	/** Stores to a writable page with code must come to the host. */
 	#mark(page: bigint): void {
 		const entry = this.#memory.entry(page << 12n);
-		if ((entry & PERM.WRITE) === 0) return;
+		if ((entry & PERM.WRITE) === 0 || (entry & PTE_CODE) !== 0) return;
+		// Translated code that is waiting for a gate may hold that this page has no code.
+		this.#memory.view.setUint32(AREA.epoch, this.#memory.view.getUint32(AREA.epoch, true) + 1, true);
 		if (isKaddr(page << 12n)) this.#memory.pageTable[Number(page & 0x7ffffn)] = (entry | PTE_CODE) >>> 0;
 		else this.#memory.outside.set(page, (entry | PTE_CODE) >>> 0);
 	}
@@ -110,6 +162,8 @@ export class Translations {
 	#drop(translation: Translation): void {
 		this.table.set(translation.slot, null);
 		this.#freeSlots.push(translation.slot);
+		const root = translation.hot?.root;
+		if (root !== undefined && this.#hot.get(root) === translation) this.#hot.delete(root);
 		for (const { address, length } of translation.instructions) {
 			if (isKaddr(address)) {
 				if (this.#window.get(toKaddr(address))?.translation === translation) this.#window.delete(toKaddr(address));

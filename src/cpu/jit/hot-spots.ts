@@ -1,0 +1,98 @@
+import type { Kaddr } from "../../memory/index.js";
+import { type CpuState, RIP, RSP } from "../cpu.js";
+import { AREA } from "./area.js";
+import { type Profile, Recorder } from "./profile.js";
+import type { RegionInstruction } from "./region.js";
+import type { Hot } from "./translations.js";
+
+/** Instructions in the first tier after which it is time to look where they are. Doubles whenever nothing came of it. */
+const WARM = 1 << 16;
+const MAX_WARM = 2 ** 40;
+/** A translation that has to leave this often, with fewer instructions in between than this, is no good. */
+const MAX_REFUSALS = 256;
+const INSTRUCTIONS_PER_REFUSAL = 2000;
+
+export interface HotSpotsHooks {
+	instruction(address: Kaddr): RegionInstruction | undefined;
+	find(root: Kaddr): Hot | undefined;
+	/** Makes a translation of the second tier; false when it cannot. */
+	translate(root: Kaddr, profile: Profile): boolean;
+	drop(root: Kaddr): void;
+}
+
+/** Decides what is worth a translation of the second tier: counts, records a stretch of the path, picks the busiest loop. */
+export class HotSpots {
+	readonly #view: Int32Array;
+	readonly #hooks: HotSpotsHooks;
+	readonly #hopeless = new Set<Kaddr>();
+	#recorder: Recorder | undefined;
+	#heat = 0;
+	#warm = WARM;
+	/** The second tier had to leave the instruction at rip to the first. */
+	#refused = false;
+	/** Execution is in the second tier, as far as we know. */
+	cool = false;
+
+	constructor(view: Int32Array, hooks: HotSpotsHooks) {
+		this.#view = view;
+		this.#hooks = hooks;
+	}
+
+	get recording(): boolean {
+		return this.#recorder !== undefined;
+	}
+
+	/** The path goes on somewhere else. */
+	interrupted(): void {
+		this.#recorder?.interrupted();
+	}
+
+	/** Before each instruction while recording. */
+	record(state: CpuState): void {
+		const low = state.halves[2 * RIP]!;
+		if (low >= 0 || state.halves[2 * RIP + 1] !== -1) this.#recorder = undefined;
+		else if (this.#recorder!.add(low, state.halves[2 * RSP]!)) this.#learn();
+	}
+
+	/** Translated code has run so many instructions. */
+	ran(instructions: number): void {
+		this.cool = this.#view[AREA.stayed >> 2] !== 0;
+		if (this.cool || this.#recorder !== undefined) return;
+		this.#heat += instructions;
+		if (this.#heat < this.#warm) return;
+		this.#heat = 0;
+		this.#recorder = new Recorder();
+	}
+
+	#learn(): void {
+		const { profile, root } = this.#recorder!.finish((address) => this.#hooks.instruction(address));
+		this.#recorder = undefined;
+		if (root !== undefined && !this.#hopeless.has(root)) {
+			const old = this.#hooks.find(root)?.profile;
+			const news = old === undefined || old.merge(profile);
+			if (news && this.#hooks.translate(root, old ?? profile)) return;
+		}
+		this.#warm = Math.min(2 * this.#warm, MAX_WARM);
+	}
+
+	/** Shall this translation run now? */
+	wants(hot: Hot | undefined, fuel: number): hot is Hot {
+		const refused = this.#refused;
+		this.#refused = false;
+		return hot !== undefined && !refused && fuel >= hot.enoughFuel;
+	}
+
+	/** The first tier has to do the instruction at rip. `clock`: instructions so far. */
+	refused(clock: number): void {
+		this.#refused = true;
+		const root = this.#view[AREA.refused >> 2]!;
+		const hot = this.#hooks.find(root);
+		if (hot === undefined || ++hot.refusals < MAX_REFUSALS) return;
+		if (clock - hot.since < MAX_REFUSALS * INSTRUCTIONS_PER_REFUSAL) {
+			this.#hopeless.add(root);
+			this.#hooks.drop(root);
+		}
+		hot.refusals = 0;
+		hot.since = clock;
+	}
+}

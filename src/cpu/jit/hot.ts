@@ -1,0 +1,369 @@
+import { BACKING } from "../../memory/index.js";
+import type { Instruction, MemoryOperand, Semantic } from "../x86/index.js";
+import { AREA } from "./area.js";
+import { LazyFlags } from "./lazy.js";
+import { type Access, type FunctionIndices, type Place, PTE_CODE } from "./translator.js";
+import type { Code } from "./wasm.js";
+
+const RSP = 4;
+const READ = 1;
+const WRITE = 2;
+const PAGE = 4096;
+/** Accesses further apart are checked apart. */
+const MAX_SPAN = 1024;
+
+/** A value that is known to be `offset` from one of which we know nothing else but its number. */
+interface Symbol {
+	readonly value: number;
+	readonly offset: number;
+}
+
+/** What an address is made of. */
+interface Where {
+	/** The same for the same registers. */
+	readonly registers: string;
+	/** The same for the same values in them. */
+	readonly values: string;
+	readonly offset: number;
+	/** The address itself, when it is known. */
+	readonly absolute: bigint | undefined;
+}
+
+/** Accesses of a node at fixed distances from each other: one check for all. */
+interface Group {
+	low: number;
+	high: number;
+	need: number;
+	/** Local with the place of `low` in the backing store, once it has been checked. */
+	host: number | undefined;
+}
+
+/** A page that was checked for what its users need: every hit is a valid translation. */
+interface CachedPage {
+	readonly base: number;
+	readonly frame: number;
+	readonly need: number;
+}
+
+/**
+ * Emits code with the registers, the lazy flags and checked pages in locals. Whatever cannot be done here leaves the
+ * translation in front of the instruction, for the first tier to do it exactly.
+ */
+export abstract class HotTranslator extends LazyFlags {
+	readonly registers: readonly number[];
+	readonly used = new Set<number>();
+	readonly dirty = new Set<number>();
+	readonly pages = new Map<string, CachedPage>();
+	/** Nothing is emitted for good: where the accesses of a node are is being found out. */
+	planning = false;
+	#groups: Group[] = [];
+	#open = new Map<string, Group>();
+	#access = 0;
+	#symbols: Symbol[] = [];
+	#nextValue = 0;
+	#where = new Map<number, Where>();
+	#derived = new Map<number, Symbol>();
+
+	constructor(code: Code, fuel: number, functions: FunctionIndices) {
+		super(code, fuel, functions);
+		this.registers = Array.from({ length: 16 }, () => code.local("i64"));
+	}
+
+	/** Leaves in front of the instruction, for the first tier. */
+	abstract refuse(): void;
+
+	override bailIf(): void {
+		this.code.if();
+		this.refuse();
+		this.code.end();
+	}
+
+	// ---- registers ----
+
+	override getRegister(reg: number, size: number, high = false): Code {
+		this.used.add(reg);
+		const { code } = this;
+		code.get(this.registers[reg]!);
+		if (size === 64) return code;
+		code.op("i32.wrap_i64");
+		if (high) code.i32(8).op("i32.shr_u");
+		this.mask(size);
+		return code;
+	}
+
+	override setRegister(reg: number, size: number, value: number, high = false): void {
+		this.used.add(reg);
+		this.dirty.add(reg);
+		const { code } = this;
+		const local = this.registers[reg]!;
+		this.#symbols[reg] = (size === 64 ? this.#derived.get(value) : undefined) ?? this.#fresh();
+		if (size >= 32) {
+			code.get(value);
+			if (size === 32) code.op("i64.extend_i32_u");
+			code.set(local);
+			return;
+		}
+		const mask = size === 16 ? 0xffffn : high ? 0xff00n : 0xffn;
+		code.get(local).i64(~mask).op("i64.and").get(value).op("i64.extend_i32_u");
+		if (high) code.i64(8n).op("i64.shl");
+		code.i64(mask).op("i64.and").op("i64.or").set(local);
+	}
+
+	#fresh(): Symbol {
+		return { value: this.#nextValue++, offset: 0 };
+	}
+
+	// ---- what is known about values ----
+
+	/** Emits a node twice: to find out what it accesses, and for good. */
+	twice(emit: () => void): void {
+		const [groups, open, access, symbols] = [this.#groups, this.#open, this.#access, this.#symbols];
+		this.#groups = [];
+		this.#open = new Map();
+		const length = this.code.out.length;
+		this.planning = true;
+		this.#restart();
+		emit();
+		this.planning = false;
+		this.code.out.length = length;
+		this.#restart();
+		emit();
+		[this.#groups, this.#open, this.#access, this.#symbols] = [groups, open, access, symbols];
+	}
+
+	#restart(): void {
+		this.#access = 0;
+		this.#nextValue = 0;
+		this.#symbols = Array.from({ length: 16 }, () => this.#fresh());
+	}
+
+	/** Before each instruction. */
+	begin(): void {
+		this.#where.clear();
+		this.#derived.clear();
+	}
+
+	/** After each instruction: adding a constant keeps what is known about a register. */
+	override finish(i: Instruction, before: Symbol | undefined): void {
+		const [to, by] = i.operands;
+		if (before === undefined || to?.kind !== "reg" || by?.kind !== "imm") return;
+		const distance = Number(BigInt.asIntN(64, by.value)) * (i.row.semantic === "add" ? 1 : -1);
+		this.#symbols[to.reg] = { value: before.value, offset: before.offset + distance };
+	}
+	/** To be handed to {@link finish}: what is known about a register that a constant is added to. */
+	moved(i: Instruction): Symbol | undefined {
+		const [to, by] = i.operands;
+		const moves = MOVING.has(i.row.semantic) && to?.kind === "reg" && to.size === 64 && by?.kind === "imm";
+		return moves ? this.#symbols[to.reg] : undefined;
+	}
+
+	override address(operand: MemoryOperand, adjust?: number): number {
+		const local = super.address(operand, adjust);
+		const { base, index, scale } = operand;
+		const exact = adjust === undefined && !operand.address32;
+		const symbol = (reg: number): Symbol => (reg < 0 ? { value: -1, offset: 0 } : this.#symbols[reg]!);
+		const offset = symbol(base).offset + symbol(index).offset * scale + Number(operand.disp);
+		const registers = `${base} ${index} ${scale}${operand.gs ? " gs" : ""}${exact ? "" : " odd"}`;
+		const values = exact
+			? `${symbol(base).value} ${symbol(index).value} ${scale}${operand.gs ? " gs" : ""}`
+			: `odd ${this.#access}`;
+		const absolute = exact && base < 0 && index < 0 && !operand.gs ? BigInt.asUintN(64, operand.disp) : undefined;
+		this.#where.set(local, { registers, values, offset: exact ? offset : 0, absolute });
+		if (exact && base >= 0 && index < 0 && !operand.gs) {
+			this.#derived.set(local, { value: symbol(base).value, offset });
+		}
+		return local;
+	}
+
+	// ---- memory ----
+
+	override placeAt(address: number, bits: number, access: Access): Place {
+		const bytes = bits / 8;
+		const where = this.#where.get(address) ?? {
+			registers: "odd",
+			values: `odd ${this.#access}`,
+			offset: 0,
+			absolute: undefined,
+		};
+		const need = (access.includes("r") ? READ : 0) | (access.includes("w") ? WRITE : 0);
+		const number = this.#access++;
+		if (this.planning) {
+			this.#groups[number] = this.#join(where, bytes, need);
+			return { kind: "mem", host: this.temp("i32"), offset: 0, size: bits, writes: access !== "r" };
+		}
+		const group = this.#groups[number]!;
+		if (group.host === undefined) {
+			group.host = this.code.local("i32");
+			const start = where.offset - group.low;
+			if (where.absolute !== undefined) this.#checkAbsolute(group, where.absolute - BigInt(start));
+			else this.#check(group, this.#page(where, group.need), address, start);
+			this.code.set(group.host);
+		}
+		return { kind: "mem", host: group.host, offset: where.offset - group.low, size: bits, writes: access !== "r" };
+	}
+
+	#join(where: Where, bytes: number, need: number): Group {
+		const low = where.offset;
+		const high = low + bytes;
+		const known = this.#open.get(where.values);
+		const absolutePage = where.absolute === undefined ? 0n : where.absolute >> 12n;
+		const apart =
+			known === undefined ||
+			Math.max(known.high, high) - Math.min(known.low, low) > MAX_SPAN ||
+			(where.absolute !== undefined && absolutePage !== (where.absolute + BigInt(known.low - low)) >> 12n);
+		if (apart) {
+			const group: Group = { low, high, need, host: undefined };
+			this.#open.set(where.values, group);
+			return group;
+		}
+		known.low = Math.min(known.low, low);
+		known.high = Math.max(known.high, high);
+		known.need |= need;
+		return known;
+	}
+
+	#page(where: Where, need: number): CachedPage {
+		const writes = where.registers.startsWith(`${RSP} -1`) || (need & WRITE) !== 0;
+		const key = `${where.registers} ${writes ? "w" : "r"}`;
+		const known = this.pages.get(key);
+		if (known !== undefined) return known;
+		const page = {
+			base: this.code.local("i64"),
+			frame: this.code.local("i32"),
+			need: writes ? READ | WRITE : READ,
+		};
+		this.pages.set(key, page);
+		return page;
+	}
+
+	/** Leaves the place in the backing store of what is `start` bytes before the address, where the group begins. */
+	#check(group: Group, page: CachedPage, address: number, start: number): void {
+		const { code } = this;
+		const span = group.high - group.low;
+		const first = this.temp("i64");
+		const offset = this.temp("i64");
+		code.get(address);
+		if (start !== 0) code.i64(BigInt(start)).op("i64.sub");
+		code.tee(first).get(page.base).op("i64.sub").tee(offset);
+		code.i64(BigInt(PAGE - span)).op("i64.gt_u");
+		code.if();
+		this.#refill(page, first, offset, span);
+		code.end();
+		code.get(offset).op("i32.wrap_i64").get(page.frame).op("i32.add");
+	}
+
+	/** Looks the page up in the page table, the next one too when the group reaches into it (SDM volume 3, 4.6). */
+	#refill(page: CachedPage, first: number, offset: number, span: number): void {
+		const { code } = this;
+		const entry = this.temp("i32");
+		const { need } = page;
+		const mask = (need & WRITE) !== 0 ? need | PTE_CODE : need;
+		const entryAt = (distance: number): void => {
+			code.get(first);
+			if (distance !== 0) code.i64(BigInt(distance)).op("i64.add");
+			code.op("i32.wrap_i64").i32(10).op("i32.shr_u").i32(0x1ffffc).op("i32.and").memory("i32.load", BACKING.pageTable);
+		};
+		code.get(first).i64(31n).op("i64.shr_s").i64(-1n).op("i64.ne");
+		entryAt(0);
+		code.tee(entry).i32(mask).op("i32.and").i32(need).op("i32.ne").op("i32.or");
+		this.bailIf();
+		code.get(first).i64(-4096n).op("i64.and").set(page.base);
+		code.get(entry).i32(-4096).op("i32.and").set(page.frame);
+		code
+			.get(first)
+			.get(page.base)
+			.op("i64.sub")
+			.tee(offset)
+			.i64(BigInt(PAGE - span))
+			.op("i64.gt_u");
+		code.if();
+		// The next page must lie behind this one in the backing store too, and not be the end of the window.
+		entryAt(span - 1);
+		code.i32(-4096 | mask).op("i32.and");
+		code.get(entry).i32(-4096).op("i32.and").i32(PAGE).op("i32.add").i32(need).op("i32.or").op("i32.ne");
+		code
+			.get(first)
+			.i64(BigInt(span - 1))
+			.op("i64.add")
+			.i64(0n)
+			.op("i64.ge_s")
+			.op("i32.or");
+		this.bailIf();
+		code.end();
+	}
+
+	#checkAbsolute(group: Group, address: bigint): void {
+		const { code } = this;
+		const inWindow = address >= 0xffffffff80000000n;
+		if (!inWindow || (address & 0xfffn) + BigInt(group.high - group.low) > BigInt(PAGE)) {
+			// Unusual: always for the first tier. What follows is never reached.
+			code.i32(1);
+			this.bailIf();
+			code.i32(0);
+			return;
+		}
+		const entry = this.temp("i32");
+		const { need } = group;
+		const mask = (need & WRITE) !== 0 ? need | PTE_CODE : need;
+		code.i32(BACKING.pageTable + 4 * Number((address >> 12n) & 0x7ffffn)).memory("i32.load");
+		code.tee(entry).i32(mask).op("i32.and").i32(need).op("i32.ne");
+		this.bailIf();
+		code
+			.get(entry)
+			.i32(-4096)
+			.op("i32.and")
+			.i32(Number(address & 0xfffn))
+			.op("i32.or");
+	}
+
+	/** Pages with code are refused, and there is no bounce buffer here. */
+	override finishStore(): void {}
+
+	// ---- entering and leaving ----
+
+	/** Pages are valid from the start: all begin as the page that the stack pointer is in. Leaves 1 when it has none. */
+	emitEnter(): void {
+		const { code } = this;
+		for (const reg of this.used) {
+			code
+				.i32(0)
+				.memory("i64.load", AREA.words + 8 * reg)
+				.set(this.registers[reg]!);
+		}
+		this.loadFlags();
+		const entry = this.temp("i32");
+		const rsp = this.temp("i64");
+		code
+			.i32(0)
+			.memory("i64.load", AREA.words + 8 * RSP)
+			.tee(rsp)
+			.i64(31n)
+			.op("i64.shr_s")
+			.i64(-1n)
+			.op("i64.ne");
+		code.get(rsp).op("i32.wrap_i64").i32(10).op("i32.shr_u").i32(0x1ffffc).op("i32.and");
+		code.memory("i32.load", BACKING.pageTable).tee(entry);
+		code
+			.i32(READ | WRITE | PTE_CODE)
+			.op("i32.and")
+			.i32(READ | WRITE)
+			.op("i32.ne")
+			.op("i32.or");
+		for (const { base, frame } of this.pages.values()) {
+			code.get(rsp).i64(-4096n).op("i64.and").set(base);
+			code.get(entry).i32(-4096).op("i32.and").set(frame);
+		}
+	}
+
+	emitLeave(): void {
+		for (const reg of this.dirty) {
+			this.code
+				.i32(0)
+				.get(this.registers[reg]!)
+				.memory("i64.store", AREA.words + 8 * reg);
+		}
+		this.storeFlags();
+	}
+}
+
+const MOVING = new Set<Semantic>(["add", "sub"]);

@@ -1,0 +1,153 @@
+import { type Kaddr, toU64 } from "../../memory/index.js";
+import type { RegionInstruction } from "./region.js";
+
+/** Instructions in one recording. */
+const LENGTH = 1024;
+/** Targets of one indirect jump that are worth a comparison. */
+const MAX_TARGETS = 3;
+
+/** Where an instruction that can go anywhere went, and how often. */
+type Targets = Map<Kaddr, number>;
+
+/** What was seen while hot code ran, an instruction at a time: which code, and where its indirect jumps went. */
+export class Profile {
+	readonly seen = new Set<Kaddr>();
+	readonly #targets = new Map<Kaddr, Targets>();
+	/** Returns that did not go where their call came from: what a redirected ftrace trampoline does. */
+	readonly #redirects = new Map<Kaddr, Targets>();
+
+	/** Targets of an indirect jump or call, a call site, or a return whose call is not known; most frequent first. */
+	targets(address: bigint): bigint[] {
+		return byFrequency(this.#targets.get(Number(BigInt.asIntN(32, address))));
+	}
+
+	/** Where a return can go whose call would have it return to `expected`. */
+	returns(address: bigint, expected: bigint): bigint[] {
+		const key = Number(BigInt.asIntN(32, address));
+		const redirects = byFrequency(this.#redirects.get(key));
+		const known = this.#targets.get(key);
+		if (known === undefined || known.has(Number(BigInt.asIntN(32, expected)))) redirects.push(expected);
+		return redirects;
+	}
+
+	/** Adds another one; false when it says nothing new. */
+	merge(other: Profile): boolean {
+		const before = this.#size();
+		for (const address of other.seen) this.seen.add(address);
+		for (const [from, to] of [
+			[other.#targets, this.#targets],
+			[other.#redirects, this.#redirects],
+		] as const) {
+			for (const [address, targets] of from) for (const [target, n] of targets) count(to, address, target, n);
+		}
+		return this.#size() !== before;
+	}
+
+	#size(): number {
+		let size = this.seen.size;
+		for (const map of [this.#targets, this.#redirects]) for (const targets of map.values()) size += targets.size;
+		return size;
+	}
+
+	went(address: Kaddr, target: Kaddr): void {
+		count(this.#targets, address, target, 1);
+	}
+	redirected(address: Kaddr, target: Kaddr): void {
+		count(this.#redirects, address, target, 1);
+	}
+}
+
+function count(map: Map<Kaddr, Targets>, address: Kaddr, target: Kaddr, n: number): void {
+	const targets = map.get(address) ?? new Map<Kaddr, number>();
+	map.set(address, targets);
+	targets.set(target, (targets.get(target) ?? 0) + n);
+}
+
+function byFrequency(targets: Targets | undefined): bigint[] {
+	const sorted = [...(targets ?? [])].sort(([a, n], [b, m]) => m - n || a - b);
+	return sorted.slice(0, MAX_TARGETS).map(([target]) => toU64(target));
+}
+
+/** The path of a running program. */
+export class Recorder {
+	readonly #rip: Kaddr[] = [];
+	readonly #rsp: number[] = [];
+	/** Indices in the path where it was interrupted: another task may have come. */
+	readonly #breaks = new Set<number>();
+
+	/** True when there is no room for more. */
+	add(rip: Kaddr, rsp: Kaddr): boolean {
+		this.#rip.push(rip);
+		this.#rsp.push(rsp);
+		return this.#rip.length >= LENGTH;
+	}
+
+	interrupted(): void {
+		this.#breaks.add(this.#rip.length);
+	}
+
+	/** What there is to learn; `root`: a good place to start a translation, if there is any. */
+	finish(instruction: (address: Kaddr) => RegionInstruction | undefined): { profile: Profile; root: Kaddr | undefined } {
+		const profile = new Profile();
+		const heads = new Map<Kaddr, { count: number; loop: boolean; rsp: number }>();
+		let calls: Kaddr[] = [];
+		for (let n = 0; n + 1 < this.#rip.length; n++) {
+			const [from, to] = [this.#rip[n]!, this.#rip[n + 1]!];
+			profile.seen.add(from);
+			if (this.#breaks.has(n + 1)) {
+				calls = [];
+				continue;
+			}
+			const entry = instruction(from);
+			if (entry === undefined) continue;
+			const next = (from + entry.length) | 0;
+			learn(profile, entry, calls, from, to);
+			if (to === next || this.#rsp[n] !== this.#rsp[n + 1]) continue;
+			const head = heads.get(to) ?? { count: 0, loop: false, rsp: this.#rsp[n + 1]! };
+			heads.set(to, head);
+			head.count++;
+			head.loop ||= to <= from;
+		}
+		return { profile, root: best(heads) };
+	}
+}
+
+function learn(profile: Profile, entry: RegionInstruction, calls: Kaddr[], from: Kaddr, to: Kaddr): void {
+	const next = (from + entry.length) | 0;
+	if (entry.kind === "site") {
+		if (to === next) return;
+		profile.went(from, to);
+		calls.push(next);
+	} else if (entry.kind === "plain") {
+		switch (entry.instruction.row.semantic) {
+			case "call":
+				calls.push(next);
+				break;
+			case "call_indirect":
+				calls.push(next);
+				profile.went(from, to);
+				break;
+			case "jmp_indirect":
+				profile.went(from, to);
+				break;
+			case "ret": {
+				const expected = calls.pop();
+				profile.went(from, to);
+				if (expected !== undefined && expected !== to) profile.redirected(from, to);
+			}
+		}
+	}
+}
+
+/** The busiest loop; of several that are as busy, the outermost on the stack. */
+function best(heads: ReadonlyMap<Kaddr, { count: number; loop: boolean; rsp: number }>): Kaddr | undefined {
+	let found: Kaddr | undefined;
+	let score = { count: 1, loop: false, rsp: 0 };
+	for (const [address, head] of heads) {
+		if (!head.loop) continue;
+		if (head.count < score.count || (head.count === score.count && head.rsp <= score.rsp && found !== undefined)) continue;
+		found = address;
+		score = head;
+	}
+	return found;
+}
