@@ -7,10 +7,19 @@ import type { Hot } from "./translations.js";
 
 /** Instructions in the first tier after which it is time to look where they are. Doubles whenever nothing came of it. */
 const WARM = 1 << 16;
+const RECORDING = 1024;
 const MAX_WARM = 2 ** 40;
 /** A translation that has to leave this often, with fewer instructions in between than this, is no good. */
 const MAX_REFUSALS = 256;
 const INSTRUCTIONS_PER_REFUSAL = 2000;
+
+/** For tests: how soon code gets to the second tier. */
+export interface JitOptions {
+	/** Instructions in the first tier after which it is time to look where they are; Infinity: never. */
+	readonly warm?: number;
+	/** Instructions of the path that are recorded then. */
+	readonly recording?: number;
+}
 
 export interface HotSpotsHooks {
 	instruction(address: Kaddr): RegionInstruction | undefined;
@@ -27,15 +36,18 @@ export class HotSpots {
 	readonly #hopeless = new Set<Kaddr>();
 	#recorder: Recorder | undefined;
 	#heat = 0;
-	#warm = WARM;
+	#warm: number;
+	readonly #recording: number;
 	/** The second tier had to leave the instruction at rip to the first. */
 	#refused = false;
 	/** Execution is in the second tier, as far as we know. */
 	cool = false;
 
-	constructor(view: Int32Array, hooks: HotSpotsHooks) {
+	constructor(view: Int32Array, hooks: HotSpotsHooks, options: JitOptions) {
 		this.#view = view;
 		this.#hooks = hooks;
+		this.#warm = options.warm ?? WARM;
+		this.#recording = options.recording ?? RECORDING;
 	}
 
 	get recording(): boolean {
@@ -61,7 +73,7 @@ export class HotSpots {
 		this.#heat += instructions;
 		if (this.#heat < this.#warm) return;
 		this.#heat = 0;
-		this.#recorder = new Recorder();
+		this.#recorder = new Recorder(this.#recording);
 	}
 
 	#learn(): void {

@@ -145,6 +145,7 @@ export abstract class HotTranslator extends LazyFlags {
 
 	/** After each instruction: adding a constant keeps what is known about a register. */
 	override finish(i: Instruction, before: Symbol | undefined): void {
+		super.finish(i);
 		const [to, by] = i.operands;
 		if (before === undefined || to?.kind !== "reg" || by?.kind !== "imm") return;
 		const distance = Number(BigInt.asIntN(64, by.value)) * (i.row.semantic === "add" ? 1 : -1);
@@ -160,9 +161,10 @@ export abstract class HotTranslator extends LazyFlags {
 	override address(operand: MemoryOperand, adjust?: number): number {
 		const local = super.address(operand, adjust);
 		const { base, index, scale } = operand;
-		const exact = adjust === undefined && !operand.address32;
+		const distance = Number(BigInt.asIntN(64, operand.disp));
+		const exact = adjust === undefined && !operand.address32 && Number.isSafeInteger(distance);
 		const symbol = (reg: number): Symbol => (reg < 0 ? { value: -1, offset: 0 } : this.#symbols[reg]!);
-		const offset = symbol(base).offset + symbol(index).offset * scale + Number(operand.disp);
+		const offset = symbol(base).offset + symbol(index).offset * scale + distance;
 		const registers = `${base} ${index} ${scale}${operand.gs ? " gs" : ""}${exact ? "" : " odd"}`;
 		const values = exact
 			? `${symbol(base).value} ${symbol(index).value} ${scale}${operand.gs ? " gs" : ""}`

@@ -12,7 +12,7 @@ import { type Cpu, CpuState, type Fault, type Gate, GS_BASE, RFLAGS, RIP, STATE_
 import { type Decoded, decode, format, type NotDecoded } from "../x86/index.js";
 import { AREA, REASON } from "./area.js";
 import { buildGraph } from "./graph.js";
-import { HotSpots } from "./hot-spots.js";
+import { HotSpots, type JitOptions } from "./hot-spots.js";
 import type { Profile } from "./profile.js";
 import { discover, instructionAt, isFaulting, type RegionInstruction, type Text } from "./region.js";
 import { CallSites } from "./sites.js";
@@ -70,11 +70,13 @@ export class JitCpu implements Cpu {
 	readonly #imports: { h: Record<string, WebAssembly.ImportValue> };
 	/** Single instructions at call sites that are neither nop nor call just now, by address and bytes. */
 	readonly #raw = new Map<string, Translation>();
+	/** Translations of the second tier that were made. */
+	hotTranslations = 0;
 	#thrown: { error: unknown } | undefined;
 	/** Instructions executed since the start; what rdtsc reads. */
 	#clock = 0;
 
-	constructor(memory: Memory) {
+	constructor(memory: Memory, options: JitOptions = {}) {
 		this.memory = memory;
 		this.state = new CpuState(new BigUint64Array(memory.buffer, AREA.words, STATE_WORDS));
 		this.#view = new Int32Array(memory.buffer);
@@ -102,12 +104,13 @@ export class JitCpu implements Cpu {
 			isBreakpoint: (address) => this.#breakpoints.has(address),
 			isHot: (address) => isKaddr(address) && this.#translations.hot(toKaddr(address)) !== undefined,
 		};
-		this.#hotSpots = new HotSpots(this.#view, {
-			instruction: (address) => instructionAt(this.#text, toU64(address)),
-			find: (root) => this.#translations.hot(root)?.hot,
-			translate: (root, profile) => this.#makeHot(root, profile),
-			drop: (root) => this.#translations.dropHot(this.#translations.hot(root)!),
-		});
+		const hooks = {
+			instruction: (address: Kaddr) => instructionAt(this.#text, toU64(address)),
+			find: (root: Kaddr) => this.#translations.hot(root)?.hot,
+			translate: (root: Kaddr, profile: Profile) => this.#makeHot(root, profile),
+			drop: (root: Kaddr) => this.#translations.dropHot(this.#translations.hot(root)!),
+		};
+		this.#hotSpots = new HotSpots(this.#view, hooks, options);
 		const drop = (region: Region): void => {
 			this.#translations.dropRange(region.address, region.length);
 			this.#view[AREA.epoch >> 2]!++;
@@ -261,6 +264,7 @@ export class JitCpu implements Cpu {
 		const key = `${this.#pages}hot ${graphKey(graph, (entry) => this.#describe(entry))}`;
 		const module = compiled(key, () => translateHot(graph, this.#pages));
 		const run = new WebAssembly.Instance(module, this.#imports).exports.run as Translation["run"];
+		this.hotTranslations++;
 		const hot = { root, enoughFuel: enoughFuel(graph), profile, refusals: 0, since: this.#clock };
 		this.#translations.addHot({
 			instructions: instructionsOf(graph),

@@ -1,8 +1,6 @@
 import { type Kaddr, toU64 } from "../../memory/index.js";
 import type { RegionInstruction } from "./region.js";
 
-/** Instructions in one recording. */
-const LENGTH = 1024;
 /** Targets of one indirect jump that are worth a comparison. */
 const MAX_TARGETS = 3;
 
@@ -75,11 +73,17 @@ export class Recorder {
 	/** Indices in the path where it was interrupted: another task may have come. */
 	readonly #breaks = new Set<number>();
 
+	readonly #length: number;
+
+	constructor(length: number) {
+		this.#length = length;
+	}
+
 	/** True when there is no room for more. */
 	add(rip: Kaddr, rsp: Kaddr): boolean {
 		this.#rip.push(rip);
 		this.#rsp.push(rsp);
-		return this.#rip.length >= LENGTH;
+		return this.#rip.length >= this.#length;
 	}
 
 	interrupted(): void {

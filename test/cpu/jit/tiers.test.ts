@@ -1,0 +1,143 @@
+/** The second tier against the first, which the conformance tests hold to the hardware: equal at every stop. */
+import { spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, describe, expect, test } from "vitest";
+import { RDI, RFLAGS, RIP, RSP, STATE_WORDS } from "../../../src/cpu/index.js";
+import { JitCpu } from "../../../src/cpu/jit/index.js";
+import { Memory, PERM, toU64 } from "../../../src/memory/index.js";
+import { DATA as OTHER_DATA, DATA_SIZE } from "../../conformance/case.js";
+import { edgeOrRandom } from "../../conformance/generate.js";
+import { ProgramWriter } from "../../conformance/programs.js";
+import { Random } from "../../conformance/random.js";
+import { sequence } from "../../conformance/sequence.js";
+
+const CODE = -0x7f000000;
+const DATA = -0x7e000000;
+/** Saved registers, then the loop's counter; behind the data that instructions reach. */
+const REGISTERS = DATA + DATA_SIZE;
+const COUNTER = REGISTERS + 0x100;
+const SEQUENCES = Number(process.env.KLPEMU_SEQUENCES ?? 150);
+const PROGRAMS = Number(process.env.KLPEMU_PROGRAMS ?? 6);
+
+function machine(warm: number): JitCpu {
+	const memory = new Memory({ bytes: 1 << 20 });
+	memory.map("code", CODE, 0x10000, PERM.READ | PERM.EXEC);
+	memory.map("data", DATA, DATA_SIZE + 0x1000, PERM.READ | PERM.WRITE);
+	return new JitCpu(memory, { warm, recording: 200 });
+}
+
+/** Everything that a program can see. */
+function look(cpu: JitCpu): unknown {
+	const words = [...cpu.state.words].map((word) => word.toString(16)).join(" ");
+	const data = createHash("sha256").update(cpu.memory.read(DATA, DATA_SIZE + 0x1000)).digest("hex");
+	return [words, data];
+}
+
+/** Runs the same code on both tiers in slices of random length, and compares them after each. */
+function compare(code: Uint8Array, state: BigUint64Array, data: Uint8Array, random: Random, most: number): number {
+	const cpus = [machine(Number.POSITIVE_INFINITY), machine(300)];
+	for (const cpu of cpus) {
+		cpu.memory.write(CODE, code);
+		cpu.memory.write(DATA, data);
+		cpu.textChanged(CODE, code.length);
+		cpu.state.words.set(state);
+	}
+	for (let executed = 0; executed < most; ) {
+		const slice = 1 + random.below(random.pick([30, 1000, 10_000]));
+		const stops = cpus.map((cpu) => cpu.run(slice));
+		expect(stops[1]).toEqual(stops[0]);
+		expect(look(cpus[1]!)).toEqual(look(cpus[0]!));
+		executed += stops[0]!.executed;
+		if (stops[0]!.kind !== "budget") break;
+	}
+	return cpus[1]!.hotTranslations;
+}
+
+/** `mov reg, [address]` or, with opcode 0x89, `mov [address], reg`; REX.W, absolute. */
+function move(opcode: number, register: number, address: number): number[] {
+	const bytes = [0x48 | ((register >> 3) << 2), opcode, 0x04 | ((register & 7) << 3), 0x25, 0, 0, 0, 0];
+	for (let i = 0; i < 4; i++) bytes[4 + i] = (address >> (8 * i)) & 0xff;
+	return bytes;
+}
+
+/** A loop: registers from memory, some of them changed by the counter, the instructions, and again. */
+function looped(body: Uint8Array, state: BigUint64Array, times: number): { code: Uint8Array; data: Uint8Array } {
+	const head: number[] = [];
+	for (let register = 0; register < 16; register++) head.push(...move(0x8b, register, REGISTERS + 8 * register));
+	// xor rax, [counter]; ror rdx, cl
+	head.push(...move(0x33, 0, COUNTER), 0x48, 0xd3, 0xca);
+	const counter = move(0, 0, COUNTER).slice(4);
+	// sub qword [counter], 1; jnz start
+	const tail = [0x48, 0x83, 0x2c, 0x25, ...counter, 1, 0x0f, 0x85];
+	const length = head.length + body.length + tail.length + 4;
+	const back = new Uint8Array(Int32Array.of(-length).buffer);
+	const data = new Uint8Array(DATA_SIZE + 0x1000);
+	const words = new BigUint64Array(data.buffer, REGISTERS - DATA, 17);
+	words.set(state.subarray(0, 16));
+	words[(COUNTER - REGISTERS) / 8] = 0n;
+	new DataView(data.buffer).setBigUint64(COUNTER - DATA, BigInt(times), true);
+	return { code: Uint8Array.from([...head, ...body, ...tail, ...back, 0xcc]), data };
+}
+
+describe("the two tiers of the jit", () => {
+	test("random instruction sequences in a loop", () => {
+		const random = new Random(23);
+		let hot = 0;
+		for (let n = 0; n < SEQUENCES; n++) {
+			const given = sequence(random, 2 + random.below(14));
+			// The same, but in the kernel's window.
+			const state = given.state.map((word) =>
+				word >= OTHER_DATA && word < OTHER_DATA + BigInt(DATA_SIZE) ? toU64(DATA + Number(word - OTHER_DATA)) : word,
+			);
+			const { code, data } = looped(given.code, state, 400);
+			for (let at = 0; at < DATA_SIZE; at += given.pattern.length) data.set(given.pattern, at);
+			const start = new BigUint64Array(STATE_WORDS);
+			start.set([toU64(CODE), 0x202n, toU64(DATA + 0x800)], RIP);
+			start[RSP] = toU64(DATA + 0x1800);
+			try {
+				hot += compare(code, start, data, random, 1_000_000);
+			} catch (error) {
+				throw new Error(`sequence ${n}: ${given.name}`, { cause: error });
+			}
+		}
+		expect(hot).toBeGreaterThan(SEQUENCES / 4);
+	});
+
+	const folder = mkdtempSync(join(tmpdir(), "klpemu-tiers-"));
+	afterAll(() => rmSync(folder, { recursive: true }));
+
+	function compile(source: string, level: string): Uint8Array {
+		writeFileSync(join(folder, "p.c"), `__asm__(".section .start,\\"ax\\"; call f; int3; .text");\n${source}`);
+		const start = `0x${toU64(CODE).toString(16)}`;
+		writeFileSync(
+			join(folder, "p.ld"),
+			`SECTIONS { . = ${start}; .all : { *(.start) *(.text*) *(.rodata*) *(.data*) } /DISCARD/ : { *(*) } }`,
+		);
+		const flags =
+			"-w -mgeneral-regs-only -mno-red-zone -ffreestanding -fno-pic -fno-stack-protector -mcmodel=kernel -nostdlib -static";
+		const linker = ["-Wl,-T,p.ld", "-Wl,--oformat=binary", "-Wl,--build-id=none"];
+		const args = [level, ...flags.split(" "), ...linker, "-o", "p.bin", "p.c"];
+		const { status, stderr } = spawnSync("gcc", args, { cwd: folder, encoding: "utf8" });
+		if (status !== 0) throw new Error(`gcc ${level}: ${stderr}`);
+		return Uint8Array.from(readFileSync(join(folder, "p.bin")));
+	}
+
+	test.each(["-O0", "-O1", "-O2", "-O3", "-Os"])("random C at %s", (level) => {
+		const random = new Random(29);
+		let hot = 0;
+		for (let n = 0; n < PROGRAMS; n++) {
+			const source = new ProgramWriter(random).write();
+			const code = compile(source, level);
+			const state = new BigUint64Array(STATE_WORDS);
+			for (const register of [RDI, 6, 2, 1]) state[register] = edgeOrRandom(random);
+			state[RSP] = toU64(DATA + DATA_SIZE - 64);
+			state[RIP] = toU64(CODE);
+			state[RFLAGS] = 0x202n;
+			hot += compare(code, state, new Uint8Array(DATA_SIZE), random, 300_000);
+		}
+		expect(hot).toBeGreaterThan(0);
+	});
+});
