@@ -252,7 +252,7 @@ export class Machine {
 			ftrace: this.ftrace,
 			klp_ftrace_handler_address: this.#gates.find("klp_ftrace_handler")!,
 			HZ: this.hz,
-			opsByAddress: (address) => this.ftrace.opsByAddress.get(address),
+			opsAt: (address) => this.ftrace.opsAt(address),
 			current: () => this.executor.current,
 			tasks: () => [...sched.all()],
 			processes: () => [...sched.tasks],

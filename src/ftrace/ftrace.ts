@@ -61,6 +61,8 @@ export class Ftrace {
 	readonly ftrace_ops_list = new list_head<ftrace_ops>();
 	/** Registered ops by the guest address of their struct: what a call-back gets as its third argument. */
 	readonly opsByAddress = new Map<Kaddr, ftrace_ops>();
+	/** Of those the ones that were asked for last, by part of the address: a map is too slow for each redirected call. */
+	readonly #recentOps: (ftrace_ops | undefined)[] = new Array(1024).fill(undefined);
 	ftrace_enabled = true;
 	/** After a ftrace_bug(): text may be anything, so that nothing is changed any more. */
 	ftrace_disabled = false;
@@ -153,6 +155,16 @@ export class Ftrace {
 	}
 
 	// ---- registration ----
+
+	/** The ops whose guest address a trampoline handed over. */
+	opsAt(address: Kaddr): ftrace_ops | undefined {
+		const slot = (address >>> 4) & 1023;
+		const recent = this.#recentOps[slot];
+		if (recent !== undefined && recent.address === address) return recent;
+		const ops = this.opsByAddress.get(address);
+		this.#recentOps[slot] = ops;
+		return ops;
+	}
 
 	*register_ftrace_function(ops: ftrace_ops): Kernel<number> {
 		yield* this.direct.direct_mutex.lock();

@@ -27,7 +27,7 @@ export interface KlpEnvironment {
 	readonly klp_ftrace_handler_address: Kaddr;
 	/** Jiffies in a second. */
 	readonly HZ: number;
-	opsByAddress(address: Kaddr): ftrace_ops | undefined;
+	opsAt(address: Kaddr): ftrace_ops | undefined;
 	/** The task that executes now. */
 	current(): task_struct;
 	/** for_each_process_thread, then the idle tasks of all possible CPUs. A fresh array: loops may yield. */

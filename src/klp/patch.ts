@@ -36,7 +36,7 @@ export class Patching {
 		const klp = this.#klp;
 		const { env } = klp;
 		const task = env.current();
-		const ops = env.opsByAddress(fops)!.owner as klp_ops;
+		const ops = env.opsAt(fops)!.owner as klp_ops;
 		// ftrace_test_recursion_trylock(). It also disables preemption, which klp_synchronize_transition() waits for; here
 		// nobody can come in between.
 		if (isRecursion(task)) {

@@ -69,6 +69,7 @@ export class Memory {
 	readonly buffer: ArrayBuffer;
 	readonly bytes: Uint8Array;
 	readonly view: DataView;
+	readonly #words: Int32Array;
 	/** The page table of the kernel window, see {@link BACKING}. */
 	readonly pageTable: Uint32Array;
 	/** Page table entries of pages outside the kernel window (only `exec` maps any), by virtual page number. */
@@ -86,6 +87,7 @@ export class Memory {
 		this.buffer = this.wasm.buffer as ArrayBuffer;
 		this.bytes = new Uint8Array(this.buffer);
 		this.view = new DataView(this.buffer);
+		this.#words = new Int32Array(this.buffer);
 		this.pageTable = new Uint32Array(this.buffer, BACKING.pageTable, WINDOW_PAGES);
 		this.#nextFrame = BACKING.frames;
 	}
@@ -202,7 +204,10 @@ export class Memory {
 		this.bytes[this.offset(address)] = value;
 	}
 	setU32(address: Kaddr, value: number): void {
-		if (this.#within(address, 4)) this.view.setUint32(this.offset(address), value, true);
+		const entry = this.pageTable[(address >>> PAGE_SHIFT) & (WINDOW_PAGES - 1)]!;
+		// What the ftrace handler does.
+		if ((address & 3) === 0 && entry !== 0) this.#words[((entry & ~0xfff) | (address & 0xfff)) >>> 2] = value;
+		else if (this.#within(address, 4)) this.view.setUint32(this.offset(address), value, true);
 		else this.#scatter(address, 4, BigInt(value >>> 0));
 	}
 	setU64(address: Kaddr, value: bigint): void {

@@ -29,7 +29,7 @@ interface Where {
 	readonly absolute: bigint | undefined;
 }
 
-/** Accesses of a node at fixed distances from each other: one check for all. */
+/** Accesses at fixed distances from each other: the first one checks for all. */
 interface Group {
 	low: number;
 	high: number;
@@ -54,7 +54,7 @@ export abstract class HotTranslator extends LazyFlags {
 	readonly used = new Set<number>();
 	readonly dirty = new Set<number>();
 	readonly pages = new Map<string, CachedPage>();
-	/** Nothing is emitted for good: where the accesses of a node are is being found out. */
+	/** Nothing is emitted for good: which accesses there are is being found out. */
 	planning = false;
 	#groups: Group[] = [];
 	#open = new Map<string, Group>();
@@ -115,11 +115,10 @@ export abstract class HotTranslator extends LazyFlags {
 
 	// ---- what is known about values ----
 
-	/** Emits a node twice: to find out what it accesses, and for good. */
+	/** Emits a tree of nodes twice: to find out what they access, and for good. */
 	twice(emit: () => void): void {
-		const [groups, open, access, symbols] = [this.#groups, this.#open, this.#access, this.#symbols];
+		const outer = [this.#groups, this.#open, this.#access, this.#symbols] as const;
 		this.#groups = [];
-		this.#open = new Map();
 		const length = this.code.out.length;
 		this.planning = true;
 		this.#restart();
@@ -128,13 +127,23 @@ export abstract class HotTranslator extends LazyFlags {
 		this.code.out.length = length;
 		this.#restart();
 		emit();
-		[this.#groups, this.#open, this.#access, this.#symbols] = [groups, open, access, symbols];
+		[this.#groups, this.#open, this.#access, this.#symbols] = outer;
 	}
 
 	#restart(): void {
+		this.#open = new Map();
 		this.#access = 0;
 		this.#nextValue = 0;
 		this.#symbols = Array.from({ length: 16 }, () => this.#fresh());
+	}
+
+	/** Emits what only one of several ways goes through: what is learnt there is forgotten again. */
+	aside(emit: () => void): void {
+		const [open, symbols] = [this.#open, this.#symbols];
+		this.#open = new Map(open);
+		this.#symbols = [...symbols];
+		emit();
+		[this.#open, this.#symbols] = [open, symbols];
 	}
 
 	/** Before each instruction. */

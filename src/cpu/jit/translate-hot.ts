@@ -68,17 +68,30 @@ class Emitter extends HotTranslator {
 	/** A node and all that it dominates. */
 	#tree(node: Node): void {
 		const { code } = this;
+		if (this.planning) {
+			// The merges are planned when it is their turn.
+			this.#emitNode(node);
+			return;
+		}
 		if (node.isLoop) this.#labels.set(node, code.loop());
 		if (node.isLoop || node === this.#root) this.#checkFuel(node);
 		for (const merge of [...node.merges].reverse()) this.#labels.set(merge, code.block());
-		this.#emitNode(node);
+		if (node === this.#root || node.isLoop || node.isMerge) this.#start(node);
+		else this.#emitNode(node);
 		for (const merge of node.merges) {
 			code.end();
-			this.setter = undefined;
-			this.#spent = 0;
 			this.#tree(merge);
 		}
 		if (node.isLoop) code.end();
+	}
+
+	/** A node that several ways lead to: nothing is known there. Those behind it that only one way leads to come with it. */
+	#start(node: Node): void {
+		this.twice(() => {
+			this.setter = undefined;
+			this.#spent = 0;
+			this.#emitNode(node);
+		});
 	}
 
 	#checkFuel(node: Node): void {
@@ -111,7 +124,6 @@ class Emitter extends HotTranslator {
 	}
 
 	override goto(target: bigint): void {
-		if (this.planning) return;
 		const to = this.#node.to.get(target);
 		if (to === undefined) this.#leave(target, this.#spent + 1);
 		else this.#transfer(to);
@@ -119,22 +131,24 @@ class Emitter extends HotTranslator {
 
 	/** Goes from the end of the current instruction to another node of the graph. */
 	#transfer(to: Node): void {
-		if (this.planning) return;
-		const { code } = this;
 		const back = to.order <= this.#node.order;
-		if (back || to.isMerge) {
+		if (back || to.isMerge || to.isLoop) {
+			if (this.planning) return;
 			this.#payFuel(this.#spent + 1);
-			code.br(this.#labels.get(to)!);
+			if (back || to.isMerge) this.code.br(this.#labels.get(to)!);
+			else this.#keepingState(() => this.#tree(to));
 			return;
 		}
+		this.#keepingState(() => {
+			this.#spent++;
+			this.aside(() => this.#tree(to));
+		});
+	}
+
+	#keepingState(emit: () => void): void {
 		const [node, entry, spent, setter] = [this.#node, this.#entry, this.#spent, this.setter];
 		const { instruction } = this;
-		if (to.isLoop) {
-			this.#payFuel(this.#spent + 1);
-			this.#spent = 0;
-			this.setter = undefined;
-		} else this.#spent++;
-		this.#tree(to);
+		emit();
 		[this.#node, this.#entry, this.#spent, this.setter] = [node, entry, spent, setter];
 		this.instruction = instruction;
 	}
@@ -147,23 +161,18 @@ class Emitter extends HotTranslator {
 
 	#emitNode(node: Node): void {
 		this.#node = node;
-		const [spent, setter] = [this.#spent, this.setter];
-		this.twice(() => {
-			this.#spent = spent;
-			this.setter = setter;
-			for (const [n, entry] of node.instructions.entries()) {
-				this.#entry = entry;
-				this.deadFlags = this.#flagsAreDead(node, n);
-				this.#emitOne(entry);
-				this.code.releaseTemps();
-				this.#spent++;
-			}
-			const last = node.instructions.at(-1)!;
-			if (last.kind === "site" || (last.kind === "plain" && ENDS.has(last.instruction.row.semantic))) return;
-			// goto() counts the instruction that jumps, and this one is counted.
-			this.#spent--;
-			this.goto(after(last));
-		});
+		for (const [n, entry] of node.instructions.entries()) {
+			this.#entry = entry;
+			this.deadFlags = this.#flagsAreDead(node, n);
+			this.#emitOne(entry);
+			this.code.releaseTemps();
+			this.#spent++;
+		}
+		const last = node.instructions.at(-1)!;
+		if (last.kind === "site" || (last.kind === "plain" && ENDS.has(last.instruction.row.semantic))) return;
+		// goto() counts the instruction that jumps, and this one is counted.
+		this.#spent--;
+		this.goto(after(last));
 	}
 
 	#emitOne(entry: RegionInstruction): void {
