@@ -12,6 +12,9 @@ import {
 	type klp_patch,
 } from "../klp/index.js";
 
+/** Imported names cost the hot path a check each. */
+const UNPATCHED = KLP_TRANSITION_UNPATCHED;
+
 /**
  * klp_is_patch_compatible() of 6.12: each state of each installed patch must be known to a cumulative patch, and no version may
  * go back.
@@ -79,8 +82,8 @@ export const mainline: Design = {
 		const node = ops.func_stack.next;
 		let func = node.owner;
 		// Only one step back is taken: what lies below is not in transition, for there is one transition at a time.
-		if (func?.transition && patch_state === KLP_TRANSITION_UNPATCHED) func = node.next.owner;
-		return func?.nop ? undefined : func;
+		if (patch_state === UNPATCHED && func !== undefined && func.transition === true) func = node.next.owner;
+		return func !== undefined && func.nop === true ? undefined : func;
 	},
 
 	select_step(ops, task, at, sawIdle): HandlerAt | HandlerChoice {

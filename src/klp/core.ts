@@ -1,4 +1,4 @@
-import type { Ftrace, ftrace_ops } from "../ftrace/index.js";
+import type { Ftrace } from "../ftrace/index.js";
 import { type Dmesg, EBUSY, EEXIST, EINVAL, ENOENT, type Kernel, mutex, Printer } from "../kernel/index.js";
 import type { Kaddr, Memory } from "../memory/index.js";
 import type { task_struct, work_struct } from "../sched/index.js";
@@ -27,9 +27,8 @@ export interface KlpEnvironment {
 	readonly klp_ftrace_handler_address: Kaddr;
 	/** Jiffies in a second. */
 	readonly HZ: number;
-	opsAt(address: Kaddr): ftrace_ops | undefined;
-	/** The task that executes now. */
-	current(): task_struct;
+	/** `current`: the task that executes now. */
+	readonly running: { readonly current: task_struct };
 	/** for_each_process_thread, then the idle tasks of all possible CPUs. A fresh array: loops may yield. */
 	tasks(): readonly task_struct[];
 	processes(): readonly task_struct[];

@@ -2,6 +2,7 @@ import {
 	clearLastRecursion,
 	FTRACE_OPS_FL,
 	ftrace_ops as FtraceOps,
+	type ftrace_func_t,
 	type ftrace_ops,
 	isRecursion,
 	PT_REGS,
@@ -20,8 +21,12 @@ export class Patching {
 	/** klp_ops, keyed by the address of the old function. */
 	readonly klp_ops = new Map<Kaddr, klp_ops>();
 
+	/** The ftrace call-back of every livepatched function. */
+	readonly klp_ftrace_handler: ftrace_func_t;
+
 	constructor(klp: Klp) {
 		this.#klp = klp;
+		this.klp_ftrace_handler = handlerOf(klp);
 	}
 
 	klp_find_ops(old_func: Kaddr): klp_ops | undefined {
@@ -29,43 +34,12 @@ export class Patching {
 	}
 
 	/**
-	 * The ftrace call-back of every livepatched function, the hot path. Guest addresses in, and at most one 32-bit store out: the
-	 * RIP slot of pt_regs holds a kernel address already, so that only its low half can change.
-	 */
-	readonly klp_ftrace_handler = (ip: Kaddr, _parent_ip: Kaddr, fops: Kaddr, fregs: Kaddr): void => {
-		const klp = this.#klp;
-		const { env } = klp;
-		const task = env.current();
-		const ops = env.opsAt(fops)!.owner as klp_ops;
-		// ftrace_test_recursion_trylock(). It also disables preemption, which klp_synchronize_transition() waits for; here
-		// nobody can come in between.
-		if (isRecursion(task)) {
-			env.dmesg.WARN_ON_ONCE(true, "klp_ftrace_handler: recursion");
-			return;
-		}
-		const head = ops.func_stack;
-		const first = head.next.owner;
-		if (first === undefined) {
-			env.dmesg.WARN_ON_ONCE(true, "klp_ftrace_handler: !func");
-			return;
-		}
-		const state = task.patch_state;
-		if (first.transition && state === KLP_TRANSITION_IDLE) {
-			env.dmesg.WARN_ON_ONCE(true, "klp_ftrace_handler: patch_state == KLP_TRANSITION_IDLE");
-		}
-		const func = klp.design.select(ops, state);
-		// A nop must not set the ip: new_func is the function itself, and it would call here for ever.
-		if (func !== undefined) env.memory.setU32((fregs + PT_REGS.RIP) | 0, func.new_func >>> 0);
-		if (klp.onHandler !== undefined) klp.onHandler(ip, task, ops, func);
-	};
-
-	/**
 	 * The same, one read that can race at a time: `at` is where it was (undefined: at its entry), the result where it is then, or
 	 * undefined when it is through. Property tests hold both equal.
 	 */
 	klp_ftrace_handler_step(fops: ftrace_ops, fregs: Kaddr, at: HandlerAt | undefined): HandlerAt | undefined {
 		const { env, design } = this.#klp;
-		const task = env.current();
+		const task = env.running.current;
 		const ops = fops.owner as klp_ops;
 		if (at === undefined) {
 			const recursion = trace_test_and_set_recursion(task, TRACE_FTRACE_START) < 0;
@@ -196,4 +170,39 @@ export class Patching {
 	*klp_unpatch_objects_dynamic(patch: klp_patch): Kernel<void> {
 		for (const obj of patch.obj_list) if (obj.patched) yield* this.#__klp_unpatch_object(obj, true);
 	}
+}
+
+/**
+ * The hot path. Guest addresses in, and at most one 32-bit store out: the RIP slot of pt_regs holds a kernel address already,
+ * so that only its low half can change. What never changes is looked up once, here: each step of a chain costs.
+ */
+function handlerOf(klp: Klp): ftrace_func_t {
+	const { env, design } = klp;
+	const { memory, dmesg, running, ftrace } = env;
+	const { RIP } = PT_REGS;
+	const IDLE = KLP_TRANSITION_IDLE;
+	const recursing = isRecursion;
+	return (ip, _parent_ip, fops, fregs) => {
+		const task = running.current;
+		const ops = ftrace.opsAt(fops)!.owner as klp_ops;
+		// ftrace_test_recursion_trylock(). It also disables preemption, which klp_synchronize_transition() waits for; here
+		// nobody can come in between.
+		if (recursing(task)) {
+			dmesg.WARN_ON_ONCE(true, "klp_ftrace_handler: recursion");
+			return;
+		}
+		const first = ops.func_stack.next.owner;
+		if (first === undefined) {
+			dmesg.WARN_ON_ONCE(true, "klp_ftrace_handler: !func");
+			return;
+		}
+		const state = task.patch_state;
+		if (state === IDLE && first.transition === true) {
+			dmesg.WARN_ON_ONCE(true, "klp_ftrace_handler: patch_state == KLP_TRANSITION_IDLE");
+		}
+		const func = design.select(ops, state);
+		// A nop must not set the ip: new_func is the function itself, and it would call here for ever.
+		if (func !== undefined) memory.setU32((fregs + RIP) | 0, func.new_func | 0);
+		if (klp.onHandler !== undefined) klp.onHandler(ip, task, ops, func);
+	};
 }

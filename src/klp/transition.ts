@@ -100,7 +100,7 @@ export class Transition {
 	 */
 	*klp_update_patch_state(task: task_struct): Kernel<void> {
 		if (!task.pending) return;
-		const current = this.#klp.env.current();
+		const current = this.#klp.env.running.current;
 		// preempt_disable(): klp_reverse_transition() waits until whoever has cleared the flag has read the target, too.
 		current.preempt_count++;
 		task.thread_flags &= ~TIF_PATCH_PENDING;
@@ -136,7 +136,7 @@ export class Transition {
 	}
 
 	#klp_check_and_switch_task(task: task_struct): { ret: number; old_name?: string } {
-		if (task.on_cpu >= 0 && task !== this.#klp.env.current()) return { ret: -EBUSY };
+		if (task.on_cpu >= 0 && task !== this.#klp.env.running.current) return { ret: -EBUSY };
 		const checked = this.#klp_check_stack(task);
 		if (checked.ret !== 0) return checked;
 		task.thread_flags &= ~TIF_PATCH_PENDING;
@@ -171,7 +171,7 @@ export class Transition {
 
 	/** Called from cond_resched() by the current task while a transition runs. */
 	*__klp_sched_try_switch(): Kernel<void> {
-		const task = this.#klp.env.current();
+		const task = this.#klp.env.running.current;
 		if (!task.pending) return;
 		yield "__klp_sched_try_switch: preempt_disable";
 		if (!task.pending) return;

@@ -203,11 +203,12 @@ export class Memory {
 	setU8(address: Kaddr, value: number): void {
 		this.bytes[this.offset(address)] = value;
 	}
+	/** The low 32 bits of the value. */
 	setU32(address: Kaddr, value: number): void {
-		const entry = this.pageTable[(address >>> PAGE_SHIFT) & (WINDOW_PAGES - 1)]!;
+		const entry = this.pageTable[(address >>> 12) & 0x7ffff]!;
 		// What the ftrace handler does.
 		if ((address & 3) === 0 && entry !== 0) this.#words[((entry & ~0xfff) | (address & 0xfff)) >>> 2] = value;
-		else if (this.#within(address, 4)) this.view.setUint32(this.offset(address), value, true);
+		else if (this.#within(address, 4)) this.view.setUint32(this.offset(address), value >>> 0, true);
 		else this.#scatter(address, 4, BigInt(value >>> 0));
 	}
 	setU64(address: Kaddr, value: bigint): void {

@@ -91,7 +91,10 @@ export class Recorder {
 	}
 
 	/** What there is to learn; `root`: a good place to start a translation, if there is any. */
-	finish(instruction: (address: Kaddr) => RegionInstruction | undefined): { profile: Profile; root: Kaddr | undefined } {
+	finish(instruction: (address: Kaddr) => RegionInstruction | undefined): {
+		profile: Profile;
+		root: Kaddr | undefined;
+	} {
 		const profile = new Profile();
 		const heads = new Map<Kaddr, { count: number; loop: boolean; rsp: number }>();
 		let calls: Kaddr[] = [];
@@ -149,7 +152,8 @@ function best(heads: ReadonlyMap<Kaddr, { count: number; loop: boolean; rsp: num
 	let score = { count: 1, loop: false, rsp: 0 };
 	for (const [address, head] of heads) {
 		if (!head.loop) continue;
-		if (head.count < score.count || (head.count === score.count && head.rsp <= score.rsp && found !== undefined)) continue;
+		if (head.count < score.count || (head.count === score.count && head.rsp <= score.rsp && found !== undefined))
+			continue;
 		found = address;
 		score = head;
 	}

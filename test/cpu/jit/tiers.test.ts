@@ -8,7 +8,7 @@ import { afterAll, describe, expect, test } from "vitest";
 import { RDI, RFLAGS, RIP, RSP, STATE_WORDS } from "../../../src/cpu/index.js";
 import { JitCpu } from "../../../src/cpu/jit/index.js";
 import { Memory, PERM, toU64 } from "../../../src/memory/index.js";
-import { DATA as OTHER_DATA, DATA_SIZE } from "../../conformance/case.js";
+import { DATA_SIZE, DATA as OTHER_DATA } from "../../conformance/case.js";
 import { edgeOrRandom } from "../../conformance/generate.js";
 import { ProgramWriter } from "../../conformance/programs.js";
 import { Random } from "../../conformance/random.js";
@@ -32,7 +32,9 @@ function machine(warm: number): JitCpu {
 /** Everything that a program can see. */
 function look(cpu: JitCpu): unknown {
 	const words = [...cpu.state.words].map((word) => word.toString(16)).join(" ");
-	const data = createHash("sha256").update(cpu.memory.read(DATA, DATA_SIZE + 0x1000)).digest("hex");
+	const data = createHash("sha256")
+		.update(cpu.memory.read(DATA, DATA_SIZE + 0x1000))
+		.digest("hex");
 	return [words, data];
 }
 
