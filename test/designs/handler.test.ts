@@ -61,6 +61,7 @@ describe.each(designs.map((design): [string] => [design.name]))("%s", (name) => 
 				it.shell.patch_state = patch_state;
 				const hot = outcome(() => klp.patching.klp_ftrace_handler((OLD + 5) | 0, OLD, FREGS, FREGS));
 				const step = outcome(() => stepwise(ops.fops));
+				ops.fops.address = 0;
 				expect(step).toEqual(hot);
 				expect(hot[1].includes(WARNING)).toBe(patch_state === -1 && entries[0]?.transition === true);
 				expect(it.shell.trace_recursion).toBe(0);
@@ -79,6 +80,7 @@ describe.each(designs.map((design): [string] => [design.name]))("%s", (name) => 
 		const func = new klp_func({ old_name: "f", new_name: "g", new_func: (OLD + 0x1000) | 0 });
 		list_add_tail(func.stack_node, ops.func_stack);
 		ops.fops = new ftrace_ops("f", ops, 0, undefined, FTRACE_OPS_FL.DYNAMIC);
+		ops.fops.address = FREGS;
 		machine.ftrace.opsByAddress.set(FREGS, ops.fops);
 		it.shell.trace_recursion = 0x18;
 		const handlers = [
