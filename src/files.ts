@@ -1,4 +1,4 @@
-import { EACCES, EINVAL, ENOENT, KERN, type Kernel } from "./kernel/index.js";
+import { EACCES, EINVAL, ENOENT, KERN, type Kernel, S_IFDIR } from "./kernel/index.js";
 import { kstrtobool } from "./klp/index.js";
 import type { Machine } from "./machine.js";
 import { toU64 } from "./memory/index.js";
@@ -7,7 +7,7 @@ import { toU64 } from "./memory/index.js";
 interface Mount {
 	/** Files and directories, in order. */
 	paths(): string[];
-	/** Permission bits, and whether it is a directory; undefined: there is no such file. */
+	/** Permission bits, and S_IFDIR for a directory; undefined: there is no such file. */
 	mode(path: string): number | undefined;
 	/** The text, or a negative errno. */
 	read(path: string): Kernel<string | number>;
@@ -21,6 +21,7 @@ const TRACING = "/sys/kernel/tracing";
 const CPU = "/sys/devices/system/cpu";
 const FTRACE_ENABLED = "/proc/sys/kernel/ftrace_enabled";
 const KMSG = "/dev/kmsg";
+const DYNAMIC_DEBUG = "/sys/kernel/debug/dynamic_debug/control";
 
 /** Room for a struct seq_file; only its address counts. */
 const SEQ_FILE = 64;
@@ -41,6 +42,7 @@ export class Files {
 			this.#below(TRACING, this.#machine.tracefs),
 			this.#cpus(),
 			this.#kmsg(),
+			this.#dynamicDebug(),
 		];
 	}
 
@@ -53,9 +55,8 @@ export class Files {
 	rights(path: string): string | undefined {
 		const mode = this.#mountOf(path)?.mode(path);
 		if (mode === undefined) return undefined;
-		const directory = this.paths().some((other) => other.startsWith(`${path}/`));
 		const bits = [..."rwxrwxrwx"].map((letter, index) => (mode & (0o400 >> index) ? letter : "-"));
-		return (directory ? "d" : "-") + bits.join("");
+		return (mode & S_IFDIR ? "d" : "-") + bits.join("");
 	}
 
 	#mountOf(path: string): Mount | undefined {
@@ -66,7 +67,7 @@ export class Files {
 	*read(path: string): Kernel<string | number> {
 		const mount = this.#mountOf(path);
 		if (mount === undefined) return -ENOENT;
-		if ((mount.mode(path)! & 0o444) === 0) return -EACCES;
+		if ((mount.mode(path)! & 0o444) === 0 || mount.mode(path)! & S_IFDIR) return -EACCES;
 		return yield* mount.read(path);
 	}
 
@@ -74,7 +75,7 @@ export class Files {
 	*write(path: string, value: string): Kernel<number> {
 		const mount = this.#mountOf(path);
 		if (mount === undefined) return -ENOENT;
-		if ((mount.mode(path)! & 0o222) === 0) return -EACCES;
+		if ((mount.mode(path)! & 0o222) === 0 || mount.mode(path)! & S_IFDIR) return -EACCES;
 		return yield* mount.write(path, value);
 	}
 
@@ -191,6 +192,27 @@ export class Files {
 				if (online === undefined) return -EINVAL;
 				const { id } = cpuOf(path)!;
 				return yield* online ? hotplug.cpu_up(id) : hotplug.cpu_down(id);
+			},
+		};
+	}
+
+	/** All debug messages are on; `func NAME -p` switches those of one function off, `+p` on again. It cannot be read here. */
+	#dynamicDebug(): Mount {
+		const { dmesg } = this.#machine;
+		return {
+			paths: () => [DYNAMIC_DEBUG],
+			mode: (path) => (path === DYNAMIC_DEBUG ? 0o200 : undefined),
+			*read() {
+				yield "ddebug_proc_read";
+				return -EACCES;
+			},
+			*write(_path, value) {
+				yield "ddebug_proc_write";
+				const [, func, flag] = /^func (\w+) ([-+])p\n?$/.exec(value) ?? [];
+				if (func === undefined) return -EINVAL;
+				if (flag === "-") dmesg.debugOff.add(func);
+				else dmesg.debugOff.delete(func);
+				return 0;
 			},
 		};
 	}

@@ -7,7 +7,7 @@ import { Ftrace, FunctionTracer, TextPoke, Tracefs } from "./ftrace/index.js";
 import { declareGates, declareHostFunctions } from "./gates.js";
 import { GuestKernel } from "./guestKernel.js";
 import { Dmesg, type Kernel, Printer, place, runStraight, type Wait } from "./kernel/index.js";
-import { type Design, Klp, ModuleNotifier, Sysfs } from "./klp/index.js";
+import { type Design, Klp, type klp_patch, ModuleNotifier, Sysfs } from "./klp/index.js";
 import { type InsmodOptions, type LoadedModule, Loader } from "./loader/index.js";
 import { hex, type Kaddr, Memory, PAGE_SIZE, PERM } from "./memory/index.js";
 import {
@@ -97,6 +97,8 @@ export class Machine {
 
 	/** Called at every point where somebody else could look: after each step of kernel code that matters to others. */
 	onPoint: ((label: string) => void) | undefined = undefined;
+	/** Called when a patch is about to be enabled, by whoever. */
+	onPatch: ((patch: klp_patch) => void) | undefined = undefined;
 	/** Called when a task dies of what it did. */
 	onOops: ((task: task_struct, fault: Fault, rip: bigint) => void) | undefined = undefined;
 	/** Called when a task has made a call of its program: function and result. */
@@ -292,8 +294,13 @@ export class Machine {
 			visit: (point) => this.onPoint?.(point),
 			moduleAt: (address) => this.loader.moduleAt(address),
 			structOf: (mod) => this.loader.structOf(mod as LoadedModule),
-			announce: (patch) => this.sysfs.add(patch),
+			announce: (patch) => this.#announce(patch),
 		};
+	}
+
+	#announce(patch: klp_patch): void {
+		this.sysfs.add(patch);
+		this.onPatch?.(patch);
 	}
 
 	#loaderEnvironment(): ConstructorParameters<typeof Loader>[0] {
@@ -308,7 +315,7 @@ export class Machine {
 			takeModuleArea: (bytes) => void this.areas.takeModuleArea(bytes),
 			textChanged: (address, length) => this.cpu.textChanged(address, length),
 			enable: (patch) => {
-				this.sysfs.add(patch);
+				this.#announce(patch);
 				return this.klp.klp_enable_patch(patch);
 			},
 			synchronize: (what) => this.#synchronize(what),

@@ -97,7 +97,8 @@ async function checkChoice(command: string, key: string, option: AnyOption, valu
 function checkPositionals(command: Command<never>, given: readonly string[]): void {
 	const wanted = command.positionals;
 	const missing = wanted[given.length];
-	if (missing !== undefined) throw badArgument(command.name, `${missing.name} is missing: ${missing.help}`);
+	if (missing !== undefined && !missing.optional)
+		throw badArgument(command.name, `${missing.name} is missing: ${missing.help}`);
 	const extra = given[wanted.length];
 	if (extra !== undefined) throw badArgument(command.name, `unexpected argument '${extra}'`);
 }

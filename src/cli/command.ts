@@ -46,6 +46,8 @@ export type AnyOption = FlagOption | TextOption | NumberOption;
 export interface Positional {
 	readonly name: string;
 	readonly help: string;
+	/** It may be left out; only the last ones. */
+	readonly optional?: true;
 }
 
 /**
@@ -56,7 +58,6 @@ export interface Command<Options extends object = Record<never, never>> {
 	readonly name: string;
 	/** One line, for the list of commands. */
 	readonly summary: string;
-	/** All are required. */
 	readonly positionals: readonly Positional[];
 	readonly options: { readonly [Key in keyof Options]-?: OptionFor<Options[Key]> };
 	/** More for --help: exit statuses, examples. */

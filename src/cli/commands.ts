@@ -14,6 +14,11 @@ export const commands: readonly CommandEntry[] = [
 		load: async () => (await import("./run.js")).runCommand,
 	},
 	{
+		name: "selftest",
+		summary: "run the kernel's own livepatch selftests, with its own modules",
+		load: async () => (await import("./selftest.js")).selftestCommand,
+	},
+	{
 		name: "exec",
 		summary: "run machine code: JSON lines in, JSON lines out",
 		load: async () => (await import("./exec.js")).execCommand,

@@ -5,7 +5,7 @@ import { KlpemuError } from "../errors.js";
 import type { FileReader } from "../scenario/index.js";
 
 /** The folder with asm/ and scenarios/: two up both from src/cli and from dist/cli. */
-const PROJECT = fileURLToPath(new URL("../..", import.meta.url));
+export const PROJECT = fileURLToPath(new URL("../..", import.meta.url));
 
 /** The content, or undefined when there is no such file. Throws `FILE_UNREADABLE`. */
 export function readIfThere(path: string): Promise<Uint8Array | undefined> {

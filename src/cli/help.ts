@@ -26,7 +26,11 @@ export function generalHelp(commands: readonly { readonly name: string; readonly
 
 export function commandHelp(command: Command<never>): string {
 	const table = Object.entries(command.options as Readonly<Record<string, AnyOption>>);
-	const usage = ["klpemu", command.name, ...command.positionals.map(({ name }) => name)];
+	const usage = [
+		"klpemu",
+		command.name,
+		...command.positionals.map(({ name, optional }) => (optional ? `[${name}]` : name)),
+	];
 	if (table.length > 0) usage.push("[OPTIONS]");
 	const lines = [command.summary, "", `Usage: ${usage.join(" ")}`, ""];
 	if (command.positionals.length > 0) {

@@ -1,4 +1,4 @@
-import { EINVAL, ENOENT, type Kernel } from "../kernel/index.js";
+import { EINVAL, ENOENT, type Kernel, S_IFDIR } from "../kernel/index.js";
 import { type Kaddr, type Memory, toU64 } from "../memory/index.js";
 import { type HostFunctions, stringAt } from "./arguments.js";
 import type { GuestCalls } from "./call.js";
@@ -92,6 +92,7 @@ export class Kobjects {
 
 	/** File mode; undefined when there is no such file. */
 	mode(path: string): number | undefined {
+		if ([...this.#directories.values()].some((directory) => directory.path === path)) return S_IFDIR | 0o755;
 		const found = this.#find(path);
 		return found && this.#memory.u32((found.attribute + ATTRIBUTE.mode) | 0) & 0o777;
 	}

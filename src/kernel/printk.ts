@@ -12,6 +12,8 @@ export class Dmesg {
 	readonly records: PrintkRecord[] = [];
 	/** WARN_ON sites that have fired, in order; a `_ONCE` site prints once but each hit counts here. */
 	readonly warnings: string[] = [];
+	/** Functions whose debug messages are switched off (dynamic_debug/control). */
+	readonly debugOff = new Set<string>();
 	readonly #once = new Set<string>();
 
 	print(level: number, text: string): void {
@@ -62,7 +64,9 @@ export class Printer {
 	pr_info(text: string): void {
 		this.#dmesg.print(KERN.INFO, this.#prefix + text);
 	}
-	pr_debug(text: string): void {
+	/** `func`: the function that prints, for dynamic debug. */
+	pr_debug(text: string, func?: string): void {
+		if (func !== undefined && this.#dmesg.debugOff.has(func)) return;
 		this.#dmesg.print(KERN.DEBUG, this.#prefix + text);
 	}
 }

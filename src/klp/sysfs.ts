@@ -1,4 +1,4 @@
-import { EACCES, EINVAL, ENOENT, type Kernel } from "../kernel/index.js";
+import { EACCES, EINVAL, ENOENT, type Kernel, S_IFDIR } from "../kernel/index.js";
 import type { Klp } from "./core.js";
 import type { klp_object, klp_patch } from "./types.js";
 
@@ -74,11 +74,11 @@ export class Sysfs {
 	mode(path: string): number | undefined {
 		if (!this.paths().includes(path)) return undefined;
 		const [, attribute, ...rest] = path.split("/");
-		if (attribute === undefined) return 0o755;
-		if (rest.length > 0) return rest[0] === "patched" ? 0o444 : 0o755;
+		if (attribute === undefined) return S_IFDIR | 0o755;
+		if (rest.length > 0) return rest[0] === "patched" ? 0o444 : S_IFDIR | 0o755;
 		if (attribute === "force") return 0o200;
 		if (attribute === "enabled" || this.#klp.design.attributes[attribute]?.store !== undefined) return 0o644;
-		return this.#attributes().includes(attribute) ? 0o444 : 0o755;
+		return this.#attributes().includes(attribute) ? 0o444 : S_IFDIR | 0o755;
 	}
 
 	#show(patch: klp_patch, attribute: string): string | undefined {

@@ -155,16 +155,19 @@ export class Transition {
 				yield "klp_try_switch_task: patch_state";
 				break;
 			case -EBUSY:
-				print.pr_debug(`klp_try_switch_task: ${who} is running`);
+				print.pr_debug(`klp_try_switch_task: ${who} is running`, "klp_try_switch_task");
 				break;
 			case -EINVAL:
-				print.pr_debug(`klp_try_switch_task: ${who} has an unreliable stack`);
+				print.pr_debug(`klp_try_switch_task: ${who} has an unreliable stack`, "klp_try_switch_task");
 				break;
 			case -EADDRINUSE:
-				print.pr_debug(`klp_try_switch_task: ${who} is sleeping on function ${old_name}`);
+				print.pr_debug(`klp_try_switch_task: ${who} is sleeping on function ${old_name}`, "klp_try_switch_task");
 				break;
 			default:
-				print.pr_debug(`klp_try_switch_task: Unknown error code (${errnoName(ret)}) when trying to switch ${who}`);
+				print.pr_debug(
+					`klp_try_switch_task: Unknown error code (${errnoName(ret)}) when trying to switch ${who}`,
+					"klp_try_switch_task",
+				);
 		}
 		return ret === 0;
 	}

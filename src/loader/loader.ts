@@ -2,7 +2,7 @@ import { type ElfObject, type Image, linkImage } from "../elf/index.js";
 import { KlpemuError } from "../errors.js";
 import type { Ftrace } from "../ftrace/index.js";
 import type { GuestCalls, Heap, HostFunctions } from "../guest/index.js";
-import { type Dmesg, EAGAIN, EBUSY, EEXIST, ENOENT, type Kernel, Printer } from "../kernel/index.js";
+import { type Dmesg, EAGAIN, EBUSY, EEXIST, ENOENT, type Kernel, Printer, S_IFDIR } from "../kernel/index.js";
 import type { klp_patch, klp_patch_fields, ModuleNotifier, module } from "../klp/index.js";
 import type { Kaddr, Memory } from "../memory/index.js";
 import { type Param, Params } from "./params.js";
@@ -279,7 +279,7 @@ export class Loader {
 
 	mode(path: string): number | undefined {
 		if (!this.paths().includes(path)) return undefined;
-		return this.#param(path)?.param.perm ?? (path.includes("/") ? 0o444 : 0o755);
+		return this.#param(path)?.param.perm ?? (path.includes("/") ? 0o444 : S_IFDIR | 0o755);
 	}
 
 	/** The text of a file, with its newline, or a negative errno. */

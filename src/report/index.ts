@@ -1,4 +1,5 @@
 export { type Cell, changes, patchedFunctions, type StepChange, type TaskChange, type Tone } from "./diff.js";
+export { type KtapSuite, renderKtap } from "./ktap.js";
 export { wantsColour } from "./style.js";
 export { renderReport, type TextOptions } from "./text.js";
 export {
@@ -8,6 +9,8 @@ export {
 	type ReportFailure,
 	type ReportStep,
 	type ReportTask,
+	type ReportTest,
 	type ReportViolation,
 	reportSeed,
 } from "./types.js";
+export { unifiedDiff } from "./unified.js";

@@ -58,6 +58,17 @@ export interface ReportFailure {
 	readonly message: string;
 }
 
+/** A test of a selftest script: what a `test` step begins. */
+export interface ReportTest {
+	readonly title: string;
+	/** `index` of the `test` step. */
+	readonly step: number;
+	/** What it printed is what the transcript has, its steps did as expected, and no invariant broke. */
+	readonly ok: boolean;
+	/** A unified diff of the transcript and what was printed; null: the same. */
+	readonly diff: string | null;
+}
+
 /** What `klpemu run --json` prints. Keys are only ever added within one `schema` number. */
 export interface Report {
 	readonly schema: 1;
@@ -74,6 +85,8 @@ export interface Report {
 	readonly failures: readonly ReportFailure[];
 	readonly steps: readonly ReportStep[];
 	readonly dmesg: readonly string[];
+	/** Only of a scenario that has `test` steps. */
+	readonly tests?: readonly ReportTest[];
 }
 
 /** A seed as the report has it. */

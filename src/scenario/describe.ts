@@ -1,4 +1,4 @@
-import type { Expectation, Step } from "./types.js";
+import type { Expectation, ParamValue, Step } from "./types.js";
 
 function names(list: readonly string[]): string {
 	return list.join(", ");
@@ -21,11 +21,15 @@ function describeExpectation(expect: Expectation): string {
 	return `expect ${who}${parts.join(", ")}${when}`;
 }
 
+function paramText(value: ParamValue): string {
+	return typeof value === "string" ? value : `pids of ${names(value.pids)}`;
+}
+
 /** One line for people, in the words of a shell where there are such: `insmod lp1`, `echo 0 > lp3/enabled`. */
 export function describeStep(step: Step): string {
 	switch (step.kind) {
 		case "insmod":
-			return ["insmod", step.module, ...[...step.params].map(([key, value]) => `${key}=${value}`)].join(" ");
+			return ["insmod", step.module, ...[...step.params].map(([key, value]) => `${key}=${paramText(value)}`)].join(" ");
 		case "rmmod":
 			return `rmmod ${step.module}`;
 		case "settle":
@@ -44,7 +48,12 @@ export function describeStep(step: Step): string {
 		case "echo":
 			return `echo ${step.value} > ${step.path}`;
 		case "cat":
-			return `cat ${step.path}`;
+			return [
+				step.grep === undefined ? `cat ${step.path}` : `grep '${step.grep}' ${step.path}`,
+				...(step.to === undefined ? [] : [`> ${step.to}`]),
+			].join(" ");
+		case "stat":
+			return `stat ${step.path}`;
 		case "sysctl":
 			return `sysctl ${step.name}=${step.value}`;
 		case "register":
@@ -62,6 +71,8 @@ export function describeStep(step: Step): string {
 			return `call ${step.func} in ${step.task}`;
 		case "state":
 			return `state: ${step.title}`;
+		case "test":
+			return `test: ${step.title}`;
 		case "expect":
 			return describeExpectation(step.expect);
 	}

@@ -51,7 +51,7 @@ export function explain(schema: Schema, value: unknown, path: Path): Problem | u
 		case "strict_object":
 			return isMap(value) ? explainObject(parts.entries!, value, path) : wrong(schema, value, path);
 		case "record":
-			return isMap(value) ? explainRecord(parts, value, path) : wrong(schema, value, path);
+			return (isMap(value) ? explainRecord(parts, value, path) : undefined) ?? wrong(schema, value, path);
 		case "array":
 			if (!Array.isArray(value)) return wrong(schema, value, path);
 			for (const [index, item] of value.entries()) {

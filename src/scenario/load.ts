@@ -1,7 +1,8 @@
-import { type ElfObject, parseElf } from "../elf/index.js";
+import { type ElfObject, type ElfSymbol, parseElf } from "../elf/index.js";
+import { KlpemuError } from "../errors.js";
 import { checkFunctions } from "./functions.js";
 import { findSource } from "./source.js";
-import type { FileReader, Scenario, SourceRef } from "./types.js";
+import { type FileReader, type Scenario, type SourceRef, whereOf } from "./types.js";
 
 /** Compiles a source, or reads an object: `.c`, `.S` or `.o` by its path. */
 export type ObjectLoader = (
@@ -14,6 +15,10 @@ export interface LoadedObjects {
 	readonly vmlinux: readonly ElfObject[];
 	readonly modules: ReadonlyMap<string, readonly ElfObject[]>;
 	readonly livepatches: ReadonlyMap<string, readonly ElfObject[]>;
+}
+
+function isInit({ name, section }: ElfSymbol): boolean {
+	return name === "init_module" && section !== 0;
 }
 
 /** Finds, compiles and parses all sources, and checks that the functions that the scenario names are in them. */
@@ -37,6 +42,14 @@ export async function loadObjects(scenario: Scenario, files: FileReader, load: O
 		modules: await group(scenario.modules),
 		livepatches: await group(scenario.livepatches),
 	};
+	for (const { name, objects: patched, position } of scenario.livepatches.values()) {
+		const hasInit = objects.livepatches.get(name)!.some(({ symbols }) => symbols.some(isInit));
+		if (patched.length > 0 || hasInit) continue;
+		throw new KlpemuError("SCENARIO_NO_PATCH", `'${name}' says nowhere what it patches`, {
+			where: whereOf(scenario.fileName, position),
+			hint: "funcs: { OLD: NEW }, objects: { vmlinux: { OLD: NEW } }, or C code with a module_init() that calls klp_enable_patch()",
+		});
+	}
 	const functions = (list: readonly ElfObject[]) =>
 		new Set(
 			list.flatMap((object) =>

@@ -55,7 +55,7 @@ export class Normaliser {
 		for (const name of Object.keys(raw.modules ?? {})) this.#module(name);
 		for (const [name, livepatch] of Object.entries(raw.livepatches ?? {})) this.#livepatch(name, livepatch);
 		for (const [name, ops] of Object.entries(raw.ftrace_ops ?? {})) this.#ops(name, ops);
-		for (const [name, task] of Object.entries(raw.tasks)) this.#taskGroup(name, task);
+		for (const [name, task] of Object.entries(raw.tasks ?? {})) this.#taskGroup(name, task);
 		const declared = new Map(this.tasks);
 		return {
 			fileName: document.fileName,
@@ -73,6 +73,8 @@ export class Normaliser {
 			livepatches: this.livepatches,
 			ops: this.ops,
 			tasks: declared,
+			selftest:
+				raw.selftest === undefined ? undefined : { path: raw.selftest, position: document.position(["selftest"]) },
 			steps: new StepNormaliser(this).steps(),
 			functions: this.functions,
 			expect: this.#verdicts(),
@@ -173,9 +175,15 @@ export class Normaliser {
 			const hint = "modules and livepatches share one name space";
 			throw document.error("SCENARIO_DUPLICATE", path, `there already is a module '${name}'`, hint, "key");
 		}
-		if (raw.funcs === undefined && raw.objects === undefined) {
-			const hint = "funcs: { OLD: NEW }, or objects: { vmlinux: { OLD: NEW } }";
-			throw document.error("SCENARIO_MISSING_KEY", path, `'${name}' says nowhere what it patches`, hint, "key");
+		if (raw.funcs === undefined && raw.objects === undefined && raw.states !== undefined) {
+			const hint = "without funcs its C code calls klp_enable_patch(), and klp_patch.states is there";
+			throw document.error(
+				"SCENARIO_MISSING_KEY",
+				[...path, "states"],
+				`'${name}' has states but no funcs`,
+				hint,
+				"key",
+			);
 		}
 		const objects: ObjectSpec[] = [];
 		if (raw.funcs !== undefined) objects.push(this.#object(name, "vmlinux", raw.funcs, [...path, "funcs"]));

@@ -3,7 +3,8 @@ import { findDesign } from "../designs/index.js";
 import type { ElfObject } from "../elf/index.js";
 import { KlpemuError } from "../errors.js";
 import { InvariantChecker, type Violation, type WatchedFunction } from "../explore/index.js";
-import { klp_func, klp_object, klp_patch } from "../klp/index.js";
+import { ENOENT } from "../kernel/index.js";
+import { klp_func, klp_object, klp_patch, type klp_patch_fields } from "../klp/index.js";
 import { type LoadedModule, Machine, type NewTask } from "../machine.js";
 import type { Kaddr } from "../memory/index.js";
 import type { Report, ReportFailure, ReportStep, ReportViolation } from "../report/index.js";
@@ -15,12 +16,14 @@ import { checkErrno, checkExpectation } from "./expectation.js";
 import { type LoadedObjects, loadObjects, type ObjectLoader } from "./load.js";
 import { Observer } from "./observe.js";
 import { ScenarioOps } from "./ops.js";
+import { loadSelftest, type Selftest } from "./selftest.js";
 import {
 	appliesTo,
 	expectedErrno,
 	expectedVerdict,
 	type FileReader,
 	type LivepatchSpec,
+	type ParamValue,
 	type Scenario,
 	type Step,
 	type TaskSpec,
@@ -71,11 +74,12 @@ export async function createScenarioMachine(
 /** Runs a scenario from its first step to its last, and reports what every task ran at each. */
 export async function runScenario(scenario: Scenario, options: RunScenarioOptions): Promise<Report> {
 	const { machine, objects } = await createScenarioMachine(scenario, options);
+	const selftest = await loadSelftest(scenario, options.files, machine);
 	try {
 		if (options.traceInsns !== undefined) {
 			machine.cpu.onInstruction = await (await import("./trace.js")).tracer(machine, options.traceInsns);
 		}
-		return new ScenarioRun(scenario, machine, objects, options).run();
+		return new ScenarioRun(scenario, machine, objects, options, selftest).run();
 	} finally {
 		machine.close();
 	}
@@ -94,6 +98,7 @@ class ScenarioRun {
 	readonly #steps: ReportStep[] = [];
 	readonly #observer: Observer;
 	readonly #ops: ScenarioOps;
+	readonly #selftest: Selftest | undefined;
 	/** Index of the step that is running, from 1. */
 	#index = 0;
 	/** Lines of dmesg that the last `expect: { dmesg }` has seen, and that the last step has reported. */
@@ -103,12 +108,20 @@ class ScenarioRun {
 	/** Tasks with `sleeps_in` fall asleep in `run` steps only: while the machine settles, they go on. */
 	#mayFallAsleep = false;
 
-	constructor(scenario: Scenario, machine: Machine, objects: LoadedObjects, options: RunScenarioOptions) {
+	constructor(
+		scenario: Scenario,
+		machine: Machine,
+		objects: LoadedObjects,
+		options: RunScenarioOptions,
+		selftest: Selftest | undefined,
+	) {
+		this.#selftest = selftest;
 		this.#scenario = scenario;
 		this.#machine = machine;
 		this.#objects = objects;
 		this.#seed = options.seed ?? scenario.seed;
 		const watched = watchedFunctions(scenario, machine);
+		machine.onPatch = (patch) => watchPatch(watched, machine, patch);
 		const checker = new InvariantChecker(machine, watched, (violation) => this.#violated(violation));
 		if (options.onEvent !== undefined) tell(machine, options.onEvent);
 		this.#observer = new Observer(machine, checker, watched, this.#tasks);
@@ -121,7 +134,9 @@ class ScenarioRun {
 		const { design } = this.#machine.klp;
 		for (const step of this.#scenario.steps) {
 			this.#index++;
+			this.#selftest?.before(step, step.kind === "insmod" ? this.#params(step) : new Map());
 			const errno = this.#stepOrFail(step);
+			this.#selftest?.after(step, errno);
 			this.#dropEchoes();
 			if (step.kind !== "expect" && step.kind !== "state") {
 				this.#lastErrno = errno;
@@ -137,6 +152,7 @@ class ScenarioRun {
 			});
 			this.#dmesgReported = dmesg.length;
 		}
+		const tests = this.#selftest?.results(this.#failures, this.#violations);
 		const verdict = this.#violations.length > 0 ? "violated" : "consistent";
 		const expected = expectedVerdict(this.#scenario, design.name) ?? "consistent";
 		return {
@@ -146,11 +162,12 @@ class ScenarioRun {
 			cpu: this.#machine.cpu.name,
 			seed: reportSeed(this.#seed),
 			verdict,
-			asExpected: this.#failures.length === 0 && expected === verdict,
+			asExpected: this.#failures.length === 0 && expected === verdict && (tests ?? []).every(({ ok }) => ok),
 			violations: this.#violations,
 			failures: this.#failures,
 			steps: this.#steps,
 			dmesg: this.#machine.dmesg.lines(),
+			...(tests && { tests }),
 		};
 	}
 
@@ -202,10 +219,7 @@ class ScenarioRun {
 		const machine = this.#machine;
 		switch (step.kind) {
 			case "insmod":
-				if (step.params.size > 0) {
-					throw new KlpemuError("SCENARIO_UNSUPPORTED", `'${step.module}' takes no module parameters`);
-				}
-				return this.#insmod(step.module);
+				return this.#insmod(step);
 			case "rmmod":
 				return machine.rmmod(step.module);
 			case "settle":
@@ -229,6 +243,8 @@ class ScenarioRun {
 				return machine.write(step.path, step.value);
 			case "cat":
 				return this.#cat(step);
+			case "stat":
+				return this.#stat(step);
 			case "sysctl":
 				return machine.write(`/proc/sys/${step.name.replaceAll(".", "/")}`, step.value);
 			case "register":
@@ -250,6 +266,9 @@ class ScenarioRun {
 			case "call":
 				return this.#call(step);
 			case "state":
+				return 0;
+			case "test":
+				this.#selftest!.begin(step.title, this.#index);
 				return 0;
 			case "expect":
 				this.#expect(step);
@@ -286,11 +305,21 @@ class ScenarioRun {
 		throw new KlpemuError("SCENARIO_UNKNOWN_FUNC", `function '${name}' is in a module that is not loaded yet`);
 	}
 
-	#insmod(name: string): number {
+	/** Module parameters as insmod's command line has them. */
+	#params(step: Step & { kind: "insmod" }): Map<string, string> {
+		const text = (value: ParamValue) =>
+			typeof value === "string" ? value : value.pids.map((name) => this.#task(name).pid).join(",");
+		return new Map([...step.params].map(([name, value]) => [name, text(value)]));
+	}
+
+	#insmod(step: Step & { kind: "insmod" }): number {
+		const { module: name } = step;
+		const params = this.#params(step);
 		const spec = this.#scenario.livepatches.get(name);
-		if (spec === undefined) return this.#machine.insmod(name, this.#objects.modules.get(name)!);
+		if (spec === undefined) return this.#machine.insmod(name, this.#objects.modules.get(name)!, { params });
 		const objects: readonly ElfObject[] = this.#objects.livepatches.get(name)!;
-		return this.#machine.insmod(name, objects, { patchOf: (mod) => livepatch(spec, mod) });
+		if (spec.objects.length === 0) return this.#machine.insmod(name, objects, { params, fields: designFields(spec) });
+		return this.#machine.insmod(name, objects, { params, patchOf: (mod) => livepatch(spec, mod) });
 	}
 
 	#run(step: Step & { kind: "run" }): number {
@@ -334,12 +363,20 @@ class ScenarioRun {
 	}
 
 	#cat(step: Step & { kind: "cat" }): number {
-		const text = this.#machine.read(step.path);
-		if (typeof text === "number") return text;
-		const value = text.replace(/\n$/, "");
+		const content = this.#machine.read(step.path);
+		if (typeof content === "number") return content;
+		const lines = content.replace(/\n$/, "").split("\n");
+		const value = lines.filter((line) => line.includes(step.grep ?? "")).join("\n");
 		if (step.value !== undefined && step.value !== value) {
 			this.#failIf(step, `${step.path} holds '${value}', not '${step.value}'`);
 		}
+		return step.to === undefined || value === "" ? 0 : this.#machine.write(step.to, value);
+	}
+
+	#stat(step: Step & { kind: "stat" }): number {
+		const rights = this.#machine.files.rights(step.path);
+		if (rights === undefined) return -ENOENT;
+		if (rights !== step.rights) this.#failIf(step, `${step.path} is ${rights}, not ${step.rights}`);
 		return 0;
 	}
 
@@ -410,9 +447,7 @@ function watchedFunctions(scenario: Scenario, machine: Machine): WatchedFunction
 		for (const object of objects) {
 			for (const { old_name, sympos } of object.funcs) {
 				const short = sympos > 1 ? `${old_name}#${sympos}` : old_name;
-				const module = object.name === "vmlinux" ? undefined : object.name;
-				const live = () => module === undefined || machine.modules.get(module)?.live === true;
-				const resolve = () => (live() ? machine.kallsyms(module, old_name)[Math.max(sympos, 1) - 1] : undefined);
+				const resolve = resolver(machine, object.name, old_name, sympos);
 				watched.set(`${object.name}:${short}`, { short, object: object.name, resolve });
 			}
 		}
@@ -424,6 +459,26 @@ function watchedFunctions(scenario: Scenario, machine: Machine): WatchedFunction
 		name: unique(short) || object === "vmlinux" ? short : `${object}:${short}`,
 		resolve,
 	}));
+}
+
+/** Where a function is, as long as its object is there. */
+function resolver(machine: Machine, object: string, name: string, sympos: number): WatchedFunction["resolve"] {
+	const module = object === "vmlinux" ? undefined : object;
+	const live = () => module === undefined || machine.modules.get(module)?.live === true;
+	return () => (live() ? machine.kallsyms(module, name)[Math.max(sympos, 1) - 1] : undefined);
+}
+
+/** Adds the functions of a patch that a C module enables, unless the scenario has them already. */
+function watchPatch(watched: WatchedFunction[], machine: Machine, patch: klp_patch): void {
+	if (patch.address === undefined) return;
+	for (const { label, funcs } of patch.objs) {
+		for (const { old_name, old_sympos } of funcs) {
+			const short = old_sympos > 1 ? `${old_name}#${old_sympos}` : old_name;
+			const name = label === "vmlinux" ? short : `${label}:${short}`;
+			if (watched.some((other) => other.name === name || other.name === short)) continue;
+			watched.push({ name, resolve: resolver(machine, label, old_name, old_sympos) });
+		}
+	}
 }
 
 /** The klp_patch of a livepatch module that a scenario describes. */
@@ -444,13 +499,15 @@ export function livepatch(spec: LivepatchSpec, mod: LoadedModule): klp_patch {
 				),
 			}),
 	);
-	const { replace, replaceable, replace_set } = spec;
-	const fields = {
-		replace: typeof replace === "number" ? replace !== 0 : (replace ?? false),
-		replace_tag: Number(replace ?? 0),
-		replaceable,
-		replace_set: replace_set ?? 0,
-	};
 	const states = spec.states.map(({ id, version }) => ({ id: BigInt(id), version }));
-	return new klp_patch({ mod, objs, states, fields });
+	return new klp_patch({ mod, objs, states, fields: designFields(spec) });
+}
+
+/** The fields of struct klp_patch that the scenario gives. */
+function designFields({ replace, replaceable, replace_set }: LivepatchSpec): Partial<klp_patch_fields> {
+	return {
+		...(replace !== undefined && { replace: Boolean(replace), replace_tag: Number(replace) }),
+		...(replaceable !== undefined && { replaceable }),
+		...(replace_set !== undefined && { replace_set }),
+	};
 }

@@ -186,11 +186,25 @@ const scalar = v.union([
 	v.pipe(v.string(), expected("a text")),
 ]);
 
+/** A module parameter: its text, or the pids of tasks. */
+const param = v.union([
+	...scalar.options,
+	v.pipe(
+		v.strictObject({ pids: taskNames }),
+		expected("{ pids: TASK }"),
+		v.description("the pids of these tasks, with commas between"),
+	),
+]);
+const filePath = v.pipe(text, v.description("absolute, or below /sys/kernel/livepatch"));
+
 /** What may stand after each step's key. */
 export const STEP_VALUES = {
 	insmod: v.union([
 		moduleName,
-		v.strictObject({ module: moduleName, params: v.optional(v.record(v.pipe(v.string(), v.regex(/^\w+$/)), scalar)) }),
+		v.strictObject({
+			module: moduleName,
+			params: v.optional(v.record(v.pipe(v.string(), v.regex(/^[\w-]+$/)), param)),
+		}),
 	]),
 	rmmod: moduleName,
 	settle: v.strictObject({ rounds }),
@@ -200,8 +214,25 @@ export const STEP_VALUES = {
 	enable: moduleName,
 	reverse: moduleName,
 	force: moduleName,
-	echo: v.strictObject({ path: text, value: scalar, errno: v.optional(errno) }),
-	cat: v.union([text, v.strictObject({ path: text, value: v.optional(scalar) })]),
+	echo: v.strictObject({ path: filePath, value: scalar, errno: v.optional(errno) }),
+	cat: v.union([
+		text,
+		v.strictObject({
+			path: filePath,
+			value: v.optional(v.pipe(scalar, v.description("what it must hold, without its last newline"))),
+			grep: v.optional(v.pipe(text, v.description("only lines with this text"))),
+			to: v.optional(v.pipe(text, v.description("writes what was read to that file, if it is anything"))),
+		}),
+	]),
+	stat: v.strictObject({
+		path: filePath,
+		rights: v.pipe(
+			v.string(),
+			v.regex(/^[-d]([-r][-w][-x]){3}$/),
+			expected("rights such as -rw-r--r--"),
+			v.description("as stat --format %A prints them"),
+		),
+	}),
 	sysctl,
 	register: opsName,
 	unregister: opsName,
@@ -212,6 +243,7 @@ export const STEP_VALUES = {
 	exit: taskNames,
 	call: v.strictObject({ task: taskName, func: symbol, value: v.optional(integer64) }),
 	state: text,
+	test: text,
 	expect: expectSchema,
 } as const;
 
@@ -237,6 +269,7 @@ export const stepSchema = v.union([
 	one("force"),
 	one("echo"),
 	one("cat"),
+	one("stat"),
 	one("sysctl"),
 	one("register"),
 	one("unregister"),
@@ -247,6 +280,7 @@ export const stepSchema = v.union([
 	v.strictObject({ exit: STEP_VALUES.exit }),
 	v.strictObject({ call: STEP_VALUES.call }),
 	v.strictObject({ state: v.pipe(STEP_VALUES.state, v.description("a title for the state at this point")) }),
+	v.strictObject({ test: v.pipe(STEP_VALUES.test, v.description("begins a test of a selftest script")) }),
 	v.strictObject({ expect: STEP_VALUES.expect }),
 ]);
 
@@ -279,7 +313,15 @@ export const scenarioSchema = v.strictObject({
 			v.description("what register and unregister steps attach beside livepatches"),
 		),
 	),
-	tasks: v.pipe(v.record(taskKey, taskSchema), expected("a map of tasks")),
+	selftest: v.optional(
+		v.pipe(
+			text,
+			v.description(
+				"what a kernel printed in this script of tools/testing/selftests/livepatch; steps then write to the log as functions.sh does",
+			),
+		),
+	),
+	tasks: v.optional(v.pipe(v.record(taskKey, taskSchema), expected("a map of tasks"))),
 	steps: v.pipe(v.array(stepSchema), v.nonEmpty(), expected("a list of steps")),
 	expect: v.optional(
 		v.pipe(

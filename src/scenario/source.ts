@@ -5,8 +5,12 @@ import { type FileReader, type Scenario, type SourceRef, whereOf } from "./types
 export async function findSource(scenario: Scenario, files: FileReader, source: SourceRef): Promise<string> {
 	const path = await files.find(source.path);
 	if (path !== undefined) return path;
+	// What only a script of the repo can make: its name is no riddle.
+	const made = source.path.startsWith(".cache/kernel-modules/");
 	throw new KlpemuError("SCENARIO_MISSING_FILE", `there is no file '${source.path}'`, {
 		where: whereOf(scenario.fileName, source.position),
-		hint: `looked for: ${files.candidates(source.path).join(", ")}`,
+		hint: made
+			? "npm run build:kernel-modules makes it of Linux's own sources"
+			: `looked for: ${files.candidates(source.path).join(", ")}`,
 	});
 }

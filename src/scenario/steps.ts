@@ -2,7 +2,7 @@ import { suggest } from "../near.js";
 import type { Path } from "./document.js";
 import { errnoOf, type Normaliser } from "./normalise.js";
 import type { RawExpect, RawStep } from "./schema.js";
-import type { Expectation, PatchState, Step } from "./types.js";
+import type { Expectation, ParamValue, PatchState, Step } from "./types.js";
 
 type StepBody = Step extends infer S
 	? S extends Step
@@ -102,6 +102,9 @@ export class StepNormaliser {
 			return { kind: "echo", path: file, value: fileText(raw.echo.value) };
 		}
 		if ("cat" in raw) return this.#cat(raw.cat, path);
+		if ("stat" in raw) {
+			return { kind: "stat", path: this.#file(raw.stat.path, [...path, "path"]), rights: raw.stat.rights };
+		}
 		if ("sysctl" in raw) {
 			const [name, value] = raw.sysctl.split("=") as [string, string];
 			return { kind: "sysctl", name, value };
@@ -127,6 +130,7 @@ export class StepNormaliser {
 			};
 		}
 		if ("state" in raw) return { kind: "state", title: raw.state };
+		if ("test" in raw) return this.#test(raw.test, path);
 		if ("expect" in raw) return { kind: "expect", expect: this.#expectation(raw.expect, path) };
 		throw new Error(`a step that the schema knows and this does not: ${Object.keys(raw)[0]}`);
 	}
@@ -140,7 +144,10 @@ export class StepNormaliser {
 
 	#insmod(raw: Raw<"insmod">, path: Path): StepBody {
 		if (typeof raw === "string") return { kind: "insmod", module: this.#module(raw, path), params: new Map() };
-		const params = Object.entries(raw.params ?? {}).map(([name, value]): [string, string] => [name, fileText(value)]);
+		const params = Object.entries(raw.params ?? {}).map(([name, value]): [string, ParamValue] => {
+			if (typeof value !== "object") return [name, fileText(value)];
+			return [name, { pids: this.#tasks(value.pids, [...path, "params", name, "pids"]) }];
+		});
 		return { kind: "insmod", module: this.#module(raw.module, [...path, "module"]), params: new Map(params) };
 	}
 
@@ -154,9 +161,20 @@ export class StepNormaliser {
 	}
 
 	#cat(raw: Raw<"cat">, path: Path): StepBody {
-		if (typeof raw === "string") return { kind: "cat", path: this.#file(raw, path), value: undefined };
+		if (typeof raw === "string") {
+			return { kind: "cat", path: this.#file(raw, path), value: undefined, grep: undefined, to: undefined };
+		}
 		const value = raw.value === undefined ? undefined : fileText(raw.value);
-		return { kind: "cat", path: this.#file(raw.path, [...path, "path"]), value };
+		const to = raw.to === undefined ? undefined : this.#file(raw.to, [...path, "to"]);
+		return { kind: "cat", path: this.#file(raw.path, [...path, "path"]), value, grep: raw.grep, to };
+	}
+
+	#test(title: string, path: Path): StepBody {
+		if (this.#of.raw.selftest === undefined) {
+			const hint = "add selftest: FILE, the transcript that it is compared with";
+			throw this.#of.document.error("SCENARIO_MISSING_KEY", path, "'test' needs the key 'selftest'", hint, "key");
+		}
+		return { kind: "test", title };
 	}
 
 	#fork(raw: Raw<"fork">, path: Path): StepBody {

@@ -37,6 +37,7 @@ export interface LivepatchSpec {
 	readonly replace: boolean | number | undefined;
 	readonly replaceable: boolean | undefined;
 	readonly replace_set: number | undefined;
+	/** Empty: its C code calls klp_enable_patch(). */
 	readonly objects: readonly ObjectSpec[];
 	readonly states: readonly { readonly id: number; readonly version: number }[];
 	readonly position: Position;
@@ -131,6 +132,9 @@ export interface FunctionRef {
 	readonly position: Position;
 }
 
+/** The value of a module parameter: its text, or tasks whose pids it is. */
+export type ParamValue = string | { readonly pids: readonly string[] };
+
 interface StepBase {
 	readonly position: Position;
 	/** The result that the scenario expects: 0, or the negative errno of this step's `errno` key or of the `expect` after it. */
@@ -142,7 +146,7 @@ interface StepBase {
 /** A step; tasks and livepatches that it names exist. */
 export type Step = StepBase &
 	(
-		| { readonly kind: "insmod"; readonly module: string; readonly params: ReadonlyMap<string, string> }
+		| { readonly kind: "insmod"; readonly module: string; readonly params: ReadonlyMap<string, ParamValue> }
 		| { readonly kind: "rmmod"; readonly module: string }
 		/** Runs until no transition is in progress; more than `rounds` rounds are an error. */
 		| { readonly kind: "settle"; readonly rounds: number }
@@ -158,7 +162,17 @@ export type Step = StepBase &
 		/** Writes a file; `path` is absolute. */
 		| { readonly kind: "echo"; readonly path: string; readonly value: string }
 		/** Reads a file; `path` is absolute. `value`: what it must hold (without the newline). */
-		| { readonly kind: "cat"; readonly path: string; readonly value: string | undefined }
+		| {
+				readonly kind: "cat";
+				readonly path: string;
+				readonly value: string | undefined;
+				/** Only lines with this text. */
+				readonly grep: string | undefined;
+				/** An absolute path, to which what was read is written, if it is anything. */
+				readonly to: string | undefined;
+		  }
+		/** Compares the access rights of a file or directory: `-rw-r--r--`. */
+		| { readonly kind: "stat"; readonly path: string; readonly rights: string }
 		/** Writes a file below /proc/sys; `name` has dots, as sysctl(8) takes it. */
 		| { readonly kind: "sysctl"; readonly name: string; readonly value: string }
 		/** register_ftrace_function() or register_ftrace_direct() of one of the scenario's ops, and the reverse. */
@@ -172,6 +186,8 @@ export type Step = StepBase &
 		| { readonly kind: "call"; readonly task: string; readonly func: string; readonly value: bigint | undefined }
 		/** Does nothing; the report shows the machine's state under this title. */
 		| { readonly kind: "state"; readonly title: string }
+		/** Begins a test: what is printed from here on is compared with what the transcript has under this title. */
+		| { readonly kind: "test"; readonly title: string }
 		| { readonly kind: "expect"; readonly expect: Expectation }
 	);
 
@@ -202,6 +218,8 @@ export interface Scenario {
 	readonly ops: ReadonlyMap<string, OpsSpec>;
 	/** By name, counts expanded, in the order of the file. */
 	readonly tasks: ReadonlyMap<string, TaskSpec>;
+	/** The transcript of a selftest script, relative to the scenario. */
+	readonly selftest: SourceRef | undefined;
 	readonly steps: readonly Step[];
 	readonly functions: readonly FunctionRef[];
 	/** See `expectedVerdict`. `default` is undefined when the file lists verdicts by design only. */

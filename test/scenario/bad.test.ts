@@ -44,7 +44,7 @@ describe("keys", () => {
 		expect(broken("cpus: 2", "cpu_count: 2")).toMatchInlineSnapshot(`
 			"SCENARIO_UNKNOWN_KEY
 			s.yaml:3:1: unknown key 'cpu_count' in a scenario
-			  hint: keys: title, source, design, cpu, cpus, seed, hz, ibt, memory, vmlinux, modules, livepatches, ftrace_ops, tasks, steps, expect"
+			  hint: keys: title, source, design, cpu, cpus, seed, hz, ibt, memory, vmlinux, modules, livepatches, ftrace_ops, selftest, tasks, steps, expect"
 		`);
 	});
 	test("unknown in a livepatch, nearly right", () => {
@@ -79,10 +79,26 @@ describe("keys", () => {
 			s.yaml:6:3: 'livepatches.lp1' needs the key 'sources'
 			  hint: it must be a list of files"
 		`);
-		expect(broken(", funcs: { funcA: lp1_funcA }", "")).toMatchInlineSnapshot(`
+		expect(broken("funcs: { funcA: lp1_funcA }", "states: [{ id: 1, version: 1 }]")).toMatchInlineSnapshot(`
 			"SCENARIO_MISSING_KEY
-			s.yaml:6:3: 'lp1' says nowhere what it patches
-			  hint: funcs: { OLD: NEW }, or objects: { vmlinux: { OLD: NEW } }"
+			s.yaml:6:44: 'lp1' has states but no funcs
+			  hint: without funcs its C code calls klp_enable_patch(), and klp_patch.states is there"
+		`);
+		expect(broken("  - settle", "  - test: t")).toMatchInlineSnapshot(`
+			"SCENARIO_MISSING_KEY
+			s.yaml:12:5: 'test' needs the key 'selftest'
+			  hint: add selftest: FILE, the transcript that it is compared with"
+		`);
+		expect(broken("  - settle", "  - stat: { path: lp1/enabled, rights: 644 }")).toMatchInlineSnapshot(`
+			"SCENARIO_BAD_VALUE
+			s.yaml:12:40: 'step 2: stat.rights' must be rights such as -rw-r--r--, not 644"
+		`);
+		expect(
+			broken("  - insmod: lp1", "  - insmod: { module: lp1, params: { pids: { pids: nobody } } }"),
+		).toMatchInlineSnapshot(`
+			"SCENARIO_UNKNOWN_TASK
+			s.yaml:11:52: unknown task 'nobody'
+			  hint: tasks: worker, sleeper, worker/0, worker/1"
 		`);
 	});
 	test("twice", () => {
@@ -192,12 +208,12 @@ describe("steps", () => {
 		expect(broken("insmod: lp1", "inmod: lp1")).toMatchInlineSnapshot(`
 			"SCENARIO_UNKNOWN_STEP
 			s.yaml:11:5: unknown step 'inmod'
-			  hint: did you mean 'insmod'? steps: insmod, rmmod, settle, run, sleep, disable, enable, reverse, force, echo, cat, sysctl, register, unregister, cpu_up, cpu_down, wake, fork, exit, call, state, expect"
+			  hint: did you mean 'insmod'? steps: insmod, rmmod, settle, run, sleep, disable, enable, reverse, force, echo, cat, stat, sysctl, register, unregister, cpu_up, cpu_down, wake, fork, exit, call, state, test, expect"
 		`);
 		expect(broken("- settle", "- setle")).toMatchInlineSnapshot(`
 			"SCENARIO_UNKNOWN_STEP
 			s.yaml:12:5: unknown step 'setle'
-			  hint: did you mean 'settle'? steps: insmod, rmmod, settle, run, sleep, disable, enable, reverse, force, echo, cat, sysctl, register, unregister, cpu_up, cpu_down, wake, fork, exit, call, state, expect"
+			  hint: did you mean 'settle'? steps: insmod, rmmod, settle, run, sleep, disable, enable, reverse, force, echo, cat, stat, sysctl, register, unregister, cpu_up, cpu_down, wake, fork, exit, call, state, test, expect"
 		`);
 		expect(broken("- settle", "- rmmod")).toMatchInlineSnapshot(`
 			"SCENARIO_UNKNOWN_STEP
@@ -207,7 +223,7 @@ describe("steps", () => {
 		expect(broken("- settle", "- 12")).toMatchInlineSnapshot(`
 			"SCENARIO_BAD_VALUE
 			s.yaml:12:5: 'step 2' must be a step, not 12
-			  hint: a word (settle, reverse, force) or one key of: insmod, rmmod, settle, run, sleep, disable, enable, reverse, force, echo, cat, sysctl, register, unregister, cpu_up, cpu_down, wake, fork, exit, call, state, expect"
+			  hint: a word (settle, reverse, force) or one key of: insmod, rmmod, settle, run, sleep, disable, enable, reverse, force, echo, cat, stat, sysctl, register, unregister, cpu_up, cpu_down, wake, fork, exit, call, state, test, expect"
 		`);
 	});
 	test("two in one", () => {

@@ -239,3 +239,80 @@ steps: [{ run: { task: worker } }, { wake: worker }, { run: 3 }, { run: { task: 
 `);
 	expect(report.failures).toEqual([]);
 });
+
+describe("a livepatch in C", () => {
+	const C = `
+#include <linux/livepatch.h>
+static int answer = 8;
+module_param(answer, int, 0644);
+static long new_mine(long x) { return answer * x; }
+static struct klp_func funcs[] = { { .old_name = "mine", .new_func = new_mine }, { } };
+static struct klp_object objs[] = { { .funcs = funcs }, { } };
+static struct klp_patch patch = { .mod = THIS_MODULE, .objs = objs };
+static int lp_init(void) { return klp_enable_patch(&patch); }
+static void lp_exit(void) { }
+module_init(lp_init);
+module_exit(lp_exit);
+MODULE_INFO(livepatch, "Y");
+`;
+	const yaml = (more: string, steps: string) => `
+title: t
+design: mainline
+vmlinux: [mine.c, asm/vmlinux/kernel.c]
+livepatches: { lp: { sources: [lp.c]${more} } }
+tasks: { t: { calls: [mine] } }
+steps: ${steps}
+`;
+	beforeAll(() => writeFile(join(folder, "lp.c"), C));
+
+	test("is loaded with parameters, which can be read and written, and is watched as any other", async () => {
+		const report = await run(
+			yaml(
+				"",
+				`
+  - insmod: { module: lp, params: { answer: 0x10 } }
+  - settle
+  - call: { task: t, func: mine, value: 48 }
+  - cat: { path: /sys/module/lp/parameters/answer, value: 16 }
+  - echo: { path: /sys/module/lp/parameters/answer, value: 9 }
+  - call: { task: t, func: mine, value: 27 }
+  - { echo: { path: /sys/module/lp/parameters/answer, value: many }, errno: EINVAL }
+  - expect: { task: t, view: { mine: new_mine } }
+  - expect: { func_stacks: { mine: [new_mine] } }
+  - stat: { path: "lp/vmlinux/mine,1", rights: drwxr-xr-x }
+  - { rmmod: lp, errno: EAGAIN }
+  - disable: lp
+  - settle
+  - rmmod: lp
+  - call: { task: t, func: mine, value: 21 }`,
+			),
+		);
+		expect([report.failures, report.verdict]).toEqual([[], "consistent"]);
+	});
+
+	test("gets from the scenario what a design has in struct klp_patch and its own struct has not", async () => {
+		const steps = "[{ insmod: lp }, settle, { cat: { path: lp/replaceable, value: 0 } }]";
+		const report = await run(yaml(", replaceable: false", steps), { design: "rfc-2025" });
+		expect([report.failures, report.verdict]).toEqual([[], "consistent"]);
+	});
+
+	test("an init that refuses a parameter's value, or does not know the parameter", async () => {
+		const report = await run(
+			yaml(
+				"",
+				"[{ insmod: { module: lp, params: { answer: 99999999999 } }, errno: EINVAL }, { insmod: { module: lp, params: { other: 1 } } }]",
+			),
+		);
+		expect(report.failures).toEqual([]);
+		expect(report.dmesg).toContain("lp: `99999999999' invalid for parameter `answer'");
+		expect(report.dmesg).toContain("lp: unknown parameter 'other' ignored");
+	});
+
+	test("C without a module_init() patches nothing: that is a mistake", async () => {
+		await writeFile(join(folder, "lp.c"), "long nothing(long x) { return x; }\n");
+		const error = (await run(yaml("", "[settle]")).catch((thrown: unknown) => thrown)) as KlpemuError;
+		expect(error.code).toBe("SCENARIO_NO_PATCH");
+		expect(error.where).toMatch(/scenario\.yaml:5:/);
+		await writeFile(join(folder, "lp.c"), C);
+	});
+});

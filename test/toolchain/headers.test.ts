@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { parseElf } from "../../src/elf/index.js";
 import { objectFor } from "../../src/toolchain/node.js";
-import { skipBecause } from "../support/skip.js";
+import { NO_KERNEL_MODULES, skipBecause } from "../support/skip.js";
 
 /** Linux 6.12 for x86-64 without debugging options, worked out from its headers by hand. */
 const LAYOUT: Record<string, { size: number; fields: Record<string, number> }> = {
@@ -28,8 +28,8 @@ const LAYOUT: Record<string, { size: number; fields: Record<string, number> }> =
 	delayed_work: { size: 88, fields: { timer: 32, wq: 72, cpu: 80 } },
 };
 
-/** Where Debian's linux-source package is unpacked, for those who have it: samples and selftests must compile unchanged. */
-const KERNEL = process.env.KLPEMU_KERNEL_SOURCE;
+/** Linux's sources, for those who have them: samples and selftests must compile unchanged. */
+const KERNEL = process.env.KLPEMU_KERNEL_SOURCE ?? ".cache/linux-source-6.12";
 const MODULES = ["samples/livepatch", "tools/testing/selftests/livepatch/test_modules"];
 
 let folder: string;
@@ -85,13 +85,11 @@ MODULE_INFO(livepatch, "Y");
 	});
 
 	it("compiles the kernel's livepatch samples and selftest modules unchanged", async ({ skip }) => {
-		if (KERNEL === undefined || !existsSync(KERNEL)) {
-			skipBecause(skip, "KLPEMU_KERNEL_SOURCE names no unpacked kernel tree");
-		}
+		if (!existsSync(KERNEL)) skipBecause(skip, NO_KERNEL_MODULES);
 		const sources: string[] = [];
 		for (const place of MODULES) {
-			const files = await readdir(join(KERNEL!, place));
-			sources.push(...files.filter((file) => file.endsWith(".c")).map((file) => join(KERNEL!, place, file)));
+			const files = await readdir(join(KERNEL, place));
+			sources.push(...files.filter((file) => file.endsWith(".c")).map((file) => join(KERNEL, place, file)));
 		}
 		expect(sources.length).toBe(18);
 		for (const source of sources) {

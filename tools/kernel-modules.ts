@@ -1,0 +1,44 @@
+/**
+ * npm run build:kernel-modules: compiles Linux's own livepatch samples and selftest modules, unchanged, into
+ * .cache/kernel-modules. The sources come from KLPEMU_KERNEL_SOURCE (an unpacked tree) or from Debian's linux-source-6.12.
+ */
+import { execFileSync } from "node:child_process";
+import { existsSync } from "node:fs";
+import { mkdir, readdir, writeFile } from "node:fs/promises";
+import { basename, join } from "node:path";
+import { compile, PROJECT } from "../src/toolchain/node.js";
+
+const FOLDERS = ["samples/livepatch", "tools/testing/selftests/livepatch/test_modules"];
+const TARBALL = "/usr/src/linux-source-6.12.tar.xz";
+const UNPACKED = join(PROJECT, ".cache", "linux-source-6.12");
+const OBJECTS = join(PROJECT, ".cache", "kernel-modules");
+
+/** The tree that holds {@link FOLDERS}. */
+async function sourceTree(): Promise<string> {
+	const given = process.env.KLPEMU_KERNEL_SOURCE;
+	if (given !== undefined) return given;
+	if (FOLDERS.every((folder) => existsSync(join(UNPACKED, folder)))) return UNPACKED;
+	if (!existsSync(TARBALL)) {
+		throw new Error(
+			`there is no ${TARBALL}: apt-get install -y linux-source-6.12 xz-utils, or set KLPEMU_KERNEL_SOURCE`,
+		);
+	}
+	await mkdir(UNPACKED, { recursive: true });
+	const members = FOLDERS.map((folder) => `linux-source-6.12/${folder}`);
+	execFileSync("tar", ["-xJf", TARBALL, "-C", UNPACKED, "--strip-components=1", ...members], { stdio: "inherit" });
+	return UNPACKED;
+}
+
+const tree = await sourceTree();
+await mkdir(OBJECTS, { recursive: true });
+let count = 0;
+for (const folder of FOLDERS) {
+	const sources = (await readdir(join(tree, folder))).filter((name) => name.endsWith(".c")).sort();
+	for (const source of sources) {
+		// As kbuild names modules.
+		const name = basename(source, ".c").replaceAll("-", "_");
+		await writeFile(join(OBJECTS, `${name}.o`), await compile(join(tree, folder, source), {}));
+		count++;
+	}
+}
+console.log(`${count} modules in .cache/kernel-modules, from ${tree}`);
