@@ -6,9 +6,10 @@ import { Files } from "./files.js";
 import { Ftrace, FunctionTracer, TextPoke, Tracefs } from "./ftrace/index.js";
 import { declareGates, declareHostFunctions } from "./gates.js";
 import { GuestKernel } from "./guestKernel.js";
-import { Dmesg, type Kernel, Printer, place, runStraight, type Wait } from "./kernel/index.js";
-import { type Design, Klp, type klp_patch, ModuleNotifier, Sysfs } from "./klp/index.js";
+import { Dmesg, type Kernel, Printer, place, runStraight, type ShouldFail, type Wait } from "./kernel/index.js";
+import { Klp, type klp_patch, ModuleNotifier, Sysfs } from "./klp/index.js";
 import { type InsmodOptions, type LoadedModule, Loader } from "./loader/index.js";
+import type { MachineOptions, NewTask } from "./machineOptions.js";
 import { hex, type Kaddr, Memory, PAGE_SIZE, PERM } from "./memory/index.js";
 import {
 	type Continuation,
@@ -39,33 +40,8 @@ const WAIT_ROUNDS = 100_000;
 
 type AssembledEngine = Readonly<Record<keyof EngineAssembly, Assembled>>;
 
-export interface MachineOptions {
-	readonly design: Design;
-	/** Makes the processor that runs the guest. */
-	readonly createCpu: (memory: Memory) => Cpu | Promise<Cpu>;
-	readonly vmlinux: readonly ElfObject[];
-	/** The assembly of the engine itself: asm/entry_64.S, asm/ftrace_64.S and asm/ftrace_ops.S. */
-	readonly assembly: EngineAssembly;
-	readonly cpus: number;
-	readonly seed: bigint | number;
-	readonly hz: number;
-	readonly memoryBytes: number;
-}
-
 export type { LoadedModule } from "./loader/index.js";
-
-export interface NewTask {
-	readonly name: string;
-	readonly kthread: boolean;
-	readonly calls: readonly Kaddr[];
-	readonly sleepAt?: (() => readonly Kaddr[]) | undefined;
-	/** A signal ends the sleep there. */
-	readonly interruptible?: boolean;
-	/** The CPU it is bound to. */
-	readonly cpu?: number | undefined;
-	/** Asleep until somebody wakes it. */
-	readonly idle?: boolean;
-}
+export type { MachineOptions, NewTask } from "./machineOptions.js";
 
 /**
  * The whole machine: guest memory, a Cpu, tasks, ftrace and livepatch, and the administrator who acts on them. It advances in
@@ -104,6 +80,9 @@ export class Machine {
 	/** Called when a task has made a call of its program: function and result. */
 	onCall: ((task: task_struct, func: Kaddr, result: bigint) => void) | undefined = undefined;
 
+	/** Fault injection: asked wherever the kernel may run out of something. */
+	should_fail: ShouldFail;
+
 	readonly #gates: GatePage;
 	/** The fields that follow are public for the explorer, which saves and restores all there is. */
 	readonly text_poke: TextPoke;
@@ -141,6 +120,7 @@ export class Machine {
 		this.cpu = cpu;
 		this.areas = areas;
 		this.hz = options.hz;
+		this.should_fail = options.should_fail ?? (() => false);
 		this.#gates = gates;
 		this.#asm = asm;
 		this.#print = new Printer(this.dmesg, "");
@@ -225,7 +205,10 @@ export class Machine {
 		return {
 			...{ memory: this.memory, dmesg: this.dmesg, text_poke: this.text_poke },
 			templates: trampolineTemplates(this.#asm.ftrace, this.#asm.ops, this.#gates),
-			allocTrampoline: (name, size) => this.areas.allocTrampoline(name, size),
+			should_fail: (site) => this.should_fail(site),
+			allocTrampoline: (name, size) => {
+				return this.should_fail(`alloc_tramp(${name})`) ? 0 : this.areas.allocTrampoline(name, size);
+			},
 			freeTrampoline: (address) => this.areas.freeTrampoline(address),
 			kallsyms_lookup_size_offset: (address) => this.#symbols.kallsyms_lookup_size_offset(address),
 			addCallSite: (ip) => this.cpu.addCallSite(ip),
@@ -266,6 +249,8 @@ export class Machine {
 			schedule_work: (work) => this.workqueue.schedule_work(work),
 			schedule_delayed_work: (work, delay) => this.workqueue.schedule_delayed_work(work, sched.jiffies + delay),
 			synchronize: (what) => this.#synchronize(what),
+			should_fail: (site) => this.should_fail(site),
+			klp_have_reliable_stack: true,
 			find_module: (name) => this.modules.get(name),
 			kallsyms: (object, symbol) => this.kallsyms(object, symbol),
 			kallsyms_lookup_size_offset: (address) => this.#symbols.kallsyms_lookup_size_offset(address),
@@ -307,7 +292,7 @@ export class Machine {
 		const { memory, dmesg, ftrace } = this;
 		const { heap, calls } = this.guest;
 		return {
-			...{ memory, dmesg, ftrace, heap, calls },
+			...{ memory, dmesg, ftrace, heap, calls, should_fail: (site) => this.should_fail(site) },
 			notifier: new ModuleNotifier(this.klp),
 			fentry: label(this.#asm.ftrace, "__fentry__"),
 			resolve: (symbol) => this.#symbols.resolve(symbol),

@@ -1,4 +1,4 @@
-import { EBUSY, EINVAL, type Kernel, mutex } from "../kernel/index.js";
+import { EBUSY, EINVAL, ENOMEM, type Kernel, mutex, type ShouldFail } from "../kernel/index.js";
 import type { Kaddr } from "../memory/index.js";
 import type { Ftrace } from "./ftrace.js";
 import { FTRACE_OPS_CMD, FTRACE_OPS_FL, ftrace_ops } from "./ops.js";
@@ -19,7 +19,10 @@ export class DirectFunctions {
 	/** Keeps sites on the list function while their direct function changes. Static, as in the kernel. */
 	readonly #tmp_ops: ftrace_ops;
 
-	constructor(ftrace: Ftrace, templates: TrampolineTemplates) {
+	readonly #should_fail: ShouldFail;
+
+	constructor(ftrace: Ftrace, templates: TrampolineTemplates, should_fail: ShouldFail) {
+		this.#should_fail = should_fail;
 		this.#ftrace = ftrace;
 		this.#templates = templates;
 		this.#tmp_ops = new ftrace_ops("tmp_ops", undefined, templates.ftrace_stub, undefined, FTRACE_OPS_FL.STUB);
@@ -42,6 +45,10 @@ export class DirectFunctions {
 		if ([...ops.filter_hash].some((ip) => this.direct_functions.has(ip))) {
 			this.direct_mutex.unlock();
 			return -EBUSY;
+		}
+		if (this.#should_fail("alloc_ftrace_hash(direct_functions)")) {
+			this.direct_mutex.unlock();
+			return -ENOMEM;
 		}
 		for (const ip of ops.filter_hash) this.direct_functions.set(ip, addr);
 		ops.func = this.#templates.call_direct_funcs;

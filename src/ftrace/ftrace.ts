@@ -3,6 +3,7 @@ import {
 	EBUSY,
 	EINVAL,
 	ENODEV,
+	ENOMEM,
 	type Kernel,
 	list_add,
 	list_del_rcu,
@@ -11,6 +12,7 @@ import {
 	list_is_singular,
 	mutex,
 	Printer,
+	type ShouldFail,
 } from "../kernel/index.js";
 import { hex, type Kaddr, type Memory, toU64 } from "../memory/index.js";
 import { DirectFunctions } from "./direct.js";
@@ -36,6 +38,7 @@ export interface FtraceEnvironment {
 	/** Guest memory for a struct ftrace_ops. */
 	allocOps(): Kaddr;
 	freeOps(address: Kaddr): void;
+	readonly should_fail: ShouldFail;
 	/** synchronize_rcu_tasks_rude() and synchronize_rcu_tasks(): nobody is on a trampoline any more. */
 	synchronize(what: string): Kernel<void>;
 }
@@ -75,7 +78,7 @@ export class Ftrace {
 		this.#print = new Printer(env.dmesg, "ftrace: ");
 		this.#records = new Records(env);
 		this.trampolines = new Trampolines(env.memory, env.text_poke, env.templates, env);
-		this.direct = new DirectFunctions(this, env.templates);
+		this.direct = new DirectFunctions(this, env.templates, env.should_fail);
 		this.saved_ftrace_func = env.templates.ftrace_stub;
 		this.ftrace_trace_function = { func: env.templates.ftrace_stub, op: undefined };
 	}
@@ -92,6 +95,8 @@ export class Ftrace {
 	 * the five byte nop; calls become nops. Throws `FTRACE_BAD_SITE` for anything else.
 	 */
 	ftrace_process_locs(owner: string, sites: readonly Kaddr[], fentry: Kaddr): void {
+		// Nobody minds: there are no records of the image then, so that nothing in it can be traced.
+		if (this.#env.should_fail(`ftrace_process_locs(${owner})`)) return;
 		this.#records.add(owner, sites, fentry);
 	}
 
@@ -99,8 +104,7 @@ export class Ftrace {
 	*ftrace_module_enable(sites: readonly Kaddr[]): Kernel<void> {
 		yield* this.ftrace_lock.lock();
 		const changed: dyn_ftrace[] = [];
-		for (const ip of sites) {
-			const rec = this.records.get(ip)!;
+		for (const rec of this.#records.at(sites)) {
 			for (const ops of this.#opsOf(rec)) this.#count(rec, ops, true);
 			if (rec.count > 0) changed.push(rec);
 		}
@@ -126,6 +130,7 @@ export class Ftrace {
 	/** Adds `ip` to the filter of an ops that is not registered yet, or takes it out again. -EINVAL: there is no such site. */
 	ftrace_set_filter_ip(ops: ftrace_ops, ip: Kaddr, remove: boolean): number {
 		if (!this.records.has(ip)) return -EINVAL;
+		if (this.#env.should_fail(`alloc_and_copy_ftrace_hash(${remove ? "remove" : "add"})`)) return -ENOMEM;
 		const filter = new Set(ops.filter_hash);
 		if (remove) filter.delete(ip);
 		else filter.add(ip);

@@ -45,8 +45,7 @@ export class Records {
 
 	remove(sites: readonly Kaddr[]): void {
 		for (const ip of sites) {
-			this.byIp.delete(ip);
-			this.#env.removeCallSite(ip);
+			if (this.byIp.delete(ip)) this.#env.removeCallSite(ip);
 		}
 		this.#sorted = undefined;
 	}

@@ -1,4 +1,5 @@
 export * from "./errno.js";
+export type { ShouldFail } from "./fault.js";
 export { type Kernel, mutex, type Point, place, runStraight, type Wait } from "./flow.js";
 export { type FormatSource, format } from "./format.js";
 export { list_add, list_add_tail, list_del, list_del_rcu, list_empty, list_head, list_is_singular } from "./list.js";

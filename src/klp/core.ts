@@ -1,5 +1,17 @@
 import type { Ftrace } from "../ftrace/index.js";
-import { type Dmesg, EBUSY, EEXIST, EINVAL, ENOENT, type Kernel, mutex, Printer } from "../kernel/index.js";
+import {
+	type Dmesg,
+	EBUSY,
+	EEXIST,
+	EINVAL,
+	ENODEV,
+	ENOENT,
+	ENOMEM,
+	type Kernel,
+	mutex,
+	Printer,
+	type ShouldFail,
+} from "../kernel/index.js";
 import type { Kaddr, Memory } from "../memory/index.js";
 import type { task_struct, work_struct } from "../sched/index.js";
 import type { Design } from "./design.js";
@@ -43,6 +55,9 @@ export interface KlpEnvironment {
 	schedule_work(work: work_struct): void;
 	schedule_delayed_work(work: work_struct, delay: number): void;
 	synchronize(what: string): Kernel<void>;
+	readonly should_fail: ShouldFail;
+	/** CONFIG_HAVE_RELIABLE_STACKTRACE; without it no task can be switched from outside. */
+	readonly klp_have_reliable_stack: boolean;
 	find_module(name: string): module | undefined;
 	/** Symbols of vmlinux (name undefined) or a module, in kallsyms order. */
 	kallsyms(object: string | undefined, symbol: string): readonly { readonly address: Kaddr; readonly size: number }[];
@@ -57,6 +72,8 @@ export class Klp {
 	readonly klp_mutex = new mutex("klp_mutex");
 	/** All patches in use, in the order they were enabled. */
 	readonly klp_patches: klp_patch[] = [];
+	/** /sys/kernel/livepatch is there (klp_init). */
+	readonly klp_initialized: boolean;
 	readonly patching: Patching;
 	readonly transition: Transition;
 
@@ -71,6 +88,7 @@ export class Klp {
 		this.env = env;
 		this.design = design;
 		this.print = new Printer(env.dmesg, "livepatch: ");
+		this.klp_initialized = !env.should_fail("kobject_create_and_add(livepatch)");
 		this.patching = new Patching(this);
 		this.transition = new Transition(this);
 	}
@@ -151,6 +169,7 @@ export class Klp {
 		func.transition = false;
 		// kobject_add("%s,%lu"): position 0 is shown as 1, so that both together are one name too many.
 		if (obj.funcs.some((other) => other.in_sysfs && sameFunction(other, func))) return -EEXIST;
+		if (this.env.should_fail(`kobject_add(${func.old_name})`)) return -ENOMEM;
 		func.in_sysfs = true;
 		return 0;
 	}
@@ -163,6 +182,7 @@ export class Klp {
 			const mod = this.env.find_module(obj.name);
 			if (mod?.klp_alive) obj.mod = mod;
 		}
+		if (this.env.should_fail(`kobject_add(${obj.label})`)) return -ENOMEM;
 		obj.in_sysfs = true;
 		for (const func of obj.funcs) {
 			const ret = this.#klp_init_func(obj, func);
@@ -172,28 +192,33 @@ export class Klp {
 	}
 
 	/** A nop for each function of older patches that the new one lacks, as far as the design wants them. */
-	#klp_add_nops(patch: klp_patch): void {
+	#klp_add_nops(patch: klp_patch): number {
+		const { should_fail } = this.env;
 		for (const old of this.klp_patches) {
 			for (const old_obj of old.obj_list) {
 				const missing = old_obj.funcs.filter((func) => this.design.needsNop(this, patch, old, old_obj, func));
 				if (missing.length === 0) continue;
 				let obj = this.klp_find_object(patch, old_obj);
 				if (obj === undefined) {
+					if (should_fail("klp_alloc_object_dynamic")) return -ENOMEM;
 					obj = new klp_object({ name: old_obj.name, funcs: [], dynamic: true });
 					patch.obj_list.push(obj);
 				}
 				for (const func of missing) {
 					if (this.klp_find_func(obj, func) !== undefined) continue;
+					if (should_fail(`klp_alloc_func_nop(${func.old_name})`)) return -ENOMEM;
 					const { old_name, old_sympos } = func;
 					obj.funcs.push(new klp_func({ old_name, new_name: old_name, new_func: 0, old_sympos, nop: true }));
 				}
 			}
 		}
+		return 0;
 	}
 
 	#klp_init_patch(patch: klp_patch): number {
+		if (this.env.should_fail(`kobject_add(${patch.name})`)) return -ENOMEM;
 		patch.in_sysfs = true;
-		if (this.design.addsNops(patch)) this.#klp_add_nops(patch);
+		if (this.design.addsNops(patch) && this.#klp_add_nops(patch) !== 0) return -ENOMEM;
 		for (const obj of patch.obj_list) {
 			const ret = this.#klp_init_object(obj);
 			if (ret !== 0) return ret;
@@ -212,6 +237,11 @@ export class Klp {
 			this.print.pr_err(`module ${patch.name} is not marked as a livepatch module`);
 			return -EINVAL;
 		}
+		if (!this.klp_initialized) return -ENODEV;
+		if (!this.env.klp_have_reliable_stack) {
+			this.print.pr_warn("This architecture doesn't have support for the livepatch consistency model.");
+			this.print.pr_warn("The livepatch transition may never complete.");
+		}
 		yield* this.klp_mutex.lock();
 		const compatible = this.design.isCompatible(this, patch);
 		if (compatible !== 0) {
@@ -219,7 +249,10 @@ export class Klp {
 			this.klp_mutex.unlock();
 			return compatible;
 		}
-		// try_module_get(): it cannot fail, the module's own init is what calls us.
+		if (this.env.should_fail(`try_module_get(${patch.name})`)) {
+			this.klp_mutex.unlock();
+			return -ENODEV;
+		}
 		patch.mod.refcount++;
 		patch.obj_list = [...patch.objs];
 		patch.enabled = false;

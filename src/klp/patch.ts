@@ -9,7 +9,7 @@ import {
 	TRACE_FTRACE_START,
 	trace_test_and_set_recursion,
 } from "../ftrace/index.js";
-import { EINVAL, type Kernel, list_add, list_del_rcu, list_empty, list_is_singular } from "../kernel/index.js";
+import { EINVAL, ENOMEM, type Kernel, list_add, list_del_rcu, list_empty, list_is_singular } from "../kernel/index.js";
 import type { Kaddr } from "../memory/index.js";
 import type { Klp } from "./core.js";
 import { HANDLER_AT, type HandlerAt } from "./design.js";
@@ -110,6 +110,7 @@ export class Patching {
 			print.pr_err(`failed to find location for function '${func.old_name}'`);
 			return -EINVAL;
 		}
+		if (env.should_fail("kzalloc(struct klp_ops)")) return -ENOMEM;
 		const ops = new klp_ops(func.old_func);
 		ops.fops = new FtraceOps(
 			func.old_name,

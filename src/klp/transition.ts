@@ -46,7 +46,10 @@ export class Transition {
 
 	/** Waits until every CPU has been outside of code that runs with preemption disabled: no handler is half way. */
 	*klp_synchronize_transition(): Kernel<void> {
-		yield* this.#klp.env.synchronize("klp_synchronize_transition");
+		const { env } = this.#klp;
+		// schedule_on_each_cpu() may lack memory, and nobody asks whether it did: then nothing is waited for.
+		if (env.should_fail("schedule_on_each_cpu(klp_sync)")) return;
+		yield* env.synchronize("klp_synchronize_transition");
 	}
 
 	/** Everybody has switched: clean up. The order matters, see the comments. */
@@ -148,6 +151,7 @@ export class Transition {
 	*klp_try_switch_task(task: task_struct): Kernel<boolean> {
 		const { print } = this.#klp;
 		if (task.patch_state === this.klp_target_state) return true;
+		if (!this.#klp.env.klp_have_reliable_stack) return false;
 		const { ret, old_name } = this.#klp_check_and_switch_task(task);
 		const who = `${task.comm}:${task.pid}`;
 		switch (ret) {

@@ -2,7 +2,18 @@ import { type ElfObject, type Image, linkImage } from "../elf/index.js";
 import { KlpemuError } from "../errors.js";
 import type { Ftrace } from "../ftrace/index.js";
 import type { GuestCalls, Heap, HostFunctions } from "../guest/index.js";
-import { type Dmesg, EAGAIN, EBUSY, EEXIST, ENOENT, type Kernel, Printer, S_IFDIR } from "../kernel/index.js";
+import {
+	type Dmesg,
+	EAGAIN,
+	EBUSY,
+	EEXIST,
+	ENOENT,
+	ENOMEM,
+	type Kernel,
+	Printer,
+	S_IFDIR,
+	type ShouldFail,
+} from "../kernel/index.js";
 import type { klp_patch, klp_patch_fields, ModuleNotifier, module } from "../klp/index.js";
 import type { Kaddr, Memory } from "../memory/index.js";
 import { type Param, Params } from "./params.js";
@@ -79,6 +90,7 @@ export interface LoaderEnvironment {
 	textChanged(address: bigint, length: number): void;
 	/** Enables what `patchOf` made. */
 	enable(patch: klp_patch): Kernel<number>;
+	readonly should_fail: ShouldFail;
 	/** synchronize_rcu() */
 	synchronize(what: string): Kernel<void>;
 }
@@ -144,6 +156,7 @@ export class Loader {
 	 */
 	*load_module(name: string, objects: readonly ElfObject[], options: InsmodOptions): Kernel<number> {
 		if (this.modules.has(name)) return -EEXIST;
+		if (this.#env.should_fail(`module_memory_alloc(${name})`)) return -ENOMEM;
 		const mod = this.#load(name, objects, options);
 		if (mod === undefined) return -ENOENT;
 		if (mod.livepatch && !this.#tainted) {
@@ -212,6 +225,7 @@ export class Loader {
 	/** parse_args() and do_init_module(). */
 	*#init(mod: LoadedModule, { params, patchOf }: InsmodOptions): Kernel<number> {
 		let ret = yield* this.#params.parse(mod.name, mod.params, params ?? new Map());
+		if (ret === 0 && this.#env.should_fail(`mod_sysfs_setup(${mod.name})`)) ret = -ENOMEM;
 		const init = mod.image.symbol("init_module");
 		if (ret === 0 && init !== undefined) {
 			ret = Number(BigInt.asIntN(32, yield* this.#env.calls.call(init.address)));

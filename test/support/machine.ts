@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { createCpu } from "../../src/cpu/create.js";
 import { findDesign } from "../../src/designs/index.js";
 import { type ElfObject, parseElf } from "../../src/elf/index.js";
-import { type Kernel, runStraight } from "../../src/kernel/index.js";
+import { type Kernel, runStraight, type ShouldFail } from "../../src/kernel/index.js";
 import { type klp_callbacks, klp_func, klp_object, klp_patch, type klp_patch_fields } from "../../src/klp/index.js";
 import { type LoadedModule, Machine } from "../../src/machine.js";
 import type { Kaddr } from "../../src/memory/index.js";
@@ -26,6 +26,8 @@ export interface TestMachineOptions {
 	readonly twin?: boolean;
 	/** Adds asm/vmlinux/kernel.c: what C modules need. */
 	readonly kernel?: boolean;
+	/** Fault injection from the very beginning. */
+	readonly should_fail?: ShouldFail;
 	/** Changes the bytes of funcs.o before they are loaded. */
 	readonly edit?: (object: Uint8Array) => void;
 }
@@ -284,6 +286,7 @@ export async function createTestMachine(options: TestMachineOptions = {}): Promi
 		seed: options.seed ?? 1,
 		hz: options.hz ?? 10,
 		memoryBytes: 4 << 20,
+		...(options.should_fail && { should_fail: options.should_fail }),
 	});
 	const sources = new Map<string, ElfObject>();
 	for (const name of LIVEPATCHES) {
