@@ -1,7 +1,7 @@
 /** npm run bench:cpu: what a call, a redirected call and computing cost, on every Cpu and on the hardware, in one run. */
-import { cpus, totalmem } from "node:os";
 import { parseArgs } from "node:util";
 import { CPU_NAMES } from "../../src/cpu/create.js";
+import { describeMachine, geometricMean, median } from "../common/index.js";
 import { Emulated, ROWS } from "./emulated.js";
 import { findQemu, Native, type Rows } from "./native.js";
 
@@ -19,12 +19,6 @@ interface Row {
 	readonly minNs: number;
 	readonly maxNs: number;
 	readonly mips: number | null;
-}
-
-function median(numbers: readonly number[]): number {
-	const sorted = [...numbers].sort((a, b) => a - b);
-	const middle = sorted.length >> 1;
-	return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
 }
 
 /** One Cpu's contribution to a round. */
@@ -94,7 +88,7 @@ function ratios(rows: readonly Row[]): Record<string, number> {
 		redirect_unicorn_vs_jit: ratio(rows, "redirect", "unicorn", "jit"),
 		call_jit_vs_hardware: ratio(rows, "call", "jit", "hardware"),
 		/** The geometric mean of the four loops. */
-		compute_jit_vs_hardware: Math.exp(compute.reduce((sum, value) => sum + Math.log(value), 0) / compute.length),
+		compute_jit_vs_hardware: geometricMean(compute),
 		compute_worst_jit_vs_hardware: Math.max(...compute),
 		...(qemu ? { redirect_jit_vs_qemu_user: ratio(rows, "redirect", "jit", "qemu-user") } : {}),
 	};
@@ -103,13 +97,7 @@ function ratios(rows: readonly Row[]): Record<string, number> {
 const { samples, instructions } = await measure();
 checkResults(samples);
 const rows = table(samples, instructions);
-const [processor] = cpus();
-const machine = {
-	processor: processor?.model ?? "unknown",
-	cores: cpus().length,
-	memoryGiB: Math.round(totalmem() / 2 ** 30),
-	node: process.version,
-};
+const machine = describeMachine();
 if (values.json) {
 	console.log(JSON.stringify({ schema: 1, machine, rows, ratios: ratios(rows) }, undefined, 2));
 } else {

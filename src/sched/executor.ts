@@ -1,4 +1,5 @@
 import { type Cpu, type Fault, GS_BASE, RFLAGS_RESET, RSP, type Stop } from "../cpu/index.js";
+import { KlpemuError } from "../errors.js";
 import { hex, type Kaddr, type Memory, PAGE_SIZE, PERM, toU64 } from "../memory/index.js";
 import type { EmulatedCpu } from "./sched.js";
 import { TASK_DEAD, type task_struct } from "./task.js";
@@ -128,7 +129,9 @@ export class Executor {
 		const guard = reused ?? this.nextStack;
 		if (reused === undefined) {
 			if (guard + PAGE_SIZE + THREAD_SIZE > this.#hooks.stacks.end) {
-				throw new Error(`no room for the stack of ${task.comm} at ${hex(guard)}`);
+				throw new KlpemuError("STACK_AREA_FULL", `no room for the stack of task '${task.comm}' at ${hex(guard)}`, {
+					hint: "the guest's addresses are enough for some 52,000 tasks that have been in the kernel",
+				});
 			}
 			this.nextStack = (guard + PAGE_SIZE + THREAD_SIZE) | 0;
 		}

@@ -109,3 +109,12 @@ test("a task stops in front of the body it is to sleep in, once; awake, it goes 
 	machine.until(() => task.nvcsw >= 3);
 	expect(task.held).toBe(false);
 });
+
+test("one stack more than the guest has addresses for is an error of its own, not somebody else's memory", () => {
+	const { executor } = machine.it;
+	machine.rounds(5);
+	// As if stacks had been handed out up to there: the next one would reach beyond the area.
+	executor.nextStack = -0x10_0000 - THREAD_SIZE;
+	machine.task("last", "funcA");
+	expect(() => machine.rounds(5)).toThrow(expect.objectContaining({ code: "STACK_AREA_FULL" }));
+});
