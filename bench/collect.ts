@@ -20,6 +20,8 @@ import { curves } from "./suites/index.js";
 
 /** Spread between processes, and within one, above which a time is not to be trusted. */
 const MAX_SPREAD = 0.25;
+/** Time per processor time above which others were in the way. */
+const MAX_CROWDING = 1.15;
 /** Fewer processes than this say nothing about how far apart processes lie. */
 const MIN_PROCESSES = 3;
 
@@ -94,6 +96,9 @@ function warningsOf(measured: readonly Measured[]): string[] {
 		out.push(`processes differ by ${percent(Math.abs(between))}`);
 	const within = median(measured.map((row) => row.within ?? 0));
 	if (within > MAX_SPREAD) out.push(`samples of one process differ by ${percent(within)}`);
+	const crowding = median(measured.map((row) => row.crowding ?? 0));
+	if (crowding > MAX_CROWDING)
+		out.push(`other processes had the processor for ${percent(1 - 1 / crowding)} of the time`);
 	if (median(values) <= 0) out.push("not above zero: smaller than what is taken off");
 	return out;
 }

@@ -2,6 +2,22 @@
 import { Bench } from "tinybench";
 import { median } from "./stats.js";
 
+/** How long something took once. */
+export interface Timed {
+	readonly milliseconds: number;
+	/** That, per millisecond of processor time that this process had: above 1 when others had the processor meanwhile. */
+	readonly crowding: number;
+}
+
+export function timed(run: () => void): Timed {
+	const before = process.cpuUsage();
+	const start = performance.now();
+	run();
+	const milliseconds = performance.now() - start;
+	const { user, system } = process.cpuUsage(before);
+	return { milliseconds, crowding: (1000 * milliseconds) / (user + system) };
+}
+
 /** One thing to time. */
 export interface Case {
 	readonly name: string;

@@ -23,6 +23,8 @@ export interface Measured extends RowKey {
 	readonly exact: boolean;
 	/** `ns/call`: the median over the process's rounds of how far apart their samples lie. */
 	readonly within?: number;
+	/** Times of one piece of work: see `Timed`. */
+	readonly crowding?: number;
 }
 
 /** What a design does not do, and how one sees that. */
