@@ -32,8 +32,8 @@ export interface Violation {
 }
 
 /** The module that has the function is not loaded: nobody can run it. */
-const ABSENT = "absent";
-type Choice = klp_func | undefined | typeof ABSENT;
+export const ABSENT = "absent";
+export type Choice = klp_func | undefined | typeof ABSENT;
 /** What one task would run, function by function; undefined is the original. */
 type View = readonly Choice[];
 
@@ -162,7 +162,7 @@ export class InvariantChecker {
 			this.#functions.forEach((func, index) => {
 				const [from, to] = [last.view[index], view[index]];
 				// A module that comes or goes takes its functions along: nobody could, or can, be in them.
-				if (from === ABSENT || to === ABSENT || code(from) === code(to)) return;
+				if (from === ABSENT || to === ABSENT || codeOf(from) === codeOf(to)) return;
 				if (switched) this.#leaves(point, task, func, from, to);
 				else this.#sudden(point, task, func, from, to);
 			});
@@ -227,7 +227,7 @@ export class InvariantChecker {
 		now.mixed = tuple;
 		const names = (view: View) => `(${view.map(implementation).join(", ")})`;
 		// The column that is neither; where each is one or the other, one that lags behind.
-		const differs = (a: View, b: View, i: number) => code(a[i]) !== code(b[i]);
+		const differs = (a: View, b: View, i: number) => codeOf(a[i]) !== codeOf(b[i]);
 		const neither = now.view.findIndex((_, i) => differs(now.view, before, i) && differs(now.view, after, i));
 		const index = neither >= 0 ? neither : now.view.findIndex((_, i) => differs(now.view, after, i));
 		this.#violated({
@@ -247,7 +247,7 @@ export class InvariantChecker {
 		const promised = this.#promise(this.#machine.klp.klp_patches.filter((patch) => patch.enabled));
 		const view = viewOf(KLP_TRANSITION_IDLE);
 		this.#functions.forEach((func, index) => {
-			if (code(view[index]) === code(promised[index])) return;
+			if (codeOf(view[index]) === codeOf(promised[index])) return;
 			const [is, should] = [implementation(view[index]), implementation(promised[index])];
 			this.#violated({
 				invariant: "lost-patch",
@@ -282,10 +282,10 @@ export class InvariantChecker {
 }
 
 /** What is run: two entries with the same new function are the same implementation. */
-function code(func: Choice): Kaddr {
+export function codeOf(func: Choice): Kaddr {
 	return func === undefined || func === ABSENT ? 0 : func.new_func;
 }
 
 function same(a: View, b: View): boolean {
-	return a.every((func, index) => func === ABSENT || b[index] === ABSENT || code(func) === code(b[index]));
+	return a.every((func, index) => func === ABSENT || b[index] === ABSENT || codeOf(func) === codeOf(b[index]));
 }

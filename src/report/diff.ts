@@ -143,6 +143,10 @@ function describeViolation({ invariant, func, from, to }: ReportViolation): stri
 			return `switched-on-stack: it left ${from ?? "a function"} behind, which is still on its stack`;
 		case "freed-text":
 			return `freed-text: it runs into ${from ?? "text"} that is freed`;
+		case "use-after-free":
+			return "use-after-free: the kernel reads what has been freed";
+		case "stuck":
+			return "stuck: the transition never ends";
 		case "lost-patch":
 			return `lost-patch: ${func ?? "a function"} is ${to ?? "wrong"}, the design promises ${from ?? "another"}`;
 		case "warn":

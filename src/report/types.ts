@@ -4,7 +4,9 @@ export const INVARIANTS = [
 	"mixed-universe",
 	"switched-on-stack",
 	"freed-text",
+	"use-after-free",
 	"lost-patch",
+	"stuck",
 	"warn",
 ] as const;
 export type Invariant = (typeof INVARIANTS)[number];

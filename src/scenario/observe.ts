@@ -72,18 +72,23 @@ export class Observer {
 		return null;
 	}
 
-	/** Where the bodies of all implementations of a function begin: behind their call sites. */
+	/** See {@link bodiesOf}. */
 	bodies(func: string): Kaddr[] {
-		const { ftrace } = this.#machine;
-		const body = (address: Kaddr) => {
-			const site = ftrace.ftrace_location(address);
-			return site === 0 ? address : (site + MCOUNT_INSN_SIZE) | 0;
-		};
-		const stack = this.#stacks().find(({ name }) => name === func);
-		const everywhere = [undefined, ...this.#machine.modules.keys()];
-		const originals = everywhere.flatMap((object) => [...this.#machine.kallsyms(object, func)]);
-		return [...originals.map(({ address }) => address), ...(stack?.entries ?? []).map((entry) => entry.new_func)].map(
-			body,
-		);
+		return bodiesOf(this.#machine, this.#functions, func);
 	}
+}
+
+/** Where the bodies of all implementations of a function begin: behind their call sites. */
+export function bodiesOf(machine: Machine, functions: readonly WatchedFunction[], func: string): Kaddr[] {
+	const { ftrace, klp } = machine;
+	const body = (address: Kaddr) => {
+		const site = ftrace.ftrace_location(address);
+		return site === 0 ? address : (site + MCOUNT_INSN_SIZE) | 0;
+	};
+	const there = functions.find(({ name }) => name === func)?.resolve();
+	const ops = there === undefined ? undefined : klp.patching.klp_find_ops(there.address);
+	const everywhere = [undefined, ...machine.modules.keys()];
+	const originals = everywhere.flatMap((object) => [...machine.kallsyms(object, func)]);
+	const entries = [...(ops?.func_stack ?? [])].map((entry) => entry.new_func);
+	return [...originals.map(({ address }) => address), ...entries].map(body);
 }

@@ -441,7 +441,7 @@ const CALLER: TaskSpec = {
 };
 
 /** The functions that the scenario's livepatches change, each once, in the order of the file. */
-function watchedFunctions(scenario: Scenario, machine: Machine): WatchedFunction[] {
+export function watchedFunctions(scenario: Scenario, machine: Machine): WatchedFunction[] {
 	const watched = new Map<string, { short: string; object: string; resolve: WatchedFunction["resolve"] }>();
 	for (const { objects } of scenario.livepatches.values()) {
 		for (const object of objects) {

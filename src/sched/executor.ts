@@ -81,6 +81,11 @@ export class Executor {
 		}
 	}
 
+	/** The per-CPU area of a CPU, for gs. */
+	percpu(cpu: number): Kaddr {
+		return this.#hooks.percpu(cpu);
+	}
+
 	#handle(task: task_struct, stop: Stop): Continuation {
 		switch (stop.kind) {
 			case "budget":

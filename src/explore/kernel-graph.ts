@@ -1,0 +1,375 @@
+import { KlpemuError } from "../errors.js";
+import { KLP_TRANSITION_IDLE } from "../klp/index.js";
+import type { Kaddr } from "../memory/index.js";
+import { toKaddr } from "../memory/index.js";
+import { type Broken, type NamedView, promisedView, viewFor } from "./judge.js";
+import type { TaskField, TaskState } from "./task-state.js";
+import type { Effect, Read, SavedWorld, World } from "./world.js";
+
+/** A state of everything but the tasks, and how to come there. */
+export interface KernelState {
+	readonly id: number;
+	readonly key: string;
+	/** Undefined for the first. */
+	readonly via: Via | undefined;
+	/** Between two operations: what it was then. */
+	readonly saved: SavedWorld | undefined;
+	/** States with the same number look the same to guest code. */
+	readonly text: number;
+	/** What tasks run, by patch_state + 1. */
+	readonly views: readonly NamedView[];
+	readonly viewsId: number;
+	readonly before: NamedView | undefined;
+	readonly after: NamedView | undefined;
+	/** What the enabled patches promise. */
+	readonly promised: NamedView;
+	/** Name of the patch in transition. */
+	readonly inTransition: string | undefined;
+	/** What each actor does next; undefined: nothing. */
+	readonly next: readonly (string | undefined)[];
+	/** Actors in the middle of a step that wait for nothing. */
+	readonly onCpu: readonly boolean[];
+	/** They wait for klp_mutex, or have nothing to do: they cannot interfere with its holder. */
+	readonly outOfTheWay: readonly boolean[];
+	readonly mutexHeld: boolean;
+	/** Work for the kworker that may become work for signals. */
+	readonly retries: boolean;
+	/** Executable memory: start and end, in turn. */
+	readonly executable: readonly number[];
+	readonly executableId: number;
+	/** func_stack of each function, for stories. */
+	readonly stacks: readonly (readonly string[])[];
+}
+
+interface Via {
+	readonly from: KernelState;
+	readonly actor: number;
+	readonly busy: ReadonlySet<number>;
+	readonly late: boolean;
+	/** All tasks, as they were then. */
+	readonly tasks: readonly TaskState[];
+}
+
+/** One thing that an actor's next step can lead to. */
+export interface Outcome {
+	readonly to: KernelState;
+	/** Slots whose task is another than before, with its new state. */
+	readonly changes: readonly (readonly [number, TaskState])[];
+	/** It has looked at tasks or changed them. */
+	readonly touchesTasks: boolean;
+	readonly label: string;
+	readonly isPlace: boolean;
+	/** Slots of tasks that were on a CPU when it looked. */
+	readonly busy: readonly number[];
+	readonly broken: readonly Broken[];
+}
+
+interface Leaf {
+	readonly to: KernelState | undefined;
+	readonly effect: Effect;
+}
+interface Branch {
+	readonly slot: number;
+	readonly field: Read["field"];
+	readonly children: Map<unknown, Branch | Leaf>;
+}
+
+/** What a task's next move leads to. */
+export interface TaskOutcome {
+	readonly state: TaskState;
+	readonly label: string;
+	readonly broken: readonly Broken[];
+}
+
+/**
+ * What the actors of a world can do, worked out once for each situation. A step of kernel code depends on the kernel's state and
+ * on what it reads of tasks: all states that agree in these share one execution. The same for tasks, whose moves depend on
+ * their own state and on what guest code can see of the kernel's.
+ */
+export class KernelGraph {
+	readonly world: World;
+	readonly states: KernelState[] = [];
+	readonly #byKey = new Map<string, KernelState>();
+	readonly #texts = new Map<string, number>();
+	readonly #viewIds = new Map<string, number>();
+	readonly #executables = new Map<string, number>();
+	/** By state, actor and late: decision trees over what the step reads. */
+	readonly #steps = new Map<string, { root: Branch | Leaf | undefined }>();
+	readonly #taskMoves = new Map<number, Map<number, TaskOutcome>>();
+	/** Where the world is; undefined: a task has died in it, which nobody goes on from. */
+	#live: KernelState | undefined;
+	/** How often kernel code and guest code really ran. */
+	readonly executed = { kernel: 0, guest: 0, replayed: 0 };
+
+	/** All tasks, at the beginning. */
+	readonly firstTasks: readonly TaskState[];
+
+	constructor(world: World) {
+		this.world = world;
+		this.firstTasks = world.loaded.map((state) => state!);
+		this.#live = this.#intern(undefined);
+	}
+
+	get first(): KernelState {
+		return this.states[0]!;
+	}
+
+	/** The state that the world is in now. */
+	#intern(via: Via | undefined): KernelState {
+		const { world } = this;
+		const key = world.kernelKey();
+		const known = this.#byKey.get(key);
+		if (known !== undefined) return known;
+		(globalThis as any).PARTS ??= new Map(); (globalThis as any).PARTS.set(this.states.length, world.kernelParts());
+		const { machine, functions } = world.model;
+		const { klp, workqueue } = machine;
+		const views = [-1, 0, 1].map((patch_state) => viewFor(klp, functions, patch_state));
+		const enabled = klp.klp_patches.filter((patch) => patch.enabled);
+		const executable = machine.memory.regions
+			.filter(({ perm }) => (perm & 4) !== 0)
+			.flatMap(({ address, length }) => [toKaddr(address), toKaddr(address) + length]);
+		const state: KernelState = {
+			id: this.states.length,
+			key,
+			via,
+			saved: world.quiet ? world.save() : undefined,
+			text: number(this.#texts, world.guest.textKey()),
+			views,
+			viewsId: number(this.#viewIds, JSON.stringify(views.map(({ codes }) => codes))),
+			before: world.before,
+			after: world.after,
+			promised: promisedView(klp, functions, enabled),
+			inTransition: klp.transition.klp_transition_patch?.name,
+			next: world.actors.map((_, index) => world.nextStep(index)),
+			onCpu: world.actors.map(({ code, wait }) => code !== undefined && wait === undefined),
+			outOfTheWay: world.actors.map(({ wait }, index) => {
+				return wait?.label === "mutex_lock(klp_mutex)" || world.nextStep(index) === undefined;
+			}),
+			mutexHeld: klp.klp_mutex.locked,
+			retries: (workqueue.pending[0] ?? workqueue.delayed[0]?.work) === klp.transition.klp_transition_work,
+			executable,
+			executableId: number(this.#executables, executable.join()),
+			stacks: functions.map((func) => {
+				const there = func.resolve();
+				const ops = there === undefined ? undefined : klp.patching.klp_find_ops(there.address);
+				return [...(ops?.func_stack ?? [])].map((entry) => (entry.nop ? "nop" : entry.new_name));
+			}),
+		};
+		this.states.push(state);
+		this.#byKey.set(key, state);
+		return state;
+	}
+
+	/** Brings the world to a state: from where it is, or from the last saved state before it. */
+	goto(target: KernelState): void {
+		if (this.#live === target) return;
+		const way: KernelState[] = [];
+		let state = target;
+		while (state !== this.#live && state.saved === undefined) {
+			way.push(state);
+			state = state.via!.from;
+		}
+		if (state !== this.#live) this.world.restore(state.saved!);
+		this.#live = state;
+		for (const next of way.reverse()) {
+			const { actor, busy, late, tasks } = next.via!;
+			this.world.loadAll(tasks);
+			this.world.moveActor(actor, busy, late);
+			this.executed.replayed++;
+			this.#live = next;
+		}
+		const last = way.at(-1);
+		if (last !== undefined && this.world.kernelKey() !== last.key) {
+			const a = (globalThis as any).PARTS.get(last.id), b = this.world.kernelParts();
+			const i = a.findIndex((x: string, i: number) => x !== b[i]);
+			if (0) console.log(last.key, this.world.kernelKey(), last.via, a.length, b.length, i, a.slice(i - 30, i + 10).join(" "), "\n", b.slice(i - 30, i + 10).join(" "));
+			throw new KlpemuError("EXPLORE_NONDETERMINISM", "the same steps have led to another state than the first time", {
+				hint: "kernel code or a design depends on something that the explorer does not save; please report it",
+			});
+		}
+	}
+
+	/** What the next step of an actor can lead to; empty: it must wait. `mayBeBusy`: whether a task can be on a CPU. */
+	step(
+		from: KernelState,
+		actor: number,
+		late: boolean,
+		tasks: readonly TaskState[],
+		mayBeBusy: (slot: number) => readonly boolean[],
+	): Outcome[] {
+		const key = `${from.id} ${actor} ${late}`;
+		let tree = this.#steps.get(key);
+		if (tree === undefined) {
+			tree = { root: undefined };
+			this.#steps.set(key, tree);
+		}
+		const outcomes: Outcome[] = [];
+		const open: (readonly number[])[] = [[]];
+		for (let busy = open.pop(); busy !== undefined; busy = open.pop()) {
+			this.#find(tree, { from, actor, late, tasks, mayBeBusy }, busy, open, outcomes);
+		}
+		return outcomes;
+	}
+
+	/** Follows one path through the tree; decisions about `on_cpu` that were left aside are added to `open`. */
+	#find(
+		tree: { root: Branch | Leaf | undefined },
+		step: {
+			readonly from: KernelState;
+			readonly actor: number;
+			readonly late: boolean;
+			readonly tasks: readonly TaskState[];
+			readonly mayBeBusy: (slot: number) => readonly boolean[];
+		},
+		busy: readonly number[],
+		open: (readonly number[])[],
+		outcomes: Outcome[],
+	): void {
+		let node = tree.root ?? this.#execute(step, new Set(busy), tree);
+		let decided = 0;
+		while ("children" in node) {
+			const { slot, field, children }: Branch = node;
+			let value: unknown;
+			if (field === "on_cpu") {
+				const allowed = step.mayBeBusy(slot);
+				value = allowed.length === 1 ? allowed[0]! : busy.includes(slot);
+				if (busy.includes(slot)) decided++;
+				else if (allowed.length === 2 && decided === busy.length) open.push([...busy, slot]);
+			} else if (field === "entries") value = step.tasks[slot]!.entriesKey;
+			else value = step.tasks[slot]!.fields[field];
+			let child: Branch | Leaf | undefined = children.get(value);
+			if (child === undefined) {
+				const really = new Set(busy);
+				if (field === "on_cpu" && value === true) really.add(slot);
+				this.#execute(step, really, tree);
+				child = children.get(value);
+				if (child === undefined) throw nondeterminism(`actor ${step.actor} reads ${field} of task ${slot}`);
+			}
+			node = child;
+		}
+		const { to, effect } = node;
+		if (to === undefined) return;
+		const changes = new Map<number, TaskState>(effect.replaced);
+		for (const [slot, written] of effect.writes) {
+			const before = step.tasks[slot]!;
+			if (changes.has(slot) || !before.alive) continue;
+			const after = this.world.states.withFields(before, written);
+			if (after !== before) changes.set(slot, after);
+		}
+		outcomes.push({
+			to,
+			changes: [...changes],
+			touchesTasks: effect.reads.length > 0 || changes.size > 0,
+			label: effect.label,
+			isPlace: effect.isPlace,
+			busy: effect.reads.filter(({ field, value }) => field === "on_cpu" && value === true).map(({ slot }) => slot),
+			broken: effect.broken,
+		});
+	}
+
+	/** Makes the step for real and adds it to the tree. */
+	#execute(
+		step: { readonly from: KernelState; readonly actor: number; readonly late: boolean; readonly tasks: readonly TaskState[] },
+		busy: ReadonlySet<number>,
+		tree: { root: Branch | Leaf | undefined },
+	): Branch | Leaf {
+		const { from, actor, late, tasks } = step;
+		this.goto(from);
+		this.world.loadAll(tasks);
+		const effect = this.world.moveActor(actor, busy, late);
+		this.executed.kernel++;
+		let leaf: Leaf;
+		if (effect.blocked) leaf = { to: undefined, effect };
+		else {
+			const to = this.#intern({ from, actor, busy, late, tasks: [...tasks] });
+			this.#live = to;
+			leaf = { to, effect };
+		}
+		insert(tree, effect.reads, leaf);
+		return tree.root!;
+	}
+
+	/** Where a task's next move leads. */
+	moveTask(from: KernelState, slot: number, task: TaskState): TaskOutcome {
+		let byTask = this.#taskMoves.get(from.text * this.world.slots.length + slot);
+		if (byTask === undefined) {
+			byTask = new Map();
+			this.#taskMoves.set(from.text * this.world.slots.length + slot, byTask);
+		}
+		let outcome = byTask.get(task.id);
+		if (outcome === undefined) {
+			outcome = this.#executeTask(from, slot, task);
+			byTask.set(task.id, outcome);
+		}
+		return outcome;
+	}
+
+	#executeTask(from: KernelState, slot: number, task: TaskState): TaskOutcome {
+		if (this.#live?.text !== from.text) this.goto(from);
+		const { world } = this;
+		let first: TaskOutcome | undefined;
+		for (let context = Math.max(task.contexts.length - 1, 0); context >= 0; context--) {
+			world.load(slot, task);
+			const outcome = world.moveTask(slot, context);
+			this.executed.guest++;
+			if (first !== undefined && first.state !== outcome.state) {
+				const where = `${world.slots[slot]} ${first.label} or ${outcome.label}`;
+				throw new KlpemuError("EXPLORE_DATA", `where a task goes depends on data that states do not hold: ${where}`, {
+					hint: "a loop around a patched function, or a branch on a value that others change, cannot be explored",
+				});
+			}
+			first = outcome;
+			if (outcome.broken.length > 0) {
+				this.#live = undefined;
+				break;
+			}
+		}
+		return first!;
+	}
+}
+
+function nondeterminism(what: string): KlpemuError {
+	return new KlpemuError("EXPLORE_NONDETERMINISM", `a step was made a second time and went another way: ${what}`);
+}
+
+function number(ids: Map<string, number>, key: string): number {
+	const known = ids.get(key);
+	if (known !== undefined) return known;
+	ids.set(key, ids.size);
+	return ids.size - 1;
+}
+
+/** Adds the path of `reads` to a tree. */
+function insert(tree: { root: Branch | Leaf | undefined }, reads: readonly Read[], leaf: Leaf): void {
+	let put = (node: Branch | Leaf) => {
+		tree.root = node;
+	};
+	let node = tree.root;
+	for (const { slot, field, value } of reads) {
+		if (node === undefined) {
+			node = { slot, field, children: new Map() };
+			put(node);
+		}
+		if (!("children" in node) || node.slot !== slot || node.field !== field) {
+			throw nondeterminism(`${field} of task ${slot} is read where something else was`);
+		}
+		const { children }: Branch = node;
+		put = (child) => {
+			children.set(value, child);
+		};
+		node = children.get(value);
+	}
+	if (node === undefined) put(leaf);
+	else if ("children" in node) throw nondeterminism("it reads less than before");
+}
+
+/** The executable memory of a kernel state holds `address`. */
+export function isExecutable(state: KernelState, address: Kaddr): boolean {
+	for (let i = 0; i < state.executable.length; i += 2) {
+		if (address >= state.executable[i]! && address < state.executable[i + 1]!) return true;
+	}
+	return false;
+}
+
+export const IDLE_VIEW = KLP_TRANSITION_IDLE + 1;
+export type { TaskField };

@@ -1,0 +1,139 @@
+import type { Machine } from "../machine.js";
+import type { Kaddr } from "../memory/index.js";
+import { RSP } from "../cpu/index.js";
+import type { task_struct } from "../sched/index.js";
+import { Hash } from "./graph.js";
+
+/** The fields of a task that kernel code reads or writes; whatever else a task has is where it is in the guest. */
+export const TASK_FIELDS = [
+	"patch_state",
+	"thread_flags",
+	"__state",
+	"mode",
+	"held",
+	"slept",
+	"rcu_tasks_holdout",
+	"preempt_count",
+	"trace_recursion",
+	"nextCall",
+	"wakeAt",
+	"oops",
+] as const;
+export type TaskField = (typeof TASK_FIELDS)[number];
+export type TaskFields = Readonly<Record<TaskField, unknown>>;
+
+/** Where klp_ftrace_handler() is on behalf of a task. Objects by name: they outlive no replay. */
+export interface HandlerPlace {
+	readonly label: string;
+	/** Guest address of the struct ftrace_ops. */
+	readonly fops: Kaddr;
+	/** Name of the klp_func it is on. */
+	readonly func: string | undefined;
+	readonly flag: boolean | undefined;
+}
+
+/** Registers and stack, as they were when a task first came to this state; data in them may differ the next time. */
+export interface GuestContext {
+	readonly words: BigUint64Array;
+	readonly stack: Uint8Array;
+}
+
+/** Everything about one task. Immutable, and the same object for the same state. */
+export interface TaskState {
+	readonly id: number;
+	/** Whose: no two tasks share a state, for each has a stack of its own. */
+	readonly slot: number;
+	readonly fields: TaskFields;
+	/** It is on the task list: not yet forked, or gone. */
+	readonly alive: boolean;
+	/** It runs in the kernel, and goes on to until it sleeps or leaves, unless the kernel is preemptible. */
+	readonly running: boolean;
+	readonly handler: HandlerPlace | undefined;
+	/** The handler is through and has chosen this address, but the trampoline has not jumped there yet: it is on no stack. */
+	readonly chosen: Kaddr | undefined;
+	/** Its stack, innermost first; undefined when it cannot be walked. Empty outside of guest kernel code. */
+	readonly entries: readonly Kaddr[] | undefined;
+	readonly entriesKey: string;
+	/** Several, when the same place was reached with other data: what happens next must not depend on that. */
+	readonly contexts: GuestContext[];
+	/** States that this one becomes when kernel code writes to the task, by what is written. */
+	readonly derived: Map<string, TaskState>;
+}
+
+/** So many contexts of a state are kept, to see whether the guest's way depends on its data. */
+const CONTEXTS = 3;
+
+/** All states of tasks that have been seen. */
+export class TaskStates {
+	readonly all: TaskState[] = [];
+	readonly #byKey = new Map<string, TaskState>();
+	/** Hashes of the contexts of a state. */
+	readonly #contexts = new Map<TaskState, Set<string>>();
+
+	intern(state: Omit<TaskState, "id" | "contexts" | "derived" | "entriesKey">, context: GuestContext): TaskState {
+		const entriesKey = state.entries === undefined ? "?" : state.entries.join();
+		const { label, fops, func, flag } = state.handler ?? {};
+		const key = [
+			state.slot,
+			state.alive,
+			state.running,
+			...TASK_FIELDS.map((field) => state.fields[field]),
+			label,
+			fops,
+			func,
+			flag,
+			state.chosen,
+			entriesKey,
+		].join("|");
+		let known = this.#byKey.get(key);
+		if (known === undefined) {
+			known = { ...state, id: this.all.length, entriesKey, contexts: [], derived: new Map() };
+			this.all.push(known);
+			this.#byKey.set(key, known);
+			this.#contexts.set(known, new Set());
+		}
+		this.#addContext(known, context);
+		return known;
+	}
+
+	#addContext(state: TaskState, context: GuestContext): void {
+		if (state.contexts.length >= CONTEXTS) return;
+		const hash = new Hash();
+		hash.add(context.words.join());
+		hash.add(context.stack.join());
+		const digest = hash.digest();
+		const known = this.#contexts.get(state)!;
+		if (known.has(digest)) return;
+		known.add(digest);
+		state.contexts.push(context);
+	}
+
+	/** The state that `state` becomes when kernel code writes these fields. */
+	withFields(state: TaskState, written: Partial<Record<TaskField, unknown>>): TaskState {
+		const key = JSON.stringify(Object.entries(written).map(([name, value]) => [name, String(value)]));
+		let next = state.derived.get(key);
+		if (next === undefined) {
+			next = this.intern({ ...state, fields: { ...state.fields, ...written } }, state.contexts[0]!);
+			for (const context of state.contexts) this.#addContext(next, context);
+			state.derived.set(key, next);
+		}
+		return next;
+	}
+}
+
+/** What a task is now. */
+export function captureContext(machine: Machine, task: task_struct): GuestContext {
+	const { stack, regs } = task;
+	if (stack === undefined || task.mode !== "kernel") return { words: new BigUint64Array(0), stack: new Uint8Array(0) };
+	const top = machine.executor.stackTop(task);
+	const sp = Math.min(regs.kaddr(RSP), top);
+	return { words: regs.words.slice(), stack: machine.memory.read(sp, top - sp) };
+}
+
+/** Puts registers and stack back. */
+export function restoreContext(machine: Machine, task: task_struct, context: GuestContext): void {
+	if (context.words.length === 0) return;
+	task.regs.words.set(context.words);
+	machine.memory.write(Math.min(task.regs.kaddr(RSP), machine.executor.stackTop(task)), context.stack);
+}
+

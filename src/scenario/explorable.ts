@@ -1,0 +1,223 @@
+import type { Admin, AdminStep, Model, ModelTask } from "../explore/index.js";
+import { KlpemuError } from "../errors.js";
+import type { Kernel } from "../kernel/index.js";
+import type { Machine, NewTask } from "../machine.js";
+import { TASK_RUNNING, type task_struct } from "../sched/index.js";
+import type { LoadedObjects } from "./load.js";
+import { bodiesOf } from "./observe.js";
+import { createScenarioMachine, livepatch, livepatchFile, type RunScenarioOptions, watchedFunctions } from "./runner.js";
+import { type Scenario, type Step, type TaskSpec, whereOf } from "./types.js";
+
+/** Makes the explorer's model of a scenario: its machine, with everything loaded and nothing done yet. */
+export async function createModel(scenario: Scenario, options: RunScenarioOptions): Promise<Model> {
+	const { machine, objects } = await createScenarioMachine(scenario, options);
+	return new ModelBuilder(scenario, machine, objects).model();
+}
+
+/** Steps that only look, or let time pass, which the explorer does anyway. */
+const LOOKS: ReadonlySet<Step["kind"]> = new Set(["expect", "state", "cat", "sleep", "call"]);
+
+class ModelBuilder {
+	readonly #scenario: Scenario;
+	readonly #machine: Machine;
+	readonly #objects: LoadedObjects;
+	readonly #control = { mayFallAsleep: false };
+	readonly #functions;
+	/** All tasks there will ever be. */
+	readonly #specs = new Map<string, TaskSpec>();
+
+	constructor(scenario: Scenario, machine: Machine, objects: LoadedObjects) {
+		this.#scenario = scenario;
+		this.#machine = machine;
+		this.#objects = objects;
+		this.#functions = watchedFunctions(scenario, machine);
+	}
+
+	model(): Model {
+		const { tasks } = this.#scenario;
+		for (const spec of tasks.values()) {
+			this.#machine.addTask(this.#newTask(spec));
+			this.#specs.set(spec.name, spec);
+		}
+		const steps = this.#scenario.steps.filter((step) => !LOOKS.has(step.kind));
+		for (const step of steps) if (step.kind === "fork") this.#specs.set(step.child.name, step.child);
+		const named = new Set(steps.flatMap((step) => namedTasks(step)));
+		return {
+			machine: this.#machine,
+			functions: this.#functions,
+			tasks: [...this.#specs.values()].map((spec): ModelTask => ({
+				name: spec.name,
+				group: spec.group,
+				runs: spec.calls.length > 0,
+				named: named.has(spec.name),
+				forks: undefined,
+				exits: false,
+			})),
+			admins: [this.#admin("shell", this.#machine.shell, steps)],
+			preemption: "none",
+			control: this.#control,
+			fork: () => {
+				throw new Error("not yet");
+			},
+			exit: (name) => this.#exit(name),
+		};
+	}
+
+	#admin(name: string, task: task_struct, steps: readonly Step[]): Admin {
+		return { name, task, during: undefined, steps: steps.map((step) => this.#step(step)) };
+	}
+
+	#step(step: Step): AdminStep {
+		const mayFallAsleep = step.kind === "run";
+		return { title: titleOf(step), mayFallAsleep, run: () => this.#run(step) };
+	}
+
+	#run(step: Step): Kernel<unknown> {
+		const machine = this.#machine;
+		switch (step.kind) {
+			case "insmod":
+				return this.#insmod(step.module);
+			case "rmmod":
+				return machine.delete_module(step.module);
+			case "settle":
+				return this.#settle();
+			case "run":
+				return this.#runTasks(step.tasks);
+			case "disable":
+				return machine.sysfs.write(`${step.livepatch}/enabled`, "0");
+			case "enable":
+				return machine.sysfs.write(`${step.livepatch}/enabled`, "1");
+			case "reverse":
+				return this.#reverse(step.livepatch);
+			case "force":
+				return machine.sysfs.write(`${step.livepatch ?? this.#inTransition()}/force`, "1");
+			case "echo":
+				return machine.sysfs.write(livepatchFile(step.path) ?? step.path, step.value);
+			case "wake":
+				return this.#wake(step.tasks);
+			case "fork":
+				return this.#fork(step.parent, step.child);
+			case "exit":
+				return this.#exitAll(step.tasks);
+			default:
+				throw new KlpemuError("EXPLORE_UNSUPPORTED", `the explorer cannot make the step '${step.kind}'`, {
+					where: whereOf(this.#scenario.fileName, step.position),
+				});
+		}
+	}
+
+	*#insmod(name: string): Kernel<void> {
+		const spec = this.#scenario.livepatches.get(name);
+		if (spec === undefined) yield* this.#machine.load_module(name, this.#objects.modules.get(name)!);
+		else yield* this.#machine.load_module(name, this.#objects.livepatches.get(name)!, (mod) => livepatch(spec, mod));
+	}
+
+	*#settle(): Kernel<void> {
+		const { klp, workqueue } = this.#machine;
+		const settled = () => klp.transition.klp_transition_patch === undefined && workqueue.pending.length === 0;
+		yield { label: "settle", ready: settled };
+	}
+
+	*#runTasks(names: readonly string[]): Kernel<void> {
+		const tasks = names.map((name) => this.#task(name));
+		// A task that is to sleep in some function sleeps nowhere else; it may do so again and again.
+		for (const task of tasks) if (!task.held) task.slept = false;
+		const asleep = (task: task_struct) =>
+			task.program.sleepAt === undefined ? task.__state !== TASK_RUNNING : task.held;
+		if (names.length === 0) yield "run";
+		else yield { label: `run ${names.join(", ")}`, ready: () => tasks.every(asleep) };
+	}
+
+	#inTransition(): string {
+		return this.#machine.klp.transition.klp_transition_patch?.name ?? "(none in transition)";
+	}
+
+	*#reverse(name: string | undefined): Kernel<void> {
+		const path = `${name ?? this.#inTransition()}/enabled`;
+		const value = this.#machine.sysfs.read(path);
+		if (typeof value !== "number") yield* this.#machine.sysfs.write(path, value === "1" ? "0" : "1");
+	}
+
+	*#wake(names: readonly string[]): Kernel<void> {
+		for (const name of names) this.#machine.wake(this.#task(name));
+		yield `wake ${names.join(", ")}`;
+	}
+
+	*#fork(parent: string, child: TaskSpec): Kernel<void> {
+		this.#machine.fork(this.#task(parent), this.#newTask(child));
+		yield "klp_copy_process";
+	}
+
+	*#exitAll(names: readonly string[]): Kernel<void> {
+		for (const name of names) yield* this.#exit(name);
+	}
+
+	*#exit(name: string): Kernel<void> {
+		const task = this.#task(name);
+		yield { label: `exit ${name}`, ready: () => task.mode === "user" || (task.kthread && task.__state !== TASK_RUNNING) };
+		this.#machine.exit(task);
+		yield `do_exit(${name})`;
+	}
+
+	#task(name: string): task_struct {
+		const task = this.#machine.sched.tasks.find(({ comm }) => comm === name);
+		if (task === undefined) throw new KlpemuError("SCENARIO_NO_TASK", `task '${name}' has ended already`);
+		return task;
+	}
+
+	#newTask(spec: TaskSpec): NewTask {
+		const machine = this.#machine;
+		const calls = spec.calls.map((name) => {
+			const address = machine.kallsyms(undefined, name)[0]?.address;
+			if (address !== undefined) return address;
+			throw new KlpemuError("SCENARIO_UNKNOWN_FUNC", `function '${name}' is in a module that is not loaded yet`);
+		});
+		const { sleeps_in } = spec;
+		const sleepAt =
+			sleeps_in === undefined
+				? undefined
+				: () => (this.#control.mayFallAsleep ? bodiesOf(machine, this.#functions, sleeps_in) : []);
+		return { name: spec.name, kthread: spec.kthread, calls, sleepAt, cpu: spec.cpu, idle: spec.idle };
+	}
+}
+
+function namedTasks(step: Step): readonly string[] {
+	switch (step.kind) {
+		case "run":
+		case "wake":
+		case "exit":
+			return step.tasks;
+		case "fork":
+			return [step.parent];
+		default:
+			return [];
+	}
+}
+
+/** The step for people. */
+function titleOf(step: Step): string {
+	switch (step.kind) {
+		case "insmod":
+		case "rmmod":
+			return `${step.kind} ${step.module}`;
+		case "run":
+			return step.tasks.length === 0 ? "run" : `run until ${step.tasks.join(", ")} sleeps`;
+		case "wake":
+		case "exit":
+			return `${step.kind} ${step.tasks.join(", ")}`;
+		case "disable":
+			return `echo 0 > ${step.livepatch}/enabled`;
+		case "enable":
+			return `echo 1 > ${step.livepatch}/enabled`;
+		case "reverse":
+			return `reverse ${step.livepatch ?? ""}`.trim();
+		case "force":
+			return `echo 1 > ${step.livepatch ?? "(in transition)"}/force`;
+		case "echo":
+			return `echo ${step.value} > ${livepatchFile(step.path) ?? step.path}`;
+		case "fork":
+			return `${step.parent} forks ${step.child.name}`;
+		default:
+			return step.kind;
+	}
+}
