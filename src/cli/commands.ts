@@ -19,6 +19,16 @@ export const commands: readonly CommandEntry[] = [
 		load: async () => (await import("./selftest.js")).selftestCommand,
 	},
 	{
+		name: "explore",
+		summary: "try every schedule of a scenario, and show the shortest that breaks something",
+		load: async () => (await import("./explore.js")).exploreCommand,
+	},
+	{
+		name: "replay",
+		summary: "make the moves of a saved schedule, and say what they break",
+		load: async () => (await import("./replay.js")).replayCommand,
+	},
+	{
 		name: "exec",
 		summary: "run machine code: JSON lines in, JSON lines out",
 		load: async () => (await import("./exec.js")).execCommand,

@@ -12,6 +12,19 @@ export function readIfThere(path: string): Promise<Uint8Array | undefined> {
 	return ifThere(path, () => readFile(path));
 }
 
+/** A scenario or a schedule. Throws `FILE_MISSING`, `SCENARIO_SYNTAX`. */
+export async function readText(file: string): Promise<string> {
+	const bytes = await readIfThere(file);
+	if (bytes === undefined) {
+		throw new KlpemuError("FILE_MISSING", `there is no file '${file}'`, { hint: "scenarios/ has ready scenarios" });
+	}
+	try {
+		return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+	} catch (cause) {
+		throw new KlpemuError("SCENARIO_SYNTAX", "not UTF-8 text", { where: file, cause });
+	}
+}
+
 async function ifThere<T>(path: string, access: () => Promise<T>): Promise<T | undefined> {
 	try {
 		return await access();

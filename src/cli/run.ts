@@ -1,10 +1,9 @@
 import { CPU_NAMES } from "../cpu/create.js";
 import { designs } from "../designs/index.js";
-import { KlpemuError } from "../errors.js";
 import { type Report, renderReport, wantsColour } from "../report/index.js";
 import { type FileReader, parseScenario, type Scenario } from "../scenario/index.js";
 import { type Command, EXIT, type Io } from "./command.js";
-import { NodeFileReader, readIfThere } from "./files.js";
+import { NodeFileReader, readText } from "./files.js";
 
 export interface RunOptions {
 	readonly design: string | undefined;
@@ -74,18 +73,6 @@ export function makeRunCommand(runScenario: RunScenario): Command<RunOptions> {
 			return report.asExpected ? EXIT.ok : EXIT.no;
 		},
 	};
-}
-
-async function readText(file: string): Promise<string> {
-	const bytes = await readIfThere(file);
-	if (bytes === undefined) {
-		throw new KlpemuError("FILE_MISSING", `there is no file '${file}'`, { hint: "scenarios/ has ready scenarios" });
-	}
-	try {
-		return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
-	} catch (cause) {
-		throw new KlpemuError("SCENARIO_SYNTAX", "not UTF-8 text", { where: file, cause });
-	}
 }
 
 function traceTo(output: Io["stdout"]): (line: string) => void {

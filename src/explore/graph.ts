@@ -7,9 +7,17 @@ export interface Special {
 }
 
 type SavedObject =
-	| { readonly kind: "fields"; readonly of: Record<string, unknown>; readonly values: readonly (readonly [string, unknown])[] }
+	| {
+			readonly kind: "fields";
+			readonly of: Record<string, unknown>;
+			readonly values: readonly (readonly [string, unknown])[];
+	  }
 	| { readonly kind: "array"; readonly of: unknown[]; readonly values: readonly unknown[] }
-	| { readonly kind: "map"; readonly of: Map<unknown, unknown>; readonly values: readonly (readonly [unknown, unknown])[] }
+	| {
+			readonly kind: "map";
+			readonly of: Map<unknown, unknown>;
+			readonly values: readonly (readonly [unknown, unknown])[];
+	  }
 	| { readonly kind: "set"; readonly of: Set<unknown>; readonly values: readonly unknown[] };
 
 /** What {@link ObjectGraph.save} gives. */
@@ -102,11 +110,17 @@ function shallow(value: object, special: Special | undefined): SavedObject {
 	if (value instanceof Set) return { kind: "set", of: value, values: [...value] };
 	const of = value as Record<string, unknown>;
 	// Bytes are never changed in place: text_poke and friends make new arrays.
-	const names = ArrayBuffer.isView(value) ? [] : fieldsOf(value, special).filter((name) => typeof of[name] !== "function");
+	const names = ArrayBuffer.isView(value)
+		? []
+		: fieldsOf(value, special).filter((name) => typeof of[name] !== "function");
 	return { kind: "fields", of, values: names.map((name) => [name, of[name]]) };
 }
 
-function visit(value: object, special: Special | undefined, each: (name: string | undefined, child: unknown) => void): void {
+function visit(
+	value: object,
+	special: Special | undefined,
+	each: (name: string | undefined, child: unknown) => void,
+): void {
 	if (Array.isArray(value)) for (const item of value) each(undefined, item);
 	else if (value instanceof Map) {
 		for (const [key, item] of value) {

@@ -1,10 +1,16 @@
-import { type Cpu, type Fault, GS_BASE, RCX, RDX, RIP } from "../cpu/index.js";
 import { LAYOUT } from "../areas.js";
+import { type Cpu, type Fault, GS_BASE, RCX, RDX, RIP } from "../cpu/index.js";
 import { KlpemuError } from "../errors.js";
 import { MCOUNT_INSN_SIZE, PT_REGS } from "../ftrace/index.js";
 import { HANDLER_AT, type HandlerAt, type klp_func, type klp_ops, type klp_patch } from "../klp/index.js";
 import { hex, type Kaddr, toU64 } from "../memory/index.js";
-import { type StackTrace, TASK_RUNNING, type task_struct, TIF_NOTIFY_SIGNAL, TIF_PATCH_PENDING } from "../sched/index.js";
+import {
+	type StackTrace,
+	TASK_RUNNING,
+	TIF_NOTIFY_SIGNAL,
+	TIF_PATCH_PENDING,
+	type task_struct,
+} from "../sched/index.js";
 import { Hash } from "./graph.js";
 import type { Broken } from "./judge.js";
 import type { Model } from "./model.js";
@@ -129,7 +135,8 @@ export class Guest {
 		}
 		for (const func of functions) {
 			const there = func.resolve();
-			if (there !== undefined && entry >= there.address && entry < there.address + there.size) return `f${there.address}`;
+			if (there !== undefined && entry >= there.address && entry < there.address + there.size)
+				return `f${there.address}`;
 		}
 		return undefined;
 	}
@@ -277,10 +284,13 @@ export class Guest {
 		const ops = machine.ftrace.opsByAddress.get(at.fops);
 		const owner = ops?.owner as klp_ops | undefined;
 		const func = at.func === undefined ? undefined : this.#func(at.func);
-		const gone = ops === undefined || owner?.freed ? "klp_ops" : at.func !== undefined && (func === undefined || func.freed);
+		const gone =
+			ops === undefined || owner?.freed ? "klp_ops" : at.func !== undefined && (func === undefined || func.freed);
 		if (gone) {
 			const what = gone === true ? `klp_func of ${at.func}` : "klp_ops";
-			onInvalidRead?.(`${task.comm} is in klp_ftrace_handler(), behind "${at.label}", and goes on to read a freed ${what}`);
+			onInvalidRead?.(
+				`${task.comm} is in klp_ftrace_handler(), behind "${at.label}", and goes on to read a freed ${what}`,
+			);
 			return this.#through(task, at);
 		}
 		const from: HandlerAt | undefined =
@@ -305,7 +315,9 @@ export class Guest {
 		const range = owner === undefined ? undefined : machine.klp.env.kallsyms_lookup_size_offset(chosen);
 		const redirected = range?.offset === 0;
 		return {
-			label: redirected ? `klp_ftrace_handler: ip = ${machine.symbolize(chosen).replace(/\+.*/, "")}` : "klp_ftrace_handler: the original",
+			label: redirected
+				? `klp_ftrace_handler: ip = ${machine.symbolize(chosen).replace(/\+.*/, "")}`
+				: "klp_ftrace_handler: the original",
 			handler: undefined,
 			chosen: redirected ? chosen : undefined,
 		};

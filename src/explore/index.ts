@@ -1,3 +1,5 @@
+export { type Exploration, explore } from "./explore.js";
+export { Hash } from "./graph.js";
 export {
 	InvariantChecker,
 	implementation,
@@ -5,7 +7,8 @@ export {
 	type Violation,
 	type WatchedFunction,
 } from "./invariants.js";
-export { KernelGraph } from "./kernel-graph.js";
-export type { Admin, AdminStep, Model, ModelTask, Preemption } from "./model.js";
-export { Search, type SearchOptions, type SearchResult } from "./search.js";
-export { World } from "./world.js";
+export { type Admin, type AdminStep, type Model, type ModelTask, PREEMPTION, type Preemption } from "./model.js";
+export { minimise, type Replayed, Replayer } from "./replay.js";
+export { formatSchedule, type Move, parseSchedule, type Schedule } from "./schedule.js";
+export type { FoundViolation, SearchOptions, SearchResult, Shard } from "./search.js";
+export { tellStory } from "./story.js";

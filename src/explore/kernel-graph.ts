@@ -1,13 +1,10 @@
 import { KlpemuError } from "../errors.js";
-import { KLP_TRANSITION_IDLE } from "../klp/index.js";
-import type { Kaddr } from "../memory/index.js";
-import { toKaddr } from "../memory/index.js";
-import { type Broken, type NamedView, promisedView, viewFor } from "./judge.js";
-import type { TaskField, TaskState } from "./task-state.js";
+import { type Broken, type KernelLook, lookAt } from "./judge.js";
+import type { TaskState } from "./task-state.js";
 import type { Effect, Read, SavedWorld, World } from "./world.js";
 
 /** A state of everything but the tasks, and how to come there. */
-export interface KernelState {
+export interface KernelState extends KernelLook {
 	readonly id: number;
 	readonly key: string;
 	/** Undefined for the first. */
@@ -16,29 +13,18 @@ export interface KernelState {
 	readonly saved: SavedWorld | undefined;
 	/** States with the same number look the same to guest code. */
 	readonly text: number;
-	/** What tasks run, by patch_state + 1. */
-	readonly views: readonly NamedView[];
 	readonly viewsId: number;
-	readonly before: NamedView | undefined;
-	readonly after: NamedView | undefined;
-	/** What the enabled patches promise. */
-	readonly promised: NamedView;
-	/** Name of the patch in transition. */
-	readonly inTransition: string | undefined;
+	readonly executableId: number;
 	/** What each actor does next; undefined: nothing. */
 	readonly next: readonly (string | undefined)[];
 	/** Actors in the middle of a step that wait for nothing. */
 	readonly onCpu: readonly boolean[];
+	readonly actorsOnCpu: number;
 	/** They wait for klp_mutex, or have nothing to do: they cannot interfere with its holder. */
 	readonly outOfTheWay: readonly boolean[];
 	readonly mutexHeld: boolean;
 	/** Work for the kworker that may become work for signals. */
 	readonly retries: boolean;
-	/** Executable memory: start and end, in turn. */
-	readonly executable: readonly number[];
-	readonly executableId: number;
-	/** func_stack of each function, for stories. */
-	readonly stacks: readonly (readonly string[])[];
 }
 
 interface Via {
@@ -94,7 +80,7 @@ export class KernelGraph {
 	readonly #viewIds = new Map<string, number>();
 	readonly #executables = new Map<string, number>();
 	/** By state, actor and late: decision trees over what the step reads. */
-	readonly #steps = new Map<string, { root: Branch | Leaf | undefined }>();
+	readonly #steps = new Map<number, { root: Branch | Leaf | undefined }>();
 	readonly #taskMoves = new Map<number, Map<number, TaskOutcome>>();
 	/** Where the world is; undefined: a task has died in it, which nobody goes on from. */
 	#live: KernelState | undefined;
@@ -120,40 +106,26 @@ export class KernelGraph {
 		const key = world.kernelKey();
 		const known = this.#byKey.get(key);
 		if (known !== undefined) return known;
-		(globalThis as any).PARTS ??= new Map(); (globalThis as any).PARTS.set(this.states.length, world.kernelParts());
-		const { machine, functions } = world.model;
-		const { klp, workqueue } = machine;
-		const views = [-1, 0, 1].map((patch_state) => viewFor(klp, functions, patch_state));
-		const enabled = klp.klp_patches.filter((patch) => patch.enabled);
-		const executable = machine.memory.regions
-			.filter(({ perm }) => (perm & 4) !== 0)
-			.flatMap(({ address, length }) => [toKaddr(address), toKaddr(address) + length]);
+		const { klp, workqueue } = world.model.machine;
+		const onCpu = ({ code, wait }: World["actors"][number]) => code !== undefined && wait === undefined;
+		const look = lookAt(world);
 		const state: KernelState = {
+			...look,
 			id: this.states.length,
 			key,
 			via,
 			saved: world.quiet ? world.save() : undefined,
 			text: number(this.#texts, world.guest.textKey()),
-			views,
-			viewsId: number(this.#viewIds, JSON.stringify(views.map(({ codes }) => codes))),
-			before: world.before,
-			after: world.after,
-			promised: promisedView(klp, functions, enabled),
-			inTransition: klp.transition.klp_transition_patch?.name,
+			viewsId: number(this.#viewIds, JSON.stringify(look.views.map(({ codes }) => codes))),
+			executableId: number(this.#executables, look.executable.join()),
 			next: world.actors.map((_, index) => world.nextStep(index)),
-			onCpu: world.actors.map(({ code, wait }) => code !== undefined && wait === undefined),
+			onCpu: world.actors.map(onCpu),
+			actorsOnCpu: world.actors.filter(onCpu).length,
 			outOfTheWay: world.actors.map(({ wait }, index) => {
 				return wait?.label === "mutex_lock(klp_mutex)" || world.nextStep(index) === undefined;
 			}),
 			mutexHeld: klp.klp_mutex.locked,
 			retries: (workqueue.pending[0] ?? workqueue.delayed[0]?.work) === klp.transition.klp_transition_work,
-			executable,
-			executableId: number(this.#executables, executable.join()),
-			stacks: functions.map((func) => {
-				const there = func.resolve();
-				const ops = there === undefined ? undefined : klp.patching.klp_find_ops(there.address);
-				return [...(ops?.func_stack ?? [])].map((entry) => (entry.nop ? "nop" : entry.new_name));
-			}),
 		};
 		this.states.push(state);
 		this.#byKey.set(key, state);
@@ -180,9 +152,6 @@ export class KernelGraph {
 		}
 		const last = way.at(-1);
 		if (last !== undefined && this.world.kernelKey() !== last.key) {
-			const a = (globalThis as any).PARTS.get(last.id), b = this.world.kernelParts();
-			const i = a.findIndex((x: string, i: number) => x !== b[i]);
-			if (0) console.log(last.key, this.world.kernelKey(), last.via, a.length, b.length, i, a.slice(i - 30, i + 10).join(" "), "\n", b.slice(i - 30, i + 10).join(" "));
 			throw new KlpemuError("EXPLORE_NONDETERMINISM", "the same steps have led to another state than the first time", {
 				hint: "kernel code or a design depends on something that the explorer does not save; please report it",
 			});
@@ -197,14 +166,14 @@ export class KernelGraph {
 		tasks: readonly TaskState[],
 		mayBeBusy: (slot: number) => readonly boolean[],
 	): Outcome[] {
-		const key = `${from.id} ${actor} ${late}`;
+		const key = 2 * (from.id * this.world.actors.length + actor) + Number(late);
 		let tree = this.#steps.get(key);
 		if (tree === undefined) {
 			tree = { root: undefined };
 			this.#steps.set(key, tree);
 		}
 		const outcomes: Outcome[] = [];
-		const open: (readonly number[])[] = [[]];
+		const open: (readonly number[])[] = [NOBODY];
 		for (let busy = open.pop(); busy !== undefined; busy = open.pop()) {
 			this.#find(tree, { from, actor, late, tasks, mayBeBusy }, busy, open, outcomes);
 		}
@@ -269,7 +238,12 @@ export class KernelGraph {
 
 	/** Makes the step for real and adds it to the tree. */
 	#execute(
-		step: { readonly from: KernelState; readonly actor: number; readonly late: boolean; readonly tasks: readonly TaskState[] },
+		step: {
+			readonly from: KernelState;
+			readonly actor: number;
+			readonly late: boolean;
+			readonly tasks: readonly TaskState[];
+		},
 		busy: ReadonlySet<number>,
 		tree: { root: Branch | Leaf | undefined },
 	): Branch | Leaf {
@@ -339,6 +313,8 @@ function number(ids: Map<string, number>, key: string): number {
 	return ids.size - 1;
 }
 
+const NOBODY: readonly number[] = [];
+
 /** Adds the path of `reads` to a tree. */
 function insert(tree: { root: Branch | Leaf | undefined }, reads: readonly Read[], leaf: Leaf): void {
 	let put = (node: Branch | Leaf) => {
@@ -362,14 +338,3 @@ function insert(tree: { root: Branch | Leaf | undefined }, reads: readonly Read[
 	if (node === undefined) put(leaf);
 	else if ("children" in node) throw nondeterminism("it reads less than before");
 }
-
-/** The executable memory of a kernel state holds `address`. */
-export function isExecutable(state: KernelState, address: Kaddr): boolean {
-	for (let i = 0; i < state.executable.length; i += 2) {
-		if (address >= state.executable[i]! && address < state.executable[i + 1]!) return true;
-	}
-	return false;
-}
-
-export const IDLE_VIEW = KLP_TRANSITION_IDLE + 1;
-export type { TaskField };

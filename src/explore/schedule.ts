@@ -1,8 +1,11 @@
+import { KlpemuError } from "../errors.js";
+import { INVARIANTS, type Invariant } from "../report/index.js";
+
 /** One decision of a schedule. */
 export interface Move {
 	/** A task, an administrator, or `kworker`. */
 	readonly who: string;
-	/** So many steps of kernel code, each to its next point; always 1 for a task. */
+	/** So many steps of kernel code, each to its next point or place; always 1 for a task. */
 	readonly steps: number;
 	/** Tasks that are on a CPU when that step (counted from 0) looks at them; all others that could be are not. */
 	readonly busy: readonly { readonly step: number; readonly task: string }[];
@@ -10,4 +13,80 @@ export interface Move {
 	readonly late: boolean;
 	/** For people: where it led. */
 	readonly label: string;
+}
+
+/** What a saved schedule says. */
+export interface Schedule {
+	/** The scenario's file, as it was given. */
+	readonly scenario: string;
+	/** Of the scenario's text: in another scenario, the moves mean something else. */
+	readonly fingerprint: string;
+	readonly design: string;
+	/** What it breaks, and how that was told. */
+	readonly invariant: Invariant;
+	readonly message: string;
+	readonly moves: readonly Move[];
+}
+
+const FIRST_LINE = "klpemu schedule 1";
+
+/** A schedule as text. The first line holds the version of the format; `#` begins a comment. */
+export function formatSchedule(schedule: Schedule): string {
+	const { scenario, fingerprint, design, invariant, message, moves } = schedule;
+	const lines = [FIRST_LINE, `scenario: ${scenario}`, `fingerprint: ${fingerprint}`, `design: ${design}`];
+	lines.push(`invariant: ${invariant}`, `message: ${message}`, "moves:");
+	for (const { who, steps, busy, late, label } of moves) {
+		const words = [who, ...(steps === 1 ? [] : [`steps=${steps}`]), ...(late ? ["late"] : [])];
+		for (const { step, task } of busy) words.push(`busy=${step}:${task}`);
+		lines.push(`  ${words.join(" ").padEnd(30)} # ${label}`);
+	}
+	return `${lines.join("\n")}\n`;
+}
+
+/** Throws `SCHEDULE_SYNTAX`. */
+export function parseSchedule(text: string, fileName: string): Schedule {
+	const lines = text.split("\n");
+	const bad = (line: number, message: string, hint?: string) =>
+		new KlpemuError("SCHEDULE_SYNTAX", message, { where: `${fileName}:${line + 1}`, ...(hint && { hint }) });
+	if (lines[0]?.trim() !== FIRST_LINE) {
+		throw bad(0, "not a schedule of this version", `the first line must be '${FIRST_LINE}'`);
+	}
+	const header = new Map<string, string>();
+	let at = 1;
+	for (; at < lines.length && lines[at]!.trim() !== "moves:"; at++) {
+		const [, key, value] = /^(\w+): (.*)$/.exec(lines[at]!) ?? [];
+		if (key === undefined) throw bad(at, `'${lines[at]}' is no 'key: value'`);
+		header.set(key, value!);
+	}
+	const value = (key: string) => {
+		const found = header.get(key);
+		if (found === undefined) throw bad(at, `'${key}: ...' is missing`);
+		return found;
+	};
+	const invariant = value("invariant") as Invariant;
+	if (!INVARIANTS.includes(invariant)) throw bad(at, `unknown invariant '${invariant}'`, INVARIANTS.join(", "));
+	const moves: Move[] = [];
+	for (at++; at < lines.length; at++) {
+		if (lines[at]!.trim() !== "") moves.push(parseMove(lines[at]!, (message) => bad(at, message)));
+	}
+	const [scenario, fingerprint, design] = ["scenario", "fingerprint", "design"].map(value) as [string, string, string];
+	return { scenario, fingerprint, design, invariant, message: value("message"), moves };
+}
+
+function parseMove(line: string, bad: (message: string) => KlpemuError): Move {
+	const [code = "", label = ""] = line.split(/ # (.*)/);
+	const [who, ...words] = code.trim().split(/\s+/);
+	let steps = 1;
+	let late = false;
+	const busy: { step: number; task: string }[] = [];
+	for (const word of words) {
+		const [, count] = /^steps=([1-9]\d*)$/.exec(word) ?? [];
+		const [, step, task] = /^busy=(\d+):(\S+)$/.exec(word) ?? [];
+		if (count !== undefined) steps = Number(count);
+		else if (step !== undefined) busy.push({ step: Number(step), task: task! });
+		else if (word === "late") late = true;
+		else throw bad(`'${word}' is none of steps=N, busy=STEP:TASK, late`);
+	}
+	if (who === undefined || who === "") throw bad("a move begins with who makes it");
+	return { who, steps, busy, late, label };
 }

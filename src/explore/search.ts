@@ -1,19 +1,22 @@
-import { TASK_RUNNING } from "../sched/index.js";
 import type { Invariant } from "../report/index.js";
-import { type Broken, judgeCompletion, judgeStep, judgeTuple } from "./judge.js";
-import { isExecutable, KernelGraph, type KernelState, type Outcome } from "./kernel-graph.js";
+import { TASK_RUNNING } from "../sched/index.js";
+import { Hash } from "./graph.js";
+import { type Broken, COMPLETED, judgeMove, judgeTask } from "./judge.js";
+import type { KernelGraph, KernelState, Outcome } from "./kernel-graph.js";
 import type { Model } from "./model.js";
 import type { Move } from "./schedule.js";
-import { Table } from "./table.js";
+import { Numbers, Table } from "./table.js";
 import type { TaskState } from "./task-state.js";
 
 export interface SearchOptions {
 	/** Stop after so many states. */
 	readonly budget: number;
 	/** Asked from time to time: shall it stop? */
-	readonly interrupted?: () => boolean;
-	/** Told from time to time how many states there are, and how many of them have been looked at. */
-	readonly onProgress?: (states: number, expanded: number) => void;
+	readonly interrupted?: (() => boolean) | undefined;
+	/** Awaited from time to time, so that whoever called can do something else. */
+	readonly pause?: (() => Promise<void>) | undefined;
+	/** Told from time to time how many states there are. */
+	readonly onProgress?: ((states: number) => void) | undefined;
 	/** Only these invariants count. */
 	readonly invariants: ReadonlySet<Invariant>;
 	/** Find the shortest schedule for each invariant that can be broken, instead of stopping at the first. */
@@ -21,7 +24,7 @@ export interface SearchOptions {
 	/** Leave out what cannot make a difference (docs/exploring.md). Off, the same verdicts take longer. */
 	readonly reduction: boolean;
 	/** Of several processes that share the work, this one's part: see {@link Shard}. */
-	readonly shard?: Shard;
+	readonly shard?: Shard | undefined;
 }
 
 export interface Shard {
@@ -41,9 +44,10 @@ export interface SearchResult {
 	readonly transitions: number;
 	/** Moves on the longest of the shortest ways to a state. */
 	readonly depth: number;
+	/** Of what is kept for each state. */
 	readonly bytes: number;
-	/** How often kernel code and guest code really ran. */
-	readonly executed: { readonly kernel: number; readonly guest: number; readonly replayed: number };
+	/** Of a shard: what it visited, and how many moves led away from there. */
+	readonly visited: ReadonlyMap<string, number> | undefined;
 }
 
 /**
@@ -57,13 +61,15 @@ const TURNS: ReadonlySet<string> = new Set([
 	"klp_send_signals",
 ]);
 
-/** How many moves lead away from a state before somebody else's turn is considered: a bound for mistakes, not for searches. */
+/** States per process when the work is dealt out. */
+const PER_SHARD = 8;
+/** Steps of one actor without a point that matters: more are a mistake. */
 const CHAIN = 100_000;
 
 /** An actor's way from one point that matters to the next. */
 interface Chain {
 	readonly at: KernelState;
-	readonly tasks: TaskState[];
+	readonly tasks: readonly TaskState[];
 	readonly steps: number;
 	readonly busy: readonly (readonly number[])[];
 	readonly label: string;
@@ -82,14 +88,24 @@ export class Search {
 	readonly #active: readonly number[];
 	/** Slot of the task that stands for all that are left out: it may be on a CPU whenever somebody looks. */
 	readonly #other: number;
+	readonly #cpus: number;
 	readonly #table: Table;
-	/** By state: the one that it was reached from, and by which move. */
-	readonly #parents: number[] = [-1];
-	readonly #moves: (Move | undefined)[] = [undefined];
+	/** By state, the one that it was reached from. By which move, is worked out again when somebody asks. */
+	readonly #parents = new Numbers();
+	/** From and to, in turn: for `stuck`. */
+	readonly #edges: Numbers | undefined;
 	readonly #violations = new Map<Invariant, FoundViolation>();
 	#transitions = 0;
-	readonly deadEnds: number[] = [];
+	/** The state that is being looked at. */
 	#current = 0;
+	/** How many have been looked at, each twice. */
+	#looked = 0;
+	#interrupted = false;
+	#dealt = false;
+	/** By state, how many moves lead away from it; for shards. */
+	readonly #degrees = new Numbers();
+	/** Looking for the move that leads to this row. */
+	#wanted: { readonly row: readonly number[]; found: Move | undefined } | undefined;
 
 	/** `active`: names of the tasks that make moves. */
 	constructor(model: Model, graph: KernelGraph, active: readonly string[], options: SearchOptions) {
@@ -98,83 +114,131 @@ export class Search {
 		this.#options = options;
 		const { world } = graph;
 		this.#active = active.map((name) => world.slot(name));
-		this.#other = model.machine.sched.cpus.length > 1 ? world.slots.length - 1 : -1;
+		this.#cpus = model.machine.sched.cpus.length;
+		this.#other = this.#cpus > 1 ? world.slots.length - 1 : -1;
 		this.#table = new Table(world.slots.length + 1);
+		this.#edges = options.invariants.has("stuck") ? new Numbers() : undefined;
 	}
 
-	run(): SearchResult {
-		const { world } = this.graph;
-		const row = new Int32Array(world.slots.length + 1);
-		this.graph.goto(this.graph.first);
-		const first = this.graph.firstTasks;
-		this.#add(this.graph.first, first);
+	async run(): Promise<SearchResult> {
+		const { options, table } = { options: this.#options, table: this.#table };
+		this.#parents.push(-1);
+		table.add(rowOf(this.graph.first, this.graph.firstTasks));
 		let depth = 0;
-		let levelEnd = 1;
 		let bounded = false;
-		for (this.#current = 0; this.#current < this.#table.length; this.#current++) {
-			if (this.#current === levelEnd) {
-				depth++;
-				levelEnd = this.#table.length;
-			}
-			if (this.#table.length >= this.#options.budget) bounded = true;
-			if ((this.#current & 1023) === 0) {
-				this.#options.onProgress?.(this.#table.length, this.#current);
-				if (this.#options.interrupted?.()) bounded = true;
-			}
-			if (bounded || (this.#violations.size > 0 && !this.#options.all)) break;
-			this.#table.read(this.#current, row);
-			const tasks: TaskState[] = [];
-			for (let slot = 0; slot < world.slots.length; slot++) tasks.push(world.states.all[row[slot + 1]!]!);
-			const before = this.#transitions;
-			this.#expand(this.graph.states[row[0]!]!, tasks);
-			if (this.#transitions === before) this.deadEnds.push(this.#current);
+		for (let start = 0; start < table.length && !bounded; depth++) {
+			if (this.#violations.size > 0 && !options.all) break;
+			const end = table.length;
+			bounded = !(await this.#expandLevel(start, end));
+			start = end;
 		}
+		if (!bounded && this.#violations.size === 0) this.#findStuck();
 		const violations = [...this.#violations.values()];
 		return {
 			result: violations.length > 0 ? "violated" : bounded ? "bounded" : "complete",
 			violations,
-			states: this.#table.length,
+			states: table.length,
 			transitions: this.#transitions,
-			depth,
-			bytes: this.#table.bytes + 16 * this.#table.length,
-			executed: this.graph.executed,
+			depth: depth - 1,
+			bytes: table.bytes + this.#parents.bytes + (this.#edges?.bytes ?? 0),
+			visited: options.shard === undefined ? undefined : this.#visited(),
 		};
 	}
 
-	#add(kernel: KernelState, tasks: readonly TaskState[]): boolean {
-		const row = new Array<number>(tasks.length + 1);
-		row[0] = kernel.id;
-		for (let slot = 0; slot < tasks.length; slot++) row[slot + 1] = tasks[slot]!.id;
-		return this.#table.add(row) < 0;
+	/**
+	 * All states at one distance from the first. Those with the same kernel state one after the other, and the moves of tasks before
+	 * those of actors, for that is when the world need not be brought elsewhere. False when it was stopped.
+	 */
+	async #expandLevel(start: number, end: number): Promise<boolean> {
+		const kernelOf = (state: number) => this.#table.value(state, 0);
+		const states = this.#mine(start, end);
+		const text = (state: number) => this.graph.states[kernelOf(state)]!.text;
+		states.sort((a, b) => text(a) - text(b) || kernelOf(a) - kernelOf(b) || a - b);
+		for (let from = 0, to = 0; from < states.length; from = to) {
+			while (to < states.length && kernelOf(states[to]!) === kernelOf(states[from]!)) to++;
+			const group = states.slice(from, to);
+			for (const expand of [this.#expandTasks, this.#expandActors]) {
+				for (this.#current of group) {
+					if ((this.#looked++ & 2047) === 0) await this.#pause();
+					if (this.#interrupted || this.#table.length >= this.#options.budget) return false;
+					expand.call(this, ...this.#stateAt(this.#current));
+				}
+			}
+		}
+		return true;
+	}
+
+	/** The states of a level that this process goes on from. */
+	#mine(start: number, end: number): number[] {
+		const states = Array.from({ length: end - start }, (_, i) => start + i);
+		const { shard } = this.#options;
+		// The first level that is wide enough is dealt out. From there on, what a process reaches is its own.
+		if (shard === undefined || this.#dealt || states.length < PER_SHARD * shard.count) return states;
+		this.#dealt = true;
+		return states.filter((state) => (state - start) % shard.count === shard.index);
+	}
+
+	async #pause(): Promise<void> {
+		this.#options.onProgress?.(this.#table.length);
+		await this.#options.pause?.();
+		this.#interrupted = this.#options.interrupted?.() ?? false;
+	}
+
+	/** What is the same for a state in every process, and how many moves lead away from it. */
+	#visited(): Map<string, number> {
+		const visited = new Map<string, number>();
+		for (let state = 0; state < this.#table.length; state++) {
+			const [kernel, tasks] = this.#stateAt(state);
+			const hash = new Hash();
+			hash.add(kernel.key);
+			for (const task of tasks) hash.add(task.key);
+			visited.set(hash.digest(), this.#degrees.at(state));
+		}
+		return visited;
+	}
+
+	#stateAt(state: number): [KernelState, TaskState[]] {
+		const row = new Int32Array(this.#table.width);
+		this.#table.read(state, row);
+		const tasks: TaskState[] = [];
+		for (let i = 1; i < row.length; i++) tasks.push(this.graph.world.states.all[row[i]!]!);
+		return [this.graph.states[row[0]!]!, tasks];
 	}
 
 	// ---- moves ----
 
-	#expand(kernel: KernelState, tasks: TaskState[]): void {
-		const busyTasks = this.#countInKernel(tasks);
-		const cpus = this.#model.machine.sched.cpus.length;
-		const actorsOn = this.#model.preemption === "none" ? kernel.onCpu.filter(Boolean).length : 0;
-		for (const [actor, title] of kernel.next.entries()) {
-			if (title === undefined) continue;
-			const has = this.#model.preemption === "none" && kernel.onCpu[actor];
-			if (!has && busyTasks + actorsOn + 1 > cpus) continue;
+	#expandActors(kernel: KernelState, tasks: readonly TaskState[]): void {
+		const nonpreemptible = this.#model.preemption === "none";
+		const used = this.#used(kernel, tasks);
+		for (let actor = 0; actor < kernel.next.length; actor++) {
+			if (kernel.next[actor] === undefined) continue;
+			if (!(nonpreemptible && kernel.onCpu[actor]) && used + 1 > this.#cpus) continue;
 			this.#expandActor(kernel, tasks, actor, false);
 			const worker = actor === kernel.next.length - 1;
 			if (worker && kernel.retries && !kernel.onCpu[actor] && this.#somebodySleeps(tasks)) {
 				this.#expandActor(kernel, tasks, actor, true);
 			}
 		}
+	}
+
+	#expandTasks(kernel: KernelState, tasks: readonly TaskState[]): void {
+		const used = this.#used(kernel, tasks);
 		for (const slot of this.#active) {
 			const task = tasks[slot]!;
 			if (!canMove(task)) continue;
-			if (!this.#inKernel(task) && busyTasks + actorsOn + 1 > cpus) continue;
+			if (!this.#inKernel(task) && used + 1 > this.#cpus) continue;
 			this.#expandTask(kernel, tasks, slot);
 		}
 	}
 
+	/** CPUs that are taken, and cannot be taken away. */
+	#used(kernel: KernelState, tasks: readonly TaskState[]): number {
+		return this.#countInKernel(tasks) + (this.#model.preemption === "none" ? kernel.actorsOnCpu : 0);
+	}
+
 	#countInKernel(tasks: readonly TaskState[]): number {
 		let count = 0;
-		for (let slot = 0; slot < this.#model.tasks.length; slot++) if (this.#inKernel(tasks[slot]!)) count++;
+		for (const slot of this.#active) if (this.#inKernel(tasks[slot]!)) count++;
 		return count;
 	}
 
@@ -186,57 +250,63 @@ export class Search {
 
 	/** Signals would change something. */
 	#somebodySleeps(tasks: readonly TaskState[]): boolean {
-		return this.#active.some((slot) => {
-			const { alive, fields } = tasks[slot]!;
-			return alive && fields.__state !== TASK_RUNNING && fields.wakeAt === Number.POSITIVE_INFINITY;
-		});
+		return this.#active.some((slot) => isAsleep(tasks[slot]!));
 	}
 
-	#expandTask(kernel: KernelState, tasks: TaskState[], slot: number): void {
+	#expandTask(kernel: KernelState, tasks: readonly TaskState[], slot: number): void {
 		const before = tasks[slot]!;
 		const { state, label, broken } = this.graph.moveTask(kernel, slot, before);
-		this.#transitions++;
 		const after = tasks.slice();
 		after[slot] = state;
 		const name = this.graph.world.slots[slot]!;
+		const switched = state.fields.patch_state !== before.fields.patch_state;
 		const judged =
-			broken[0] ?? (state.alive ? this.#judgeTask(kernel, kernel, name, before, state) : undefined);
-		this.#reach(kernel, after, judged === undefined ? [] : [judged], () => ({ who: name, steps: 1, busy: [], late: false, label }));
+			broken[0] ?? (switched ? judgeTask(this.#model.functions, name, kernel, before, kernel, state) : undefined);
+		const move = () => ({ who: name, steps: 1, busy: [], late: false, label });
+		this.#reach(kernel, after, judged === undefined ? NONE : [judged], move);
 	}
 
-	#expandActor(kernel: KernelState, tasks: TaskState[], actor: number, late: boolean): void {
-		const { world } = this.graph;
-		const open: Chain[] = [{ at: kernel, tasks, steps: 0, busy: [], label: "", broken: [] }];
-		for (let chain = open.pop(), turns = 0; chain !== undefined; chain = open.pop(), turns++) {
-			if (turns > CHAIN) throw new Error(`${world.actors[actor]!.name} never comes to a point that matters`);
-			const { at, tasks: here } = chain;
+	#expandActor(kernel: KernelState, tasks: readonly TaskState[], actor: number, late: boolean): void {
+		const open: Chain[] = [{ at: kernel, tasks, steps: 0, busy: NONE, label: "", broken: NONE }];
+		let turns = 0;
+		for (let chain = open.pop(); chain !== undefined; chain = open.pop()) {
+			if (turns++ > CHAIN)
+				throw new Error(`${this.graph.world.actors[actor]!.name} never comes to a point that matters`);
+			const { at, tasks: here, steps } = chain;
 			const mayBeBusy = (slot: number) => this.#mayBeBusy(at, here, slot, actor);
-			for (const outcome of this.graph.step(at, actor, late && chain.steps === 0, here, mayBeBusy)) {
-				const next = here.slice();
-				for (const [slot, state] of outcome.changes) next[slot] = state;
-				const broken = outcome.broken.length > 0 ? outcome.broken : this.#judge(at, here, outcome, next);
-				const counted = broken.filter(({ invariant }) => this.#options.invariants.has(invariant));
-				const more: Chain = {
-					at: outcome.to,
-					tasks: next,
-					steps: chain.steps + 1,
-					busy: outcome.busy.length === 0 ? chain.busy : [...chain.busy, [chain.steps, ...outcome.busy]],
-					label: outcome.isPlace ? chain.label : outcome.label,
-					broken: counted,
-				};
-				if (counted.length === 0 && this.#nobodyCares(at, actor, outcome)) open.push(more);
+			for (const outcome of this.graph.step(at, actor, late && steps === 0, here, mayBeBusy)) {
+				const more = this.#follow(chain, outcome);
+				if (more.broken.length === 0 && this.#nobodyCares(at, actor, outcome)) open.push(more);
 				else this.#arrive(actor, late, more);
 			}
 		}
 	}
 
+	#follow(chain: Chain, outcome: Outcome): Chain {
+		const { at, tasks, steps, busy } = chain;
+		let next = tasks;
+		if (outcome.changes.length > 0) {
+			const changed = tasks.slice();
+			for (const [slot, state] of outcome.changes) changed[slot] = state;
+			next = changed;
+		}
+		const broken = outcome.broken.length > 0 ? outcome.broken : this.#judge(at, tasks, outcome, next);
+		return {
+			at: outcome.to,
+			tasks: next,
+			steps: steps + 1,
+			busy: outcome.busy.length === 0 ? busy : [...busy, [steps, ...outcome.busy]],
+			label: outcome.isPlace ? chain.label : outcome.label,
+			broken: broken.filter(({ invariant }) => this.#options.invariants.has(invariant)),
+		};
+	}
+
 	#arrive(actor: number, late: boolean, chain: Chain): void {
-		this.#transitions++;
-		const { world } = this.graph;
+		const { slots, actors } = this.graph.world;
 		this.#reach(chain.at, chain.tasks, chain.broken, () => ({
-			who: world.actors[actor]!.name,
+			who: actors[actor]!.name,
 			steps: chain.steps,
-			busy: chain.busy.flatMap(([step, ...slots]) => slots.map((slot) => ({ step: step!, task: world.slots[slot]! }))),
+			busy: chain.busy.flatMap(([step, ...busy]) => busy.map((slot) => ({ step: step!, task: slots[slot]! }))),
 			late,
 			label: chain.label,
 		}));
@@ -244,7 +314,7 @@ export class Search {
 
 	/** May everybody else wait for this actor's next point? The argument for each case is in docs/exploring.md. */
 	#nobodyCares(at: KernelState, actor: number, outcome: Outcome): boolean {
-		if (!this.#options.reduction) return false;
+		if (!this.#options.reduction) return outcome.isPlace;
 		if (outcome.isPlace || TURNS.has(outcome.label)) return true;
 		const alone = at.mutexHeld && outcome.to.mutexHeld && at.outOfTheWay.every((out, other) => out || other === actor);
 		return alone && !outcome.touchesTasks && outcome.to.text === at.text && outcome.to.next[actor] !== undefined;
@@ -253,86 +323,132 @@ export class Search {
 	/** Whether a task can be on a CPU, or not, when `actor` looks. */
 	#mayBeBusy(kernel: KernelState, tasks: readonly TaskState[], slot: number, actor: number): readonly boolean[] {
 		const task = tasks[slot]!;
-		if (this.#inKernel(task)) return [true];
-		const takesPart = slot === this.#other || this.#active.includes(slot);
-		const others = this.#model.preemption === "none" ? kernel.onCpu.filter((on, index) => on && index !== actor).length : 0;
-		const room = this.#countInKernel(tasks) + others + 1 < this.#model.machine.sched.cpus.length;
-		if (!takesPart || !room) return [false];
-		const { mode, __state, held } = task.fields;
-		const asleep = __state !== TASK_RUNNING || held;
-		return mode === "host" || asleep ? [false] : [false, true];
+		if (this.#inKernel(task)) return BUSY;
+		if (task.fields.mode === "host" || (slot !== this.#other && !this.#active.includes(slot))) return FREE;
+		if (task.fields.__state !== TASK_RUNNING || task.fields.held) return FREE;
+		const others = this.#model.preemption === "none" ? kernel.actorsOnCpu - (kernel.onCpu[actor] ? 1 : 0) : 0;
+		return this.#countInKernel(tasks) + others + 1 < this.#cpus ? EITHER : FREE;
 	}
 
-	// ---- verdicts ----
-
-	#judge(from: KernelState, before: readonly TaskState[], outcome: Outcome, after: readonly TaskState[]): Broken[] {
-		const broken: Broken[] = [];
-		const { to, changes } = outcome;
-		const { slots } = this.graph.world;
-		const sameViews = from.viewsId === to.viewsId && from.before === to.before && from.inTransition === to.inTransition;
-		for (let slot = 0; slot < after.length; slot++) {
-			if (sameViews && !changes.some(([changed]) => changed === slot)) continue;
-			const found = this.#judgeTask(from, to, slots[slot]!, before[slot]!, after[slot]!);
-			if (found !== undefined) broken.push(found);
-		}
-		if (outcome.label === "klp_complete_transition: done") {
-			const lost = judgeCompletion(this.#model.functions, to.views[0]!, to.promised);
-			if (lost !== undefined) broken.push(lost);
-		}
-		if (from.executableId !== to.executableId) broken.push(...this.#freed(to, after));
-		return broken;
-	}
-
-	#judgeTask(from: KernelState, to: KernelState, name: string, before: TaskState, after: TaskState): Broken | undefined {
-		if (!before.alive || !after.alive) return undefined;
-		const [was, is] = [before.fields.patch_state as number, after.fields.patch_state as number];
-		const [wasView, view] = [from.views[was + 1]!, to.views[is + 1]!];
-		const { entries, chosen } = after;
-		const step = judgeStep(
+	#judge(
+		from: KernelState,
+		before: readonly TaskState[],
+		outcome: Outcome,
+		after: readonly TaskState[],
+	): readonly Broken[] {
+		const { to, changes, label } = outcome;
+		const same = from.viewsId === to.viewsId && from.before === to.before && from.inTransition === to.inTransition;
+		const nothing = same && changes.length === 0 && from.executableId === to.executableId;
+		if (nothing && label !== COMPLETED) return NONE;
+		return judgeMove(
 			this.#model.functions,
-			name,
-			{ view: wasView, patch_state: was },
-			{ view, patch_state: is, entries, chosen },
+			this.graph.world.judged,
+			{ kernel: from, tasks: before },
+			{ kernel: to, tasks: after },
+			label,
 		);
-		if (step !== undefined && this.#options.invariants.has(step.invariant)) return step;
-		if (to.inTransition === undefined || to.before === undefined || to.after === undefined) return undefined;
-		const tuple = judgeTuple(name, view, to.before, to.after);
-		return tuple !== undefined && this.#options.invariants.has(tuple.invariant) ? tuple : undefined;
 	}
 
-	#freed(to: KernelState, tasks: readonly TaskState[]): Broken[] {
-		return tasks.flatMap((task, slot): Broken[] => {
-			const gone = (task.entries ?? []).find((entry) => !isExecutable(to, entry));
-			const name = this.graph.world.slots[slot]!;
-			if (gone === undefined) return [];
-			return [{ invariant: "freed-text", task: name, message: `${name} will return to text that has just been unmapped` }];
-		});
-	}
-
-	/** A state is there; the first time it is remembered how. Nobody goes on from one where something is broken. */
+	/** A state is there; the first time, it is remembered. Nobody goes on from one where something is broken. */
 	#reach(kernel: KernelState, tasks: readonly TaskState[], broken: readonly Broken[], move: () => Move): void {
-		const counted = broken.filter(({ invariant }) => this.#options.invariants.has(invariant));
-		if (counted.length > 0) {
-			for (const one of counted) {
-				if (this.#violations.has(one.invariant)) continue;
-				this.#violations.set(one.invariant, { broken: one, moves: [...this.movesTo(this.#current), move()] });
+		const row = rowOf(kernel, tasks);
+		if (this.#wanted !== undefined) {
+			if (this.#wanted.found === undefined && row.every((value, i) => value === this.#wanted!.row[i])) {
+				this.#wanted.found = move();
 			}
 			return;
 		}
-		if (!this.#add(kernel, tasks)) return;
-		this.#parents.push(this.#current);
-		this.#moves.push(move());
+		this.#transitions++;
+		if (this.#options.shard !== undefined) this.#degrees.add(this.#current, 1);
+		for (const one of broken) {
+			if (this.#violations.has(one.invariant) || !this.#options.invariants.has(one.invariant)) continue;
+			const last = move();
+			this.#violations.set(one.invariant, { broken: one, moves: [...this.#movesTo(this.#current), last] });
+		}
+		if (broken.length > 0) return;
+		const known = this.#table.add(row);
+		if (known < 0) this.#parents.push(this.#current);
+		this.#edges?.push(this.#current);
+		this.#edges?.push(known < 0 ? -known - 1 : known);
 	}
 
-	/** The moves that lead to a state. */
-	movesTo(state: number): Move[] {
+	/** The moves that lead to a state: along its parents, each made once more to see which move it was. */
+	#movesTo(state: number): Move[] {
 		const moves: Move[] = [];
-		for (let at = state; this.#parents[at]! >= 0; at = this.#parents[at]!) moves.push(this.#moves[at]!);
+		for (let at = state; this.#parents.at(at) >= 0; at = this.#parents.at(at)) {
+			this.#wanted = { row: rowOf(...this.#stateAt(at)), found: undefined };
+			const parent = this.#stateAt(this.#parents.at(at));
+			this.#expandTasks(...parent);
+			this.#expandActors(...parent);
+			const { found } = this.#wanted;
+			this.#wanted = undefined;
+			if (found === undefined) throw new Error("a state cannot be reached from its parent any more");
+			moves.push(found);
+		}
 		return moves.reverse();
 	}
+
+	/**
+	 * `stuck`: a state in a transition from which no schedule leads to its end, although no task sleeps that nobody will wake. All
+	 * states must be there.
+	 */
+	#findStuck(): void {
+		if (this.#edges === undefined) return;
+		const ends = new Uint8Array(this.#table.length);
+		for (let state = 0; state < ends.length; state++) {
+			const [kernel] = this.#stateAt(state);
+			if (kernel.inTransition === undefined) ends[state] = 1;
+		}
+		spreadBackwards(this.#edges, ends);
+		for (let state = 0; state < ends.length; state++) {
+			if (ends[state]) continue;
+			const [kernel, tasks] = this.#stateAt(state);
+			if (tasks.some(isAsleep)) continue;
+			const message = `the transition of ${kernel.inTransition} can never end, although no task sleeps`;
+			this.#violations.set("stuck", { broken: { invariant: "stuck", message }, moves: this.#movesTo(state) });
+			return;
+		}
+	}
+}
+
+const NONE: readonly never[] = [];
+const FREE: readonly boolean[] = [false];
+const BUSY: readonly boolean[] = [true];
+const EITHER: readonly boolean[] = [false, true];
+
+function rowOf(kernel: KernelState, tasks: readonly TaskState[]): number[] {
+	const row = [kernel.id];
+	for (const task of tasks) row.push(task.id);
+	return row;
 }
 
 function canMove({ alive, fields }: TaskState): boolean {
 	if (!alive || fields.held || fields.mode === "host") return false;
 	return fields.__state === TASK_RUNNING || fields.wakeAt !== Number.POSITIVE_INFINITY;
+}
+
+/** Until somebody wakes it. */
+function isAsleep({ alive, fields }: TaskState): boolean {
+	if (!alive || fields.mode === "host") return false;
+	return fields.held === true || (fields.__state !== TASK_RUNNING && fields.wakeAt === Number.POSITIVE_INFINITY);
+}
+
+/** Marks all from which something marked can be reached. */
+function spreadBackwards(edges: Numbers, marked: Uint8Array): void {
+	const first = new Int32Array(marked.length).fill(-1);
+	const next = new Int32Array(edges.length / 2);
+	for (let edge = 0; edge < next.length; edge++) {
+		const to = edges.at(2 * edge + 1);
+		next[edge] = first[to]!;
+		first[to] = edge;
+	}
+	const open = [...marked.keys()].filter((state) => marked[state]);
+	for (let state = open.pop(); state !== undefined; state = open.pop()) {
+		for (let edge = first[state]!; edge >= 0; edge = next[edge]!) {
+			const from = edges.at(2 * edge);
+			if (marked[from]) continue;
+			marked[from] = 1;
+			open.push(from);
+		}
+	}
 }

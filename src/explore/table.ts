@@ -33,6 +33,10 @@ export class Table {
 		return -at - 1;
 	}
 
+	value(row: number, column: number): number {
+		return this.#rows[row * this.width + column]!;
+	}
+
 	/** Copies a row into `into`. */
 	read(row: number, into: Int32Array): void {
 		for (let i = 0; i < this.width; i++) into[i] = this.#rows[row * this.width + i]!;
@@ -66,5 +70,35 @@ export class Table {
 			while (this.#places[place] !== 0) place = (place + 1) & (this.#places.length - 1);
 			this.#places[place] = at + 1;
 		}
+	}
+}
+
+/** A growing list of numbers. */
+export class Numbers {
+	#items = new Int32Array(1024);
+	length = 0;
+
+	push(value: number): void {
+		if (this.length === this.#items.length) {
+			const items = new Int32Array(2 * this.length);
+			items.set(this.#items);
+			this.#items = items;
+		}
+		this.#items[this.length++] = value;
+	}
+
+	/** 0 behind the end. */
+	at(index: number): number {
+		return this.#items[index] ?? 0;
+	}
+
+	/** Adds to the number at `index`, wherever that is. */
+	add(index: number, value: number): void {
+		while (this.length <= index) this.push(0);
+		this.#items[index] = this.#items[index]! + value;
+	}
+
+	get bytes(): number {
+		return this.#items.byteLength;
 	}
 }

@@ -1,6 +1,6 @@
+import { RSP } from "../cpu/index.js";
 import type { Machine } from "../machine.js";
 import type { Kaddr } from "../memory/index.js";
-import { RSP } from "../cpu/index.js";
 import type { task_struct } from "../sched/index.js";
 import { Hash } from "./graph.js";
 
@@ -41,6 +41,8 @@ export interface GuestContext {
 /** Everything about one task. Immutable, and the same object for the same state. */
 export interface TaskState {
 	readonly id: number;
+	/** All of it, in words. */
+	readonly key: string;
 	/** Whose: no two tasks share a state, for each has a stack of its own. */
 	readonly slot: number;
 	readonly fields: TaskFields;
@@ -70,7 +72,10 @@ export class TaskStates {
 	/** Hashes of the contexts of a state. */
 	readonly #contexts = new Map<TaskState, Set<string>>();
 
-	intern(state: Omit<TaskState, "id" | "contexts" | "derived" | "entriesKey">, context: GuestContext): TaskState {
+	intern(
+		state: Omit<TaskState, "id" | "key" | "contexts" | "derived" | "entriesKey">,
+		context: GuestContext,
+	): TaskState {
 		const entriesKey = state.entries === undefined ? "?" : state.entries.join();
 		const { label, fops, func, flag } = state.handler ?? {};
 		const key = [
@@ -87,7 +92,7 @@ export class TaskStates {
 		].join("|");
 		let known = this.#byKey.get(key);
 		if (known === undefined) {
-			known = { ...state, id: this.all.length, entriesKey, contexts: [], derived: new Map() };
+			known = { ...state, id: this.all.length, key, entriesKey, contexts: [], derived: new Map() };
 			this.all.push(known);
 			this.#byKey.set(key, known);
 			this.#contexts.set(known, new Set());
@@ -136,4 +141,3 @@ export function restoreContext(machine: Machine, task: task_struct, context: Gue
 	task.regs.words.set(context.words);
 	machine.memory.write(Math.min(task.regs.kaddr(RSP), machine.executor.stackTop(task)), context.stack);
 }
-

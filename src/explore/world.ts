@@ -53,6 +53,8 @@ export interface SavedWorld {
 	readonly sites: readonly number[];
 }
 
+/** Moves that a kthread may need for its first round. */
+const KTHREAD_MOVES = 10_000;
 /** The steps of the kworker are the work that is waiting. */
 export const KWORKER = "kworker";
 /** klp_transition_work_fn() runs for the 15th time without success: it sends signals. */
@@ -67,6 +69,8 @@ export class World {
 	readonly states = new TaskStates();
 	/** Names of all tasks: first those of the model, then those of the administrators, then idle tasks. */
 	readonly slots: readonly string[];
+	/** Those of them that invariants are about: the scenario's tasks. Administrators and idle tasks run no patched function. */
+	readonly judged: readonly string[];
 	readonly actors: readonly Actor[];
 	readonly guest: Guest;
 	/** What is loaded into the machine, by slot. */
@@ -95,6 +99,7 @@ export class World {
 		const own = model.admins.map((admin) => admin.task.comm);
 		const idle = machine.sched.cpus.map((cpu) => cpu.idle.comm);
 		this.slots = [...model.tasks.map(({ name }) => name), ...own, kworker.comm, ...idle];
+		this.judged = model.tasks.length > 0 ? this.slots.slice(0, model.tasks.length) : this.slots;
 		for (const [slot, name] of this.slots.entries()) this.#slotOf.set(name, slot);
 		this.actors = [...model.admins.map((admin) => actor(admin.name, admin.task)), actor(KWORKER, kworker)];
 		this.guest = new Guest(model);
@@ -107,6 +112,19 @@ export class World {
 		this.#graph = new ObjectGraph([machine], special);
 		this.#observe();
 		this.#adoptTasks();
+		this.#settleKthreads();
+	}
+
+	/** Kernel threads begin asleep, between two rounds: only so may those that make no moves be left out. */
+	#settleKthreads(): void {
+		for (const [slot, task] of this.#tasks.entries()) {
+			if (!task?.kthread || task.mode !== "kernel") continue;
+			for (let moves = 0; task.__state === TASK_RUNNING; moves++) {
+				if (moves > KTHREAD_MOVES)
+					throw new KlpemuError("TASK_STUCK", `kthread '${task.comm}' does not come to its sleep`);
+				this.moveTask(slot);
+			}
+		}
 	}
 
 	// ---- tasks ----
@@ -202,7 +220,8 @@ export class World {
 		const fields = Object.fromEntries(TASK_FIELDS.map((field) => [field, raw[field]])) as TaskState["fields"];
 		const trace = this.guest.walk(task);
 		const entries = trace.reliable ? trace.entries : undefined;
-		const running = move !== undefined && raw.mode === "kernel" && raw.__state === TASK_RUNNING && raw.held === false;
+		const running =
+			move !== undefined && !task.idle && raw.mode === "kernel" && raw.__state === TASK_RUNNING && raw.held === false;
 		const { handler, chosen } = move ?? {};
 		const state = { slot, fields, alive: true, running, handler, chosen, entries };
 		return this.states.intern(state, captureContext(machine, task));
@@ -227,7 +246,10 @@ export class World {
 	// ---- moves ----
 
 	/** Lets a task run to its next point. `context`: which of its state's contexts it starts from. */
-	moveTask(slot: number, context = 0): { readonly state: TaskState; readonly label: string; readonly broken: readonly Broken[] } {
+	moveTask(
+		slot: number,
+		context = 0,
+	): { readonly state: TaskState; readonly label: string; readonly broken: readonly Broken[] } {
 		const state = this.loaded[slot]!;
 		const task = this.#tasks[slot]!;
 		this.#begin(undefined);
@@ -450,6 +472,7 @@ function special(value: object): Special | undefined {
 	if (value instanceof Executor) return { name: "executor", fields: ["nextStack", "freeStacks"] };
 	if (value instanceof Memory || value instanceof Dmesg || value instanceof Printer) return { name: "-" };
 	// A Cpu's state is memory and registers; environments are functions, and designs never change.
-	const other = "addGate" in value || ["select_step", "kallsyms", "templates"].some((name) => Object.hasOwn(value, name));
+	const other =
+		"addGate" in value || ["select_step", "kallsyms", "templates"].some((name) => Object.hasOwn(value, name));
 	return other ? { name: "-" } : undefined;
 }

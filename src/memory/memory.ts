@@ -295,13 +295,13 @@ export class Memory {
 
 	#restoreContent(region: Region, bytes: Uint8Array, changed: (address: Kaddr, length: number) => void): void {
 		for (let at = 0; at < region.length; at += PAGE_SIZE) {
-			const [from, to] = [region.offset + at, region.offset + at + PAGE_SIZE];
-			const page = bytes.subarray(at, at + PAGE_SIZE);
-			const now = this.bytes.subarray(from, to);
-			let differs = false;
-			for (let i = 0; i < PAGE_SIZE && !differs; i++) differs = now[i] !== page[i];
-			if (!differs) continue;
-			this.bytes.set(page, from);
+			const from = region.offset + at;
+			const now = new Int32Array(this.buffer, from, PAGE_SIZE / 4);
+			const page = new Int32Array(bytes.buffer, bytes.byteOffset + at, PAGE_SIZE / 4);
+			let same = 0;
+			while (same < PAGE_SIZE / 4 && now[same] === page[same]) same++;
+			if (same === PAGE_SIZE / 4) continue;
+			this.bytes.set(bytes.subarray(at, at + PAGE_SIZE), from);
 			changed(Number(BigInt.asIntN(32, region.address + BigInt(at))), PAGE_SIZE);
 		}
 	}

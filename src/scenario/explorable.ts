@@ -1,11 +1,17 @@
-import type { Admin, AdminStep, Model, ModelTask } from "../explore/index.js";
 import { KlpemuError } from "../errors.js";
+import type { Admin, AdminStep, Model, ModelTask } from "../explore/index.js";
 import type { Kernel } from "../kernel/index.js";
 import type { Machine, NewTask } from "../machine.js";
 import { TASK_RUNNING, type task_struct } from "../sched/index.js";
 import type { LoadedObjects } from "./load.js";
 import { bodiesOf } from "./observe.js";
-import { createScenarioMachine, livepatch, livepatchFile, type RunScenarioOptions, watchedFunctions } from "./runner.js";
+import {
+	createScenarioMachine,
+	livepatch,
+	livepatchFile,
+	type RunScenarioOptions,
+	watchedFunctions,
+} from "./runner.js";
 import { type Scenario, type Step, type TaskSpec, whereOf } from "./types.js";
 
 /** Makes the explorer's model of a scenario: its machine, with everything loaded and nothing done yet. */
@@ -45,14 +51,16 @@ class ModelBuilder {
 		return {
 			machine: this.#machine,
 			functions: this.#functions,
-			tasks: [...this.#specs.values()].map((spec): ModelTask => ({
-				name: spec.name,
-				group: spec.group,
-				runs: spec.calls.length > 0,
-				named: named.has(spec.name),
-				forks: undefined,
-				exits: false,
-			})),
+			tasks: [...this.#specs.values()].map(
+				(spec): ModelTask => ({
+					name: spec.name,
+					group: spec.group,
+					runs: spec.calls.length > 0,
+					named: named.has(spec.name),
+					forks: undefined,
+					exits: false,
+				}),
+			),
 			admins: [this.#admin("shell", this.#machine.shell, steps)],
 			preemption: "none",
 			control: this.#control,
@@ -154,7 +162,10 @@ class ModelBuilder {
 
 	*#exit(name: string): Kernel<void> {
 		const task = this.#task(name);
-		yield { label: `exit ${name}`, ready: () => task.mode === "user" || (task.kthread && task.__state !== TASK_RUNNING) };
+		yield {
+			label: `exit ${name}`,
+			ready: () => task.mode === "user" || (task.kthread && task.__state !== TASK_RUNNING),
+		};
 		this.#machine.exit(task);
 		yield `do_exit(${name})`;
 	}

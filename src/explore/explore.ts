@@ -1,0 +1,62 @@
+import type { Invariant } from "../report/index.js";
+import { KernelGraph } from "./kernel-graph.js";
+import type { Model } from "./model.js";
+import { type FoundViolation, Search, type SearchOptions, type SearchResult } from "./search.js";
+import { World } from "./world.js";
+
+/** What the exploration of one scenario under one design has found. */
+export interface Exploration extends SearchResult {
+	/** Which tasks made moves, in each of the searches that it consists of. */
+	readonly searches: readonly (readonly string[])[];
+	/** How often kernel code and guest code really ran; everything else was remembered. */
+	readonly executed: { readonly kernel: number; readonly guest: number; readonly replayed: number };
+}
+
+/**
+ * Explores a model. With reduction, in several searches: in each, the tasks that steps name and one of the groups of others move,
+ * and the rest stays outside of the kernel. Tasks do not act on each other, and an invariant is broken by one task, so that
+ * nothing is lost (docs/exploring.md).
+ */
+export async function explore(model: Model, options: SearchOptions): Promise<Exploration> {
+	const graph = new KernelGraph(new World(model));
+	const searches = options.reduction ? groupsOf(model) : [allOf(model, graph)];
+	let [states, transitions, depth, bytes, bounded] = [0, 0, 0, 0, false];
+	const visited = new Map<string, number>();
+	const shortest = new Map<Invariant, FoundViolation>();
+	for (const active of searches) {
+		const left = { ...options, budget: Math.max(options.budget - states, 1) };
+		const onProgress = (count: number) => options.onProgress?.(states + count);
+		const result = await new Search(model, graph, active, { ...left, onProgress }).run();
+		states += result.states;
+		transitions += result.transitions;
+		depth = Math.max(depth, result.depth);
+		bytes += result.bytes;
+		for (const [state, degree] of result.visited ?? []) visited.set(`${active.join()} ${state}`, degree);
+		bounded ||= result.result === "bounded";
+		for (const violation of result.violations) {
+			const known = shortest.get(violation.broken.invariant);
+			if (known === undefined || violation.moves.length < known.moves.length) {
+				shortest.set(violation.broken.invariant, violation);
+			}
+		}
+	}
+	let violations = [...shortest.values()].sort((a, b) => a.moves.length - b.moves.length);
+	if (!options.all) violations = violations.slice(0, 1);
+	const result = violations.length > 0 ? "violated" : bounded ? "bounded" : "complete";
+	const shared = options.shard === undefined ? undefined : visited;
+	return { result, violations, states, transitions, depth, bytes, visited: shared, searches, executed: graph.executed };
+}
+
+function groupsOf(model: Model): string[][] {
+	const always = model.tasks.filter((task) => task.named).map(({ name }) => name);
+	const groups = new Map<string, string>();
+	for (const { name, group, runs, named } of model.tasks) {
+		if (runs && !named && !groups.has(group)) groups.set(group, name);
+	}
+	return groups.size === 0 ? [always] : [...groups.values()].map((name) => [name, ...always]);
+}
+
+function allOf(model: Model, graph: KernelGraph): string[] {
+	const idle = model.machine.sched.cpus.map((cpu) => cpu.idle.comm);
+	return graph.world.slots.filter((name) => idle.includes(name) || model.tasks.some((task) => task.name === name));
+}

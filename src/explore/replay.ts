@@ -1,0 +1,123 @@
+import { KlpemuError } from "../errors.js";
+import type { Invariant } from "../report/index.js";
+import { type Broken, judgeMove, judgeTask, type KernelLook, lookAt } from "./judge.js";
+import type { Model } from "./model.js";
+import type { Move } from "./schedule.js";
+import type { TaskState } from "./task-state.js";
+import { type SavedWorld, World } from "./world.js";
+
+/** What a move did. */
+export interface Replayed {
+	readonly move: Move;
+	/** The administrator's step that it is part of: `insmod lp3`. Undefined for tasks. */
+	readonly title: string | undefined;
+	/** The points it passed, the last one included. */
+	readonly points: readonly string[];
+	readonly before: { readonly kernel: KernelLook; readonly tasks: readonly TaskState[] };
+	readonly after: { readonly kernel: KernelLook; readonly tasks: readonly TaskState[] };
+	readonly broken: readonly Broken[];
+}
+
+/** Makes the moves of schedules for real, on the model's machine, each time from its beginning. */
+export class Replayer {
+	readonly world: World;
+	readonly #saved: SavedWorld;
+	readonly #tasks: readonly TaskState[];
+
+	constructor(model: Model) {
+		this.world = new World(model);
+		this.#saved = this.world.save();
+		this.#tasks = this.world.loaded.map((state) => state!);
+	}
+
+	/** Up to the first broken invariant among `invariants`. Throws `REPLAY_IMPOSSIBLE` when a move cannot be made. */
+	replay(moves: readonly Move[], invariants: ReadonlySet<Invariant>): Replayed[] {
+		this.world.restore(this.#saved);
+		this.world.loadAll(this.#tasks);
+		const done: Replayed[] = [];
+		for (const [index, move] of moves.entries()) {
+			const replayed = this.#move(move, index, invariants);
+			done.push(replayed);
+			if (replayed.broken.length > 0) break;
+		}
+		return done;
+	}
+
+	#move(move: Move, index: number, invariants: ReadonlySet<Invariant>): Replayed {
+		const { world } = this;
+		const before = { kernel: lookAt(world), tasks: world.loaded.map((state) => state!) };
+		const actor = world.actors.findIndex(({ name }) => name === move.who);
+		const title = actor < 0 ? undefined : world.nextStep(actor);
+		const { points, broken } =
+			actor < 0 ? this.#moveTask(move, index, before) : this.#moveActor(move, index, actor, invariants);
+		const after = { kernel: lookAt(world), tasks: world.loaded.map((state) => state!) };
+		return { move, title, points, before, after, broken: broken.filter(({ invariant }) => invariants.has(invariant)) };
+	}
+
+	#moveTask({ who }: Move, index: number, before: Replayed["before"]): { points: string[]; broken: Broken[] } {
+		const { world } = this;
+		const slot = world.slots.indexOf(who);
+		const state = slot < 0 ? undefined : world.loaded[slot];
+		if (state === undefined || !state.alive || state.fields.held)
+			throw impossible(index, who, "it is not there, or asleep");
+		const { state: next, label, broken } = world.moveTask(slot);
+		const judged = judgeTask(world.model.functions, who, before.kernel, state, lookAt(world), next);
+		return { points: [label], broken: judged === undefined ? [...broken] : [...broken, judged] };
+	}
+
+	#moveActor(
+		{ who, steps, busy, late }: Move,
+		index: number,
+		actor: number,
+		invariants: ReadonlySet<Invariant>,
+	): { points: string[]; broken: Broken[] } {
+		const { world } = this;
+		const points: string[] = [];
+		for (let step = 0; step < steps; step++) {
+			if (world.nextStep(actor) === undefined) throw impossible(index, who, "it has nothing to do");
+			const from = { kernel: lookAt(world), tasks: world.loaded.map((state) => state!) };
+			const slots = busy.filter((entry) => entry.step === step).map(({ task }) => world.slot(task));
+			const effect = world.moveActor(actor, new Set(slots), late && step === 0);
+			if (effect.blocked) throw impossible(index, who, "it waits for somebody");
+			if (!effect.isPlace) points.push(effect.label);
+			const to = { kernel: lookAt(world), tasks: world.loaded.map((state) => state!) };
+			const broken = [...effect.broken, ...judgeMove(world.model.functions, world.judged, from, to, effect.label)];
+			if (broken.some(({ invariant }) => invariants.has(invariant))) return { points, broken };
+		}
+		return { points, broken: [] };
+	}
+}
+
+function impossible(index: number, who: string, why: string): KlpemuError {
+	return new KlpemuError("REPLAY_IMPOSSIBLE", `move ${index + 1}: ${who} cannot make it, ${why}`, {
+		hint: "the schedule is of another scenario, design or version of klpemu",
+	});
+}
+
+/**
+ * Leaves out whatever is not needed to break the same invariant, until nothing more can be left out. `stuck` is no matter of
+ * the last move: a schedule for it stays as it is.
+ */
+export function minimise(replayer: Replayer, moves: readonly Move[], invariant: Invariant): Move[] {
+	const breaks = (candidate: readonly Move[]): Move[] | undefined => {
+		try {
+			const done = replayer.replay(candidate, new Set([invariant]));
+			return done.at(-1)?.broken.length ? done.map(({ move }) => move) : undefined;
+		} catch (error) {
+			if (error instanceof KlpemuError) return undefined;
+			throw error;
+		}
+	};
+	let best = [...moves];
+	for (let changed = invariant !== "stuck"; changed; ) {
+		changed = false;
+		for (let i = best.length - 1; i >= 0; i--) {
+			const shorter = breaks([...best.slice(0, i), ...best.slice(i + 1)]);
+			if (shorter === undefined) continue;
+			best = shorter;
+			changed = true;
+			i = Math.min(i, best.length);
+		}
+	}
+	return best;
+}

@@ -1,0 +1,121 @@
+import { patchStateName } from "../klp/index.js";
+import type { WatchedFunction } from "./invariants.js";
+import type { KernelLook } from "./judge.js";
+import type { Replayed } from "./replay.js";
+
+/** Kernel code is told of by these points; the others are steps on the way. */
+const QUIET = /^(done|settle|blocked|text_poke_bp_batch: (int3|tail) written)$/;
+
+interface Group {
+	readonly who: string;
+	readonly title: string | undefined;
+	readonly moves: Replayed[];
+}
+
+/**
+ * A schedule as numbered steps, in the words of a mail: who does what, func_stack after it where it is another, and who sees what
+ * from then on. What came to its end before the transition that breaks is told in one line each.
+ */
+export function tellStory(
+	replayed: readonly Replayed[],
+	functions: readonly WatchedFunction[],
+	names: readonly string[],
+): string {
+	const groups = groupMoves(replayed);
+	const last = replayed.at(-1);
+	const begin = lastBeginning(replayed);
+	const lines: string[] = [];
+	let number = 1;
+	for (const { who, title, moves } of groups) {
+		const [first, end] = [moves[0]!, moves.at(-1)!];
+		const early = replayed.indexOf(end) < begin;
+		const what = title === undefined ? "" : `${title}`;
+		const points = moves.flatMap((move) => [...busyText(move), ...move.points]).filter((point) => !QUIET.test(point));
+		const told = early && title !== undefined ? what : [what, summary(points)].filter((text) => text !== "").join(": ");
+		lines.push(
+			`${String(number++).padStart(3)}. ${who}${moves.some(({ move }) => move.late) ? " (15th try)" : ""}: ${told || "goes on"}`,
+		);
+		lines.push(...changes(first.before.kernel, end.after.kernel, functions).map((line) => `       ${line}`));
+		if (!early) lines.push(...switches(first, end, names).map((line) => `       ${line}`));
+	}
+	for (const { invariant, message } of last?.broken ?? [])
+		lines.push("", `${invariant}: ${message}.`, `  ${WHY[invariant]}`);
+	return `${lines.join("\n")}\n`;
+}
+
+/** What must hold, for the last line of a story. */
+const WHY: Readonly<Record<string, string>> = {
+	"sudden-change": "What a task would run for a function may change only when that very task switches.",
+	"mixed-universe": "A task must see all of the state before the transition, or all of the state after it.",
+	"switched-on-stack": "A task must not switch while it is inside an implementation that it leaves.",
+	"freed-text": "Nothing may return or jump into text that is not mapped any more.",
+	"use-after-free": "What the kernel reads must not have been freed.",
+	"lost-patch": "After a transition each task must run what the design promises for the enabled patches.",
+	stuck: "Under a fair schedule a transition must end.",
+	warn: "No WARN_ON may fire.",
+};
+
+/** Consecutive moves of one actor within one of its steps, or of one task. */
+function groupMoves(replayed: readonly Replayed[]): Group[] {
+	const groups: Group[] = [];
+	for (const one of replayed) {
+		const last = groups.at(-1);
+		if (last !== undefined && last.who === one.move.who && last.title === one.title) last.moves.push(one);
+		else groups.push({ who: one.move.who, title: one.title, moves: [one] });
+	}
+	return groups;
+}
+
+/** Index of the move with which the last transition begins. */
+function lastBeginning(replayed: readonly Replayed[]): number {
+	const at = replayed.findLastIndex(({ before, after }) => {
+		return before.kernel.inTransition === undefined && after.kernel.inTransition !== undefined;
+	});
+	return Math.max(at, 0);
+}
+
+function busyText({ move }: Replayed): string[] {
+	if (move.busy.length === 0) return [];
+	return [`(${[...new Set(move.busy.map(({ task }) => task))].join(", ")} on a CPU meanwhile)`];
+}
+
+/** The points, each once in a row. */
+function summary(points: readonly string[]): string {
+	const runs: string[] = [];
+	let count = 1;
+	for (const [index, point] of points.entries()) {
+		if (points[index + 1] === point) count++;
+		else {
+			runs.push(count > 1 ? `${point} (${count} times)` : point);
+			count = 1;
+		}
+	}
+	return runs.join("; ");
+}
+
+function changes(before: KernelLook, after: KernelLook, functions: readonly WatchedFunction[]): string[] {
+	return functions.flatMap(({ name }, index) => {
+		const [was, is] = [before.stacks[index]!.join(", "), after.stacks[index]!.join(", ")];
+		return was === is ? [] : [`func_stack of ${name}: [${is}]`];
+	});
+}
+
+/** Tasks whose patch_state is another, and what they run from then on. */
+function switches(first: Replayed, end: Replayed, names: readonly string[]): string[] {
+	const lines = new Map<string, string[]>();
+	for (const [slot, name] of names.entries()) {
+		const [was, is] = [first.before.tasks[slot], end.after.tasks[slot]];
+		if (!is?.alive || !was) continue;
+		const [from, to] = [was.fields.patch_state, is.fields.patch_state] as [number | undefined, number];
+		if (from === to && sees(first.before.kernel, to) === sees(end.after.kernel, to)) continue;
+		const state =
+			from === to || from === undefined ? patchStateName(to) : `${patchStateName(from)} -> ${patchStateName(to)}`;
+		const line = `${state}, sees ${sees(end.after.kernel, to)}`;
+		lines.set(line, [...(lines.get(line) ?? []), name]);
+	}
+	return [...lines].map(([line, who]) => `${who.join(", ")}: ${line}`);
+}
+
+function sees(kernel: KernelLook, patch_state: number): string {
+	return `(${kernel.views[patch_state + 1]!.names.join(", ")})`;
+}
