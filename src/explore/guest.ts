@@ -228,6 +228,12 @@ export class Guest {
 		const { machine } = this.#model;
 		if (name === "exit_to_user_mode") return this.#leave(task, "exit_to_user_mode");
 		machine.stoppedAt(name, task);
+		if (task.inHost !== undefined) {
+			throw new KlpemuError(
+				"EXPLORE_UNSUPPORTED",
+				`${task.comm} calls ${name}(), which may wait: that cannot be explored`,
+			);
+		}
 		if (name === "cond_resched") return moved("cond_resched()");
 		return moved(name === "kthread_wait" ? "goes to sleep" : "schedule()");
 	}

@@ -156,7 +156,7 @@ export class World {
 			} else {
 				if (!this.#raw.has(task)) {
 					if (task.kthread && task.mode === "kernel") this.model.machine.executor.enterKernel(task);
-					else if (task.mode === "user") this.model.machine.executor.ensureStack(task);
+					else if (task.mode === "user") this.model.machine.executor.emptyStack(task);
 					this.#instrument(task, slot);
 				}
 				if (known !== task || !this.loaded[slot]?.alive) {

@@ -56,7 +56,8 @@ const NO_SITES: ReadonlySet<Kaddr> = new Set();
 export class Ftrace {
 	readonly #env: FtraceEnvironment;
 	readonly #print: Printer;
-	readonly #records: Records;
+	/** All fentry sites. (Not private: the explorer saves and restores it.) */
+	readonly sites: Records;
 	readonly trampolines: Trampolines;
 	readonly direct: DirectFunctions;
 	readonly ftrace_lock = new mutex("ftrace_lock");
@@ -76,7 +77,7 @@ export class Ftrace {
 	constructor(env: FtraceEnvironment) {
 		this.#env = env;
 		this.#print = new Printer(env.dmesg, "ftrace: ");
-		this.#records = new Records(env);
+		this.sites = new Records(env);
 		this.trampolines = new Trampolines(env.memory, env.text_poke, env.templates, env);
 		this.direct = new DirectFunctions(this, env.templates, env.should_fail);
 		this.saved_ftrace_func = env.templates.ftrace_stub;
@@ -85,7 +86,7 @@ export class Ftrace {
 
 	/** All records by site. */
 	get records(): ReadonlyMap<Kaddr, dyn_ftrace> {
-		return this.#records.byIp;
+		return this.sites.byIp;
 	}
 
 	// ---- sites ----
@@ -97,14 +98,14 @@ export class Ftrace {
 	ftrace_process_locs(owner: string, sites: readonly Kaddr[], fentry: Kaddr): void {
 		// Nobody minds: there are no records of the image then, so that nothing in it can be traced.
 		if (this.#env.should_fail(`ftrace_process_locs(${owner})`)) return;
-		this.#records.add(owner, sites, fentry);
+		this.sites.add(owner, sites, fentry);
 	}
 
 	/** A module is about to come to life: ops that trace all functions trace its functions too (ftrace_module_enable). */
 	*ftrace_module_enable(sites: readonly Kaddr[]): Kernel<void> {
 		yield* this.ftrace_lock.lock();
 		const changed: dyn_ftrace[] = [];
-		for (const rec of this.#records.at(sites)) {
+		for (const rec of this.sites.at(sites)) {
 			for (const ops of this.#opsOf(rec)) this.#count(rec, ops, true);
 			if (rec.count > 0) changed.push(rec);
 		}
@@ -114,7 +115,7 @@ export class Ftrace {
 
 	/** Forgets the call sites of an image that goes away (ftrace_release_mod). */
 	ftrace_release(sites: readonly Kaddr[]): void {
-		this.#records.remove(sites);
+		this.sites.remove(sites);
 	}
 
 	/** The call site at `address`, or within the function that starts there; 0 when there is none. */
@@ -122,7 +123,7 @@ export class Ftrace {
 		if (this.records.has(address)) return address;
 		const symbol = this.#env.kallsyms_lookup_size_offset(address);
 		if (symbol === undefined || symbol.offset !== 0) return 0;
-		return this.#records.firstIn(address, (address + symbol.size) | 0);
+		return this.sites.firstIn(address, (address + symbol.size) | 0);
 	}
 
 	// ---- filters ----
@@ -301,7 +302,7 @@ export class Ftrace {
 		const both = isIpmodify && isDirect;
 		if (this.#env.dmesg.WARN_ON_ONCE(both, "__ftrace_hash_update_ipmodify: is_ipmodify && is_direct")) return 0;
 		const done: dyn_ftrace[] = [];
-		for (const rec of this.#records.at([...before, ...after])) {
+		for (const rec of this.sites.at([...before, ...after])) {
 			const isIn = after.has(rec.ip);
 			if (before.has(rec.ip) === isIn && !target) continue;
 			if (isIn && rec.flags & FTRACE_FL.IPMODIFY) {
@@ -326,7 +327,7 @@ export class Ftrace {
 	}
 
 	#ftrace_hash_rec_update(ops: ftrace_ops, inc: boolean): dyn_ftrace[] {
-		const all = ops.filter_hash.size === 0 ? this.#records.sorted : this.#records.at([...ops.filter_hash]);
+		const all = ops.filter_hash.size === 0 ? this.sites.sorted : this.sites.at([...ops.filter_hash]);
 		const records = all.filter((rec) => ops.traces(rec.ip));
 		for (const rec of records) this.#count(rec, ops, inc);
 		return records;
@@ -479,7 +480,7 @@ export class Ftrace {
 
 	*#setEnabled(value: boolean): Kernel<void> {
 		const { ftrace_stub } = this.#env.templates;
-		const records = this.#records.sorted.filter((rec) => rec.count > 0);
+		const records = this.sites.sorted.filter((rec) => rec.count > 0);
 		this.ftrace_enabled = value;
 		// Whatever ftrace_caller calls: the next update sets it anew.
 		this.saved_ftrace_func = 0;

@@ -1,17 +1,11 @@
 import { KlpemuError } from "../errors.js";
 import type { Admin, AdminStep, Model, ModelTask } from "../explore/index.js";
 import type { Kernel } from "../kernel/index.js";
-import type { Machine, NewTask } from "../machine.js";
+import type { LoadedModule, Machine, NewTask } from "../machine.js";
 import { TASK_RUNNING, type task_struct } from "../sched/index.js";
 import type { LoadedObjects } from "./load.js";
 import { bodiesOf } from "./observe.js";
-import {
-	createScenarioMachine,
-	livepatch,
-	livepatchFile,
-	type RunScenarioOptions,
-	watchedFunctions,
-} from "./runner.js";
+import { createScenarioMachine, livepatch, type RunScenarioOptions, watchedFunctions } from "./runner.js";
 import { type Scenario, type Step, type TaskSpec, whereOf } from "./types.js";
 
 /** Makes the explorer's model of a scenario: its machine, with everything loaded and nothing done yet. */
@@ -76,6 +70,16 @@ class ModelBuilder {
 	}
 
 	#step(step: Step): AdminStep {
+		if (step.kind === "insmod" && this.#scenario.livepatches.get(step.module)?.objects.length === 0) {
+			throw new KlpemuError(
+				"EXPLORE_UNSUPPORTED",
+				`'${step.module}' enables itself, in C: what guest code of it does cannot be explored`,
+				{
+					where: whereOf(this.#scenario.fileName, step.position),
+					hint: "say in the scenario what it patches (funcs)",
+				},
+			);
+		}
 		const mayFallAsleep = step.kind === "run";
 		return { title: titleOf(step), mayFallAsleep, run: () => this.#run(step) };
 	}
@@ -100,7 +104,7 @@ class ModelBuilder {
 			case "force":
 				return machine.sysfs.write(`${step.livepatch ?? this.#inTransition()}/force`, "1");
 			case "echo":
-				return machine.sysfs.write(livepatchFile(step.path) ?? step.path, step.value);
+				return machine.files.write(step.path, step.value);
 			case "wake":
 				return this.#wake(step.tasks);
 			case "fork":
@@ -116,8 +120,9 @@ class ModelBuilder {
 
 	*#insmod(name: string): Kernel<void> {
 		const spec = this.#scenario.livepatches.get(name);
-		if (spec === undefined) yield* this.#machine.load_module(name, this.#objects.modules.get(name)!);
-		else yield* this.#machine.load_module(name, this.#objects.livepatches.get(name)!, (mod) => livepatch(spec, mod));
+		const objects = spec === undefined ? this.#objects.modules.get(name)! : this.#objects.livepatches.get(name)!;
+		const patchOf = (mod: LoadedModule) => livepatch(spec!, mod);
+		yield* this.#machine.load_module(name, objects, spec === undefined ? {} : { patchOf });
 	}
 
 	*#settle(): Kernel<void> {
@@ -225,7 +230,7 @@ function titleOf(step: Step): string {
 		case "force":
 			return `echo 1 > ${step.livepatch ?? "(in transition)"}/force`;
 		case "echo":
-			return `echo ${step.value} > ${livepatchFile(step.path) ?? step.path}`;
+			return `echo ${step.value} > ${step.path.replace("/sys/kernel/livepatch/", "")}`;
 		case "fork":
 			return `${step.parent} forks ${step.child.name}`;
 		default:
