@@ -1,6 +1,7 @@
 import { type Cpu, type GatePage, RAX, RDI, RDX } from "./cpu/index.js";
+import type { KlpemuError } from "./errors.js";
 import { type ftrace_func_t, PT_REGS, trace_clear_recursion, trace_test_and_set_recursion } from "./ftrace/index.js";
-import { GuestArguments, type HostFunctions } from "./guest/index.js";
+import { GuestArguments, type HostFunctions, isBadPointer } from "./guest/index.js";
 import type { Machine } from "./machine.js";
 import { toKaddr, toU64 } from "./memory/index.js";
 
@@ -96,16 +97,30 @@ function nextCall(machine: Machine): void {
 	task.nextCall++;
 }
 
-/** What one host function is declared with: see {@link HostFunctions}. */
-export function declareHostFunctions(gates: GatePage, cpu: Cpu, functions: HostFunctions): void {
+/**
+ * Gates for host functions. `failed`: called when one has been given a pointer to nowhere; the Cpu stops then as if the function
+ * slept, for the task must die.
+ */
+export function declareHostFunctions(
+	gates: GatePage,
+	cpu: Cpu,
+	functions: HostFunctions,
+	failed: (error: KlpemuError) => void,
+): void {
 	for (const [name, call] of Object.entries(functions.plain)) {
 		gates.add({
 			name,
 			passes: "state",
 			call: () => {
-				const result = call(new GuestArguments(cpu.memory, cpu.state));
-				if (result !== undefined) cpu.state.words[RAX] = BigInt.asUintN(64, BigInt(result));
-				return false;
+				try {
+					const result = call(new GuestArguments(cpu.memory, cpu.state));
+					if (result !== undefined) cpu.state.words[RAX] = BigInt.asUintN(64, BigInt(result));
+					return false;
+				} catch (error) {
+					if (!isBadPointer(error)) throw error;
+					failed(error);
+					return true;
+				}
 			},
 		});
 	}

@@ -1,5 +1,6 @@
 import { LAYOUT } from "./areas.js";
 import { type Cpu, type Fault, RAX } from "./cpu/index.js";
+import { KlpemuError } from "./errors.js";
 import {
 	GuestArguments,
 	GuestCalls,
@@ -8,10 +9,11 @@ import {
 	GuestWorkqueue,
 	Heap,
 	type HostFunctions,
+	isBadPointer,
 	Kobjects,
 	lockFunctions,
 } from "./guest/index.js";
-import type { Dmesg, Kernel } from "./kernel/index.js";
+import type { Dmesg, Kernel, Point } from "./kernel/index.js";
 import { type Klp, type klp_patch, type module, Shadow } from "./klp/index.js";
 import type { LoadedModule } from "./loader/index.js";
 import type { Kaddr, Memory } from "./memory/index.js";
@@ -62,6 +64,7 @@ export class GuestKernel {
 	readonly shadow: Shadow;
 	readonly #env: GuestKernelEnvironment;
 	readonly #livepatch: GuestLivepatch;
+	#failure: KlpemuError | undefined = undefined;
 	/** Host functions that may sleep, by the name of their gate. */
 	readonly #sleeping = new Map<string, HostFunctions["sleeping"][string]>();
 	/** The struct task_struct of each task that guest code has asked for. */
@@ -104,13 +107,25 @@ export class GuestKernel {
 		return this.#sleeping.has(name);
 	}
 
+	/** A host function that does not sleep has followed a bad pointer: its task dies when the Cpu has stopped. */
+	failed(error: KlpemuError): void {
+		this.#failure = error;
+	}
+
 	/** Runs the host function behind a gate that has stopped the Cpu, with the registers in `task.regs`. */
 	*#run(name: string, task: task_struct): Kernel<void> {
-		if (name === "cond_resched") return yield* this.#env.klp.transition.__klp_sched_try_switch();
-		const call = this.#sleeping.get(name);
-		if (call === undefined) throw new Error(`gate ${name} has stopped the Cpu, and nobody knows why`);
-		const result = yield* call(new GuestArguments(this.#env.memory, task.regs));
-		if (result !== undefined) task.regs.words[RAX] = BigInt.asUintN(64, BigInt(result));
+		try {
+			if (this.#failure !== undefined) throw this.#failure;
+			if (name === "cond_resched") return yield* this.#env.klp.transition.__klp_sched_try_switch();
+			const call = this.#sleeping.get(name);
+			if (call === undefined) throw new Error(`gate ${name} has stopped the Cpu, and nobody knows why`);
+			const result = yield* call(new GuestArguments(this.#env.memory, task.regs));
+			if (result !== undefined) task.regs.words[RAX] = BigInt.asUintN(64, BigInt(result));
+		} catch (error) {
+			if (!isBadPointer(error)) throw error;
+			this.#failure = undefined;
+			this.#env.oops(task, { kind: "page-fault", access: "read", detail: error.message }, task.regs.rip);
+		}
 	}
 
 	/** A task of the scheduler has reached such a gate. */
@@ -129,7 +144,9 @@ export class GuestKernel {
 				return "end-slice";
 			}
 			task.waitsFor = undefined;
-			const { done, value } = task.inHost!.next();
+			const next = this.#advance(task);
+			if (next === undefined) return "end-slice";
+			const { done, value } = next;
 			if (done) {
 				task.inHost = undefined;
 				this.#env.cpu.state.words.set(task.regs.words);
@@ -137,6 +154,16 @@ export class GuestKernel {
 			}
 			if (typeof value === "string") this.#env.visit(value);
 			else task.waitsFor = value;
+		}
+	}
+
+	/** One step of the host function that the task is in; undefined: the task has died there. */
+	#advance(task: task_struct): IteratorResult<Point, void> | undefined {
+		try {
+			return task.inHost!.next();
+		} catch (error) {
+			if (!(error instanceof KlpemuError) || error.code !== "GUEST_OOPS") throw error;
+			return undefined;
 		}
 	}
 

@@ -21,6 +21,7 @@ import {
 	type StackTrace,
 	stack_trace_save_tsk_reliable,
 	switchedVoluntarily,
+	TASK_DEAD,
 	TASK_IDLE,
 	TASK_INTERRUPTIBLE,
 	TASK_RUNNING,
@@ -94,8 +95,8 @@ export class Machine {
 	readonly #symbols: Symbols;
 	/** Guest address of `jiffies`, when vmlinux has it. */
 	readonly #jiffies: Kaddr | undefined;
-	/** Kernel code of the shell or a kworker waits for others. */
-	#waiting = false;
+	/** The kworker is in a work, and waits there for others. */
+	#kworkerBusy = false;
 
 	static async create(options: MachineOptions): Promise<Machine> {
 		const memory = new Memory({ bytes: options.memoryBytes });
@@ -162,7 +163,7 @@ export class Machine {
 		this.guest = new GuestKernel(this.#guestEnvironment());
 		this.loader = new Loader(this.#loaderEnvironment());
 		for (const functions of [...this.guest.functions(), this.loader.functions()]) {
-			declareHostFunctions(gates, cpu, functions);
+			declareHostFunctions(gates, cpu, functions, (error) => this.guest.failed(error));
 			this.guest.add(functions);
 		}
 		this.vmlinux = this.loader.link("vmlinux", options.vmlinux, LAYOUT.vmlinux);
@@ -421,9 +422,10 @@ export class Machine {
 		this.sched.tick();
 		if (this.#jiffies !== undefined) this.memory.setU64(this.#jiffies, BigInt(this.sched.jiffies));
 		this.guest.work.tick();
-		// While kernel code waits, whoever would take klp_mutex now would wait for it.
 		for (let work = this.#takeWork(); work !== undefined; work = this.#takeWork()) {
+			this.#kworkerBusy = true;
 			this.#runAs(this.kworker, TASK_IDLE, work.func());
+			this.#kworkerBusy = false;
 		}
 		for (const cpu of this.sched.order()) {
 			const task = this.sched.pick(cpu);
@@ -432,8 +434,9 @@ export class Machine {
 		this.executor.current = this.shell;
 	}
 
+	/** The next work of the kernel itself. All of them take klp_mutex first, and would wait for it. */
 	#takeWork() {
-		return this.#waiting ? undefined : this.workqueue.take(this.sched.jiffies);
+		return this.#kworkerBusy || this.klp.klp_mutex.locked ? undefined : this.workqueue.take(this.sched.jiffies);
 	}
 
 	/** Rounds until no transition is in progress and no work is left; false when `max` were not enough. */
@@ -454,20 +457,25 @@ export class Machine {
 		const block = (wait: Wait) => {
 			task.__state = TASK_UNINTERRUPTIBLE;
 			this.sched.deschedule(task);
-			this.#waiting = true;
 			for (let i = 0; !wait.ready(); i++) {
 				if (i > WAIT_ROUNDS) throw new KlpemuError("DEADLOCK", `${task.comm} waits for ever: ${wait.label}`);
 				this.round();
 			}
-			this.#waiting = false;
 			task.__state = TASK_RUNNING;
 			this.sched.switch_to(this.sched.cpus[0]!, task);
 			this.executor.current = task;
 		};
-		const result = runStraight(code, (label) => this.onPoint?.(label), block);
-		task.__state = sleepState;
-		this.sched.deschedule(task);
-		return result;
+		const { mode } = task;
+		try {
+			return runStraight(code, (label) => this.onPoint?.(label), block);
+		} finally {
+			// Also when the code was given up in the middle, perhaps of guest code.
+			task.mode = mode;
+			if (task.__state !== TASK_DEAD) {
+				task.__state = sleepState;
+				this.sched.deschedule(task);
+			}
+		}
 	}
 
 	/** Runs kernel code as a system call of the administrator, who then leaves the kernel. */

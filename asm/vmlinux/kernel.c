@@ -20,18 +20,21 @@ int console_printk[4] = { 7, 4, 1, 7 };
 static struct kobject kernel_directory = { .name = "kernel" };
 struct kobject *kernel_kobj = &kernel_directory;
 
-#define PARAM_OPS(type, flags_) \
+/* A charp may hold a copy that was made when it was set. */
+void param_free_charp(void *arg);
+
+#define PARAM_OPS(type, flags_, free_) \
 	int param_set_##type(const char *val, const struct kernel_param *kp); \
 	int param_get_##type(char *buffer, const struct kernel_param *kp); \
 	const struct kernel_param_ops param_ops_##type = { \
-		.flags = flags_, .set = param_set_##type, .get = param_get_##type, \
+		.flags = flags_, .set = param_set_##type, .get = param_get_##type, .free = free_, \
 	}
-PARAM_OPS(bool, KERNEL_PARAM_OPS_FL_NOARG);
-PARAM_OPS(int, 0);
-PARAM_OPS(uint, 0);
-PARAM_OPS(long, 0);
-PARAM_OPS(ulong, 0);
-PARAM_OPS(charp, 0);
+PARAM_OPS(bool, KERNEL_PARAM_OPS_FL_NOARG, NULL);
+PARAM_OPS(int, 0, NULL);
+PARAM_OPS(uint, 0, NULL);
+PARAM_OPS(long, 0, NULL);
+PARAM_OPS(ulong, 0, NULL);
+PARAM_OPS(charp, 0, param_free_charp);
 
 int param_array_set(const char *val, const struct kernel_param *kp);
 int param_array_get(char *buffer, const struct kernel_param *kp);

@@ -1,4 +1,5 @@
 import { type CpuState, R8, R9, RCX, RDI, RDX, RSI, RSP } from "../cpu/index.js";
+import { KlpemuError } from "../errors.js";
 import type { Kernel } from "../kernel/index.js";
 import { isKaddr, type Kaddr, type Memory, toKaddr } from "../memory/index.js";
 
@@ -6,6 +7,11 @@ const REGISTERS = [RDI, RSI, RDX, RCX, R8, R9] as const;
 
 /** The longest string that guest code may hand in, in bytes. */
 const MAX_STRING = 4096;
+
+/** A host function has followed a pointer of the guest to where nothing is mapped. */
+export function isBadPointer(error: unknown): error is KlpemuError {
+	return error instanceof KlpemuError && error.code === "MEMORY_UNMAPPED";
+}
 
 /** Text at a guest address, up to its NUL. Where nothing is mapped it ends. */
 export function stringAt(memory: Memory, address: bigint): string {

@@ -1,4 +1,4 @@
-export { GuestArguments, type HostFunctions, stringAt } from "./arguments.js";
+export { GuestArguments, type HostFunctions, isBadPointer, stringAt } from "./arguments.js";
 export { GuestCalls, type GuestCallsEnvironment } from "./call.js";
 export { Heap } from "./heap.js";
 export { Kobjects } from "./kobjects.js";

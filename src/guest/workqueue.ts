@@ -43,6 +43,8 @@ export class GuestWorkqueue {
 		const work = this.#pending.shift();
 		this.#running.set(kworker, work);
 		if (work === undefined) return undefined;
+		// A module that went without its work: whoever runs it jumps to where it was, and dies of that.
+		if (memory.permissions(work) === 0) return { func: work, argument: toU64(work) };
 		memory.setU64(work, memory.u64(work) & ~WORK_STRUCT_PENDING);
 		return { func: memory.kaddr((work + WORK_FUNC) | 0), argument: toU64(work) };
 	}

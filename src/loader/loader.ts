@@ -248,10 +248,11 @@ export class Loader {
 	*delete_module(name: string): Kernel<number> {
 		const mod = this.modules.get(name);
 		if (mod === undefined) return -ENOENT;
-		if (mod.refcount !== 0) return -EAGAIN;
+		if ([...this.modules.values()].some(({ needs }) => needs.has(mod))) return -EAGAIN;
 		if (mod.state !== "live") return -EBUSY;
 		const exit = mod.image.symbol("cleanup_module");
 		if (exit === undefined && mod.image.symbol("init_module") !== undefined) return -EBUSY;
+		if (mod.refcount !== 0) return -EAGAIN;
 		this.#setState(mod, "going");
 		if (exit !== undefined) yield* this.#env.calls.call(exit.address);
 		yield* this.#env.notifier.klp_module_going(mod);
@@ -262,6 +263,7 @@ export class Loader {
 	*#free_module(mod: LoadedModule): Kernel<void> {
 		// A handler may still stand on a klp_func of the module.
 		yield* this.#env.synchronize("free_module: synchronize_rcu");
+		yield* this.#params.destroy(mod.params);
 		this.#env.ftrace.ftrace_release(mod.image.mcountLocs);
 		for (const needed of mod.needs) needed.refcount--;
 		const regions = [...mod.image.regions];

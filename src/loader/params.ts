@@ -1,12 +1,12 @@
 import { type GuestArguments, type GuestCalls, type Heap, type HostFunctions, stringAt } from "../guest/index.js";
-import { EINVAL, ENOENT, type Kernel, type Printer } from "../kernel/index.js";
+import { EINVAL, ENOENT, ENOMEM, type Kernel, type Printer } from "../kernel/index.js";
 import { kstrtobool } from "../klp/index.js";
 import { type Kaddr, type Memory, toU64 } from "../memory/index.js";
 
 /** struct kernel_param, kparam_array and kernel_param_ops (include/linux/moduleparam.h). */
 const PARAM = { name: 0, ops: 16, perm: 24, arg: 32, size: 40 } as const;
 const ARRAY = { max: 0, elemsize: 4, num: 8, ops: 16, elem: 24 } as const;
-const OPS = { flags: 0, set: 8, get: 16 } as const;
+const OPS = { flags: 0, set: 8, get: 16, free: 24 } as const;
 const KERNEL_PARAM_OPS_FL_NOARG = 1;
 const PAGE = 4096;
 
@@ -41,6 +41,8 @@ export class Params {
 	readonly #heap: Heap;
 	readonly #calls: GuestCalls;
 	readonly #print: Printer;
+	/** Texts that param_set_charp() has allocated, and that are its to free. */
+	readonly #charps = new Set<Kaddr>();
 
 	constructor(memory: Memory, heap: Heap, calls: GuestCalls, print: Printer) {
 		this.#memory = memory;
@@ -95,7 +97,7 @@ export class Params {
 		const set = this.#ops(param, OPS.set);
 		const ret =
 			set === 0 ? -EINVAL : Number(BigInt.asIntN(32, yield* this.#calls.call(set, toU64(text), toU64(param))));
-		// charp keeps a copy of its own.
+		// charp keeps a copy.
 		this.#heap.kfree(text);
 		return ret;
 	}
@@ -113,6 +115,20 @@ export class Params {
 		const text = length < 0 ? length : new TextDecoder().decode(this.#memory.read(buffer, length));
 		this.#heap.kfree(buffer);
 		return text;
+	}
+
+	/** destroy_params(): lets go what the parameters of a module hold. */
+	*destroy(params: readonly Param[]): Kernel<void> {
+		for (const { address } of params) {
+			const free = this.#ops(address, OPS.free);
+			if (free !== 0) yield* this.#calls.call(free, this.#memory.u64((address + PARAM.arg) | 0));
+		}
+	}
+
+	/** maybe_kfree_parameter(): a text of the module's own is not ours to free. */
+	#freeCharp(at: Kaddr): void {
+		const text = this.#memory.kaddr(at);
+		if (this.#charps.delete(text)) this.#heap.kfree(text);
 	}
 
 	#arg(args: GuestArguments): Kaddr {
@@ -160,8 +176,16 @@ export class Params {
 				},
 				param_get_bool: (args) => this.#answer(args, memory.u8(this.#arg(args)) === 0 ? "N" : "Y"),
 				param_set_charp: (args) => {
-					memory.setU64(this.#arg(args), toU64(this.#heap.kstrdup(args.string(0))));
+					const text = this.#heap.kstrdup(args.string(0));
+					if (text === 0) return -ENOMEM;
+					this.#freeCharp(this.#arg(args));
+					this.#charps.add(text);
+					memory.setU64(this.#arg(args), toU64(text));
 					return 0;
+				},
+				param_free_charp: (args) => {
+					this.#freeCharp(args.pointer(0));
+					return undefined;
 				},
 				param_get_charp: (args) => {
 					const text = memory.u64(this.#arg(args));

@@ -1,6 +1,7 @@
 /** Modules in C: what their init, exit, callbacks and works do when they run as guest code, on every Cpu. */
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { CPU_NAMES } from "../../src/cpu/create.js";
+import type { ElfObject } from "../../src/elf/index.js";
 import { KlpemuError } from "../../src/errors.js";
 import { compileModule, createTestMachine, type TestMachine } from "../support/machine.js";
 
@@ -51,6 +52,10 @@ describe.each(CPU_NAMES)("on %s", (cpu) => {
 
 	const load = async (name: string, text: string, params?: Record<string, string>) =>
 		machine.insmodC(name, await compileModule(name, text), params);
+	let bad: ElfObject;
+	beforeAll(async () => {
+		bad = await compileModule("n", plain("complete((void *)0xffffffff99999000); return 0;"));
+	});
 	const lines = (name: string) => machine.dmesg(`${name}: `).map((line) => line.slice(name.length + 2));
 
 	test("a livepatch patches, runs its callbacks in order with what they may see, and unpatches", async () => {
@@ -85,7 +90,7 @@ describe.each(CPU_NAMES)("on %s", (cpu) => {
 		["no module", "patch.mod = NULL; return klp_enable_patch(&patch);"],
 		["no objects", "patch.objs = NULL; return klp_enable_patch(&patch);"],
 		["an object without functions", 'objs[0].name = "x"; objs[0].funcs = NULL; return klp_enable_patch(&patch);'],
-	])("rule 1.1: %s is -EINVAL, without a message", async (_what, init) => {
+	])("[rule 1.1] %s is -EINVAL, without a message", async (_what, init) => {
 		expect(await load("lp", livepatch(init))).toBe(EINVAL);
 		expect(machine.dmesg("livepatch:")).toEqual([]);
 	});
@@ -96,7 +101,7 @@ describe.each(CPU_NAMES)("on %s", (cpu) => {
 		expect(lines("lp")).toContain("post_patch 1");
 	});
 
-	test("rule 1.2: without MODULE_INFO(livepatch) it is no livepatch module", async () => {
+	test("[rule 1.2] without MODULE_INFO(livepatch) it is no livepatch module", async () => {
 		const text = livepatch("return klp_enable_patch(&patch);").replace('MODULE_INFO(livepatch, "Y");', "");
 		expect(await load("lp", text)).toBe(EINVAL);
 		expect(machine.dmesg("livepatch:")).toEqual(["livepatch: module lp is not marked as a livepatch module"]);
@@ -219,6 +224,47 @@ static void dtor(void *obj, void *data) { pr_info("dtor %d\\n", *(int *)data); }
 		expect(machine.it.rmmod("m")).toBe(EBUSY);
 		expect(machine.patch("lp1", ["funcA", "lp1_funcA"])).toBe(0);
 		machine.settle();
+	});
+
+	test("a bad pointer to a host function is an oops of whoever called, in a task of its own as in an init", async () => {
+		const body = `
+noinline long unlocks(long x) { mutex_unlock((void *)0xffffffff99999000); return x; }
+noinline long locks(long x) { mutex_lock((void *)0xffffffff99999000); return x; }
+static void w(struct work_struct *work) { complete((void *)0xffffffff99999000); }
+static DECLARE_WORK(work, w);`;
+		expect(await load("m", plain("schedule_work(&work); return 0;", body))).toBe(0);
+		const tasks = [machine.task("a", "unlocks"), machine.task("b", "locks")];
+		machine.until(() => tasks.every(({ oops }) => oops !== undefined));
+		machine.until(() => machine.dmesg("RIP: 0010:").length === 3);
+		const where = machine
+			.dmesg("RIP: 0010:")
+			.map((line) => line.replace(/ \(nothing is mapped at 0xffffffff99999000\)$/, ""));
+		expect(where.sort()).toEqual(["complete", "mutex_lock", "mutex_unlock"].map((name) => `RIP: 0010:${name}`));
+		expect(() => machine.insmodC("n", bad)).toThrow("died in guest code");
+	});
+
+	test("a module that goes without its work: the kworker dies of it", async () => {
+		const body =
+			'static void w(struct work_struct *work) { pr_info("never\\n"); } static DECLARE_DELAYED_WORK(work, w);';
+		expect(await load("m", plain("schedule_delayed_work(&work, 50); return 0;", body))).toBe(0);
+		expect(machine.it.rmmod("m")).toBe(0);
+		machine.rounds(100);
+		expect(machine.dmesg("unable to handle page fault")).toHaveLength(1);
+		expect(lines("m")).toEqual([]);
+	});
+
+	test("a transition goes on while a module's init sleeps, and stands still while a callback does", async () => {
+		const body = "static int slow(struct klp_object *obj) { msleep(4000); return 0; }";
+		const init = "int err = klp_enable_patch(&patch); msleep(4000); return err;";
+		const task = machine.sleeper("sleeper", "funcA");
+		const object = await compileModule("lp", livepatch(init, body));
+		machine.it.onPoint = (point) => {
+			if (point === "klp_init_transition: patch_state") machine.it.wake(task);
+		};
+		expect(machine.insmodC("lp", object)).toBe(0);
+		// It was completed by the kworker in those four seconds.
+		expect(machine.cat("lp/transition")).toBe("0");
+		expect(lines("lp").at(-1)).toBe("post_patch 1");
 	});
 
 	test("refused: a symbol that nobody has; in use; an init without an exit", async () => {

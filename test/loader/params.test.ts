@@ -101,6 +101,16 @@ test("the file's mode is the parameter's: read-only ones refuse, hidden ones are
 	expect(cat("hidden")).toBe(ENOENT);
 });
 
+test("a text is the parameter's own copy, freed when another takes its place and when the module goes", async () => {
+	expect(await insmod({ name: "first" })).toBe(0);
+	const before = machine.it.guest.heap.count;
+	expect(echo("name", "second")).toBe(0);
+	expect(cat("name")).toBe("second\n");
+	expect(machine.it.guest.heap.count).toBe(before);
+	expect(machine.it.rmmod("m")).toBe(0);
+	expect(machine.it.guest.heap.count).toBe(0);
+});
+
 test("a dash is an underscore; an unknown parameter is ignored with a warning", async () => {
 	expect(await insmod({ "num-ber": "1" })).toBe(0);
 	expect(machine.dmesg()).toContain("m: unknown parameter 'num-ber' ignored");
