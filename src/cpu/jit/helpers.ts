@@ -1,5 +1,5 @@
 import { AREA } from "./area.js";
-import { CF_FIXED, OF_FIXED } from "./translator.js";
+import { CF_FIXED, OF_FIXED, RESULT_FOLLOWS } from "./translator.js";
 import { Code, type Signature } from "./wasm.js";
 
 export interface HelperFunction {
@@ -21,6 +21,10 @@ export function flagsOfFunction(): HelperFunction {
 	const [kind, a, b, r] = [0, 1, 2, 3];
 	const [v, shift] = [code.local("i64"), code.local("i64")];
 	const [cf, of, rest] = [code.local("i32"), code.local("i32"), code.local("i32")];
+	code.get(kind).i32(RESULT_FOLLOWS).op("i32.and");
+	code.if();
+	code.get(a).get(b).op("i64.add").get(a).get(b).op("i64.sub").get(kind).i32(1).op("i32.and").op("select").set(r);
+	code.end();
 	code.get(kind).i32(3).op("i32.and").op("i32.eqz");
 	code.if();
 	code.get(r).op("i32.wrap_i64").tee(rest).i32(1).op("i32.and").set(cf);

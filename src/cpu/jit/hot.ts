@@ -3,7 +3,7 @@ import type { Instruction, MemoryOperand, Semantic } from "../x86/index.js";
 import { AREA } from "./area.js";
 import { LazyFlags } from "./lazy.js";
 import { type Access, type FunctionIndices, type Place, PTE_CODE } from "./translator.js";
-import type { Code } from "./wasm.js";
+import type { Code, Label } from "./wasm.js";
 
 const RSP = 4;
 const READ = 1;
@@ -27,6 +27,8 @@ interface Where {
 	readonly offset: number;
 	/** The address itself, when it is known. */
 	readonly absolute: bigint | undefined;
+	/** The operand, when its registers are as they were where the tree of nodes began. */
+	readonly early: MemoryOperand | undefined;
 }
 
 /** Accesses at fixed distances from each other: the first one checks for all. */
@@ -36,6 +38,8 @@ interface Group {
 	need: number;
 	/** Local with the place of `low` in the backing store, once it has been checked. */
 	host: number | undefined;
+	/** Can be checked where the tree begins: how its addresses are made there. */
+	readonly early: Where | undefined;
 }
 
 /** A page that was checked for what its users need: every hit is a valid translation. */
@@ -54,6 +58,8 @@ export abstract class HotTranslator extends LazyFlags {
 	readonly used = new Set<number>();
 	readonly dirty = new Set<number>();
 	readonly pages = new Map<string, CachedPage>();
+	/** In the first node of a tree. */
+	atStart = false;
 	/** Nothing is emitted for good: which accesses there are is being found out. */
 	planning = false;
 	#groups: Group[] = [];
@@ -115,8 +121,8 @@ export abstract class HotTranslator extends LazyFlags {
 
 	// ---- what is known about values ----
 
-	/** Emits a tree of nodes twice: to find out what they access, and for good. */
-	twice(emit: () => void): void {
+	/** Emits a tree of nodes twice: to find out what they access, and for good. `between`: goes around the second time. */
+	twice(emit: () => void, between: (emit: () => void) => void): void {
 		const outer = [this.#groups, this.#open, this.#access, this.#symbols] as const;
 		this.#groups = [];
 		const length = this.code.out.length;
@@ -126,7 +132,7 @@ export abstract class HotTranslator extends LazyFlags {
 		this.planning = false;
 		this.code.out.length = length;
 		this.#restart();
-		emit();
+		between(emit);
 		[this.#groups, this.#open, this.#access, this.#symbols] = outer;
 	}
 
@@ -179,11 +185,17 @@ export abstract class HotTranslator extends LazyFlags {
 			? `${symbol(base).value} ${symbol(index).value} ${scale}${operand.gs ? " gs" : ""}`
 			: `odd ${this.#access}`;
 		const absolute = exact && base < 0 && index < 0 && !operand.gs ? BigInt.asUintN(64, operand.disp) : undefined;
-		this.#where.set(local, { registers, values, offset: exact ? offset : 0, absolute });
+		const asAtStart = exact && !operand.gs && (base >= 0 || index >= 0);
+		const early = asAtStart && this.#isInitial(base) && this.#isInitial(index) ? operand : undefined;
+		this.#where.set(local, { registers, values, offset: exact ? offset : 0, absolute, early });
 		if (exact && base >= 0 && index < 0 && !operand.gs) {
 			this.#derived.set(local, { value: symbol(base).value, offset });
 		}
 		return local;
+	}
+
+	#isInitial(reg: number): boolean {
+		return reg < 0 || this.#symbols[reg]!.value === reg;
 	}
 
 	// ---- memory ----
@@ -195,6 +207,7 @@ export abstract class HotTranslator extends LazyFlags {
 			values: `odd ${this.#access}`,
 			offset: 0,
 			absolute: undefined,
+			early: undefined,
 		};
 		const need = (access.includes("r") ? READ : 0) | (access.includes("w") ? WRITE : 0);
 		const number = this.#access++;
@@ -223,7 +236,8 @@ export abstract class HotTranslator extends LazyFlags {
 			Math.max(known.high, high) - Math.min(known.low, low) > MAX_SPAN ||
 			(where.absolute !== undefined && absolutePage !== (where.absolute + BigInt(known.low - low)) >> 12n);
 		if (apart) {
-			const group: Group = { low, high, need, host: undefined };
+			const early = this.atStart && where.early !== undefined ? where : undefined;
+			const group: Group = { low, high, need, host: undefined, early };
 			this.#open.set(where.values, group);
 			return group;
 		}
@@ -247,24 +261,87 @@ export abstract class HotTranslator extends LazyFlags {
 		return page;
 	}
 
+	/** Groups that can be checked where their tree begins, one for each page that is remembered. */
+	#earlyGroups(): { group: Group; page: CachedPage; where: Where }[] {
+		const found = new Map<CachedPage, { group: Group; page: CachedPage; where: Where }>();
+		for (const group of new Set(this.#groups)) {
+			if (group.early === undefined) continue;
+			const page = this.#page(group.early, group.need);
+			if (!found.has(page)) found.set(page, { group, page, where: group.early });
+		}
+		return [...found.values()];
+	}
+
+	/** Checks what can be checked here; goes to `miss` when a page is another one. False when there is nothing to check. */
+	checkEarly(miss: () => Label): boolean {
+		const groups = this.#earlyGroups();
+		if (groups.length === 0) return false;
+		const label = miss();
+		for (const { group, page, where } of groups) {
+			const offset = this.#outside(group, page, this.#firstOf(group, where));
+			this.code.brIf(label);
+			group.host = this.code.local("i32");
+			this.#hostOf(page, offset).set(group.host);
+		}
+		this.code.releaseTemps();
+		return true;
+	}
+
+	/** After a miss of {@link checkEarly}: finds the pages, or refuses. */
+	findEarly(): void {
+		for (const { group, page, where } of this.#earlyGroups()) {
+			const first = this.#firstOf(group, where);
+			this.#outside(group, page, first);
+			this.code.if();
+			this.#find(page, first, group.high - group.low);
+			this.code.end();
+		}
+		this.code.releaseTemps();
+	}
+
+	/** The first address of a group whose registers are as they were at the start. */
+	#firstOf(group: Group, { early }: Where): number {
+		const { base, index, scale } = early!;
+		const operand = { ...this.near(base, 0), index, scale, disp: BigInt(group.low) };
+		return super.address(operand);
+	}
+
+	/** Pushes 1 when the group is not in the page; the distance from the page's start is left in a local. */
+	#outside(group: Group, page: CachedPage, first: number): number {
+		const offset = this.temp("i64");
+		this.code
+			.get(first)
+			.get(page.base)
+			.op("i64.sub")
+			.tee(offset)
+			.i64(BigInt(PAGE - (group.high - group.low)))
+			.op("i64.gt_u");
+		return offset;
+	}
+
+	#hostOf(page: CachedPage, offset: number): Code {
+		return this.code.get(offset).op("i32.wrap_i64").get(page.frame).op("i32.add");
+	}
+
 	/** Leaves the place in the backing store of what is `start` bytes before the address, where the group begins. */
 	#check(group: Group, page: CachedPage, address: number, start: number): void {
 		const { code } = this;
-		const span = group.high - group.low;
-		const first = this.temp("i64");
-		const offset = this.temp("i64");
 		code.get(address);
 		if (start !== 0) code.i64(BigInt(start)).op("i64.sub");
-		code.tee(first).get(page.base).op("i64.sub").tee(offset);
-		code.i64(BigInt(PAGE - span)).op("i64.gt_u");
+		const first = this.keep("i64");
+		const offset = this.#outside(group, page, first);
 		code.if();
-		this.#refill(page, first, offset, span);
+		this.#find(page, first, group.high - group.low);
+		code.get(first).get(page.base).op("i64.sub").set(offset);
 		code.end();
-		code.get(offset).op("i32.wrap_i64").get(page.frame).op("i32.add");
+		this.#hostOf(page, offset);
 	}
 
-	/** Looks the page up in the page table, the next one too when the group reaches into it (SDM volume 3, 4.6). */
-	#refill(page: CachedPage, first: number, offset: number, span: number): void {
+	/**
+	 * Looks up in the page table (SDM volume 3, 4.6) what has `span` bytes from `first` on in it. When these reach into the next
+	 * page, and that lies behind this one in the backing store too, the last half of one and the first of the other are taken.
+	 */
+	#find(page: CachedPage, first: number, span: number): void {
 		const { code } = this;
 		const entry = this.temp("i32");
 		const { need } = page;
@@ -280,18 +357,13 @@ export abstract class HotTranslator extends LazyFlags {
 		this.bailIf();
 		code.get(first).i64(-4096n).op("i64.and").set(page.base);
 		code.get(entry).i32(-4096).op("i32.and").set(page.frame);
-		code
-			.get(first)
-			.get(page.base)
-			.op("i64.sub")
-			.tee(offset)
-			.i64(BigInt(PAGE - span))
-			.op("i64.gt_u");
+		code.get(first).get(page.base).op("i64.sub");
+		code.i64(BigInt(PAGE - span)).op("i64.gt_u");
 		code.if();
-		// The next page must lie behind this one in the backing store too, and not be the end of the window.
+		// The end of the window is no place to go on.
 		entryAt(span - 1);
 		code.i32(-4096 | mask).op("i32.and");
-		code.get(entry).i32(-4096).op("i32.and").i32(PAGE).op("i32.add").i32(need).op("i32.or").op("i32.ne");
+		code.get(page.frame).i32(PAGE).op("i32.add").i32(need).op("i32.or").op("i32.ne");
 		code
 			.get(first)
 			.i64(BigInt(span - 1))
@@ -300,6 +372,8 @@ export abstract class HotTranslator extends LazyFlags {
 			.op("i64.ge_s")
 			.op("i32.or");
 		this.bailIf();
+		code.get(page.base).i64(2048n).op("i64.add").set(page.base);
+		code.get(page.frame).i32(2048).op("i32.add").set(page.frame);
 		code.end();
 	}
 

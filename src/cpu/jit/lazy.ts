@@ -1,6 +1,6 @@
 import type { Instruction, Semantic } from "../x86/index.js";
 import { AREA } from "./area.js";
-import { FLAG_KIND, Translator, typeOf } from "./translator.js";
+import { CF_FIXED, FLAG_KIND, OF_FIXED, RESULT_FOLLOWS, Translator, typeOf } from "./translator.js";
 import type { OpName } from "./wasm.js";
 
 /** The instruction that set the flags, as far as it is known where they are used. */
@@ -26,6 +26,8 @@ export abstract class LazyFlags extends Translator {
 	readonly #a = this.code.local("i64");
 	readonly #b = this.code.local("i64");
 	readonly #r = this.code.local("i64");
+	/** The result once more, for conditions: it need not live as long as the flags. */
+	readonly #result = this.code.local("i64");
 	readonly #carry = this.code.local("i32");
 	readonly #overflow = this.code.local("i32");
 	instruction: Instruction | undefined;
@@ -58,19 +60,17 @@ export abstract class LazyFlags extends Translator {
 	}
 
 	override setFlags(kind: number, size: number, a: number | undefined, b: number | undefined, r: number): void {
-		const { code } = this;
-		code.i32(kind | ((64 - size) << 4)).set(this.#kind);
-		for (const [to, from] of [
-			[this.#a, a],
-			[this.#b, b],
-			[this.#r, r],
-		] as const) {
-			if (from === undefined) code.i64(0n);
-			else this.widened(size, from);
-			code.set(to);
-		}
 		const plain = PLAIN.has(this.instruction!.row.semantic);
 		const logic = kind === FLAG_KIND.result && a === undefined;
+		// What is not kept takes no register until the flags are set again.
+		const follows = logic ? CF_FIXED | OF_FIXED : plain ? RESULT_FOLLOWS : 0;
+		this.code.i32(kind | ((64 - size) << 4) | follows).set(this.#kind);
+		if (!logic) {
+			this.widened(size, a!).set(this.#a);
+			this.widened(size, b!).set(this.#b);
+		}
+		if (follows !== RESULT_FOLLOWS) this.widened(size, r).set(this.#r);
+		this.widened(size, r).set(this.#result);
 		this.setter = { kind, size, plain, logic, carry: undefined, overflow: undefined };
 	}
 
@@ -152,10 +152,11 @@ export abstract class LazyFlags extends Translator {
 	#pushCarry(setter: Setter): boolean {
 		const { code } = this;
 		if (setter.carry !== undefined) code.get(setter.carry);
+		else if (setter.logic) code.i32(0);
 		else if (setter.kind === FLAG_KIND.result) code.get(this.#a).op("i32.wrap_i64");
 		else if (!setter.plain) return false;
 		else if (setter.kind === FLAG_KIND.sub) code.get(this.#a).get(this.#b).op("i64.lt_u");
-		else code.get(this.#r).get(this.#a).op("i64.lt_u");
+		else code.get(this.#result).get(this.#a).op("i64.lt_u");
 		return true;
 	}
 
@@ -168,7 +169,7 @@ export abstract class LazyFlags extends Translator {
 	}
 	/** Compares the result with zero. */
 	#sign(size: number, operation: string): void {
-		this.#operand(size, this.#r, operation !== "eq");
+		this.#operand(size, this.#result, operation !== "eq");
 		this.code.constant(typeOf(size), 0n).op(`${typeOf(size)}.${operation}` as OpName);
 	}
 	#operand(size: number, local: number, extend: boolean): void {

@@ -70,14 +70,14 @@ class Emitter extends HotTranslator {
 		const { code } = this;
 		if (this.planning) {
 			// The merges are planned when it is their turn.
-			this.#emitNode(node);
+			this.#emitNode(node, false);
 			return;
 		}
 		if (node.isLoop) this.#labels.set(node, code.loop());
 		if (node.isLoop || node === this.#root) this.#checkFuel(node);
 		for (const merge of [...node.merges].reverse()) this.#labels.set(merge, code.block());
-		if (node === this.#root || node.isLoop || node.isMerge) this.#start(node);
-		else this.#emitNode(node);
+		if (node === this.#root || node.isLoop || node.isMerge) this.#start(node, node.isLoop ? this.#labels.get(node) : undefined);
+		else this.#emitNode(node, false);
 		for (const merge of node.merges) {
 			code.end();
 			this.#tree(merge);
@@ -86,11 +86,24 @@ class Emitter extends HotTranslator {
 	}
 
 	/** A node that several ways lead to: nothing is known there. Those behind it that only one way leads to come with it. */
-	#start(node: Node): void {
-		this.twice(() => {
+	#start(node: Node, again: Label | undefined): void {
+		const emit = (): void => {
 			this.setter = undefined;
 			this.#spent = 0;
-			this.#emitNode(node);
+			this.#emitNode(node, true);
+		};
+		this.twice(emit, (emitForGood) => {
+			// Finding a page lies behind everything else, and begins the node once more: the way through stays straight.
+			const retry = again ?? this.code.loop();
+			const some = this.checkEarly(() => this.code.block());
+			emitForGood();
+			if (some) {
+				this.code.end();
+				[this.#entry, this.#spent, this.setter] = [node.instructions[0]!, 0, undefined];
+				this.findEarly();
+				this.code.br(retry);
+			}
+			if (again === undefined) this.code.end();
 		});
 	}
 
@@ -159,10 +172,11 @@ class Emitter extends HotTranslator {
 
 	// ---- instructions ----
 
-	#emitNode(node: Node): void {
+	#emitNode(node: Node, atStart: boolean): void {
 		this.#node = node;
 		for (const [n, entry] of node.instructions.entries()) {
 			this.#entry = entry;
+			this.atStart = atStart;
 			this.deadFlags = this.#flagsAreDead(node, n);
 			this.#emitOne(entry);
 			this.code.releaseTemps();

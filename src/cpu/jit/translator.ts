@@ -22,6 +22,8 @@ export const CF_VALUE = 0x2000;
 /** The same for OF. */
 export const OF_FIXED = 0x4000;
 export const OF_VALUE = 0x8000;
+/** The result is not kept: it is the sum or the difference of a and b. */
+export const RESULT_FOLLOWS = 0x10000;
 
 /** PTE bit of ours: a writable page holds translated code, so stores go to the host. */
 export const PTE_CODE = 8;
