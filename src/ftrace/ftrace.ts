@@ -16,7 +16,7 @@ import {
 } from "../kernel/index.js";
 import { hex, type Kaddr, type Memory, toU64 } from "../memory/index.js";
 import { DirectFunctions } from "./direct.js";
-import { type dyn_ftrace, FTRACE_FL, FTRACE_OPS_CMD, FTRACE_OPS_FL, type ftrace_ops } from "./ops.js";
+import { type dyn_ftrace, FTRACE_FL, FTRACE_OPS_CMD, FTRACE_OPS_FL, ftrace_ops } from "./ops.js";
 import { Records } from "./records.js";
 import { ftrace_call_replace, MCOUNT_INSN_SIZE, NOP5, sameBytes, type TextPoke } from "./text_poke.js";
 import { Trampolines, type TrampolineTemplates } from "./trampoline.js";
@@ -66,7 +66,7 @@ export class Ftrace {
 	/** Registered ops by the guest address of their struct: what a call-back gets as its third argument. */
 	readonly opsByAddress = new Map<Kaddr, ftrace_ops>();
 	/** Of those the ones that were asked for last, by part of the address: a map is too slow for each redirected call. */
-	readonly #recentOps: (ftrace_ops | undefined)[] = new Array(1024).fill(undefined);
+	readonly #recentOps: ftrace_ops[];
 	ftrace_enabled = true;
 	/** After a ftrace_bug(): text may be anything, so that nothing is changed any more. */
 	ftrace_disabled = false;
@@ -76,6 +76,9 @@ export class Ftrace {
 
 	constructor(env: FtraceEnvironment) {
 		this.#env = env;
+		// Never empty, and no holes: both would cost a check.
+		const none = new ftrace_ops("none", undefined, 0, undefined, 0);
+		this.#recentOps = Array.from({ length: 1024 }, () => none);
 		this.#print = new Printer(env.dmesg, "ftrace: ");
 		this.sites = new Records(env);
 		this.trampolines = new Trampolines(env.memory, env.text_poke, env.templates, env);
@@ -165,10 +168,10 @@ export class Ftrace {
 	/** The ops whose guest address a trampoline handed over. */
 	opsAt(address: Kaddr): ftrace_ops | undefined {
 		const slot = (address >>> 4) & 1023;
-		const recent = this.#recentOps[slot];
-		if (recent !== undefined && recent.address === address) return recent;
+		const recent = this.#recentOps[slot]!;
+		if (recent.address === address) return recent;
 		const ops = this.opsByAddress.get(address);
-		this.#recentOps[slot] = ops;
+		if (ops !== undefined) this.#recentOps[slot] = ops;
 		return ops;
 	}
 

@@ -205,9 +205,10 @@ export class Memory {
 	}
 	/** The low 32 bits of the value. */
 	setU32(address: Kaddr, value: number): void {
-		const entry = this.pageTable[(address >>> 12) & 0x7ffff]!;
-		// What the ftrace handler does.
-		if ((address & 3) === 0 && entry !== 0) this.#words[((entry & ~0xfff) | (address & 0xfff)) >>> 2] = value;
+		// What the ftrace handler does. The page table is the beginning of the backing store: one array for both.
+		const words = this.#words;
+		const entry = words[(address >>> 12) & 0x7ffff]!;
+		if ((address & 3) === 0 && entry !== 0) words[((entry & ~0xfff) | (address & 0xfff)) >>> 2] = value;
 		else if (this.#within(address, 4)) this.view.setUint32(this.offset(address), value >>> 0, true);
 		else this.#scatter(address, 4, BigInt(value >>> 0));
 	}
