@@ -76,7 +76,8 @@ class Emitter extends HotTranslator {
 		if (node.isLoop) this.#labels.set(node, code.loop());
 		if (node.isLoop || node === this.#root) this.#checkFuel(node);
 		for (const merge of [...node.merges].reverse()) this.#labels.set(merge, code.block());
-		if (node === this.#root || node.isLoop || node.isMerge) this.#start(node, node.isLoop ? this.#labels.get(node) : undefined);
+		if (node === this.#root || node.isLoop || node.isMerge)
+			this.#start(node, node.isLoop ? this.#labels.get(node) : undefined);
 		else this.#emitNode(node, false);
 		for (const merge of node.merges) {
 			code.end();
