@@ -5,21 +5,21 @@ import { type Profile, Recorder } from "./profile.js";
 import type { RegionInstruction } from "./region.js";
 import type { Hot } from "./translations.js";
 
-/** Instructions in the first tier after which it is time to look where they are. Doubles whenever nothing came of it. */
-const WARM = 1 << 16;
-const RECORDING = 1024;
 const MAX_WARM = 2 ** 40;
 /** A translation that has to leave this often, with fewer instructions in between than this, is no good. */
 const MAX_REFUSALS = 256;
 const INSTRUCTIONS_PER_REFUSAL = 2000;
 
-/** For tests: how soon code gets to the second tier. */
-export interface JitOptions {
-	/** Instructions in the first tier after which it is time to look where they are; Infinity: never. */
-	readonly warm?: number;
+/** How soon code gets to the second tier. */
+export interface Heat {
+	/** Instructions in the first tier after which it is time to look where they are; Infinity: never. Doubles whenever nothing came of it. */
+	warm: number;
 	/** Instructions of the path that are recorded then. */
-	readonly recording?: number;
+	recording: number;
 }
+
+/** For every Cpu that is made from now on; tests change it. */
+export const HEAT: Heat = { warm: 1 << 16, recording: 1024 };
 
 export interface HotSpotsHooks {
 	instruction(address: Kaddr): RegionInstruction | undefined;
@@ -43,11 +43,11 @@ export class HotSpots {
 	/** Execution is in the second tier, as far as we know. */
 	cool = false;
 
-	constructor(view: Int32Array, hooks: HotSpotsHooks, options: JitOptions) {
+	constructor(view: Int32Array, hooks: HotSpotsHooks) {
 		this.#view = view;
 		this.#hooks = hooks;
-		this.#warm = options.warm ?? WARM;
-		this.#recording = options.recording ?? RECORDING;
+		this.#warm = HEAT.warm;
+		this.#recording = HEAT.recording;
 	}
 
 	get recording(): boolean {

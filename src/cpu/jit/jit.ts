@@ -12,7 +12,7 @@ import { type Cpu, CpuState, type Fault, type Gate, GS_BASE, RFLAGS, RIP, STATE_
 import { type Decoded, decode, format, type NotDecoded } from "../x86/index.js";
 import { AREA, REASON } from "./area.js";
 import { buildGraph } from "./graph.js";
-import { HotSpots, type JitOptions } from "./hot-spots.js";
+import { HotSpots } from "./hot-spots.js";
 import type { Profile } from "./profile.js";
 import { discover, instructionAt, isFaulting, type RegionInstruction, type Text } from "./region.js";
 import { CallSites } from "./sites.js";
@@ -76,7 +76,7 @@ export class JitCpu implements Cpu {
 	/** Instructions executed since the start; what rdtsc reads. */
 	#clock = 0;
 
-	constructor(memory: Memory, options: JitOptions = {}) {
+	constructor(memory: Memory) {
 		this.memory = memory;
 		this.state = new CpuState(new BigUint64Array(memory.buffer, AREA.words, STATE_WORDS));
 		this.#view = new Int32Array(memory.buffer);
@@ -110,7 +110,7 @@ export class JitCpu implements Cpu {
 			translate: (root: Kaddr, profile: Profile) => this.#makeHot(root, profile),
 			drop: (root: Kaddr) => this.#translations.dropHot(this.#translations.hot(root)!),
 		};
-		this.#hotSpots = new HotSpots(this.#view, hooks, options);
+		this.#hotSpots = new HotSpots(this.#view, hooks);
 		const drop = (region: Region): void => {
 			this.#translations.dropRange(region.address, region.length);
 			this.#view[AREA.epoch >> 2]!++;

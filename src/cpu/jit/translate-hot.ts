@@ -269,8 +269,10 @@ class Emitter extends HotTranslator {
 		for (const [target, to] of this.#node.to) {
 			code.get(address).i64(target).op("i64.eq");
 			code.if();
-			moveRsp(this, 8 + (extra?.kind === "imm" ? Number(extra.value) : 0));
-			this.#transfer(to);
+			this.aside(() => {
+				moveRsp(this, 8 + (extra?.kind === "imm" ? Number(extra.value) : 0));
+				this.#transfer(to);
+			});
 			code.end();
 		}
 		this.#unexpected();

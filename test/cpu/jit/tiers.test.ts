@@ -1,13 +1,17 @@
 /** The second tier against the first, which the conformance tests hold to the hardware: equal at every stop. */
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
+import { NodeFileReader } from "../../../src/cli/index.js";
 import { RDI, RFLAGS, RIP, RSP, STATE_WORDS } from "../../../src/cpu/index.js";
+import { HEAT } from "../../../src/cpu/jit/hot-spots.js";
 import { JitCpu } from "../../../src/cpu/jit/index.js";
 import { Memory, PERM, toU64 } from "../../../src/memory/index.js";
+import { parseScenario } from "../../../src/scenario/index.js";
+import { runScenario } from "../../../src/scenario/runner.js";
 import { DATA_SIZE, DATA as OTHER_DATA } from "../../conformance/case.js";
 import { edgeOrRandom } from "../../conformance/generate.js";
 import { ProgramWriter } from "../../conformance/programs.js";
@@ -26,7 +30,9 @@ function machine(warm: number): JitCpu {
 	const memory = new Memory({ bytes: 1 << 20 });
 	memory.map("code", CODE, 0x10000, PERM.READ | PERM.EXEC);
 	memory.map("data", DATA, DATA_SIZE + 0x1000, PERM.READ | PERM.WRITE);
-	return new JitCpu(memory, { warm, recording: 200 });
+	HEAT.warm = warm;
+	HEAT.recording = 200;
+	return new JitCpu(memory);
 }
 
 /** Everything that a program can see. */
@@ -106,6 +112,35 @@ describe("the two tiers of the jit", () => {
 			}
 		}
 		expect(hot).toBeGreaterThan(SEQUENCES / 4);
+	});
+
+	test("a loop in a function that returns to two places, and what these push", () => {
+		// start: call f; push rax; pop rbx; call f; push rcx; pop rbp; dec rdx; jnz start; int3
+		// f: mov ecx, 9; 1: add rax, rcx; dec rcx; jnz 1b; ret
+		const code = [
+			...[0xe8, 0x0f, 0, 0, 0, 0x50, 0x5b, 0xe8, 0x08, 0, 0, 0, 0x51, 0x5d, 0x48, 0xff, 0xca, 0x75, 0xed, 0xcc],
+			...[0xb9, 9, 0, 0, 0, 0x48, 0x01, 0xc8, 0x48, 0xff, 0xc9, 0x75, 0xf8, 0xc3],
+		];
+		const state = new BigUint64Array(STATE_WORDS);
+		state.set([toU64(CODE), 0x202n], RIP);
+		state[RSP] = toU64(DATA + 0x1800);
+		state[2] = 2000n;
+		const hot = compare(Uint8Array.from(code), state, new Uint8Array(DATA_SIZE), new Random(3), 100_000);
+		expect(hot).toBeGreaterThan(0);
+	});
+
+	const scenarios = readdirSync("scenarios").filter((name) => name.endsWith(".yaml"));
+	test.each(scenarios)("%s: the same events", async (name) => {
+		const file = `scenarios/${name}`;
+		const run = async (warm: number) => {
+			HEAT.warm = warm;
+			const events: string[] = [];
+			const onEvent = (event: string) => events.push(event);
+			const scenario = parseScenario(readFileSync(file, "utf8"), file);
+			const report = await runScenario(scenario, { cpu: "jit", files: new NodeFileReader(file), onEvent });
+			return { report, events };
+		};
+		expect(await run(500)).toEqual(await run(Number.POSITIVE_INFINITY));
 	});
 
 	const folder = mkdtempSync(join(tmpdir(), "klpemu-tiers-"));
