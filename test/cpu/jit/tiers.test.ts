@@ -162,6 +162,21 @@ describe("the two tiers of the jit", () => {
 		return Uint8Array.from(readFileSync(join(folder, "p.bin")));
 	}
 
+	test("a hot loop in a function that returns to several callers, each with a frame of its own", () => {
+		// noipa: or gcc keeps x where it knows that leaf() does not look.
+		const noinline = "__attribute__((noinline, noipa)) long";
+		const source = `
+			${noinline} leaf(long x) { long s = 0; for (int i = 0; i < 8; i++) if (x >> i & 1) s += i; return s; }
+			${noinline} a(long x) { return 1000 * x + leaf(x); }
+			${noinline} b(long x) { return 7 * x - leaf(x ^ 5); }
+			long f(long x) { for (long i = 0; i < 2000; i++) { x += a(i); x ^= b(x); } return x; }`;
+		const state = new BigUint64Array(STATE_WORDS);
+		state.set([toU64(CODE), 0x202n], RIP);
+		state[RSP] = toU64(DATA + DATA_SIZE - 64);
+		const data = new Uint8Array(DATA_SIZE + 0x1000);
+		expect(compare(compile(source, "-O2"), state, data, new Random(31), 1_000_000)).toBeGreaterThan(0);
+	});
+
 	test.each(["-O0", "-O1", "-O2", "-O3", "-Os"])("random C at %s", (level) => {
 		const random = new Random(29);
 		let hot = 0;
