@@ -5,6 +5,9 @@ import { GuestArguments, type HostFunctions, isBadPointer } from "./guest/index.
 import type { Machine } from "./machine.js";
 import { toKaddr, toU64 } from "./memory/index.js";
 
+/** The gates of cond_resched(): its own, and what the macro of the kernel's headers stands for. */
+export const COND_RESCHED: readonly string[] = ["cond_resched", "__cond_resched"];
+
 /** The gates of a machine: kernel functions that are TypeScript. `machine` is there when the first of them is called. */
 export function declareGates(gates: GatePage, machine: () => Machine): void {
 	gates.add({
@@ -22,7 +25,13 @@ export function declareGates(gates: GatePage, machine: () => Machine): void {
 		return false;
 	});
 	// These stop the Cpu: what they mean for the task is the machine's business.
-	withState("cond_resched", () => machine().klp.transition.klp_sched_try_switch_key);
+	for (const name of COND_RESCHED) {
+		withState(name, () => {
+			// Nobody else was let on the CPU.
+			machine().cpu.state.words[RAX] = 0n;
+			return machine().klp.transition.klp_sched_try_switch_key;
+		});
+	}
 	for (const name of ["exit_to_user_mode", "kthread_wait", "do_idle", "schedule", "return_to_host"]) {
 		withState(name, () => true);
 	}

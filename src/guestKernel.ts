@@ -1,6 +1,7 @@
 import { LAYOUT } from "./areas.js";
 import { type Cpu, type Fault, RAX } from "./cpu/index.js";
 import { KlpemuError } from "./errors.js";
+import { COND_RESCHED } from "./gates.js";
 import {
 	GuestArguments,
 	GuestCalls,
@@ -116,7 +117,7 @@ export class GuestKernel {
 	*#run(name: string, task: task_struct): Kernel<void> {
 		try {
 			if (this.#failure !== undefined) throw this.#failure;
-			if (name === "cond_resched") return yield* this.#env.klp.transition.__klp_sched_try_switch();
+			if (COND_RESCHED.includes(name)) return yield* this.#env.klp.transition.__klp_sched_try_switch();
 			const call = this.#sleeping.get(name);
 			if (call === undefined) throw new Error(`gate ${name} has stopped the Cpu, and nobody knows why`);
 			const result = yield* call(new GuestArguments(this.#env.memory, task.regs));

@@ -4,7 +4,7 @@ import type { ElfObject, Image } from "./elf/index.js";
 import { KlpemuError } from "./errors.js";
 import { Files } from "./files.js";
 import { Ftrace, FunctionTracer, TextPoke, Tracefs } from "./ftrace/index.js";
-import { declareGates, declareHostFunctions } from "./gates.js";
+import { COND_RESCHED, declareGates, declareHostFunctions } from "./gates.js";
 import { GuestKernel } from "./guestKernel.js";
 import { Dmesg, type Kernel, Printer, place, runStraight, type ShouldFail, type Wait } from "./kernel/index.js";
 import { Klp, type klp_patch, ModuleNotifier, Sysfs } from "./klp/index.js";
@@ -330,7 +330,13 @@ export class Machine {
 
 	// ---- tasks ----
 
+	/** A new task: a child of the shell, as everybody is somebody's child. */
 	addTask(spec: NewTask): task_struct {
+		return this.fork(this.shell, spec);
+	}
+
+	/** A child that is where its parent is (copy_process, klp_copy_process); it starts outside of guest kernel code. */
+	fork(parent: task_struct, spec: NewTask): task_struct {
 		const { calls, sleepAt, interruptible = false } = spec;
 		const program: TaskProgram = { calls, ...(sleepAt && { sleepAt }), interruptible, sleepRounds: 2 };
 		const flags = spec.kthread ? PF_KTHREAD : 0;
@@ -338,15 +344,9 @@ export class Machine {
 		if (spec.cpu !== undefined) task.pinned = spec.cpu;
 		if (spec.idle) task.__state = TASK_INTERRUPTIBLE;
 		else this.sched.enqueue(task);
-		return task;
-	}
-
-	/** A child that is where its parent is (copy_process, klp_copy_process); it starts in user mode. */
-	fork(parent: task_struct, spec: NewTask): task_struct {
-		const child = this.addTask(spec);
-		this.klp.transition.klp_copy_process(parent, child);
+		this.klp.transition.klp_copy_process(parent, task);
 		this.onPoint?.("klp_copy_process");
-		return child;
+		return task;
 	}
 
 	/**
@@ -495,7 +495,7 @@ export class Machine {
 	/** A gate has stopped the Cpu: what it means for the task. */
 	stoppedAt(name: string, task: task_struct): Continuation {
 		const visit = (point: string) => this.onPoint?.(point);
-		const sleeps = name !== "cond_resched" && !this.guest.has(name);
+		const sleeps = !COND_RESCHED.includes(name) && !this.guest.has(name);
 		if (sleeps) switchedVoluntarily(task);
 		switch (name) {
 			case "exit_to_user_mode":
@@ -508,6 +508,7 @@ export class Machine {
 				if (this.sched.leaveIdle(task)) runStraight(this.klp.transition.klp_update_patch_state(task), visit);
 				return "end-slice";
 			case "cond_resched":
+			case "__cond_resched":
 				runStraight(this.klp.transition.__klp_sched_try_switch(), visit);
 				return "go-on";
 			case "kthread_wait":

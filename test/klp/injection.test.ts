@@ -228,7 +228,7 @@ describe("other ways to fail", () => {
 		expect([busy.pending, asleep.pending, machine.cat("lp1/transition")]).toEqual([false, true, "1"]);
 		machine.close();
 	});
-	test("[rule 8.8] text that is not what it must be: -ENODEV, ftrace is off for good, livepatch leaves nothing of its own", async () => {
+	test("[rule 8.6] text that is not what it must be: -ENODEV, ftrace is off for good, livepatch leaves nothing of its own", async () => {
 		const machine = await createTestMachine({ cpu: "jit" });
 		const site = machine.site("funcB");
 		machine.it.memory.setU8(site + 1, 0x90);

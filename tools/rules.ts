@@ -1,0 +1,73 @@
+import ts from "typescript";
+import { parse } from "yaml";
+
+/** A test with its full title: those of the describes round it come first. */
+export interface TestTitle {
+	/** Relative to the project. */
+	readonly file: string;
+	readonly title: string;
+}
+
+interface Section {
+	readonly section: string;
+	readonly source: string;
+	readonly rules: Readonly<Record<string, string>>;
+}
+
+const TAG = /\[rule (\d+\.\d+)\]/g;
+
+/** The titles of all tests in a file, as it is written: those of `test.each` keep their placeholders. */
+export function testTitles(source: string, file: string): TestTitle[] {
+	const tree = ts.createSourceFile(file, source, ts.ScriptTarget.Latest, false);
+	const found: TestTitle[] = [];
+	const visit = (node: ts.Node, outer: readonly string[]): void => {
+		const call = ts.isCallExpression(node) ? titled(node, tree) : undefined;
+		if (call?.kind === "test") found.push({ file, title: [...outer, call.title].join(" › ") });
+		const inner = call?.kind === "describe" ? [...outer, call.title] : outer;
+		ts.forEachChild(node, (child) => visit(child, inner));
+	};
+	visit(tree, []);
+	return found;
+}
+
+/** `test("title", ...)`, `describe.each(...)("title", ...)`, and the like. */
+function titled(
+	call: ts.CallExpression,
+	tree: ts.SourceFile,
+): { kind: "test" | "describe"; title: string } | undefined {
+	const name = /^(test|it|describe)\b/.exec(call.expression.getText(tree))?.[1];
+	const [title] = call.arguments;
+	if (name === undefined || title === undefined || !ts.isStringLiteralLike(title)) return undefined;
+	return { kind: name === "describe" ? "describe" : "test", title: title.text };
+}
+
+/** docs/rules.md, and what is wrong: rules without a test, tags without a rule. */
+export function rulesDocument(yaml: string, titles: readonly TestTitle[]): { text: string; problems: string[] } {
+	const sections = parse(yaml) as readonly Section[];
+	const tests = new Map<string, TestTitle[]>(sections.flatMap(({ rules }) => Object.keys(rules).map((id) => [id, []])));
+	const problems: string[] = [];
+	for (const test of titles) {
+		for (const [, id] of test.title.matchAll(TAG)) {
+			const list = tests.get(id!);
+			if (list === undefined) problems.push(`${test.file}: there is no rule ${id}: ${test.title}`);
+			else if (!list.includes(test)) list.push(test);
+		}
+	}
+	const lines = [
+		"# Rules",
+		"",
+		"What Linux 6.12 does, rule by rule, and the tests that hold klpemu to it. Generated from `rules.yaml` and the titles of the",
+		"tests by `npm run docs:rules`; do not edit.",
+	];
+	for (const { section, source, rules } of sections) {
+		lines.push("", `## ${section}`, "", `Source: ${source}.`, "");
+		for (const [id, rule] of Object.entries(rules)) {
+			const list = tests.get(id)!;
+			if (list.length === 0) problems.push(`rule ${id} has no test: ${rule}`);
+			lines.push(`* **${id}** ${rule}`);
+			for (const { file, title } of list)
+				lines.push(`  * \`${file}\`: ${title.replace(TAG, "").replace(/ +/g, " ").trim()}`);
+		}
+	}
+	return { text: `${lines.join("\n")}\n`, problems };
+}
