@@ -434,9 +434,14 @@ export class Machine {
 		this.executor.current = this.shell;
 	}
 
-	/** The next work of the kernel itself. All of them take klp_mutex first, and would wait for it. */
+	/**
+	 * The next work of the kernel itself. They take these locks, and would wait for whoever holds one: not before the work is
+	 * through could that one go on.
+	 */
 	#takeWork() {
-		return this.#kworkerBusy || this.klp.klp_mutex.locked ? undefined : this.workqueue.take(this.sched.jiffies);
+		const { klp, ftrace, hotplug } = this;
+		const held = klp.klp_mutex.locked || ftrace.ftrace_lock.locked || ftrace.direct.direct_mutex.locked;
+		return this.#kworkerBusy || held || hotplug.lock.locked ? undefined : this.workqueue.take(this.sched.jiffies);
 	}
 
 	/** Rounds until no transition is in progress and no work is left; false when `max` were not enough. */

@@ -219,6 +219,14 @@ function without(state: ReturnType<typeof kernelState>, machine: TestMachine, mo
 	};
 }
 
+const insmod = (name: Livepatch): Action => ({ kind: "insmod", name, replace: false });
+/** Found by earlier runs: they are tried first. */
+const FOUND: [Action[], number][] = [
+	// The next try of the transition was due while an ops was being unregistered: the worker waited for ftrace_lock, and its
+	// holder for the worker.
+	[[insmod("lp1"), { kind: "probe" }, { kind: "disable", name: "lp1" }, { kind: "probe" }, insmod("lp1")], 337_199],
+];
+
 const totals = new Map<string, number>();
 
 describe("random actions", () => {
@@ -240,7 +248,7 @@ describe("random actions", () => {
 				}
 			},
 		);
-		await fc.assert(property, { seed: SEED, numRuns: RUNS, endOnFailure: false });
+		await fc.assert(property, { seed: SEED, numRuns: RUNS, examples: FOUND });
 	}, 600_000);
 	test("the actions have done something, and have been refused too", () => {
 		for (const kind of ["insmod", "disable", "reverse", "force", "rmmod", "exit"]) {
