@@ -10,7 +10,7 @@ import type { Kaddr } from "../memory/index.js";
 import type { Report, ReportFailure, ReportStep, ReportViolation } from "../report/index.js";
 import { reportSeed } from "../report/index.js";
 import { TASK_RUNNING, type task_struct } from "../sched/index.js";
-import { type EngineAssembly, loadKeystone } from "../toolchain/index.js";
+import type { EngineAssembly } from "../toolchain/index.js";
 import { describeStep } from "./describe.js";
 import { checkErrno, checkExpectation } from "./expectation.js";
 import { type LoadedObjects, loadObjects, type ObjectLoader } from "./load.js";
@@ -53,8 +53,6 @@ export async function createScenarioMachine(
 	scenario: Scenario,
 	options: RunScenarioOptions,
 ): Promise<{ machine: Machine; objects: LoadedObjects }> {
-	// Keystone takes its time, on threads of its own: let it begin while the objects are read. Machine.create() waits for it.
-	loadKeystone().catch(() => {});
 	const loadObject = options.loadObject ?? (await import("../toolchain/node.js")).objectFor;
 	const objects = await loadObjects(scenario, options.files, loadObject);
 	const cpuName = options.cpu ?? scenario.cpu ?? DEFAULT_CPU;

@@ -24,6 +24,58 @@ export interface Assembled {
 	readonly hints: HintTable;
 }
 
+/** One result of {@link assemble}, with what it was made of, as it is committed in asm/prebuilt/assembly.json. */
+export interface PrebuiltAssembly {
+	readonly fileName: string;
+	readonly source: string;
+	readonly base: Kaddr;
+	readonly externals: Readonly<Record<string, Kaddr>>;
+	/** Hexadecimal. */
+	readonly bytes: string;
+	readonly symbols: readonly (readonly [string, Kaddr])[];
+	readonly hints: readonly UnwindHint[];
+}
+
+/** What was assembled before, by all that it depends on: Keystone alone takes longer to load than a scenario to run. */
+const known = new Map<
+	string,
+	{ readonly made: Omit<PrebuiltAssembly, "bytes" | "symbols" | "hints">; result: Assembled }
+>();
+const MAX_KNOWN = 256;
+
+function remember(made: Omit<PrebuiltAssembly, "bytes" | "symbols" | "hints">, result: Assembled): void {
+	if (known.size >= MAX_KNOWN) known.clear();
+	known.set(keyOf(made.source, made.fileName, made.base, made.externals), { made, result });
+}
+
+function keyOf(source: string, fileName: string, base: Kaddr, externals: Readonly<Record<string, Kaddr>>): string {
+	const sorted = Object.entries(externals).sort(([a], [b]) => (a < b ? -1 : 1));
+	return JSON.stringify([fileName, base, sorted, source]);
+}
+
+/** Takes over results of an earlier process. One whose source has changed since is never asked for. */
+export function usePrebuilt(prebuilt: readonly PrebuiltAssembly[]): void {
+	for (const { bytes, symbols, hints, ...made } of prebuilt) {
+		const result = {
+			base: made.base,
+			bytes: Uint8Array.from(bytes.match(/../g) ?? [], (byte) => Number.parseInt(byte, 16)),
+			symbols: new Map(symbols),
+			hints: new HintTable(hints),
+		};
+		remember(made, result);
+	}
+}
+
+/** Everything that this process has assembled, or taken over. */
+export function assembledSoFar(): PrebuiltAssembly[] {
+	return [...known.values()].map(({ made, result }) => ({
+		...made,
+		bytes: Array.from(result.bytes, (byte) => byte.toString(16).padStart(2, "0")).join(""),
+		symbols: [...result.symbols],
+		hints: result.hints.hints,
+	}));
+}
+
 /** A RIP-relative reference to an external symbol: the displacement ends at the label `after`. */
 interface RipReference {
 	readonly name: string;
@@ -41,6 +93,20 @@ interface RipReference {
  * Throws `ASM_ERROR`, `ASM_UNDEFINED_SYMBOL`, `ASM_BAD_HINT` or `ASM_UNSUPPORTED`, with file and line.
  */
 export async function assemble(
+	source: string,
+	fileName: string,
+	base: Kaddr,
+	externals: Readonly<Record<string, Kaddr>>,
+): Promise<Assembled> {
+	const before = known.get(keyOf(source, fileName, base, externals));
+	if (before !== undefined) return before.result;
+	const result = await assembleNow(source, fileName, base, externals);
+	remember({ fileName, source, base, externals }, result);
+	return result;
+}
+
+/** The same, by Keystone whatever there is. */
+export async function assembleNow(
 	source: string,
 	fileName: string,
 	base: Kaddr,

@@ -1,5 +1,3 @@
-import MKeystone from "@alexaltea/keystone-js";
-
 /** The part of keystone-js that we use; it comes without types. */
 export interface KeystoneModule {
 	readonly ARCH_X86: number;
@@ -29,7 +27,10 @@ export async function loadKeystone(): Promise<KeystoneModule> {
 	const print = (line: string): void => {
 		printed.push(line);
 	};
-	loading ??= (MKeystone as (options: object) => Promise<KeystoneModule>)({ print, printErr: print });
+	// Only when it is needed: loading it takes longer than most runs.
+	loading ??= import("@alexaltea/keystone-js").then(
+		({ default: create }) => create({ print, printErr: print }) as Promise<KeystoneModule>,
+	);
 	return loading;
 }
 

@@ -1,0 +1,26 @@
+/** Part of npm run build: the command as few files. Node takes longer to find and compile 200 modules than to run a scenario. */
+import { chmodSync, rmSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { build } from "esbuild";
+
+const project = (path) => fileURLToPath(new URL(`../${path}`, import.meta.url));
+
+// What tsc made of it is not used by anybody; paths relative to a module stay right, for the depth is the same.
+rmSync(project("dist/cli"), { recursive: true, force: true });
+await build({
+	entryPoints: [project("src/cli/main.ts")],
+	outdir: project("dist/cli"),
+	bundle: true,
+	splitting: true,
+	platform: "node",
+	format: "esm",
+	target: "node20",
+	// Loaded when needed, if at all.
+	external: ["koffi", "@alexaltea/*"],
+	// For the CommonJS modules in it.
+	banner: {
+		js: 'import { createRequire as __createRequire } from "node:module"; const require = __createRequire(import.meta.url);',
+	},
+	logLevel: "warning",
+});
+chmodSync(project("dist/cli/main.js"), 0o755);
