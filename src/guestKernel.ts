@@ -36,6 +36,8 @@ export interface GuestKernelEnvironment {
 	readonly HZ: number;
 	readonly call_from_host: Kaddr;
 	readonly host_bottom: Kaddr;
+	/** See Machine.should_fail. */
+	should_fail(site: string): boolean;
 	current(): task_struct;
 	emptyStack(task: task_struct): Kaddr;
 	percpu(cpu: number): Kaddr;
@@ -86,7 +88,7 @@ export class GuestKernel {
 		this.kobjects = new Kobjects(memory, this.heap, this.calls);
 		this.shadow = new Shadow({
 			dmesg,
-			kzalloc: (size) => this.heap.kmalloc(size, true),
+			kzalloc: (size) => this.#kmalloc("klp_shadow", size, true),
 			kfree: (address) => void this.heap.kfree(address),
 		});
 		this.#livepatch = new GuestLivepatch({
@@ -195,11 +197,17 @@ export class GuestKernel {
 		return address;
 	}
 
+	#kmalloc(site: string, size: number, zero: boolean): Kaddr {
+		return this.#env.should_fail(`${site}(${this.#env.current().comm})`) ? 0 : this.heap.kmalloc(size, zero);
+	}
+
 	#memoryFunctions(): HostFunctions {
 		const { dmesg } = this.#env;
 		return {
 			plain: {
-				kmalloc: (args) => BigInt(this.heap.kmalloc(Number(args.u64(0)), (args.u32(1) & __GFP_ZERO) !== 0)),
+				kmalloc: (args) => {
+					return BigInt(this.#kmalloc("kmalloc", Number(args.u64(0)), (args.u32(1) & __GFP_ZERO) !== 0));
+				},
 				kfree: (args) => {
 					const address = args.pointer(0);
 					dmesg.WARN_ON(!this.heap.kfree(address), "kfree: not an object in use");

@@ -7,7 +7,7 @@ import { Ftrace, FunctionTracer, TextPoke, Tracefs } from "./ftrace/index.js";
 import { COND_RESCHED, declareGates, declareHostFunctions } from "./gates.js";
 import { GuestKernel } from "./guestKernel.js";
 import { Dmesg, type Kernel, Printer, place, runStraight, type ShouldFail, type Wait } from "./kernel/index.js";
-import { Klp, type klp_patch, ModuleNotifier, Sysfs } from "./klp/index.js";
+import { Klp, klp_apply_relocs, type klp_patch, ModuleNotifier, Sysfs } from "./klp/index.js";
 import { type InsmodOptions, type LoadedModule, Loader } from "./loader/index.js";
 import type { MachineOptions, NewTask } from "./machineOptions.js";
 import { hex, type Kaddr, Memory, PAGE_SIZE, PERM } from "./memory/index.js";
@@ -250,6 +250,7 @@ export class Machine {
 			schedule_work: (work) => this.workqueue.schedule_work(work),
 			schedule_delayed_work: (work, delay) => this.workqueue.schedule_delayed_work(work, sched.jiffies + delay),
 			synchronize: (what) => this.#synchronize(what),
+			text_poke: (address, bytes) => this.text_poke.text_poke_early(address, bytes),
 			should_fail: (site) => this.should_fail(site),
 			klp_have_reliable_stack: true,
 			find_module: (name) => this.modules.get(name),
@@ -262,6 +263,7 @@ export class Machine {
 		const { cpu, memory, dmesg, sched, executor, klp, hz } = this;
 		return {
 			...{ cpu, memory, dmesg, sched, klp, HZ: hz },
+			should_fail: (site) => this.should_fail(site),
 			call_from_host: label(this.#asm.entry, "call_from_host"),
 			host_bottom: label(this.#asm.entry, "host_bottom"),
 			current: () => executor.current,
@@ -295,6 +297,7 @@ export class Machine {
 		return {
 			...{ memory, dmesg, ftrace, heap, calls, should_fail: (site) => this.should_fail(site) },
 			notifier: new ModuleNotifier(this.klp),
+			klp_apply_relocs: (mod) => klp_apply_relocs(this.klp, mod, "vmlinux"),
 			fentry: label(this.#asm.ftrace, "__fentry__"),
 			resolve: (symbol) => this.#symbols.resolve(symbol),
 			nextModule: () => this.areas.nextModule,

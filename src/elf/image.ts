@@ -69,7 +69,7 @@ class LoadedImage implements Image {
 			this.sections(".eh_frame").map((part) => ({ ...part, data: options.memory.read(part.address, part.size) })),
 		);
 		this.mcountLocs = this.#findCallSites();
-		this.klpRelocations = pendingRelocations(options.objects, layout, resolver);
+		this.klpRelocations = pendingRelocations(options.objects, layout);
 	}
 
 	lookup(name: string): readonly ImageSymbol[] {
@@ -224,21 +224,16 @@ class Relocator {
 	}
 }
 
-function pendingRelocations(
-	objects: readonly ElfObject[],
-	layout: Layout,
-	resolver: SymbolResolver,
-): PendingRelocation[] {
+function pendingRelocations(objects: readonly ElfObject[], layout: Layout): PendingRelocation[] {
 	const out: PendingRelocation[] = [];
 	for (const object of objects) {
-		for (const { objname, target, relocations } of object.klpRelocations) {
+		for (const { name, objname, target, relocations } of object.klpRelocations) {
 			const section = layout.addresses.get(object)?.get(target);
 			// Relocations of debug information need nobody.
 			if (section === undefined) continue;
 			for (const { offset, type, addend, symbol } of relocations) {
-				const value = symbol.livepatch ? undefined : resolver.value(symbol, object);
-				const address = value === undefined ? undefined : Number(value);
-				out.push({ objname, place: (section + offset) | 0, type, addend, symbol, address });
+				const place = (section + offset) | 0;
+				out.push({ objname, place, type, addend, symbol, section: name, value: undefined });
 			}
 		}
 	}

@@ -1,4 +1,5 @@
 export { linkImage } from "./image.js";
+export { KLP_SYMBOL, klpConvert } from "./klp-convert.js";
 export { parseElf } from "./parse.js";
-export { relocationName } from "./relocate.js";
+export { relocationBytes, relocationName } from "./relocate.js";
 export * from "./types.js";

@@ -80,6 +80,19 @@ export function computeRelocation(type: number, input: RelocationInput): Relocat
 	return { size: kind.size, value, fits };
 }
 
+/** The bytes that a relocation writes; undefined for a type that a kernel module cannot have, or when the value does not fit. */
+export function relocationBytes(
+	type: number,
+	{ symbol, addend, place }: Pick<RelocationInput, "symbol" | "addend" | "place">,
+): Uint8Array | undefined {
+	const formula = KINDS[type]?.formula;
+	if (formula !== "S+A" && formula !== "S+A-P") return undefined;
+	const { size, value, fits } = computeRelocation(type, { symbol, addend, place, size: 0n, slot: 0n, got: 0n });
+	return fits
+		? Uint8Array.from({ length: size }, (_, index) => Number((value >> BigInt(8 * index)) & 0xffn))
+		: undefined;
+}
+
 function evaluate(formula: Formula, { symbol, addend, place, size, slot, got }: RelocationInput): bigint {
 	switch (formula) {
 		case "none":

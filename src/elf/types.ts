@@ -109,8 +109,10 @@ export interface PendingRelocation {
 	readonly type: number;
 	readonly addend: bigint;
 	readonly symbol: ElfSymbol;
-	/** The symbol's address when the image itself defines it. */
-	readonly address: Kaddr | undefined;
+	/** The section `.klp.rela.*` that it is in. */
+	readonly section: string;
+	/** The symbol's address while the relocation is applied (sym->st_value). */
+	value: bigint | undefined;
 }
 
 /** What {@link linkImage} needs. */

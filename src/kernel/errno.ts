@@ -4,6 +4,7 @@ export const ERRNO = {
 	ENOENT: 2,
 	EINTR: 4,
 	EIO: 5,
+	ENOEXEC: 8,
 	EAGAIN: 11,
 	ENOMEM: 12,
 	EACCES: 13,
@@ -16,7 +17,21 @@ export const ERRNO = {
 	ERESTARTSYS: 512,
 } as const;
 
-export const { EPERM, ENOENT, EIO, EAGAIN, ENOMEM, EACCES, EBUSY, EEXIST, ENODEV, EINVAL, ENOSYS, EADDRINUSE } = ERRNO;
+export const {
+	EPERM,
+	ENOENT,
+	EIO,
+	ENOEXEC,
+	EAGAIN,
+	ENOMEM,
+	EACCES,
+	EBUSY,
+	EEXIST,
+	ENODEV,
+	EINVAL,
+	ENOSYS,
+	EADDRINUSE,
+} = ERRNO;
 
 /** `-EBUSY` for -16; the bare number for one we have no name for. */
 export function errnoName(errno: number): string {

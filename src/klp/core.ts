@@ -16,6 +16,7 @@ import type { Kaddr, Memory } from "../memory/index.js";
 import type { task_struct, work_struct } from "../sched/index.js";
 import type { Design } from "./design.js";
 import { Patching } from "./patch.js";
+import { klp_apply_relocs } from "./relocs.js";
 import { Transition } from "./transition.js";
 import {
 	KLP_TRANSITION_PATCHED,
@@ -55,6 +56,8 @@ export interface KlpEnvironment {
 	schedule_work(work: work_struct): void;
 	schedule_delayed_work(work: work_struct, delay: number): void;
 	synchronize(what: string): Kernel<void>;
+	/** Writes to text or data of a module, whatever its permissions. */
+	text_poke(address: Kaddr, bytes: Uint8Array): void;
 	readonly should_fail: ShouldFail;
 	/** CONFIG_HAVE_RELIABLE_STACKTRACE; without it no task can be switched from outside. */
 	readonly klp_have_reliable_stack: boolean;
@@ -126,7 +129,7 @@ export class Klp {
 	}
 
 	/** The address of a function by name and position; -EINVAL, with a message, when that is not one function. */
-	#klp_find_object_symbol(objname: string | undefined, name: string, sympos: number): Kaddr | undefined {
+	klp_find_object_symbol(objname: string | undefined, name: string, sympos: number): Kaddr | undefined {
 		const all = this.env.kallsyms(objname, name);
 		// The search stops at the position that was asked for, or at the second match when none was.
 		const count = sympos > 0 ? Math.min(all.length, sympos) : Math.min(all.length, 2);
@@ -139,9 +142,14 @@ export class Klp {
 		return undefined;
 	}
 
-	klp_init_object_loaded(obj: klp_object): number {
+	klp_init_object_loaded(patch: klp_patch, obj: klp_object): number {
+		// Those of vmlinux were applied when the livepatch module was loaded.
+		if (obj.name !== undefined) {
+			const ret = klp_apply_relocs(this, patch.mod, obj.name);
+			if (ret !== 0) return ret;
+		}
 		for (const func of obj.funcs) {
-			const address = this.#klp_find_object_symbol(obj.name, func.old_name, func.old_sympos);
+			const address = this.klp_find_object_symbol(obj.name, func.old_name, func.old_sympos);
 			func.old_func = address ?? 0;
 			if (address === undefined) return -EINVAL;
 			const old = this.env.kallsyms_lookup_size_offset(address);
@@ -174,7 +182,7 @@ export class Klp {
 		return 0;
 	}
 
-	#klp_init_object(obj: klp_object): number {
+	#klp_init_object(patch: klp_patch, obj: klp_object): number {
 		if (obj.name !== undefined && obj.name.length >= MODULE_NAME_LEN) return -EINVAL;
 		obj.patched = false;
 		obj.mod = undefined;
@@ -188,7 +196,7 @@ export class Klp {
 			const ret = this.#klp_init_func(obj, func);
 			if (ret !== 0) return ret;
 		}
-		return this.klp_is_object_loaded(obj) ? this.klp_init_object_loaded(obj) : 0;
+		return this.klp_is_object_loaded(obj) ? this.klp_init_object_loaded(patch, obj) : 0;
 	}
 
 	/** A nop for each function of older patches that the new one lacks, as far as the design wants them. */
@@ -220,7 +228,7 @@ export class Klp {
 		patch.in_sysfs = true;
 		if (this.design.addsNops(patch) && this.#klp_add_nops(patch) !== 0) return -ENOMEM;
 		for (const obj of patch.obj_list) {
-			const ret = this.#klp_init_object(obj);
+			const ret = this.#klp_init_object(patch, obj);
 			if (ret !== 0) return ret;
 		}
 		this.klp_patches.push(patch);

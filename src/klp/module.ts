@@ -1,5 +1,6 @@
 import { EINVAL, type Kernel } from "../kernel/index.js";
 import type { Klp } from "./core.js";
+import { klp_clear_relocs } from "./relocs.js";
 import type { klp_object, klp_patch, module } from "./types.js";
 
 /** Patched objects that come and go with modules (kernel/livepatch/core.c, klp_module_coming and klp_module_going). */
@@ -21,6 +22,7 @@ export class ModuleNotifier {
 			klp.print.pr_notice(`reverting patch '${patch.name}' on unloading module '${mod.name}'`);
 			yield* klp.patching.klp_unpatch_object(obj);
 			yield* klp.klp_post_unpatch_callback(obj);
+			klp_clear_relocs(klp, patch.mod, mod.name);
 			obj.mod = undefined;
 			for (const func of obj.funcs) {
 				func.old_func = 0;
@@ -32,7 +34,7 @@ export class ModuleNotifier {
 	*#applyTo(patch: klp_patch, obj: klp_object, mod: module): Kernel<number> {
 		const klp = this.#klp;
 		obj.mod = mod;
-		let ret = klp.klp_init_object_loaded(obj);
+		let ret = klp.klp_init_object_loaded(patch, obj);
 		if (ret !== 0) {
 			klp.print.pr_warn(`failed to initialize patch '${patch.name}' for module '${mod.name}' (${ret})`);
 			return ret;

@@ -1,3 +1,4 @@
+import type { PendingRelocation } from "../elf/index.js";
 import type { ftrace_ops } from "../ftrace/index.js";
 import { type Kernel, list_head } from "../kernel/index.js";
 import type { Kaddr } from "../memory/index.js";
@@ -25,6 +26,8 @@ export interface module {
 	klp_alive: boolean;
 	/** Who holds it: rmmod needs 0. */
 	refcount: number;
+	/** Relocations that wait for an object to be patched (klp_info). */
+	readonly klpRelocations?: readonly PendingRelocation[];
 }
 
 /** struct klp_func. External fields first. */

@@ -1,4 +1,4 @@
-import { type ElfObject, type Image, linkImage } from "../elf/index.js";
+import { type ElfObject, type Image, klpConvert, linkImage } from "../elf/index.js";
 import { KlpemuError } from "../errors.js";
 import type { Ftrace } from "../ftrace/index.js";
 import type { GuestCalls, Heap, HostFunctions } from "../guest/index.js";
@@ -30,6 +30,7 @@ export class LoadedModule implements module {
 	readonly name: string;
 	readonly image: Image;
 	readonly livepatch: boolean;
+	readonly klpRelocations: Image["klpRelocations"];
 	klp_alive = false;
 	refcount = 0;
 	state: ModuleState = "coming";
@@ -52,6 +53,7 @@ export class LoadedModule implements module {
 	}) {
 		this.name = given.image.name;
 		this.image = given.image;
+		this.klpRelocations = given.image.klpRelocations;
 		this.livepatch = given.livepatch;
 		this.needs = given.needs;
 		this.address = given.address;
@@ -80,6 +82,8 @@ export interface LoaderEnvironment {
 	readonly heap: Heap;
 	readonly calls: GuestCalls;
 	readonly notifier: ModuleNotifier;
+	/** Relocations of a livepatch module against symbols of vmlinux that are not exported: 0 or a negative errno. */
+	klp_apply_relocs(mod: LoadedModule): number;
 	/** Address of __fentry__. */
 	readonly fentry: Kaddr;
 	/** Symbols of vmlinux, gates, and what loaded modules define. */
@@ -163,6 +167,11 @@ export class Loader {
 			this.#tainted = true;
 			this.#print.pr_notice(`${name}: tainting kernel with TAINT_LIVEPATCH`);
 		}
+		const relocated = this.#env.klp_apply_relocs(mod);
+		if (relocated !== 0) {
+			yield* this.#free_module(mod);
+			return relocated;
+		}
 		yield* this.#env.ftrace.ftrace_module_enable(mod.image.mcountLocs);
 		const coming = yield* this.#env.notifier.klp_module_coming(mod);
 		if (coming !== 0) {
@@ -188,7 +197,12 @@ export class Loader {
 		};
 		let image: Image;
 		try {
-			image = this.link(name, objects, this.#env.nextModule(), (symbol) => own(symbol) ?? this.#resolve(symbol, needs));
+			image = this.link(
+				name,
+				objects.map(klpConvert),
+				this.#env.nextModule(),
+				(symbol) => own(symbol) ?? this.#resolve(symbol, needs),
+			);
 		} catch (error) {
 			this.#env.heap.kfree(address);
 			if (!(error instanceof KlpemuError) || error.code !== "ELF_UNDEFINED_SYMBOL") throw error;

@@ -5,7 +5,7 @@ import type { ElfObject } from "../../src/elf/index.js";
 import { KlpemuError } from "../../src/errors.js";
 import { compileModule, createTestMachine, type TestMachine } from "../support/machine.js";
 
-const [ENOENT, EAGAIN, ENODEV, EBUSY, EINVAL] = [-2, -11, -19, -16, -22];
+const [ENOENT, EAGAIN, ENOMEM, ENODEV, EBUSY, EINVAL] = [-2, -11, -12, -19, -16, -22];
 
 const HEAD = `
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
@@ -206,6 +206,25 @@ static void dtor(void *obj, void *data) { pr_info("dtor %d\\n", *(int *)data); }
 		expect(machine.it.dmesg.warnings).toEqual([expect.stringMatching(/^Duplicate shadow variable <0x[0-9a-f]+, 5>$/)]);
 		expect(machine.dmesg("Failed to construct")).toHaveLength(1);
 		expect(machine.it.guest.shadow.count).toBe(0);
+	});
+
+	test("no memory: kmalloc() and klp_shadow_alloc() are NULL, and the module's -ENOMEM comes out of insmod", async () => {
+		const init = `
+	void *p = kmalloc(8, GFP_KERNEL);
+	int *s;
+	if (!p) return -ENOMEM;
+	s = klp_shadow_alloc(p, 1, sizeof(*s), GFP_KERNEL, NULL, NULL);
+	if (s) klp_shadow_free(p, 1, NULL);
+	kfree(p);
+	return s ? 0 : -ENOMEM;`;
+		const object = await compileModule("m", plain(init));
+		for (const site of ["kmalloc(shell)", "klp_shadow(shell)"]) {
+			machine.it.should_fail = (where) => where === site;
+			expect(machine.insmodC("m", object)).toBe(ENOMEM);
+			expect([machine.it.guest.heap.count, machine.it.guest.shadow.count, machine.it.modules.size]).toEqual([0, 0, 0]);
+		}
+		machine.it.should_fail = () => false;
+		expect(machine.insmodC("m", object)).toBe(0);
 	});
 
 	test("an init that crashes kills the shell, as an oops in insmod does; the next command has a new one", async () => {
