@@ -57,12 +57,12 @@ describe.each([
 		expect(machine.call(a, "funcC")).toBe(meaning.funcA(a.pid) + meaning.funcB(a.pid + 1, a.pid));
 	});
 
-	test("call sites are where the compiler put them: behind endbr64, if there is one", async () => {
+	test("[rule 8.5] call sites are where the compiler put them: behind endbr64, if there is one", async () => {
 		await start({ ibt });
 		expect(machine.site("funcA") - machine.addr("funcA")).toBe(ibt ? 4 : 0);
 	});
 
-	test("a redirected call returns what the livepatch computes, and the original's after it is disabled", async () => {
+	test("[rule 7.2] a redirected call returns what the livepatch computes, and the original's after it is disabled", async () => {
 		await start({ ibt });
 		const task = machine.task("t", "funcA");
 		const { pid } = task;

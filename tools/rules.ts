@@ -1,3 +1,5 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
 import ts from "typescript";
 import { parse } from "yaml";
 
@@ -70,4 +72,15 @@ export function rulesDocument(yaml: string, titles: readonly TestTitle[]): { tex
 		}
 	}
 	return { text: `${lines.join("\n")}\n`, problems };
+}
+
+/** The same of this project. */
+export function projectRules(): { text: string; problems: string[] } {
+	const root = fileURLToPath(new URL("..", import.meta.url));
+	const files = readdirSync(`${root}test`, { recursive: true, encoding: "utf8" })
+		.filter((name) => name.endsWith(".test.ts"))
+		.map((name) => `test/${name.replaceAll("\\", "/")}`)
+		.sort();
+	const titles = files.flatMap((file) => testTitles(readFileSync(root + file, "utf8"), file));
+	return rulesDocument(readFileSync(`${root}docs/rules.yaml`, "utf8"), titles);
 }

@@ -74,7 +74,7 @@ describe.each(designs.map((design): [string] => [design.name]))("%s", (name) => 
 		it.shell.patch_state = -1;
 	});
 
-	test("a handler that is entered again, and not by an interrupt, leaves the ip alone and warns", () => {
+	test("[rule 2.5] a handler that is entered again, and not by an interrupt, leaves the ip alone and warns", () => {
 		const { it, klp } = machine;
 		const ops = new klp_ops(OLD);
 		const func = new klp_func({ old_name: "f", new_name: "g", new_func: (OLD + 0x1000) | 0 });

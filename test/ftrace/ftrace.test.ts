@@ -43,7 +43,7 @@ describe("call sites", () => {
 		const ops = tracer("t", () => {});
 		expect(machine.ftrace.ftrace_set_filter_ip(ops, machine.addr("untraced"), false)).toBe(EINVAL);
 	});
-	test("a single ops: the site calls its trampoline; the call-back gets ip, parent ip, ops and registers", () => {
+	test("[rule 6.9] [rule 7.1] a single ops: the site calls its trampoline; the call-back gets ip, parent ip, ops and registers", () => {
 		const seen: unknown[] = [];
 		const task = machine.task("t", "untraced");
 		const ops = tracer("t", (ip, parent_ip, address, fregs) => {
@@ -64,7 +64,7 @@ describe("call sites", () => {
 		machine.call(task, "funcA");
 		expect(seen).toHaveLength(1);
 	});
-	test("two ops on one record: ftrace_caller and the list function, newest first; then the trampoline again", () => {
+	test("[rule 6.8] [rule 6.10] two ops on one record: ftrace_caller and the list function, newest first; then the trampoline again", () => {
 		const order: string[] = [];
 		const task = machine.task("t", "untraced");
 		const [first, second] = ["first", "second"].map((name) => tracer(name, () => order.push(name)));
@@ -84,7 +84,7 @@ describe("call sites", () => {
 		unregister(second!);
 		expect([record("funcA").count, record("funcA").flags]).toEqual([0, 0]);
 	});
-	test("the oldest writer of the ip wins, because it is called last", () => {
+	test("[rule 6.8] the oldest writer of the ip wins, because it is called last", () => {
 		const task = machine.task("t", "untraced");
 		machine.insmodPlain("lp1", "lp1");
 		machine.insmodPlain("lp2", "lp2");
@@ -96,7 +96,7 @@ describe("call sites", () => {
 		register(to("lp2_funcA"), "funcA");
 		expect(machine.call(task, "funcA")).toBe(meaning.funcA(task.pid, 1100));
 	});
-	test("SAVE_REGS: a full pt_regs with the flags and callee-saved registers, which it may change", () => {
+	test("[rule 7.3] SAVE_REGS: a full pt_regs with the flags and callee-saved registers, which it may change", () => {
 		const task = machine.task("t", "untraced");
 		const regs: bigint[] = [];
 		const ops = tracer(
@@ -117,7 +117,7 @@ describe("call sites", () => {
 });
 
 describe("trampolines", () => {
-	test("are copies of ftrace_caller: same bytes but the ops pointer and the call, with a ret and the ops behind", () => {
+	test("[rule 7.5] are copies of ftrace_caller: same bytes but the ops pointer and the call, with a ret and the ops behind", () => {
 		const ops = tracer("t", () => {});
 		register(ops, "funcA");
 		const trampoline = machine.ftrace.trampolines.live.get(ops.trampoline)!;
@@ -137,7 +137,7 @@ describe("trampolines", () => {
 		expect(differs.filter((index) => !changed.has(index))).toEqual([]);
 		expect([copy[size], copy[size + 1]]).toEqual([0xc3, 0xcc]);
 	});
-	test("those with SAVE_REGS are longer, and their jump to a direct call is a nop", () => {
+	test("[rule 7.4] those with SAVE_REGS are longer, and their jump to a direct call is a nop", () => {
 		const [plain, full] = [tracer("p", () => {}), tracer("f", () => {}, DYNAMIC | SAVE_REGS)];
 		register(plain, "funcA");
 		register(full, "funcB");
@@ -145,7 +145,7 @@ describe("trampolines", () => {
 		const copy = Buffer.from(machine.it.memory.read(full.trampoline, full.trampoline_size));
 		expect(copy.indexOf(Buffer.from([0x48, 0x85, 0xc0, 0x66, 0x90]))).toBeGreaterThan(0);
 	});
-	test("are read-only and executable, and unmapped with their ops", () => {
+	test("[rule 7.5] [rule 6.13] are read-only and executable, and unmapped with their ops", () => {
 		const ops = tracer("t", () => {});
 		register(ops, "funcA");
 		const { trampoline } = ops;
@@ -153,7 +153,7 @@ describe("trampolines", () => {
 		unregister(ops);
 		expect([machine.it.memory.permissions(trampoline), ops.trampoline, ops.address]).toEqual([0, 0, 0]);
 	});
-	test("are freed only when no task is on them", () => {
+	test("[rule 6.13] are freed only when no task is on them", () => {
 		const ops = tracer("t", () => {});
 		register(ops, "funcA");
 		const { trampoline } = ops;
@@ -198,7 +198,7 @@ describe("text_poke", () => {
 		}
 	}
 
-	test("int3, then the tail, then the first byte; whoever comes by meanwhile goes where the new code leads", () => {
+	test("[rule 8.2] [rule 8.3] int3, then the tail, then the first byte; whoever comes by meanwhile goes where the new code leads", () => {
 		let calls = 0;
 		const ops = tracer("t", () => calls++);
 		machine.ftrace.ftrace_set_filter_ip(ops, machine.site("funcA"), false);
@@ -235,7 +235,7 @@ describe("text_poke", () => {
 		expect(log).toHaveLength(9);
 		expect(machine.dmesg("Oops")).toEqual([]);
 	});
-	test("an int3 that nobody is poking is an oops", () => {
+	test("[rule 8.4] an int3 that nobody is poking is an oops", () => {
 		const site = machine.site("funcA");
 		machine.it.memory.setU8(site, 0xcc);
 		machine.it.cpu.textChanged(site, 1);
@@ -257,7 +257,7 @@ describe("text_poke", () => {
 	};
 	const sites = () => [...machine.ftrace.records.keys()].sort((a, b) => a - b);
 
-	test("a batch is written phase by phase, not place by place", () => {
+	test("[rule 8.2] a batch is written phase by phase, not place by place", () => {
 		const { poke, writes } = alone();
 		const [a, b] = sites() as [Kaddr, Kaddr];
 		const ret = ftrace_call_replace(a, b);
@@ -275,7 +275,7 @@ describe("text_poke", () => {
 		]);
 		expect(drive(poke.text_poke_finish())).toEqual([]);
 	});
-	test("an address that is not above the last flushes first; so does the 257th", () => {
+	test("[rule 8.1] an address that is not above the last flushes first; so does the 257th", () => {
 		const { poke } = alone();
 		const [a, b] = sites() as [Kaddr, Kaddr];
 		drive(poke.text_poke_queue(b, NOP5));
@@ -286,7 +286,7 @@ describe("text_poke", () => {
 		expect(drive(poke.text_poke_queue(-0x50000000 + 8 * 256, NOP5))).toHaveLength(3);
 		expect(drive(poke.text_poke_finish())).toHaveLength(3);
 	});
-	test("int3 emulation: a call pushes the address behind it, a jump and a nop do not; then it is over", () => {
+	test("[rule 8.3] int3 emulation: a call pushes the address behind it, a jump and a nop do not; then it is over", () => {
 		const { poke } = alone();
 		const { state, memory } = { state: machine.it.cpu.state, memory: machine.it.memory };
 		const stack = memory.map("stack", -0x30000000, 4096, 3);
@@ -321,7 +321,7 @@ describe("text_poke", () => {
 		runStraight(code);
 		memory.unmap(stack);
 	});
-	test("int3 emulation of Jcc, short and near: as the processor decides, for every condition and all flags", () => {
+	test("[rule 8.3] int3 emulation of Jcc, short and near: as the processor decides, for every condition and all flags", () => {
 		const { poke } = alone();
 		const { state, memory } = { state: machine.it.cpu.state, memory: machine.it.memory };
 		const code = memory.map("jcc", -0x30000000, 4096, 5);
@@ -349,7 +349,7 @@ describe("text_poke", () => {
 		}
 		memory.unmap(code);
 	});
-	test("an int3 that is itself what is written belongs to somebody else; what cannot be emulated is refused at once", () => {
+	test("[rule 8.4] an int3 that is itself what is written belongs to somebody else; what cannot be emulated is refused at once", () => {
 		const { poke } = alone();
 		const { state } = machine.it.cpu;
 		const [site] = sites() as [Kaddr];
@@ -367,7 +367,7 @@ describe("text_poke", () => {
 describe("IPMODIFY", () => {
 	const modifier = (name: string) => tracer(name, () => {}, DYNAMIC | IPMODIFY);
 
-	test("one per record: -EBUSY, and the records before the conflict are free again", () => {
+	test("[rule 6.1] one per record: -EBUSY, and the records before the conflict are free again", () => {
 		const [one, two] = [modifier("one"), modifier("two")];
 		expect(register(one, "funcB")).toBe(0);
 		expect(register(two, "funcA", "funcB", "funcC")).toBe(EBUSY);
@@ -382,7 +382,7 @@ describe("IPMODIFY", () => {
 		expect(unregister(one)).toBe(0);
 		expect(register(two)).toBe(0);
 	});
-	test("an empty filter: -EINVAL", () => {
+	test("[rule 6.2] an empty filter: -EINVAL", () => {
 		expect(register(modifier("one"))).toBe(EINVAL);
 		expect(machine.ftrace.trampolines.live.size).toBe(0);
 	});
@@ -461,7 +461,7 @@ describe("ftrace_enabled", () => {
 		expect(unregister(ops)).toBe(0);
 		expect(callee(machine.site("funcA"))).toBeUndefined();
 	});
-	test("PERMANENT: 0 is refused with -EBUSY while it is there, and it is refused while that is 0", () => {
+	test("[rule 6.6] [rule 6.7] PERMANENT: 0 is refused with -EBUSY while it is there, and it is refused while that is 0", () => {
 		const ops = tracer("p", () => {}, DYNAMIC | PERMANENT);
 		register(ops, "funcA");
 		expect([sysctl(false), machine.ftrace.ftrace_enabled]).toEqual([EBUSY, true]);
@@ -474,7 +474,7 @@ describe("ftrace_enabled", () => {
 });
 
 describe("ftrace_bug", () => {
-	test("bytes that must not be there: ftrace says so, leaves them, and is out of order for good", () => {
+	test("[rule 8.6] bytes that must not be there: ftrace says so, leaves them, and is out of order for good", () => {
 		const site = machine.site("funcA");
 		machine.it.memory.write(site, Uint8Array.of(0x66, 0x90, 0x0f, 0x1f, 0));
 		machine.it.cpu.textChanged(site, 5);

@@ -11,7 +11,7 @@ import {
 } from "../../src/ftrace/index.js";
 import type { Kernel } from "../../src/kernel/index.js";
 import { FtraceTest } from "../support/ftrace.js";
-import { createTestMachine, meaning, type TestMachine } from "../support/machine.js";
+import { compileModule, createTestMachine, meaning, type TestMachine } from "../support/machine.js";
 
 const [EAGAIN, EBUSY, EINVAL] = [-11, -16, -22];
 const { DYNAMIC, IPMODIFY, RECURSION, SAVE_REGS } = FTRACE_OPS_FL;
@@ -31,7 +31,7 @@ describe.each(["jit", "unicorn"])("on %s", (cpu) => {
 	const lp1 = () => machine.patch("lp1", ["funcA", "lp1_funcA"]);
 
 	describe("IPMODIFY", () => {
-		test("a second one at the same site is -EBUSY, and the sites it had come to before are as they were", () => {
+		test("[rule 6.1] a second one at the same site is -EBUSY, and the sites it had come to before are as they were", () => {
 			lp1();
 			machine.settle();
 			const flags = () => ["funcA", "funcB", "funcC"].map((func) => f.record(func).flags);
@@ -47,7 +47,7 @@ describe.each(["jit", "unicorn"])("on %s", (cpu) => {
 			]);
 			expect([...machine.ftrace.ftrace_ops_list].map(({ name }) => name)).toEqual(["funcA"]);
 		});
-		test("a livepatch of a function with one is -EBUSY, with nothing left behind; without IPMODIFY they live together", () => {
+		test("[rule 2.4] [rule 6.1] a livepatch of a function with one is -EBUSY, with nothing left behind; without IPMODIFY they live together", () => {
 			const task = machine.task("t", "untraced");
 			const hits: string[] = [];
 			const rude = f.tracer("rude", () => hits.push("rude"), SAVE_REGS | IPMODIFY);
@@ -68,9 +68,17 @@ describe.each(["jit", "unicorn"])("on %s", (cpu) => {
 			expect(hits).toEqual(["kind"]);
 			expect(f.calls("funcA")).toBe("ftrace_regs_caller+0x0");
 		});
-		test("an empty filter would mean all functions: -EINVAL", () => {
+		test("[rule 6.2] an empty filter would mean all functions: -EINVAL", () => {
 			expect(f.register(f.tracer("all", () => {}, IPMODIFY))).toBe(EINVAL);
 			expect(f.register(f.tracer("all", () => {}, DYNAMIC))).toBe(0);
+		});
+		test("[rule 6.3] together with DIRECT it is a WARN, and marks nothing", () => {
+			const ops = f.tracer("both", () => {}, DYNAMIC | IPMODIFY | FTRACE_OPS_FL.DIRECT);
+			f.filter(ops, "funcA");
+			machine.ftrace.direct.direct_functions.set(machine.site("funcA"), machine.addr("untraced"));
+			expect(f.register(ops)).toBe(0);
+			expect(machine.it.dmesg.warnings).toEqual(["__ftrace_hash_update_ipmodify: is_ipmodify && is_direct"]);
+			expect(f.record("funcA").flags & FTRACE_FL.IPMODIFY).toBe(0);
 		});
 		test("a filter that moves takes its mark along, or stays when it cannot", () => {
 			lp1();
@@ -88,7 +96,7 @@ describe.each(["jit", "unicorn"])("on %s", (cpu) => {
 	});
 
 	describe("what a site calls", () => {
-		test("all functions: a tracer without a filter, but for those in notrace, and modules that come later", async () => {
+		test("[rule 6.14] all functions: a tracer without a filter, but for those in notrace, and modules that come later", async () => {
 			const seen: string[] = [];
 			const ops = f.tracer("all", (ip) => seen.push(machine.it.symbolize(ip)));
 			ops.notrace_hash = new Set([machine.site("weigh")]);
@@ -103,7 +111,7 @@ describe.each(["jit", "unicorn"])("on %s", (cpu) => {
 			expect(f.unregister(ops)).toBe(0);
 			expect(["funcA", "lp4_funcA"].map((func) => f.calls(func))).toEqual(["nop", "nop"]);
 		});
-		test("ftrace_caller calls a single static ops itself, a dynamic one through the list function", () => {
+		test("[rule 6.10] ftrace_caller calls a single static ops itself, a dynamic one through the list function", () => {
 			const caller = () => {
 				const { memory } = machine.it;
 				const code = f.run(
@@ -139,7 +147,7 @@ describe.each(["jit", "unicorn"])("on %s", (cpu) => {
 			f.unregister(dynamic);
 			expect(caller()).toBe("ftrace_stub");
 		});
-		test("SAVE_REGS: one ops that wants them makes the site call ftrace_regs_caller for all", () => {
+		test("[rule 6.10] SAVE_REGS: one ops that wants them makes the site call ftrace_regs_caller for all", () => {
 			const plain = f.tracer("plain", () => {});
 			const full = f.tracer("full", () => {}, DYNAMIC | SAVE_REGS);
 			f.register(plain, "funcA");
@@ -177,6 +185,31 @@ describe.each(["jit", "unicorn"])("on %s", (cpu) => {
 		});
 	});
 
+	test("[rule 7.3] ftrace_regs_caller: the call-back may change any register but r11", async () => {
+		// r10 and r11 as they are behind the fentry site, before anything else could change them.
+		const text = `#include <linux/module.h>
+			MODULE_LICENSE("GPL");
+			noinline long both(void) { long a, b; asm volatile("mov %%r10, %0; mov %%r11, %1" : "=r"(a), "=r"(b)); return a << 16 | b; }
+			notrace noinline long outer(long x) {
+				long result;
+				asm volatile("mov $0x11, %%r10d; mov $0x22, %%r11d; call both" : "=a"(result) : : "memory", "cc", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11");
+				return result;
+			}`;
+		expect(machine.insmodC("regs", await compileModule("regs", text))).toBe(0);
+		const task = machine.task("t", "untraced");
+		const seen: bigint[] = [];
+		const { memory } = machine.it;
+		const change = (_ip: number, _parent: number, _ops: number, fregs: number) => {
+			for (const slot of [PT_REGS.R10, PT_REGS.R11]) seen.push(memory.u64((fregs + slot) | 0));
+			memory.setU64((fregs + PT_REGS.R10) | 0, 0x33n);
+			memory.setU64((fregs + PT_REGS.R11) | 0, 0x44n);
+		};
+		expect(machine.call(task, "outer")).toBe(0x110022);
+		f.register(f.tracer("regs", change, DYNAMIC | SAVE_REGS), "both");
+		expect(machine.call(task, "outer")).toBe(0x330022);
+		expect(seen).toEqual([0x11n, 0x22n]);
+	});
+
 	describe("call-backs in the guest", () => {
 		test("are called by their own trampoline, and by the list function together with livepatch", async () => {
 			await f.loadTracers();
@@ -193,7 +226,7 @@ describe.each(["jit", "unicorn"])("on %s", (cpu) => {
 			expect(machine.call(task, "funcA")).toBe(meaning.funcA(task.pid, 1100));
 			expect(f.variable("tracer_calls")).toBe(2);
 		});
-		test("RECURSION: one that calls what it traces is called once more, then no deeper", async () => {
+		test("[rule 6.9] RECURSION: one that calls what it traces is called once more, then no deeper", async () => {
 			await f.loadTracers();
 			const task = machine.task("t", "untraced");
 			const ops = f.guestTracer("recursive_func", DYNAMIC | RECURSION);
@@ -203,7 +236,7 @@ describe.each(["jit", "unicorn"])("on %s", (cpu) => {
 			expect(f.variable("recursive_calls")).toBe(2);
 			expect(task.trace_recursion).toBe(0);
 		});
-		test("the list function protects all of its ops so", async () => {
+		test("[rule 6.10] the list function protects all of its ops so", async () => {
 			await f.loadTracers();
 			const task = machine.task("t", "untraced");
 			f.register(f.guestTracer("recursive_func"), "weigh");
@@ -248,7 +281,7 @@ describe.each(["jit", "unicorn"])("on %s", (cpu) => {
 				return ret;
 			};
 
-		test("alone: the site calls the function itself", async () => {
+		test("[rule 6.11] alone: the site calls the function itself", async () => {
 			await f.loadTracers();
 			const task = machine.task("t", "untraced");
 			const ops = direct("funcA");
@@ -263,7 +296,7 @@ describe.each(["jit", "unicorn"])("on %s", (cpu) => {
 			expect(unregister(ops, "direct_tramp")).toBe(0);
 			expect([f.calls("funcA"), machine.ftrace.direct.direct_functions.size]).toEqual(["nop", 0]);
 		});
-		test("with a tracer: through ftrace_regs_caller and orig_rax; alone again, straight", async () => {
+		test("[rule 6.11] [rule 7.4] with a tracer: through ftrace_regs_caller and orig_rax; alone again, straight", async () => {
 			await f.loadTracers();
 			const task = machine.task("t", "untraced");
 			const ops = direct("funcA");
@@ -290,7 +323,7 @@ describe.each(["jit", "unicorn"])("on %s", (cpu) => {
 			expect(register(direct(), "direct_tramp")).toBe(EINVAL);
 			expect(unregister(direct("funcA"), "direct_tramp")).toBe(EINVAL);
 		});
-		test("over a livepatch: -EBUSY when it cannot share; and the other way round", async () => {
+		test("[rule 6.4] over a livepatch: -EBUSY when it cannot share; and the other way round", async () => {
 			await f.loadTracers();
 			lp1();
 			machine.settle();
@@ -306,7 +339,7 @@ describe.each(["jit", "unicorn"])("on %s", (cpu) => {
 			expect(machine.patch("lp2", ["funcA", "lp2_funcA"])).toBe(EBUSY);
 			expect(f.calls("funcA")).toBe("direct_tramp+0x0");
 		});
-		test("one that can share is asked, and both hold: the direct function returns into the livepatch", async () => {
+		test("[rule 6.5] one that can share is asked, and both hold: the direct function returns into the livepatch", async () => {
 			await f.loadTracers();
 			const asked: number[] = [];
 			const task = machine.task("t", "untraced");
@@ -324,16 +357,19 @@ describe.each(["jit", "unicorn"])("on %s", (cpu) => {
 			expect(asked).toEqual([ENABLE_SHARE_IPMODIFY_PEER, DISABLE_SHARE_IPMODIFY_PEER]);
 			expect(f.calls("funcA")).toBe("direct_tramp+0x0");
 		});
-		test("-EAGAIN of ops_func comes out of registering either of them", async () => {
+		test("[rule 6.4] [rule 6.5] -EAGAIN of ops_func comes out of registering either of them", async () => {
 			await f.loadTracers();
 			const ops = direct("funcA");
-			ops.ops_func = answers(EAGAIN);
+			const asked: number[] = [];
+			ops.ops_func = answers(EAGAIN, asked);
 			register(ops, "direct_tramp");
 			expect(lp1()).toBe(EAGAIN);
 			unregister(ops, "direct_tramp");
 			expect(lp1()).toBe(0);
 			machine.settle();
 			expect([register(ops, "direct_tramp"), machine.ftrace.direct.direct_functions.size]).toEqual([EAGAIN, 0]);
+			const { ENABLE_SHARE_IPMODIFY_PEER, ENABLE_SHARE_IPMODIFY_SELF } = FTRACE_OPS_CMD;
+			expect(asked).toEqual([ENABLE_SHARE_IPMODIFY_PEER, ENABLE_SHARE_IPMODIFY_SELF]);
 		});
 		test("as BPF does: a trampoline that calls the original itself is exchanged, or the livepatch would go unseen", async () => {
 			await f.loadTracers();

@@ -107,7 +107,7 @@ describe.each(CPU_NAMES)("on %s", (cpu) => {
 		expect(machine.dmesg("livepatch:")).toEqual(["livepatch: module lp is not marked as a livepatch module"]);
 	});
 
-	test("states: klp_get_state() of its own patch, klp_get_prev_state() only in a transition", async () => {
+	test("[rule 5.6] states: klp_get_state() of its own patch, klp_get_prev_state() only in a transition", async () => {
 		const body = `
 static struct klp_state states[] = { { .id = 7, .version = 3 }, { } };
 static void look(const char *when) {
@@ -186,7 +186,7 @@ noinline long locked(long x) { long y; mutex_lock(&lock); pr_info("in\\n"); y = 
 		machine.until(() => tasks.every((task) => task.lastResult === BigInt(task.pid + 1)));
 	});
 
-	test("shadow variables: attached, found again, constructed once, a duplicate warns, all freed", async () => {
+	test("[rule 5.7] shadow variables: attached, found again, constructed once, a duplicate warns, all freed", async () => {
 		const init = `
 	int one, two, *a, *b;
 	a = klp_shadow_alloc(&one, 5, sizeof(int), GFP_KERNEL, ctor, &two);

@@ -59,7 +59,7 @@ describe("checks before anything is touched", () => {
 		expect(machine.dmesg()).toEqual(["livepatch: module plain is not marked as a livepatch module"]);
 		expect(plain.refcount).toBe(0);
 	});
-	test("states: a cumulative patch must know all of them, in at least the same version", () => {
+	test("[rule 1.5] states: a cumulative patch must know all of them, in at least the same version", () => {
 		const states = (...versions: [bigint, number][]) => versions.map(([id, version]) => ({ id, version }));
 		machine.insmod("lp2", { ...vmlinux({ old: "funcB", by: "lp2_funcB" }), states: states([1n, 2], [2n, 1]) });
 		machine.settle();
@@ -76,7 +76,7 @@ describe("checks before anything is touched", () => {
 			}),
 		).toBe(0);
 	});
-	test("compatibility comes before a running transition, symbols too", () => {
+	test("[rule 1.5] [rule 1.9] compatibility comes before a running transition, symbols too", () => {
 		machine.sleeper("s", "funcA");
 		const lp2 = { ...vmlinux({ old: "funcA", by: "lp2_funcA" }), states: [{ id: 1n, version: 1 }] };
 		expect(machine.insmod("lp2", lp2)).toBe(0);
@@ -95,16 +95,16 @@ describe("names", () => {
 		["no old_name", "", "lp1_funcA"],
 		["no new_func", "funcA", "not_there"],
 		["old_name of 512 characters", "x".repeat(512), "lp1_funcA"],
-	])("%s: -EINVAL, no message", (_title, old, by) => {
+	])("[rule 1.7] %s: -EINVAL, no message", (_title, old, by) => {
 		expect(refused(vmlinux({ old, by }), EINVAL)).toEqual([]);
 	});
-	test("511 characters are a name, only not one of a symbol", () => {
+	test("[rule 1.7] [rule 1.8] 511 characters are a name, only not one of a symbol", () => {
 		const old = "x".repeat(511);
 		expect(refused(vmlinux({ old, by: "lp1_funcA" }), EINVAL)).toEqual([
 			`livepatch: symbol '${old}' not found in symbol table`,
 		]);
 	});
-	test("an object name of 56 characters: -EINVAL; of 55: waits for its module", () => {
+	test("[rule 1.7] [rule 1.12] an object name of 56 characters: -EINVAL; of 55: waits for its module", () => {
 		expect(refused({ objects: { ["m".repeat(56)]: [replaceA] } }, EINVAL)).toEqual([]);
 		expect(machine.insmod("lp1", { objects: { ["m".repeat(55)]: [replaceA] } })).toBe(0);
 	});
@@ -117,12 +117,12 @@ describe("names", () => {
 
 describe("sympos", () => {
 	const twin = (sympos: number) => vmlinux({ old: "twin", by: "lp1_funcA", sympos });
-	test("0 with two functions of the name: -EINVAL", () => {
+	test("[rule 1.8] 0 with two functions of the name: -EINVAL", () => {
 		expect(refused(twin(0), EINVAL)).toEqual([
 			"livepatch: unresolvable ambiguity for symbol 'twin' in object '(null)'",
 		]);
 	});
-	test("3 of two: -EINVAL", () => {
+	test("[rule 1.8] 3 of two: -EINVAL", () => {
 		expect(refused(twin(3), EINVAL)).toEqual([
 			"livepatch: symbol position 3 for symbol 'twin' in object 'vmlinux' not found",
 		]);
@@ -139,14 +139,14 @@ describe("sympos", () => {
 		const [object] = machine.patchOf("lp1").obj_list;
 		expect(machine.it.sysfs.functions(object!)).toEqual([`twin,${sympos}`]);
 	});
-	test("1 with a single function is that function; in sysfs 0 is 1", () => {
+	test("[rule 4.5] [rule 9.2] 1 with a single function is that function; in sysfs 0 is 1", () => {
 		expect(machine.insmod("lp1", vmlinux({ ...replaceA, sympos: 1 }, { old: "funcB", by: "lp1_funcA" }))).toBe(0);
 		expect(machine.it.sysfs.functions(machine.patchOf("lp1").obj_list[0]!)).toEqual(["funcA,1", "funcB,1"]);
 	});
 });
 
 describe("patching itself fails", () => {
-	test("a function without fentry site: -EINVAL, rolled back, every task IDLE again", () => {
+	test("[rule 2.3] a function without fentry site: -EINVAL, rolled back, every task IDLE again", () => {
 		expect(refused(vmlinux(replaceA, { old: "untraced", by: "lp1_funcA" }), EINVAL)).toEqual([
 			"livepatch: enabling patch 'lp1'",
 			"livepatch: 'lp1': initializing patching transition",
@@ -159,7 +159,7 @@ describe("patching itself fails", () => {
 		]);
 		expect(machine.it.dmesg.warnings).toEqual([]);
 	});
-	test("pre_patch refuses: its errno, and no post_unpatch for it", () => {
+	test("[rule 1.11] pre_patch refuses: its errno, and no post_unpatch for it", () => {
 		const log: string[] = [];
 		const callbacks = {
 			pre_patch: () => {
@@ -173,7 +173,7 @@ describe("patching itself fails", () => {
 		);
 		expect(log).toEqual(["pre_patch"]);
 	});
-	test("pre_patch was content but patching fails: post_unpatch cleans up", () => {
+	test("[rule 1.11] pre_patch was content but patching fails: post_unpatch cleans up", () => {
 		const log: string[] = [];
 		const callbacks = {
 			pre_patch: () => {
@@ -187,7 +187,7 @@ describe("patching itself fails", () => {
 		refused({ ...vmlinux({ old: "untraced", by: "lp1_funcA" }), callbacks }, EINVAL);
 		expect(log).toEqual(["pre_patch", "post_unpatch"]);
 	});
-	test("replaced patches get no unpatch callbacks; the one that is disabled does", () => {
+	test("[rule 3.19] replaced patches get no unpatch callbacks; the one that is disabled does", () => {
 		const log: string[] = [];
 		const callbacksOf = (name: string) => ({
 			pre_patch: () => {
@@ -210,13 +210,13 @@ describe("patching itself fails", () => {
 			...["lp2 pre_unpatch", "lp2 post_unpatch"],
 		]);
 	});
-	test("ftrace is off: -EBUSY for a livepatch, whose ops are permanent", () => {
+	test("[rule 6.6] ftrace is off: -EBUSY for a livepatch, whose ops are permanent", () => {
 		machine.it.runAsShell(machine.ftrace.ftrace_enable_sysctl(false));
 		expect(refused(vmlinux(replaceA), EBUSY)).toContain(
 			"livepatch: failed to register ftrace handler for function 'funcA' (-16)",
 		);
 	});
-	test("a symbol without size: -ENOENT", () => {
+	test("[rule 1.8] a symbol without size: -ENOENT", () => {
 		const { env } = machine.klp;
 		const lookup = env.kallsyms_lookup_size_offset;
 		const target = machine.addr("funcA");
@@ -233,7 +233,7 @@ describe("patching itself fails", () => {
 	});
 });
 
-test("the words of an enable and a disable, in order", () => {
+test("[rule 1.14] the words of an enable and a disable, in order", () => {
 	machine.patch("lp1", ["funcA", "lp1_funcA"]);
 	machine.settle();
 	machine.echo("0", "lp1/enabled");

@@ -168,7 +168,7 @@ async function run(it: Case, failAt: number) {
 }
 
 describe.each(cases)("$name", (it) => {
-	test("[rule 1.10] each place in turn: the errno, nothing left behind, and it works the next time", async () => {
+	test("[rule 1.6] [rule 6.12] [rule 1.10] each place in turn: the errno, nothing left behind, and it works the next time", async () => {
 		const clean = await run(it, Number.POSITIVE_INFINITY);
 		expect(clean.errno).toBe(0);
 		const wanted = outcome(clean.machine);

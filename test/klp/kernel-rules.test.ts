@@ -2,6 +2,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { CPU_NAMES } from "../../src/cpu/create.js";
 import { FTRACE_OPS_FL } from "../../src/ftrace/index.js";
+import { list_del_rcu } from "../../src/kernel/index.js";
 import { MAX_STACK_ENTRIES, type task_struct } from "../../src/sched/index.js";
 import { compileModule, createTestMachine, meaning, type TestMachine } from "../support/machine.js";
 
@@ -36,13 +37,14 @@ describe.each(CPU_NAMES)("on %s", (cpu) => {
 		machine.until(() => (machine.it.stackTrace(task) ?? []).length > 3);
 		return task;
 	};
-	/** Asleep in the body of weigh(), wherever it was called from. */
-	const asleepInWeigh = (name: string, func: string): task_struct => {
-		const sleepAt = () => [(machine.site("weigh") + 5) | 0];
+	/** A task that calls `func`, and is asleep in the body of another function on the way. */
+	const asleepIn = (name: string, func: string, body: string): task_struct => {
+		const sleepAt = () => [(machine.site(body) + 5) | 0];
 		const task = machine.it.addTask({ name, kthread: false, calls: [machine.addr(func)], sleepAt });
 		machine.until(() => task.held);
 		return task;
 	};
+	const asleepInWeigh = (name: string, func: string): task_struct => asleepIn(name, func, "weigh");
 	const lp1 = () => machine.patch("lp1", ["funcA", "lp1_funcA"]);
 
 	describe("cond_resched()", () => {
@@ -289,6 +291,85 @@ describe.each(CPU_NAMES)("on %s", (cpu) => {
 			expect(machine.patch("lp2", ["funcB", "lp2_funcB"])).toBe(machine.cat("lp1/transition") === "1" ? EBUSY : 0);
 			machine.settle();
 		});
+	});
+
+	describe("the handler", () => {
+		const b4 = (x: number) => 1000 * x + 4200 + meaning.weigh(x);
+
+		test("[rule 2.8] an UNPATCHED task gets the entry below the one in transition, though there are more below", () => {
+			machine.patch("lp1", ["funcB", "lp1_funcA"]);
+			machine.settle();
+			machine.patch("lp4", ["funcB", "lp4_funcB"]);
+			machine.settle();
+			// In funcA, called by funcC, which calls funcB next.
+			const task = asleepIn("t", "funcC", "funcA");
+			const results: number[] = [];
+			machine.it.onCall = (caller, _func, value) => caller === task && results.push(Number(value));
+			machine.patch("lp2", ["funcA", "lp2_funcA"], ["funcB", "lp2_funcB"]);
+			expect(machine.func_stack("funcB")).toEqual(["lp2_funcB", "lp4_funcB", "lp1_funcA"]);
+			expect(task.patch_state).toBe(UNPATCHED);
+			machine.it.wake(task);
+			machine.until(() => results.length > 0);
+			expect(results[0]).toBe(meaning.funcA(task.pid) + b4(task.pid + 1));
+			machine.settle();
+		});
+		test("[rule 2.8] below the last entry lies the original", () => {
+			const task = asleepIn("t", "funcC", "funcA");
+			const results: number[] = [];
+			machine.it.onCall = (caller, _func, value) => caller === task && results.push(Number(value));
+			machine.patch("lp2", ["funcA", "lp2_funcA"], ["funcB", "lp2_funcB"]);
+			machine.it.wake(task);
+			machine.until(() => results.length > 0);
+			expect(results[0]).toBe(meaning.funcA(task.pid) + meaning.funcB(task.pid + 1, task.pid));
+			machine.settle();
+		});
+		test("[rule 2.9] a nop is the original for those who have switched", () => {
+			const task = machine.task("t", "untraced");
+			machine.patch("lp2", ["funcA", "lp2_funcA"], ["funcB", "lp2_funcB"]);
+			machine.settle();
+			const sleeper = machine.sleeper("s", "funcB", "lp2_funcB");
+			machine.insmod("lp3", { objects: { vmlinux: [{ old: "funcB", by: "lp3_funcB" }] }, replace: true });
+			machine.until(() => task.patch_state === PATCHED);
+			expect(machine.func_stack("funcA")).toEqual(["nop", "lp2_funcA"]);
+			expect(machine.call(task, "funcA")).toBe(meaning.funcA(task.pid));
+			machine.it.wake(sleeper);
+			machine.settle();
+		});
+		const warned = (what: string) => {
+			expect(machine.it.dmesg.warnings).toEqual([what]);
+			machine.it.dmesg.warnings.length = 0;
+		};
+		test("[rule 2.6] without any entry it warns, and the original runs", () => {
+			const task = machine.task("t", "untraced");
+			lp1();
+			machine.settle();
+			const ops = machine.klp.patching.klp_find_ops(machine.addr("funcA"))!;
+			list_del_rcu(ops.func_stack.next);
+			expect(machine.call(task, "funcA")).toBe(meaning.funcA(task.pid));
+			warned("klp_ftrace_handler: !func");
+		});
+		test("[rule 2.7] with an entry in transition and an IDLE task it warns, and takes the new entry", () => {
+			const task = machine.task("t", "untraced");
+			lp1();
+			machine.settle();
+			machine.patchOf("lp1").obj_list[0]!.funcs[0]!.transition = true;
+			expect(machine.call(task, "funcA")).toBe(meaning.funcA(task.pid, 1100));
+			warned("klp_ftrace_handler: patch_state == KLP_TRANSITION_IDLE");
+		});
+	});
+
+	test("[rule 3.1] [rule 4.6] /proc/PID/patch_state: -1, 0 and 1", () => {
+		const sleeper = machine.sleeper("s", "funcA");
+		const other = machine.task("o", "untraced");
+		const states = () => [sleeper, other].map(({ pid }) => machine.it.read(`/proc/${pid}/patch_state`));
+		expect(states()).toEqual(["-1\n", "-1\n"]);
+		lp1();
+		machine.until(() => !other.pending);
+		expect(states()).toEqual(["0\n", "1\n"]);
+		machine.it.wake(sleeper);
+		machine.settle();
+		expect(states()).toEqual(["-1\n", "-1\n"]);
+		expect(machine.it.read("/proc/4711/patch_state")).toBe(-2);
 	});
 
 	describe("ops of livepatch", () => {

@@ -45,7 +45,7 @@ function base(task: task_struct): number {
 	return machine.call(task, "lp4_funcA") - meaning.funcA(task.pid, 0);
 }
 
-test("a module that is not there: the patch completes without it, and its object is not patched", () => {
+test("[rule 1.12] a module that is not there: the patch completes without it, and its object is not patched", () => {
 	expect(patchOfModule("lp1")).toBe(0);
 	machine.settle();
 	expect([machine.cat("lp1/enabled"), machine.cat("lp1/mod/patched"), machine.cat("lp1/vmlinux/patched")]).toEqual([
@@ -56,7 +56,7 @@ test("a module that is not there: the patch completes without it, and its object
 	expect(log).toEqual([]);
 });
 
-test("a module that comes is patched before its init; one that goes is unpatched", () => {
+test("[rule 5.2] [rule 5.5] a module that comes is patched before its init; one that goes is unpatched", () => {
 	patchOfModule("lp1");
 	machine.settle();
 	expect(insmodTarget()).toBe(0);
@@ -88,7 +88,7 @@ test("a module that is there is patched like vmlinux", () => {
 	expect(log).toEqual(["lp1 pre_patch mod", "lp1 post_patch mod"]);
 });
 
-test("all patches apply, in the order they were enabled: the last one is on top", () => {
+test("[rule 5.2] all patches apply, in the order they were enabled: the last one is on top", () => {
 	patchOfModule("lp1");
 	machine.settle();
 	patchOfModule("lp2");
@@ -98,7 +98,7 @@ test("all patches apply, in the order they were enabled: the last one is on top"
 	expect(log).toEqual(["lp1 pre_patch mod", "lp1 post_patch mod", "lp2 pre_patch mod", "lp2 post_patch mod"]);
 });
 
-test("in the middle of a transition: no post_patch yet, and each task sees its own side", () => {
+test("[rule 5.4] in the middle of a transition: no post_patch yet, and each task sees its own side", () => {
 	const sleeper = machine.sleeper("s", "funcA");
 	const other = machine.task("o", "untraced");
 	machine.insmod("lp1", {
@@ -123,7 +123,7 @@ test("in the middle of a transition: no post_patch yet, and each task sees its o
 	expect(log).toEqual(["lp1 pre_patch mod", "lp1 post_patch vmlinux", "lp1 post_patch mod"]);
 });
 
-test("a module that goes in the middle of a transition: no pre_unpatch, as no post_patch was", () => {
+test("[rule 5.5] a module that goes in the middle of a transition: no pre_unpatch, as no post_patch was", () => {
 	insmodTarget();
 	const sleeper = machine.sleeper("s", "funcA");
 	machine.insmod("lp1", {
@@ -142,7 +142,7 @@ test("a module that goes in the middle of a transition: no pre_unpatch, as no po
 });
 
 describe("a module that cannot be patched is refused", () => {
-	test("for a function that it lacks: -EINVAL; earlier patches are reverted, later ones not even tried", () => {
+	test("[rule 5.3] for a function that it lacks: -EINVAL; earlier patches are reverted, later ones not even tried", () => {
 		patchOfModule("lp1");
 		machine.settle();
 		patchOfModule("lp2", { objects: { [MOD]: [{ old: "nowhere", by: "lp2_funcA" }] } });
@@ -164,14 +164,14 @@ describe("a module that cannot be patched is refused", () => {
 			"0",
 		]);
 	});
-	test("by pre_patch: its errno", () => {
+	test("[rule 5.3] by pre_patch: its errno", () => {
 		patchOfModule("lp1", { callbacks: callbacks("lp1", EBUSY) });
 		machine.settle();
 		expect(insmodTarget()).toBe(EBUSY);
 		expect(log).toEqual(["lp1 pre_patch mod"]);
 		expect(machine.dmesg("pre-patch")).toEqual(["livepatch: pre-patch callback failed for object 'mod'"]);
 	});
-	test("by ftrace: post_unpatch cleans up", () => {
+	test("[rule 5.3] by ftrace: post_unpatch cleans up", () => {
 		patchOfModule("lp1");
 		machine.settle();
 		const { ftrace } = machine;
@@ -183,14 +183,14 @@ describe("a module that cannot be patched is refused", () => {
 		expect(machine.dmesg("failed to apply")).toEqual(["livepatch: failed to apply patch 'lp1' to module 'mod' (-22)"]);
 		expect(insmodTarget()).toBe(0);
 	});
-	test("called vmlinux: -EINVAL", () => {
+	test("[rule 5.1] called vmlinux: -EINVAL", () => {
 		expect(machine.insmodPlain("vmlinux", "lp4")).toBe(EINVAL);
 		expect(machine.dmesg()).toEqual(["livepatch: vmlinux.ko: invalid module name"]);
 		expect(machine.it.modules.size).toBe(0);
 	});
 });
 
-test("replace: functions of a module that is not there get nops too", () => {
+test("[rule 5.8] replace: functions of a module that is not there get nops too", () => {
 	patchOfModule("lp1");
 	machine.settle();
 	const sleeper = machine.sleeper("s", "funcB");

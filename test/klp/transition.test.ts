@@ -35,7 +35,7 @@ function triesWithin(rounds: number): number[] {
 }
 
 describe("func_stack", () => {
-	test("is a stack: the patch that came last is first, and each disable takes off its own", () => {
+	test("[rule 2.1] is a stack: the patch that came last is first, and each disable takes off its own", () => {
 		const stack = () => machine.func_stack("funcA");
 		const task = machine.task("t", "untraced");
 		const { pid } = task;
@@ -64,7 +64,7 @@ describe("func_stack", () => {
 			[[], meaning.funcA(pid, 100)],
 		]);
 	});
-	test("replace: entries of older patches and the nops are gone after the transition", () => {
+	test("[rule 1.13] [rule 3.21] replace: entries of older patches and the nops are gone after the transition", () => {
 		machine.patch("lp2", ["funcA", "lp2_funcA"], ["funcB", "lp2_funcB"]);
 		machine.settle();
 		const sleeper = machine.sleeper("s", "funcA", "lp2_funcA");
@@ -83,7 +83,7 @@ describe("func_stack", () => {
 });
 
 describe("while a task sleeps in the function", () => {
-	test("everybody else switches; the sleeper runs the old function to its end, and switches on its way out", () => {
+	test("[rule 3.4] [rule 3.5] [rule 3.11] everybody else switches; the sleeper runs the old function to its end, and switches on its way out", () => {
 		const sleeper = machine.sleeper("s", "funcA");
 		const other = machine.task("o", "untraced");
 		machine.patch("lp1", ["funcA", "lp1_funcA"]);
@@ -106,7 +106,7 @@ describe("while a task sleeps in the function", () => {
 			[...machine.it.sched.all()].map(() => IDLE),
 		);
 	});
-	test("unpatching waits for a sleeper in the new function, not for one in the old", () => {
+	test("[rule 3.5] unpatching waits for a sleeper in the new function, not for one in the old", () => {
 		machine.patch("lp1", ["funcA", "lp1_funcA"]);
 		machine.settle();
 		const sleeper = machine.it.addTask({
@@ -123,7 +123,7 @@ describe("while a task sleeps in the function", () => {
 		machine.settle();
 		expect(machine.func_stack("funcA")).toEqual([]);
 	});
-	test("a stacked patch only minds the entry right below it", () => {
+	test("[rule 3.5] a stacked patch only minds the entry right below it", () => {
 		const sleeper = machine.sleeper("s", "funcA");
 		const { klp } = machine;
 		machine.patch("lp1", ["funcA", "lp1_funcA"]);
@@ -134,7 +134,7 @@ describe("while a task sleeps in the function", () => {
 		machine.until(() => klp.transition.klp_transition_patch === undefined);
 		expect(sleeper.held).toBe(true);
 	});
-	test("another livepatch: enable -EBUSY, disable of an older one -EBUSY, and it is as it was", () => {
+	test("[rule 1.9] [rule 4.8] another livepatch: enable -EBUSY, disable of an older one -EBUSY, and it is as it was", () => {
 		machine.patch("lp1", ["funcA", "lp1_funcA"]);
 		machine.settle();
 		machine.sleeper("s", "funcB");
@@ -151,7 +151,7 @@ describe("while a task sleeps in the function", () => {
 });
 
 describe("the worker", () => {
-	test("tries once a second, and signals at the 15th repetition and each 15th after it, but says so once", () => {
+	test("[rule 3.8] tries once a second, and signals at the 15th repetition and each 15th after it, but says so once", () => {
 		const sleeper = machine.sleeper("s", "funcA");
 		machine.patch("lp1", ["funcA", "lp1_funcA"]);
 		const start = machine.it.sched.jiffies;
@@ -164,7 +164,7 @@ describe("the worker", () => {
 		expect(machine.dmesg("signaling")).toEqual(["livepatch: signaling remaining tasks"]);
 		expect(sleeper.pending).toBe(true);
 	});
-	test("a new transition counts from 0; so does a reversed one", () => {
+	test("[rule 3.3] [rule 3.8] a new transition counts from 0; so does a reversed one", () => {
 		machine.sleeper("s", "funcA");
 		machine.patch("lp1", ["funcA", "lp1_funcA"]);
 		machine.rounds(16 * HZ);
@@ -173,7 +173,7 @@ describe("the worker", () => {
 		expect(machine.klp.transition.klp_signals_cnt).toBe(0);
 		machine.settle();
 	});
-	test("the signal sets TIF_NOTIFY_SIGNAL of a user task; a kthread in an interruptible sleep wakes", () => {
+	test("[rule 3.17] the signal sets TIF_NOTIFY_SIGNAL of a user task; a kthread in an interruptible sleep wakes", () => {
 		const user = machine.sleeper("user", "funcA");
 		const kthread = machine.kthread("kthread", "funcA");
 		const { it } = machine;
@@ -195,7 +195,7 @@ describe("the worker", () => {
 		machine.until(() => user.mode === "user");
 		expect(user.thread_flags & TIF_NOTIFY_SIGNAL).toBe(0);
 	});
-	test("switches a kthread that sleeps outside, and a task whose stack is unreliable never", () => {
+	test("[rule 3.4] switches a kthread that sleeps outside, and a task whose stack is unreliable never", () => {
 		const kthread = machine.kthread("k", "funcA");
 		machine.until(() => kthread.__state !== 0);
 		kthread.wakeAt = Number.POSITIVE_INFINITY;
@@ -219,7 +219,7 @@ describe("the worker", () => {
 });
 
 describe("others", () => {
-	test("a task that is on another CPU is not switched from here, wherever it is", async () => {
+	test("[rule 3.4] a task that is on another CPU is not switched from here, wherever it is", async () => {
 		machine.close();
 		machine = await createTestMachine({ hz: HZ, cpus: 2 });
 		const calls = [machine.addr("funcD")];
@@ -233,7 +233,7 @@ describe("others", () => {
 		machine.until(() => task.patch_state !== UNPATCHED);
 		machine.settle();
 	});
-	test("idle tasks switch in the idle loop; those of offline CPUs at once", async () => {
+	test("[rule 3.9] idle tasks switch in the idle loop; those of offline CPUs at once", async () => {
 		machine.close();
 		machine = await createTestMachine({ hz: HZ, cpus: 3 });
 		const { it } = machine;
@@ -249,7 +249,7 @@ describe("others", () => {
 		]);
 		expect(machine.cat("lp1/transition")).toBe("1");
 	});
-	test("a child is where its parent is, pending or switched; outside of a transition IDLE", () => {
+	test("[rule 3.13] a child is where its parent is, pending or switched; outside of a transition IDLE", () => {
 		const parent = machine.sleeper("p", "funcA");
 		const calls = [machine.addr("funcA")];
 		const fork = (name: string, of = parent) => machine.it.fork(of, { name, kthread: false, calls });
@@ -265,12 +265,12 @@ describe("others", () => {
 		// A user task that enters the kernel switches when it leaves.
 		machine.until(() => late.patch_state === PATCHED && !late.pending);
 	});
-	test("the shell switches when its own system call ends", () => {
+	test("[rule 3.11] the shell switches when its own system call ends", () => {
 		machine.sleeper("s", "funcA");
 		machine.patch("lp1", ["funcA", "lp1_funcA"]);
 		expect([machine.it.shell.patch_state, machine.it.shell.pending]).toEqual([PATCHED, false]);
 	});
-	test("rmmod of a livepatch: -EWOULDBLOCK while it is enabled or in transition, possible after it", () => {
+	test("[rule 3.21] rmmod of a livepatch: -EWOULDBLOCK while it is enabled or in transition, possible after it", () => {
 		const sleeper = machine.sleeper("s", "funcA");
 		machine.patch("lp1", ["funcA", "lp1_funcA"]);
 		expect(machine.it.rmmod("lp1")).toBe(EWOULDBLOCK);
@@ -284,7 +284,7 @@ describe("others", () => {
 });
 
 describe("reversal", () => {
-	test("waits for handlers that are half way, before anything is turned round", () => {
+	test("[rule 3.14] [rule 3.18] waits for handlers that are half way, before anything is turned round", () => {
 		const sleeper = machine.sleeper("s", "funcA");
 		machine.patch("lp1", ["funcA", "lp1_funcA"]);
 		const { transition } = machine.klp;
@@ -300,7 +300,7 @@ describe("reversal", () => {
 		expect(step.value).toBe(0);
 		expect([machine.cat("lp1/enabled"), transition.klp_target_state]).toEqual(["0", UNPATCHED]);
 	});
-	test("echo 0 while patching: those who had switched go back, callbacks are not run again", () => {
+	test("[rule 3.14] echo 0 while patching: those who had switched go back, callbacks are not run again", () => {
 		const log: string[] = [];
 		const callbacks = {
 			pre_patch: () => {
@@ -326,7 +326,7 @@ describe("reversal", () => {
 		expect(machine.cat("lp1/enabled")).toBe(-2);
 		expect(machine.it.rmmod("lp1")).toBe(0);
 	});
-	test("twice: the patch ends enabled, and what it was asked between has its errno", () => {
+	test("[rule 3.14] [rule 4.1] twice: the patch ends enabled, and what it was asked between has its errno", () => {
 		const sleeper = machine.sleeper("s", "funcA");
 		const inside = machine.it.addTask({
 			name: "i",
@@ -353,7 +353,7 @@ describe("reversal", () => {
 			"unpatching to patching".padStart(23),
 		]);
 	});
-	test("of a disable: the patch stays", () => {
+	test("[rule 3.14] of a disable: the patch stays", () => {
 		machine.patch("lp1", ["funcA", "lp1_funcA"]);
 		machine.settle();
 		const sleeper = machine.it.addTask({
@@ -373,7 +373,7 @@ describe("reversal", () => {
 });
 
 describe("force", () => {
-	test("switches everybody at once, wherever they are; the worker completes", () => {
+	test("[rule 3.15] switches everybody at once, wherever they are; the worker completes", () => {
 		const sleeper = machine.sleeper("s", "funcA");
 		machine.patch("lp1", ["funcA", "lp1_funcA"]);
 		expect(machine.echo("1", "lp1/force")).toBe(0);
@@ -387,7 +387,7 @@ describe("force", () => {
 		machine.settle();
 		expect(machine.it.rmmod("lp1")).toBe(0);
 	});
-	test("while unpatching: the module stays for ever", () => {
+	test("[rule 3.20] while unpatching: the module stays for ever", () => {
 		machine.patch("lp1", ["funcA", "lp1_funcA"]);
 		machine.settle();
 		const sleeper = machine.it.addTask({
@@ -407,7 +407,7 @@ describe("force", () => {
 		machine.until(() => sleeper.mode === "user");
 		expect(Number(sleeper.lastResult)).toBe(meaning.funcA(sleeper.pid, 1100));
 	});
-	test("of a cumulative patch: the modules it replaces stay, its own does not", () => {
+	test("[rule 3.20] of a cumulative patch: the modules it replaces stay, its own does not", () => {
 		machine.patch("lp1", ["funcA", "lp1_funcA"]);
 		machine.settle();
 		machine.patch("lp3", ["funcB", "lp3_funcB"]);
@@ -433,7 +433,7 @@ describe("force", () => {
 });
 
 describe("sysfs", () => {
-	test("what can be read and written, and with which errno", () => {
+	test("[rule 4.1] [rule 4.2] [rule 4.4] [rule 4.5] [rule 9.1] what can be read and written, and with which errno", () => {
 		machine.sleeper("s", "funcB");
 		machine.patch("lp1", ["funcA", "lp1_funcA"]);
 		machine.settle();
@@ -465,7 +465,7 @@ describe("sysfs", () => {
 			expect([file, machine.echo("1", `lp1/${file}`)]).toEqual([file, -13]);
 		}
 	});
-	test("force: only of the patch in transition; 0 is nothing; nonsense is -EINVAL", () => {
+	test("[rule 4.3] force: only of the patch in transition; 0 is nothing; nonsense is -EINVAL", () => {
 		machine.patch("lp1", ["funcA", "lp1_funcA"]);
 		machine.settle();
 		machine.sleeper("s", "funcB");
@@ -478,7 +478,7 @@ describe("sysfs", () => {
 		expect(machine.echo("0", "lp2/force")).toBe(0);
 		expect(machine.it.sched.find("s")!.pending).toBe(true);
 	});
-	test("a disabled patch is gone from sysfs, so that it cannot be enabled again", () => {
+	test("[rule 4.7] a disabled patch is gone from sysfs, so that it cannot be enabled again", () => {
 		machine.patch("lp1", ["funcA", "lp1_funcA"]);
 		machine.settle();
 		machine.echo("n", "lp1/enabled");

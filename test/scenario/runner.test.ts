@@ -142,7 +142,7 @@ steps: [{ run: { task: worker, rounds: 20 } }]
 	expect(report.failures.map(({ message }) => message)).toEqual(["not asleep after 20 rounds: worker"]);
 });
 
-test("a trace shows each instruction that was executed: the call site, the trampoline, the redirect by RET", async () => {
+test("[rule 7.2] a trace shows each instruction that was executed: the call site, the trampoline, the redirect by RET", async () => {
 	const lines: string[] = [];
 	await run(
 		`${BASE.replace("calls: [funcA]", "idle: true")}
