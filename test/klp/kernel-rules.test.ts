@@ -293,6 +293,41 @@ describe.each(CPU_NAMES)("on %s", (cpu) => {
 		});
 	});
 
+	test("a hole in mainline: who is preempted right behind the handler has the new function nowhere on its stack", () => {
+		const task = machine.it.addTask({
+			name: "t",
+			kthread: false,
+			calls: [machine.addr("funcA")],
+			sleepAt: () => [(machine.site("lp1_funcA") + 5) | 0],
+		});
+		task.slept = true;
+		lp1();
+		machine.settle();
+		// Behind the call of the handler, in front of the copy of the RIP slot to the return address.
+		const { trampoline } = machine.klp.patching.klp_find_ops(machine.addr("funcA"))!.fops;
+		const chosen = () => {
+			if (task.mode !== "kernel" || task.on_cpu >= 0) return false;
+			const offset = Number(BigInt.asIntN(32, task.regs.rip)) - trampoline;
+			return offset > 0 && offset < 4096 && machine.it.memory.u8((trampoline + offset - 5) | 0) === 0xe8;
+		};
+		for (const name of ["a", "b", "c"]) machine.task(name, "funcD");
+		machine.until(chosen, 200_000);
+		task.slept = false;
+		const names = machine.it.stackTrace(task)!.map((ip) => machine.it.symbolize(ip).replace(/\+.*/, ""));
+		expect(names).toEqual(["ftrace_trampoline[funcA]", "funcA", "do_syscall_64", "entry_SYSCALL_64"]);
+		machine.echo("0", "lp1/enabled");
+		// Switched as one that is not in lp1_funcA, which it will run all the same.
+		expect([task.patch_state, task.pending]).toEqual([UNPATCHED, false]);
+		machine.until(() => task.held);
+		expect(machine.it.symbolize(Number(BigInt.asIntN(32, task.regs.rip)))).toMatch(/^lp1_funcA/);
+		machine.settle();
+		// It sleeps, so that synchronize_rcu_tasks() does not wait for it, and the module can go.
+		expect(machine.it.rmmod("lp1")).toBe(0);
+		machine.it.wake(task);
+		machine.until(() => task.oops !== undefined);
+		expect(task.oops).toMatch(/page fault/);
+	});
+
 	describe("the handler", () => {
 		const b4 = (x: number) => 1000 * x + 4200 + meaning.weigh(x);
 

@@ -88,8 +88,13 @@ class World {
 		this.#trace();
 	}
 
+	/**
+	 * In livepatches only while no transition runs: who is preempted between the handler's decision and the jump can be switched
+	 * back, and would then sleep in text that may go. That is mainline's own, see kernel-rules.test.ts.
+	 */
 	#bodies(): number[] {
 		if (!this.#asleep) return [];
+		if (this.machine.klp.transition.klp_transition_patch !== undefined) return [(this.machine.site("funcA") + 5) | 0];
 		const loaded = LIVEPATCHES.filter((lp) => this.machine.it.modules.has(lp) && lp !== "lp3");
 		return ["funcA", ...loaded.map((lp) => `${lp}_funcA`)].map((func) => (this.machine.site(func) + 5) | 0);
 	}
