@@ -33,7 +33,7 @@ module_exit(lp_exit);
 MODULE_INFO(livepatch, "Y");
 `;
 
-describe.each(CPU_NAMES)("[rule 1.8] on %s", (cpu) => {
+describe.each(CPU_NAMES)("[rule 1.15] on %s", (cpu) => {
 	let machine: TestMachine;
 	let target: ElfObject;
 	beforeEach(async () => {
@@ -122,7 +122,7 @@ describe.each(CPU_NAMES)("[rule 1.8] on %s", (cpu) => {
 	 * As in 6.12: the error path of klp_module_coming() reverts the patches before the one that failed, and does not clear the
 	 * relocations of that one. The target cannot be loaded any more while the livepatch is installed.
 	 */
-	test("[rule 5.1] a target that was refused once finds its relocations applied already: -ENOEXEC", async () => {
+	test("a target that was refused once finds its relocations applied already: -ENOEXEC", async () => {
 		expect(await load(livepatch(".klp.sym.target.helper,1"))).toBe(0);
 		machine.settle();
 		expect(machine.it.write("/sys/module/lp/parameters/refuse", "-19")).toBe(0);
