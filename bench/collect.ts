@@ -50,7 +50,7 @@ export async function collect({ parts, smoke, processes, date, warnings }: Colle
 		smoke,
 		processes,
 		machine: describeMachine(),
-		versions: versions(),
+		versions: await versions(),
 		warnings: general,
 		rows,
 		absent: [...absent.values()],

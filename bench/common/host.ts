@@ -1,8 +1,13 @@
 /** What a number was measured on. */
+import { execFile } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { cpus, loadavg, release, totalmem } from "node:os";
 import { join } from "node:path";
+import { promisify } from "node:util";
+import { createUnicornCpu } from "../../src/cpu/unicorn/index.js";
+import { KlpemuError } from "../../src/errors.js";
+import { Memory } from "../../src/memory/index.js";
 import { PROJECT } from "../../src/toolchain/node.js";
 
 export interface MachineDescription {
@@ -27,17 +32,45 @@ export function describeMachine(): MachineDescription {
 /** Versions of everything a number depends on, by name. */
 export type Versions = Readonly<Record<string, string>>;
 
-export function versions(): Versions {
+export async function versions(): Promise<Versions> {
 	const from = createRequire(import.meta.url);
 	const version = (path: string) => (JSON.parse(readFileSync(path, "utf8")) as { version: string }).version;
 	const dependency = (name: string) => version(join(from.resolve(name), "..", "..", "package.json"));
+	const commit = await firstLine("git", ["-C", PROJECT, "describe", "--always", "--dirty"]);
+	const compiler = await firstLine(process.env.CC ?? "gcc", ["--version"]);
+	const own = version(join(PROJECT, "package.json"));
 	return {
-		klpemu: version(join(PROJECT, "package.json")),
+		klpemu: commit === undefined ? own : `${own} (${commit})`,
 		node: process.versions.node,
 		v8: process.versions.v8,
+		...(await unicornVersion()),
+		...(compiler !== undefined && { compiler }),
 		tinybench: dependency("tinybench"),
 		uplot: dependency("uplot"),
 	};
+}
+
+/** What a program prints first; undefined where it is not installed, or is not happy with where it runs. */
+async function firstLine(program: string, args: readonly string[]): Promise<string | undefined> {
+	try {
+		const { stdout } = await promisify(execFile)(program, args);
+		return stdout.split("\n")[0];
+	} catch {
+		return undefined;
+	}
+}
+
+/** Which build of Unicorn it is. Jobs that need one say by themselves that there is none. */
+async function unicornVersion(): Promise<Versions> {
+	try {
+		const cpu = await createUnicornCpu(new Memory({ bytes: 1 << 16 }));
+		const { description } = cpu;
+		cpu.close();
+		return { unicorn: description };
+	} catch (error) {
+		if (error instanceof KlpemuError && error.code === "CPU_UNICORN_MISSING") return {};
+		throw error;
+	}
 }
 
 /** What keeps this machine from measuring well just now, in words; empty when nothing is known to. */
