@@ -31,6 +31,8 @@ export interface BenchMachineOptions {
 	readonly design: string;
 	readonly cpu: string;
 	readonly cpus?: number;
+	/** Rounds a second; default 250. */
+	readonly hz?: number;
 	readonly memoryBytes?: number;
 }
 
@@ -43,7 +45,7 @@ export async function benchMachine(source: string, options: BenchMachineOptions)
 		assembly: await engineAssembly(),
 		cpus: options.cpus ?? 1,
 		seed: 1,
-		hz: HZ,
+		hz: options.hz ?? HZ,
 		memoryBytes: options.memoryBytes ?? 8 << 20,
 	});
 }

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What the benchmark of the redirect path runs. For each case there is a traced function of its own and a loop that calls it, so
- * that one machine can be in many cases at once. Two tasks run the loops: each sleeps in schedule(), and runs bench_body when it
- * is woken.
+ * What the benchmark of the redirect path runs: functions, and loops that call them. Two tasks run the loops: each sleeps in
+ * schedule(), and runs bench_body when it is woken.
  */
 #include <linux/compiler.h>
 #include <linux/sched.h>
@@ -66,29 +65,16 @@ noinline notrace long loop(long n)
 		return x + (step);					\
 	}
 
-#define CASE(name) FUNCTION(name, , 1) LOOP(name)
-
 FUNCTION(untraced, notrace, 1)
 LOOP(untraced)
 
-CASE(nop_site)
-CASE(depth1)
-CASE(depth2)
-CASE(depth4)
-CASE(depth8)
-CASE(depth16)
-CASE(stacked)
-CASE(bottom)
-CASE(removed)
-CASE(tracer)
-CASE(tracer_regs)
-CASE(others1)
-CASE(others2)
-CASE(others8)
-CASE(poked)
-CASE(bare_call)
-CASE(bare_trampoline)
-CASE(bare_gate)
+/* The one that everything is done to. */
+FUNCTION(traced, , 1)
+LOOP(traced)
+
+/* Has one entry on its func_stack where traced() has two: below it is the original. */
+FUNCTION(bottom, , 1)
+LOOP(bottom)
 
 /* What livepatches put in their place: the result tells which of them ran. */
 FUNCTION(lp_first, , 2)

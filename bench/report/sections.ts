@@ -162,7 +162,7 @@ function designs(report: BenchReport): Section {
 	const find = finder(report);
 	const rows: string[][] = [];
 	const factors = new Map<string, number[]>(names.map((name) => [name, []]));
-	for (const { id, what, func } of CASES) {
+	for (const { id, what } of CASES) {
 		const base = find("handler", id, "mainline", "jit", "ns/call");
 		if (base === undefined || names.length === 0) continue;
 		rows.push([
@@ -172,7 +172,7 @@ function designs(report: BenchReport): Section {
 				const cell = cells.get(`${id} ${name}`);
 				if (cell === undefined) return "–";
 				// An untraced function and a nop do not get to any design.
-				if (func !== "untraced" && func !== "nop_site") factors.get(name)!.push(cell.factor);
+				if (id !== "untraced" && id !== "nop_site") factors.get(name)!.push(cell.factor);
 				return `${cell.factor.toFixed(2)}${cell.certain ? "*" : " "}`;
 			}),
 		]);

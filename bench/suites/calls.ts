@@ -1,6 +1,12 @@
 /** The cases of a call that are measured, and machines that are in them. */
 import { GATE_BYTES } from "../../src/cpu/index.js";
-import { FTRACE_OPS_FL, ftrace_call_replace, ftrace_ops, INT3_INSN_OPCODE } from "../../src/ftrace/index.js";
+import {
+	FTRACE_OPS_FL,
+	ftrace_call_replace,
+	ftrace_ops,
+	INT3_INSN_OPCODE,
+	MCOUNT_INSN_SIZE,
+} from "../../src/ftrace/index.js";
 import { runStraight } from "../../src/kernel/index.js";
 import { KLP_TRANSITION_PATCHED, KLP_TRANSITION_UNPATCHED } from "../../src/klp/index.js";
 import type { Machine } from "../../src/machine.js";
@@ -14,15 +20,20 @@ export type State = "steady" | "patching" | "unpatching" | "replacing" | "poking
 export interface CallCase {
 	readonly id: string;
 	readonly what: string;
-	readonly state: State;
-	/** Which task calls: one that has switched, or one that has not. */
-	readonly task: "patched" | "unpatched";
-	/** The traced function, called by `loop_NAME`; or the loop itself. */
-	readonly func: string;
+	/** Default `steady`. */
+	readonly state?: State;
+	/** Which task calls: one that has switched (default), or one that has not. */
+	readonly task?: "patched" | "unpatched";
+	/** The guest's loop; default `loop_traced`, which calls traced(). */
+	readonly loop?: string;
 	/** What one call adds to the result: tells which implementation ran. */
 	readonly step: number;
-	/** Entries that func_stack must have. */
+	/** `steady`: livepatches of traced(), one on top of the other. */
 	readonly depth?: number;
+	/** `steady`: tracers on traced(), their ops' flags, and what they call: a gate with nothing behind (default), or a bare ret. */
+	readonly tracers?: number;
+	readonly flags?: number;
+	readonly calls?: "gate" | "ret";
 	/** Only for the split of a call into its parts. */
 	readonly part?: boolean;
 }
@@ -32,52 +43,98 @@ const FIRST = 2;
 const SECOND = 3;
 const MORE = 4;
 
-const call = (
-	id: string,
-	what: string,
-	state: State,
-	task: CallCase["task"],
-	func: string,
-	step: number,
-	more: Partial<CallCase> = {},
-): CallCase => ({ id, what, state, task, func, step, ...more });
+const depth = (entries: number): CallCase => ({
+	id: `depth${entries}`,
+	what: `patched, steady, func_stack depth ${entries}`,
+	depth: entries,
+	step: entries === 1 ? FIRST : MORE,
+});
+const others = (tracers: number): CallCase => ({
+	id: `others${tracers}`,
+	what: `patched, and ${tracers} tracer${tracers === 1 ? "" : "s"} on the same site`,
+	depth: 1,
+	tracers,
+	step: FIRST,
+});
 
-/** In the order of the report. `loop` is taken off the others, and must be there in every state. */
+/** What is taken off the others. */
+export const LOOP: CallCase = {
+	id: "loop",
+	what: "the empty loop (taken off the rows below)",
+	loop: "loop",
+	step: ORIGINAL,
+};
+
+/** In the order of the report. */
 export const CALL_CASES: readonly CallCase[] = [
-	call("untraced", "untraced function", "steady", "patched", "untraced", ORIGINAL),
-	call("nop_site", "traced, not patched (nop at the site)", "steady", "patched", "nop_site", ORIGINAL),
-	call("depth1", "patched, steady, func_stack depth 1", "steady", "patched", "depth1", FIRST, { depth: 1 }),
-	call("depth2", "patched, steady, func_stack depth 2", "steady", "patched", "depth2", MORE, { depth: 2 }),
-	call("depth4", "patched, steady, func_stack depth 4", "steady", "patched", "depth4", MORE, { depth: 4 }),
-	call("depth8", "patched, steady, func_stack depth 8", "steady", "patched", "depth8", MORE, { depth: 8 }),
-	call("depth16", "patched, steady, func_stack depth 16", "steady", "patched", "depth16", MORE, { depth: 16 }),
-	call("patching/patched", "patching, PATCHED task", "patching", "patched", "stacked", SECOND),
-	call("patching/previous", "patching, UNPATCHED task, previous function", "patching", "unpatched", "stacked", FIRST),
-	call("patching/original", "patching, UNPATCHED task, original", "patching", "unpatched", "bottom", ORIGINAL),
-	call("unpatching/patched", "unpatching, PATCHED task", "unpatching", "patched", "stacked", SECOND),
-	call("unpatching/previous", "unpatching, UNPATCHED task, previous", "unpatching", "unpatched", "stacked", FIRST),
-	call("unpatching/original", "unpatching, UNPATCHED task, original", "unpatching", "unpatched", "bottom", ORIGINAL),
-	call("replace/patched", "replaced without successor, PATCHED (nop)", "replacing", "patched", "removed", ORIGINAL),
-	call("replace/unpatched", "replaced without successor, UNPATCHED", "replacing", "unpatched", "removed", FIRST),
-	call("tracer", "one tracer, ftrace_caller", "steady", "patched", "tracer", ORIGINAL),
-	call("tracer_regs", "one tracer, ftrace_regs_caller", "steady", "patched", "tracer_regs", ORIGINAL),
-	call("others1", "patched, 1 tracer on the same site", "steady", "patched", "others1", FIRST, { depth: 1 }),
-	call("others2", "patched, 2 tracers", "steady", "patched", "others2", FIRST, { depth: 1 }),
-	call("others8", "patched, 8 tracers", "steady", "patched", "others8", FIRST, { depth: 1 }),
-	call("int3", "int3 phase of text_poke, original", "poking", "patched", "poked", ORIGINAL),
-	call("bare_call", "call from the site to a bare ret", "steady", "patched", "bare_call", ORIGINAL, { part: true }),
-	call("bare_trampoline", "trampoline without a gate", "steady", "patched", "bare_trampoline", ORIGINAL, {
+	{ id: "untraced", what: "untraced function", loop: "loop_untraced", step: ORIGINAL },
+	{ id: "nop_site", what: "traced, not patched (nop at the site)", step: ORIGINAL },
+	...[1, 2, 4, 8, 16].map(depth),
+	{ id: "patching/patched", what: "patching, PATCHED task", state: "patching", step: SECOND },
+	{
+		id: "patching/previous",
+		what: "patching, UNPATCHED task, previous function",
+		state: "patching",
+		task: "unpatched",
+		step: FIRST,
+	},
+	{
+		id: "patching/original",
+		what: "patching, UNPATCHED task, original",
+		state: "patching",
+		task: "unpatched",
+		loop: "loop_bottom",
+		step: ORIGINAL,
+	},
+	{ id: "unpatching/patched", what: "unpatching, PATCHED task", state: "unpatching", step: SECOND },
+	{
+		id: "unpatching/previous",
+		what: "unpatching, UNPATCHED task, previous function",
+		state: "unpatching",
+		task: "unpatched",
+		step: FIRST,
+	},
+	{
+		id: "unpatching/original",
+		what: "unpatching, UNPATCHED task, original",
+		state: "unpatching",
+		task: "unpatched",
+		loop: "loop_bottom",
+		step: ORIGINAL,
+	},
+	{ id: "replace/patched", what: "replaced without successor, PATCHED (nop)", state: "replacing", step: ORIGINAL },
+	{
+		id: "replace/unpatched",
+		what: "replaced without successor, UNPATCHED",
+		state: "replacing",
+		task: "unpatched",
+		step: FIRST,
+	},
+	{ id: "tracer", what: "one tracer, ftrace_caller", tracers: 1, step: ORIGINAL },
+	{
+		id: "tracer_regs",
+		what: "one tracer, ftrace_regs_caller",
+		tracers: 1,
+		flags: FTRACE_OPS_FL.SAVE_REGS,
+		step: ORIGINAL,
+	},
+	...[1, 2, 8].map(others),
+	{ id: "int3", what: "int3 phase of text_poke, original", state: "poking", step: ORIGINAL },
+	{ id: "bare_call", what: "call from the site to a bare ret", calls: "ret", step: ORIGINAL, part: true },
+	{
+		id: "bare_trampoline",
+		what: "trampoline without a gate",
+		tracers: 1,
+		calls: "ret",
+		step: ORIGINAL,
 		part: true,
-	}),
-	call("bare_gate", "trampoline, gate with nothing behind", "steady", "patched", "bare_gate", ORIGINAL, { part: true }),
+	},
 ];
 
 /** A page that nothing else uses, behind the stacks, and where in it the bare ret is. */
 const GATE_AREA: Kaddr = -0x8_0000;
 const BARE_RET = 16;
 const RET_INSN_OPCODE = 0xc3;
-
-const STATES: readonly State[] = ["steady", "patching", "unpatching", "replacing", "poking"];
 
 /** One call of the loop function of a case. */
 export interface Called {
@@ -87,24 +144,27 @@ export interface Called {
 	readonly executed: number;
 }
 
-/** A machine in one state, with a task that has switched and one that has not. */
+/**
+ * A machine in the state of one case, with a task that has switched and one that has not. Each case has one of its own: what a
+ * Cpu has learnt of one loop must not be another's gain or loss.
+ */
 export class Rig {
 	readonly machine: Machine;
-	#tasks: Partial<Record<CallCase["task"], task_struct>> = {};
+	readonly #case: CallCase;
+	#tasks: { patched?: task_struct; unpatched?: task_struct } = {};
+	/** Why a livepatch was refused, if one was. */
+	#refused: string | undefined;
 
-	private constructor(machine: Machine) {
+	private constructor(machine: Machine, which: CallCase) {
 		this.machine = machine;
+		this.#case = which;
 	}
 
-	/** Machines in all states that there are cases for. */
-	static async all(design: string, cpu: string): Promise<ReadonlyMap<State, Rig>> {
-		const rigs = new Map<State, Rig>();
-		for (const state of STATES) {
-			const rig = new Rig(await benchMachine("calls.c", { design, cpu }));
-			rig.#enter(state);
-			rigs.set(state, rig);
-		}
-		return rigs;
+	static async create(which: CallCase, design: string, cpu: string): Promise<Rig> {
+		// Transitions that are not measured need not wait for long until they are retried.
+		const rig = new Rig(await benchMachine("calls.c", { design, cpu, hz: 10 }), which);
+		rig.#enter();
+		return rig;
 	}
 
 	address(name: string): Kaddr {
@@ -114,24 +174,24 @@ export class Rig {
 	}
 
 	/** Why the case cannot be measured under this machine's design; undefined when it can. */
-	absent({ func, step, task, depth }: CallCase): string | undefined {
+	absent(): string | undefined {
+		const { step, depth } = this.#case;
 		if (depth !== undefined) {
-			const ops = this.machine.klp.patching.klp_find_ops(this.address(func));
+			const ops = this.machine.klp.patching.klp_find_ops(this.address("traced"));
 			const found = ops === undefined ? 0 : [...ops.func_stack].length;
 			if (found !== depth) return `func_stack has ${found} of ${depth} entries: ${this.#refused ?? "replaced"}`;
 		}
-		const { result } = this.call(task, `loop_${func}`, 1);
+		const { result } = this.call(1);
 		const names = ["nothing known", "the original", "lp_first", "lp_second", "lp_more"];
 		if (result === BigInt(step)) return undefined;
 		return `the task runs ${names[Number(result)] ?? result}, not ${names[step]}`;
 	}
-	#refused: string | undefined;
 
-	/** Wakes the task to run a loop function `n` times round, and waits until it sleeps again. */
-	call(who: CallCase["task"], loop: string, n: number): Called {
+	/** Wakes the task to call the function `n` times from its loop, and waits until it sleeps again. `loop`: another loop. */
+	call(n: number, loop = this.#case.loop ?? "loop_traced"): Called {
 		const { memory, executor, sched } = this.machine;
-		const task = this.#tasks[who];
-		if (task === undefined) throw new Error(`no ${who} task in this state`);
+		const task = this.#tasks[this.#case.task ?? "patched"];
+		if (task === undefined) throw new Error(`no task for ${this.#case.id}`);
 		memory.setU64(this.address("bench_n"), BigInt(n));
 		memory.setU64(this.address("bench_result"), 0n);
 		memory.setKaddr(this.address("bench_body"), this.address(loop));
@@ -145,21 +205,21 @@ export class Rig {
 		return { milliseconds, result, executed: executor.instructions - before };
 	}
 
-	#enter(state: State): void {
-		switch (state) {
+	#enter(): void {
+		switch (this.#case.state ?? "steady") {
 			case "steady":
 				this.#tasks.patched = this.#sleeper("stay");
 				this.#steady();
 				return;
 			case "patching":
 				this.#tasks = { patched: this.#sleeper("stay"), unpatched: this.#sleeper("stay_old") };
-				this.#settled("base", [["stacked", "lp_first"]]);
+				this.#settled("base", [["traced", "lp_first"]]);
 				this.#stack("stay_old");
 				this.#check(KLP_TRANSITION_PATCHED);
 				return;
 			case "unpatching":
 				this.#tasks.unpatched = this.#sleeper("stay");
-				this.#settled("base", [["stacked", "lp_first"]]);
+				this.#settled("base", [["traced", "lp_first"]]);
 				this.#stack("stay_late");
 				if (!this.machine.settle(1000)) throw new Error("the transition does not end");
 				this.#tasks.patched = this.#sleeper("stay_late");
@@ -169,7 +229,7 @@ export class Rig {
 			case "replacing":
 				this.#tasks = { patched: this.#sleeper("stay"), unpatched: this.#sleeper("stay_old") };
 				this.#settled("base", [
-					["removed", "lp_first"],
+					["traced", "lp_first"],
 					["bottom", "lp_first"],
 				]);
 				this.#replace();
@@ -211,7 +271,7 @@ export class Rig {
 	#stack(held: string): void {
 		const refused = enable(this.machine, "top", {
 			funcs: [
-				["stacked", "lp_second"],
+				["traced", "lp_second"],
 				["bottom", "lp_first"],
 				[held, "stay_lp"],
 			],
@@ -235,51 +295,34 @@ export class Rig {
 	}
 
 	#steady(): void {
-		// By itself, so that no design can see a reason to replace it.
-		this.#settled("depth1", [["depth1", "lp_first"]], 1);
-		this.#settled(
-			"others",
-			[1, 2, 8].map((count) => [`others${count}`, "lp_first"] as const),
-			2,
-		);
-		for (let depth = 1; depth <= 16; depth++) {
-			const deeper = [2, 4, 8, 16].filter((other) => other >= depth);
-			const name = depth === 1 ? "lp_first" : "lp_more";
-			this.#settled(
-				`stack${depth}`,
-				deeper.map((other) => [`depth${other}`, name] as const),
-				2 + depth,
-			);
+		const { depth = 0, tracers = 0, flags = 0, calls = "gate" } = this.#case;
+		for (let entry = 1; entry <= depth; entry++) {
+			// Each in a set of its own: designs with sets are to let them pile up, if they ever do.
+			this.#settled(`lp${entry}`, [["traced", entry === 1 ? "lp_first" : "lp_more"]], entry);
 		}
-		for (const count of [1, 2, 8]) for (let i = 0; i < count; i++) this.#tracer(`others${count}`, 0);
-		this.#tracer("tracer", 0);
-		this.#tracer("tracer_regs", FTRACE_OPS_FL.SAVE_REGS);
-		this.#parts();
+		for (let i = 0; i < tracers; i++) this.#tracer(flags, this.#gate() + (calls === "ret" ? BARE_RET : 0));
+		if (calls === "ret" && tracers === 0) this.#callRet();
 	}
 
-	/** An ops of its own on a function, with a call-back that does nothing. `func`: where its trampoline goes instead. */
-	#tracer(name: string, flags: number, func = this.#emptyGate()): void {
-		const { ftrace } = this.machine;
-		const ops = new ftrace_ops(name, undefined, func, () => {}, FTRACE_OPS_FL.DYNAMIC | flags);
-		ftrace.ftrace_set_filter_ip(ops, ftrace.ftrace_location(this.address(name)), false);
-		const ret = runStraight(ftrace.register_ftrace_function(ops));
-		if (ret !== 0) throw new Error(`the tracer of ${name} cannot be registered (${ret})`);
-	}
-
-	/** The steps between a nop at the site and a handler: each case does one more of them. */
-	#parts(): void {
+	/** The site calls a bare ret, and nothing else. */
+	#callRet(): void {
 		const { cpu, memory, ftrace } = this.machine;
-		this.#emptyGate();
-		const stub = GATE_AREA + BARE_RET;
-		const site = ftrace.ftrace_location(this.address("bare_call"));
-		memory.write(site, ftrace_call_replace(site, stub));
-		cpu.textChanged(site, 5);
-		this.#tracer("bare_trampoline", 0, stub);
-		this.#tracer("bare_gate", 0);
+		const site = ftrace.ftrace_location(this.address("traced"));
+		memory.write(site, ftrace_call_replace(site, this.#gate() + BARE_RET));
+		cpu.textChanged(site, MCOUNT_INSN_SIZE);
+	}
+
+	/** One more ops on traced(), whose trampoline calls `func`. */
+	#tracer(flags: number, func: Kaddr): void {
+		const { ftrace } = this.machine;
+		const ops = new ftrace_ops("tracer", undefined, func, undefined, FTRACE_OPS_FL.DYNAMIC | flags);
+		ftrace.ftrace_set_filter_ip(ops, ftrace.ftrace_location(this.address("traced")), false);
+		const ret = runStraight(ftrace.register_ftrace_function(ops));
+		if (ret !== 0) throw new Error(`a tracer cannot be registered (${ret})`);
 	}
 
 	/** A gate of ours, the call-back of tracers, and a bare ret behind it. */
-	#emptyGate(): Kaddr {
+	#gate(): Kaddr {
 		const { cpu, memory } = this.machine;
 		if (memory.permissions(GATE_AREA) !== 0) return GATE_AREA;
 		memory.map("bench gate", GATE_AREA, PAGE_SIZE, PERM.READ | PERM.EXEC);
@@ -292,9 +335,9 @@ export class Rig {
 	/** Enables a livepatch up to where the int3 stands at the site, and leaves it there. */
 	#poke(): void {
 		const { machine } = this;
-		const site = machine.ftrace.ftrace_location(this.address("poked"));
+		const site = machine.ftrace.ftrace_location(this.address("traced"));
 		const mod = { name: "poke", livepatch: true, klp_alive: false, refcount: 0, symbols: () => [] };
-		const patch = patchOf(machine, { funcs: [["poked", "lp_first"]] })(mod);
+		const patch = patchOf(machine, { funcs: [["traced", "lp_first"]] })(mod);
 		machine.executor.current = machine.shell;
 		const code = machine.klp.klp_enable_patch(patch);
 		while (machine.memory.u8(site) !== INT3_INSN_OPCODE) {

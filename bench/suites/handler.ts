@@ -8,7 +8,7 @@ import {
 	type Part,
 	type RoundOptions,
 } from "../common/index.js";
-import { CALL_CASES, type CallCase, Rig, type State } from "./calls.js";
+import { CALL_CASES, type CallCase, LOOP, Rig } from "./calls.js";
 import { splitInstructions, splitTimes } from "./split.js";
 
 /** Calls for the exact counts: the difference between two runs of different length. */
@@ -16,58 +16,44 @@ const COUNTED = 64;
 
 /** All cases of one design on one Cpu, in this process, and the split of a call that they make possible. */
 export async function handler(design: string, cpu: string, options: RoundOptions): Promise<Part> {
-	const rigs = await Rig.all(design, cpu);
 	const rows: Measured[] = [];
 	const absent: Absent[] = [];
-	const present: CallCase[] = [];
-	for (const each of CALL_CASES) {
-		const reason = rigs.get(each.state)!.absent(each);
-		const { id, what } = each;
-		if (reason === undefined) present.push(each);
-		else absent.push({ suite: "handler", id, what, design, cpu, unit: "ns/call", reason });
+	const present = new Map<CallCase, Rig>();
+	for (const each of [LOOP, ...CALL_CASES]) {
+		const rig = await Rig.create(each, design, cpu);
+		const reason = rig.absent();
+		if (reason === undefined) present.set(each, rig);
+		else {
+			absent.push({ suite: "handler", id: each.id, what: each.what, design, cpu, unit: "ns/call", reason });
+			rig.machine.close();
+		}
 	}
-	for (const each of present) rows.push(count(rigs, each, design, cpu));
-	rows.push(...splitInstructions(rigs.get("steady")!, design, cpu));
+	for (const [each, rig] of present) {
+		if (each !== LOOP) rows.push(count(rig, each, design, cpu));
+		if (each.id === "depth1") rows.push(...splitInstructions(rig, design, cpu));
+	}
 
 	const rounds = await measureRounds(
-		[LOOP, ...present].map((each) => timed(rigs, each)),
+		[...present].map(([each, rig]) => timed(rig, each)),
 		options,
 	);
 	const loop = rounds.get(LOOP.id)!;
-	const row = (id: string, what: string, ns: readonly number[], within: number): void => {
-		rows.push({ suite: "handler", id, what, design, cpu, unit: "ns/call", value: median(ns), exact: false, within });
-	};
-	row(LOOP.id, LOOP.what, loop.ns, loop.within);
-	for (const { id, what } of present) {
-		const { ns, within } = rounds.get(id)!;
-		row(
-			id,
-			what,
-			ns.map((value, round) => value - loop.ns[round]!),
-			within,
-		);
+	for (const each of present.keys()) {
+		const { ns, within } = rounds.get(each.id)!;
+		const net = each === LOOP ? ns : ns.map((value, round) => value - loop.ns[round]!);
+		const key = { suite: "handler", id: each.id, what: each.what, design, cpu, unit: "ns/call" } as const;
+		rows.push({ ...key, value: median(net), exact: false, within });
 	}
 	rows.push(...splitTimes(rounds, design, cpu));
-	for (const { machine } of rigs.values()) machine.close();
+	for (const { machine } of present.values()) machine.close();
 	return { rows, absent };
 }
 
-const LOOP: CallCase = {
-	id: "loop",
-	what: "the empty loop (taken off the rows below)",
-	state: "steady",
-	task: "patched",
-	func: "loop",
-	step: 1,
-};
-
-function timed(rigs: ReadonlyMap<State, Rig>, { id, state, task, func, step }: CallCase): Case {
-	const rig = rigs.get(state)!;
-	const loop = func === "loop" ? func : `loop_${func}`;
+function timed(rig: Rig, { id, step }: CallCase): Case {
 	return {
 		name: id,
 		run: (units) => {
-			const { milliseconds, result } = rig.call(task, loop, units);
+			const { milliseconds, result } = rig.call(units);
 			// A wrong result would mean that something else was measured.
 			if (result !== BigInt(units * step)) throw new Error(`${id}: ${units} calls give ${result}`);
 			return milliseconds;
@@ -76,18 +62,12 @@ function timed(rigs: ReadonlyMap<State, Rig>, { id, state, task, func, step }: C
 }
 
 /** Guest instructions of one call, the loop's own taken off: the same every time. */
-function count(
-	rigs: ReadonlyMap<State, Rig>,
-	{ id, what, state, task, func }: CallCase,
-	design: string,
-	cpu: string,
-): Measured {
-	const rig = rigs.get(state)!;
-	const per = (loop: string) => {
-		const executed = [COUNTED, 2 * COUNTED].map((n) => rig.call(task, loop, n).executed);
+function count(rig: Rig, { id, what }: CallCase, design: string, cpu: string): Measured {
+	const per = (loop?: string) => {
+		const executed = [COUNTED, 2 * COUNTED].map((n) => rig.call(n, loop).executed);
 		return (executed[1]! - executed[0]!) / COUNTED;
 	};
-	const value = per(`loop_${func}`) - per("loop");
+	const value = per() - per("loop");
 	if (!Number.isInteger(value)) throw new Error(`${id}: ${value} instructions a call`);
 	return { suite: "handler", id, what, design, cpu, unit: "insns/call", value, exact: true };
 }

@@ -7,8 +7,8 @@ import type { Rig } from "./calls.js";
 const PARTS = [
 	["site", "call instead of nop at the site, and its ret", "bare_call", "nop_site"],
 	["trampoline", "trampoline: pt_regs saved and restored", "bare_trampoline", "bare_call"],
-	["gate", "gate: from the guest to TypeScript and back", "bare_gate", "bare_trampoline"],
-	["handler", "klp_ftrace_handler(), back to the original", "replace/patched", "bare_gate"],
+	["gate", "gate: from the guest to TypeScript and back", "tracer", "bare_trampoline"],
+	["handler", "klp_ftrace_handler(), back to the original", "replace/patched", "tracer"],
 	["return", "redirection: rip stored, return to another function", "depth1", "replace/patched"],
 ] as const;
 
@@ -30,7 +30,7 @@ function partOf(symbol: string, handled: boolean): string {
 	if (symbol.startsWith("ftrace_trampoline["))
 		return handled ? "trampoline, behind the gate" : "trampoline, before the gate";
 	if (symbol.startsWith("klp_ftrace_handler")) return "gate (nop, ret)";
-	if (symbol.startsWith("depth1+")) return "call at the site";
+	if (symbol.startsWith("traced+")) return "call at the site";
 	if (symbol.startsWith("lp_first+")) return "new function";
 	return "caller and loop";
 }
@@ -38,7 +38,7 @@ function partOf(symbol: string, handled: boolean): string {
 /** The instructions of one redirected call, by where they are: between two visits of the call site. */
 export function splitInstructions(rig: Rig, design: string, cpu: string): Measured[] {
 	const { machine } = rig;
-	const site = machine.ftrace.ftrace_location(rig.address("depth1"));
+	const site = machine.ftrace.ftrace_location(rig.address("traced"));
 	const parts = new Map<string, number>();
 	let visits = 0;
 	let handled = false;
@@ -54,7 +54,7 @@ export function splitInstructions(rig: Rig, design: string, cpu: string): Measur
 		handled ||= part.startsWith("gate");
 		parts.set(part, (parts.get(part) ?? 0) + 1);
 	};
-	rig.call("patched", "loop_depth1", 2);
+	rig.call(2);
 	machine.cpu.onInstruction = undefined;
 	return [...parts].map(([what, value]) => ({
 		suite: "split",
