@@ -13,8 +13,26 @@ export { type ElfObject, type Image, linkImage, parseElf } from "./elf/index.js"
 export { KlpemuError } from "./errors.js";
 export { InvariantChecker, resolveView, type Violation, type WatchedFunction } from "./explore/index.js";
 export { Files } from "./files.js";
-export { FTRACE_OPS_FL, Ftrace, ftrace_ops, TextPoke } from "./ftrace/index.js";
-export { Dmesg, errnoName, type Kernel, type Point, place, runStraight, type Wait } from "./kernel/index.js";
+export {
+	DirectFunctions,
+	FTRACE_OPS_CMD,
+	FTRACE_OPS_FL,
+	Ftrace,
+	FunctionTracer,
+	ftrace_ops,
+	TextPoke,
+	Tracefs,
+} from "./ftrace/index.js";
+export {
+	Dmesg,
+	errnoName,
+	type Kernel,
+	type Point,
+	place,
+	runStraight,
+	type ShouldFail,
+	type Wait,
+} from "./kernel/index.js";
 export { type Design, Klp, klp_func, klp_object, klp_ops, klp_patch, Sysfs } from "./klp/index.js";
 export { Loader } from "./loader/index.js";
 export { type LoadedModule, Machine, type MachineOptions, type NewTask } from "./machine.js";
@@ -22,5 +40,5 @@ export { BACKING, hex, isKaddr, type Kaddr, Memory, PERM, type Region, toKaddr, 
 export { type Report, renderReport } from "./report/index.js";
 export { parseScenario, type Scenario } from "./scenario/index.js";
 export { createScenarioMachine, livepatch, type RunScenarioOptions, runScenario } from "./scenario/runner.js";
-export { Sched, task_struct } from "./sched/index.js";
+export { CpuHotplug, Sched, task_struct } from "./sched/index.js";
 export { assemble } from "./toolchain/index.js";

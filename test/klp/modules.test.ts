@@ -141,6 +141,109 @@ test("[rule 5.5] a module that goes in the middle of a transition: no pre_unpatc
 	expect(log).toEqual(["lp1 post_unpatch mod", "lp1 post_patch vmlinux"]);
 });
 
+describe("in a transition of another kind", () => {
+	/** lp1 patches funcA of vmlinux, where a sleeper holds its transition up, and the module's function. */
+	const both = (more: Partial<PatchSpec> = {}) =>
+		machine.insmod("lp1", {
+			objects: {
+				vmlinux: [{ old: "funcA", by: "lp1_funcA" }],
+				[MOD]: [{ old: "lp4_funcA", by: "lp1_funcA" }],
+			},
+			callbacks: callbacks("lp1"),
+			...more,
+		});
+	/** lp1 is being disabled, and a task asleep in lp1_funcA holds that up; another has switched back already. */
+	function unpatching(): { sleeper: task_struct; other: task_struct } {
+		both();
+		machine.settle();
+		const sleeper = machine.sleeper("s", "funcA", "lp1_funcA");
+		const other = machine.task("o", "untraced");
+		expect(machine.echo("0", "lp1/enabled")).toBe(0);
+		machine.until(() => other.patch_state === 0);
+		expect([sleeper.patch_state, machine.cat("lp1/transition")]).toEqual([1, "1"]);
+		log.length = 0;
+		return { sleeper, other };
+	}
+
+	test("[rule 5.4] coming while the patch is being disabled: patched all the same, for those who have not switched back", () => {
+		const { sleeper, other } = unpatching();
+		expect(insmodTarget()).toBe(0);
+		expect([log, machine.func_stack("lp4_funcA"), machine.cat("lp1/mod/patched")]).toEqual([
+			["lp1 pre_patch mod"],
+			["lp1_funcA"],
+			"1",
+		]);
+		expect(base(other)).toBe(4100);
+		machine.it.wake(sleeper);
+		machine.settle();
+		expect(log).toEqual(["lp1 pre_patch mod", "lp1 post_unpatch vmlinux", "lp1 post_unpatch mod"]);
+		expect([machine.func_stack("lp4_funcA"), machine.it.rmmod(MOD), machine.it.rmmod("lp1")]).toEqual([[], 0, 0]);
+		expect(machine.it.dmesg.warnings).toEqual([]);
+	});
+	test("[rule 5.5] going while the patch is being disabled: unpatched at once, pre_unpatch has been run already", () => {
+		insmodTarget();
+		const { sleeper } = unpatching();
+		expect(machine.it.rmmod(MOD)).toBe(0);
+		expect([log, machine.cat("lp1/mod/patched")]).toEqual([["lp1 post_unpatch mod"], "0"]);
+		machine.it.wake(sleeper);
+		machine.settle();
+		expect(log).toEqual(["lp1 post_unpatch mod", "lp1 post_unpatch vmlinux"]);
+		expect(machine.it.dmesg.warnings).toEqual([]);
+	});
+	test("[rule 5.4] coming after a reversal: the patch that is on its way out still applies", () => {
+		const sleeper = machine.sleeper("s", "funcA");
+		const inside = machine.it.addTask({
+			name: "i",
+			kthread: false,
+			calls: [machine.addr("funcA")],
+			sleepAt: () => (machine.it.modules.has("lp1") ? [(machine.site("lp1_funcA") + 5) | 0] : []),
+		});
+		both();
+		machine.until(() => inside.held);
+		expect(machine.echo("0", "lp1/enabled")).toBe(0);
+		machine.rounds(5);
+		log.length = 0;
+		expect(insmodTarget()).toBe(0);
+		expect([log, machine.func_stack("lp4_funcA"), machine.cat("lp1/enabled")]).toEqual([
+			["lp1 pre_patch mod"],
+			["lp1_funcA"],
+			"0",
+		]);
+		for (const task of [sleeper, inside]) machine.it.wake(task);
+		machine.settle();
+		expect([machine.func_stack("lp4_funcA"), machine.cat("lp1/enabled")]).toEqual([[], -2]);
+		expect(base(machine.task("t", "untraced"))).toBe(4100);
+		expect(machine.it.dmesg.warnings).toEqual([]);
+	});
+	test("[rule 5.4] [rule 5.8] coming while another patch replaces it: both apply, and the old entry goes with the nop", () => {
+		both();
+		machine.settle();
+		const sleeper = machine.sleeper("s", "funcA", "lp1_funcA");
+		machine.insmod("lp2", { objects: { vmlinux: [{ old: "funcA", by: "lp2_funcA" }] }, replace: true });
+		expect(insmodTarget()).toBe(0);
+		expect(machine.func_stack("lp4_funcA")).toEqual(["nop", "lp1_funcA"]);
+		const other = machine.task("o", "untraced");
+		machine.until(() => !other.pending && other.patch_state === 1);
+		expect(base(other)).toBe(4100);
+		machine.it.wake(sleeper);
+		machine.settle();
+		expect([machine.func_stack("lp4_funcA"), base(other)]).toEqual([[], 4100]);
+		expect(machine.it.dmesg.warnings).toEqual([]);
+	});
+	test("[rule 3.15] [rule 5.5] going after force, before the next try completes", () => {
+		insmodTarget();
+		machine.sleeper("s", "funcA");
+		both();
+		expect(machine.echo("1", "lp1/force")).toBe(0);
+		expect([machine.cat("lp1/transition"), machine.it.rmmod(MOD)]).toEqual(["1", 0]);
+		machine.settle();
+		expect([machine.cat("lp1/mod/patched"), machine.cat("lp1/transition")]).toEqual(["0", "0"]);
+		expect(insmodTarget()).toBe(0);
+		expect(base(machine.task("t", "untraced"))).toBe(1100);
+		expect(machine.it.dmesg.warnings).toEqual([]);
+	});
+});
+
 describe("a module that cannot be patched is refused", () => {
 	test("[rule 5.3] for a function that it lacks: -EINVAL; earlier patches are reverted, later ones not even tried", () => {
 		patchOfModule("lp1");
