@@ -40,7 +40,7 @@ export const REASON = { go: 0, gate: 1, fault: 2, divide: 3, nonCanonical: 4, si
 /** Values of a call site cell that are not targets: kernel addresses are negative. */
 export const SITE = { nop: 0, other: 1 } as const;
 
-/** A slot holds the low half of an address (0: free), the entry there, and the function's index in the table. */
+/** A slot holds the low half of an address (0 or 1: free), the entry there, and the function's index in the table. */
 export const JUMP_SLOTS = 1 << 13;
 /** Slot number for an address in the window. */
 export function jumpSlot(low: number): number {

@@ -50,6 +50,8 @@ export class Translations {
 	constructor(memory: Memory) {
 		this.#memory = memory;
 		this.#jumps = new Int32Array(memory.buffer, AREA.jumps, 4 * JUMP_SLOTS);
+		// A Cpu that this memory had before may have left some.
+		this.unlinkAll();
 	}
 
 	/** Puts a function into the table; returns its slot. */
@@ -70,6 +72,8 @@ export class Translations {
 
 	unlinkAll(): void {
 		this.#jumps.fill(0);
+		// A free slot must not be found: 0 is looked for in slot 0 only, 1 never.
+		this.#jumps[0] = 1;
 	}
 
 	/** The first tier's. */

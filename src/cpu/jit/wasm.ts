@@ -99,6 +99,15 @@ function unsigned(out: number[], value: number): void {
 	out.push(rest);
 }
 
+function signed32(out: number[], value: number): void {
+	let rest = value | 0;
+	while (rest < -64 || rest > 63) {
+		out.push((rest & 0x7f) | 0x80);
+		rest >>= 7;
+	}
+	out.push(rest & 0x7f);
+}
+
 function signed(out: number[], value: bigint): void {
 	let rest = value;
 	for (;;) {
@@ -152,12 +161,15 @@ export class Code {
 	}
 	i32(value: number): this {
 		this.out.push(0x41);
-		signed(this.out, BigInt(value | 0));
+		signed32(this.out, value);
 		return this;
 	}
 	i64(value: bigint): this {
 		this.out.push(0x42);
-		signed(this.out, BigInt.asIntN(64, value));
+		const number = Number(value);
+		// Most constants are small, and BigInt arithmetic is slow.
+		if (number === (number | 0)) signed32(this.out, number);
+		else signed(this.out, BigInt.asIntN(64, value));
 		return this;
 	}
 	constant(type: Type, value: bigint): this {
@@ -233,16 +245,23 @@ export class Code {
 		unsigned(this.out, this.#depth - fallback.level);
 	}
 
-	finish(): number[] {
-		const body: number[] = [];
-		unsigned(body, this.#locals.length);
-		for (const type of this.#locals) body.push(1, TYPE_CODE[type]);
-		for (const byte of this.out) body.push(byte);
-		body.push(0x0b);
-		const sized: number[] = [];
-		unsigned(sized, body.length);
-		for (const byte of body) sized.push(byte);
-		return sized;
+	/** The pieces of the function's entry in the code section, in order. */
+	finish(): readonly (readonly number[])[] {
+		const head: number[] = [];
+		const runs: { type: Type; count: number }[] = [];
+		for (const type of this.#locals) {
+			const last = runs.at(-1);
+			if (last?.type === type) last.count++;
+			else runs.push({ type, count: 1 });
+		}
+		unsigned(head, runs.length);
+		for (const { type, count } of runs) {
+			unsigned(head, count);
+			head.push(TYPE_CODE[type]);
+		}
+		const size: number[] = [];
+		unsigned(size, head.length + this.out.length + 1);
+		return [size, head, this.out, [0x0b]];
 	}
 }
 
@@ -257,11 +276,11 @@ export function buildModule(
 	imports: readonly { name: string; signature: Signature }[],
 	functions: readonly { signature: Signature; code: Code; exportAs?: string }[],
 ): Uint8Array<ArrayBuffer> {
-	const out = [0x00, 0x61, 0x73, 0x6d, 1, 0, 0, 0];
-	const section = (id: number, content: number[]): void => {
-		out.push(id);
-		unsigned(out, content.length);
-		for (const byte of content) out.push(byte);
+	const pieces: (readonly number[])[] = [[0x00, 0x61, 0x73, 0x6d, 1, 0, 0, 0]];
+	const section = (id: number, ...content: (readonly number[])[]): void => {
+		const head = [id];
+		unsigned(head, lengthOf(content));
+		pieces.push(head, ...content);
 	};
 	const name = (to: number[], text: string): void => {
 		unsigned(to, text.length);
@@ -308,9 +327,18 @@ export function buildModule(
 		unsigned(exported, imports.length + index);
 	}
 	section(7, exported);
-	const bodies: number[] = [];
-	unsigned(bodies, functions.length);
-	for (const entry of functions) for (const byte of entry.code.finish()) bodies.push(byte);
-	section(10, bodies);
-	return Uint8Array.from(out);
+	const count: number[] = [];
+	unsigned(count, functions.length);
+	section(10, count, ...functions.flatMap(({ code }) => code.finish()));
+	const out = new Uint8Array(lengthOf(pieces));
+	let at = 0;
+	for (const piece of pieces) {
+		out.set(piece, at);
+		at += piece.length;
+	}
+	return out;
+}
+
+function lengthOf(pieces: readonly (readonly number[])[]): number {
+	return pieces.reduce((sum, piece) => sum + piece.length, 0);
 }

@@ -102,6 +102,19 @@ describe("JitCpu", () => {
 		expect(seen).toEqual([7, 7, 7]);
 	});
 
+	it("faults at address 0 when a null pointer is called, and returned to", () => {
+		// xor eax, eax; call rax
+		put(TEXT, "31 c0 ff d0");
+		// push 0; ret
+		put(TEXT + 0x20, "6a 00 c3");
+		for (const address of [TEXT, TEXT + 0x20]) {
+			start(address);
+			const fault = { kind: "page-fault", address: 0n, access: "fetch" };
+			expect(cpu.run(100)).toEqual({ kind: "fault", executed: 2, fault });
+			expect(cpu.state.rip).toBe(0n);
+		}
+	});
+
 	it("stops before a breakpoint, but not when it starts there", () => {
 		// 1: inc eax; jmp 1b
 		put(TEXT, "ff c0 eb fc");
