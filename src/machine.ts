@@ -144,8 +144,8 @@ export class Machine {
 			oops: (task, fault, rip) => this.oops(task, fault, rip),
 			sleeping: (task) => this.sched.fallAsleep(task),
 		});
-		this.shell = this.#hostTask("shell", 0, TASK_INTERRUPTIBLE);
-		this.kworker = this.#hostTask("kworker/0:1", PF_KTHREAD, TASK_IDLE);
+		this.shell = this.hostTask("shell", 0, TASK_INTERRUPTIBLE);
+		this.kworker = this.hostTask("kworker/0:1", PF_KTHREAD, TASK_IDLE);
 		this.executor.current = this.shell;
 
 		const images = () => [
@@ -555,11 +555,12 @@ export class Machine {
 		this.onOops?.(task, fault, rip);
 		this.sched.remove(task);
 		// Somebody else takes over; what the dead one held stays held.
-		if (task === this.shell) this.shell = this.#hostTask("shell", 0, TASK_INTERRUPTIBLE);
-		if (task === this.kworker) this.kworker = this.#hostTask("kworker/0:1", PF_KTHREAD, TASK_IDLE);
+		if (task === this.shell) this.shell = this.hostTask("shell", 0, TASK_INTERRUPTIBLE);
+		if (task === this.kworker) this.kworker = this.hostTask("kworker/0:1", PF_KTHREAD, TASK_IDLE);
 	}
 
-	#hostTask(comm: string, flags: number, sleepState: number): task_struct {
+	/** A process whose kernel code is TypeScript. */
+	hostTask(comm: string, flags: number, sleepState: number): task_struct {
 		const task = this.sched.add(comm, { mode: "host", flags });
 		task.__state = sleepState;
 		return task;

@@ -103,6 +103,9 @@ export const universe: Design = {
 			if (leaves === universe.select(ops, target)) continue;
 			const [address, size] = leaves ? [leaves.new_func, leaves.new_size] : [func.old_func, func.old_size];
 			if (onStack(entries, address, size)) return func.old_name;
+			// Whoever is between the function's entry and the end of its trampoline may have chosen already; the stack does not
+			// say what.
+			if (onStack(entries, func.old_func, func.old_size)) return func.old_name;
 		}
 		return undefined;
 	},

@@ -3,7 +3,7 @@ import { type Cpu, type Fault, GS_BASE, RCX, RDX, RIP } from "../cpu/index.js";
 import { KlpemuError } from "../errors.js";
 import { MCOUNT_INSN_SIZE, PT_REGS } from "../ftrace/index.js";
 import { HANDLER_AT, type HandlerAt, type klp_func, type klp_ops, type klp_patch } from "../klp/index.js";
-import { hex, type Kaddr, toU64 } from "../memory/index.js";
+import { hex, type Kaddr, PERM, toU64 } from "../memory/index.js";
 import {
 	type StackTrace,
 	TASK_RUNNING,
@@ -179,7 +179,7 @@ export class Guest {
 		for (const [address, ops] of machine.ftrace.opsByAddress) parts.push(address, ops.name);
 		for (const site of this.#sites()) parts.push(site, machine.memory.read(site, MCOUNT_INSN_SIZE).join());
 		for (const { address, text } of machine.text_poke.bp_desc) parts.push(address, text.join());
-		for (const { address } of machine.memory.regions) parts.push(address);
+		for (const { address, perm } of machine.memory.regions) if (perm & PERM.EXEC) parts.push(address);
 		const hash = new Hash();
 		for (const part of parts) hash.add(String(part));
 		return hash.digest();

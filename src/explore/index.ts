@@ -7,7 +7,7 @@ export {
 	type Violation,
 	type WatchedFunction,
 } from "./invariants.js";
-export { type Admin, type AdminStep, type Model, type ModelTask, PREEMPTION, type Preemption } from "./model.js";
+export type { Admin, AdminStep, Model, ModelTask } from "./model.js";
 export { minimise, type Replayed, Replayer } from "./replay.js";
 export { formatSchedule, type Move, parseSchedule, type Schedule } from "./schedule.js";
 export type { FoundViolation, SearchOptions, SearchResult, Shard } from "./search.js";

@@ -122,7 +122,9 @@ export class KernelGraph {
 			onCpu: world.actors.map(onCpu),
 			actorsOnCpu: world.actors.filter(onCpu).length,
 			outOfTheWay: world.actors.map(({ wait }, index) => {
-				return wait?.label === "mutex_lock(klp_mutex)" || world.nextStep(index) === undefined;
+				// What tasks do by themselves concerns no kernel state but the list of tasks.
+				const itself = world.model.admins[index]?.of !== undefined;
+				return itself || wait?.label === "mutex_lock(klp_mutex)" || world.nextStep(index) === undefined;
 			}),
 			mutexHeld: klp.klp_mutex.locked,
 			retries: (workqueue.pending[0] ?? workqueue.delayed[0]?.work) === klp.transition.klp_transition_work,
@@ -279,7 +281,8 @@ export class KernelGraph {
 	}
 
 	#executeTask(from: KernelState, slot: number, task: TaskState): TaskOutcome {
-		if (this.#live?.text !== from.text) this.goto(from);
+		// Where the text is the same it does not matter where the world is, but for tasks that come and go.
+		if (this.#live?.text !== from.text || this.world.task(slot) === undefined) this.goto(from);
 		const { world } = this;
 		let first: TaskOutcome | undefined;
 		for (let context = Math.max(task.contexts.length - 1, 0); context >= 0; context--) {

@@ -12,10 +12,6 @@ export interface ModelTask {
 	readonly runs: boolean;
 	/** Some step waits for it, wakes it or ends it: it may not be left out. */
 	readonly named: boolean;
-	/** It may fork this task, once, at any time that it is in user mode. */
-	readonly forks: string | undefined;
-	/** It may exit at any time that it is in user mode. */
-	readonly exits: boolean;
 }
 
 /** One thing that an administrator does: kernel code that runs as that process. */
@@ -24,7 +20,6 @@ export interface AdminStep {
 	readonly title: string;
 	/** Tasks with `sleeps_in` may fall asleep meanwhile. */
 	readonly mayFallAsleep: boolean;
-	/** It is over when all actors that it lets run are through; see {@link Admin.during}. */
 	run(): Kernel<unknown>;
 }
 
@@ -33,13 +28,11 @@ export interface Admin {
 	readonly name: string;
 	readonly task: task_struct;
 	readonly steps: readonly AdminStep[];
-	/** It runs only while the first admin is at this step of its own; undefined: it is the first. */
+	/** It runs only while the first admin is at this step of its own; undefined: at any time. */
 	readonly during: number | undefined;
+	/** The task of the scenario that does this itself, in user mode; undefined: it is an administrator. */
+	readonly of: string | undefined;
 }
-
-/** How the kernel was built: may a task be taken off its CPU in kernel mode, where it does not sleep? */
-export const PREEMPTION = ["none", "full"] as const;
-export type Preemption = (typeof PREEMPTION)[number];
 
 /** What the explorer explores: a machine at its beginning, and who may do what with it. */
 export interface Model {
@@ -47,10 +40,8 @@ export interface Model {
 	readonly functions: readonly WatchedFunction[];
 	readonly tasks: readonly ModelTask[];
 	readonly admins: readonly Admin[];
-	readonly preemption: Preemption;
-	/** Says whether tasks may fall asleep now; the explorer sets it. */
-	readonly control: { mayFallAsleep: boolean };
-	/** Lets a task fork, or exit. */
-	fork(task: string): Kernel<unknown>;
-	exit(task: string): Kernel<unknown>;
+	/** May a task be taken off its CPU in kernel mode, where it does not sleep? */
+	readonly preemption: "none" | "full";
+	/** Set by the explorer: whether tasks may fall asleep now, and whether all who race with each other are through. */
+	readonly control: { mayFallAsleep: boolean; racersDone: () => boolean };
 }

@@ -211,7 +211,7 @@ export class Search {
 		const nonpreemptible = this.#model.preemption === "none";
 		const used = this.#used(kernel, tasks);
 		for (let actor = 0; actor < kernel.next.length; actor++) {
-			if (kernel.next[actor] === undefined) continue;
+			if (kernel.next[actor] === undefined || !this.#isFree(actor, tasks)) continue;
 			if (!(nonpreemptible && kernel.onCpu[actor]) && used + 1 > this.#cpus) continue;
 			this.#expandActor(kernel, tasks, actor, false);
 			const worker = actor === kernel.next.length - 1;
@@ -219,6 +219,17 @@ export class Search {
 				this.#expandActor(kernel, tasks, actor, true);
 			}
 		}
+	}
+
+	/** What a task does by itself it does in user mode. */
+	#isFree(actor: number, tasks: readonly TaskState[]): boolean {
+		const of = this.#model.admins[actor]?.of;
+		if (of === undefined) return true;
+		const slot = this.graph.world.slot(of);
+		const { alive, fields } = tasks[slot]!;
+		return (
+			this.#active.includes(slot) && alive && fields.mode === "user" && fields.__state === TASK_RUNNING && !fields.held
+		);
 	}
 
 	#expandTasks(kernel: KernelState, tasks: readonly TaskState[]): void {

@@ -96,12 +96,16 @@ export class World {
 		this.model = model;
 		const { machine } = model;
 		const { kworker } = machine;
-		const own = model.admins.map((admin) => admin.task.comm);
+		const own = model.admins.filter((admin) => admin.of === undefined).map((admin) => admin.task.comm);
 		const idle = machine.sched.cpus.map((cpu) => cpu.idle.comm);
 		this.slots = [...model.tasks.map(({ name }) => name), ...own, kworker.comm, ...idle];
 		this.judged = model.tasks.length > 0 ? this.slots.slice(0, model.tasks.length) : this.slots;
 		for (const [slot, name] of this.slots.entries()) this.#slotOf.set(name, slot);
 		this.actors = [...model.admins.map((admin) => actor(admin.name, admin.task)), actor(KWORKER, kworker)];
+		model.control.racersDone = () => {
+			const now = this.actors[0]!.index;
+			return model.admins.every(({ during, steps }, i) => during !== now || this.actors[i]!.index === steps.length);
+		};
 		this.guest = new Guest(model);
 		const none = { words: new BigUint64Array(0), stack: new Uint8Array(0) };
 		const nothing = Object.fromEntries(TASK_FIELDS.map((field) => [field, undefined])) as TaskState["fields"];
@@ -341,6 +345,7 @@ export class World {
 		const admin = admins[index];
 		if (admin === undefined) return machine.workqueue.take(Number.POSITIVE_INFINITY)!.func();
 		const code = admin.steps[actor.index]!.run();
+		if (admin.of !== undefined) return code;
 		return (function* () {
 			yield* code;
 			yield* machine.klp.transition.klp_update_patch_state(actor.task);

@@ -69,6 +69,8 @@ export function describeStep(step: Step): string {
 			return `fork ${step.child.name} from ${step.parent}`;
 		case "call":
 			return `call ${step.func} in ${step.task}`;
+		case "race":
+			return `race: ${step.actors.map((steps) => steps.map(describeStep).join(", ")).join(" | ")}`;
 		case "state":
 			return `state: ${step.title}`;
 		case "test":

@@ -2,7 +2,8 @@ import { KlpemuError } from "../errors.js";
 import type { Admin, AdminStep, Model, ModelTask } from "../explore/index.js";
 import type { Kernel } from "../kernel/index.js";
 import type { LoadedModule, Machine, NewTask } from "../machine.js";
-import { TASK_RUNNING, type task_struct } from "../sched/index.js";
+import { TASK_INTERRUPTIBLE, TASK_RUNNING, type task_struct } from "../sched/index.js";
+import { describeStep } from "./describe.js";
 import type { LoadedObjects } from "./load.js";
 import { bodiesOf } from "./observe.js";
 import { createScenarioMachine, livepatch, type RunScenarioOptions, watchedFunctions } from "./runner.js";
@@ -21,7 +22,7 @@ class ModelBuilder {
 	readonly #scenario: Scenario;
 	readonly #machine: Machine;
 	readonly #objects: LoadedObjects;
-	readonly #control = { mayFallAsleep: false };
+	readonly #control = { mayFallAsleep: false, racersDone: () => true };
 	readonly #functions;
 	/** All tasks there will ever be. */
 	readonly #specs = new Map<string, TaskSpec>();
@@ -40,8 +41,10 @@ class ModelBuilder {
 			this.#specs.set(spec.name, spec);
 		}
 		const steps = this.#scenario.steps.filter((step) => !LOOKS.has(step.kind));
-		for (const step of steps) if (step.kind === "fork") this.#specs.set(step.child.name, step.child);
-		const named = new Set(steps.flatMap((step) => namedTasks(step)));
+		const every = steps.flatMap((step) => (step.kind === "race" ? step.actors.flat() : [step]));
+		for (const step of every) if (step.kind === "fork") this.#specs.set(step.child.name, step.child);
+		for (const spec of tasks.values()) if (spec.forks) this.#specs.set(childOf(spec).name, childOf(spec));
+		const named = new Set(every.flatMap((step) => namedTasks(step)));
 		return {
 			machine: this.#machine,
 			functions: this.#functions,
@@ -51,22 +54,42 @@ class ModelBuilder {
 					group: spec.group,
 					runs: spec.calls.length > 0,
 					named: named.has(spec.name),
-					forks: undefined,
-					exits: false,
 				}),
 			),
-			admins: [this.#admin("shell", this.#machine.shell, steps)],
-			preemption: "none",
+			admins: [this.#admin("shell", this.#machine.shell, steps, undefined), ...this.#racers(steps), ...this.#doings()],
+			preemption: this.#scenario.preemption,
 			control: this.#control,
-			fork: () => {
-				throw new Error("not yet");
-			},
-			exit: (name) => this.#exit(name),
 		};
 	}
 
-	#admin(name: string, task: task_struct, steps: readonly Step[]): Admin {
-		return { name, task, during: undefined, steps: steps.map((step) => this.#step(step)) };
+	/** What tasks do by themselves, besides calling functions. */
+	#doings(): Admin[] {
+		const doing = (of: string, title: string, run: () => Kernel<unknown>): Admin => {
+			const steps = [{ title: `${of} ${title}`, mayFallAsleep: false, run }];
+			return { name: `${of}:${title}`, task: this.#task(of), during: undefined, of, steps };
+		};
+		return [...this.#scenario.tasks.values()].flatMap((spec) => [
+			...(spec.forks ? [doing(spec.name, "forks", () => this.#fork(spec.name, childOf(spec)))] : []),
+			...(spec.exits ? [doing(spec.name, "exits", () => this.#exitNow(spec.name))] : []),
+		]);
+	}
+
+	/** Those who race with the first administrator's other selves, while that one waits for them. */
+	#racers(steps: readonly Step[]): Admin[] {
+		const racers: Admin[] = [];
+		for (const [during, step] of steps.entries()) {
+			if (step.kind !== "race") continue;
+			for (const actor of step.actors) {
+				const name = `shell/${racers.length + 1}`;
+				const task = this.#machine.hostTask(name, 0, TASK_INTERRUPTIBLE);
+				racers.push(this.#admin(name, task, actor, during));
+			}
+		}
+		return racers;
+	}
+
+	#admin(name: string, task: task_struct, steps: readonly Step[], during: number | undefined): Admin {
+		return { name, task, during, of: undefined, steps: steps.map((step) => this.#step(step)) };
 	}
 
 	#step(step: Step): AdminStep {
@@ -81,7 +104,7 @@ class ModelBuilder {
 			);
 		}
 		const mayFallAsleep = step.kind === "run";
-		return { title: titleOf(step), mayFallAsleep, run: () => this.#run(step) };
+		return { title: describeStep(step), mayFallAsleep, run: () => this.#run(step) };
 	}
 
 	#run(step: Step): Kernel<unknown> {
@@ -111,11 +134,17 @@ class ModelBuilder {
 				return this.#fork(step.parent, step.child);
 			case "exit":
 				return this.#exitAll(step.tasks);
+			case "race":
+				return this.#race();
 			default:
 				throw new KlpemuError("EXPLORE_UNSUPPORTED", `the explorer cannot make the step '${step.kind}'`, {
 					where: whereOf(this.#scenario.fileName, step.position),
 				});
 		}
+	}
+
+	*#race(): Kernel<void> {
+		yield { label: "race", ready: () => this.#control.racersDone() };
 	}
 
 	*#insmod(name: string): Kernel<void> {
@@ -156,13 +185,18 @@ class ModelBuilder {
 		yield `wake ${names.join(", ")}`;
 	}
 
+	// biome-ignore lint/correctness/useYield: kernel code in one step
 	*#fork(parent: string, child: TaskSpec): Kernel<void> {
 		this.#machine.fork(this.#task(parent), this.#newTask(child));
-		yield "klp_copy_process";
 	}
 
 	*#exitAll(names: readonly string[]): Kernel<void> {
 		for (const name of names) yield* this.#exit(name);
+	}
+
+	// biome-ignore lint/correctness/useYield: kernel code in one step
+	*#exitNow(name: string): Kernel<void> {
+		this.#machine.exit(this.#task(name));
 	}
 
 	*#exit(name: string): Kernel<void> {
@@ -197,6 +231,11 @@ class ModelBuilder {
 	}
 }
 
+/** What a task that forks gives birth to: one like itself, which does not fork. */
+function childOf(spec: TaskSpec): TaskSpec {
+	return { ...spec, name: `${spec.name}.child`, group: `${spec.group}.child`, forks: false };
+}
+
 function namedTasks(step: Step): readonly string[] {
 	switch (step.kind) {
 		case "run":
@@ -207,33 +246,5 @@ function namedTasks(step: Step): readonly string[] {
 			return [step.parent];
 		default:
 			return [];
-	}
-}
-
-/** The step for people. */
-function titleOf(step: Step): string {
-	switch (step.kind) {
-		case "insmod":
-		case "rmmod":
-			return `${step.kind} ${step.module}`;
-		case "run":
-			return step.tasks.length === 0 ? "run" : `run until ${step.tasks.join(", ")} sleeps`;
-		case "wake":
-		case "exit":
-			return `${step.kind} ${step.tasks.join(", ")}`;
-		case "disable":
-			return `echo 0 > ${step.livepatch}/enabled`;
-		case "enable":
-			return `echo 1 > ${step.livepatch}/enabled`;
-		case "reverse":
-			return `reverse ${step.livepatch ?? ""}`.trim();
-		case "force":
-			return `echo 1 > ${step.livepatch ?? "(in transition)"}/force`;
-		case "echo":
-			return `echo ${step.value} > ${step.path.replace("/sys/kernel/livepatch/", "")}`;
-		case "fork":
-			return `${step.parent} forks ${step.child.name}`;
-		default:
-			return step.kind;
 	}
 }

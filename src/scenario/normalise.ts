@@ -10,6 +10,7 @@ import {
 	type ModuleSpec,
 	type ObjectSpec,
 	type OpsSpec,
+	PREEMPTION,
 	type Scenario,
 	type SourceRef,
 	type TaskSpec,
@@ -64,6 +65,7 @@ export class Normaliser {
 			design: raw.design ?? DEFAULTS.design,
 			cpu: raw.cpu,
 			cpus: raw.cpus ?? DEFAULTS.cpus,
+			preemption: raw.preemption ?? PREEMPTION[0],
 			seed: BigInt(raw.seed ?? DEFAULTS.seed),
 			hz: raw.hz ?? DEFAULTS.hz,
 			ibt: raw.ibt ?? false,
@@ -132,6 +134,8 @@ export class Normaliser {
 			interruptible: raw.interruptible ?? false,
 			cpu: raw.cpu,
 			idle: raw.idle ?? false,
+			forks: raw.forks ?? false,
+			exits: raw.exits ?? false,
 			position: document.position(path, at),
 		};
 		this.tasks.set(name, task);

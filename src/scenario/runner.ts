@@ -263,6 +263,9 @@ class ScenarioRun {
 				return this.#exit(step.tasks);
 			case "call":
 				return this.#call(step);
+			case "race":
+				for (const one of step.actors.flat()) this.#stepOrFail(one);
+				return 0;
 			case "state":
 				return 0;
 			case "test":
@@ -435,6 +438,8 @@ const CALLER: TaskSpec = {
 	interruptible: false,
 	cpu: undefined,
 	idle: false,
+	forks: false,
+	exits: false,
 	position: { line: 0, column: 0 },
 };
 

@@ -4,7 +4,7 @@
  */
 import * as v from "valibot";
 import { ERRNO } from "../kernel/index.js";
-import { OPS_FLAGS, PATCH_STATES, VERDICTS } from "./types.js";
+import { OPS_FLAGS, PATCH_STATES, PREEMPTION, VERDICTS } from "./types.js";
 
 /** `expected`: how an error message calls what must stand here. */
 const expected = <T>(words: string) => v.metadata<T, { readonly expected: string }>({ expected: words });
@@ -109,6 +109,10 @@ const taskEntries = {
 	interruptible: v.optional(v.pipe(flag, v.description("a signal ends the sleep of sleeps_in as well"))),
 	kthread: v.optional(flag),
 	cpu: v.optional(v.pipe(whole(0, 63), v.description("the CPU it is bound to"))),
+	forks: v.optional(
+		v.pipe(flag, v.description("klpemu explore: it may fork a task like itself, once, at any time in user mode")),
+	),
+	exits: v.optional(v.pipe(flag, v.description("klpemu explore: it may exit at any time in user mode"))),
 	idle: v.optional(v.pipe(flag, v.description("starts asleep outside every patchable function, until a wake step"))),
 };
 export const taskSchema = v.strictObject({
@@ -197,8 +201,7 @@ const param = v.union([
 ]);
 const filePath = v.pipe(text, v.description("absolute, or below /sys/kernel/livepatch"));
 
-/** What may stand after each step's key. */
-export const STEP_VALUES = {
+const SIMPLE_STEPS = {
 	insmod: v.union([
 		moduleName,
 		v.strictObject({
@@ -247,6 +250,37 @@ export const STEP_VALUES = {
 	expect: expectSchema,
 } as const;
 
+const plain = <K extends keyof typeof SIMPLE_STEPS>(key: K) =>
+	v.strictObject({ [key]: SIMPLE_STEPS[key] } as { [P in K]: (typeof SIMPLE_STEPS)[P] });
+
+/** Steps that may race with others. Their results depend on who is first, so that none is expected. */
+const racingStepSchema = v.union([
+	v.picklist(["reverse", "force"]),
+	plain("insmod"),
+	plain("rmmod"),
+	plain("disable"),
+	plain("enable"),
+	plain("reverse"),
+	plain("force"),
+	plain("echo"),
+	plain("wake"),
+	plain("fork"),
+	plain("exit"),
+]);
+
+/** What may stand after each step's key. */
+export const STEP_VALUES = {
+	...SIMPLE_STEPS,
+	race: v.pipe(
+		v.array(v.pipe(v.array(racingStepSchema), v.nonEmpty(), expected("a list of steps"))),
+		v.minLength(2),
+		expected("two or more lists of steps"),
+		v.description(
+			"lists of steps that administrators make at the same time; klpemu run makes one list after the other",
+		),
+	),
+} as const;
+
 /** Steps that may also be written as a plain word. */
 export const STEP_WORDS = ["settle", "reverse", "force"] as const;
 
@@ -281,6 +315,7 @@ export const stepSchema = v.union([
 	v.strictObject({ call: STEP_VALUES.call }),
 	v.strictObject({ state: v.pipe(STEP_VALUES.state, v.description("a title for the state at this point")) }),
 	v.strictObject({ test: v.pipe(STEP_VALUES.test, v.description("begins a test of a selftest script")) }),
+	v.strictObject({ race: STEP_VALUES.race }),
 	v.strictObject({ expect: STEP_VALUES.expect }),
 ]);
 
@@ -292,6 +327,12 @@ export const scenarioSchema = v.strictObject({
 	design: v.optional(v.pipe(designName, v.description("the replace design; --design overrides it"))),
 	cpu: v.optional(v.picklist(["jit", "unicorn"])),
 	cpus: v.optional(v.pipe(whole(1, 64), v.description("emulated CPUs"))),
+	preemption: v.optional(
+		v.pipe(
+			v.picklist(PREEMPTION),
+			v.description("klpemu explore: can a task lose its CPU in kernel mode? none (default), or full (CONFIG_PREEMPT)"),
+		),
+	),
 	seed: v.optional(v.pipe(seed, v.description("the schedule's seed; --seed overrides it"))),
 	hz: v.optional(v.pipe(whole(24, 10_000), v.description("timer ticks per second (CONFIG_HZ)"))),
 	ibt: v.optional(v.pipe(flag, v.description("compile guest code with -fcf-protection=branch"))),

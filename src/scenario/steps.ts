@@ -39,17 +39,22 @@ export class StepNormaliser {
 		const steps: Step[] = [];
 		for (const [index, raw] of this.#of.raw.steps.entries()) {
 			const path = ["steps", index];
-			const key = typeof raw === "string" ? raw : Object.keys(raw).find((name) => name !== "errno")!;
-			const body = this.#body(raw, typeof raw === "string" ? path : [...path, key]);
-			if (body.kind === "expect") this.#expectErrno(body.expect, steps, [...path, "expect", "errno"]);
-			steps.push({
-				...body,
-				position: this.#of.document.position(path),
-				errno: this.#errno(raw, path),
-				errnoByDesign: new Map(),
-			});
+			const step = this.#step(raw, path);
+			if (step.kind === "expect") this.#expectErrno(step.expect, steps, [...path, "expect", "errno"]);
+			steps.push(step);
 		}
 		return steps;
+	}
+
+	#step(raw: RawStep, path: Path): Step {
+		const key = typeof raw === "string" ? raw : Object.keys(raw).find((name) => name !== "errno")!;
+		const body = this.#body(raw, typeof raw === "string" ? path : [...path, key]);
+		return {
+			...body,
+			position: this.#of.document.position(path),
+			errno: this.#errno(raw, path),
+			errnoByDesign: new Map(),
+		};
 	}
 
 	#errno(raw: RawStep, path: Path): number {
@@ -128,6 +133,12 @@ export class StepNormaliser {
 				func: this.#of.functionRef(func, [...path, "func"]),
 				value: value === undefined ? undefined : BigInt.asUintN(64, BigInt(value)),
 			};
+		}
+		if ("race" in raw) {
+			const actors = raw.race.map((list, actor) =>
+				list.map((step, index) => this.#step(step, [...path, actor, index])),
+			);
+			return { kind: "race", actors };
 		}
 		if ("state" in raw) return { kind: "state", title: raw.state };
 		if ("test" in raw) return this.#test(raw.test, path);

@@ -88,12 +88,19 @@ export interface TaskSpec {
 	readonly cpu: number | undefined;
 	/** It starts asleep outside every patchable function and stays so until a `wake` step. */
 	readonly idle: boolean;
+	/** Explorer only: it may fork a task like itself (once), or exit, at any time in user mode. */
+	readonly forks: boolean;
+	readonly exits: boolean;
 	readonly position: Position;
 }
 
 export const PATCH_STATES = ["IDLE", "UNPATCHED", "PATCHED"] as const;
 /** The kernel's KLP_TRANSITION_IDLE (-1), _UNPATCHED (0) and _PATCHED (1). */
 export type PatchState = (typeof PATCH_STATES)[number];
+
+/** Can a task lose its CPU in kernel mode, where it does not sleep? */
+export const PREEMPTION = ["none", "full"] as const;
+export type Preemption = (typeof PREEMPTION)[number];
 
 export const VERDICTS = ["consistent", "violated"] as const;
 export type Verdict = (typeof VERDICTS)[number];
@@ -184,6 +191,8 @@ export type Step = StepBase &
 		| { readonly kind: "exit"; readonly tasks: readonly string[] }
 		/** The task calls the function once, now, and comes back; `value`: what rax must hold then. */
 		| { readonly kind: "call"; readonly task: string; readonly func: string; readonly value: bigint | undefined }
+		/** Lists of steps that administrators make at the same time (explorer), or one list after the other (run). */
+		| { readonly kind: "race"; readonly actors: readonly (readonly Step[])[] }
 		/** Does nothing; the report shows the machine's state under this title. */
 		| { readonly kind: "state"; readonly title: string }
 		/** Begins a test: what is printed from here on is compared with what the transcript has under this title. */
@@ -204,6 +213,8 @@ export interface Scenario {
 	/** undefined: whichever Cpu is the default. */
 	readonly cpu: string | undefined;
 	readonly cpus: number;
+	/** Explorer only. */
+	readonly preemption: Preemption;
 	/** An unsigned 64-bit number. */
 	readonly seed: bigint;
 	/** Timer ticks per second (CONFIG_HZ). */
