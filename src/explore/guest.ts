@@ -3,7 +3,7 @@ import { type Cpu, type Fault, GS_BASE, RCX, RDX, RIP } from "../cpu/index.js";
 import { KlpemuError } from "../errors.js";
 import { MCOUNT_INSN_SIZE, PT_REGS } from "../ftrace/index.js";
 import { HANDLER_AT, type HandlerAt, type klp_func, type klp_ops, type klp_patch } from "../klp/index.js";
-import { hex, type Kaddr, PERM, toU64 } from "../memory/index.js";
+import { hex, type Kaddr, PAGE_SIZE, PERM, toKaddr, toU64 } from "../memory/index.js";
 import {
 	type StackTrace,
 	TASK_RUNNING,
@@ -37,10 +37,19 @@ export class Guest {
 	readonly #handlerGate: Kaddr;
 	readonly #walk: (task: task_struct) => StackTrace;
 
+	/** Pages of text that have changed since the Cpu last ran. Most of what is poked and put back is never run in between. */
+	readonly #changedPages = new Set<number>();
+	readonly #textChanged: Cpu["textChanged"];
+
 	constructor(model: Model) {
 		this.#model = model;
 		const { machine } = model;
 		this.#cpu = machine.cpu;
+		this.#textChanged = machine.cpu.textChanged.bind(machine.cpu);
+		machine.cpu.textChanged = (address, length) => {
+			const start = typeof address === "bigint" ? toKaddr(address) : address;
+			for (let page = start & ~(PAGE_SIZE - 1); page < start + length; page += PAGE_SIZE) this.#changedPages.add(page);
+		};
 		this.#handlerGate = machine.klp.env.klp_ftrace_handler_address;
 		this.#walk = machine.walkStack.bind(machine);
 	}
@@ -76,6 +85,8 @@ export class Guest {
 
 	#run(task: task_struct, from: TaskState, label: string): GuestMove {
 		const cpu = this.#cpu;
+		for (const page of this.#changedPages) this.#textChanged(page, PAGE_SIZE);
+		this.#changedPages.clear();
 		cpu.state.words.set(task.regs.words);
 		cpu.state.words[GS_BASE] = toU64(this.#model.machine.executor.percpu(0));
 		const start = this.#signature(from.entries);

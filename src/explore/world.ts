@@ -1,7 +1,8 @@
+import { LAYOUT } from "../areas.js";
 import { KlpemuError } from "../errors.js";
 import { Dmesg, type Kernel, type Point, Printer, type Wait } from "../kernel/index.js";
 import { KLP_TRANSITION_IDLE, KLP_TRANSITION_PATCHED } from "../klp/index.js";
-import { Memory, PERM, type SavedMemory } from "../memory/index.js";
+import { Memory, PAGE_SIZE, PERM, type Region, type SavedMemory, toU64 } from "../memory/index.js";
 import { Executor, Sched, TASK_RUNNING, task_struct } from "../sched/index.js";
 import { ObjectGraph, restoreGraph, type SavedGraph, type Special } from "./graph.js";
 import { Guest } from "./guest.js";
@@ -412,9 +413,15 @@ export class World {
 	save(): SavedWorld {
 		const { machine } = this.model;
 		const stacks = new Set([...machine.sched.all()].map((task) => task.stack));
+		// Of the data only what has been handed out: the rest is a quarter of a megabyte of zeroes.
+		const used = Math.ceil((machine.areas.nextOps - LAYOUT.data) / PAGE_SIZE) * PAGE_SIZE;
+		const content = (region: Region) => {
+			if (stacks.has(region)) return 0;
+			return region.address === toU64(LAYOUT.data) ? used : region.length;
+		};
 		return {
 			graph: this.#graph.save(),
-			memory: machine.memory.save((region) => !stacks.has(region)),
+			memory: machine.memory.save(content),
 			indexes: this.actors.map(({ index }) => index),
 			before: this.before,
 			after: this.after,
@@ -471,7 +478,7 @@ function pathAfter(path: readonly string[], point: Point): string[] {
 
 /** Objects that are not walked field by field: what is no state, what is somewhere else, what only names count of. */
 function special(value: object): Special | undefined {
-	if (value instanceof task_struct) return { name: `task ${value.comm}` };
+	if (value instanceof task_struct) return { name: `task ${value.comm}`, fields: ["stack"] };
 	if ("unload" in value && "loaded" in value) return { name: "image", fields: ["name", "base", "loaded"] };
 	if (value instanceof Sched) return { name: "sched", fields: ["tasks", "nextPid", "cpus"] };
 	if (value instanceof Executor) return { name: "executor", fields: ["nextStack", "freeStacks"] };

@@ -38,8 +38,8 @@ export interface SavedMemory {
 	readonly regions: readonly {
 		readonly region: Region;
 		readonly perm: number;
-		/** undefined: the content is the caller's business. */
-		readonly bytes: Uint8Array | undefined;
+		/** The rest of the content is the caller's business. */
+		readonly bytes: Uint8Array;
 	}[];
 	readonly free: readonly { readonly offset: number; readonly length: number }[];
 	readonly nextFrame: number;
@@ -262,12 +262,12 @@ export class Memory {
 		for (let i = 0; i < size; i++) this.setU8((address + i) | 0, Number((value >> BigInt(8 * i)) & 0xffn));
 	}
 
-	/** All mappings, and the content of the regions that `withContent` chooses. */
-	save(withContent: (region: Region) => boolean): SavedMemory {
+	/** All mappings, and of each region so many bytes of content as `content` says: whole pages. */
+	save(content: (region: Region) => number): SavedMemory {
 		const regions = this.regions.map((region) => ({
 			region,
 			perm: region.perm,
-			bytes: withContent(region) ? this.bytes.slice(region.offset, region.offset + region.length) : undefined,
+			bytes: this.bytes.slice(region.offset, region.offset + content(region)),
 		}));
 		return { regions, free: this.#free.map((hole) => ({ ...hole })), nextFrame: this.#nextFrame };
 	}
@@ -288,14 +288,14 @@ export class Memory {
 				this.#setEntries(region, perm);
 				for (const listener of this.#listeners) listener.mapped(region);
 			}
-			if (bytes !== undefined) this.#restoreContent(region, bytes, changed);
+			this.#restoreContent(region, bytes, changed);
 		}
 		this.#free.splice(0, this.#free.length, ...saved.free.map((hole) => ({ ...hole })));
 		this.#nextFrame = saved.nextFrame;
 	}
 
 	#restoreContent(region: Region, bytes: Uint8Array, changed: (address: Kaddr, length: number) => void): void {
-		for (let at = 0; at < region.length; at += PAGE_SIZE) {
+		for (let at = 0; at < bytes.length; at += PAGE_SIZE) {
 			const from = region.offset + at;
 			const now = new Int32Array(this.buffer, from, PAGE_SIZE / 4);
 			const page = new Int32Array(bytes.buffer, bytes.byteOffset + at, PAGE_SIZE / 4);
