@@ -84,6 +84,8 @@ export class KernelGraph {
 	readonly #taskMoves = new Map<number, Map<number, TaskOutcome>>();
 	/** Where the world is; undefined: a task has died in it, which nobody goes on from. */
 	#live: KernelState | undefined;
+	/** By state of a task, the moves that were made from it. */
+	readonly #made = new Map<TaskState, { readonly from: KernelState; readonly slot: number; readonly outcome: TaskOutcome }[]>();
 	/** How often kernel code and guest code really ran. */
 	readonly executed = { kernel: 0, guest: 0, replayed: 0 };
 
@@ -281,27 +283,42 @@ export class KernelGraph {
 	}
 
 	#executeTask(from: KernelState, slot: number, task: TaskState): TaskOutcome {
-		// Where the text is the same it does not matter where the world is, but for tasks that come and go.
-		if (this.#live?.text !== from.text || this.world.task(slot) === undefined) this.goto(from);
+		const outcome = this.#runTask(from, slot, task, 0);
+		const made = this.#made.get(task) ?? [];
+		made.push({ from, slot, outcome });
+		this.#made.set(task, made);
+		for (let context = 1; context < task.contexts.length; context++) this.#try(from, slot, task, context, outcome);
+		return outcome;
+	}
+
+	#runTask(from: KernelState, slot: number, task: TaskState, context: number): TaskOutcome {
 		const { world } = this;
-		let first: TaskOutcome | undefined;
-		for (let context = Math.max(task.contexts.length - 1, 0); context >= 0; context--) {
-			world.load(slot, task);
-			const outcome = world.moveTask(slot, context);
-			this.executed.guest++;
-			if (first !== undefined && first.state !== outcome.state) {
-				const where = `${world.slots[slot]} ${first.label} or ${outcome.label}`;
-				throw new KlpemuError("EXPLORE_DATA", `where a task goes depends on data that states do not hold: ${where}`, {
-					hint: "a loop around a patched function, or a branch on a value that others change, cannot be explored",
-				});
-			}
-			first = outcome;
-			if (outcome.broken.length > 0) {
-				this.#live = undefined;
-				break;
-			}
+		// Where the text is the same it does not matter where the world is, but for tasks that come and go.
+		if (this.#live?.text !== from.text || world.task(slot) === undefined) this.goto(from);
+		world.load(slot, task);
+		const outcome = world.moveTask(slot, context);
+		this.executed.guest++;
+		if (outcome.broken.length > 0) this.#live = undefined;
+		return outcome;
+	}
+
+	/** Where a task goes must not depend on data in registers and on the stack, for states do not hold them. */
+	#try(from: KernelState, slot: number, task: TaskState, context: number, expected: TaskOutcome): void {
+		const outcome = this.#runTask(from, slot, task, context);
+		if (outcome.state === expected.state) return;
+		const where = `${this.world.slots[slot]} ${expected.label}, or ${outcome.label}`;
+		throw new KlpemuError("EXPLORE_DATA", `where a task goes depends on data that states do not hold: ${where}`, {
+			hint: "a loop around a patched function, or a branch on a value that others change, cannot be explored",
+		});
+	}
+
+	/** Tries all contexts that were not there yet when the moves of their states were made. */
+	checkContexts(): void {
+		const { late } = this.world.states;
+		for (let one = late.pop(); one !== undefined; one = late.pop()) {
+			const { state, context } = one;
+			for (const { from, slot, outcome } of this.#made.get(state) ?? []) this.#try(from, slot, state, context, outcome);
 		}
-		return first!;
 	}
 }
 

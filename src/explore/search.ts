@@ -130,6 +130,7 @@ export class Search {
 			if (this.#violations.size > 0 && !options.all) break;
 			const end = table.length;
 			bounded = !(await this.#expandLevel(start, end));
+			this.graph.checkContexts();
 			start = end;
 		}
 		if (!bounded && this.#violations.size === 0) this.#findStuck();

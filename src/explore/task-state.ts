@@ -1,4 +1,5 @@
 import { RSP } from "../cpu/index.js";
+import { KlpemuError } from "../errors.js";
 import type { Machine } from "../machine.js";
 import type { Kaddr } from "../memory/index.js";
 import type { task_struct } from "../sched/index.js";
@@ -62,13 +63,15 @@ export interface TaskState {
 	readonly derived: Map<string, TaskState>;
 }
 
-/** So many contexts of a state are kept, to see whether the guest's way depends on its data. */
-const CONTEXTS = 3;
+/** More contexts of one state than this are a loop that counts, or something like it. */
+const CONTEXTS = 64;
 
 /** All states of tasks that have been seen. */
 export class TaskStates {
 	readonly all: TaskState[] = [];
 	readonly #byKey = new Map<string, TaskState>();
+	/** Contexts that came to a state whose moves had been made already: they have yet to be tried. */
+	readonly late: { readonly state: TaskState; readonly context: number }[] = [];
 	/** Hashes of the contexts of a state. */
 	readonly #contexts = new Map<TaskState, Set<string>>();
 
@@ -102,15 +105,20 @@ export class TaskStates {
 	}
 
 	#addContext(state: TaskState, context: GuestContext): void {
-		if (state.contexts.length >= CONTEXTS) return;
 		const hash = new Hash();
 		hash.add(context.words.join());
 		hash.add(context.stack.join());
 		const digest = hash.digest();
 		const known = this.#contexts.get(state)!;
 		if (known.has(digest)) return;
+		if (known.size >= CONTEXTS) {
+			throw new KlpemuError("EXPLORE_DATA", `more than ${CONTEXTS} times a task is at one place, each time with other data`, {
+				hint: "a loop around a patched function cannot be explored",
+			});
+		}
 		known.add(digest);
 		state.contexts.push(context);
+		if (known.size > 1) this.late.push({ state, context: known.size - 1 });
 	}
 
 	/** The state that `state` becomes when kernel code writes these fields. */

@@ -1,0 +1,87 @@
+/** Models so small that all their states can be counted by hand. */
+import { expect, test } from "vitest";
+import type { SearchOptions } from "../../src/explore/index.js";
+import { exploreModel, modelOf, PATCHES } from "./support.js";
+
+async function count(yaml: string, options: Partial<SearchOptions> = {}) {
+	const { result, states, transitions, depth } = await exploreModel(await modelOf(yaml), options);
+	expect(result).toBe("complete");
+	return { states, transitions, depth };
+}
+
+test("a task whose functions nobody patches has one state", async () => {
+	// The administrator: before the step, at its point, behind it: 3 states. From each the task goes into the kernel and comes
+	// back to the same state; two of them have a move of the administrator, too.
+	const yaml = "vmlinux: [asm/vmlinux/funcs.c]\ntasks: { worker: { calls: [funcA] } }\nsteps: [{ run: 1 }]";
+	expect(await count(yaml)).toEqual({ states: 3, transitions: 3 + 2, depth: 2 });
+});
+
+test("a function that may be patched is entered, run and left", async () => {
+	// The task: in user mode, at the entry of funcA, in its body, behind it: 4 states, each with one move. The administrator as
+	// above.
+	const yaml = `${PATCHES}\ntasks: { worker: { calls: [funcA] } }\nsteps: [{ run: 1 }]`;
+	expect(await count(yaml)).toEqual({ states: 3 * 4, transitions: 3 * 4 + 2 * 4, depth: 3 + 2 });
+});
+
+test("two tasks, on as many CPUs as they like", async () => {
+	// 4 * 4 states of the tasks. Without reduction the idle tasks of the three CPUs go round as well, back to the same state, but
+	// not while both tasks (9 of 16) and the administrator (at its point) are on the CPUs.
+	const yaml = `cpus: 3\n${PATCHES}\ntasks: { a: { calls: [funcA] }, b: { calls: [funcA] } }\nsteps: [{ run: 1 }]`;
+	const states = 3 * 4 * 4;
+	const transitions = states * (2 + 3) - 9 * 3 + 2 * 4 * 4;
+	expect(await count(yaml, { reduction: false })).toEqual({ states, transitions, depth: 3 + 3 + 2 });
+});
+
+test("two tasks and an administrator on two CPUs: who is in the kernel is not taken off his CPU", async () => {
+	// Before and behind the step all 16 states of the tasks. At its point, the administrator is on a CPU: 16 less the 9 with both
+	// tasks in the kernel.
+	const yaml = `cpus: 2\n${PATCHES}\ntasks: { a: { calls: [funcA] }, b: { calls: [funcA] } }\nsteps: [{ run: 1 }]`;
+	const { states } = await count(yaml, { reduction: false });
+	expect(states).toBe(16 + 7 + 16);
+});
+
+test("with reduction, one task of a group stands for all, and others for themselves", async () => {
+	const tasks = "{ worker: { count: 3, calls: [funcA] }, other: { calls: [funcB] } }";
+	const yaml = `${PATCHES}\ntasks: ${tasks}\nsteps: [{ run: 1 }]`;
+	const { searches, states } = await exploreModel(await modelOf(yaml));
+	expect(searches).toEqual([["worker/0"], ["other"]]);
+	expect(states).toBe(2 * 12);
+});
+
+test("a budget makes the result bounded, never complete", async () => {
+	const yaml = `${PATCHES}\ntasks: { worker: { calls: [funcA] } }\nsteps: [{ insmod: lp1 }, settle]`;
+	const { result, states } = await exploreModel(await modelOf(yaml), { budget: 20 });
+	expect(result).toBe("bounded");
+	expect(states).toBeGreaterThanOrEqual(20);
+	expect(states).toBeLessThan(30);
+});
+
+test("the parts of a shared search visit together what one process visits", async () => {
+	const yaml = `${PATCHES}\ntasks: { worker: { calls: [funcA] } }\nsteps: [{ insmod: lp1 }, settle]`;
+	const whole = await exploreModel(await modelOf(yaml), { shard: { index: 0, count: 1 } });
+	const parts = [];
+	for (const index of [0, 1, 2]) parts.push(await exploreModel(await modelOf(yaml), { shard: { index, count: 3 } }));
+	const union = new Set(parts.flatMap(({ visited }) => [...visited!.keys()]));
+	expect(whole.visited!.size).toBe(whole.states);
+	expect(union).toEqual(new Set(whole.visited!.keys()));
+	for (const { states } of parts) expect(states).toBeLessThan(whole.states);
+}, 60_000);
+
+test("steps that change what is not saved are found out", async () => {
+	const model = await modelOf(`${PATCHES}\ntasks: { worker: { calls: [funcA] } }\nsteps: [{ insmod: lp1 }, settle]`);
+	const { patching } = model.machine.klp;
+	const { klp_patch_func } = Object.getPrototypeOf(patching);
+	let calls = 0;
+	patching.klp_patch_func = function* (func) {
+		if (calls++ % 2 === 1) yield "somewhere else";
+		return yield* klp_patch_func.call(patching, func);
+	};
+	await expect(exploreModel(model)).rejects.toMatchObject({ code: "EXPLORE_NONDETERMINISM" });
+});
+
+test("guest code whose way depends on data is refused, with a hint", async () => {
+	// funcD calls weigh() sixteen times: how often it still will is in a register.
+	const lp = "lp1: { sources: [asm/livepatches/lp1.c], funcs: { weigh: lp1_funcA } }";
+	const yaml = `vmlinux: [asm/vmlinux/funcs.c]\nlivepatches: { ${lp} }\ntasks: { worker: { calls: [funcD] } }\nsteps: [{ run: 1 }]`;
+	await expect(exploreModel(await modelOf(yaml))).rejects.toMatchObject({ code: "EXPLORE_DATA" });
+});
