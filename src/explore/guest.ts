@@ -223,6 +223,7 @@ export class Guest {
 			invariant: fetched ? "freed-text" : "warn",
 			task: task.comm,
 			message: `${task.comm} ${what}`,
+			died: true,
 		};
 		return { ...moved(what), oops: [broken] };
 	}
@@ -315,6 +316,12 @@ export class Guest {
 		const next = patching.klp_ftrace_handler_step(ops!, task.regs.kaddr(RCX), from);
 		if (next === undefined) return this.#through(task, at);
 		const name = next.func === undefined ? undefined : this.#nameOf(next.func);
+		if (next.func !== undefined && name === undefined) {
+			onInvalidRead?.(
+				`${task.comm} finds a klp_func in func_stack that is gone with its module: ${next.func.new_name}`,
+			);
+			return this.#through(task, at);
+		}
 		return {
 			label: `${next.label}${next.label === HANDLER_AT.func_stack ? ` (${next.func?.nop ? "nop" : next.func?.new_name})` : ""}`,
 			handler: { label: next.label, fops: at.fops, func: name, flag: next.flag },
@@ -340,12 +347,12 @@ export class Guest {
 		};
 	}
 
-	/** `lp2/vmlinux/0:funcA`: the object may be another after a replay. */
-	#nameOf(func: klp_func): string {
+	/** By name, for the object may be another after a replay; undefined: it is of no module that is loaded. */
+	#nameOf(func: klp_func): string | undefined {
 		for (const [patch, obj, index] of this.funcs()) {
 			if (patch.obj_list[obj]?.funcs[index] === func) return this.funcName(patch, obj, func);
 		}
-		throw new Error(`a klp_func of no patch: ${func.new_name}`);
+		return undefined;
 	}
 
 	funcName(patch: klp_patch, obj: number, func: klp_func): string {

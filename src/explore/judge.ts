@@ -10,6 +10,8 @@ export interface Broken {
 	readonly invariant: Invariant;
 	readonly message: string;
 	readonly task?: string;
+	/** The task has died of it. */
+	readonly died?: boolean;
 }
 
 /** What somebody would run, function by function. */

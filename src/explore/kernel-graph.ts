@@ -85,7 +85,10 @@ export class KernelGraph {
 	/** Where the world is; undefined: a task has died in it, which nobody goes on from. */
 	#live: KernelState | undefined;
 	/** By state of a task, the moves that were made from it. */
-	readonly #made = new Map<TaskState, { readonly from: KernelState; readonly slot: number; readonly outcome: TaskOutcome }[]>();
+	readonly #made = new Map<
+		TaskState,
+		{ readonly from: KernelState; readonly slot: number; readonly outcome: TaskOutcome }[]
+	>();
 	/** How often kernel code and guest code really ran. */
 	readonly executed = { kernel: 0, guest: 0, replayed: 0 };
 
@@ -200,6 +203,8 @@ export class KernelGraph {
 	): void {
 		let node = tree.root ?? this.#execute(step, new Set(busy), tree);
 		let decided = 0;
+		/** Tasks that are on a CPU on this path: those in `busy`, and those that must be. */
+		const really = new Set<number>();
 		while ("children" in node) {
 			const { slot, field, children }: Branch = node;
 			let value: unknown;
@@ -208,12 +213,11 @@ export class KernelGraph {
 				value = allowed.length === 1 ? allowed[0]! : busy.includes(slot);
 				if (busy.includes(slot)) decided++;
 				else if (allowed.length === 2 && decided === busy.length) open.push([...busy, slot]);
+				if (value === true) really.add(slot);
 			} else if (field === "entries") value = step.tasks[slot]!.entriesKey;
 			else value = step.tasks[slot]!.fields[field];
 			let child: Branch | Leaf | undefined = children.get(value);
 			if (child === undefined) {
-				const really = new Set(busy);
-				if (field === "on_cpu" && value === true) really.add(slot);
 				this.#execute(step, really, tree);
 				child = children.get(value);
 				if (child === undefined) throw nondeterminism(`actor ${step.actor} reads ${field} of task ${slot}`);

@@ -101,6 +101,8 @@ export class Search {
 	/** How many have been looked at, each twice. */
 	#looked = 0;
 	#interrupted = false;
+	/** There are states that nobody goes on from. */
+	#lost = false;
 	#dealt = false;
 	/** By state, how many moves lead away from it; for shards. */
 	readonly #degrees = new Numbers();
@@ -133,7 +135,7 @@ export class Search {
 			this.graph.checkContexts();
 			start = end;
 		}
-		if (!bounded && this.#violations.size === 0) this.#findStuck();
+		if (!bounded && !this.#lost && (options.all || this.#violations.size === 0)) this.#findStuck();
 		const violations = [...this.#violations.values()];
 		return {
 			result: violations.length > 0 ? "violated" : bounded ? "bounded" : "complete",
@@ -361,7 +363,17 @@ export class Search {
 		);
 	}
 
-	/** A state is there; the first time, it is remembered. Nobody goes on from one where something is broken. */
+	/**
+	 * After something is broken the search is over, unless it looks for every invariant. Nobody goes on from a state in which the
+	 * kernel has read what was freed, or a task has died.
+	 */
+	#goesOn(broken: readonly Broken[]): boolean {
+		const lost = broken.some(({ invariant }) => invariant === "use-after-free") || broken.some(({ died }) => died);
+		if (lost) this.#lost = true;
+		return this.#options.all && !lost;
+	}
+
+	/** A state is there; the first time, it is remembered. */
 	#reach(kernel: KernelState, tasks: readonly TaskState[], broken: readonly Broken[], move: () => Move): void {
 		const row = rowOf(kernel, tasks);
 		if (this.#wanted !== undefined) {
@@ -377,7 +389,7 @@ export class Search {
 			const last = move();
 			this.#violations.set(one.invariant, { broken: one, moves: [...this.#movesTo(this.#current), last] });
 		}
-		if (broken.length > 0) return;
+		if (broken.length > 0 && !this.#goesOn(broken)) return;
 		const known = this.#table.add(row);
 		if (known < 0) this.#parents.push(this.#current);
 		this.#edges?.push(this.#current);

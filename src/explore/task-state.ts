@@ -112,9 +112,13 @@ export class TaskStates {
 		const known = this.#contexts.get(state)!;
 		if (known.has(digest)) return;
 		if (known.size >= CONTEXTS) {
-			throw new KlpemuError("EXPLORE_DATA", `more than ${CONTEXTS} times a task is at one place, each time with other data`, {
-				hint: "a loop around a patched function cannot be explored",
-			});
+			throw new KlpemuError(
+				"EXPLORE_DATA",
+				`more than ${CONTEXTS} times a task is at one place, each time with other data`,
+				{
+					hint: "a loop around a patched function cannot be explored",
+				},
+			);
 		}
 		known.add(digest);
 		state.contexts.push(context);

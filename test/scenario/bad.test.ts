@@ -44,7 +44,7 @@ describe("keys", () => {
 		expect(broken("cpus: 2", "cpu_count: 2")).toMatchInlineSnapshot(`
 			"SCENARIO_UNKNOWN_KEY
 			s.yaml:3:1: unknown key 'cpu_count' in a scenario
-			  hint: keys: title, source, design, cpu, cpus, seed, hz, ibt, memory, vmlinux, modules, livepatches, ftrace_ops, selftest, tasks, steps, expect"
+			  hint: keys: title, source, design, cpu, cpus, preemption, seed, hz, ibt, memory, vmlinux, modules, livepatches, ftrace_ops, selftest, tasks, steps, expect"
 		`);
 	});
 	test("unknown in a livepatch, nearly right", () => {
@@ -58,7 +58,7 @@ describe("keys", () => {
 		expect(broken("calls: [funcA], sleeps_in", "call: [funcA], sleeps_in")).toMatchInlineSnapshot(`
 			"SCENARIO_UNKNOWN_KEY
 			s.yaml:9:14: unknown key 'call' in 'tasks.sleeper'
-			  hint: did you mean 'calls'? keys: count, calls, sleeps_in, interruptible, kthread, cpu, idle"
+			  hint: did you mean 'calls'? keys: count, calls, sleeps_in, interruptible, kthread, cpu, forks, exits, idle"
 		`);
 	});
 	test("unknown in an expectation", () => {
@@ -208,12 +208,12 @@ describe("steps", () => {
 		expect(broken("insmod: lp1", "inmod: lp1")).toMatchInlineSnapshot(`
 			"SCENARIO_UNKNOWN_STEP
 			s.yaml:11:5: unknown step 'inmod'
-			  hint: did you mean 'insmod'? steps: insmod, rmmod, settle, run, sleep, disable, enable, reverse, force, echo, cat, stat, sysctl, register, unregister, cpu_up, cpu_down, wake, fork, exit, call, state, test, expect"
+			  hint: did you mean 'insmod'? steps: insmod, rmmod, settle, run, sleep, disable, enable, reverse, force, echo, cat, stat, sysctl, register, unregister, cpu_up, cpu_down, wake, fork, exit, call, state, test, expect, race"
 		`);
 		expect(broken("- settle", "- setle")).toMatchInlineSnapshot(`
 			"SCENARIO_UNKNOWN_STEP
 			s.yaml:12:5: unknown step 'setle'
-			  hint: did you mean 'settle'? steps: insmod, rmmod, settle, run, sleep, disable, enable, reverse, force, echo, cat, stat, sysctl, register, unregister, cpu_up, cpu_down, wake, fork, exit, call, state, test, expect"
+			  hint: did you mean 'settle'? steps: insmod, rmmod, settle, run, sleep, disable, enable, reverse, force, echo, cat, stat, sysctl, register, unregister, cpu_up, cpu_down, wake, fork, exit, call, state, test, expect, race"
 		`);
 		expect(broken("- settle", "- rmmod")).toMatchInlineSnapshot(`
 			"SCENARIO_UNKNOWN_STEP
@@ -223,7 +223,7 @@ describe("steps", () => {
 		expect(broken("- settle", "- 12")).toMatchInlineSnapshot(`
 			"SCENARIO_BAD_VALUE
 			s.yaml:12:5: 'step 2' must be a step, not 12
-			  hint: a word (settle, reverse, force) or one key of: insmod, rmmod, settle, run, sleep, disable, enable, reverse, force, echo, cat, stat, sysctl, register, unregister, cpu_up, cpu_down, wake, fork, exit, call, state, test, expect"
+			  hint: a word (settle, reverse, force) or one key of: insmod, rmmod, settle, run, sleep, disable, enable, reverse, force, echo, cat, stat, sysctl, register, unregister, cpu_up, cpu_down, wake, fork, exit, call, state, test, expect, race"
 		`);
 	});
 	test("two in one", () => {

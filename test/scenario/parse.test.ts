@@ -224,3 +224,24 @@ test.each(readdirSync("scenarios").filter((name) => name.endsWith(".yaml")))("sc
 	// Everything that moves in the scenario is looked at.
 	expect(parsed.steps.some((step) => step.kind === "expect")).toBe(true);
 });
+
+test("race: lists of steps, and tasks that fork and exit by themselves", () => {
+	const scenario = parseScenario(
+		[
+			"title: t",
+			"preemption: full",
+			"vmlinux: [asm/vmlinux/funcs.c]",
+			"livepatches: { lp1: { sources: [asm/livepatches/lp1.c], funcs: { funcA: lp1_funcA } } }",
+			"tasks: { worker: { calls: [funcA], forks: true, exits: true } }",
+			"steps: [{ race: [[{ insmod: lp1 }, reverse], [{ echo: { path: lp1/enabled, value: 0 } }]] }]",
+		].join("\n"),
+		"s.yaml",
+	);
+	expect(scenario.preemption).toBe("full");
+	expect(scenario.tasks.get("worker")).toMatchObject({ forks: true, exits: true });
+	const [race] = scenario.steps;
+	expect(race).toMatchObject({
+		kind: "race",
+		actors: [[{ kind: "insmod", module: "lp1" }, { kind: "reverse" }], [{ kind: "echo", value: "0" }]],
+	});
+});
