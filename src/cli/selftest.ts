@@ -1,6 +1,7 @@
 import { readdir, readFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { CPU_NAMES } from "../cpu/create.js";
+import { designs } from "../designs/index.js";
 import { KlpemuError } from "../errors.js";
 import { type KtapSuite, renderKtap } from "../report/index.js";
 import { parseScenario, type Scenario } from "../scenario/index.js";
@@ -8,6 +9,7 @@ import { type Command, EXIT } from "./command.js";
 import { NodeFileReader, PROJECT } from "./files.js";
 
 export interface SelftestOptions {
+	readonly design: string | undefined;
 	readonly cpu: string | undefined;
 }
 
@@ -46,15 +48,22 @@ export const selftestCommand: Command<SelftestOptions> = {
 	summary: "run the kernel's own livepatch selftests, with its own modules",
 	positionals: [{ name: "FILTER", help: "only scripts and tests whose name has this text", optional: true }],
 	options: {
+		design: {
+			type: "text",
+			value: "DESIGN",
+			help: "the replace design, instead of mainline: which of these tests would it break?",
+			choices: () => designs.map(({ name }) => name),
+		},
 		cpu: { type: "text", value: "CPU", help: CPU_NAMES.join(" or "), choices: () => [...CPU_NAMES] },
 	},
 	details: [
 		"Prints KTAP. What the kernel logs in each test is compared with what a real Linux 6.12 printed;",
 		"a difference is shown as a unified diff. The modules are Linux's own sources, unchanged:",
-		"npm run build:kernel-modules compiles them.",
+		"npm run build:kernel-modules compiles them. Under another design they are what they are: fields that",
+		"the design adds to struct klp_patch have its default.",
 		"Exit status: 0 all ok, 1 not so, 2 bad input.",
 	],
-	async run({ cpu }, [filter = ""], { stdout }) {
+	async run({ design, cpu }, [filter = ""], { stdout }) {
 		const { runScenario } = await import("../scenario/runner.js");
 		const suites: KtapSuite[] = [];
 		for (const { script, file, scenario } of await scripts()) {
@@ -62,6 +71,7 @@ export const selftestCommand: Command<SelftestOptions> = {
 			if (wanted.length === 0) continue;
 			const report = await runScenario(scenario, {
 				files: new NodeFileReader(file),
+				...(design === undefined ? {} : { design }),
 				...(cpu === undefined ? {} : { cpu }),
 			});
 			suites.push({ name: script, report, tests: report.tests!.filter(({ title }) => wanted.includes(title)) });

@@ -64,6 +64,19 @@ describe.runIf(existsSync(KERNEL_MODULES))("with the kernel's modules", () => {
 		expect(stdout).toContain("# not run: ");
 	});
 
+	test("under universe all are ok too; under rfc-2025 five tests that rely on replacing are not", async () => {
+		expect((await selftest("--design", "universe")).stdout).toContain("# Totals: pass:25 fail:0");
+		const { status, stdout } = await selftest("--design", "rfc-2025");
+		expect(status).toBe(1);
+		expect([...stdout.matchAll(/^ {4}not ok \d+ (.*)$/gm)].map(([, title]) => title)).toEqual([
+			"atomic replace",
+			"atomic replace livepatch",
+			"taking over system state modification",
+			"compatible cumulative livepatches",
+			"incompatible cumulative livepatches",
+		]);
+	});
+
 	test("a filter picks scripts and tests; one that fits nothing is an error", async () => {
 		const { stdout } = await selftest("busy target");
 		expect(stdout).toContain("    ok 1 busy target module\nok 1 test-callbacks.sh\n");
