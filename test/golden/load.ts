@@ -1,7 +1,10 @@
 import { readFileSync } from "node:fs";
+import { filterDmesg } from "../../src/scenario/selftest.js";
 import { parseTranscript, type TranscriptEvent, type TranscriptState } from "./transcript.js";
 
 export const TRANSCRIPTS = ["linux-6.12-mainline-order", "linux-6.12-rfc-petr"] as const;
+/** The selftest scripts whose dmesg was recorded: test-NAME.sh. */
+export const SELFTESTS = ["callbacks", "ftrace", "livepatch", "shadow-vars", "state", "syscall", "sysfs"] as const;
 
 /** JSON Lines, one event each: small, and a difference is easy to read. */
 export function transcriptLines(text: string): string {
@@ -20,4 +23,13 @@ export function loadTranscript(name: (typeof TRANSCRIPTS)[number]): TranscriptEv
 
 export function statesOf(events: readonly TranscriptEvent[]): TranscriptState[] {
 	return events.filter((event) => event.kind === "state");
+}
+
+/** Without time stamps and what the scripts do not compare; the lines of each test under its title. */
+export function selftestTranscript(recorded: string): string {
+	const lines = recorded.split("\n").map((line) => line.replace(/^\[[ 0-9.]*\] /, ""));
+	const first = lines.findIndex((line) => line.startsWith("===== TEST"));
+	const kept = lines.slice(first).filter((line) => !/^OUT\||^###/.test(line));
+	const out = kept.flatMap((line) => (line.startsWith("=====") ? [line] : filterDmesg([line])));
+	return `${out.join("\n")}\n`;
 }

@@ -4,7 +4,7 @@ import type { Report, ReportStep } from "../../src/report/index.js";
 import { describeStep, parseScenario } from "../../src/scenario/index.js";
 import { skipBecause } from "../support/skip.js";
 import { compareState, recordedDmesg, recordedResults, reportDmesg, reportResults, stepOf } from "./compare.js";
-import { loadTranscript, statesOf, TRANSCRIPTS, transcriptLines } from "./load.js";
+import { loadTranscript, SELFTESTS, selftestTranscript, statesOf, TRANSCRIPTS, transcriptLines } from "./load.js";
 import { parseTranscript } from "./transcript.js";
 
 const SCENARIOS = { "linux-6.12-mainline-order": "mainline-order", "linux-6.12-rfc-petr": "rfc-petr" } as const;
@@ -202,4 +202,11 @@ describe("comparing", () => {
 		expect(reportResults(report)).toEqual(["insmod lp4 -16", "echo 0 > /sys/x 0"]);
 		expect(stepOf(report, state.title)).toBe(step);
 	});
+});
+
+test.for(SELFTESTS)("selftest %s: the transcript is what the recording says", (name, { skip }) => {
+	const original = `../shared/golden/linux-6.12-selftest-${name}.txt`;
+	if (!existsSync(original)) skipBecause(skip, `${original} is not here`);
+	const transcript = readFileSync(`scenarios/selftests/test-${name}.dmesg`, "utf8");
+	expect(transcript).toBe(selftestTranscript(readFileSync(original, "utf8")));
 });
