@@ -2,7 +2,7 @@ import { errnoName } from "../kernel/index.js";
 import { changes, patchedFunctions, type StepChange, type TaskChange } from "./diff.js";
 import { coloured, type Paint, plain, wrap } from "./style.js";
 import { joinNames, taskTable } from "./table.js";
-import type { Report, ReportStep, ReportViolation } from "./types.js";
+import type { Report, ReportStep, ReportTest, ReportViolation } from "./types.js";
 
 export interface TextOptions {
 	/** Columns of the terminal; default 100. Less than 60 is taken as 60. */
@@ -87,7 +87,7 @@ class TextReport {
 		const result = step.errno === 0 ? "" : `  ${errnoName(step.errno)}`;
 		const quiet = changed.length === 0 && change.sysfs.length === 0 && change.stacks.length === 0;
 		// A title is to be found again, not to be explained.
-		const mark = step.action.startsWith("state: ");
+		const mark = /^(state|test): /.test(step.action);
 		const fold = !mark && quiet && step.errno === 0 && failures.length === 0 && violations.length === 0;
 		const lines = [
 			`${this.#number(String(step.index))}  ${this.#paint("heading", step.action)}` +
@@ -175,6 +175,15 @@ class TextReport {
 		for (const { step, where, message } of failures) {
 			lines.push(...this.#block("bad", `step ${step}: `, `${message} (${where})`, "    "));
 		}
+		for (const test of this.#report.tests ?? []) lines.push(...this.#test(test));
+		return lines;
+	}
+
+	/** A test of a selftest script, with what it printed otherwise than a real kernel. */
+	#test({ title, ok, diff }: ReportTest): string[] {
+		const lines = [this.#paint(ok ? "good" : "bad", `  ${ok ? "ok" : "not ok"}  ${title}`)];
+		// Not wrapped: the lines are those of a log.
+		if (diff !== null) lines.push(...diff.split("\n").map((line) => `    ${line}`.trimEnd()));
 		return lines;
 	}
 

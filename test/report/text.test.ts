@@ -44,6 +44,29 @@ describe("other outcomes", () => {
 		`);
 	});
 
+	test("tests of a selftest script, with the diff of one that printed something else", () => {
+		const tests = [
+			{ title: "one", step: 1, ok: true, diff: null },
+			{ title: "two", step: 3, ok: false, diff: "--- expected\n+++ result\n@@ -1 +1 @@\n-a\n+b" },
+		];
+		expect(
+			renderReport({ ...calm, asExpected: false, tests })
+				.split("\n")
+				.slice(-9)
+				.join("\n"),
+		).toMatchInlineSnapshot(`
+			" CONSISTENT  NOT as the scenario expects
+			  Whatever changed for a task changed when that very task switched.
+			  ok  one
+			  not ok  two
+			    --- expected
+			    +++ result
+			    @@ -1 +1 @@
+			    -a
+			    +b"
+		`);
+	});
+
 	test("an expectation that does not hold is shown at its step and at the end", () => {
 		const text = renderReport({
 			...hybrid,
