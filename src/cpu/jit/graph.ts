@@ -19,7 +19,7 @@ interface Context {
 /** A basic block in one context: the same code called from two places is two nodes. */
 export interface Node {
 	readonly address: bigint;
-	readonly instructions: RegionInstruction[];
+	readonly instructions: readonly RegionInstruction[];
 	/** Where it goes on, by address. Everything else leaves the translation. */
 	readonly to: Map<bigint, Node>;
 	/** In reverse postorder; a jump to a smaller or the same number is a loop. */
@@ -27,19 +27,28 @@ export interface Node {
 	/** Ahead of it on every path from the root (immediate dominator). */
 	dominator: Node | undefined;
 	/** Nodes that it immediately dominates and that several jumps lead to, in order. */
-	readonly merges: Node[];
+	merges: Node[];
 	isMerge: boolean;
 	isLoop: boolean;
+}
+
+function newNode(address: bigint, instructions: readonly RegionInstruction[]): Node {
+	const places = { order: -1, dominator: undefined, merges: [], isMerge: false, isLoop: false };
+	return { address, instructions, to: new Map(), ...places };
 }
 
 const after = (entry: RegionInstruction): bigint => BigInt.asUintN(64, entry.address + BigInt(entry.length));
 
 /**
  * The code around `root` that the profile has seen, calls inlined: every jump, call and return that was seen leads to the
- * node it leads to. Undefined when even the first instruction has to be left to the first tier.
+ * node it leads to. `unrolled`: small loops are there several times. Undefined when even the first instruction has to be left to the first tier.
  */
-export function buildGraph(text: Text, root: Kaddr, profile: Profile): Node | undefined {
-	return new GraphBuilder(text, profile).build(BigInt.asUintN(64, BigInt(root)));
+export function buildGraph(text: Text, root: Kaddr, profile: Profile, unrolled: boolean): Node | undefined {
+	const graph = new GraphBuilder(text, profile).build(BigInt.asUintN(64, BigInt(root)));
+	if (graph === undefined) return undefined;
+	const order = arrange(graph);
+	if (unrolled && unrollLoops(order)) arrange(graph);
+	return graph;
 }
 
 class GraphBuilder {
@@ -61,7 +70,6 @@ class GraphBuilder {
 		for (let next = this.#work.shift(); next !== undefined; next = this.#work.shift()) {
 			this.#connect(next.node, next.context);
 		}
-		arrange(root);
 		return root;
 	}
 
@@ -75,16 +83,7 @@ class GraphBuilder {
 		const instructions = this.#block(address);
 		if (instructions.length === 0) return undefined;
 		this.#left -= instructions.length;
-		const node: Node = {
-			address,
-			instructions,
-			to: new Map(),
-			order: -1,
-			dominator: undefined,
-			merges: [],
-			isMerge: false,
-			isLoop: false,
-		};
+		const node = newNode(address, instructions);
 		this.#nodes.set(key, node);
 		this.#work.push({ node, context });
 		return node;
@@ -155,9 +154,10 @@ class GraphBuilder {
 	}
 }
 
-/** Numbers the nodes, finds dominators, loops and merges, and cuts jumps into the middle of a loop. */
-function arrange(root: Node): void {
+/** Numbers the nodes, finds dominators, loops and merges, and cuts jumps into the middle of a loop. Returns the nodes in order. */
+function arrange(root: Node): Node[] {
 	const order = reversePostorder(root);
+	for (const node of order) Object.assign(node, { dominator: undefined, merges: [], isLoop: false });
 	const before = new Map<Node, Node[]>(order.map((node) => [node, []]));
 	for (const node of order) for (const to of node.to.values()) before.get(to)!.push(node);
 	findDominators(order, before);
@@ -173,6 +173,55 @@ function arrange(root: Node): void {
 		node.isMerge = ahead.length > 1;
 		if (node.isMerge) node.dominator!.merges.push(node);
 	}
+	return order;
+}
+
+/** How often the body of a small innermost loop is there, and what small is. */
+const COPIES = 4;
+const MAX_LOOP = 24;
+
+/**
+ * Repeats the bodies of small loops: the copies have a check of fuel in common, and one of pages for all that they access with a
+ * pointer that advances by a constant. False when there is no such loop.
+ */
+function unrollLoops(order: readonly Node[]): boolean {
+	let some = false;
+	for (const head of order) {
+		if (!head.isLoop) continue;
+		const body = loopBody(order, head);
+		const size = body.reduce((sum, { instructions }) => sum + instructions.length, 0);
+		const isInnermost = body.every((node) => node === head || !node.isLoop);
+		const calls = body.some(({ instructions }) => instructions.some(({ kind }) => kind !== "plain"));
+		if (size > MAX_LOOP || !isInnermost || calls) continue;
+		unroll(head, body);
+		some = true;
+	}
+	return some;
+}
+
+/** The head, and what leads back to it without passing it. */
+function loopBody(order: readonly Node[], head: Node): Node[] {
+	const body = new Set([head]);
+	// Against the order: a node comes behind all that it leads to, but for the head.
+	for (const node of [...order].reverse()) {
+		if (node.order > head.order && [...node.to.values()].some((to) => body.has(to)) && dominates(head, node))
+			body.add(node);
+	}
+	return [...body];
+}
+
+function unroll(head: Node, body: readonly Node[]): void {
+	const copies = Array.from(
+		{ length: COPIES - 1 },
+		() => new Map(body.map((node) => [node, newNode(node.address, node.instructions)])),
+	);
+	const headOf = (copy: number): Node => copies[copy]?.get(head) ?? head;
+	for (const [n, copy] of copies.entries()) {
+		for (const [node, twin] of copy) {
+			for (const [address, to] of node.to) twin.to.set(address, to === head ? headOf(n + 1) : (copy.get(to) ?? to));
+		}
+	}
+	for (const node of body) for (const [address, to] of node.to) if (to === head) node.to.set(address, headOf(0));
 }
 
 function reversePostorder(root: Node): Node[] {

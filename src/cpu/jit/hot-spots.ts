@@ -24,8 +24,8 @@ export const HEAT: Heat = { warm: 1 << 16, recording: 1024 };
 export interface HotSpotsHooks {
 	instruction(address: Kaddr): RegionInstruction | undefined;
 	find(root: Kaddr): Hot | undefined;
-	/** Makes a translation of the second tier; false when it cannot. */
-	translate(root: Kaddr, profile: Profile): boolean;
+	/** Makes a translation of the second tier; false when it cannot. `unrolled`: small loops are there several times. */
+	translate(root: Kaddr, profile: Profile, unrolled: boolean): boolean;
 	drop(root: Kaddr): void;
 }
 
@@ -33,6 +33,8 @@ export interface HotSpotsHooks {
 export class HotSpots {
 	readonly #view: Int32Array;
 	readonly #hooks: HotSpotsHooks;
+	/** Roots whose loops are not to be repeated: checking for several rounds at once failed too often at the last ones. */
+	readonly #plain = new Set<Kaddr>();
 	readonly #hopeless = new Set<Kaddr>();
 	#recorder: Recorder | undefined;
 	#heat = 0;
@@ -82,7 +84,7 @@ export class HotSpots {
 		if (root !== undefined && !this.#hopeless.has(root)) {
 			const old = this.#hooks.find(root)?.profile;
 			const news = old === undefined || old.merge(profile);
-			if (news && this.#hooks.translate(root, old ?? profile)) return;
+			if (news && this.#hooks.translate(root, old ?? profile, !this.#plain.has(root))) return;
 		}
 		this.#warm = Math.min(2 * this.#warm, MAX_WARM);
 	}
@@ -101,7 +103,7 @@ export class HotSpots {
 		const hot = this.#hooks.find(root);
 		if (hot === undefined || ++hot.refusals < MAX_REFUSALS) return;
 		if (clock - hot.since < MAX_REFUSALS * INSTRUCTIONS_PER_REFUSAL) {
-			this.#hopeless.add(root);
+			(this.#plain.has(root) ? this.#hopeless : this.#plain).add(root);
 			this.#hooks.drop(root);
 		}
 		hot.refusals = 0;

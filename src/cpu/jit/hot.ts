@@ -63,7 +63,7 @@ export abstract class HotTranslator extends LazyFlags {
 	/** Nothing is emitted for good: which accesses there are is being found out. */
 	planning = false;
 	#groups: Group[] = [];
-	#open = new Map<string, Group>();
+	#open = new Map<string, readonly Group[]>();
 	#access = 0;
 	#symbols: Symbol[] = [];
 	#nextValue = 0;
@@ -229,16 +229,17 @@ export abstract class HotTranslator extends LazyFlags {
 	#join(where: Where, bytes: number, need: number): Group {
 		const low = where.offset;
 		const high = low + bytes;
-		const known = this.#open.get(where.values);
-		const absolutePage = where.absolute === undefined ? 0n : where.absolute >> 12n;
-		const apart =
-			known === undefined ||
-			Math.max(known.high, high) - Math.min(known.low, low) > MAX_SPAN ||
-			(where.absolute !== undefined && absolutePage !== (where.absolute + BigInt(known.low - low)) >> 12n);
-		if (apart) {
+		const open = this.#open.get(where.values) ?? [];
+		const page = (offset: number): bigint => (where.absolute! + BigInt(offset - low)) >> 12n;
+		const known = open.find(
+			(group) =>
+				Math.max(group.high, high) - Math.min(group.low, low) <= MAX_SPAN &&
+				(where.absolute === undefined || page(group.low) === page(low)),
+		);
+		if (known === undefined) {
 			const early = this.atStart && where.early !== undefined ? where : undefined;
 			const group: Group = { low, high, need, host: undefined, early };
-			this.#open.set(where.values, group);
+			this.#open.set(where.values, [...open, group]);
 			return group;
 		}
 		known.low = Math.min(known.low, low);

@@ -107,7 +107,7 @@ export class JitCpu implements Cpu {
 		const hooks = {
 			instruction: (address: Kaddr) => instructionAt(this.#text, toU64(address)),
 			find: (root: Kaddr) => this.#translations.hot(root)?.hot,
-			translate: (root: Kaddr, profile: Profile) => this.#makeHot(root, profile),
+			translate: (root: Kaddr, profile: Profile, unrolled: boolean) => this.#makeHot(root, profile, unrolled),
 			drop: (root: Kaddr) => this.#translations.dropHot(this.#translations.hot(root)!),
 		};
 		this.#hotSpots = new HotSpots(this.#view, hooks);
@@ -258,8 +258,8 @@ export class JitCpu implements Cpu {
 	}
 
 	/** Translates what the profile has seen from `root` on for the second tier; false when there is nothing to be had. */
-	#makeHot(root: Kaddr, profile: Profile): boolean {
-		const graph = buildGraph(this.#text, root, profile);
+	#makeHot(root: Kaddr, profile: Profile, unrolled: boolean): boolean {
+		const graph = buildGraph(this.#text, root, profile, unrolled);
 		if (graph === undefined) return false;
 		const key = `${this.#pages}hot ${graphKey(graph, (entry) => this.#describe(entry))}`;
 		const module = compiled(key, () => translateHot(graph, this.#pages));

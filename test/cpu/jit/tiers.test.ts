@@ -129,6 +129,29 @@ describe("the two tiers of the jit", () => {
 		expect(hot).toBeGreaterThan(0);
 	});
 
+	test("a loop that ends where the memory ends, again and again, and one that runs over the end", () => {
+		// start: mov rcx, rsi; 1: mov al, [rcx]; inc byte [rcx]; add rcx, 1; cmp rcx, rdi; jne 1b; dec rdx; jnz start; int3
+		const code = [
+			...[0x48, 0x89, 0xf1, 0x8a, 0x01, 0xfe, 0x01, 0x48, 0x83, 0xc1, 0x01, 0x48, 0x39, 0xf9, 0x75, 0xf3],
+			...[0x48, 0xff, 0xca, 0x75, 0xeb, 0xcc],
+		];
+		const state = new BigUint64Array(STATE_WORDS);
+		state.set([toU64(CODE), 0x202n], RIP);
+		state[RSP] = toU64(DATA + 0x1800);
+		state[2] = 3000n;
+		const end = DATA + DATA_SIZE + 0x1000;
+		for (const [from, to] of [
+			[end - 7, end],
+			[DATA + 0xff9, DATA + 0x1005],
+			[DATA, end + 9],
+		] as const) {
+			state[6] = toU64(from);
+			state[RDI] = toU64(to);
+			const hot = compare(Uint8Array.from(code), state, new Uint8Array(DATA_SIZE), new Random(5), 200_000);
+			expect(hot).toBeGreaterThan(0);
+		}
+	});
+
 	const scenarios = readdirSync("scenarios").filter((name) => name.endsWith(".yaml"));
 	test.each(scenarios)("%s: the same events", async (name) => {
 		const file = `scenarios/${name}`;
