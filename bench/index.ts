@@ -86,6 +86,11 @@ function inProcess(job: Job): Promise<Part> {
 	});
 }
 
+/** One line that changes, for whoever watches. */
+function progress(text: string): void {
+	if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${text}`);
+}
+
 async function measure(values: ReturnType<typeof readArgs>): Promise<BenchReport> {
 	const { smoke } = values;
 	const processes = smoke ? 1 : Number(values.processes);
@@ -104,14 +109,12 @@ async function measure(values: ReturnType<typeof readArgs>): Promise<BenchReport
 	// Every job once, then every job again: what changes in the machine meanwhile meets all of them.
 	for (let pass = 1; pass <= processes; pass++) {
 		for (const [index, job] of all.entries()) {
-			process.stderr.write(
-				`\r\x1b[Kpass ${pass}/${processes}, ${index + 1}/${all.length}: ${job.suite} ${job.design} ${job.cpu}`,
-			);
+			progress(`pass ${pass}/${processes}, ${index + 1}/${all.length}: ${job.suite} ${job.design} ${job.cpu}`);
 			// Smoke mode needs no clean process for each; one shows that this works too.
 			parts.push(smoke && index > 0 ? await runJob(job) : await inProcess(job));
 		}
 	}
-	process.stderr.write("\r\x1b[K");
+	progress("");
 	return collect({ parts, smoke, processes, date, warnings: [...warnings] });
 }
 
