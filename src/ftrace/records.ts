@@ -8,17 +8,11 @@ import { ftrace_call_replace, MCOUNT_INSN_SIZE, NOP5, sameBytes } from "./text_p
 export class Records {
 	readonly #env: FtraceEnvironment;
 	readonly byIp = new Map<Kaddr, dyn_ftrace>();
-	/** The same in ascending order; made when somebody needs it. */
-	#sorted: readonly dyn_ftrace[] | undefined;
+	/** The same in ascending order of address, as do_for_each_ftrace_rec() has them. */
+	sorted: readonly dyn_ftrace[] = [];
 
 	constructor(env: FtraceEnvironment) {
 		this.#env = env;
-	}
-
-	/** In ascending order of address, as do_for_each_ftrace_rec() has them. */
-	get sorted(): readonly dyn_ftrace[] {
-		this.#sorted ??= [...this.byIp.values()].sort((a, b) => a.ip - b.ip);
-		return this.#sorted;
 	}
 
 	/** Those at these addresses, in ascending order; addresses of sites that are gone are passed over. */
@@ -40,14 +34,14 @@ export class Records {
 			this.byIp.set(ip, { ip, flags: 0, count: 0, current: 0 });
 			this.#env.addCallSite(ip);
 		}
-		this.#sorted = undefined;
+		this.sorted = [...this.byIp.values()].sort((a, b) => a.ip - b.ip);
 	}
 
 	remove(sites: readonly Kaddr[]): void {
 		for (const ip of sites) {
 			if (this.byIp.delete(ip)) this.#env.removeCallSite(ip);
 		}
-		this.#sorted = undefined;
+		this.sorted = [...this.byIp.values()].sort((a, b) => a.ip - b.ip);
 	}
 
 	/** The first site in [start, end); 0 when there is none. */

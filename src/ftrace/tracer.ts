@@ -44,7 +44,7 @@ export class FunctionTracer {
 	current_tracer: TracerName = "nop";
 	tracing_on = true;
 	/** The ring buffer, oldest first, with what has been overwritten but is not gone yet. */
-	#buffer: TraceEntry[] = [];
+	buffer: TraceEntry[] = [];
 	/** Entries there have been since the buffer was last cleared. */
 	written = 0;
 
@@ -60,18 +60,18 @@ export class FunctionTracer {
 		if (!this.tracing_on || isRecursion(task)) return;
 		const { pid, on_cpu: cpu } = task;
 		const comm = task.idle ? "<idle>" : task.comm;
-		this.#buffer.push({ comm, pid, cpu, jiffies: this.#env.jiffies(), ip, parent_ip });
+		this.buffer.push({ comm, pid, cpu, jiffies: this.#env.jiffies(), ip, parent_ip });
 		this.written++;
-		if (this.#buffer.length === 2 * TRACE_ENTRIES_MAX) this.#buffer = this.entries;
+		if (this.buffer.length === 2 * TRACE_ENTRIES_MAX) this.buffer = this.entries;
 	}
 
 	/** What the ring buffer holds, oldest first. */
 	get entries(): TraceEntry[] {
-		return this.#buffer.slice(-TRACE_ENTRIES_MAX);
+		return this.buffer.slice(-TRACE_ENTRIES_MAX);
 	}
 
 	clear(): void {
-		this.#buffer = [];
+		this.buffer = [];
 		this.written = 0;
 	}
 

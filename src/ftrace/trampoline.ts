@@ -42,8 +42,7 @@ export class Trampolines {
 	readonly #memory: Memory;
 	readonly #text_poke: TextPoke;
 	readonly #templates: TrampolineTemplates;
-	/** Where pages come from. */
-	readonly pages: { allocTrampoline(name: string, size: number): Kaddr; freeTrampoline(address: Kaddr): void };
+	readonly #pages: { allocTrampoline(name: string, size: number): Kaddr; freeTrampoline(address: Kaddr): void };
 	/** Live trampolines by the page they start on; each has pages of its own. */
 	readonly live = new Map<Kaddr, Trampoline>();
 
@@ -56,7 +55,7 @@ export class Trampolines {
 		this.#memory = memory;
 		this.#text_poke = text_poke;
 		this.#templates = templates;
-		this.pages = pages;
+		this.#pages = pages;
 	}
 
 	/** What a trampoline of its own, or ftrace_caller, calls for an ops. */
@@ -94,7 +93,7 @@ export class Trampolines {
 		const code = new Uint8Array(total);
 		code.set(this.#memory.read(start, size));
 		code.set([RET_INSN_OPCODE, INT3_INSN_OPCODE], size);
-		const address = this.pages.allocTrampoline(`ftrace_trampoline:${ops.name}`, total);
+		const address = this.#pages.allocTrampoline(`ftrace_trampoline:${ops.name}`, total);
 		if (address === 0) return;
 		const view = new DataView(code.buffer);
 		if (OP_REF.some((byte, index) => code[opPtr + index] !== byte)) {
@@ -120,7 +119,7 @@ export class Trampolines {
 	arch_ftrace_trampoline_free(ops: ftrace_ops): void {
 		if (!(ops.flags & FTRACE_OPS_FL.ALLOC_TRAMP)) return;
 		this.live.delete(ops.trampoline);
-		this.pages.freeTrampoline(ops.trampoline);
+		this.#pages.freeTrampoline(ops.trampoline);
 		ops.trampoline = 0;
 		ops.trampoline_size = 0;
 		ops.flags &= ~FTRACE_OPS_FL.ALLOC_TRAMP;
