@@ -1,12 +1,6 @@
 import { AREA } from "./area.js";
 import { CF_FIXED, OF_FIXED, RESULT_FOLLOWS } from "./translator.js";
-import { Code, type Signature } from "./wasm.js";
-
-export interface HelperFunction {
-	readonly signature: Signature;
-	readonly code: Code;
-	readonly exportAs?: string;
-}
+import { Code, type ModuleFunction, type Signature } from "./wasm.js";
 
 /** Type of `flagsOf(kind, a, b, result)`. */
 const FLAGS_OF: Signature = { params: ["i32", "i64", "i64", "i64"], results: ["i32"] };
@@ -16,7 +10,7 @@ const STATUS_BUT_CF_OF = 0xd4;
  * The status flags from their lazy form: kind word, a, b and result (SDM volume 1, 3.4.3.1). For sums and differences the
  * carries out of all bits at once say CF (top), OF (top two differ) and AF (bit 3).
  */
-export function flagsOfFunction(): HelperFunction {
+export function flagsOfFunction(): ModuleFunction {
 	const code = new Code(FLAGS_OF.params.length);
 	const [kind, a, b, r] = [0, 1, 2, 3];
 	const [v, shift] = [code.local("i64"), code.local("i64")];
@@ -68,7 +62,7 @@ export function flagsOfFunction(): HelperFunction {
 }
 
 /** The flags of the lazy form in the area; `flagsOf`: index of {@link flagsOfFunction}. */
-export function flagsFunction(flagsOf: number, exportAs?: string): HelperFunction {
+export function flagsFunction(flagsOf: number, exportAs?: string): ModuleFunction {
 	const code = new Code(0);
 	code.i32(0).memory("i32.load", AREA.flagKind);
 	for (const offset of [AREA.flagA, AREA.flagB, AREA.flagR]) code.i32(0).memory("i64.load", offset);
@@ -77,7 +71,7 @@ export function flagsFunction(flagsOf: number, exportAs?: string): HelperFunctio
 }
 
 /** The upper 64 bits of an unsigned 64 by 64 bit product, by halves. */
-export function umulhFunction(): HelperFunction {
+export function umulhFunction(): ModuleFunction {
 	const code = new Code(2);
 	const [t, low] = [code.local("i64"), code.local("i64")];
 	const lower = (x: number): Code => code.get(x).i64(0xffffffffn).op("i64.and");

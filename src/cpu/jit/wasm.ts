@@ -270,66 +270,33 @@ export interface Signature {
 	readonly results: readonly Type[];
 }
 
+export interface ImportedFunction {
+	readonly name: string;
+	readonly signature: Signature;
+}
+
+export interface ModuleFunction {
+	readonly signature: Signature;
+	readonly code: Code;
+	readonly exportAs?: string;
+}
+
+type Pieces = readonly (readonly number[])[];
+
 /** A module with imported functions from `h`, the memory `h.m`, the table `h.t` and some functions, the exported ones named. */
 export function buildModule(
 	memoryPages: number,
-	imports: readonly { name: string; signature: Signature }[],
-	functions: readonly { signature: Signature; code: Code; exportAs?: string }[],
+	imports: readonly ImportedFunction[],
+	functions: readonly ModuleFunction[],
 ): Uint8Array<ArrayBuffer> {
-	const pieces: (readonly number[])[] = [[0x00, 0x61, 0x73, 0x6d, 1, 0, 0, 0]];
-	const section = (id: number, ...content: (readonly number[])[]): void => {
-		const head = [id];
-		unsigned(head, lengthOf(content));
-		pieces.push(head, ...content);
-	};
-	const name = (to: number[], text: string): void => {
-		unsigned(to, text.length);
-		for (let i = 0; i < text.length; i++) to.push(text.charCodeAt(i));
-	};
-	const all = [...imports, ...functions];
-	const types: number[] = [];
-	unsigned(types, all.length);
-	for (const { signature } of all) {
-		types.push(0x60);
-		unsigned(types, signature.params.length);
-		for (const type of signature.params) types.push(TYPE_CODE[type]);
-		unsigned(types, signature.results.length);
-		for (const type of signature.results) types.push(TYPE_CODE[type]);
-	}
-	section(1, types);
-	const imported: number[] = [];
-	unsigned(imported, imports.length + 2);
-	name(imported, "h");
-	name(imported, "t");
-	imported.push(0x01, 0x70, 0x00, 0x00);
-	name(imported, "h");
-	name(imported, "m");
-	imported.push(0x02, 0x01);
-	unsigned(imported, memoryPages);
-	unsigned(imported, memoryPages);
-	for (const [index, entry] of imports.entries()) {
-		name(imported, "h");
-		name(imported, entry.name);
-		imported.push(0x00);
-		unsigned(imported, index);
-	}
-	section(2, imported);
-	const declared: number[] = [];
-	unsigned(declared, functions.length);
-	for (let i = 0; i < functions.length; i++) unsigned(declared, imports.length + i);
-	section(3, declared);
-	const exported: number[] = [];
-	unsigned(exported, functions.filter((f) => f.exportAs !== undefined).length);
-	for (const [index, entry] of functions.entries()) {
-		if (entry.exportAs === undefined) continue;
-		name(exported, entry.exportAs);
-		exported.push(0x00);
-		unsigned(exported, imports.length + index);
-	}
-	section(7, exported);
-	const count: number[] = [];
-	unsigned(count, functions.length);
-	section(10, count, ...functions.flatMap(({ code }) => code.finish()));
+	const pieces: Pieces = [
+		[0x00, 0x61, 0x73, 0x6d, 1, 0, 0, 0],
+		...section(1, [typeSection([...imports, ...functions])]),
+		...section(2, [importSection(memoryPages, imports)]),
+		...section(3, [vector(functions, (out, _, n) => unsigned(out, imports.length + n))]),
+		...section(7, [exportSection(functions, imports.length)]),
+		...section(10, [vector(functions, () => {}), ...functions.flatMap(({ code }) => code.finish())]),
+	];
 	const out = new Uint8Array(lengthOf(pieces));
 	let at = 0;
 	for (const piece of pieces) {
@@ -339,6 +306,68 @@ export function buildModule(
 	return out;
 }
 
-function lengthOf(pieces: readonly (readonly number[])[]): number {
+function section(id: number, content: Pieces): Pieces {
+	const head = [id];
+	unsigned(head, lengthOf(content));
+	return [head, ...content];
+}
+
+function lengthOf(pieces: Pieces): number {
 	return pieces.reduce((sum, piece) => sum + piece.length, 0);
+}
+
+/** A count, and what `each` adds. */
+function vector<T>(items: readonly T[], each: (out: number[], item: T, n: number) => void): number[] {
+	const out: number[] = [];
+	unsigned(out, items.length);
+	for (const [n, item] of items.entries()) each(out, item, n);
+	return out;
+}
+
+function name(out: number[], text: string): void {
+	unsigned(out, text.length);
+	for (let i = 0; i < text.length; i++) out.push(text.charCodeAt(i));
+}
+
+/** One type for each function, with the function's number. */
+function typeSection(all: readonly { readonly signature: Signature }[]): number[] {
+	return vector(all, (out, { signature }) => {
+		out.push(0x60);
+		for (const types of [signature.params, signature.results]) {
+			unsigned(out, types.length);
+			for (const type of types) out.push(TYPE_CODE[type]);
+		}
+	});
+}
+
+function importSection(memoryPages: number, imports: readonly ImportedFunction[]): number[] {
+	const table = (out: number[]): void => {
+		out.push(0x01, 0x70, 0x00, 0x00);
+	};
+	const memory = (out: number[]): void => {
+		out.push(0x02, 0x01);
+		unsigned(out, memoryPages);
+		unsigned(out, memoryPages);
+	};
+	const functions = imports.map((entry, n) => ({
+		name: entry.name,
+		describe: (out: number[]): void => {
+			out.push(0x00);
+			unsigned(out, n);
+		},
+	}));
+	return vector([{ name: "t", describe: table }, { name: "m", describe: memory }, ...functions], (out, entry) => {
+		name(out, "h");
+		name(out, entry.name);
+		entry.describe(out);
+	});
+}
+
+function exportSection(functions: readonly ModuleFunction[], first: number): number[] {
+	const exported = functions.flatMap(({ exportAs }, n) => (exportAs === undefined ? [] : [{ exportAs, n }]));
+	return vector(exported, (out, { exportAs, n }) => {
+		name(out, exportAs);
+		out.push(0x00);
+		unsigned(out, first + n);
+	});
 }
