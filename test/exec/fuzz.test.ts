@@ -65,7 +65,7 @@ describe("random bytes as code", () => {
 				cpu.state.words[RFLAGS] = 0x202n;
 				cpu.state.rip = CODE;
 				const stop = cpu.run(LIMIT);
-				if (cpu instanceof JitCpu && cpu.hotTranslations > 0) hot++;
+				if (cpu instanceof JitCpu && cpu.statistics.hot > 0) hot++;
 				kinds.set(stop.kind, (kinds.get(stop.kind) ?? 0) + 1);
 				if (stop.executed > LIMIT || (stop.kind === "budget") !== (stop.executed === LIMIT)) {
 					expect.fail(`${stop.kind} after ${stop.executed} instructions: ${Buffer.from(bytes).toString("hex")}`);

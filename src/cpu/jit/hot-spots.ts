@@ -12,7 +12,7 @@ const INSTRUCTIONS_PER_REFUSAL = 2000;
 
 /** How soon code gets to the second tier. */
 export interface Heat {
-	/** Instructions in the first tier after which it is time to look where they are; Infinity: never. Doubles whenever nothing came of it. */
+	/** Instructions in the first tier after which it is time to look where they are; Infinity: never. More whenever nothing new came of it. */
 	warm: number;
 	/** Instructions of the path that are recorded then. */
 	recording: number;
@@ -81,12 +81,12 @@ export class HotSpots {
 	#learn(): void {
 		const { profile, root } = this.#recorder!.finish((address) => this.#hooks.instruction(address));
 		this.#recorder = undefined;
-		if (root !== undefined && !this.#hopeless.has(root)) {
-			const old = this.#hooks.find(root)?.profile;
-			const news = old === undefined || old.merge(profile);
-			if (news && this.#hooks.translate(root, old ?? profile, !this.#plain.has(root))) return;
-		}
-		this.#warm = Math.min(2 * this.#warm, MAX_WARM);
+		const old = root === undefined ? undefined : this.#hooks.find(root)?.profile;
+		const useful = root !== undefined && !this.#hopeless.has(root) && (old === undefined || old.merge(profile));
+		const made = useful && this.#hooks.translate(root, old ?? profile, !this.#plain.has(root));
+		// The same loop once more is worth less: it may be one whose calls never go the same way for long.
+		if (made && old === undefined) this.#warm = Math.max(HEAT.warm, this.#warm / 2);
+		else this.#warm = Math.min(2 * this.#warm, MAX_WARM);
 	}
 
 	/** Shall this translation run now? */

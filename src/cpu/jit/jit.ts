@@ -31,15 +31,6 @@ const SMALL_CHUNK = 1 << 14;
 const modules = new Map<string, WebAssembly.Module>();
 const MAX_MODULES = 4096;
 
-function compiled(key: string, make: () => Uint8Array<ArrayBuffer>): WebAssembly.Module {
-	const known = modules.get(key);
-	if (known !== undefined) return known;
-	if (modules.size >= MAX_MODULES) modules.clear();
-	const made = new WebAssembly.Module(make());
-	modules.set(key, made);
-	return made;
-}
-
 interface BoundGate {
 	readonly gate: Gate;
 	readonly index: number;
@@ -70,8 +61,8 @@ export class JitCpu implements Cpu {
 	readonly #imports: { h: Record<string, WebAssembly.ImportValue> };
 	/** Single instructions at call sites that are neither nop nor call just now, by address and bytes. */
 	readonly #raw = new Map<string, Translation>();
-	/** Translations of the second tier that were made. */
-	hotTranslations = 0;
+	/** What was done so far: regions translated, pieces translated for the second tier, WebAssembly modules compiled for either. */
+	readonly statistics = { regions: 0, hot: 0, compiled: 0 };
 	#thrown: { error: unknown } | undefined;
 	/** Instructions executed since the start; what rdtsc reads. */
 	#clock = 0;
@@ -95,7 +86,7 @@ export class JitCpu implements Cpu {
 					this.#callGate(index, rdi, rsi, rdx, rcx),
 			},
 		};
-		const helper = compiled(`flags ${this.#pages}`, () => flagsModule(this.#pages));
+		const helper = this.#compiled(`flags ${this.#pages}`, () => flagsModule(this.#pages));
 		this.#flags = new WebAssembly.Instance(helper, this.#imports).exports.flags as () => number;
 		this.#text = {
 			decodeAt: (address) => this.#decode(address),
@@ -210,6 +201,16 @@ export class JitCpu implements Cpu {
 		return this.#reason(executed + used);
 	}
 
+	#compiled(key: string, make: () => Uint8Array<ArrayBuffer>): WebAssembly.Module {
+		const known = modules.get(key);
+		if (known !== undefined) return known;
+		if (modules.size >= MAX_MODULES) modules.clear();
+		const made = new WebAssembly.Module(make());
+		modules.set(key, made);
+		this.statistics.compiled++;
+		return made;
+	}
+
 	/** The translation of what stands at rip, or the fault of running it. */
 	#find(fuel: number): { run: Translation["run"]; entry: number } | Fault {
 		const { halves } = this.state;
@@ -248,10 +249,11 @@ export class JitCpu implements Cpu {
 	}
 
 	#translate(instructions: RegionInstruction[], raw: boolean): Translation {
+		this.statistics.regions++;
 		const parts = instructions.map((entry) => this.#describe(entry));
 		const key = `${this.#pages}${raw ? "raw" : ""} ${parts.join("\n")}`;
 		const apart = (address: bigint) => raw || this.#breakpoints.has(address) || this.#text.isHot(address);
-		const module = compiled(key, () => translate(instructions, this.#pages, apart));
+		const module = this.#compiled(key, () => translate(instructions, this.#pages, apart));
 		const instance = new WebAssembly.Instance(module, this.#imports);
 		const run = instance.exports.run as Translation["run"];
 		return { instructions, run, slot: this.#translations.enroll(run) };
@@ -262,9 +264,9 @@ export class JitCpu implements Cpu {
 		const graph = buildGraph(this.#text, root, profile, unrolled);
 		if (graph === undefined) return false;
 		const key = `${this.#pages}hot ${graphKey(graph, (entry) => this.#describe(entry))}`;
-		const module = compiled(key, () => translateHot(graph, this.#pages));
+		const module = this.#compiled(key, () => translateHot(graph, this.#pages));
 		const run = new WebAssembly.Instance(module, this.#imports).exports.run as Translation["run"];
-		this.hotTranslations++;
+		this.statistics.hot++;
 		const hot = { root, enoughFuel: enoughFuel(graph), profile, refusals: 0, since: this.#clock };
 		this.#translations.addHot({
 			instructions: instructionsOf(graph),

@@ -4,6 +4,9 @@ import type { RegionInstruction } from "./region.js";
 /** Targets of one indirect jump that are worth a comparison. */
 const MAX_TARGETS = 3;
 
+/** By how much less an earlier recording says about where jumps go now. */
+const OUTDATED = 4;
+
 /** Where an instruction that can go anywhere went, and how often. */
 type Targets = Map<Kaddr, number>;
 
@@ -28,23 +31,24 @@ export class Profile {
 		return redirects;
 	}
 
-	/** Adds another one; false when it says nothing new. */
-	merge(other: Profile): boolean {
-		const before = this.#size();
-		for (const address of other.seen) this.seen.add(address);
+	/** Adds a later one, whose word counts more; false when it says nothing new. */
+	merge(later: Profile): boolean {
+		const known = this.seen.size;
+		for (const address of later.seen) this.seen.add(address);
+		let news = this.seen.size !== known;
 		for (const [from, to] of [
-			[other.#targets, this.#targets],
-			[other.#redirects, this.#redirects],
+			[later.#targets, this.#targets],
+			[later.#redirects, this.#redirects],
 		] as const) {
-			for (const [address, targets] of from) for (const [target, n] of targets) count(to, address, target, n);
+			for (const [address, targets] of from) {
+				const before = byFrequency(to.get(address));
+				for (const [target, n] of to.get(address) ?? []) to.get(address)!.set(target, n / OUTDATED);
+				for (const [target, n] of targets) count(to, address, target, n);
+				const after = byFrequency(to.get(address));
+				news ||= after[0] !== before[0] || after.some((target) => !before.includes(target));
+			}
 		}
-		return this.#size() !== before;
-	}
-
-	#size(): number {
-		let size = this.seen.size;
-		for (const map of [this.#targets, this.#redirects]) for (const targets of map.values()) size += targets.size;
-		return size;
+		return news;
 	}
 
 	went(address: Kaddr, target: Kaddr): void {

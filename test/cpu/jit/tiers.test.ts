@@ -61,7 +61,7 @@ function compare(code: Uint8Array, state: BigUint64Array, data: Uint8Array, rand
 		executed += stops[0]!.executed;
 		if (stops[0]!.kind !== "budget") break;
 	}
-	return cpus[1]!.hotTranslations;
+	return cpus[1]!.statistics.hot;
 }
 
 /** `mov reg, [address]` or, with opcode 0x89, `mov [address], reg`; REX.W, absolute. */
