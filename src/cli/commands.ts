@@ -29,6 +29,11 @@ export const commands: readonly CommandEntry[] = [
 		load: async () => (await import("./replay.js")).replayCommand,
 	},
 	{
+		name: "merge",
+		summary: "join the --json reports of klpemu explore --shard",
+		load: async () => (await import("./merge.js")).mergeCommand,
+	},
+	{
 		name: "exec",
 		summary: "run machine code: JSON lines in, JSON lines out",
 		load: async () => (await import("./exec.js")).execCommand,

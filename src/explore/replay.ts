@@ -1,6 +1,6 @@
 import { KlpemuError } from "../errors.js";
 import type { Invariant } from "../report/index.js";
-import { type Broken, judgeMove, judgeTask, type KernelLook, lookAt } from "./judge.js";
+import { type Broken, type Judged, judgeMove, judgeTask, lookAt } from "./judge.js";
 import type { Model } from "./model.js";
 import type { Move } from "./schedule.js";
 import type { TaskState } from "./task-state.js";
@@ -13,8 +13,8 @@ export interface Replayed {
 	readonly title: string | undefined;
 	/** The points it passed, the last one included. */
 	readonly points: readonly string[];
-	readonly before: { readonly kernel: KernelLook; readonly tasks: readonly TaskState[] };
-	readonly after: { readonly kernel: KernelLook; readonly tasks: readonly TaskState[] };
+	readonly before: Judged;
+	readonly after: Judged;
 	readonly broken: readonly Broken[];
 }
 
@@ -23,17 +23,21 @@ export class Replayer {
 	readonly world: World;
 	readonly #saved: SavedWorld;
 	readonly #tasks: readonly TaskState[];
+	/** What there is to be seen after the last move. */
+	#now: Judged;
 
 	constructor(model: Model) {
 		this.world = new World(model);
 		this.#saved = this.world.save();
 		this.#tasks = this.world.loaded.map((state) => state!);
+		this.#now = this.#look();
 	}
 
 	/** Up to the first broken invariant among `invariants`. Throws `REPLAY_IMPOSSIBLE` when a move cannot be made. */
 	replay(moves: readonly Move[], invariants: ReadonlySet<Invariant>): Replayed[] {
 		this.world.restore(this.#saved);
 		this.world.loadAll(this.#tasks);
+		this.#now = this.#look();
 		const done: Replayed[] = [];
 		for (const [index, move] of moves.entries()) {
 			const replayed = this.#move(move, index, invariants);
@@ -45,23 +49,35 @@ export class Replayer {
 
 	#move(move: Move, index: number, invariants: ReadonlySet<Invariant>): Replayed {
 		const { world } = this;
-		const before = { kernel: lookAt(world), tasks: world.loaded.map((state) => state!) };
+		const before = this.#now;
 		const actor = world.actors.findIndex(({ name }) => name === move.who);
 		const title = actor < 0 ? undefined : world.nextStep(actor);
 		const { points, broken } =
-			actor < 0 ? this.#moveTask(move, index, before) : this.#moveActor(move, index, actor, invariants);
-		const after = { kernel: lookAt(world), tasks: world.loaded.map((state) => state!) };
-		return { move, title, points, before, after, broken: broken.filter(({ invariant }) => invariants.has(invariant)) };
+			actor < 0 ? this.#moveTask(move, index) : this.#moveActor(move, index, actor, invariants);
+		return {
+			move,
+			title,
+			points,
+			before,
+			after: this.#now,
+			broken: broken.filter(({ invariant }) => invariants.has(invariant)),
+		};
 	}
 
-	#moveTask({ who }: Move, index: number, before: Replayed["before"]): { points: string[]; broken: Broken[] } {
+	#look(): Judged {
+		return { kernel: lookAt(this.world), tasks: this.world.loaded.map((state) => state!) };
+	}
+
+	#moveTask({ who }: Move, index: number): { points: string[]; broken: Broken[] } {
 		const { world } = this;
 		const slot = world.slots.indexOf(who);
 		const state = slot < 0 ? undefined : world.loaded[slot];
 		if (state === undefined || !state.alive || state.fields.held)
 			throw impossible(index, who, "it is not there, or asleep");
+		const { kernel } = this.#now;
 		const { state: next, label, broken } = world.moveTask(slot);
-		const judged = judgeTask(world.model.functions, who, before.kernel, state, lookAt(world), next);
+		this.#now = this.#look();
+		const judged = judgeTask(world.model.functions, who, kernel, state, this.#now.kernel, next);
 		return { points: [label], broken: judged === undefined ? [...broken] : [...broken, judged] };
 	}
 
@@ -75,13 +91,16 @@ export class Replayer {
 		const points: string[] = [];
 		for (let step = 0; step < steps; step++) {
 			if (world.nextStep(actor) === undefined) throw impossible(index, who, "it has nothing to do");
-			const from = { kernel: lookAt(world), tasks: world.loaded.map((state) => state!) };
+			const from = this.#now;
 			const slots = busy.filter((entry) => entry.step === step).map(({ task }) => world.slot(task));
 			const effect = world.moveActor(actor, new Set(slots), late && step === 0);
 			if (effect.blocked) throw impossible(index, who, "it waits for somebody");
 			if (!effect.isPlace) points.push(effect.label);
-			const to = { kernel: lookAt(world), tasks: world.loaded.map((state) => state!) };
-			const broken = [...effect.broken, ...judgeMove(world.model.functions, world.judged, from, to, effect.label)];
+			this.#now = this.#look();
+			const broken = [
+				...effect.broken,
+				...judgeMove(world.model.functions, world.judged, from, this.#now, effect.label),
+			];
 			if (broken.some(({ invariant }) => invariants.has(invariant))) return { points, broken };
 		}
 		return { points, broken: [] };

@@ -135,7 +135,7 @@ export class Search {
 			this.graph.checkContexts();
 			start = end;
 		}
-		if (!bounded && !this.#lost && (options.all || this.#violations.size === 0)) this.#findStuck();
+		if (!bounded && !this.#lost && !this.#dealt && (options.all || this.#violations.size === 0)) this.#findStuck();
 		const violations = [...this.#violations.values()];
 		return {
 			result: violations.length > 0 ? "violated" : bounded ? "bounded" : "complete",

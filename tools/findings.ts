@@ -1,0 +1,135 @@
+/**
+ * Explores scenarios/hybrid-lp1-lp2-lp3.yaml and scenarios/family/ under every design, and writes what it finds to
+ * docs/findings.md. Usage: npm run findings
+ */
+import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { NodeFileReader } from "../src/cli/files.js";
+import { designs } from "../src/designs/index.js";
+import type { Schedule } from "../src/explore/index.js";
+import { INVARIANTS, type Invariant } from "../src/report/index.js";
+import { exploreScenario, replaySchedule } from "../src/scenario/exploration.js";
+import { parseScenario, type Scenario } from "../src/scenario/index.js";
+import { noteOn } from "./findings-notes.js";
+
+const FAMILY = "scenarios/family";
+const BUDGET = 300_000;
+
+interface Finding {
+	readonly design: string;
+	readonly scenario: string;
+	readonly schedule: Schedule;
+	readonly story: string;
+}
+
+interface Cell {
+	readonly result: string;
+	readonly states: number;
+	readonly invariants: readonly Invariant[];
+}
+
+async function exploreAll(file: string, design: string): Promise<{ cell: Cell; findings: Finding[] }> {
+	const text = await readFile(file, "utf8");
+	const scenario: Scenario = parseScenario(text, file);
+	const machine = { files: new NodeFileReader(file), design };
+	const limits = { budget: BUDGET, invariants: new Set(INVARIANTS), all: true, reduction: true };
+	const { exploration, schedules } = await exploreScenario({ scenario, text, machine, ...limits });
+	const findings: Finding[] = [];
+	for (const schedule of schedules) {
+		const { story } = await replaySchedule(scenario, schedule, machine);
+		findings.push({ design, scenario: scenario.title, schedule, story });
+	}
+	const { result, states } = exploration;
+	return { cell: { result, states, invariants: schedules.map(({ invariant }) => invariant) }, findings };
+}
+
+function cellText({ result, states, invariants }: Cell): string {
+	return invariants.length > 0 ? invariants.join(", ") : `${result} (${states})`;
+}
+
+/** The same story under several designs is told once. */
+function tell(findings: readonly Finding[]): string[] {
+	const stories = new Map<string, Finding[]>();
+	for (const finding of findings) {
+		const key = `${finding.scenario} ${finding.schedule.invariant} ${finding.story}`;
+		stories.set(key, [...(stories.get(key) ?? []), finding]);
+	}
+	return [...stories.values()].flatMap((same) => {
+		const { scenario, schedule, story } = same[0]!;
+		const names = same.map(({ design }) => `\`${design}\``).join(", ");
+		const note = noteOn(schedule.scenario, schedule.invariant, same[0]!.design);
+		return [
+			`### ${schedule.invariant}: ${scenario}`,
+			"",
+			`Designs: ${names}. ${schedule.moves.length} moves, \`${schedule.scenario}\`.`,
+			"",
+			...(note === undefined ? [] : [note, ""]),
+			...story
+				.trimEnd()
+				.split("\n")
+				.map((line) => `    ${line}`.trimEnd()),
+			"",
+		];
+	});
+}
+
+function byDesign(findings: readonly Finding[]): string[] {
+	return designs.flatMap(({ name, title }) => {
+		const own = findings.filter(({ design }) => design === name);
+		const lines = own.map(
+			({ schedule, scenario }) => `* \`${schedule.invariant}\` in "${scenario}": ${schedule.message}`,
+		);
+		return [
+			`### \`${name}\``,
+			"",
+			`${title}.`,
+			"",
+			...(own.length === 0 ? ["Nothing breaks in these scenarios."] : lines),
+			"",
+		];
+	});
+}
+
+const files = [
+	"scenarios/hybrid-lp1-lp2-lp3.yaml",
+	...(await readdir(FAMILY))
+		.filter((name) => name.endsWith(".yaml"))
+		.sort()
+		.map((name) => join(FAMILY, name)),
+];
+const rows: string[] = [];
+const findings: Finding[] = [];
+for (const file of files) {
+	const cells: string[] = [];
+	for (const { name } of designs) {
+		const { cell, findings: found } = await exploreAll(file, name);
+		findings.push(...found);
+		cells.push(cellText(cell));
+		process.stderr.write(`${file} ${name}: ${cellText(cell)}\n`);
+	}
+	rows.push(`| \`${file.replace(/^scenarios\//, "")}\` | ${cells.join(" | ")} |`);
+}
+const text = [
+	"# What the explorer finds",
+	"",
+	"Written by `npm run findings`; CI checks that it is current. Not to be edited.",
+	"",
+	"Each scenario under each design: the invariants that some schedule breaks, or *complete* with the number of states when none",
+	`does, or *bounded* when ${BUDGET} states were not enough. docs/exploring.md says what a schedule is and what is left out.`,
+	"",
+	`| scenario | ${designs.map(({ name }) => name).join(" | ")} |`,
+	`|${"---|".repeat(designs.length + 1)}`,
+	...rows,
+	"",
+	"## By design",
+	"",
+	...byDesign(findings),
+	"## The stories",
+	"",
+	"Each is the shortest schedule; `klpemu explore FILE --design D --every-invariant --save DIR` writes it down and `klpemu replay`",
+	"makes it again, on any Cpu. Where we know of nobody who has told it before, it says *new*, and why the kernel's code does the same.",
+	"",
+	...tell(findings),
+].join("\n");
+await mkdir("docs", { recursive: true });
+await writeFile("docs/findings.md", `${text.trimEnd()}\n`);
