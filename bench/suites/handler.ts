@@ -1,13 +1,5 @@
 /** Handler overhead: what a call of a traced function costs, in every state that livepatch can be in. */
-import {
-	type Absent,
-	type Case,
-	type Measured,
-	measureRounds,
-	median,
-	type Part,
-	type RoundOptions,
-} from "../common/index.js";
+import { type Absent, type Case, type Measured, measureRounds, type Part, type RoundOptions } from "../common/index.js";
 import { CALL_CASES, type CallCase, LOOP, Rig } from "./calls.js";
 import { splitInstructions, splitTimes } from "./split.js";
 
@@ -40,9 +32,9 @@ export async function handler(design: string, cpu: string, options: RoundOptions
 	const loop = rounds.get(LOOP.id)!;
 	for (const each of present.keys()) {
 		const { ns, within } = rounds.get(each.id)!;
-		const net = each === LOOP ? ns : ns.map((value, round) => value - loop.ns[round]!);
+		const value = each === LOOP ? ns : ns - loop.ns;
 		const key = { suite: "handler", id: each.id, what: each.what, design, cpu, unit: "ns/call" } as const;
-		rows.push({ ...key, value: median(net), exact: false, within });
+		rows.push({ ...key, value, exact: false, within });
 	}
 	rows.push(...splitTimes(rounds, design, cpu));
 	for (const { machine } of present.values()) machine.close();

@@ -1,6 +1,5 @@
 /** Where the time of a redirected call goes: exact instructions, and times as differences of cases that do ever more of it. */
 import type { Measured, Rounds } from "../common/index.js";
-import { median } from "../common/index.js";
 import type { Rig } from "./calls.js";
 
 /** A part of a call: the case that does it, and the one that does all but it. */
@@ -12,13 +11,13 @@ const PARTS = [
 	["return", "redirection: rip stored, return to another function", "depth1", "replace/patched"],
 ] as const;
 
-/** By differences between cases of the same round. Absent where a design lacks one of the cases. */
+/** By differences between cases. Absent where a design lacks one of the cases. */
 export function splitTimes(rounds: Rounds, design: string, cpu: string): Measured[] {
 	const rows: Measured[] = [];
 	for (const [id, what, withIt, without] of PARTS) {
 		const [more, less] = [rounds.get(withIt), rounds.get(without)];
 		if (more === undefined || less === undefined) continue;
-		const value = median(more.ns.map((ns, round) => ns - less.ns[round]!));
+		const value = more.ns - less.ns;
 		const within = Math.max(more.within, less.within);
 		rows.push({ suite: "split", id, what, design, cpu, unit: "ns/call", value, exact: false, within });
 	}
