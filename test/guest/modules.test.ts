@@ -174,6 +174,60 @@ static DECLARE_DELAYED_WORK(never, quick);`;
 		expect(lines("m")).toEqual(["1 0", "slow enter", "quick", "1", "slow exit", "bye"]);
 	});
 
+	test("a delayed work that is cancelled never runs; one that queues itself ends with its cancellation", async () => {
+		const body = `
+static void never(struct work_struct *work) { pr_info("never\\n"); }
+static void again(struct work_struct *work);
+static DECLARE_DELAYED_WORK(never_work, never);
+static DECLARE_DELAYED_WORK(again_work, again);
+static void again(struct work_struct *work) { pr_info("again\\n"); msleep(500); schedule_delayed_work(&again_work, 1); }`;
+		const init = `
+	schedule_delayed_work(&never_work, 5);
+	schedule_delayed_work(&again_work, 1);
+	cancel_delayed_work_sync(&never_work);
+	msleep(1200);
+	cancel_delayed_work_sync(&again_work);
+	return 0;`;
+		expect(await load("m", plain(init, body))).toBe(0);
+		const before = lines("m");
+		expect(before.filter((line) => line === "again").length).toBeGreaterThan(1);
+		machine.rounds(100);
+		expect(lines("m")).toEqual(before);
+		expect(before).not.toContain("never");
+	});
+
+	test("a kworker that is made during a transition is where the others are", async () => {
+		const body = "static void w(struct work_struct *work) { } static DECLARE_WORK(work, w);";
+		const sleeper = machine.sleeper("sleeper", "funcA");
+		machine.patch("lp1", ["funcA", "lp1_funcA"]);
+		expect(await load("m", plain("schedule_work(&work); flush_work(&work); return 0;", body))).toBe(0);
+		const [first, second] = ["kworker/0:1", "kworker/0:2"].map((name) => machine.it.sched.find(name)!);
+		expect(second!.patch_state).toBe(first!.patch_state);
+		machine.it.wake(sleeper);
+		machine.settle();
+		expect(machine.it.dmesg.warnings).toEqual([]);
+	});
+
+	test("a host function may call the guest, and sleep after that: its caller's registers are as they were", async () => {
+		const body = "noinline long slow(long x) { long y = x; msleep(1); return 100 * y + x; }";
+		expect(await load("m", plain("return 0;", body))).toBe(0);
+		const { guest, sched } = machine.it;
+		const weigh = machine.addr("weigh");
+		guest.add({
+			plain: {},
+			sleeping: {
+				*msleep() {
+					expect(yield* guest.calls.call(weigh, 3n)).toBe(4n);
+					const end = sched.jiffies + 3;
+					yield { label: "msleep", ready: () => sched.jiffies >= end };
+					return undefined;
+				},
+			},
+		});
+		const task = machine.task("t", "weigh");
+		expect(machine.call(task, "slow")).toBe(101 * task.pid);
+	});
+
 	test("a mutex keeps a second task out until it is unlocked", async () => {
 		const body = `
 static DEFINE_MUTEX(lock);
@@ -206,6 +260,7 @@ static void dtor(void *obj, void *data) { pr_info("dtor %d\\n", *(int *)data); }
 		expect(machine.it.dmesg.warnings).toEqual([expect.stringMatching(/^Duplicate shadow variable <0x[0-9a-f]+, 5>$/)]);
 		expect(machine.dmesg("Failed to construct")).toHaveLength(1);
 		expect(machine.it.guest.shadow.count).toBe(0);
+		expect(machine.it.guest.heap.count).toBe(0);
 	});
 
 	test("no memory: kmalloc() and klp_shadow_alloc() are NULL, and the module's -ENOMEM comes out of insmod", async () => {
