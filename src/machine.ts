@@ -6,7 +6,7 @@ import { Files } from "./files.js";
 import { Ftrace, FunctionTracer, TextPoke, Tracefs } from "./ftrace/index.js";
 import { COND_RESCHED, declareGates, declareHostFunctions } from "./gates.js";
 import { GuestKernel } from "./guestKernel.js";
-import { Dmesg, type Kernel, Printer, place, runStraight, type ShouldFail, type Wait } from "./kernel/index.js";
+import { Dmesg, type Kernel, Printer, runStraight, type ShouldFail, type Wait } from "./kernel/index.js";
 import { Klp, klp_apply_relocs, type klp_patch, ModuleNotifier, Sysfs } from "./klp/index.js";
 import { type InsmodOptions, type LoadedModule, Loader } from "./loader/index.js";
 import type { MachineOptions, NewTask } from "./machineOptions.js";
@@ -21,6 +21,8 @@ import {
 	type StackTrace,
 	stack_trace_save_tsk_reliable,
 	switchedVoluntarily,
+	synchronize_rcu,
+	synchronize_rcu_tasks,
 	TASK_DEAD,
 	TASK_IDLE,
 	TASK_INTERRUPTIBLE,
@@ -216,7 +218,7 @@ export class Machine {
 			removeCallSite: (ip) => this.cpu.removeCallSite(ip),
 			allocOps: () => this.areas.allocOps(),
 			freeOps: (address) => this.areas.freeOps(address),
-			synchronize: (what) => this.#synchronizeTasks(what),
+			synchronize: (what) => synchronize_rcu_tasks(this.sched, what),
 		};
 	}
 
@@ -249,7 +251,7 @@ export class Machine {
 			cpu_hotplug_lock: this.hotplug.lock,
 			schedule_work: (work) => this.workqueue.schedule_work(work),
 			schedule_delayed_work: (work, delay) => this.workqueue.schedule_delayed_work(work, sched.jiffies + delay),
-			synchronize: (what) => this.#synchronize(what),
+			synchronize: (what) => synchronize_rcu(this.sched, what),
 			text_poke: (address, bytes) => this.text_poke.text_poke_early(address, bytes),
 			should_fail: (site) => this.should_fail(site),
 			klp_have_reliable_stack: true,
@@ -307,28 +309,8 @@ export class Machine {
 				this.#announce(patch);
 				return this.klp.klp_enable_patch(patch);
 			},
-			synchronize: (what) => this.#synchronize(what),
+			synchronize: (what) => synchronize_rcu(this.sched, what),
 		};
-	}
-
-	/** Every CPU must come out of code that runs with preemption disabled: the handlers, and klp_update_patch_state(). */
-	*#synchronize(what: string): Kernel<void> {
-		const atomic = (task: task_struct) => task.trace_recursion !== 0 || task.preempt_count !== 0;
-		yield { label: what, ready: () => ![...this.sched.all()].some(atomic) };
-	}
-
-	/**
-	 * synchronize_rcu_tasks(): every task that is in the kernel, running or preempted (perhaps on a trampoline), must sleep or
-	 * leave the kernel once.
-	 */
-	*#synchronizeTasks(what: string): Kernel<void> {
-		const outside = (task: task_struct) => task.__state !== TASK_RUNNING || task.held || task.mode !== "kernel";
-		for (const task of [...this.sched.tasks]) {
-			yield place(what, task.comm);
-			task.rcu_tasks_holdout = !outside(task);
-		}
-		yield* this.#synchronize(what);
-		yield { label: what, ready: () => this.sched.tasks.every((task) => !task.rcu_tasks_holdout || outside(task)) };
 	}
 
 	// ---- tasks ----

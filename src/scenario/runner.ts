@@ -221,18 +221,14 @@ class ScenarioRun {
 			case "rmmod":
 				return machine.rmmod(step.module);
 			case "settle":
-				if (!machine.settle(step.rounds)) {
-					this.#failIf(step, `the transition does not end within ${step.rounds} rounds`);
-				}
-				return 0;
+				return this.#settle(step);
 			case "run":
 				return this.#run(step);
 			case "sleep":
 				return this.#rounds(Math.ceil(step.seconds * machine.hz));
 			case "disable":
-				return machine.writeSysfs(`${step.livepatch}/enabled`, "0");
 			case "enable":
-				return machine.writeSysfs(`${step.livepatch}/enabled`, "1");
+				return machine.writeSysfs(`${step.livepatch}/enabled`, step.kind === "enable" ? "1" : "0");
 			case "reverse":
 				return this.#reverse(step.livepatch);
 			case "force":
@@ -321,6 +317,12 @@ class ScenarioRun {
 		const objects: readonly ElfObject[] = this.#objects.livepatches.get(name)!;
 		if (spec.objects.length === 0) return this.#machine.insmod(name, objects, { params, fields: designFields(spec) });
 		return this.#machine.insmod(name, objects, { params, patchOf: (mod) => livepatch(spec, mod) });
+	}
+
+	#settle(step: Step & { kind: "settle" }): number {
+		const ends = this.#machine.settle(step.rounds);
+		this.#failIf(step, ends ? undefined : `the transition does not end within ${step.rounds} rounds`);
+		return 0;
 	}
 
 	#run(step: Step & { kind: "run" }): number {

@@ -1,6 +1,7 @@
 export { type Continuation, Executor, type ExecutorHooks, THREAD_SIZE } from "./executor.js";
 export { CpuHotplug } from "./hotplug.js";
 export { Random } from "./random.js";
+export { synchronize_rcu, synchronize_rcu_tasks } from "./rcu.js";
 export { type EmulatedCpu, Sched } from "./sched.js";
 export * from "./task.js";
 export {
