@@ -300,6 +300,17 @@ static void dtor(void *obj, void *data) { pr_info("dtor %d\\n", *(int *)data); }
 		machine.settle();
 	});
 
+	test("an init that waits for ever is told of, and the shell can go on with something else", async () => {
+		const body = "static DECLARE_COMPLETION(nobody);";
+		const object = await compileModule("m", plain("wait_for_completion(&nobody); return 0;", body));
+		expect(() => machine.insmodC("m", object)).toThrow("shell waits for ever: wait_for_completion");
+		expect(machine.it.rmmod("m")).toBe(EBUSY);
+		expect(machine.it.read("/sys/module/m/initstate")).toBe("coming\n");
+		expect(await load("n", plain('pr_info("fine\\n"); return 0;'))).toBe(0);
+		expect(lines("n")).toEqual(["fine"]);
+		expect(machine.it.stackTrace(machine.it.shell)).toEqual([]);
+	});
+
 	test("a bad pointer to a host function is an oops of whoever called, in a task of its own as in an init", async () => {
 		const body = `
 noinline long unlocks(long x) { mutex_unlock((void *)0xffffffff99999000); return x; }
