@@ -410,7 +410,7 @@ export class Ftrace {
 
 	/** Makes the call sites what their records say; nops, whatever those say, unless `enable`. */
 	*#ftrace_replace_code(records: readonly dyn_ftrace[], enable: boolean): Kernel<void> {
-		const { memory, text_poke } = this.#env;
+		const { memory, text_poke, should_fail } = this.#env;
 		const changed: [dyn_ftrace, Kaddr][] = [];
 		for (const rec of records) {
 			const target = enable ? this.#ftrace_get_addr_new(rec) : 0;
@@ -419,7 +419,8 @@ export class Ftrace {
 				continue;
 			}
 			const old = rec.current === 0 ? NOP5 : ftrace_call_replace(rec.ip, rec.current);
-			if (!sameBytes(memory.read(rec.ip, MCOUNT_INSN_SIZE), old)) {
+			const failed = should_fail(`ftrace_verify_code(${hex(rec.ip)})`);
+			if (failed || !sameBytes(memory.read(rec.ip, MCOUNT_INSN_SIZE), old)) {
 				this.#ftrace_bug(rec);
 				return;
 			}
