@@ -27,15 +27,16 @@ function renderSection({ title, text, tables }: Section): string[] {
 
 /** Long headings stand on several lines, so that a table of nine designs fits. */
 export function renderTable({ title, columns, rows, notes = [] }: Table): string[] {
-	const headings = columns.map((column, index) => (index === 0 ? [column] : breakHeading(column)));
+	// A column of words stands at the left, one of numbers (or of the word exact) at the right.
+	const isWord = (cell: string) => /^[a-z]/i.test(cell) && cell !== "exact";
+	const isText = columns.map((_, column) => column === 0 || rows.some((row) => isWord(row[column]!)));
+	const headings = columns.map((column, index) => (isText[index] ? [column] : breakHeading(column)));
 	const height = Math.max(...headings.map(({ length }) => length));
 	const head = Array.from({ length: height }, (_, line) =>
 		headings.map((lines) => lines[line - height + lines.length] ?? ""),
 	);
 	const cells = [...head, ...rows];
 	const widths = columns.map((_, column) => Math.max(...cells.map((row) => row[column]!.length)));
-	// A column of words stands at the left, one of numbers at the right.
-	const isText = columns.map((_, column) => column === 0 || rows.every((row) => !/\d/.test(row[column]!.slice(-3))));
 	const line = (row: readonly string[]) =>
 		`  ${row.map((cell, i) => (isText[i] ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!))).join("  ")}`.trimEnd();
 	return ["", title, ...cells.map(line), ...notes.flatMap((note) => wrap(note).map((text) => `  ${text}`))];
