@@ -11,7 +11,24 @@ export { type Cpu, CpuState, type Fault, type Gate, GatePage, type Stop } from "
 export { designs, findDesign } from "./designs/index.js";
 export { type ElfObject, type Image, linkImage, parseElf } from "./elf/index.js";
 export { KlpemuError } from "./errors.js";
-export { InvariantChecker, resolveView, type Violation, type WatchedFunction } from "./explore/index.js";
+export {
+	type Exploration,
+	explore,
+	formatSchedule,
+	InvariantChecker,
+	type Model,
+	type Move,
+	minimise,
+	parseSchedule,
+	Replayer,
+	resolveView,
+	type Schedule,
+	type SearchOptions,
+	type Shard,
+	tellStory,
+	type Violation,
+	type WatchedFunction,
+} from "./explore/index.js";
 export { Files } from "./files.js";
 export {
 	DirectFunctions,
@@ -38,6 +55,8 @@ export { Loader } from "./loader/index.js";
 export { type LoadedModule, Machine, type MachineOptions, type NewTask } from "./machine.js";
 export { BACKING, hex, isKaddr, type Kaddr, Memory, PERM, type Region, toKaddr, toU64 } from "./memory/index.js";
 export { type Report, renderReport } from "./report/index.js";
+export { createModel } from "./scenario/explorable.js";
+export { exploreScenario, replaySchedule } from "./scenario/exploration.js";
 export { parseScenario, type Scenario } from "./scenario/index.js";
 export { createScenarioMachine, livepatch, type RunScenarioOptions, runScenario } from "./scenario/runner.js";
 export { CpuHotplug, Sched, task_struct } from "./sched/index.js";

@@ -50,6 +50,14 @@ replaced, its module can go too: free_module() waits for synchronize_rcu(), whic
 the original's range as well closes it, at the price of waiting for tasks that are just entering.`,
 	},
 	{
+		invariant: undefined,
+		scenario: "sysfs-writer",
+		design: /^rfc/,
+		text: `*New.* lp2's \`replaceable\` is read twice: by klp_add_nops() when lp3 is loaded, and by klp_unpatch_replaced_patches() when its
+transition completes. klp_mutex is free in between, and replaceable_store() refuses with -EAGAIN only for the transition patch itself.
+Written in between, nops come without the replacement, or the replacement without nops.`,
+	},
+	{
 		invariant: "mixed-universe",
 		scenario: "hybrid",
 		design: /^rfc-2025$/,
@@ -66,6 +74,12 @@ the original's range as well closes it, at the price of waiting for tasks that a
 		scenario: "",
 		design: /^rfc-2025/,
 		text: `Published: the second half of ${MAIL}; what is below a nop or a replaced entry comes to light when that leaves func_stack.`,
+	},
+	{
+		invariant: "mixed-universe",
+		scenario: "",
+		design: /^rfc-2025/,
+		text: `Published in substance: the violation of ${MAIL}, with other patches.`,
 	},
 	{
 		invariant: undefined,

@@ -2,8 +2,11 @@
  * Explores scenarios/hybrid-lp1-lp2-lp3.yaml and scenarios/family/ under every design, and writes what it finds to
  * docs/findings.md. Usage: npm run findings
  */
+import { fork } from "node:child_process";
 import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
+import { availableParallelism } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { NodeFileReader } from "../src/cli/files.js";
 import { designs } from "../src/designs/index.js";
 import type { Schedule } from "../src/explore/index.js";
@@ -90,46 +93,81 @@ function byDesign(findings: readonly Finding[]): string[] {
 	});
 }
 
-const files = [
-	"scenarios/hybrid-lp1-lp2-lp3.yaml",
-	...(await readdir(FAMILY))
-		.filter((name) => name.endsWith(".yaml"))
-		.sort()
-		.map((name) => join(FAMILY, name)),
-];
-const rows: string[] = [];
-const findings: Finding[] = [];
-for (const file of files) {
-	const cells: string[] = [];
+/** Everything about one scenario. */
+interface Explored {
+	readonly file: string;
+	readonly cells: readonly Cell[];
+	readonly findings: readonly Finding[];
+}
+
+async function exploreFile(file: string): Promise<Explored> {
+	const cells: Cell[] = [];
+	const findings: Finding[] = [];
 	for (const { name } of designs) {
 		const { cell, findings: found } = await exploreAll(file, name);
 		findings.push(...found);
-		cells.push(cellText(cell));
+		cells.push(cell);
 		process.stderr.write(`${file} ${name}: ${cellText(cell)}\n`);
 	}
-	rows.push(`| \`${file.replace(/^scenarios\//, "")}\` | ${cells.join(" | ")} |`);
+	return { file, cells, findings };
 }
-const text = [
-	"# What the explorer finds",
-	"",
-	"Written by `npm run findings`; CI checks that it is current. Not to be edited.",
-	"",
-	"Each scenario under each design: the invariants that some schedule breaks, or *complete* with the number of states when none",
-	`does, or *bounded* when ${BUDGET} states were not enough. docs/exploring.md says what a schedule is and what is left out.`,
-	"",
-	`| scenario | ${designs.map(({ name }) => name).join(" | ")} |`,
-	`|${"---|".repeat(designs.length + 1)}`,
-	...rows,
-	"",
-	"## By design",
-	"",
-	...byDesign(findings),
-	"## The stories",
-	"",
-	"Each is the shortest schedule; `klpemu explore FILE --design D --every-invariant --save DIR` writes it down and `klpemu replay`",
-	"makes it again, on any Cpu. Where we know of nobody who has told it before, it says *new*, and why the kernel's code does the same.",
-	"",
-	...tell(findings),
-].join("\n");
-await mkdir("docs", { recursive: true });
-await writeFile("docs/findings.md", `${text.trimEnd()}\n`);
+
+/** Explores files in another process. */
+function exploreElsewhere(files: readonly string[]): Promise<Explored[]> {
+	return new Promise((resolve, reject) => {
+		const child = fork(fileURLToPath(import.meta.url), files, { stdio: "inherit" });
+		let explored: Explored[] | undefined;
+		child.on("message", (message) => {
+			explored = message as Explored[];
+		});
+		child.on("exit", (code) => {
+			if (code === 0 && explored !== undefined) resolve(explored);
+			else reject(new Error(`the exploration of ${files.join(", ")} ended with ${code}`));
+		});
+	});
+}
+
+function document(explored: readonly Explored[]): string {
+	const findings = explored.flatMap((one) => one.findings);
+	const rows = explored.map(({ file, cells }) => {
+		return `| \`${file.replace(/^scenarios\//, "")}\` | ${cells.map(cellText).join(" | ")} |`;
+	});
+	return [
+		"# What the explorer finds",
+		"",
+		"Written by `npm run findings`; CI checks that it is current. Not to be edited.",
+		"",
+		"Each scenario under each design: the invariants that some schedule breaks, or *complete* with the number of states when none",
+		`does, or *bounded* when ${BUDGET} states were not enough. docs/exploring.md says what a schedule is and what is left out.`,
+		"",
+		`| scenario | ${designs.map(({ name }) => name).join(" | ")} |`,
+		`|${"---|".repeat(designs.length + 1)}`,
+		...rows,
+		"",
+		"## By design",
+		"",
+		...byDesign(findings),
+		"## The stories",
+		"",
+		"Each is a shortest schedule; `klpemu explore FILE --design D --every-invariant --save DIR` writes it down, and `klpemu replay`",
+		"makes it again, on any Cpu. Where we know of nobody who has told it before, it says *new*, and why the kernel's code does so.",
+		"",
+		...tell(findings),
+	].join("\n");
+}
+
+const given = process.argv.slice(2);
+if (given.length > 0) {
+	const explored: Explored[] = [];
+	for (const file of given) explored.push(await exploreFile(file));
+	process.send!(explored);
+} else {
+	const family = (await readdir(FAMILY)).filter((name) => name.endsWith(".yaml")).sort();
+	const files = ["scenarios/hybrid-lp1-lp2-lp3.yaml", ...family.map((name) => join(FAMILY, name))];
+	const processes = availableParallelism();
+	const shares = Array.from({ length: processes }, (_, share) => files.filter((_file, i) => i % processes === share));
+	const explored = (await Promise.all(shares.filter((share) => share.length > 0).map(exploreElsewhere))).flat();
+	explored.sort((a, b) => files.indexOf(a.file) - files.indexOf(b.file));
+	await mkdir("docs", { recursive: true });
+	await writeFile("docs/findings.md", `${document(explored).trimEnd()}\n`);
+}

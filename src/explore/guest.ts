@@ -305,7 +305,7 @@ export class Guest {
 		const gone =
 			ops === undefined || owner?.freed ? "klp_ops" : at.func !== undefined && (func === undefined || func.freed);
 		if (gone) {
-			const what = gone === true ? `klp_func of ${at.func}` : "klp_ops";
+			const what = gone === true ? `klp_func, ${describe(at.func!)}` : "klp_ops";
 			onInvalidRead?.(
 				`${task.comm} is in klp_ftrace_handler(), behind "${at.label}", and goes on to read a freed ${what}`,
 			);
@@ -377,4 +377,10 @@ export class Guest {
 		}
 		return undefined;
 	}
+}
+
+/** A name of {@link Guest.funcName}, for people. */
+function describe(name: string): string {
+	const [, patch, kind, func] = /^(.*)@([^/]*)\/\d+\/(.*),\d+$/.exec(name)!;
+	return kind === "nop" ? `the nop of ${patch} for ${func}` : `that of ${patch} for ${func}`;
 }

@@ -88,6 +88,9 @@ export class InvariantChecker {
 				message: `${task.comm} ${what}`,
 			});
 		};
+		machine.klp.onInvalidRead = (message) => {
+			this.#violated({ invariant: "use-after-free", point: "read", task: machine.executor.current, message });
+		};
 		machine.klp.onTransition = (what, patch, target) => {
 			if (what === "init") this.#begin(patch, target);
 		};

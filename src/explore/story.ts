@@ -26,10 +26,12 @@ export function tellStory(
 	const begin = lastBeginning(replayed);
 	const lines: string[] = [];
 	let number = 1;
+	const begun = new Set<string>();
 	for (const { who, title, moves } of groups) {
 		const [first, end] = [moves[0]!, moves.at(-1)!];
 		const early = replayed.indexOf(end) < begin;
-		const what = title === undefined ? "" : `${title}`;
+		const what = title === undefined ? "" : begun.has(`${who} ${title}`) ? `${title} goes on` : title;
+		begun.add(`${who} ${title}`);
 		const points = moves.flatMap((move) => [...busyText(move), ...move.points]).filter((point) => !QUIET.test(point));
 		const told = early && title !== undefined ? what : [what, summary(points)].filter((text) => text !== "").join(": ");
 		lines.push(
