@@ -1,6 +1,5 @@
 /** How times are taken: with tinybench, round by round, every case in each round. */
 import { Bench } from "tinybench";
-import { median } from "./stats.js";
 
 /** How long something took once. */
 export interface Timed {
@@ -36,7 +35,7 @@ export interface RoundOptions {
 
 /**
  * Nanoseconds per unit by case: the median of the samples of the fastest round, which others disturbed least, and how far apart
- * the samples of a round lie.
+ * its samples lie.
  */
 export type Rounds = ReadonlyMap<string, { readonly ns: number; readonly within: number }>;
 
@@ -69,7 +68,10 @@ export async function measureRounds(cases: readonly Case[], options: RoundOption
 			within.get(task.name)!.push((result.latency.p75 - result.latency.min) / result.latency.p50);
 		}
 	}
-	const result = (name: string) => ({ ns: Math.min(...ns.get(name)!), within: median(within.get(name)!) });
+	const result = (name: string) => {
+		const fastest = Math.min(...ns.get(name)!);
+		return { ns: fastest, within: within.get(name)![ns.get(name)!.indexOf(fastest)]! };
+	};
 	return new Map(cases.map(({ name }) => [name, result(name)]));
 }
 

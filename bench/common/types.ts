@@ -21,7 +21,7 @@ export interface Measured extends RowKey {
 	readonly value: number;
 	/** The same in every run, on every machine: a count. */
 	readonly exact: boolean;
-	/** `ns/call`: the median over the process's rounds of how far apart their samples lie. */
+	/** `ns/call`: how far apart the samples lie, third quartile to fastest, as part of their median. */
 	readonly within?: number;
 	/** Times of one piece of work: see `Timed`. */
 	readonly crowding?: number;
