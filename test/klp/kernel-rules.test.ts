@@ -328,6 +328,22 @@ describe.each(CPU_NAMES)("on %s", (cpu) => {
 		expect(task.oops).toMatch(/page fault/);
 	});
 
+	test("a hole in mainline: a forced patch that replaces nothing pins nothing, but a later one replaces what tasks are in", () => {
+		machine.patch("lp1", ["funcA", "lp1_funcA"]);
+		machine.settle();
+		const sleeper = machine.sleeper("s", "funcA", "lp1_funcA");
+		machine.patch("lp2", ["funcA", "lp2_funcA"]);
+		expect(machine.echo("1", "lp2/force")).toBe(0);
+		machine.settle();
+		// lp3's nop looks for lp2_funcA, the entry below it; nobody looks for lp1_funcA any more.
+		machine.insmod("lp3", { objects: { vmlinux: [{ old: "funcB", by: "lp3_funcB" }] }, replace: true });
+		machine.settle();
+		expect([machine.klp.klp_patches.map(({ name }) => name), machine.it.rmmod("lp1")]).toEqual([["lp3"], 0]);
+		machine.it.wake(sleeper);
+		machine.until(() => sleeper.oops !== undefined);
+		expect(sleeper.oops).toMatch(/page fault/);
+	});
+
 	describe("the handler", () => {
 		const b4 = (x: number) => 1000 * x + 4200 + meaning.weigh(x);
 
