@@ -74,7 +74,11 @@ function declareFtraceGates(gates: GatePage, machine: () => Machine): void {
 	});
 	// The call-back of every ops whose function is TypeScript.
 	withArgs("ftrace_host_func", (ip, parent_ip, ops, fregs) => {
-		machine().ftrace.opsByAddress.get(ops)!.call!(ip, parent_ip, ops, fregs);
+		const { ftrace } = machine();
+		// Who was preempted in ftrace_caller, behind the load of function_trace_op, comes with the ops of that time, though what
+		// is called is another by now. The kernel's function_trace_call() would read through it.
+		const found = ftrace.opsByAddress.get(ops) ?? ftrace.ftrace_trace_function.op;
+		found?.call?.(ip, parent_ip, ops, fregs);
 	});
 }
 

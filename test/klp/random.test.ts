@@ -231,11 +231,14 @@ function without(state: ReturnType<typeof kernelState>, machine: TestMachine, mo
 }
 
 const insmod = (name: Livepatch): Action => ({ kind: "insmod", name, replace: false });
+const rounds = (count: number): Action => ({ kind: "rounds", count });
 /** Found by earlier runs: they are tried first. */
 const FOUND: [Action[], number][] = [
 	// The next try of the transition was due while an ops was being unregistered: the worker waited for ftrace_lock, and its
 	// holder for the worker.
 	[[insmod("lp1"), { kind: "probe" }, { kind: "disable", name: "lp1" }, { kind: "probe" }, insmod("lp1")], 337_199],
+	// A task was preempted in ftrace_caller between the load of function_trace_op and the call.
+	[[{ kind: "probe" }, rounds(50), { kind: "trace" }, rounds(69), { kind: "probe" }, { kind: "module" }], 10],
 ];
 
 const totals = new Map<string, number>();
