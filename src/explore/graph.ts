@@ -40,12 +40,12 @@ export class ObjectGraph {
 	/** Two states have the same key exactly if they are alike, object for object. 128 bits of hash: see docs/exploring.md. */
 	key(): string {
 		const hash = new Hash();
-		this.walk((part) => hash.add(part));
+		this.#walk((part) => hash.add(part));
 		return hash.digest();
 	}
 
 	/** Tells `part` of everything that a key depends on, in order. */
-	walk(part: (text: string) => void): void {
+	#walk(part: (text: string) => void): void {
 		const seen = new Map<object, number>();
 		const add = (value: unknown): void => {
 			if (typeof value === "function") return;

@@ -231,7 +231,7 @@ export class Guest {
 	#sleep(task: task_struct, label: string): GuestMove {
 		this.#store(task);
 		task.slept = true;
-		task.held = true;
+		this.#model.machine.sched.fallAsleep(task);
 		const where = this.#model.machine.symbolize(this.#cpu.state.kaddr(RIP)).replace(/\+.*/, "");
 		return moved(`${label}${label && ", "}falls asleep in ${where}`);
 	}

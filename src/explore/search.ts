@@ -1,5 +1,5 @@
 import type { Invariant } from "../report/index.js";
-import { TASK_RUNNING } from "../sched/index.js";
+import { TASK_INTERRUPTIBLE, TASK_RUNNING } from "../sched/index.js";
 import { Hash } from "./graph.js";
 import { type Broken, COMPLETED, judgeMove, judgeTask } from "./judge.js";
 import type { KernelGraph, KernelState, Outcome } from "./kernel-graph.js";
@@ -264,7 +264,7 @@ export class Search {
 
 	/** Signals would change something. */
 	#somebodySleeps(tasks: readonly TaskState[]): boolean {
-		return this.#active.some((slot) => isAsleep(tasks[slot]!));
+		return this.#active.some((slot) => isAsleep(tasks[slot]!) && tasks[slot]!.fields.__state === TASK_INTERRUPTIBLE);
 	}
 
 	#expandTask(kernel: KernelState, tasks: readonly TaskState[], slot: number): void {

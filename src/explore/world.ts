@@ -38,6 +38,8 @@ interface Actor {
 	readonly task: task_struct;
 	/** Index of the step it is at. */
 	index: number;
+	/** Of the kworker, the work that it is at. */
+	work: string | undefined;
 	code: Kernel<unknown> | undefined;
 	/** Where it waits. */
 	wait: Wait | undefined;
@@ -279,7 +281,7 @@ export class World {
 	}
 
 	#nextWork(actor: Actor): string | undefined {
-		if (actor.code !== undefined) return "work";
+		if (actor.code !== undefined) return actor.work;
 		const { workqueue, klp } = this.model.machine;
 		const work = workqueue.pending[0] ?? workqueue.delayed[0]?.work;
 		// To take the transition's work while somebody else has the mutex is to take it when it is free.
@@ -300,8 +302,8 @@ export class World {
 		const { transition } = machine.klp;
 		if (late) transition.klp_signals_cnt = LATE;
 		const point = this.#advance(index, actor);
-		// How often it has been tried does not matter but for signals, and for those `late` is a choice.
-		if (transition.klp_signals_cnt > 1) transition.klp_signals_cnt = 1;
+		// How often it has been tried does not matter but for signals, and for those `late` is a choice. The work itself counts.
+		if (transition.klp_signals_cnt > 1 && this.actors.at(-1)!.code === undefined) transition.klp_signals_cnt = 1;
 		const reads = this.#reads;
 		this.#reads = undefined;
 		const broken = this.#end();
@@ -344,7 +346,11 @@ export class World {
 	#start(index: number, actor: Actor): Kernel<unknown> {
 		const { machine, admins } = this.model;
 		const admin = admins[index];
-		if (admin === undefined) return machine.workqueue.take(Number.POSITIVE_INFINITY)!.func();
+		if (admin === undefined) {
+			const work = machine.workqueue.take(Number.POSITIVE_INFINITY)!;
+			actor.work = work.name;
+			return work.func();
+		}
 		const code = admin.steps[actor.index]!.run();
 		if (admin.of !== undefined) return code;
 		return (function* () {
@@ -402,13 +408,6 @@ export class World {
 		return [this.#graph.key(), ...actors, ...views, this.guest.textKey()].join("|");
 	}
 
-	/** What {@link kernelKey} is made of, to find out why two states differ. */
-	kernelParts(): string[] {
-		const parts: string[] = [];
-		this.#graph.walk((part) => parts.push(part));
-		return parts;
-	}
-
 	/** Only between two operations: what kernel code has in hand cannot be saved. */
 	save(): SavedWorld {
 		const { machine } = this.model;
@@ -464,7 +463,7 @@ export class World {
 const BLOCKED: Wait = { label: "blocked", ready: () => false };
 
 function actor(name: string, task: task_struct): Actor {
-	return { name, task, index: 0, code: undefined, wait: undefined, path: [] };
+	return { name, task, index: 0, work: undefined, code: undefined, wait: undefined, path: [] };
 }
 
 /** A loop is at its last turn only: what it remembers of those before is in `at`. */

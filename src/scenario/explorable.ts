@@ -163,9 +163,11 @@ class ModelBuilder {
 	*#runTasks(names: readonly string[]): Kernel<void> {
 		const tasks = names.map((name) => this.#task(name));
 		// A task that is to sleep in some function sleeps nowhere else; it may do so again and again.
-		for (const task of tasks) if (!task.held) task.slept = false;
 		const asleep = (task: task_struct) =>
-			task.program.sleepAt === undefined ? task.__state !== TASK_RUNNING : task.held;
+			task.program.sleepAt === undefined
+				? task.__state !== TASK_RUNNING
+				: task.held || (task.slept && task.__state !== TASK_RUNNING);
+		for (const task of tasks) if (!asleep(task)) task.slept = false;
 		if (names.length === 0) yield "run";
 		else yield { label: `run ${names.join(", ")}`, ready: () => tasks.every(asleep) };
 	}
@@ -227,7 +229,8 @@ class ModelBuilder {
 			sleeps_in === undefined
 				? undefined
 				: () => (this.#control.mayFallAsleep ? bodiesOf(machine, this.#functions, sleeps_in) : []);
-		return { name: spec.name, kthread: spec.kthread, calls, sleepAt, cpu: spec.cpu, idle: spec.idle };
+		const { name, kthread, interruptible, cpu, idle } = spec;
+		return { name, kthread, calls, sleepAt, interruptible, cpu, idle };
 	}
 }
 

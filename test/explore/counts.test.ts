@@ -56,6 +56,27 @@ test("a budget makes the result bounded, never complete", async () => {
 	expect(states).toBeLessThan(30);
 });
 
+test("a sleeper that nobody wakes is woken by a signal, if its sleep is interruptible", async () => {
+	const sleeper = (more: string) => `${PATCHES}\ntasks: { s: { calls: [funcA], sleeps_in: funcA${more} } }
+steps: [{ run: { task: s } }, { insmod: lp1 }, settle, { disable: lp1 }]`;
+	const ends = async (yaml: string) => {
+		const model = await modelOf(yaml);
+		let disabled = false;
+		const { steps } = model.admins[0]!;
+		const { run } = steps.at(-1)!;
+		Object.assign(steps.at(-1)!, {
+			run: () => {
+				disabled = true;
+				return run();
+			},
+		});
+		await exploreModel(model);
+		return disabled;
+	};
+	expect(await ends(sleeper(", interruptible: true"))).toBe(true);
+	expect(await ends(sleeper(""))).toBe(false);
+});
+
 test("the parts of a shared search visit together what one process visits", async () => {
 	const yaml = `${PATCHES}\ntasks: { worker: { calls: [funcA] } }\nsteps: [{ insmod: lp1 }, settle]`;
 	const whole = await exploreModel(await modelOf(yaml), { shard: { index: 0, count: 1 } });
