@@ -3,8 +3,8 @@
  * The call-backs that stand for others (C in the kernel: kernel/trace/ftrace.c). All of them get (ip, parent_ip, ops, fregs),
  * and the first word of a struct ftrace_ops is its func. Assembled by Keystone when a machine starts.
  *
- * trace_test_and_set_recursion, trace_clear_recursion and ftrace_next_ops are gates. They change no register but %rax;
- * ftrace_next_ops also %rdx.
+ * trace_test_and_set_recursion, trace_clear_recursion and ftrace_next_ops are gates. Of the kind that changes no register, so that
+ * a call through here stays fast: what they return goes to the stack.
  */
 .set TRACE_LIST_START, 5
 
@@ -16,23 +16,24 @@ UNWIND_HINT rsp+48
 	movq %rdi, (%rsp)
 	movq %rsi, 8(%rsp)
 	movq %rcx, 16(%rsp)
-	movl $TRACE_LIST_START, %edx
+	/* The recursion bit, negative for a recursion. */
+	leaq 32(%rsp), %rdi
+	movl $TRACE_LIST_START, %esi
 	call trace_test_and_set_recursion
-	testq %rax, %rax
+	cmpq $0, 32(%rsp)
 	js .Llist_out
-	movq %rax, 32(%rsp)
-	xorl %edx, %edx
+	movq $0, 24(%rsp)
 .Llist_next:
 	movq (%rsp), %rdi
-	/* The ops behind that in %rdx, and in %rax its func: 0 at the end. */
+	/* An ops becomes the next one behind it that traces the site: the first for 0, 0 at the end. */
+	leaq 24(%rsp), %rsi
 	call ftrace_next_ops
-	testq %rax, %rax
+	movq 24(%rsp), %rdx
+	testq %rdx, %rdx
 	je .Llist_done
-	movq %rdx, 24(%rsp)
 	movq 8(%rsp), %rsi
 	movq 16(%rsp), %rcx
-	call *%rax
-	movq 24(%rsp), %rdx
+	call *(%rdx)
 	jmp .Llist_next
 .Llist_done:
 	movq 32(%rsp), %rdi
@@ -45,19 +46,21 @@ UNWIND_HINT rsp+8
 /* For a single ops with RECURSION: calls it unless it is running already. */
 ftrace_ops_assist_func:
 UNWIND_HINT rsp+8
-	subq $24, %rsp
-UNWIND_HINT rsp+32
-	movq %rdx, 8(%rsp)
-	movl $TRACE_LIST_START, %edx
+	subq $40, %rsp
+UNWIND_HINT rsp+48
+	movq %rdi, (%rsp)
+	movq %rsi, 8(%rsp)
+	leaq 32(%rsp), %rdi
+	movl $TRACE_LIST_START, %esi
 	call trace_test_and_set_recursion
-	testq %rax, %rax
+	cmpq $0, 32(%rsp)
 	js .Lassist_out
-	movq %rax, (%rsp)
-	movq 8(%rsp), %rdx
-	call *(%rdx)
 	movq (%rsp), %rdi
+	movq 8(%rsp), %rsi
+	call *(%rdx)
+	movq 32(%rsp), %rdi
 	call trace_clear_recursion
 .Lassist_out:
-	addq $24, %rsp
+	addq $40, %rsp
 UNWIND_HINT rsp+8
 	ret

@@ -1,9 +1,8 @@
-import { type Cpu, type GatePage, RAX, RDI, RDX } from "./cpu/index.js";
+import { type Cpu, type GatePage, RAX, RDI } from "./cpu/index.js";
 import type { KlpemuError } from "./errors.js";
 import { type ftrace_func_t, PT_REGS, trace_clear_recursion, trace_test_and_set_recursion } from "./ftrace/index.js";
 import { GuestArguments, type HostFunctions, isBadPointer } from "./guest/index.js";
 import type { Machine } from "./machine.js";
-import { toKaddr, toU64 } from "./memory/index.js";
 
 /** The gates of cond_resched(): its own, and what the macro of the kernel's headers stands for. */
 export const COND_RESCHED: readonly string[] = ["cond_resched", "__cond_resched"];
@@ -39,26 +38,6 @@ export function declareGates(gates: GatePage, machine: () => Machine): void {
 
 /** What asm/ftrace_64.S calls. */
 function declareFtraceGates(gates: GatePage, machine: () => Machine): void {
-	const withState = (name: string, call: (it: Machine, words: BigUint64Array) => void) =>
-		gates.add({
-			name,
-			passes: "state",
-			call: () => {
-				call(machine(), machine().cpu.state.words);
-				return false;
-			},
-		});
-	withState("trace_test_and_set_recursion", (it, words) => {
-		words[RAX] = BigInt.asUintN(64, BigInt(trace_test_and_set_recursion(it.executor.current, Number(words[RDX]))));
-	});
-	withState("trace_clear_recursion", (it, words) => {
-		trace_clear_recursion(it.executor.current, Number(words[RDI]));
-	});
-	withState("ftrace_next_ops", (it, words) => {
-		const ops = it.ftrace.nextOps(toKaddr(words[RDI]!), toKaddr(words[RDX]!));
-		words[RDX] = toU64(ops?.address ?? 0);
-		words[RAX] = toU64(ops?.func ?? 0);
-	});
 	const withArgs = (name: string, call: ftrace_func_t) =>
 		gates.add({
 			name,
@@ -68,6 +47,15 @@ function declareFtraceGates(gates: GatePage, machine: () => Machine): void {
 				return false;
 			},
 		});
+	withArgs("trace_test_and_set_recursion", (bit, start) => {
+		const it = machine();
+		it.memory.setKaddr(bit, trace_test_and_set_recursion(it.executor.current, start));
+	});
+	withArgs("trace_clear_recursion", (bit) => trace_clear_recursion(machine().executor.current, bit));
+	withArgs("ftrace_next_ops", (ip, ops) => {
+		const { ftrace, memory } = machine();
+		memory.setKaddr(ops, ftrace.nextOps(ip, memory.kaddr(ops))?.address ?? 0);
+	});
 	withArgs("call_direct_funcs", (_ip, _parent_ip, ops, fregs) => {
 		const { direct_call } = machine().ftrace.opsByAddress.get(ops)!;
 		if (direct_call !== 0) machine().memory.setKaddr((fregs + PT_REGS.ORIG_RAX) | 0, direct_call);
