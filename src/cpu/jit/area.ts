@@ -24,6 +24,8 @@ export const AREA = {
 	stayed: BASE + 224,
 	/** Low half of the root of the translation that could not do something (REASON.slow). */
 	refused: BASE + 228,
+	/** How often the second tier went on in the first since the host looked. */
+	exits: BASE + 244,
 	/** Instructions executed since the start, plus the fuel that was handed in: rdtsc is this minus the fuel left. */
 	clock: BASE + 232,
 	/** Where an access that the host looks after finds its bytes. */

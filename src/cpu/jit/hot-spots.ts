@@ -5,7 +5,12 @@ import { type Profile, Recorder } from "./profile.js";
 import type { RegionInstruction } from "./region.js";
 import type { Hot } from "./translations.js";
 
-const MAX_WARM = 2 ** 40;
+/** What an exit from the second tier costs, in instructions of the first. */
+const EXIT = 64;
+/** Not more than this many times HEAT.warm: looking costs little. */
+const MAX_WARM = 64;
+/** Instructions before the same loop may be translated again; twice as many each time. */
+const REBUILD = 1 << 20;
 /** A translation that has to leave this often, with fewer instructions in between than this, is no good. */
 const MAX_REFUSALS = 256;
 const INSTRUCTIONS_PER_REFUSAL = 2000;
@@ -36,6 +41,10 @@ export class HotSpots {
 	/** Roots whose loops are not to be repeated: checking for several rounds at once failed too often at the last ones. */
 	readonly #plain = new Set<Kaddr>();
 	readonly #hopeless = new Set<Kaddr>();
+	/** When each root may be translated again, and after how long the next time. */
+	readonly #rebuild = new Map<Kaddr, { at: number; pause: number }>();
+	/** Instructions so far. */
+	#total = 0;
 	#recorder: Recorder | undefined;
 	#heat = 0;
 	#warm: number;
@@ -70,9 +79,12 @@ export class HotSpots {
 
 	/** Translated code has run so many instructions. */
 	ran(instructions: number): void {
+		this.#total += instructions;
 		this.cool = this.#view[AREA.stayed >> 2] !== 0;
-		if (this.cool || this.#recorder !== undefined) return;
-		this.#heat += instructions;
+		const exits = this.#view[AREA.exits >> 2]!;
+		this.#view[AREA.exits >> 2] = 0;
+		if (this.#recorder !== undefined) return;
+		this.#heat += this.cool ? exits * EXIT : instructions;
 		if (this.#heat < this.#warm) return;
 		this.#heat = 0;
 		this.#recorder = new Recorder(this.#recording);
@@ -81,12 +93,18 @@ export class HotSpots {
 	#learn(): void {
 		const { profile, root } = this.#recorder!.finish((address) => this.#hooks.instruction(address));
 		this.#recorder = undefined;
-		const old = root === undefined ? undefined : this.#hooks.find(root)?.profile;
-		const useful = root !== undefined && !this.#hopeless.has(root) && (old === undefined || old.merge(profile));
-		const made = useful && this.#hooks.translate(root, old ?? profile, !this.#plain.has(root));
-		// The same loop once more is worth less: it may be one whose calls never go the same way for long.
-		if (made && old === undefined) this.#warm = Math.max(HEAT.warm, this.#warm / 2);
-		else this.#warm = Math.min(2 * this.#warm, MAX_WARM);
+		const made = root !== undefined && this.#make(root, profile);
+		this.#warm = made ? HEAT.warm : Math.min(2 * this.#warm, MAX_WARM * HEAT.warm);
+	}
+
+	#make(root: Kaddr, profile: Profile): boolean {
+		const rebuild = this.#rebuild.get(root) ?? { at: 0, pause: REBUILD };
+		// One whose calls never go the same way for long is not worth a translation each time.
+		if (this.#hopeless.has(root) || this.#total < rebuild.at) return false;
+		const old = this.#hooks.find(root)?.profile;
+		if (old !== undefined && !old.merge(profile)) return false;
+		this.#rebuild.set(root, { at: this.#total + rebuild.pause, pause: 2 * rebuild.pause });
+		return this.#hooks.translate(root, old ?? profile, !this.#plain.has(root));
 	}
 
 	/** Shall this translation run now? */

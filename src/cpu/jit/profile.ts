@@ -4,6 +4,9 @@ import type { RegionInstruction } from "./region.js";
 /** Targets of one indirect jump that are worth a comparison. */
 const MAX_TARGETS = 3;
 
+/** A round of a loop is not longer. */
+const MAX_ROUND = 128;
+
 /** By how much less an earlier recording says about where jumps go now. */
 const OUTDATED = 4;
 
@@ -119,7 +122,33 @@ export class Recorder {
 			head.count++;
 			head.loop ||= to <= from;
 		}
-		return { profile, root: best(heads) };
+		const head = best(heads);
+		return { profile, root: head === undefined ? undefined : this.#entryOf(head) };
+	}
+
+	/**
+	 * Where the loop around `head` is entered from outside: compilers often jump into the middle of what they placed as a loop, and
+	 * there it begins for who follows the program. `head` itself when nobody was seen to enter.
+	 */
+	#entryOf(head: Kaddr): Kaddr {
+		const passes = new Map<Kaddr, number>();
+		let rounds = 0;
+		let last = -1;
+		for (const [n, rip] of this.#rip.entries()) {
+			if (rip !== head) continue;
+			if (last >= 0 && n - last <= MAX_ROUND) {
+				rounds++;
+				for (const inside of new Set(this.#rip.slice(last, n))) passes.set(inside, (passes.get(inside) ?? 0) + 1);
+			}
+			last = n;
+		}
+		const isInside = (n: number): boolean => 2 * (passes.get(this.#rip[n]!) ?? 0) > rounds;
+		const entries = new Map<Kaddr, number>();
+		for (let n = 1; n < this.#rip.length; n++) {
+			const enters = !isInside(n - 1) && isInside(n) && this.#rsp[n] === this.#rsp[last] && !this.#breaks.has(n);
+			if (enters) entries.set(this.#rip[n]!, (entries.get(this.#rip[n]!) ?? 0) + 1);
+		}
+		return [...entries].reduce((most, entry) => (entry[1] > most[1] ? entry : most), [head, 0] as const)[0];
 	}
 }
 

@@ -324,6 +324,7 @@ class Emitter extends HotTranslator {
 		code.i32(0).get(this.#rip).memory("i64.store", AREA.rip);
 		code.i32(0).get(this.why).memory("i32.store", AREA.reason);
 		code.i32(0).i32(toKaddr(this.#root.address)).memory("i32.store", AREA.refused);
+		code.i32(0).i32(0).memory("i32.load", AREA.exits).i32(1).op("i32.add").memory("i32.store", AREA.exits);
 		// The root would come straight back here.
 		code.get(this.why).op("i32.eqz").get(this.#rip).i64(this.#root.address).op("i64.ne").op("i32.and");
 		code.if();
