@@ -2,8 +2,9 @@
 import { parseArgs } from "node:util";
 import { CPU_NAMES } from "../../src/cpu/create.js";
 import { describeMachine, geometricMean, median } from "../common/index.js";
-import { Emulated, ROWS } from "./emulated.js";
+import { ROWS } from "./emulated.js";
 import { findQemu, Native, type Rows } from "./native.js";
+import { Processor } from "./processor.js";
 
 const { values } = parseArgs({ options: { json: { type: "boolean" }, smoke: { type: "boolean" } } });
 /** Milliseconds for each row of each Cpu in a round, and rounds: under 45 s in all. */
@@ -26,13 +27,13 @@ type Runner = (milliseconds: number) => Promise<Rows>;
 
 async function measure(): Promise<{ samples: Map<string, Rows[]>; instructions: ReadonlyMap<string, number> }> {
 	const native = await Native.build();
-	const emulated = await Promise.all(CPU_NAMES.map((cpu) => Emulated.create(cpu)));
+	const emulated = await Promise.all(CPU_NAMES.map((cpu) => Processor.start(cpu)));
 	const runners = new Map<string, Runner>([["hardware", (ms) => native.rows(ms)]]);
 	const qemu = await findQemu();
 	if (qemu !== undefined) runners.set("qemu-user", (ms) => native.rows(ms, qemu));
-	for (const machine of emulated) runners.set(machine.cpu, async (ms) => machine.rows(ms));
+	for (const processor of emulated) runners.set(processor.cpu, (ms) => processor.rows(ms));
 	// Warm: translated, and translated again by whoever has several tiers.
-	for (const machine of emulated) machine.rows(MILLISECONDS * 4);
+	for (const processor of emulated) await processor.rows(MILLISECONDS * 4);
 
 	const samples = new Map<string, Rows[]>([...runners.keys()].map((cpu) => [cpu, []]));
 	const start = process.hrtime.bigint();
@@ -41,7 +42,7 @@ async function measure(): Promise<{ samples: Map<string, Rows[]>; instructions: 
 		for (const [cpu, run] of runners) samples.get(cpu)!.push(await run(MILLISECONDS));
 	}
 	const { instructions } = emulated[0]!;
-	for (const machine of emulated) machine.close();
+	for (const processor of emulated) processor.close();
 	return { samples, instructions };
 }
 

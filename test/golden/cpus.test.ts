@@ -33,6 +33,11 @@ describe.each(scenarios("scenarios"))("%s", (name) => {
 	test.each(designs.map((design) => design.name))("%s", (design) => compare(`scenarios/${name}`, design));
 });
 
+// What the explorer tries every schedule of, as one schedule.
+describe.each(scenarios("scenarios/family"))("family/%s", (name) => {
+	test.each(designs.map((design) => design.name))("%s", (design) => compare(`scenarios/family/${name}`, design));
+});
+
 describe("selftests", () => {
 	test.for(scenarios("scenarios/selftests"))("%s", async (name, { skip }) => {
 		if (!existsSync(KERNEL_MODULES)) skipBecause(skip, NO_KERNEL_MODULES);
