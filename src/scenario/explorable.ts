@@ -43,7 +43,7 @@ class ModelBuilder {
 		const steps = this.#scenario.steps.filter((step) => !LOOKS.has(step.kind));
 		const every = steps.flatMap((step) => (step.kind === "race" ? step.actors.flat() : [step]));
 		for (const step of every) if (step.kind === "fork") this.#specs.set(step.child.name, step.child);
-		for (const spec of tasks.values()) if (spec.forks) this.#specs.set(childOf(spec).name, childOf(spec));
+		for (const spec of tasks.values()) if (spec.fork) this.#specs.set(childOf(spec).name, childOf(spec));
 		const named = new Set(every.flatMap((step) => namedTasks(step)));
 		return {
 			machine: this.#machine,
@@ -69,8 +69,8 @@ class ModelBuilder {
 			return { name: `${of}:${title}`, task: this.#task(of), during: undefined, of, steps };
 		};
 		return [...this.#scenario.tasks.values()].flatMap((spec) => [
-			...(spec.forks ? [doing(spec.name, "forks", () => this.#fork(spec.name, childOf(spec)))] : []),
-			...(spec.exits ? [doing(spec.name, "exits", () => this.#exitNow(spec.name))] : []),
+			...(spec.fork ? [doing(spec.name, "forks", () => this.#fork(spec.name, childOf(spec)))] : []),
+			...(spec.exit ? [doing(spec.name, "exits", () => this.#exitNow(spec.name))] : []),
 		]);
 	}
 
@@ -236,7 +236,7 @@ class ModelBuilder {
 
 /** What a task that forks gives birth to: one like itself, which does not fork. */
 function childOf(spec: TaskSpec): TaskSpec {
-	return { ...spec, name: `${spec.name}.child`, group: `${spec.group}.child`, forks: false };
+	return { ...spec, name: `${spec.name}.child`, group: `${spec.group}.child`, fork: false };
 }
 
 function namedTasks(step: Step): readonly string[] {

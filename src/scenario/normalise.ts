@@ -134,8 +134,8 @@ export class Normaliser {
 			interruptible: raw.interruptible ?? false,
 			cpu: raw.cpu,
 			idle: raw.idle ?? false,
-			forks: raw.forks ?? false,
-			exits: raw.exits ?? false,
+			fork: raw.fork ?? false,
+			exit: raw.exit ?? false,
 			position: document.position(path, at),
 		};
 		this.tasks.set(name, task);

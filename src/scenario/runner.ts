@@ -440,8 +440,8 @@ const CALLER: TaskSpec = {
 	interruptible: false,
 	cpu: undefined,
 	idle: false,
-	forks: false,
-	exits: false,
+	fork: false,
+	exit: false,
 	position: { line: 0, column: 0 },
 };
 

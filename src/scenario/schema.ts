@@ -109,10 +109,10 @@ const taskEntries = {
 	interruptible: v.optional(v.pipe(flag, v.description("a signal ends the sleep of sleeps_in as well"))),
 	kthread: v.optional(flag),
 	cpu: v.optional(v.pipe(whole(0, 63), v.description("the CPU it is bound to"))),
-	forks: v.optional(
+	fork: v.optional(
 		v.pipe(flag, v.description("klpemu explore: it may fork a task like itself, once, at any time in user mode")),
 	),
-	exits: v.optional(v.pipe(flag, v.description("klpemu explore: it may exit at any time in user mode"))),
+	exit: v.optional(v.pipe(flag, v.description("klpemu explore: it may exit at any time in user mode"))),
 	idle: v.optional(v.pipe(flag, v.description("starts asleep outside every patchable function, until a wake step"))),
 };
 export const taskSchema = v.strictObject({

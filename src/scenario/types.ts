@@ -89,8 +89,8 @@ export interface TaskSpec {
 	/** It starts asleep outside every patchable function and stays so until a `wake` step. */
 	readonly idle: boolean;
 	/** Explorer only: it may fork a task like itself (once), or exit, at any time in user mode. */
-	readonly forks: boolean;
-	readonly exits: boolean;
+	readonly fork: boolean;
+	readonly exit: boolean;
 	readonly position: Position;
 }
 

@@ -14,7 +14,7 @@ const MODELS = {
 	reverse: `${PATCHES}\n${worker}\nsteps: [{ insmod: lp1 }, { reverse: lp1 }, settle]`,
 	sleeper: `${PATCHES}\ntasks: { sleeper: { calls: [funcA], sleeps_in: funcA } }
 steps: [{ run: { task: sleeper } }, { insmod: lp1 }, { wake: sleeper }, settle]`,
-	fork: `${PATCHES}\ntasks: { worker: { calls: [funcA], forks: true } }\nsteps: [{ insmod: lp1 }, settle]`,
+	fork: `${PATCHES}\ntasks: { worker: { calls: [funcA], fork: true } }\nsteps: [{ insmod: lp1 }, settle]`,
 	module: `vmlinux: [asm/vmlinux/funcs.c]
 modules: { other: { sources: [asm/vmlinux/twin.c] } }
 livepatches:

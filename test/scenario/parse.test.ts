@@ -232,13 +232,13 @@ test("race: lists of steps, and tasks that fork and exit by themselves", () => {
 			"preemption: full",
 			"vmlinux: [asm/vmlinux/funcs.c]",
 			"livepatches: { lp1: { sources: [asm/livepatches/lp1.c], funcs: { funcA: lp1_funcA } } }",
-			"tasks: { worker: { calls: [funcA], forks: true, exits: true } }",
+			"tasks: { worker: { calls: [funcA], fork: true, exit: true } }",
 			"steps: [{ race: [[{ insmod: lp1 }, reverse], [{ echo: { path: lp1/enabled, value: 0 } }]] }]",
 		].join("\n"),
 		"s.yaml",
 	);
 	expect(scenario.preemption).toBe("full");
-	expect(scenario.tasks.get("worker")).toMatchObject({ forks: true, exits: true });
+	expect(scenario.tasks.get("worker")).toMatchObject({ fork: true, exit: true });
 	const [race] = scenario.steps;
 	expect(race).toMatchObject({
 		kind: "race",
