@@ -1,7 +1,7 @@
 import { type Kaddr, toKaddr } from "../../memory/index.js";
 import type { Semantic } from "../x86/index.js";
 import type { Profile } from "./profile.js";
-import { discover, instructionAt, type RegionInstruction, type Text } from "./region.js";
+import { after, discover, instructionAt, type RegionInstruction, type Text } from "./region.js";
 
 const MAX_INSTRUCTIONS = 600;
 const MAX_BLOCK = 64;
@@ -36,8 +36,6 @@ function newNode(address: bigint, instructions: readonly RegionInstruction[]): N
 	const places = { order: -1, dominator: undefined, merges: [], isMerge: false, isLoop: false };
 	return { address, instructions, to: new Map(), ...places };
 }
-
-const after = (entry: RegionInstruction): bigint => BigInt.asUintN(64, entry.address + BigInt(entry.length));
 
 /**
  * The code around `root` that the profile has seen, calls inlined: every jump, call and return that was seen leads to the

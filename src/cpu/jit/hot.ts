@@ -350,7 +350,7 @@ export abstract class HotTranslator extends LazyFlags {
 		const entryAt = (distance: number): void => {
 			code.get(first);
 			if (distance !== 0) code.i64(BigInt(distance)).op("i64.add");
-			code.op("i32.wrap_i64").i32(10).op("i32.shr_u").i32(0x1ffffc).op("i32.and").memory("i32.load", BACKING.pageTable);
+			this.pageEntry();
 		};
 		code.get(first).i64(31n).op("i64.shr_s").i64(-1n).op("i64.ne");
 		entryAt(0);
@@ -427,8 +427,9 @@ export abstract class HotTranslator extends LazyFlags {
 			.op("i64.shr_s")
 			.i64(-1n)
 			.op("i64.ne");
-		code.get(rsp).op("i32.wrap_i64").i32(10).op("i32.shr_u").i32(0x1ffffc).op("i32.and");
-		code.memory("i32.load", BACKING.pageTable).tee(entry);
+		code.get(rsp);
+		this.pageEntry();
+		code.tee(entry);
 		code
 			.i32(READ | WRITE | PTE_CODE)
 			.op("i32.and")

@@ -1,4 +1,4 @@
-import type { Decoded, Instruction, NotDecoded, RelativeOperand } from "../x86/index.js";
+import type { Decoded, Instruction, NotDecoded, RelativeOperand, Semantic } from "../x86/index.js";
 
 /** What discovery has to know about the machine. */
 export interface Text {
@@ -27,7 +27,7 @@ export type RegionInstruction =
 const MAX_INSTRUCTIONS = 160;
 
 /** Semantics after which the next instruction is not reached directly. */
-const ENDS = new Set(["jmp", "jmp_indirect", "call", "call_indirect", "ret"]);
+export const ENDS: ReadonlySet<Semantic> = new Set<Semantic>(["jmp", "jmp_indirect", "call", "call_indirect", "ret"]);
 const FAULTS = new Set(["int3", "ud2"]);
 
 export function isFaulting(decoded: Decoded): decoded is NotDecoded {
@@ -45,8 +45,13 @@ export function instructionAt(text: Text, address: bigint): RegionInstruction | 
 	return { kind: "plain", address, length: decoded.length, instruction: decoded };
 }
 
+/** The address behind an instruction. */
+export function after(entry: RegionInstruction): bigint {
+	return BigInt.asUintN(64, entry.address + BigInt(entry.length));
+}
+
 function successors(entry: RegionInstruction): bigint[] {
-	const next = BigInt.asUintN(64, entry.address + BigInt(entry.length));
+	const next = after(entry);
 	if (entry.kind !== "plain") return [next];
 	const { row, operands } = entry.instruction;
 	const out = ENDS.has(row.semantic) ? [] : [next];

@@ -1,11 +1,11 @@
 import { isKaddr, toKaddr } from "../../memory/index.js";
 import type { Semantic } from "../x86/index.js";
-import { AREA, JUMP_SLOTS, jumpSlot, REASON, SITE } from "./area.js";
+import { AREA, jumpSlot, REASON, SITE } from "./area.js";
 import { ARITHMETIC, type Emit } from "./arithmetic.js";
 import { BITS } from "./bits.js";
 import { emitCall, FLOW } from "./flow.js";
 import { MOVES } from "./moves.js";
-import type { RegionInstruction } from "./region.js";
+import { after, type RegionInstruction } from "./region.js";
 import { STRINGS } from "./strings.js";
 import { IMPORT, Translator } from "./translator.js";
 import type { Code, Label, Signature } from "./wasm.js";
@@ -86,29 +86,8 @@ export class StepTranslator extends Translator {
 	}
 
 	override gotoDynamic(target: number): void {
-		const { code } = this;
-		const low = this.temp("i32");
-		const slot = this.temp("i32");
-		code.get(target).op("i32.wrap_i64").tee(low).get(low).i32(13).op("i32.shr_u").op("i32.xor");
-		code
-			.i32(JUMP_SLOTS - 1)
-			.op("i32.and")
-			.i32(4)
-			.op("i32.shl")
-			.tee(slot);
-		code.memory("i32.load", AREA.jumps).get(low).op("i32.eq");
-		code.get(low).op("i64.extend_i32_s").get(target).op("i64.eq").op("i32.and");
-		code.if();
-		code
-			.get(slot)
-			.memory("i32.load", AREA.jumps + 4)
-			.get(FUEL);
-		code
-			.get(slot)
-			.memory("i32.load", AREA.jumps + 8)
-			.tailCallIndirect(RUN_TYPE);
-		code.end();
-		code.i32(0).get(target).memory("i64.store", AREA.rip).br(this.#exit);
+		this.jumpTo(target, RUN_TYPE);
+		this.code.i32(0).get(target).memory("i64.store", AREA.rip).br(this.#exit);
 	}
 
 	#body(entry: RegionInstruction, next: bigint): void {
@@ -155,9 +134,8 @@ export class StepTranslator extends Translator {
 	/** One instruction; falls through to the next one. */
 	emit(entry: RegionInstruction): void {
 		const { code } = this;
-		const next = BigInt.asUintN(64, entry.address + BigInt(entry.length));
+		const next = after(entry);
 		this.wrote = false;
-		this.bails = false;
 		code.get(FUEL).op("i32.eqz");
 		code.if();
 		this.leave(entry.address);

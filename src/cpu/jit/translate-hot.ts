@@ -1,12 +1,12 @@
 import { toKaddr } from "../../memory/index.js";
 import type { Semantic } from "../x86/index.js";
-import { AREA, JUMP_SLOTS, REASON, SITE } from "./area.js";
+import { AREA, REASON, SITE } from "./area.js";
 import { emitCall } from "./flow.js";
 import type { Node } from "./graph.js";
 import { flagsOfFunction, umulhFunction } from "./helpers.js";
 import { HotTranslator } from "./hot.js";
 import { moveRsp, topOfStack } from "./moves.js";
-import type { RegionInstruction } from "./region.js";
+import { after, ENDS, type RegionInstruction } from "./region.js";
 import { FUEL, SEMANTICS } from "./step.js";
 import type { FunctionIndices } from "./translator.js";
 import { buildModule, Code, type Label, type Signature } from "./wasm.js";
@@ -18,12 +18,8 @@ const RUN: Signature = { params: [I32, I32], results: [I32] };
 /** The name under which a gate with index n is imported. */
 export const gateImport = (n: number): string => `gate${n}`;
 
-/** Semantics after which the next instruction is not reached directly. */
-const ENDS = new Set<Semantic>(["jmp", "jmp_indirect", "call", "call_indirect", "ret"]);
 /** These set all six flags, whatever their operands. */
 const REPLACES_FLAGS = new Set<Semantic>(["add", "sub", "cmp", "and", "or", "xor", "test", "neg"]);
-
-const after = (entry: RegionInstruction): bigint => BigInt.asUintN(64, entry.address + BigInt(entry.length));
 
 /** Everything that can be reached from the root, each node once. */
 function allNodes(root: Node): Node[] {
@@ -328,27 +324,7 @@ class Emitter extends HotTranslator {
 		// The root would come straight back here.
 		code.get(this.why).op("i32.eqz").get(this.#rip).i64(this.#root.address).op("i64.ne").op("i32.and");
 		code.if();
-		const low = this.temp("i32");
-		const slot = this.temp("i32");
-		code.get(this.#rip).op("i32.wrap_i64").tee(low).get(low).i32(13).op("i32.shr_u").op("i32.xor");
-		code
-			.i32(JUMP_SLOTS - 1)
-			.op("i32.and")
-			.i32(4)
-			.op("i32.shl")
-			.tee(slot);
-		code.memory("i32.load", AREA.jumps).get(low).op("i32.eq");
-		code.get(low).op("i64.extend_i32_s").get(this.#rip).op("i64.eq").op("i32.and");
-		code.if();
-		code
-			.get(slot)
-			.memory("i32.load", AREA.jumps + 4)
-			.get(FUEL);
-		code
-			.get(slot)
-			.memory("i32.load", AREA.jumps + 8)
-			.tailCallIndirect(runType);
-		code.end();
+		this.jumpTo(this.#rip, runType);
 		code.end();
 		code.get(FUEL);
 	}

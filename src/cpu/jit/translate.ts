@@ -1,6 +1,6 @@
 import { AREA } from "./area.js";
 import { flagsFunction, flagsOfFunction, umulhFunction } from "./helpers.js";
-import type { RegionInstruction } from "./region.js";
+import { after, type RegionInstruction } from "./region.js";
 import { ENTRY, FLAGS_OF, FUEL, IMPORTS, StepTranslator } from "./step.js";
 import { buildModule, Code } from "./wasm.js";
 
@@ -28,7 +28,7 @@ export function translate(
 		code.end();
 		translator.position = n;
 		translator.emit(entry);
-		const next = BigInt.asUintN(64, entry.address + BigInt(entry.length));
+		const next = after(entry);
 		const following = instructions[n + 1];
 		if (following?.address !== next || isBreakpoint(next)) {
 			translator.wrote = false;

@@ -1,6 +1,6 @@
 import { BACKING } from "../../memory/index.js";
 import type { MemoryOperand, Operand, RegisterOperand } from "../x86/index.js";
-import { AREA, REASON } from "./area.js";
+import { AREA, JUMP_SLOTS, REASON } from "./area.js";
 import type { Code, Label, MemoryOp, OpName, Type } from "./wasm.js";
 
 /** Functions that generated code imports, in index order, and the helpers of each module after them. */
@@ -58,7 +58,6 @@ export abstract class Translator {
 	readonly fuel: number;
 	readonly functions: FunctionIndices;
 	wrote = false;
-	bails = false;
 
 	constructor(code: Code, fuel: number, functions: FunctionIndices) {
 		this.code = code;
@@ -93,6 +92,38 @@ export abstract class Translator {
 		return this.keep("i64");
 	}
 
+	/** From an address (i64) in the window on the stack to its page table entry. */
+	pageEntry(): void {
+		const { code } = this;
+		code.op("i32.wrap_i64").i32(10).op("i32.shr_u").i32(0x1ffffc).op("i32.and").memory("i32.load", BACKING.pageTable);
+	}
+
+	/** Leaves the function for the translation of the address in the i64 local, when there is one. `type`: of `run`. */
+	jumpTo(target: number, type: number): void {
+		const { code } = this;
+		const low = this.temp("i32");
+		const slot = this.temp("i32");
+		code.get(target).op("i32.wrap_i64").tee(low).get(low).i32(13).op("i32.shr_u").op("i32.xor");
+		code
+			.i32(JUMP_SLOTS - 1)
+			.op("i32.and")
+			.i32(4)
+			.op("i32.shl")
+			.tee(slot);
+		code.memory("i32.load", AREA.jumps).get(low).op("i32.eq");
+		code.get(low).op("i64.extend_i32_s").get(target).op("i64.eq").op("i32.and");
+		code.if();
+		code
+			.get(slot)
+			.memory("i32.load", AREA.jumps + 4)
+			.get(this.fuel);
+		code
+			.get(slot)
+			.memory("i32.load", AREA.jumps + 8)
+			.tailCallIndirect(type);
+		code.end();
+	}
+
 	/** A stack slot, or any other place at a distance from a register. */
 	near(reg: number, disp: number, size = 64): MemoryOperand {
 		const plain = { kind: "mem", index: -1, scale: 1, ripRelative: false, gs: false, address32: false } as const;
@@ -101,7 +132,6 @@ export abstract class Translator {
 
 	/** Leaves the instruction undone, for `reason`, if the i32 on the stack is not zero. */
 	bailIf(reason: number): void {
-		this.bails = true;
 		this.code.if();
 		this.code.i32(reason).set(this.why).br(this.bail);
 		this.code.end();
@@ -152,8 +182,10 @@ export abstract class Translator {
 		const entry = this.temp("i32");
 		const need = access === "r" ? 1 : access === "w" ? 2 : 3;
 		code.get(address).i64(31n).op("i64.shr_s").i64(-1n).op("i64.eq");
-		code.get(address).op("i32.wrap_i64").tee(host).i32(10).op("i32.shr_u").i32(0x1ffffc).op("i32.and");
-		code.memory("i32.load", BACKING.pageTable).tee(entry);
+		code.get(address).op("i32.wrap_i64").set(host);
+		code.get(address);
+		this.pageEntry();
+		code.tee(entry);
 		code
 			.i32(access === "r" ? need : need | PTE_CODE)
 			.op("i32.and")
