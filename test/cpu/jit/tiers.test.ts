@@ -152,6 +152,44 @@ describe("the two tiers of the jit", () => {
 		}
 	});
 
+	test("a call site in a hot loop, poked from nop to one target, to another, and back; a gate that stops now and then", () => {
+		// start: call f; inc rbx; jmp start.  f: site; inc rax; ret.  0x40: call 0x80; ret.  0x60: add rdx, 2; ret.  0x80: gate
+		const parts: [number, number[]][] = [
+			[0, [0xe8, 0x1b, 0, 0, 0, 0x48, 0xff, 0xc3, 0xeb, 0xf6]],
+			[0x20, [0x0f, 0x1f, 0x44, 0, 0, 0x48, 0xff, 0xc0, 0xc3]],
+			[0x40, [0xe8, 0x3b, 0, 0, 0, 0xc3]],
+			[0x60, [0x48, 0x83, 0xc2, 0x02, 0xc3]],
+			[0x80, [0x90, 0xc3]],
+		];
+		const NOP = [0x0f, 0x1f, 0x44, 0, 0];
+		const FIRST = [0xe8, 0x1b, 0, 0, 0];
+		const SECOND = [0xe8, 0x3b, 0, 0, 0];
+		const cpus = [machine(Number.POSITIVE_INFINITY), machine(300)];
+		for (const cpu of cpus) {
+			for (const [at, bytes] of parts) cpu.memory.write(CODE + at, Uint8Array.from(bytes));
+			let calls = 0;
+			cpu.addGate(CODE + 0x80, { name: "gate", passes: "args", call: () => ++calls % 5000 === 0 });
+			cpu.addCallSite(CODE + 0x20);
+			cpu.state.setKaddr(RIP, CODE);
+			cpu.state.setKaddr(RSP, DATA + 0x1800);
+		}
+		const run = (): void => {
+			for (let n = 0; n < 150; n++) {
+				const stops = cpus.map((cpu) => cpu.run(59_999));
+				expect(stops.map(({ kind, executed }) => [kind, executed])[1]).toEqual([stops[0]!.kind, stops[0]!.executed]);
+				expect(look(cpus[1]!)).toEqual(look(cpus[0]!));
+			}
+		};
+		for (const site of [NOP, FIRST, SECOND, FIRST, NOP, SECOND]) {
+			for (const cpu of cpus) {
+				cpu.memory.write(CODE + 0x20, Uint8Array.from(site));
+				cpu.textChanged(CODE + 0x20, site.length);
+			}
+			run();
+		}
+		expect(cpus[1]!.statistics.hot).toBeGreaterThan(1);
+	});
+
 	const scenarios = readdirSync("scenarios").filter((name) => name.endsWith(".yaml"));
 	test.each(scenarios)("%s: the same events", async (name) => {
 		const file = `scenarios/${name}`;
