@@ -186,7 +186,7 @@ function unrollLoops(order: readonly Node[]): boolean {
 	let some = false;
 	for (const head of order) {
 		if (!head.isLoop) continue;
-		const body = loopBody(order, head);
+		const body = innerLoop(order, head);
 		const size = body.reduce((sum, { instructions }) => sum + instructions.length, 0);
 		const isInnermost = body.every((node) => node === head || !node.isLoop);
 		const calls = body.some(({ instructions }) => instructions.some(({ kind }) => kind !== "plain"));
@@ -197,17 +197,24 @@ function unrollLoops(order: readonly Node[]): boolean {
 	return some;
 }
 
-/** The head, and what leads back to it without passing it. */
-function loopBody(order: readonly Node[], head: Node): Node[] {
-	const body = new Set([head]);
+/** The smallest loop that begins at `head`: where a nest of loops is entered in its middle, all of them begin there. */
+function innerLoop(order: readonly Node[], head: Node): Node[] {
+	const ends = order.filter((node) => node.order >= head.order && node.to.get(head.address) === head);
+	const bodies = ends.map((end) => loopBody(order, head, end));
+	return bodies.reduce((smallest, body) => (body.length < smallest.length ? body : smallest));
+}
+
+/** The head, and what leads to `end`, from where a jump leads back, without passing the head. */
+function loopBody(order: readonly Node[], head: Node, end: Node): Node[] {
+	const body = new Set([head, end]);
 	// Against the order: a node comes behind all that it leads to, but for the head.
-	for (const node of [...order].reverse()) {
-		if (node.order > head.order && [...node.to.values()].some((to) => body.has(to)) && dominates(head, node))
-			body.add(node);
+	for (const node of order.slice(head.order, end.order).reverse()) {
+		if ([...node.to.values()].some((to) => to !== head && body.has(to))) body.add(node);
 	}
 	return [...body];
 }
 
+/** The last copy goes back to the first; other jumps to the head remain what they are. */
 function unroll(head: Node, body: readonly Node[]): void {
 	const copies = Array.from(
 		{ length: COPIES - 1 },
