@@ -2,6 +2,7 @@ import { type Cpu, type GatePage, RAX, RDI } from "./cpu/index.js";
 import type { KlpemuError } from "./errors.js";
 import { type ftrace_func_t, PT_REGS, trace_clear_recursion, trace_test_and_set_recursion } from "./ftrace/index.js";
 import { GuestArguments, type HostFunctions, isBadPointer } from "./guest/index.js";
+import type { Klp } from "./klp/index.js";
 import type { Machine } from "./machine.js";
 
 /** The gates of cond_resched(): its own, and what the macro of the kernel's headers stands for. */
@@ -9,14 +10,6 @@ export const COND_RESCHED: readonly string[] = ["cond_resched", "__cond_resched"
 
 /** The gates of a machine: kernel functions that are TypeScript. `machine` is there when the first of them is called. */
 export function declareGates(gates: GatePage, machine: () => Machine): void {
-	gates.add({
-		name: "klp_ftrace_handler",
-		passes: "args",
-		call: (ip, parent_ip, ops, fregs) => {
-			machine().klp.patching.klp_ftrace_handler(ip, parent_ip, ops, fregs);
-			return false;
-		},
-	});
 	declareFtraceGates(gates, machine);
 	const withState = (name: string, call: () => boolean) => gates.add({ name, passes: "state", call });
 	withState("next_call", () => {
@@ -34,6 +27,11 @@ export function declareGates(gates: GatePage, machine: () => Machine): void {
 	for (const name of ["exit_to_user_mode", "kthread_wait", "do_idle", "schedule", "return_to_host"]) {
 		withState(name, () => true);
 	}
+}
+
+/** The hottest gate of all: the function itself, for each step on the way to it costs. */
+export function declareHandler(gates: GatePage, { patching }: Klp): void {
+	gates.add({ name: "klp_ftrace_handler", passes: "store", at: PT_REGS.RIP, call: patching.klp_ftrace_handler });
 }
 
 /** What asm/ftrace_64.S calls. */

@@ -4,7 +4,7 @@ import type { ElfObject, Image } from "./elf/index.js";
 import { KlpemuError } from "./errors.js";
 import { Files } from "./files.js";
 import { Ftrace, FunctionTracer, TextPoke, Tracefs } from "./ftrace/index.js";
-import { COND_RESCHED, declareGates, declareHostFunctions } from "./gates.js";
+import { COND_RESCHED, declareGates, declareHandler, declareHostFunctions } from "./gates.js";
 import { GuestKernel } from "./guestKernel.js";
 import { Dmesg, type Kernel, Printer, runStraight, type ShouldFail, type Wait } from "./kernel/index.js";
 import { Klp, klp_apply_relocs, type klp_patch, ModuleNotifier, Sysfs } from "./klp/index.js";
@@ -161,6 +161,7 @@ export class Machine {
 		this.tracer = new FunctionTracer(this.ftrace, this.#tracerEnvironment());
 		this.tracefs = new Tracefs(this.ftrace, this.tracer, this.#symbols);
 		this.klp = new Klp(this.#klpEnvironment(), options.design);
+		declareHandler(gates, this.klp);
 		this.sysfs = new Sysfs(this.klp);
 		this.guest = new GuestKernel(this.#guestEnvironment());
 		this.loader = new Loader(this.#loaderEnvironment());
@@ -234,11 +235,15 @@ export class Machine {
 
 	#klpEnvironment(): ConstructorParameters<typeof Klp>[0] {
 		const { sched } = this;
+		const gates = this.#gates;
 		return {
 			memory: this.memory,
 			dmesg: this.dmesg,
 			ftrace: this.ftrace,
-			klp_ftrace_handler_address: this.#gates.find("klp_ftrace_handler")!,
+			// Its gate is made when the function is.
+			get klp_ftrace_handler_address() {
+				return gates.find("klp_ftrace_handler")!;
+			},
 			HZ: this.hz,
 			running: this.executor,
 			tasks: () => [...sched.all()],

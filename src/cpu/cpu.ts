@@ -79,7 +79,9 @@ export class CpuState {
  * How guest code calls TypeScript: a guest address bound to a host function. A gate in guest memory is two bytes, `90 c3`
  * (nop; ret). Executing the nop runs `call` first; then the guest goes on with the `ret`. Both count as instructions.
  */
-export interface Gate {
+export type Gate = CallGate | StoreGate;
+
+export interface CallGate {
 	readonly name: string;
 	/**
 	 * `"args"`: the hot kind. `call` gets the low halves of rdi, rsi, rdx and rcx (kernel addresses, small integers), may read
@@ -92,6 +94,17 @@ export interface Gate {
 	 * An exception thrown here comes out of {@link Cpu.run}, with `Cpu.state` complete and rip at the `ret`.
 	 */
 	call(rdi: number, rsi: number, rdx: number, rcx: number): boolean;
+}
+
+/** For what does nothing but to change a pointer: the Cpu stores it at a fraction of what a store by TypeScript costs. */
+export interface StoreGate {
+	readonly name: string;
+	/** `call` gets what that of `"args"` gets, and may do as much. It cannot stop the Cpu. */
+	readonly passes: "store";
+	/** Where the result goes: a distance in bytes from rcx. All eight bytes there must be readable and writable. */
+	readonly at: number;
+	/** Returns a kernel address, which the Cpu stores, sign-extended to 64 bits; or 0: nothing is stored. */
+	call(rdi: number, rsi: number, rdx: number, rcx: number): Kaddr;
 }
 
 /** The bytes of a gate. */

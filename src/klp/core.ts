@@ -24,7 +24,6 @@ import {
 	KSYM_NAME_LEN,
 	klp_func,
 	klp_object,
-	type klp_ops,
 	type klp_patch,
 	MODULE_NAME_LEN,
 	type module,
@@ -84,8 +83,6 @@ export class Klp {
 	onTransition: ((what: "init" | "reverse", patch: klp_patch, target: number) => void) | undefined = undefined;
 	/** For observers: the kernel reads what is no klp_func (any more). Not part of the kernel. */
 	onInvalidRead: ((what: string) => void) | undefined = undefined;
-	/** For observers: the handler chose. `func` undefined: the original. */
-	onHandler: ((ip: Kaddr, task: task_struct, ops: klp_ops, func: klp_func | undefined) => void) | undefined = undefined;
 
 	constructor(env: KlpEnvironment, design: Design) {
 		this.env = env;

@@ -2,7 +2,6 @@ import {
 	clearLastRecursion,
 	FTRACE_OPS_FL,
 	ftrace_ops as FtraceOps,
-	type ftrace_func_t,
 	type ftrace_ops,
 	isRecursion,
 	PT_REGS,
@@ -21,8 +20,8 @@ export class Patching {
 	/** klp_ops, keyed by the address of the old function. */
 	readonly klp_ops = new Map<Kaddr, klp_ops>();
 
-	/** The ftrace call-back of every livepatched function. */
-	readonly klp_ftrace_handler: ftrace_func_t;
+	/** The ftrace call-back of every livepatched function. Returns what becomes of the ip at `fregs`; 0: it remains as it is. */
+	readonly klp_ftrace_handler: (ip: Kaddr, parent_ip: Kaddr, fops: Kaddr, fregs: Kaddr) => Kaddr;
 
 	constructor(klp: Klp) {
 		this.#klp = klp;
@@ -173,29 +172,25 @@ export class Patching {
 	}
 }
 
-/**
- * The hot path. Guest addresses in, and at most one 32-bit store out: the RIP slot of pt_regs holds a kernel address already,
- * so that only its low half can change. What never changes is looked up once, here: each step of a chain costs.
- */
-function handlerOf(klp: Klp): ftrace_func_t {
+/** The hot path: guest addresses in, a guest address out. What never changes is looked up once, here: each step of a chain costs. */
+function handlerOf(klp: Klp): Patching["klp_ftrace_handler"] {
 	const { env, design } = klp;
-	const { memory, dmesg, running, ftrace } = env;
-	const { RIP } = PT_REGS;
+	const { dmesg, running, ftrace } = env;
 	const IDLE = KLP_TRANSITION_IDLE;
 	const recursing = isRecursion;
-	return (ip, _parent_ip, fops, fregs) => {
+	return (_ip, _parent_ip, fops, _fregs) => {
 		const task = running.current;
 		const ops = ftrace.opsAt(fops)!.owner as klp_ops;
 		// ftrace_test_recursion_trylock(). It also disables preemption, which klp_synchronize_transition() waits for; here
 		// nobody can come in between.
 		if (recursing(task)) {
 			dmesg.WARN_ON_ONCE(true, "klp_ftrace_handler: recursion");
-			return;
+			return 0;
 		}
 		const first = ops.func_stack.next.owner;
 		if (first === undefined) {
 			dmesg.WARN_ON_ONCE(true, "klp_ftrace_handler: !func");
-			return;
+			return 0;
 		}
 		const state = task.patch_state;
 		if (state === IDLE && first.transition === true) {
@@ -203,7 +198,6 @@ function handlerOf(klp: Klp): ftrace_func_t {
 		}
 		const func = design.select(ops, state);
 		// A nop must not set the ip: new_func is the function itself, and it would call here for ever.
-		if (func !== undefined) memory.setU32((fregs + RIP) | 0, func.new_func | 0);
-		if (klp.onHandler !== undefined) klp.onHandler(ip, task, ops, func);
+		return func === undefined ? 0 : func.new_func;
 	};
 }

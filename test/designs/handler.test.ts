@@ -26,19 +26,21 @@ describe.each(designs.map((design): [string] => [design.name]))("%s", (name) => 
 	});
 	afterAll(() => machine.close());
 
-	function stepwise(fops: ftrace_ops): void {
+	/** Stores the ip by itself. */
+	function stepwise(fops: ftrace_ops): 0 {
 		let at: HandlerAt | undefined;
 		do at = machine.klp.patching.klp_ftrace_handler_step(fops, FREGS, at);
 		while (at !== undefined);
+		return 0;
 	}
 
-	/** The ip that a handler leaves behind, and whether it warned. */
-	function outcome(handler: () => void): [number, string[]] {
+	/** The ip that a handler returns or leaves behind, and whether it warned. */
+	function outcome(handler: () => Kaddr): [number, string[]] {
 		const { memory, dmesg } = machine.it;
 		dmesg.warnings.length = 0;
 		memory.setKaddr((FREGS + PT_REGS.RIP) | 0, (OLD + 5) | 0);
-		handler();
-		return [memory.kaddr((FREGS + PT_REGS.RIP) | 0), [...dmesg.warnings]];
+		const ip = handler() || memory.kaddr((FREGS + PT_REGS.RIP) | 0);
+		return [ip, [...dmesg.warnings]];
 	}
 
 	test("klp_ftrace_handler and klp_ftrace_handler_step agree on every stack and state", () => {

@@ -100,7 +100,7 @@ class GraphBuilder {
 		for (let address = start; out.length < MAX_BLOCK; ) {
 			if (this.#text.isBreakpoint(address) || (address !== start && this.#leaders.has(address))) break;
 			const entry = instructionAt(this.#text, address);
-			if (entry === undefined || (entry.kind === "gate" && entry.state)) break;
+			if (entry === undefined || (entry.kind === "gate" && entry.gate.passes === "state")) break;
 			if (entry.kind === "plain" && ALONE.has(entry.instruction.row.semantic)) break;
 			out.push(entry);
 			if (entry.kind !== "plain" || entry.instruction.row.branch) break;

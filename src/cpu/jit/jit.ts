@@ -8,13 +8,25 @@ import {
 	toKaddr,
 	toU64,
 } from "../../memory/index.js";
-import { type Cpu, CpuState, type Fault, type Gate, GS_BASE, RFLAGS, RIP, STATE_WORDS, type Stop } from "../cpu.js";
+import {
+	type CallGate,
+	type Cpu,
+	CpuState,
+	type Fault,
+	type Gate,
+	GS_BASE,
+	RFLAGS,
+	RIP,
+	STATE_WORDS,
+	type Stop,
+	type StoreGate,
+} from "../cpu.js";
 import { type Decoded, decode, format, type NotDecoded } from "../x86/index.js";
 import { AREA, REASON } from "./area.js";
 import { buildGraph } from "./graph.js";
 import { HotSpots } from "./hot-spots.js";
 import type { Profile } from "./profile.js";
-import { discover, instructionAt, isFaulting, type RegionInstruction, type Text } from "./region.js";
+import { type BoundGate, discover, instructionAt, isFaulting, type RegionInstruction, type Text } from "./region.js";
 import { CallSites } from "./sites.js";
 import { SlowAccess } from "./slow.js";
 import { flagsModule, translate } from "./translate.js";
@@ -32,11 +44,6 @@ const modules = new Map<string, WebAssembly.Module>();
 const MAX_MODULES = 4096;
 
 type GateFunction = (rdi: number, rsi: number, rdx: number, rcx: number) => number;
-
-interface BoundGate {
-	readonly gate: Gate;
-	readonly index: number;
-}
 
 /**
  * x86-64 translated to WebAssembly. Code is translated when it is first reached, a region (about a function) at a time;
@@ -94,7 +101,7 @@ export class JitCpu implements Cpu {
 		this.#text = {
 			decodeAt: (address) => this.#decode(address),
 			site: (address) => (isKaddr(address) ? this.#sites.cell(toKaddr(address)) : undefined),
-			gate: (address) => this.#gateFor(address),
+			gate: (address) => (isKaddr(address) ? this.#gateAt.get(toKaddr(address)) : undefined),
 			isBreakpoint: (address) => this.#breakpoints.has(address),
 			isHot: (address) => isKaddr(address) && this.#translations.hot(toKaddr(address)) !== undefined,
 		};
@@ -247,7 +254,7 @@ export class JitCpu implements Cpu {
 				? String.fromCharCode(...entry.instruction.bytes)
 				: entry.kind === "site"
 					? `site ${entry.cell}`
-					: `gate ${entry.index} ${entry.state}`;
+					: `gate ${entry.index} ${entry.gate.passes} ${entry.gate.passes === "store" ? entry.gate.at : ""}`;
 		return `${entry.address.toString(16)}${apart}:${what}`;
 	}
 
@@ -302,14 +309,8 @@ export class JitCpu implements Cpu {
 		return { kind: "page-fault", address, access: "fetch" };
 	}
 
-	#gateFor(address: bigint): { index: number; state: boolean } | undefined {
-		if (!isKaddr(address)) return undefined;
-		const bound = this.#gateAt.get(toKaddr(address));
-		return bound === undefined ? undefined : { index: bound.index, state: bound.gate.passes === "state" };
-	}
-
-	/** A gate as translated code calls it: 1 to stop. Two functions and not one, so that V8 inlines the hot kind's call. */
-	#gateFunction(gate: Gate): GateFunction {
+	/** A gate as translated code calls it: 1 to stop. A function for each kind, so that V8 inlines the hot ones' calls. */
+	#gateFunction(gate: CallGate): GateFunction {
 		if (gate.passes === "args") {
 			return (rdi, rsi, rdx, rcx) => {
 				try {
@@ -322,6 +323,29 @@ export class JitCpu implements Cpu {
 		return () => {
 			try {
 				return this.#withState(() => gate.call(0, 0, 0, 0)) ? 1 : 0;
+			} catch (error) {
+				return this.#caught(error);
+			}
+		};
+	}
+
+	#storeGateFunction(gate: StoreGate): GateFunction {
+		return (rdi, rsi, rdx, rcx) => {
+			try {
+				const result = gate.call(rdi, rsi, rdx, rcx);
+				if (result !== 0) this.memory.setKaddr((rcx + gate.at) | 0, result);
+				return 0;
+			} catch (error) {
+				return this.#caught(error);
+			}
+		};
+	}
+
+	/** As the second tier calls it, which stores the result itself; 1 to stop, which is no kernel address. */
+	#hotStoreGateFunction(gate: StoreGate): GateFunction {
+		return (rdi, rsi, rdx, rcx) => {
+			try {
+				return gate.call(rdi, rsi, rdx, rcx);
 			} catch (error) {
 				return this.#caught(error);
 			}
@@ -359,9 +383,11 @@ export class JitCpu implements Cpu {
 	addGate(address: Kaddr, gate: Gate): void {
 		const index = this.#gates.push(gate) - 1;
 		this.#gateAt.set(address | 0, { gate, index });
-		const call = this.#gateFunction(gate);
+		const call = gate.passes === "store" ? this.#storeGateFunction(gate) : this.#gateFunction(gate);
 		this.#gateFunctions.push(call);
-		if (gate.passes === "args") this.#imports.h[gateImport(index)] = call;
+		if (gate.passes !== "state") {
+			this.#imports.h[gateImport(index)] = gate.passes === "store" ? this.#hotStoreGateFunction(gate) : call;
+		}
 		this.#changed(toU64(address), 2);
 	}
 	removeGate(address: Kaddr): void {

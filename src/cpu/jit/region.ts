@@ -1,3 +1,4 @@
+import type { Gate } from "../cpu.js";
 import type { Decoded, Instruction, NotDecoded, RelativeOperand, Semantic } from "../x86/index.js";
 
 /** What discovery has to know about the machine. */
@@ -5,7 +6,7 @@ export interface Text {
 	decodeAt(address: bigint): Decoded;
 	/** Cell number of the call site at the address. */
 	site(address: bigint): number | undefined;
-	gate(address: bigint): { readonly index: number; readonly state: boolean } | undefined;
+	gate(address: bigint): BoundGate | undefined;
 	/** Nothing may run into this address without asking the host first. */
 	isBreakpoint(address: bigint): boolean;
 	/** Faster code begins here: the first tier goes to it instead of going on by itself. */
@@ -20,8 +21,14 @@ export type RegionInstruction =
 			readonly address: bigint;
 			readonly length: 1;
 			readonly index: number;
-			readonly state: boolean;
+			readonly gate: Gate;
 	  };
+
+/** A gate, and its number. */
+export interface BoundGate {
+	readonly index: number;
+	readonly gate: Gate;
+}
 
 /** Enough for a function; longer ones go on in the next region. */
 const MAX_INSTRUCTIONS = 160;

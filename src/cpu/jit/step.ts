@@ -5,7 +5,7 @@ import { ARITHMETIC, type Emit } from "./arithmetic.js";
 import { BITS } from "./bits.js";
 import { emitCall, FLOW } from "./flow.js";
 import { MOVES } from "./moves.js";
-import { after, type RegionInstruction } from "./region.js";
+import { after, type BoundGate, type RegionInstruction } from "./region.js";
 import { STRINGS } from "./strings.js";
 import { IMPORT, Translator } from "./translator.js";
 import type { Code, Label, Signature } from "./wasm.js";
@@ -96,7 +96,7 @@ export class StepTranslator extends Translator {
 			if (emit === undefined) throw new Error(`no semantics for ${entry.instruction.row.semantic}`);
 			emit(this, entry.instruction);
 		} else if (entry.kind === "site") this.#site(entry.cell, next);
-		else this.#gate(entry.index, entry.state, next);
+		else this.#gate(entry, next);
 	}
 
 	/** What stands at a call site is read at run time, so that a text poke changes one word of data. */
@@ -114,9 +114,9 @@ export class StepTranslator extends Translator {
 		code.end();
 	}
 
-	#gate(index: number, state: boolean, next: bigint): void {
+	#gate({ index, gate }: BoundGate, next: bigint): void {
 		const { code } = this;
-		if (state) code.i32(0).i64(next).memory("i64.store", AREA.rip);
+		if (gate.passes === "state") code.i32(0).i64(next).memory("i64.store", AREA.rip);
 		code.i32(index);
 		for (const register of [7, 6, 2, 1]) this.getRegister(register, 32);
 		code.call(IMPORT.gate);

@@ -1,4 +1,5 @@
 import { toKaddr } from "../../memory/index.js";
+import { RCX, RDI, RDX, RSI } from "../cpu.js";
 import type { Semantic } from "../x86/index.js";
 import { AREA, REASON, SITE } from "./area.js";
 import { emitCall } from "./flow.js";
@@ -6,7 +7,7 @@ import type { Node } from "./graph.js";
 import { flagsOfFunction, umulhFunction } from "./helpers.js";
 import { HotTranslator } from "./hot.js";
 import { moveRsp, topOfStack } from "./moves.js";
-import { after, ENDS, type RegionInstruction } from "./region.js";
+import { after, type BoundGate, ENDS, type RegionInstruction } from "./region.js";
 import { FUEL, SEMANTICS } from "./step.js";
 import type { FunctionIndices } from "./translator.js";
 import { buildModule, Code, type Label, type Signature } from "./wasm.js";
@@ -189,7 +190,7 @@ class Emitter extends HotTranslator {
 	#emitOne(entry: RegionInstruction): void {
 		this.begin();
 		if (entry.kind === "site") this.#site(entry.cell);
-		else if (entry.kind === "gate") this.#gate(entry.index);
+		else if (entry.kind === "gate") this.#gate(entry);
 		else {
 			const i = entry.instruction;
 			this.instruction = i;
@@ -241,16 +242,37 @@ class Emitter extends HotTranslator {
 		this.#transfer(called[1]);
 	}
 
-	#gate(index: number): void {
+	#gate({ index, gate }: BoundGate): void {
 		const { code } = this;
 		const next = after(this.#entry);
-		for (const register of [7, 6, 2, 1]) this.getRegister(register, 32);
-		code.call(this.#gates.get(index)!);
-		code.if();
-		code.i32(0).i32(index).memory("i32.store", AREA.gate);
-		code.i32(REASON.gate).set(this.why);
-		this.#leave(next, this.#spent + 1);
-		code.end();
+		const call = (): void => {
+			for (const register of [RDI, RSI, RDX, RCX]) this.getRegister(register, 32);
+			code.call(this.#gates.get(index)!);
+		};
+		/** If the i32 on the stack is not zero. */
+		const stop = (): void => {
+			code.if();
+			code.i32(0).i32(index).memory("i32.store", AREA.gate);
+			code.i32(REASON.gate).set(this.why);
+			this.#leave(next, this.#spent + 1);
+			code.end();
+		};
+		if (gate.passes === "store") {
+			// Whether it can be stored has to be known before the gate is called, which must not happen twice.
+			const place = this.placeAt(this.address(this.near(RCX, gate.at)), 64, "w");
+			const result = this.temp("i32");
+			call();
+			code.tee(result);
+			code.if();
+			code.get(result).i32(1).op("i32.eq");
+			stop();
+			code.get(result).op("i64.extend_i32_s");
+			this.store(place, this.keep("i64"));
+			code.end();
+		} else {
+			call();
+			stop();
+		}
 		code.i32(0).memory("i32.load", AREA.epoch).get(this.#epoch).op("i32.ne");
 		code.if();
 		this.#leave(next, this.#spent + 1);

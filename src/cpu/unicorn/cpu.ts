@@ -7,7 +7,20 @@ import {
 	type Region,
 	toU64,
 } from "../../memory/index.js";
-import { type Cpu, CpuState, type Fault, type Gate, RCX, RDI, RDX, RFLAGS, RSI, RSP, type Stop } from "../cpu.js";
+import {
+	type CallGate,
+	type Cpu,
+	CpuState,
+	type Fault,
+	type Gate,
+	RCX,
+	RDI,
+	RDX,
+	RFLAGS,
+	RSI,
+	RSP,
+	type Stop,
+} from "../cpu.js";
 import { decodeBytes, MAX_INSTRUCTION_BYTES } from "../x86/index.js";
 import { COUNTER, isStringInstruction, NO_ADDRESS } from "./counter.js";
 import { type EngineHook, MEM, REGISTER_IDS, UC_ERR_INSN_INVALID, type UnicornEngine } from "./engine.js";
@@ -22,7 +35,7 @@ const NO_LIMIT = 1n << 62n;
 const FLAGS_MASK = 0xfd7n;
 
 interface ReachedGate {
-	readonly gate: Gate;
+	readonly gate: CallGate;
 	readonly called: boolean;
 }
 
@@ -269,7 +282,13 @@ export class UnicornCpu implements Cpu {
 		const values = this.#arguments;
 		this.#engine.regRead(this.#argumentIds, values);
 		const low = (index: number) => Number(BigInt.asIntN(32, values[index]!));
-		if (!this.#engine.sync(() => gate.call(low(0), low(1), low(2), low(3)))) return;
+		const stops = this.#engine.sync(() => {
+			if (gate.passes !== "store") return gate.call(low(0), low(1), low(2), low(3));
+			const result = gate.call(low(0), low(1), low(2), low(3));
+			if (result !== 0) this.memory.setKaddr((low(3) + gate.at) | 0, result);
+			return false;
+		});
+		if (!stops || gate.passes === "store") return;
 		this.#gate = { gate, called: true };
 		this.#engine.stop();
 	}

@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import { NodeFileReader } from "../../../src/cli/index.js";
-import { RDI, RFLAGS, RIP, RSP, STATE_WORDS } from "../../../src/cpu/index.js";
+import { RBP, RCX, RDI, RFLAGS, RIP, RSP, STATE_WORDS } from "../../../src/cpu/index.js";
 import { HEAT } from "../../../src/cpu/jit/hot-spots.js";
 import { JitCpu } from "../../../src/cpu/jit/index.js";
 import { Memory, PERM, toU64 } from "../../../src/memory/index.js";
@@ -188,6 +188,45 @@ describe("the two tiers of the jit", () => {
 			run();
 		}
 		expect(cpus[1]!.statistics.hot).toBeGreaterThan(1);
+	});
+
+	test("a gate whose result is stored, in a hot loop: here and there, across pages, now and then not at all, and an exception", () => {
+		// start: call gate; mov rax, [rcx+16]; add rbx, rax; add rcx, rbp; jmp start
+		const code = [0xe8, 0x3b, 0, 0, 0, 0x48, 0x8b, 0x41, 0x10, 0x48, 0x01, 0xc3, 0x48, 0x01, 0xe9, 0xeb, 0xef];
+		const cpus = [machine(Number.POSITIVE_INFINITY), machine(300)];
+		const runs = cpus.map((cpu) => {
+			cpu.memory.write(CODE, Uint8Array.from(code));
+			cpu.memory.write(CODE + 0x40, Uint8Array.from([0x90, 0xc3]));
+			let calls = 0;
+			const call = (_rdi: number, _rsi: number, _rdx: number, rcx: number): number => {
+				if (++calls === 4000) throw new Error("4,000 calls");
+				return calls % 7 === 0 ? 0 : (rcx + calls) | 0;
+			};
+			cpu.addGate(CODE + 0x40, { name: "gate", passes: "store", at: 16, call });
+			cpu.state.setKaddr(RIP, CODE);
+			cpu.state.setKaddr(RSP, DATA + DATA_SIZE + 0xf20);
+			return () => {
+				try {
+					return cpu.run(9_999);
+				} catch (error) {
+					return (error as Error).message;
+				}
+			};
+		});
+		const ends = new Set<string>();
+		// The last one runs past the stack, and out of what is mapped.
+		for (const step of [0, 0, 0, 8, 0, 9, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 40]) {
+			for (const { state } of cpus) {
+				state.words[RBP] = BigInt(step);
+				state.setKaddr(RCX, DATA);
+			}
+			const [first, second] = runs.map((run) => run());
+			expect(second).toEqual(first);
+			expect(look(cpus[1]!)).toEqual(look(cpus[0]!));
+			ends.add(typeof first === "string" ? first : first!.kind);
+		}
+		expect([...ends]).toEqual(["budget", "4,000 calls", expect.stringContaining("nothing is mapped")]);
+		expect(cpus[1]!.statistics.hot).toBeGreaterThan(0);
 	});
 
 	const scenarios = readdirSync("scenarios").filter((name) => name.endsWith(".yaml"));

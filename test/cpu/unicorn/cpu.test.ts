@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, test } from "vitest";
-import { type Gate, RAX, RCX, RDI, RSI, RSP } from "../../../src/cpu/index.js";
+import { type CallGate, RAX, RCX, RDI, RSI, RSP, type StoreGate } from "../../../src/cpu/index.js";
 import { koffiEngine, UnicornCpu, type UnicornEngine, unicornJsEngine } from "../../../src/cpu/unicorn/index.js";
 import { type Kaddr, Memory, PERM } from "../../../src/memory/index.js";
 import { fakeUnicornJs } from "./fake-unicorn-js.js";
@@ -75,7 +75,7 @@ describe.each(LOADERS)("UnicornCpu on %s", (_name, load) => {
 		cpu.state.words[RDI] = DATA64;
 		cpu.state.words[RSI] = 0xffffffffn;
 		memory.setU32(DATA, 41);
-		const again = (call: Gate["call"], passes: Gate["passes"]): void => {
+		const again = (call: CallGate["call"], passes: CallGate["passes"]): void => {
 			cpu.removeGate((TEXT + 16) | 0);
 			cpu.addGate((TEXT + 16) | 0, { name: "gate", passes, call });
 			cpu.state.rip = TEXT64;
@@ -105,6 +105,21 @@ describe.each(LOADERS)("UnicornCpu on %s", (_name, load) => {
 			expect(() => cpu.run(100)).toThrow("out of the gate");
 			expect(cpu.state.rip).toBe(TEXT64 + 17n);
 		}
+		const storing = (at: number, call: StoreGate["call"]): void => {
+			again(() => false, "args");
+			cpu.removeGate((TEXT + 16) | 0);
+			cpu.addGate((TEXT + 16) | 0, { name: "gate", passes: "store", at, call });
+			cpu.state.words[RCX] = DATA64;
+		};
+		storing(16, () => TEXT);
+		expect(cpu.run(4)).toEqual({ kind: "budget", executed: 4 });
+		expect(memory.u64((DATA + 16) | 0)).toBe(TEXT64);
+		storing(16, () => 0);
+		expect(cpu.run(4)).toEqual({ kind: "budget", executed: 4 });
+		expect(memory.u64((DATA + 16) | 0)).toBe(TEXT64);
+		storing(-0x10000000, () => TEXT);
+		expect(() => cpu.run(4)).toThrow("nothing is mapped");
+		expect(cpu.state.rip).toBe(TEXT64 + 17n);
 		// Not reached: the budget ends before the gate's nop.
 		again(() => {
 			throw new Error("too far");
