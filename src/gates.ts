@@ -1,4 +1,4 @@
-import { type Cpu, type GatePage, RAX, RDI } from "./cpu/index.js";
+import { type Cpu, type GatePage, RAX, RDI, RDX } from "./cpu/index.js";
 import type { KlpemuError } from "./errors.js";
 import { type ftrace_func_t, PT_REGS, trace_clear_recursion, trace_test_and_set_recursion } from "./ftrace/index.js";
 import { GuestArguments, type HostFunctions, isBadPointer } from "./guest/index.js";
@@ -31,7 +31,13 @@ export function declareGates(gates: GatePage, machine: () => Machine): void {
 
 /** The hottest gate of all: the function itself, for each step on the way to it costs. */
 export function declareHandler(gates: GatePage, { patching }: Klp): void {
-	gates.add({ name: "klp_ftrace_handler", passes: "store", at: PT_REGS.RIP, call: patching.klp_ftrace_handler });
+	gates.add({
+		name: "klp_ftrace_handler",
+		passes: "store",
+		takes: RDX,
+		at: PT_REGS.RIP,
+		call: patching.klp_ftrace_handler,
+	});
 }
 
 /** What asm/ftrace_64.S calls. */

@@ -7,12 +7,18 @@ import type { Rows } from "./native.js";
 export class Processor {
 	readonly cpu: string;
 	readonly #child: ChildProcess;
+	/** Rejects when the process ends. */
+	readonly #ended: Promise<never>;
 	/** Guest instructions of one unit of each row, known after the first {@link rows}. */
 	instructions: ReadonlyMap<string, number> = new Map();
 
 	private constructor(cpu: string, child: ChildProcess) {
 		this.cpu = cpu;
 		this.#child = child;
+		this.#ended = once(child, "exit").then(([code]) => {
+			throw new Error(`the process of ${cpu} has ended (${code})`);
+		});
+		this.#ended.catch(() => {});
 	}
 
 	static async start(cpu: string): Promise<Processor> {
@@ -31,11 +37,7 @@ export class Processor {
 	}
 
 	async #answer(): Promise<unknown> {
-		const ended = once(this.#child, "exit").then(([code]) => {
-			throw new Error(`the process of ${this.cpu} has ended (${code})`);
-		});
-		ended.catch(() => {});
-		const [message] = (await Promise.race([once(this.#child, "message"), ended])) as [unknown];
+		const [message] = (await Promise.race([once(this.#child, "message"), this.#ended])) as [unknown];
 		return message;
 	}
 

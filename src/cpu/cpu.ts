@@ -96,15 +96,19 @@ export interface CallGate {
 	call(rdi: number, rsi: number, rdx: number, rcx: number): boolean;
 }
 
-/** For what does nothing but to change a pointer: the Cpu stores it at a fraction of what a store by TypeScript costs. */
+/** The hottest kind: from one pointer to another. The Cpu stores the result, at a fraction of what a store by TypeScript costs. */
 export interface StoreGate {
 	readonly name: string;
-	/** `call` gets what that of `"args"` gets, and may do as much. It cannot stop the Cpu. */
 	readonly passes: "store";
+	/** The register whose low half `call` gets. */
+	readonly takes: typeof RDI | typeof RSI | typeof RDX | typeof RCX;
 	/** Where the result goes: a distance in bytes from rcx. All eight bytes there must be readable and writable. */
 	readonly at: number;
-	/** Returns a kernel address, which the Cpu stores, sign-extended to 64 bits; or 0: nothing is stored. */
-	call(rdi: number, rsi: number, rdx: number, rcx: number): Kaddr;
+	/**
+	 * Returns a kernel address, which the Cpu stores, sign-extended to 64 bits; or 0: nothing is stored. Must not touch
+	 * `Cpu.state`, write guest memory, change what is mapped or what the text is, and cannot stop the Cpu. It may throw.
+	 */
+	call(argument: number): Kaddr;
 }
 
 /** The bytes of a gate. */

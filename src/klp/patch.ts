@@ -20,8 +20,11 @@ export class Patching {
 	/** klp_ops, keyed by the address of the old function. */
 	readonly klp_ops = new Map<Kaddr, klp_ops>();
 
-	/** The ftrace call-back of every livepatched function. Returns what becomes of the ip at `fregs`; 0: it remains as it is. */
-	readonly klp_ftrace_handler: (ip: Kaddr, parent_ip: Kaddr, fops: Kaddr, fregs: Kaddr) => Kaddr;
+	/**
+	 * The ftrace call-back of every livepatched function, as far as it is TypeScript: of ip, parent_ip, fops and fregs it needs one.
+	 * Returns what the ip in fregs becomes; 0: it remains as it is.
+	 */
+	readonly klp_ftrace_handler: (fops: Kaddr) => Kaddr;
 
 	constructor(klp: Klp) {
 		this.#klp = klp;
@@ -178,7 +181,7 @@ function handlerOf(klp: Klp): Patching["klp_ftrace_handler"] {
 	const { dmesg, running, ftrace } = env;
 	const IDLE = KLP_TRANSITION_IDLE;
 	const recursing = isRecursion;
-	return (_ip, _parent_ip, fops, _fregs) => {
+	return (fops) => {
 		const task = running.current;
 		const ops = ftrace.opsAt(fops)!.owner as klp_ops;
 		// ftrace_test_recursion_trylock(). It also disables preemption, which klp_synchronize_transition() waits for; here

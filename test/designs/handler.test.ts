@@ -61,7 +61,7 @@ describe.each(designs.map((design): [string] => [design.name]))("%s", (name) => 
 				ops.fops.address = FREGS;
 				ftrace.opsByAddress.set(FREGS, ops.fops);
 				it.shell.patch_state = patch_state;
-				const hot = outcome(() => klp.patching.klp_ftrace_handler((OLD + 5) | 0, OLD, FREGS, FREGS));
+				const hot = outcome(() => klp.patching.klp_ftrace_handler(FREGS));
 				const step = outcome(() => stepwise(ops.fops));
 				ops.fops.address = 0;
 				expect(step).toEqual(hot);
@@ -85,10 +85,7 @@ describe.each(designs.map((design): [string] => [design.name]))("%s", (name) => 
 		ops.fops.address = FREGS;
 		machine.ftrace.opsByAddress.set(FREGS, ops.fops);
 		it.shell.trace_recursion = 0x18;
-		const handlers = [
-			() => klp.patching.klp_ftrace_handler((OLD + 5) | 0, OLD, FREGS, FREGS),
-			() => stepwise(ops.fops),
-		];
+		const handlers = [() => klp.patching.klp_ftrace_handler(FREGS), () => stepwise(ops.fops)];
 		for (const handler of handlers) {
 			expect(outcome(handler)).toEqual([(OLD + 5) | 0, ["klp_ftrace_handler: recursion"]]);
 		}

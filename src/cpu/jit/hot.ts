@@ -2,7 +2,7 @@ import { BACKING } from "../../memory/index.js";
 import type { Instruction, MemoryOperand, Semantic } from "../x86/index.js";
 import { AREA } from "./area.js";
 import { LazyFlags } from "./lazy.js";
-import { type Access, type FunctionIndices, type Place, PTE_CODE } from "./translator.js";
+import { type Access, type FunctionIndices, type MemoryPlace, type Place, PTE_CODE } from "./translator.js";
 import type { Code, Label } from "./wasm.js";
 
 const RSP = 4;
@@ -69,6 +69,10 @@ export abstract class HotTranslator extends LazyFlags {
 	#nextValue = 0;
 	#where = new Map<number, Where>();
 	#derived = new Map<number, Symbol>();
+	/** Registers that are in memory as well, and where. */
+	#homes = new Map<number, MemoryPlace>();
+	/** Locals of the current instruction that were loaded from memory, and where. */
+	#loaded = new Map<number, MemoryPlace>();
 
 	constructor(code: Code, fuel: number, functions: FunctionIndices) {
 		super(code, fuel, functions);
@@ -103,6 +107,7 @@ export abstract class HotTranslator extends LazyFlags {
 		const { code } = this;
 		const local = this.registers[reg]!;
 		this.#symbols[reg] = (size === 64 ? this.#derived.get(value) : undefined) ?? this.#fresh();
+		this.#noteHome(reg, size === 64 ? this.#loaded.get(value) : undefined);
 		if (size >= 32) {
 			code.get(value);
 			if (size === 32) code.op("i64.extend_i32_u");
@@ -115,6 +120,62 @@ export abstract class HotTranslator extends LazyFlags {
 		code.i64(mask).op("i64.and").op("i64.or").set(local);
 	}
 
+	// ---- where else registers are ----
+
+	override load(place: Place): number {
+		const value = super.load(place);
+		if (!MOVES_VALUES.has(this.instruction!.row.semantic)) return value;
+		if (place.kind === "mem") this.#loaded.set(value, place);
+		else if (place.operand.size === 64) this.#derived.set(value, this.#symbols[place.operand.reg]!);
+		return value;
+	}
+
+	override store(place: Place, value: number): void {
+		super.store(place, value);
+		const symbol = this.#derived.get(value);
+		if (place.kind !== "mem" || symbol === undefined) return;
+		for (const [reg, { value, offset }] of this.#symbols.entries()) {
+			if (value === symbol.value && offset === symbol.offset) this.#noteHome(reg, place);
+		}
+	}
+
+	/** Pages with code are refused, and there is no bounce buffer here. */
+	override finishStore(place: Place): void {
+		if (place.kind !== "mem") return;
+		for (const [reg, home] of this.#homes) {
+			const apart = place.offset + place.size / 8 <= home.offset || home.offset + 8 <= place.offset;
+			if (home.host !== place.host || !apart) this.#homes.delete(reg);
+		}
+	}
+
+	#noteHome(reg: number, home: MemoryPlace | undefined): void {
+		if (home?.size === 64) this.#homes.set(reg, home);
+		else this.#homes.delete(reg);
+	}
+
+	/** Somebody else may have written to memory. */
+	forgetHomes(): void {
+		this.#homes = new Map();
+	}
+
+	/** Emits what is reached in other ways too, where nothing is known to be in memory. */
+	withoutHomes(emit: () => void): void {
+		const homes = this.#homes;
+		this.#homes = new Map();
+		emit();
+		this.#homes = homes;
+	}
+
+	/**
+	 * Takes from memory what is there too. Before leaving: what is needed by a way out only must not occupy a register, or a
+	 * place on V8's stack, on the way through.
+	 */
+	loadHomes(): void {
+		for (const [reg, { host, offset }] of this.#homes) {
+			this.code.get(host).memory("i64.load", offset).set(this.registers[reg]!);
+		}
+	}
+
 	#fresh(): Symbol {
 		return { value: this.#nextValue++, offset: 0 };
 	}
@@ -123,7 +184,7 @@ export abstract class HotTranslator extends LazyFlags {
 
 	/** Emits a tree of nodes twice: to find out what they access, and for good. `between`: goes around the second time. */
 	twice(emit: () => void, between: (emit: () => void) => void): void {
-		const outer = [this.#groups, this.#open, this.#access, this.#symbols] as const;
+		const outer = [this.#groups, this.#open, this.#access, this.#symbols, this.#homes] as const;
 		this.#groups = [];
 		const length = this.code.out.length;
 		this.planning = true;
@@ -133,7 +194,7 @@ export abstract class HotTranslator extends LazyFlags {
 		this.code.out.length = length;
 		this.#restart();
 		between(emit);
-		[this.#groups, this.#open, this.#access, this.#symbols] = outer;
+		[this.#groups, this.#open, this.#access, this.#symbols, this.#homes] = outer;
 	}
 
 	#restart(): void {
@@ -141,21 +202,24 @@ export abstract class HotTranslator extends LazyFlags {
 		this.#access = 0;
 		this.#nextValue = 0;
 		this.#symbols = Array.from({ length: 16 }, () => this.#fresh());
+		this.#homes = new Map();
 	}
 
 	/** Emits what only one of several ways goes through: what is learnt there is forgotten again. */
 	aside(emit: () => void): void {
-		const [open, symbols] = [this.#open, this.#symbols];
+		const [open, symbols, homes] = [this.#open, this.#symbols, this.#homes];
 		this.#open = new Map(open);
 		this.#symbols = [...symbols];
+		this.#homes = new Map(homes);
 		emit();
-		[this.#open, this.#symbols] = [open, symbols];
+		[this.#open, this.#symbols, this.#homes] = [open, symbols, homes];
 	}
 
 	/** Before each instruction. */
 	begin(): void {
 		this.#where.clear();
 		this.#derived.clear();
+		this.#loaded.clear();
 	}
 
 	/** After each instruction: adding a constant keeps what is known about a register. */
@@ -402,9 +466,6 @@ export abstract class HotTranslator extends LazyFlags {
 			.op("i32.or");
 	}
 
-	/** Pages with code are refused, and there is no bounce buffer here. */
-	override finishStore(): void {}
-
 	// ---- entering and leaving ----
 
 	/** Pages are valid from the start: all begin as the page that the stack pointer is in. Leaves 1 when it has none. */
@@ -453,4 +514,6 @@ export abstract class HotTranslator extends LazyFlags {
 	}
 }
 
+/** What they load they store, whatever it is. */
+const MOVES_VALUES = new Set<Semantic>(["mov", "push", "pop"]);
 const MOVING = new Set<Semantic>(["add", "sub"]);

@@ -45,6 +45,11 @@ const MAX_MODULES = 4096;
 
 type GateFunction = (rdi: number, rsi: number, rdx: number, rcx: number) => number;
 
+/** What a translation depends on. */
+function describeGate(gate: Gate): string {
+	return gate.passes === "store" ? `store ${gate.takes} ${gate.at}` : gate.passes;
+}
+
 /**
  * x86-64 translated to WebAssembly. Code is translated when it is first reached, a region (about a function) at a time;
  * the register file lies in the memory that translated code shares with the host, so runs start and stop at no cost.
@@ -254,7 +259,7 @@ export class JitCpu implements Cpu {
 				? String.fromCharCode(...entry.instruction.bytes)
 				: entry.kind === "site"
 					? `site ${entry.cell}`
-					: `gate ${entry.index} ${entry.gate.passes} ${entry.gate.passes === "store" ? entry.gate.at : ""}`;
+					: `gate ${entry.index} ${describeGate(entry.gate)}`;
 		return `${entry.address.toString(16)}${apart}:${what}`;
 	}
 
@@ -330,9 +335,10 @@ export class JitCpu implements Cpu {
 	}
 
 	#storeGateFunction(gate: StoreGate): GateFunction {
-		return (rdi, rsi, rdx, rcx) => {
+		return (_rdi, _rsi, _rdx, rcx) => {
 			try {
-				const result = gate.call(rdi, rsi, rdx, rcx);
+				// All registers are in memory in the first tier.
+				const result = gate.call(this.state.kaddr(gate.takes));
 				if (result !== 0) this.memory.setKaddr((rcx + gate.at) | 0, result);
 				return 0;
 			} catch (error) {
@@ -342,10 +348,10 @@ export class JitCpu implements Cpu {
 	}
 
 	/** As the second tier calls it, which stores the result itself; 1 to stop, which is no kernel address. */
-	#hotStoreGateFunction(gate: StoreGate): GateFunction {
-		return (rdi, rsi, rdx, rcx) => {
+	#hotStoreGateFunction(gate: StoreGate): (argument: number) => number {
+		return (argument) => {
 			try {
-				return gate.call(rdi, rsi, rdx, rcx);
+				return gate.call(argument);
 			} catch (error) {
 				return this.#caught(error);
 			}

@@ -39,11 +39,13 @@ function extend(signed: boolean): Emit {
 
 const lea: Emit = (t, i) => {
 	const operand = i.operands[1] as MemoryOperand;
-	const address = t.address({ ...operand, gs: false });
-	t.code.get(address);
-	if (i.size !== 64) t.code.op("i32.wrap_i64");
-	t.mask(i.size);
-	t.store(t.place(i.operands[0]!, "w"), t.keep(typeOf(i.size)));
+	let address = t.address({ ...operand, gs: false });
+	if (i.size !== 64) {
+		t.code.get(address).op("i32.wrap_i64");
+		t.mask(i.size);
+		address = t.keep("i32");
+	}
+	t.store(t.place(i.operands[0]!, "w"), address);
 };
 
 const xchg: Emit = (t, i) => {

@@ -13,7 +13,8 @@ import type { FunctionIndices } from "./translator.js";
 import { buildModule, Code, type Label, type Signature } from "./wasm.js";
 
 const I32 = "i32" as const;
-const GATE: Signature = { params: [I32, I32, I32, I32], results: [I32] };
+const ARGS_GATE: Signature = { params: [I32, I32, I32, I32], results: [I32] };
+const STORE_GATE: Signature = { params: [I32], results: [I32] };
 const RUN: Signature = { params: [I32, I32], results: [I32] };
 
 /** The name under which a gate with index n is imported. */
@@ -98,7 +99,7 @@ class Emitter extends HotTranslator {
 			if (some) {
 				this.code.end();
 				[this.#entry, this.#spent, this.setter] = [node.instructions[0]!, 0, undefined];
-				this.findEarly();
+				this.withoutHomes(() => this.findEarly());
 				this.code.br(retry);
 			}
 			if (again === undefined) this.code.end();
@@ -110,7 +111,7 @@ class Emitter extends HotTranslator {
 		code.get(FUEL).i32(this.#enough).op("i32.lt_u");
 		code.if();
 		code.i32(0).i32(1).memory("i32.store", AREA.stayed);
-		this.#leave(node.address, 0);
+		this.withoutHomes(() => this.#leave(node.address, 0));
 		code.end();
 	}
 
@@ -121,6 +122,7 @@ class Emitter extends HotTranslator {
 	/** Goes on at the address in the first tier; `spent`: instructions done that are not paid for. */
 	#leave(address: bigint, spent: number): void {
 		this.#payFuel(spent);
+		this.loadHomes();
 		this.code.i64(address).set(this.#rip).br(this.#exit);
 	}
 
@@ -245,10 +247,6 @@ class Emitter extends HotTranslator {
 	#gate({ index, gate }: BoundGate): void {
 		const { code } = this;
 		const next = after(this.#entry);
-		const call = (): void => {
-			for (const register of [RDI, RSI, RDX, RCX]) this.getRegister(register, 32);
-			code.call(this.#gates.get(index)!);
-		};
 		/** If the i32 on the stack is not zero. */
 		const stop = (): void => {
 			code.if();
@@ -261,8 +259,7 @@ class Emitter extends HotTranslator {
 			// Whether it can be stored has to be known before the gate is called, which must not happen twice.
 			const place = this.placeAt(this.address(this.near(RCX, gate.at)), 64, "w");
 			const result = this.temp("i32");
-			call();
-			code.tee(result);
+			this.getRegister(gate.takes, 32).call(this.#gates.get(index)!).tee(result);
 			code.if();
 			code.get(result).i32(1).op("i32.eq");
 			stop();
@@ -270,13 +267,15 @@ class Emitter extends HotTranslator {
 			this.store(place, this.keep("i64"));
 			code.end();
 		} else {
-			call();
+			for (const register of [RDI, RSI, RDX, RCX]) this.getRegister(register, 32);
+			code.call(this.#gates.get(index)!);
+			this.forgetHomes();
 			stop();
+			code.i32(0).memory("i32.load", AREA.epoch).get(this.#epoch).op("i32.ne");
+			code.if();
+			this.#leave(next, this.#spent + 1);
+			code.end();
 		}
-		code.i32(0).memory("i32.load", AREA.epoch).get(this.#epoch).op("i32.ne");
-		code.if();
-		this.#leave(next, this.#spent + 1);
-		code.end();
 	}
 
 	#return(): void {
@@ -358,13 +357,10 @@ const QUIET = new Set<Semantic>([
 	...["shl", "shr", "sar", "rol", "ror", "imul", "bswap", "nop", "convert", "spread", "xchg"],
 ] as Semantic[]);
 
-/** Gates that the graph calls, by index. */
-export function gatesOf(root: Node): number[] {
-	const found = new Set<number>();
-	for (const { instructions } of allNodes(root)) {
-		for (const entry of instructions) if (entry.kind === "gate") found.add(entry.index);
-	}
-	return [...found].sort((a, b) => a - b);
+/** Gates that the graph calls, in the order of their indices. */
+function gatesOf(root: Node): BoundGate[] {
+	const gates = instructionsOf(root).filter((entry) => entry.kind === "gate");
+	return gates.sort((a, b) => a.index - b.index);
 }
 
 /** The instructions of the graph, each once. */
@@ -396,12 +392,15 @@ export function translateHot(root: Node, memoryPages: number): Uint8Array<ArrayB
 	const gates = gatesOf(root);
 	const imports = [
 		{ name: "divide", signature: { params: [I32], results: [I32] } },
-		...gates.map((n) => ({ name: gateImport(n), signature: GATE })),
+		...gates.map(({ index, gate }) => ({
+			name: gateImport(index),
+			signature: gate.passes === "store" ? STORE_GATE : ARGS_GATE,
+		})),
 	];
 	const code = new Code(RUN.params.length);
 	const first = imports.length;
 	const functions = { divide: 0, flags: first, umulh: first + 1 };
-	const emitter = new Emitter(code, functions, root, new Map(gates.map((n, at) => [n, at + 1])));
+	const emitter = new Emitter(code, functions, root, new Map(gates.map(({ index }, n) => [index, n + 1])));
 	const body = code.out.splice(0);
 	emitter.prologue();
 	code.out.push(...body);

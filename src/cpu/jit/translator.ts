@@ -34,15 +34,15 @@ const STORES: Record<number, MemoryOp> = { 8: "i32.store8", 16: "i32.store16", 3
 export const typeOf = (size: number): Type => (size === 64 ? "i64" : "i32");
 
 /** Where an operand can be read and written, after all checks. */
-export type Place =
-	| { readonly kind: "reg"; readonly operand: RegisterOperand }
-	| {
-			readonly kind: "mem";
-			readonly host: number;
-			readonly offset: number;
-			readonly size: number;
-			readonly writes: boolean;
-	  };
+export type Place = { readonly kind: "reg"; readonly operand: RegisterOperand } | MemoryPlace;
+
+export interface MemoryPlace {
+	readonly kind: "mem";
+	readonly host: number;
+	readonly offset: number;
+	readonly size: number;
+	readonly writes: boolean;
+}
 
 /**
  * Emits the parts that semantics are made of. Values are in wasm locals: i64 for 64 bits, i32 (zero-extended) for less.

@@ -284,7 +284,7 @@ export class UnicornCpu implements Cpu {
 		const low = (index: number) => Number(BigInt.asIntN(32, values[index]!));
 		const stops = this.#engine.sync(() => {
 			if (gate.passes !== "store") return gate.call(low(0), low(1), low(2), low(3));
-			const result = gate.call(low(0), low(1), low(2), low(3));
+			const result = gate.call(low(ARGUMENTS.indexOf(gate.takes)));
 			if (result !== 0) this.memory.setKaddr((low(3) + gate.at) | 0, result);
 			return false;
 		});

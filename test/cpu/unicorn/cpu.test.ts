@@ -108,10 +108,10 @@ describe.each(LOADERS)("UnicornCpu on %s", (_name, load) => {
 		const storing = (at: number, call: StoreGate["call"]): void => {
 			again(() => false, "args");
 			cpu.removeGate((TEXT + 16) | 0);
-			cpu.addGate((TEXT + 16) | 0, { name: "gate", passes: "store", at, call });
+			cpu.addGate((TEXT + 16) | 0, { name: "gate", passes: "store", takes: RSI, at, call });
 			cpu.state.words[RCX] = DATA64;
 		};
-		storing(16, () => TEXT);
+		storing(16, (rsi) => (TEXT + 1 + rsi) | 0);
 		expect(cpu.run(4)).toEqual({ kind: "budget", executed: 4 });
 		expect(memory.u64((DATA + 16) | 0)).toBe(TEXT64);
 		storing(16, () => 0);

@@ -1,0 +1,141 @@
+/** What the second tier knows about registers and memory, on programs where knowing a little too much would show. */
+import { afterAll, expect, test } from "vitest";
+import { RAX, RBX, RCX, RDI, RDX, RIP, RSI, RSP } from "../../../src/cpu/index.js";
+import { HEAT } from "../../../src/cpu/jit/hot-spots.js";
+import { JitCpu } from "../../../src/cpu/jit/index.js";
+import { type Kaddr, Memory, PERM } from "../../../src/memory/index.js";
+import { assemble } from "../../../src/toolchain/index.js";
+
+const CODE: Kaddr = -0x7f000000;
+const DATA: Kaddr = -0x7e000000;
+const STACK: Kaddr = DATA + 0x1f00;
+const HEAT_BEFORE = { ...HEAT };
+afterAll(() => void Object.assign(HEAT, HEAT_BEFORE));
+
+/** The first tier alone, and with the second, on the same program. */
+async function tiers(source: string): Promise<[JitCpu, JitCpu]> {
+	const { bytes } = await assemble(source, "hot.test.S", CODE, {});
+	const make = (warm: number): JitCpu => {
+		Object.assign(HEAT, { warm, recording: 200 });
+		const cpu = new JitCpu(new Memory({ bytes: 1 << 20 }));
+		cpu.memory.map("code", CODE, 0x1000, PERM.READ | PERM.EXEC);
+		cpu.memory.map("data", DATA, 0x2000, PERM.READ | PERM.WRITE);
+		cpu.memory.write(CODE, bytes);
+		cpu.textChanged(CODE, bytes.length);
+		cpu.state.setKaddr(RIP, CODE);
+		cpu.state.setKaddr(RSP, STACK);
+		return cpu;
+	};
+	return [make(Number.POSITIVE_INFINITY), make(300)];
+}
+
+/** Runs both in slices, and compares them after each. */
+function compare([first, second]: [JitCpu, JitCpu], slices: readonly number[]): void {
+	for (const slice of slices) {
+		const [{ kind, executed }, stop] = [first.run(slice), second.run(slice)];
+		expect(stop).toMatchObject({ kind, executed });
+		expect([...second.state.words]).toEqual([...first.state.words]);
+		expect(Buffer.compare(second.memory.read(DATA, 0x2000), first.memory.read(DATA, 0x2000))).toBe(0);
+	}
+	expect(second.statistics.hot).toBeGreaterThan(0);
+}
+
+const LONG = Array(50).fill(997);
+const ALL_LENGTHS = Array.from({ length: 400 }, (_, n) => n + 1);
+
+test("a register that was stored is not taken from where another pointer has written since", async () => {
+	const cpus = await tiers(`
+start:	incq %rax
+	movq %rax, (%rsi)
+	movq (%rdi), %r8
+	movq %rbx, 8(%rdi)
+	decq %rcx
+	jz out
+	jmp start
+out:	movl $1000, %ecx
+	jmp start`);
+	for (const { state } of cpus) {
+		state.setKaddr(RSI, DATA + 8);
+		state.setKaddr(RDI, DATA);
+		state.words[RCX] = 1000n;
+	}
+	compare(cpus, LONG);
+});
+
+test("nothing is taken from memory where a loop is entered that cannot begin", async () => {
+	const cpus = await tiers(`
+start:	movq %rbx, (%rdx)
+	incq %rax
+	movq %rax, (%rsi)
+	jmp start`);
+	for (const { state } of cpus) {
+		state.setKaddr(RSI, DATA);
+		state.setKaddr(RDX, DATA + 0x1000);
+	}
+	compare(cpus, LONG);
+	for (const { state } of cpus) {
+		state.setKaddr(RDX, CODE);
+		state.words[RAX] = 42n;
+		state.setKaddr(RIP, CODE);
+	}
+	compare(cpus, [100]);
+	expect(cpus[1].state.words[RAX]).toBe(42n);
+});
+
+test("what was stored in front of a loop is not taken from there in its second round", async () => {
+	// Too long to be unrolled; two rounds now and then, so that the outer loop is the busier one.
+	const cpus = await tiers(`
+start:	movq %rax, (%rsi)
+	movl %eax, %ecx
+	andl $7, %ecx
+	cmpl $1, %ecx
+	sbbl %ecx, %ecx
+	negl %ecx
+	incl %ecx
+inner:	${"incq %rax\n".repeat(25)}
+	decl %ecx
+	jnz inner
+	jmp start`);
+	for (const { state } of cpus) state.setKaddr(RSI, DATA);
+	compare(cpus, [...LONG, ...ALL_LENGTHS]);
+});
+
+test("two registers are not the same because an instruction may have copied one to the other", async () => {
+	// Not equal: rax becomes rbx, and rbx remains what it is.
+	const cpus = await tiers(`
+start:	xorl %eax, %eax
+	cmpxchgq %rcx, %rbx
+	movq %rsi, (%rcx)
+	movq %rdi, (%rbx)
+	addq (%rcx), %r8
+	incq %rsi
+	decq %rdi
+	jmp start`);
+	for (const { state } of cpus) {
+		state.setKaddr(RBX, DATA);
+		state.setKaddr(RCX, DATA + 0x100);
+	}
+	compare(cpus, LONG);
+});
+
+test("a register that was stored is not taken from where a gate has written since", async () => {
+	const cpus = await tiers(`
+start:	incq %rax
+	movq %rax, -24(%rsp)
+	call gate
+	jmp start
+gate:	nop
+	ret`);
+	const gate = CODE + 15;
+	for (const cpu of cpus) {
+		cpu.state.setKaddr(RSI, STACK - 24);
+		let calls = 0;
+		const call = (_rdi: number, rsi: number): boolean => {
+			cpu.memory.setU32(rsi, 7);
+			return ++calls % 1000 === 0;
+		};
+		cpu.addGate(gate, { name: "gate", passes: "args", call });
+	}
+	compare(cpus, Array(30).fill(9999));
+	expect(cpus[1].state.words[RAX]).toBeGreaterThan(10_000n);
+});
