@@ -1,11 +1,12 @@
 /** The cases of a call that are measured, and machines that are in them. */
-import { GATE_BYTES } from "../../src/cpu/index.js";
+import { GATE_BYTES, RDX } from "../../src/cpu/index.js";
 import {
 	FTRACE_OPS_FL,
 	ftrace_call_replace,
 	ftrace_ops,
 	INT3_INSN_OPCODE,
 	MCOUNT_INSN_SIZE,
+	PT_REGS,
 } from "../../src/ftrace/index.js";
 import { runStraight } from "../../src/kernel/index.js";
 import { KLP_TRANSITION_PATCHED, KLP_TRANSITION_UNPATCHED } from "../../src/klp/index.js";
@@ -321,14 +322,14 @@ export class Rig {
 		if (ret !== 0) throw new Error(`a tracer cannot be registered (${ret})`);
 	}
 
-	/** A gate of ours, the call-back of tracers, and a bare ret behind it. */
+	/** A gate of ours, of klp_ftrace_handler()'s kind: the call-back of tracers. And a bare ret behind it. */
 	#gate(): Kaddr {
 		const { cpu, memory } = this.machine;
 		if (memory.permissions(GATE_AREA) !== 0) return GATE_AREA;
 		memory.map("bench gate", GATE_AREA, PAGE_SIZE, PERM.READ | PERM.EXEC);
 		memory.write(GATE_AREA, Uint8Array.from(GATE_BYTES));
 		memory.write(GATE_AREA + BARE_RET, Uint8Array.of(RET_INSN_OPCODE));
-		cpu.addGate(GATE_AREA, { name: "bench", passes: "args", call: () => false });
+		cpu.addGate(GATE_AREA, { name: "bench", passes: "store", takes: RDX, at: PT_REGS.RIP, call: () => 0 });
 		return GATE_AREA;
 	}
 

@@ -65,14 +65,15 @@ export abstract class HotTranslator extends LazyFlags {
 	#groups: Group[] = [];
 	#open = new Map<string, readonly Group[]>();
 	#access = 0;
+	/** What is in each register. */
 	#symbols: Symbol[] = [];
 	#nextValue = 0;
-	#where = new Map<number, Where>();
-	#derived = new Map<number, Symbol>();
-	/** Registers that are in memory as well, and where. */
+	/** Registers whose 64 bits are in memory as well, and where. */
 	#homes = new Map<number, MemoryPlace>();
-	/** Locals of the current instruction that were loaded from memory, and where. */
-	#loaded = new Map<number, MemoryPlace>();
+	// Of locals of the current instruction: which address it is, which symbol, and where it was loaded from.
+	readonly #where = new Map<number, Where>();
+	readonly #derived = new Map<number, Symbol>();
+	readonly #loaded = new Map<number, MemoryPlace>();
 
 	constructor(code: Code, fuel: number, functions: FunctionIndices) {
 		super(code, fuel, functions);
