@@ -29,15 +29,10 @@ export function declareGates(gates: GatePage, machine: () => Machine): void {
 	}
 }
 
-/** The hottest gate of all: the function itself, for each step on the way to it costs. */
+/** The hottest gate of all. */
 export function declareHandler(gates: GatePage, { patching }: Klp): void {
-	gates.add({
-		name: "klp_ftrace_handler",
-		passes: "store",
-		takes: RDX,
-		at: PT_REGS.RIP,
-		call: patching.klp_ftrace_handler,
-	});
+	const make = (caught: (error: unknown) => number) => patching.klp_ftrace_handler(caught);
+	gates.add({ name: "klp_ftrace_handler", passes: "store", takes: RDX, at: PT_REGS.RIP, make });
 }
 
 /** What asm/ftrace_64.S calls. */

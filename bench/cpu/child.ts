@@ -1,7 +1,7 @@
-/** The process of one emulated Cpu; see processor.ts. */
+/** The process of one machine: node child.ts CPU [patched]; see processor.ts. */
 import { Emulated } from "./emulated.js";
 
-const emulated = await Emulated.create(process.argv[2]!);
+const emulated = await Emulated.create(process.argv[2]!, process.argv[3] === "patched");
 process.on("message", (milliseconds: number) => {
 	process.send!({ rows: emulated.rows(milliseconds), instructions: emulated.instructions });
 });

@@ -329,7 +329,7 @@ export class Rig {
 		memory.map("bench gate", GATE_AREA, PAGE_SIZE, PERM.READ | PERM.EXEC);
 		memory.write(GATE_AREA, Uint8Array.from(GATE_BYTES));
 		memory.write(GATE_AREA + BARE_RET, Uint8Array.of(RET_INSN_OPCODE));
-		cpu.addGate(GATE_AREA, { name: "bench", passes: "store", takes: RDX, at: PT_REGS.RIP, call: () => 0 });
+		cpu.addGate(GATE_AREA, { name: "bench", passes: "store", takes: RDX, at: PT_REGS.RIP, make: () => () => 0 });
 		return GATE_AREA;
 	}
 

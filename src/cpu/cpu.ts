@@ -100,15 +100,17 @@ export interface CallGate {
 export interface StoreGate {
 	readonly name: string;
 	readonly passes: "store";
-	/** The register whose low half `call` gets. */
+	/** The register whose low half the function gets. */
 	readonly takes: typeof RDI | typeof RSI | typeof RDX | typeof RCX;
 	/** Where the result goes: a distance in bytes from rcx. All eight bytes there must be readable and writable. */
 	readonly at: number;
 	/**
-	 * Returns a kernel address, which the Cpu stores, sign-extended to 64 bits; or 0: nothing is stored. Must not touch
-	 * `Cpu.state`, write guest memory, change what is mapped or what the text is, and cannot stop the Cpu. It may throw.
+	 * Makes the function, once for each Cpu. It returns a kernel address, which the Cpu stores, sign-extended to 64 bits; or 0:
+	 * nothing is stored. It must not touch `Cpu.state`, write guest memory, change what is mapped or what the text is, and cannot stop
+	 * the Cpu. What is thrown in it, it hands to `caught`, and returns what that returns. (Translated code calls it directly: a
+	 * wrapper that catches for all gates would be one function to V8, which inlines no call that goes to several places.)
 	 */
-	call(argument: number): Kaddr;
+	readonly make: (caught: (error: unknown) => number) => (argument: number) => Kaddr;
 }
 
 /** The bytes of a gate. */

@@ -67,8 +67,6 @@ export class Ftrace {
 	readonly opsByAddress = new Map<Kaddr, ftrace_ops>();
 	/** Of those the ones that were asked for last, by part of the address: a map is too slow for each redirected call. */
 	readonly #recentOps: ftrace_ops[];
-	/** The very last one. Comparing can be predicted: what follows need not wait until the address has come from guest memory. */
-	#lastOps: ftrace_ops;
 	ftrace_enabled = true;
 	/** After a ftrace_bug(): text may be anything, so that nothing is changed any more. */
 	ftrace_disabled = false;
@@ -81,7 +79,6 @@ export class Ftrace {
 		// Never empty, and no holes: both would cost a check.
 		const none = new ftrace_ops("none", undefined, 0, undefined, 0);
 		this.#recentOps = Array.from({ length: 1024 }, () => none);
-		this.#lastOps = none;
 		this.#print = new Printer(env.dmesg, "ftrace: ");
 		this.sites = new Records(env);
 		this.trampolines = new Trampolines(env.memory, env.text_poke, env.templates, env);
@@ -170,12 +167,12 @@ export class Ftrace {
 
 	/** The ops whose guest address a trampoline handed over. */
 	opsAt(address: Kaddr): ftrace_ops | undefined {
-		if (this.#lastOps.address === address) return this.#lastOps;
 		// A struct ftrace_ops has 64 bytes.
 		const slot = (address >>> 6) & 1023;
 		const recent = this.#recentOps[slot]!;
-		const ops = recent.address === address ? recent : this.opsByAddress.get(address);
-		if (ops !== undefined) this.#lastOps = this.#recentOps[slot] = ops;
+		if (recent.address === address) return recent;
+		const ops = this.opsByAddress.get(address);
+		if (ops !== undefined) this.#recentOps[slot] = ops;
 		return ops;
 	}
 

@@ -10,9 +10,9 @@ import {
 } from "../ftrace/index.js";
 import { EINVAL, ENOMEM, type Kernel, list_add, list_del_rcu, list_empty, list_is_singular } from "../kernel/index.js";
 import type { Kaddr } from "../memory/index.js";
-import type { Klp } from "./core.js";
-import { HANDLER_AT, type HandlerAt } from "./design.js";
-import { KLP_TRANSITION_IDLE, type klp_func, type klp_object, klp_ops, type klp_patch } from "./types.js";
+import type { Klp, KlpEnvironment } from "./core.js";
+import { type Design, HANDLER_AT, type HandlerAt } from "./design.js";
+import { type klp_func, type klp_object, klp_ops, type klp_patch } from "./types.js";
 
 /** kernel/livepatch/patch.c */
 export class Patching {
@@ -20,15 +20,19 @@ export class Patching {
 	/** klp_ops, keyed by the address of the old function. */
 	readonly klp_ops = new Map<Kaddr, klp_ops>();
 
-	/**
-	 * The ftrace call-back of every livepatched function, as far as it is TypeScript: of ip, parent_ip, fops and fregs it needs one.
-	 * Returns what the ip in fregs becomes; 0: it remains as it is.
-	 */
-	readonly klp_ftrace_handler: (fops: Kaddr) => Kaddr;
-
 	constructor(klp: Klp) {
 		this.#klp = klp;
-		this.klp_ftrace_handler = handlerOf(klp);
+	}
+
+	/**
+	 * Makes the ftrace call-back of every livepatched function, as far as it is TypeScript: of ip, parent_ip, fops and fregs it needs
+	 * one. It returns what the ip in fregs becomes; 0: it remains as it is. What is thrown goes to `caught`, see StoreGate.
+	 */
+	klp_ftrace_handler(caught: (error: unknown) => number): (fops: Kaddr) => Kaddr {
+		const { env, design } = this.#klp;
+		const none = new klp_ops(0);
+		none.fops = new FtraceOps("none", none, 0, undefined, 0);
+		return handlerOf(env.running, env.ftrace, design, env.dmesg, caught, isRecursion, none);
 	}
 
 	klp_find_ops(old_func: Kaddr): klp_ops | undefined {
@@ -175,32 +179,48 @@ export class Patching {
 	}
 }
 
-/** The hot path: guest addresses in, a guest address out. What never changes is looked up once, here: each step of a chain costs. */
-function handlerOf(klp: Klp): Patching["klp_ftrace_handler"] {
-	const { env, design } = klp;
-	const { dmesg, running, ftrace } = env;
-	const IDLE = KLP_TRANSITION_IDLE;
-	const recursing = isRecursion;
+/**
+ * The hot path: a guest address in, a guest address out. What never changes is looked up once, here, for each step of a chain
+ * costs; and it is parameters, for V8 asks of a captured constant at each use whether it has its value already.
+ *
+ * `last`: the ops of the call before. Whether it is the one again can be predicted; what is read through it need not wait until the
+ * address has come out of guest memory.
+ */
+function handlerOf(
+	running: KlpEnvironment["running"],
+	ftrace: KlpEnvironment["ftrace"],
+	design: Design,
+	dmesg: KlpEnvironment["dmesg"],
+	caught: (error: unknown) => number,
+	recursing: typeof isRecursion,
+	last: klp_ops,
+): (fops: Kaddr) => Kaddr {
 	return (fops) => {
-		const task = running.current;
-		const ops = ftrace.opsAt(fops)!.owner as klp_ops;
-		// ftrace_test_recursion_trylock(). It also disables preemption, which klp_synchronize_transition() waits for; here
-		// nobody can come in between.
-		if (recursing(task)) {
-			dmesg.WARN_ON_ONCE(true, "klp_ftrace_handler: recursion");
-			return 0;
+		try {
+			const task = running.current;
+			if (last.fops.address !== fops) last = ftrace.opsAt(fops)!.owner as klp_ops;
+			const ops = last;
+			// ftrace_test_recursion_trylock(). It also disables preemption, which klp_synchronize_transition() waits for; here
+			// nobody can come in between.
+			if (recursing(task)) {
+				dmesg.WARN_ON_ONCE(true, "klp_ftrace_handler: recursion");
+				return 0;
+			}
+			const first = ops.func_stack.next.owner;
+			if (first === undefined) {
+				dmesg.WARN_ON_ONCE(true, "klp_ftrace_handler: !func");
+				return 0;
+			}
+			const state = task.patch_state;
+			// KLP_TRANSITION_IDLE
+			if (state < 0 && first.transition === true) {
+				dmesg.WARN_ON_ONCE(true, "klp_ftrace_handler: patch_state == KLP_TRANSITION_IDLE");
+			}
+			const func = design.select(ops, state);
+			// A nop must not set the ip: new_func is the function itself, and it would call here for ever.
+			return func === undefined ? 0 : func.new_func;
+		} catch (error) {
+			return caught(error);
 		}
-		const first = ops.func_stack.next.owner;
-		if (first === undefined) {
-			dmesg.WARN_ON_ONCE(true, "klp_ftrace_handler: !func");
-			return 0;
-		}
-		const state = task.patch_state;
-		if (state === IDLE && first.transition === true) {
-			dmesg.WARN_ON_ONCE(true, "klp_ftrace_handler: patch_state == KLP_TRANSITION_IDLE");
-		}
-		const func = design.select(ops, state);
-		// A nop must not set the ip: new_func is the function itself, and it would call here for ever.
-		return func === undefined ? 0 : func.new_func;
 	};
 }

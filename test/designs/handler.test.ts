@@ -26,6 +26,13 @@ describe.each(designs.map((design): [string] => [design.name]))("%s", (name) => 
 	});
 	afterAll(() => machine.close());
 
+	function hot(): Kaddr {
+		const rethrow = (error: unknown): never => {
+			throw error;
+		};
+		return machine.klp.patching.klp_ftrace_handler(rethrow)(FREGS);
+	}
+
 	/** Stores the ip by itself. */
 	function stepwise(fops: ftrace_ops): 0 {
 		let at: HandlerAt | undefined;
@@ -44,7 +51,7 @@ describe.each(designs.map((design): [string] => [design.name]))("%s", (name) => 
 	}
 
 	test("klp_ftrace_handler and klp_ftrace_handler_step agree on every stack and state", () => {
-		const { klp, it, ftrace } = machine;
+		const { it, ftrace } = machine;
 		const outcomes = new Set<number>();
 		fc.assert(
 			fc.property(fc.array(entry, { maxLength: 5 }), fc.constantFrom(-1, 0, 1), (entries, patch_state) => {
@@ -61,13 +68,13 @@ describe.each(designs.map((design): [string] => [design.name]))("%s", (name) => 
 				ops.fops.address = FREGS;
 				ftrace.opsByAddress.set(FREGS, ops.fops);
 				it.shell.patch_state = patch_state;
-				const hot = outcome(() => klp.patching.klp_ftrace_handler(FREGS));
+				const whole = outcome(hot);
 				const step = outcome(() => stepwise(ops.fops));
 				ops.fops.address = 0;
-				expect(step).toEqual(hot);
-				expect(hot[1].includes(WARNING)).toBe(patch_state === -1 && entries[0]?.transition === true);
+				expect(step).toEqual(whole);
+				expect(whole[1].includes(WARNING)).toBe(patch_state === -1 && entries[0]?.transition === true);
 				expect(it.shell.trace_recursion).toBe(0);
-				outcomes.add(hot[0]);
+				outcomes.add(whole[0]);
 			}),
 			{ numRuns: 300 },
 		);
@@ -76,8 +83,16 @@ describe.each(designs.map((design): [string] => [design.name]))("%s", (name) => 
 		it.shell.patch_state = -1;
 	});
 
+	test("what is thrown in the handler goes to who made it", () => {
+		const errors: unknown[] = [];
+		const caught = (error: unknown): number => errors.push(error);
+		// No ops has this address.
+		expect(machine.klp.patching.klp_ftrace_handler(caught)((FREGS + 0x800) | 0)).toBe(1);
+		expect(errors).toEqual([expect.any(TypeError)]);
+	});
+
 	test("[rule 2.5] a handler that is entered again, and not by an interrupt, leaves the ip alone and warns", () => {
-		const { it, klp } = machine;
+		const { it } = machine;
 		const ops = new klp_ops(OLD);
 		const func = new klp_func({ old_name: "f", new_name: "g", new_func: (OLD + 0x1000) | 0 });
 		list_add_tail(func.stack_node, ops.func_stack);
@@ -85,7 +100,7 @@ describe.each(designs.map((design): [string] => [design.name]))("%s", (name) => 
 		ops.fops.address = FREGS;
 		machine.ftrace.opsByAddress.set(FREGS, ops.fops);
 		it.shell.trace_recursion = 0x18;
-		const handlers = [() => klp.patching.klp_ftrace_handler(FREGS), () => stepwise(ops.fops)];
+		const handlers = [hot, () => stepwise(ops.fops)];
 		for (const handler of handlers) {
 			expect(outcome(handler)).toEqual([(OLD + 5) | 0, ["klp_ftrace_handler: recursion"]]);
 		}

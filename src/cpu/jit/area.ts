@@ -39,6 +39,9 @@ export const AREA = {
 
 export const REASON = { go: 0, gate: 1, fault: 2, divide: 3, nonCanonical: 4, site: 5, slow: 6 } as const;
 
+/** What the function of a gate returns to stop the Cpu; no kernel address. */
+export const STOP = 1;
+
 /** Values of a call site cell that are not targets: kernel addresses are negative. */
 export const SITE = { nop: 0, other: 1 } as const;
 

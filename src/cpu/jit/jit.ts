@@ -22,7 +22,7 @@ import {
 	type StoreGate,
 } from "../cpu.js";
 import { type Decoded, decode, format, type NotDecoded } from "../x86/index.js";
-import { AREA, REASON } from "./area.js";
+import { AREA, REASON, STOP } from "./area.js";
 import { buildGraph } from "./graph.js";
 import { HotSpots } from "./hot-spots.js";
 import type { Profile } from "./profile.js";
@@ -314,12 +314,12 @@ export class JitCpu implements Cpu {
 		return { kind: "page-fault", address, access: "fetch" };
 	}
 
-	/** A gate as translated code calls it: 1 to stop. A function for each kind, so that V8 inlines the hot ones' calls. */
+	/** A gate as translated code calls it: STOP to stop. A function for each kind, so that V8 inlines the hot ones' calls. */
 	#gateFunction(gate: CallGate): GateFunction {
 		if (gate.passes === "args") {
 			return (rdi, rsi, rdx, rcx) => {
 				try {
-					return gate.call(rdi, rsi, rdx, rcx) ? 1 : 0;
+					return gate.call(rdi, rsi, rdx, rcx) ? STOP : 0;
 				} catch (error) {
 					return this.#caught(error);
 				}
@@ -327,31 +327,21 @@ export class JitCpu implements Cpu {
 		}
 		return () => {
 			try {
-				return this.#withState(() => gate.call(0, 0, 0, 0)) ? 1 : 0;
+				return this.#withState(() => gate.call(0, 0, 0, 0)) ? STOP : 0;
 			} catch (error) {
 				return this.#caught(error);
 			}
 		};
 	}
 
-	#storeGateFunction(gate: StoreGate): GateFunction {
+	#storeGateFunction({ takes, at }: StoreGate, call: (argument: number) => Kaddr): GateFunction {
 		return (_rdi, _rsi, _rdx, rcx) => {
 			try {
 				// All registers are in memory in the first tier.
-				const result = gate.call(this.state.kaddr(gate.takes));
-				if (result !== 0) this.memory.setKaddr((rcx + gate.at) | 0, result);
+				const result = call(this.state.kaddr(takes));
+				if (result === STOP) return STOP;
+				if (result !== 0) this.memory.setKaddr((rcx + at) | 0, result);
 				return 0;
-			} catch (error) {
-				return this.#caught(error);
-			}
-		};
-	}
-
-	/** As the second tier calls it, which stores the result itself; 1 to stop, which is no kernel address. */
-	#hotStoreGateFunction(gate: StoreGate): (argument: number) => number {
-		return (argument) => {
-			try {
-				return gate.call(argument);
 			} catch (error) {
 				return this.#caught(error);
 			}
@@ -361,7 +351,7 @@ export class JitCpu implements Cpu {
 	/** Through the translated code, so that rip and the count are right when it comes out of run(). */
 	#caught(error: unknown): number {
 		this.#thrown = { error };
-		return 1;
+		return STOP;
 	}
 
 	/** Runs what may look at `state`, and change all of it but rip. */
@@ -389,10 +379,15 @@ export class JitCpu implements Cpu {
 	addGate(address: Kaddr, gate: Gate): void {
 		const index = this.#gates.push(gate) - 1;
 		this.#gateAt.set(address | 0, { gate, index });
-		const call = gate.passes === "store" ? this.#storeGateFunction(gate) : this.#gateFunction(gate);
-		this.#gateFunctions.push(call);
-		if (gate.passes !== "state") {
-			this.#imports.h[gateImport(index)] = gate.passes === "store" ? this.#hotStoreGateFunction(gate) : call;
+		if (gate.passes === "store") {
+			const call = gate.make((error) => this.#caught(error));
+			// The second tier stores the result itself.
+			this.#imports.h[gateImport(index)] = call;
+			this.#gateFunctions.push(this.#storeGateFunction(gate, call));
+		} else {
+			const call = this.#gateFunction(gate);
+			if (gate.passes === "args") this.#imports.h[gateImport(index)] = call;
+			this.#gateFunctions.push(call);
 		}
 		this.#changed(toU64(address), 2);
 	}

@@ -1,7 +1,7 @@
 import { toKaddr } from "../../memory/index.js";
 import { RCX, RDI, RDX, RSI } from "../cpu.js";
 import type { Semantic } from "../x86/index.js";
-import { AREA, REASON, SITE } from "./area.js";
+import { AREA, REASON, SITE, STOP } from "./area.js";
 import { emitCall } from "./flow.js";
 import type { Node } from "./graph.js";
 import { flagsOfFunction, umulhFunction } from "./helpers.js";
@@ -261,7 +261,7 @@ class Emitter extends HotTranslator {
 			const result = this.temp("i32");
 			this.getRegister(gate.takes, 32).call(this.#gates.get(index)!).tee(result);
 			code.if();
-			code.get(result).i32(1).op("i32.eq");
+			code.get(result).i32(STOP).op("i32.eq");
 			stop();
 			code.get(result).op("i64.extend_i32_s");
 			this.store(place, this.keep("i64"));

@@ -39,6 +39,10 @@ interface ReachedGate {
 	readonly called: boolean;
 }
 
+function rethrow(error: unknown): never {
+	throw error;
+}
+
 /** The reference Cpu: Unicorn, with a counting hook before each instruction (counter.ts) and hooks at gates and breakpoints. */
 export class UnicornCpu implements Cpu {
 	readonly name = "unicorn";
@@ -48,6 +52,7 @@ export class UnicornCpu implements Cpu {
 	readonly #engine: UnicornEngine;
 	readonly #counter: BigUint64Array;
 	readonly #gates = new Map<bigint, Gate>();
+	readonly #storeFunctions = new Map<Gate, (argument: number) => Kaddr>();
 	/** One hook for all the gates of a page. */
 	readonly #gatePages = new Map<bigint, EngineHook>();
 	readonly #breakpoints = new Map<bigint, EngineHook>();
@@ -284,7 +289,7 @@ export class UnicornCpu implements Cpu {
 		const low = (index: number) => Number(BigInt.asIntN(32, values[index]!));
 		const stops = this.#engine.sync(() => {
 			if (gate.passes !== "store") return gate.call(low(0), low(1), low(2), low(3));
-			const result = gate.call(low(ARGUMENTS.indexOf(gate.takes)));
+			const result = this.#storeFunctions.get(gate)!(low(ARGUMENTS.indexOf(gate.takes)));
 			if (result !== 0) this.memory.setKaddr((low(3) + gate.at) | 0, result);
 			return false;
 		});
@@ -296,6 +301,7 @@ export class UnicornCpu implements Cpu {
 	addGate(address: Kaddr, gate: Gate): void {
 		const at = toU64(address);
 		this.#gates.set(at, gate);
+		if (gate.passes === "store") this.#storeFunctions.set(gate, gate.make(rethrow));
 		const page = at & PAGE_MASK;
 		if (this.#gatePages.has(page)) return;
 		const hook = this.#engine.hookCode(

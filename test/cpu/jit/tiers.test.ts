@@ -198,11 +198,11 @@ describe("the two tiers of the jit", () => {
 			cpu.memory.write(CODE, Uint8Array.from(code));
 			cpu.memory.write(CODE + 0x40, Uint8Array.from([0x90, 0xc3]));
 			let calls = 0;
-			const call = (rcx: number): number => {
-				if (++calls === 4000) throw new Error("4,000 calls");
+			const make = (caught: (error: unknown) => number) => (rcx: number) => {
+				if (++calls === 4000) return caught(new Error("4,000 calls"));
 				return calls % 7 === 0 ? 0 : (rcx + calls) | 0;
 			};
-			cpu.addGate(CODE + 0x40, { name: "gate", passes: "store", takes: RCX, at: 16, call });
+			cpu.addGate(CODE + 0x40, { name: "gate", passes: "store", takes: RCX, at: 16, make });
 			cpu.state.setKaddr(RIP, CODE);
 			cpu.state.setKaddr(RSP, DATA + DATA_SIZE + 0xf20);
 			return () => {

@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, test } from "vitest";
-import { type CallGate, RAX, RCX, RDI, RSI, RSP, type StoreGate } from "../../../src/cpu/index.js";
+import { type CallGate, RAX, RCX, RDI, RSI, RSP } from "../../../src/cpu/index.js";
 import { koffiEngine, UnicornCpu, type UnicornEngine, unicornJsEngine } from "../../../src/cpu/unicorn/index.js";
 import { type Kaddr, Memory, PERM } from "../../../src/memory/index.js";
 import { fakeUnicornJs } from "./fake-unicorn-js.js";
@@ -105,10 +105,10 @@ describe.each(LOADERS)("UnicornCpu on %s", (_name, load) => {
 			expect(() => cpu.run(100)).toThrow("out of the gate");
 			expect(cpu.state.rip).toBe(TEXT64 + 17n);
 		}
-		const storing = (at: number, call: StoreGate["call"]): void => {
+		const storing = (at: number, call: (rsi: number) => Kaddr): void => {
 			again(() => false, "args");
 			cpu.removeGate((TEXT + 16) | 0);
-			cpu.addGate((TEXT + 16) | 0, { name: "gate", passes: "store", takes: RSI, at, call });
+			cpu.addGate((TEXT + 16) | 0, { name: "gate", passes: "store", takes: RSI, at, make: () => call });
 			cpu.state.words[RCX] = DATA64;
 		};
 		storing(16, (rsi) => (TEXT + 1 + rsi) | 0);
