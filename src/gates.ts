@@ -1,6 +1,6 @@
-import { type Cpu, type GatePage, RAX, RDI, RDX } from "./cpu/index.js";
+import { type CallGate, type Cpu, type GatePage, RAX, RDI, RDX } from "./cpu/index.js";
 import type { KlpemuError } from "./errors.js";
-import { type ftrace_func_t, PT_REGS, trace_clear_recursion, trace_test_and_set_recursion } from "./ftrace/index.js";
+import { PT_REGS, trace_clear_recursion, trace_test_and_set_recursion } from "./ftrace/index.js";
 import { GuestArguments, type HostFunctions, isBadPointer } from "./guest/index.js";
 import type { Klp } from "./klp/index.js";
 import type { Machine } from "./machine.js";
@@ -37,27 +37,25 @@ export function declareHandler(gates: GatePage, { patching }: Klp): void {
 
 /** What asm/ftrace_64.S calls. */
 function declareFtraceGates(gates: GatePage, machine: () => Machine): void {
-	const withArgs = (name: string, call: ftrace_func_t) =>
-		gates.add({
-			name,
-			passes: "args",
-			call: (ip, parent_ip, ops, fregs) => {
-				call(ip, parent_ip, ops, fregs);
-				return false;
-			},
-		});
+	const withArgs = (name: string, call: CallGate["call"]) => gates.add({ name, passes: "args", call });
 	withArgs("trace_test_and_set_recursion", (bit, start) => {
 		const it = machine();
 		it.memory.setKaddr(bit, trace_test_and_set_recursion(it.executor.current, start));
+		return false;
 	});
-	withArgs("trace_clear_recursion", (bit) => trace_clear_recursion(machine().executor.current, bit));
+	withArgs("trace_clear_recursion", (bit) => {
+		trace_clear_recursion(machine().executor.current, bit);
+		return false;
+	});
 	withArgs("ftrace_next_ops", (ip, ops) => {
 		const { ftrace, memory } = machine();
 		memory.setKaddr(ops, ftrace.nextOps(ip, memory.kaddr(ops))?.address ?? 0);
+		return false;
 	});
 	withArgs("call_direct_funcs", (_ip, _parent_ip, ops, fregs) => {
 		const { direct_call } = machine().ftrace.opsByAddress.get(ops)!;
 		if (direct_call !== 0) machine().memory.setKaddr((fregs + PT_REGS.ORIG_RAX) | 0, direct_call);
+		return false;
 	});
 	// The call-back of every ops whose function is TypeScript.
 	withArgs("ftrace_host_func", (ip, parent_ip, ops, fregs) => {
@@ -66,6 +64,7 @@ function declareFtraceGates(gates: GatePage, machine: () => Machine): void {
 		// is called is another by now. The kernel's function_trace_call() would read through it.
 		const found = ftrace.opsByAddress.get(ops) ?? ftrace.ftrace_trace_function.op;
 		found?.call?.(ip, parent_ip, ops, fregs);
+		return false;
 	});
 }
 

@@ -190,12 +190,15 @@ export class Memory {
 		return this.bytes[this.offset(address)]!;
 	}
 	u32(address: Kaddr): number {
-		return this.#within(address, 4)
-			? this.view.getUint32(this.offset(address), true)
-			: Number(this.#gather(address, 4));
+		return this.i32(address) >>> 0;
 	}
 	i32(address: Kaddr): number {
-		return this.u32(address) | 0;
+		// What gates do. The page table is the beginning of the backing store: one array for both.
+		const words = this.#words;
+		const entry = words[(address >>> 12) & 0x7ffff]!;
+		if ((address & 3) === 0 && entry !== 0) return words[((entry & ~0xfff) | (address & 0xfff)) >>> 2]!;
+		if (this.#within(address, 4)) return this.view.getInt32(this.offset(address), true);
+		return Number(BigInt.asIntN(32, this.#gather(address, 4)));
 	}
 	u64(address: Kaddr): bigint {
 		return this.#within(address, 8) ? this.view.getBigUint64(this.offset(address), true) : this.#gather(address, 8);
@@ -205,7 +208,6 @@ export class Memory {
 	}
 	/** The low 32 bits of the value. */
 	setU32(address: Kaddr, value: number): void {
-		// What the ftrace handler does. The page table is the beginning of the backing store: one array for both.
 		const words = this.#words;
 		const entry = words[(address >>> 12) & 0x7ffff]!;
 		if ((address & 3) === 0 && entry !== 0) words[((entry & ~0xfff) | (address & 0xfff)) >>> 2] = value;
@@ -218,12 +220,12 @@ export class Memory {
 	}
 	/** Reads the low half of a 64-bit pointer that is known to be in the window. */
 	kaddr(address: Kaddr): Kaddr {
-		return this.u32(address) | 0;
+		return this.i32(address);
 	}
 	/** Stores a kernel address as a 64-bit pointer. */
 	setKaddr(address: Kaddr, value: Kaddr): void {
-		this.setU32(address, value >>> 0);
-		this.setU32((address + 4) | 0, value < 0 ? 0xffffffff : 0);
+		this.setU32(address, value);
+		this.setU32((address + 4) | 0, value >> 31);
 	}
 
 	read(address: Kaddr | bigint, length: number): Uint8Array {

@@ -134,7 +134,7 @@ class GraphBuilder {
 					go(target!, called(), true);
 					break;
 				case "call_indirect":
-					if (targets.length > 0) go(targets[0]!, called(), true);
+					for (const to of targets) go(to, called(), true);
 					break;
 				case "jmp_indirect":
 					for (const to of targets) go(to, context, true);

@@ -299,22 +299,13 @@ class Emitter extends HotTranslator {
 		const { code } = this;
 		const address = code.local("i64");
 		code.get(this.value(this.instruction!.operands[0]!)).set(address);
-		if (semantic === "call_indirect") {
-			const [first] = this.#node.to;
-			if (first !== undefined) {
-				code.get(address).i64(first[0]).op("i64.ne");
-				code.if();
-				this.#unexpected();
-				code.end();
-				emitCall(this, after(this.#entry));
-				this.#transfer(first[1]);
-			} else this.#unexpected();
-			return;
-		}
 		for (const [target, to] of this.#node.to) {
 			code.get(address).i64(target).op("i64.eq");
 			code.if();
-			this.#transfer(to);
+			this.aside(() => {
+				if (semantic === "call_indirect") emitCall(this, after(this.#entry));
+				this.#transfer(to);
+			});
 			code.end();
 		}
 		this.#unexpected();

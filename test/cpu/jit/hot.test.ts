@@ -139,3 +139,28 @@ gate:	nop
 	compare(cpus, Array(30).fill(9999));
 	expect(cpus[1].state.words[RAX]).toBeGreaterThan(10_000n);
 });
+
+test("an indirect call that goes to four places in turn, one more than are translated", async () => {
+	const cpus = await tiers(`
+start:	addq $16, %rcx
+	andq $63, %rcx
+	leaq (%rdi,%rcx), %rdx
+	call *%rdx
+	jmp start
+	.balign 64
+f:	incq %rax
+	ret
+	.balign 16
+	addq $3, %rbx
+	ret
+	.balign 16
+	pushq %rax
+	popq %rsi
+	ret
+	.balign 16
+	addq $5, %r8
+	ret`);
+	for (const { state } of cpus) state.setKaddr(RDI, CODE + 64);
+	compare(cpus, [...LONG, ...ALL_LENGTHS]);
+	expect(cpus[1].state.words[RAX]).toBeGreaterThan(1000n);
+});
