@@ -1,6 +1,6 @@
 /** What the second tier knows about registers and memory, on programs where knowing a little too much would show. */
 import { afterAll, expect, test } from "vitest";
-import { RAX, RBX, RCX, RDI, RDX, RIP, RSI, RSP } from "../../../src/cpu/index.js";
+import { R9, RAX, RBX, RCX, RDI, RDX, RIP, RSI, RSP } from "../../../src/cpu/index.js";
 import { HEAT } from "../../../src/cpu/jit/hot-spots.js";
 import { JitCpu } from "../../../src/cpu/jit/index.js";
 import { type Kaddr, Memory, PERM } from "../../../src/memory/index.js";
@@ -146,6 +146,7 @@ start:	addq $16, %rcx
 	andq $63, %rcx
 	leaq (%rdi,%rcx), %rdx
 	call *%rdx
+	addq (%r9), %r8
 	jmp start
 	.balign 64
 f:	incq %rax
@@ -160,7 +161,11 @@ f:	incq %rax
 	.balign 16
 	addq $5, %r8
 	ret`);
-	for (const { state } of cpus) state.setKaddr(RDI, CODE + 64);
+	for (const { state } of cpus) {
+		state.setKaddr(RDI, CODE + 64);
+		// Where rax is pushed.
+		state.setKaddr(R9, STACK - 16);
+	}
 	compare(cpus, [...LONG, ...ALL_LENGTHS]);
 	expect(cpus[1].state.words[RAX]).toBeGreaterThan(1000n);
 });
