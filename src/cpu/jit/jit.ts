@@ -334,6 +334,7 @@ export class JitCpu implements Cpu {
 		};
 	}
 
+	/** As the first tier calls it. */
 	#storeGateFunction({ takes, at }: StoreGate, call: (argument: number) => Kaddr): GateFunction {
 		return (_rdi, _rsi, _rdx, rcx) => {
 			try {

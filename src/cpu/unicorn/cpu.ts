@@ -52,7 +52,7 @@ export class UnicornCpu implements Cpu {
 	readonly #engine: UnicornEngine;
 	readonly #counter: BigUint64Array;
 	readonly #gates = new Map<bigint, Gate>();
-	readonly #storeFunctions = new Map<Gate, (argument: number) => Kaddr>();
+	readonly #storeFunctions = new WeakMap<Gate, (argument: number) => Kaddr>();
 	/** One hook for all the gates of a page. */
 	readonly #gatePages = new Map<bigint, EngineHook>();
 	readonly #breakpoints = new Map<bigint, EngineHook>();
