@@ -15,7 +15,7 @@ const STACK: Kaddr = -0x8_0000;
 /** As in native.c. */
 const CHECK = 16;
 
-/** The rows, with the guest function that each runs; "redirect" comes after the livepatch. */
+/** The rows, with the guest function that each runs; "redirect" is that of the livepatched machine. */
 export const ROWS = [
 	["loop", "bench_loop"],
 	["call", "bench_call"],
@@ -75,10 +75,6 @@ export class Emulated {
 		const stop = cpu.run(Number.POSITIVE_INFINITY);
 		if (stop.kind !== "breakpoint") throw new Error(`${name} on ${this.cpu} ends with ${JSON.stringify(stop)}`);
 		return { result: BigInt.asIntN(64, cpu.state.words[RAX]!), executed: stop.executed };
-	}
-
-	close(): void {
-		this.#machine.close();
 	}
 }
 

@@ -12,6 +12,9 @@ export const RDI = 7;
 export const R8 = 8;
 export const R9 = 9;
 
+/** The first four integer arguments of a function (System V ABI, 3.2.3): those that gates get. */
+export const ARGUMENT_REGISTERS = [RDI, RSI, RDX, RCX] as const;
+
 export const REGISTER_NAMES = [
 	"rax",
 	"rcx",
@@ -101,7 +104,7 @@ export interface StoreGate {
 	readonly name: string;
 	readonly passes: "store";
 	/** The register whose low half the function gets. */
-	readonly takes: typeof RDI | typeof RSI | typeof RDX | typeof RCX;
+	readonly takes: (typeof ARGUMENT_REGISTERS)[number];
 	/** Where the result goes: a distance in bytes from rcx. All eight bytes there must be readable and writable. */
 	readonly at: number;
 	/**

@@ -34,13 +34,17 @@ export class Records {
 			this.byIp.set(ip, { ip, flags: 0, count: 0, current: 0 });
 			this.#env.addCallSite(ip);
 		}
-		this.sorted = [...this.byIp.values()].sort((a, b) => a.ip - b.ip);
+		this.#sort();
 	}
 
 	remove(sites: readonly Kaddr[]): void {
 		for (const ip of sites) {
 			if (this.byIp.delete(ip)) this.#env.removeCallSite(ip);
 		}
+		this.#sort();
+	}
+
+	#sort(): void {
 		this.sorted = [...this.byIp.values()].sort((a, b) => a.ip - b.ip);
 	}
 

@@ -1,9 +1,9 @@
-import { type CpuState, R8, R9, RCX, RDI, RDX, RSI, RSP } from "../cpu/index.js";
+import { ARGUMENT_REGISTERS, type CpuState, R8, R9, RSP } from "../cpu/index.js";
 import { KlpemuError } from "../errors.js";
 import type { Kernel } from "../kernel/index.js";
 import { isKaddr, type Kaddr, type Memory, toKaddr } from "../memory/index.js";
 
-const REGISTERS = [RDI, RSI, RDX, RCX, R8, R9] as const;
+const REGISTERS = [...ARGUMENT_REGISTERS, R8, R9] as const;
 
 /** The longest string that guest code may hand in, in bytes. */
 const MAX_STRING = 4096;

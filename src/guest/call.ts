@@ -1,4 +1,4 @@
-import { type Cpu, type Fault, GS_BASE, RAX, RCX, RDI, RDX, RFLAGS_RESET, RSI, RSP } from "../cpu/index.js";
+import { ARGUMENT_REGISTERS, type Cpu, type Fault, GS_BASE, RAX, RFLAGS_RESET, RSP } from "../cpu/index.js";
 import { KlpemuError } from "../errors.js";
 import type { Kernel } from "../kernel/index.js";
 import { type Kaddr, toU64 } from "../memory/index.js";
@@ -7,7 +7,6 @@ import type { task_struct } from "../sched/index.js";
 /** Instructions of one call after which it is called endless. */
 const ENDLESS = 200_000_000;
 const SLICE = 1_000_000;
-const ARGUMENTS = [RDI, RSI, RDX, RCX] as const;
 
 export interface GuestCallsEnvironment {
 	readonly cpu: Cpu;
@@ -75,7 +74,7 @@ export class GuestCalls {
 		regs.setKaddr(RSP, sp);
 		regs.setKaddr(RAX, func);
 		args.forEach((value, index) => {
-			regs.words[ARGUMENTS[index]!] = BigInt.asUintN(64, value);
+			regs.words[ARGUMENT_REGISTERS[index]!] = BigInt.asUintN(64, value);
 		});
 		regs.rip = toU64(call_from_host);
 	}

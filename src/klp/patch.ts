@@ -40,8 +40,8 @@ export class Patching {
 	}
 
 	/**
-	 * klp_ftrace_handler(), one read that can race at a time: `at` is where it was (undefined: at its entry), the result where it is then, or
-	 * undefined when it is through. Property tests hold both equal.
+	 * klp_ftrace_handler(), one read that can race at a time: `at` is where it was (undefined: at its entry), the result where it is
+	 * then, or undefined when it is through. Property tests hold both equal.
 	 */
 	klp_ftrace_handler_step(fops: ftrace_ops, fregs: Kaddr, at: HandlerAt | undefined): HandlerAt | undefined {
 		const { env, design } = this.#klp;

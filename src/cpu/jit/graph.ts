@@ -39,7 +39,8 @@ function newNode(address: bigint, instructions: readonly RegionInstruction[]): N
 
 /**
  * The code around `root` that the profile has seen, calls inlined: every jump, call and return that was seen leads to the
- * node it leads to. `unrolled`: small loops are there several times. Undefined when even the first instruction has to be left to the first tier.
+ * node it leads to. `unrolled`: small loops are there several times. Undefined when even the first instruction has to be
+ * left to the first tier.
  */
 export function buildGraph(text: Text, root: Kaddr, profile: Profile, unrolled: boolean): Node | undefined {
 	const graph = new GraphBuilder(text, profile).build(BigInt.asUintN(64, BigInt(root)));

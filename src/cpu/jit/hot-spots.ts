@@ -17,7 +17,10 @@ const INSTRUCTIONS_PER_REFUSAL = 2000;
 
 /** How soon code gets to the second tier. */
 export interface Heat {
-	/** Instructions in the first tier after which it is time to look where they are; Infinity: never. More whenever nothing new came of it. */
+	/**
+	 * Instructions in the first tier after which it is time to look where they are; Infinity: never. More whenever nothing new
+	 * came of it.
+	 */
 	warm: number;
 	/** Instructions of the path that are recorded then. */
 	recording: number;

@@ -15,6 +15,7 @@ import {
 	type Fault,
 	type Gate,
 	GS_BASE,
+	RCX,
 	RFLAGS,
 	RIP,
 	STATE_WORDS,
@@ -336,12 +337,13 @@ export class JitCpu implements Cpu {
 
 	/** As the first tier calls it. */
 	#storeGateFunction({ takes, at }: StoreGate, call: (argument: number) => Kaddr): GateFunction {
-		return (_rdi, _rsi, _rdx, rcx) => {
+		// All registers are in memory in the first tier.
+		const { state, memory } = this;
+		return () => {
 			try {
-				// All registers are in memory in the first tier.
-				const result = call(this.state.kaddr(takes));
+				const result = call(state.kaddr(takes));
 				if (result === STOP) return STOP;
-				if (result !== 0) this.memory.setKaddr((rcx + at) | 0, result);
+				if (result !== 0) memory.setKaddr((state.kaddr(RCX) + at) | 0, result);
 				return 0;
 			} catch (error) {
 				return this.#caught(error);

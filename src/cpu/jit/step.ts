@@ -1,4 +1,5 @@
 import { isKaddr, toKaddr } from "../../memory/index.js";
+import { ARGUMENT_REGISTERS } from "../cpu.js";
 import type { Semantic } from "../x86/index.js";
 import { AREA, jumpSlot, REASON, SITE } from "./area.js";
 import { ARITHMETIC, type Emit } from "./arithmetic.js";
@@ -118,7 +119,7 @@ export class StepTranslator extends Translator {
 		const { code } = this;
 		if (gate.passes === "state") code.i32(0).i64(next).memory("i64.store", AREA.rip);
 		code.i32(index);
-		for (const register of [7, 6, 2, 1]) this.getRegister(register, 32);
+		for (const register of ARGUMENT_REGISTERS) this.getRegister(register, 32);
 		code.call(IMPORT.gate);
 		code.if();
 		code.i32(0).i32(index).memory("i32.store", AREA.gate);

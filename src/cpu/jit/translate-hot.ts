@@ -1,5 +1,5 @@
 import { toKaddr } from "../../memory/index.js";
-import { RCX, RDI, RDX, RSI } from "../cpu.js";
+import { ARGUMENT_REGISTERS, RCX } from "../cpu.js";
 import type { Semantic } from "../x86/index.js";
 import { AREA, REASON, SITE, STOP } from "./area.js";
 import { emitCall } from "./flow.js";
@@ -267,7 +267,7 @@ class Emitter extends HotTranslator {
 			this.store(place, this.keep("i64"));
 			code.end();
 		} else {
-			for (const register of [RDI, RSI, RDX, RCX]) this.getRegister(register, 32);
+			for (const register of ARGUMENT_REGISTERS) this.getRegister(register, 32);
 			code.call(this.#gates.get(index)!);
 			this.forgetHomes();
 			stop();

@@ -8,16 +8,13 @@ import {
 	toU64,
 } from "../../memory/index.js";
 import {
+	ARGUMENT_REGISTERS,
 	type CallGate,
 	type Cpu,
 	CpuState,
 	type Fault,
 	type Gate,
-	RCX,
-	RDI,
-	RDX,
 	RFLAGS,
-	RSI,
 	RSP,
 	type Stop,
 } from "../cpu.js";
@@ -25,7 +22,6 @@ import { decodeBytes, MAX_INSTRUCTION_BYTES } from "../x86/index.js";
 import { COUNTER, isStringInstruction, NO_ADDRESS } from "./counter.js";
 import { type EngineHook, MEM, REGISTER_IDS, UC_ERR_INSN_INVALID, type UnicornEngine } from "./engine.js";
 
-const ARGUMENTS = [RDI, RSI, RDX, RCX] as const;
 /** Where a run with no end of its own ends: at an address that is not canonical, where nothing can be executed anyway. */
 const NEVER = 1n << 63n;
 const PAGE_MASK = ~BigInt(PAGE_SIZE - 1);
@@ -57,8 +53,8 @@ export class UnicornCpu implements Cpu {
 	readonly #gatePages = new Map<bigint, EngineHook>();
 	readonly #breakpoints = new Map<bigint, EngineHook>();
 	readonly #listener: MemoryListener;
-	readonly #argumentIds = Int32Array.from(ARGUMENTS, (register) => REGISTER_IDS[register]!);
-	readonly #arguments = new BigUint64Array(ARGUMENTS.length);
+	readonly #argumentIds = Int32Array.from(ARGUMENT_REGISTERS, (register) => REGISTER_IDS[register]!);
+	readonly #arguments = new BigUint64Array(ARGUMENT_REGISTERS.length);
 	#onInstruction: ((rip: bigint) => void) | undefined = undefined;
 	#instructionHook: EngineHook | undefined = undefined;
 
@@ -287,13 +283,14 @@ export class UnicornCpu implements Cpu {
 		const values = this.#arguments;
 		this.#engine.regRead(this.#argumentIds, values);
 		const low = (index: number) => Number(BigInt.asIntN(32, values[index]!));
-		const stops = this.#engine.sync(() => {
-			if (gate.passes !== "store") return gate.call(low(0), low(1), low(2), low(3));
-			const result = this.#storeFunctions.get(gate)!(low(ARGUMENTS.indexOf(gate.takes)));
-			if (result !== 0) this.memory.setKaddr((low(3) + gate.at) | 0, result);
-			return false;
-		});
-		if (!stops || gate.passes === "store") return;
+		if (gate.passes === "store") {
+			this.#engine.sync(() => {
+				const result = this.#storeFunctions.get(gate)!(low(ARGUMENT_REGISTERS.indexOf(gate.takes)));
+				if (result !== 0) this.memory.setKaddr((low(3) + gate.at) | 0, result);
+			});
+			return;
+		}
+		if (!this.#engine.sync(() => gate.call(low(0), low(1), low(2), low(3)))) return;
 		this.#gate = { gate, called: true };
 		this.#engine.stop();
 	}
