@@ -5,7 +5,6 @@ import type { Cpu } from "./cpu.js";
 /** The processors there are; the first is the default. */
 export const CPU_NAMES = ["jit", "unicorn"] as const;
 export const DEFAULT_CPU = CPU_NAMES[0];
-export type CpuName = (typeof CPU_NAMES)[number];
 
 /** Makes a processor by name. Throws `UNKNOWN_CPU`, or what its loader throws when something is not installed. */
 export async function createCpu(name: string, memory: Memory): Promise<Cpu> {
