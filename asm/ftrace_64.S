@@ -12,7 +12,7 @@
  * The call-back gets (ip, parent_ip, ops, fregs) and may change the RIP slot of the pt_regs that fregs is. That slot
  * becomes the return address: a redirected call is a RET to a changed address.
  *
- * UNWIND_HINT: where the caller's frame is from here on, see src/toolchain/assemble.ts. `signal` where the return address
+ * UNWIND_HINT: where the caller's frame is from here on, see src/assemble/assemble.ts. `signal` where the return address
  * may be the first byte of a function: whoever looks at the byte before it would find another function.
  */
 

@@ -6,11 +6,11 @@
  * @module
  */
 
-export { CPU_NAMES, createCpu, DEFAULT_CPU } from "./cpu/create.js";
+export { assemble } from "./assemble/index.js";
+export { KlpemuError } from "./base/index.js";
 export { type Cpu, CpuState, type Fault, type Gate, GatePage, type Stop } from "./cpu/index.js";
 export { designs, findDesign } from "./designs/index.js";
 export { type ElfObject, type Image, linkImage, parseElf } from "./elf/index.js";
-export { KlpemuError } from "./errors.js";
 export {
 	type Exploration,
 	explore,
@@ -29,7 +29,7 @@ export {
 	type Violation,
 	type WatchedFunction,
 } from "./explore/index.js";
-export { Files } from "./files.js";
+export { Files } from "./linux/fs/index.js";
 export {
 	DirectFunctions,
 	FTRACE_OPS_CMD,
@@ -39,7 +39,8 @@ export {
 	ftrace_ops,
 	TextPoke,
 	Tracefs,
-} from "./ftrace/index.js";
+} from "./linux/ftrace/index.js";
+export { type Design, Klp, klp_func, klp_object, klp_ops, klp_patch, Sysfs } from "./linux/klp/index.js";
 export {
 	Dmesg,
 	errnoName,
@@ -49,15 +50,21 @@ export {
 	runStraight,
 	type ShouldFail,
 	type Wait,
-} from "./kernel/index.js";
-export { type Design, Klp, klp_func, klp_object, klp_ops, klp_patch, Sysfs } from "./klp/index.js";
-export { Loader } from "./loader/index.js";
-export { type LoadedModule, Machine, type MachineOptions, type NewTask } from "./machine.js";
+} from "./linux/lib/index.js";
+export { Loader } from "./linux/module/index.js";
+export { CpuHotplug, Sched, task_struct } from "./linux/sched/index.js";
+export { type LoadedModule, Machine, type MachineOptions, type NewTask } from "./machine/index.js";
 export { BACKING, hex, isKaddr, type Kaddr, Memory, PERM, type Region, toKaddr, toU64 } from "./memory/index.js";
+export { CPU_NAMES, createCpu, DEFAULT_CPU } from "./node/index.js";
 export { type Report, renderReport } from "./report/index.js";
-export { createModel } from "./scenario/explorable.js";
-export { exploreScenario, replaySchedule } from "./scenario/exploration.js";
-export { parseScenario, type Scenario } from "./scenario/index.js";
-export { createScenarioMachine, livepatch, type RunScenarioOptions, runScenario } from "./scenario/runner.js";
-export { CpuHotplug, Sched, task_struct } from "./sched/index.js";
-export { assemble } from "./toolchain/index.js";
+export {
+	createModel,
+	createScenarioMachine,
+	exploreScenario,
+	livepatch,
+	parseScenario,
+	type RunScenarioOptions,
+	replaySchedule,
+	runScenario,
+	type Scenario,
+} from "./scenario/index.js";

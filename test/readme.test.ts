@@ -1,11 +1,8 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { expect, test } from "vitest";
-import { commands } from "../src/cli/commands.js";
-import { NodeFileReader } from "../src/cli/index.js";
+import { commands, NodeFileReader } from "../src/node/cli/index.js";
 import { INVARIANTS, renderReport } from "../src/report/index.js";
-import { parseScenario } from "../src/scenario/index.js";
-import { runScenario } from "../src/scenario/runner.js";
-import { STEP_VALUES } from "../src/scenario/schema.js";
+import { parseScenario, runScenario, STEP_VALUES } from "../src/scenario/index.js";
 
 const readme = readFileSync("README.md", "utf8");
 

@@ -1,12 +1,20 @@
 /** npm run build:objects: compiles the repo's own sources, with and without endbr64, and assembles the engine's, into asm/prebuilt. */
 import { mkdir, readdir, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { createCpu, DEFAULT_CPU } from "../src/cpu/create.js";
+import { assembledSoFar } from "../src/assemble/index.js";
 import { findDesign } from "../src/designs/index.js";
-import { Machine } from "../src/machine.js";
-import { assembledSoFar } from "../src/toolchain/assemble.js";
-import { engineAssembly } from "../src/toolchain/engine.js";
-import { compile, type Manifest, manifestKey, PROJECT, sha256, sourceKey } from "../src/toolchain/node.js";
+import { Machine } from "../src/machine/index.js";
+import {
+	compile,
+	createCpu,
+	DEFAULT_CPU,
+	engineAssembly,
+	type Manifest,
+	manifestKey,
+	PROJECT,
+	sha256,
+	sourceKey,
+} from "../src/node/index.js";
 
 const FOLDERS = ["asm/vmlinux", "asm/modules", "asm/livepatches"];
 const PREBUILT = join(PROJECT, "asm", "prebuilt");

@@ -6,7 +6,7 @@ import { execFileSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { mkdir, readdir, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
-import { compile, PROJECT } from "../src/toolchain/node.js";
+import { compile, PROJECT } from "../src/node/index.js";
 
 const FOLDERS = ["samples/livepatch", "tools/testing/selftests/livepatch/test_modules"];
 const TARBALL = "/usr/src/linux-source-6.12.tar.xz";

@@ -9,11 +9,11 @@
  */
 import { text } from "node:stream/consumers";
 import { parseArgs } from "node:util";
-import { createCpu } from "../src/cpu/create.js";
 import { type Cpu, REGISTER_NAMES, type Stop } from "../src/cpu/index.js";
 import { decodeBytes, format } from "../src/cpu/x86/index.js";
 import { type ExecRequest, ExecSession, parseRequest } from "../src/exec/index.js";
 import { hex } from "../src/memory/index.js";
+import { createCpu } from "../src/node/index.js";
 
 const NAMES = [...REGISTER_NAMES, "rip", "rflags"];
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What modules in C expect of vmlinux besides the functions that are TypeScript (src/guest, src/loader): variables, strings, and
+ * What modules in C expect of vmlinux besides the functions that are TypeScript (src/linux/exports, src/linux/module): variables, strings, and
  * functions that livepatches like to patch. Put it into `vmlinux:` of a scenario that loads such modules.
  */
 #include <linux/jiffies.h>

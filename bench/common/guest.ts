@@ -1,14 +1,12 @@
 /** Machines to measure: a source of bench/guest as vmlinux. */
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { createCpu } from "../../src/cpu/create.js";
 import { findDesign } from "../../src/designs/index.js";
 import { parseElf } from "../../src/elf/index.js";
-import { errnoName } from "../../src/kernel/index.js";
-import { klp_func, klp_object, klp_patch, type klp_patch_fields, type module } from "../../src/klp/index.js";
-import { Machine } from "../../src/machine.js";
-import { engineAssembly } from "../../src/toolchain/engine.js";
-import { compile, PROJECT, sourceKey } from "../../src/toolchain/node.js";
+import { klp_func, klp_object, klp_patch, type klp_patch_fields, type module } from "../../src/linux/klp/index.js";
+import { errnoName } from "../../src/linux/lib/index.js";
+import { Machine } from "../../src/machine/index.js";
+import { compile, createCpu, engineAssembly, PROJECT, sourceKey } from "../../src/node/index.js";
 
 /** As Debian's kernels: a transition is retried every 250 rounds. */
 const HZ = 250;

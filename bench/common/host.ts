@@ -5,10 +5,10 @@ import { createRequire } from "node:module";
 import { cpus, loadavg, release, totalmem } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
+import { KlpemuError } from "../../src/base/index.js";
 import { createUnicornCpu } from "../../src/cpu/unicorn/index.js";
-import { KlpemuError } from "../../src/errors.js";
 import { Memory } from "../../src/memory/index.js";
-import { PROJECT } from "../../src/toolchain/node.js";
+import { PROJECT } from "../../src/node/index.js";
 
 export interface MachineDescription {
 	readonly processor: string;

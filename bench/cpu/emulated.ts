@@ -1,14 +1,12 @@
 /** The emulated side of the benchmark: guest.c's object in a machine, its traced function livepatched for real. */
 import { join } from "node:path";
-import { createCpu } from "../../src/cpu/create.js";
 import { RAX, RDI, RSP } from "../../src/cpu/index.js";
 import { findDesign } from "../../src/designs/index.js";
 import { parseElf } from "../../src/elf/index.js";
-import { klp_func, klp_object, klp_patch } from "../../src/klp/index.js";
-import { type LoadedModule, Machine } from "../../src/machine.js";
+import { klp_func, klp_object, klp_patch } from "../../src/linux/klp/index.js";
+import { type LoadedModule, Machine } from "../../src/machine/index.js";
 import { type Kaddr, PAGE_SIZE, PERM, toU64 } from "../../src/memory/index.js";
-import { engineAssembly } from "../../src/toolchain/engine.js";
-import { compile, PROJECT } from "../../src/toolchain/node.js";
+import { compile, createCpu, engineAssembly, PROJECT } from "../../src/node/index.js";
 import type { Rows } from "./native.js";
 
 const STACK: Kaddr = -0x8_0000;

@@ -1,6 +1,6 @@
 /** npm run bench:cpu: what a call, a redirected call and computing cost, on every Cpu and on the hardware, in one run. */
 import { parseArgs } from "node:util";
-import { CPU_NAMES } from "../../src/cpu/create.js";
+import { CPU_NAMES } from "../../src/node/index.js";
 import { describeMachine, geometricMean, median } from "../common/index.js";
 import { ROWS } from "./emulated.js";
 import { findQemu, Native, type Rows } from "./native.js";

@@ -3,9 +3,8 @@ import { execFile } from "node:child_process";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { engineAssembly } from "../../src/toolchain/engine.js";
-import { assemble } from "../../src/toolchain/index.js";
-import { compile, PROJECT } from "../../src/toolchain/node.js";
+import { assemble } from "../../src/assemble/index.js";
+import { compile, engineAssembly, PROJECT } from "../../src/node/index.js";
 
 const run = promisify(execFile);
 

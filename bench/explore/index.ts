@@ -4,11 +4,10 @@
  */
 import { readFile } from "node:fs/promises";
 import { parseArgs } from "node:util";
-import { NodeFileReader } from "../../src/cli/index.js";
 import { explore } from "../../src/explore/index.js";
+import { NodeFileReader } from "../../src/node/cli/index.js";
 import { INVARIANTS } from "../../src/report/index.js";
-import { createModel } from "../../src/scenario/explorable.js";
-import { parseScenario } from "../../src/scenario/index.js";
+import { createModel, parseScenario } from "../../src/scenario/index.js";
 import { describeMachine } from "../common/index.js";
 
 const { values } = parseArgs({ options: { json: { type: "boolean" }, smoke: { type: "boolean" } } });

@@ -7,12 +7,12 @@ import {
 	INT3_INSN_OPCODE,
 	MCOUNT_INSN_SIZE,
 	PT_REGS,
-} from "../../src/ftrace/index.js";
-import { runStraight } from "../../src/kernel/index.js";
-import { KLP_TRANSITION_PATCHED, KLP_TRANSITION_UNPATCHED } from "../../src/klp/index.js";
-import type { Machine } from "../../src/machine.js";
+} from "../../src/linux/ftrace/index.js";
+import { KLP_TRANSITION_PATCHED, KLP_TRANSITION_UNPATCHED } from "../../src/linux/klp/index.js";
+import { runStraight } from "../../src/linux/lib/index.js";
+import type { task_struct } from "../../src/linux/sched/index.js";
+import type { Machine } from "../../src/machine/index.js";
 import { type Kaddr, PAGE_SIZE, PERM } from "../../src/memory/index.js";
-import type { task_struct } from "../../src/sched/index.js";
 import { benchMachine, enable, patchOf } from "../common/index.js";
 
 /** What the machine is in the middle of. */

@@ -5,12 +5,10 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
-import { NodeFileReader } from "../../src/cli/files.js";
 import { designs } from "../../src/designs/index.js";
-import type { Machine } from "../../src/machine.js";
-import { parseScenario, type Scenario } from "../../src/scenario/index.js";
-import { runScenario } from "../../src/scenario/runner.js";
-import { PROJECT } from "../../src/toolchain/node.js";
+import type { Machine } from "../../src/machine/index.js";
+import { NodeFileReader, PROJECT } from "../../src/node/index.js";
+import { parseScenario, runScenario, type Scenario } from "../../src/scenario/index.js";
 import { benchMachine, enable, type Measured, median, type Part, type Unit } from "../common/index.js";
 
 const run = promisify(execFile);
@@ -22,7 +20,7 @@ export async function machine(design: string, cpu: string, smoke: boolean): Prom
 	};
 	const times = smoke ? 1 : 7;
 	row("start/node", "node itself, start to exit", "ms", await command(["-e", "0"], times));
-	const cli = ["dist/cli/main.js", "run", "scenarios/hybrid-lp1-lp2-lp3.yaml", "--cpu", cpu];
+	const cli = ["dist/node/cli/main.js", "run", "scenarios/hybrid-lp1-lp2-lp3.yaml", "--cpu", cpu];
 	row("start/run", "klpemu run scenarios/hybrid-lp1-lp2-lp3.yaml, start to exit", "ms", await command(cli, times));
 	await create(row, design, cpu, times);
 	await memory(row, design, cpu, smoke);

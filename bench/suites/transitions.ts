@@ -1,6 +1,7 @@
 /** Transitions: time and steps from enable to complete, against tasks, patched functions and stack depth. */
-import type { Machine } from "../../src/machine.js";
-import { THREAD_SIZE } from "../../src/sched/index.js";
+
+import { THREAD_SIZE } from "../../src/linux/sched/index.js";
+import type { Machine } from "../../src/machine/index.js";
 import { benchMachine, enable, type Measured, type Part, type Timed, timed } from "../common/index.js";
 
 /**

@@ -1,2 +1,3 @@
 export * from "./cpu.js";
-export { GatePage } from "./gates.js";
+export { GatePage } from "./gate-page.js";
+export { JitCpu } from "./jit/index.js";

@@ -1,5 +1,5 @@
-import { KlpemuError } from "../errors.js";
-import type { Design } from "../klp/index.js";
+import { KlpemuError } from "../base/index.js";
+import type { Design } from "../linux/klp/index.js";
 import { conflictReplace } from "./conflict-replace.js";
 import { mainline } from "./mainline.js";
 import { perFuncReject } from "./per-func-reject.js";

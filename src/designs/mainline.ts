@@ -1,4 +1,3 @@
-import { EINVAL, type Kernel } from "../kernel/index.js";
 import {
 	type Design,
 	HANDLER_AT,
@@ -10,7 +9,8 @@ import {
 	type klp_func,
 	type klp_ops,
 	type klp_patch,
-} from "../klp/index.js";
+} from "../linux/klp/index.js";
+import { EINVAL, type Kernel } from "../linux/lib/index.js";
 
 /** Imported names cost the hot path a check each. */
 const UNPATCHED = KLP_TRANSITION_UNPATCHED;

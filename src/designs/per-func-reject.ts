@@ -1,5 +1,5 @@
-import { EINVAL } from "../kernel/index.js";
-import type { Design } from "../klp/index.js";
+import type { Design } from "../linux/klp/index.js";
+import { EINVAL } from "../linux/lib/index.js";
 import { mainline } from "./mainline.js";
 import { sharedFunctions } from "./sets.js";
 

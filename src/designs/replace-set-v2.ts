@@ -1,5 +1,5 @@
-import { EINVAL } from "../kernel/index.js";
-import type { Design, klp_patch } from "../klp/index.js";
+import type { Design, klp_patch } from "../linux/klp/index.js";
+import { EINVAL } from "../linux/lib/index.js";
 import { replaceSetV1 } from "./replace-set-v1.js";
 import { sharesFunction } from "./sets.js";
 

@@ -1,4 +1,4 @@
-import type { Design } from "../klp/index.js";
+import type { Design } from "../linux/klp/index.js";
 import { mainline } from "./mainline.js";
 
 /**

@@ -1,4 +1,4 @@
-import type { Design } from "../klp/index.js";
+import type { Design } from "../linux/klp/index.js";
 import { rfc2025 } from "./rfc-2025.js";
 
 /**

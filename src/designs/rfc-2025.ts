@@ -1,5 +1,5 @@
-import { EAGAIN, EINVAL } from "../kernel/index.js";
-import { type Design, type Klp, type klp_patch, kstrtobool } from "../klp/index.js";
+import { type Design, type Klp, type klp_patch, kstrtobool } from "../linux/klp/index.js";
+import { EAGAIN, EINVAL } from "../linux/lib/index.js";
 import { mainline } from "./mainline.js";
 
 /** `replaceable_store()` of the RFC: under klp_mutex, -EAGAIN while that patch is in transition. */

@@ -1,4 +1,4 @@
-import { type klp_func, type klp_patch, sameFunction } from "../klp/index.js";
+import { type klp_func, type klp_patch, sameFunction } from "../linux/klp/index.js";
 
 /** The functions of `old`, nops included, that `patch` changes too: the new patch's own, without nops it has been given. */
 export function* sharedFunctions(patch: klp_patch, old: klp_patch): Generator<klp_func, void, void> {

@@ -1,4 +1,3 @@
-import type { Kernel } from "../kernel/index.js";
 import {
 	type Design,
 	HANDLER_AT,
@@ -12,7 +11,8 @@ import {
 	type klp_ops,
 	type klp_patch,
 	onStack,
-} from "../klp/index.js";
+} from "../linux/klp/index.js";
+import type { Kernel } from "../linux/lib/index.js";
 import { mainline } from "./mainline.js";
 
 /** The older patches that go when `patch` comes. */

@@ -1,4 +1,4 @@
-import { KlpemuError } from "../errors.js";
+import { KlpemuError } from "../base/index.js";
 
 /** Reads DWARF's encodings from a part of `.eh_frame`; whatever does not fit is `ELF_BAD_EH_FRAME`. */
 export class DwarfReader {

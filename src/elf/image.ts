@@ -1,4 +1,4 @@
-import { KlpemuError } from "../errors.js";
+import { KlpemuError } from "../base/index.js";
 import { hex, isKaddr, type Kaddr, type Memory, PERM, type Region, toKaddr, toU64 } from "../memory/index.js";
 import { UnwindTable } from "./eh-frame.js";
 import { type Layout, layOut, type PlacedSection } from "./layout.js";

@@ -1,4 +1,4 @@
-import { KlpemuError } from "../errors.js";
+import { KlpemuError } from "../base/index.js";
 import { type Kaddr, type Memory, PAGE_SIZE, PERM, type Region } from "../memory/index.js";
 import { SHF, SHT } from "./parse.js";
 import { needsGotSlot } from "./relocate.js";

@@ -1,4 +1,4 @@
-import { KlpemuError } from "../errors.js";
+import { KlpemuError } from "../base/index.js";
 
 /** Bounds-checked little-endian reads. Every failure names the file, the part of it and the offset. */
 export class Reader {

@@ -1,4 +1,4 @@
-import { KlpemuError } from "../errors.js";
+import { KlpemuError } from "../base/index.js";
 import type { Kaddr } from "../memory/index.js";
 import type { Layout } from "./layout.js";
 import {

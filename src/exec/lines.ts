@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import { createInterface } from "node:readline";
 import type { Readable, Writable } from "node:stream";
-import { KlpemuError } from "../errors.js";
+import { KlpemuError } from "../base/index.js";
 import { parseRequest } from "./request.js";
 import { type CpuFactory, type ExecAnswer, ExecSession } from "./session.js";
 

@@ -1,5 +1,5 @@
+import { KlpemuError } from "../base/index.js";
 import { CpuState, FLAG, GS_BASE, REGISTER_NAMES, RFLAGS, RIP } from "../cpu/index.js";
-import { KlpemuError } from "../errors.js";
 import { PERM } from "../memory/index.js";
 
 /** Bytes of guest memory that one request may give, code included. */

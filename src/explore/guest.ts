@@ -1,18 +1,18 @@
-import { LAYOUT } from "../areas.js";
+import { KlpemuError } from "../base/index.js";
+import type { Broken } from "../consistency/index.js";
 import { type Cpu, type Fault, GS_BASE, RCX, RDX, RIP } from "../cpu/index.js";
-import { KlpemuError } from "../errors.js";
-import { MCOUNT_INSN_SIZE, PT_REGS } from "../ftrace/index.js";
-import { HANDLER_AT, type HandlerAt, type klp_func, type klp_ops, type klp_patch } from "../klp/index.js";
-import { hex, type Kaddr, PAGE_SIZE, PERM, toKaddr, toU64 } from "../memory/index.js";
+import { MCOUNT_INSN_SIZE, PT_REGS } from "../linux/ftrace/index.js";
+import { HANDLER_AT, type HandlerAt, type klp_func, type klp_ops, type klp_patch } from "../linux/klp/index.js";
 import {
 	type StackTrace,
 	TASK_RUNNING,
 	TIF_NOTIFY_SIGNAL,
 	TIF_PATCH_PENDING,
 	type task_struct,
-} from "../sched/index.js";
+} from "../linux/sched/index.js";
+import { LAYOUT } from "../machine/index.js";
+import { hex, type Kaddr, PAGE_SIZE, PERM, toKaddr, toU64 } from "../memory/index.js";
 import { Hash } from "./graph.js";
-import type { Broken } from "./judge.js";
 import type { Model } from "./model.js";
 import { type GuestContext, type HandlerPlace, restoreContext, type TaskState } from "./task-state.js";
 

@@ -1,14 +1,16 @@
-export { type Exploration, explore } from "./explore.js";
-export { Hash } from "./graph.js";
 export {
 	InvariantChecker,
 	implementation,
 	resolveView,
 	type Violation,
 	type WatchedFunction,
-} from "./invariants.js";
+} from "../consistency/index.js";
+export { type Exploration, explore } from "./explore.js";
+export { Hash } from "./graph.js";
 export type { Admin, AdminStep, Model, ModelTask } from "./model.js";
 export { minimise, type Replayed, Replayer } from "./replay.js";
 export { formatSchedule, type Move, parseSchedule, type Schedule } from "./schedule.js";
 export type { FoundViolation, SearchOptions, SearchResult, Shard } from "./search.js";
 export { tellStory } from "./story.js";
+export type { TaskState } from "./task-state.js";
+export type { World } from "./world.js";

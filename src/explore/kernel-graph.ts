@@ -1,5 +1,5 @@
-import { KlpemuError } from "../errors.js";
-import { type Broken, type KernelLook, lookAt } from "./judge.js";
+import { KlpemuError } from "../base/index.js";
+import { type Broken, type KernelLook, lookAt } from "../consistency/index.js";
 import type { TaskState } from "./task-state.js";
 import type { Effect, Read, SavedWorld, World } from "./world.js";
 

@@ -1,7 +1,7 @@
-import type { Kernel } from "../kernel/index.js";
-import type { Machine } from "../machine.js";
-import type { task_struct } from "../sched/index.js";
-import type { WatchedFunction } from "./invariants.js";
+import type { WatchedFunction } from "../consistency/index.js";
+import type { Kernel } from "../linux/lib/index.js";
+import type { task_struct } from "../linux/sched/index.js";
+import type { Machine } from "../machine/index.js";
 
 /** A task of a model. The order of a model's tasks is the order of a state's columns. */
 export interface ModelTask {

@@ -1,6 +1,6 @@
-import { KlpemuError } from "../errors.js";
+import { KlpemuError } from "../base/index.js";
+import { type Broken, type Judged, judgeMove, judgeTask, lookAt } from "../consistency/index.js";
 import type { Invariant } from "../report/index.js";
-import { type Broken, type Judged, judgeMove, judgeTask, lookAt } from "./judge.js";
 import type { Model } from "./model.js";
 import type { Move } from "./schedule.js";
 import type { TaskState } from "./task-state.js";

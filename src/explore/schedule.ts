@@ -1,4 +1,4 @@
-import { KlpemuError } from "../errors.js";
+import { KlpemuError } from "../base/index.js";
 import { INVARIANTS, type Invariant } from "../report/index.js";
 
 /** One decision of a schedule. */

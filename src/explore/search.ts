@@ -1,7 +1,7 @@
+import { type Broken, COMPLETED, judgeMove, judgeTask } from "../consistency/index.js";
+import { TASK_INTERRUPTIBLE, TASK_RUNNING } from "../linux/sched/index.js";
 import type { Invariant } from "../report/index.js";
-import { TASK_INTERRUPTIBLE, TASK_RUNNING } from "../sched/index.js";
 import { Hash } from "./graph.js";
-import { type Broken, COMPLETED, judgeMove, judgeTask } from "./judge.js";
 import type { KernelGraph, KernelState, Outcome } from "./kernel-graph.js";
 import type { Model } from "./model.js";
 import type { Move } from "./schedule.js";

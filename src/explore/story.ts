@@ -1,6 +1,5 @@
-import { patchStateName } from "../klp/index.js";
-import type { WatchedFunction } from "./invariants.js";
-import type { KernelLook } from "./judge.js";
+import type { KernelLook, WatchedFunction } from "../consistency/index.js";
+import { patchStateName } from "../linux/klp/index.js";
 import type { Replayed } from "./replay.js";
 
 /** Kernel code is told of by these points; the others are steps on the way. */

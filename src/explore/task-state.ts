@@ -1,8 +1,8 @@
+import { KlpemuError } from "../base/index.js";
 import { RSP } from "../cpu/index.js";
-import { KlpemuError } from "../errors.js";
-import type { Machine } from "../machine.js";
+import type { task_struct } from "../linux/sched/index.js";
+import type { Machine } from "../machine/index.js";
 import type { Kaddr } from "../memory/index.js";
-import type { task_struct } from "../sched/index.js";
 import { Hash } from "./graph.js";
 
 /** The fields of a task that kernel code reads or writes; whatever else a task has is where it is in the guest. */

@@ -1,12 +1,12 @@
-import { LAYOUT } from "../areas.js";
-import { KlpemuError } from "../errors.js";
-import { Dmesg, type Kernel, type Point, Printer, type Wait } from "../kernel/index.js";
-import { KLP_TRANSITION_IDLE, KLP_TRANSITION_PATCHED } from "../klp/index.js";
+import { KlpemuError } from "../base/index.js";
+import { type Broken, type NamedView, promisedView, viewFor } from "../consistency/index.js";
+import { KLP_TRANSITION_IDLE, KLP_TRANSITION_PATCHED } from "../linux/klp/index.js";
+import { Dmesg, type Kernel, type Point, Printer, type Wait } from "../linux/lib/index.js";
+import { Executor, Sched, TASK_RUNNING, task_struct } from "../linux/sched/index.js";
+import { LAYOUT } from "../machine/index.js";
 import { Memory, PAGE_SIZE, PERM, type Region, type SavedMemory, toU64 } from "../memory/index.js";
-import { Executor, Sched, TASK_RUNNING, task_struct } from "../sched/index.js";
 import { ObjectGraph, restoreGraph, type SavedGraph, type Special } from "./graph.js";
 import { Guest } from "./guest.js";
-import { type Broken, type NamedView, promisedView, viewFor } from "./judge.js";
 import type { Model, ModelTask } from "./model.js";
 import { captureContext, TASK_FIELDS, type TaskField, type TaskState, TaskStates } from "./task-state.js";
 

@@ -1,4 +1,4 @@
-import { KlpemuError } from "../errors.js";
+import { KlpemuError } from "../base/index.js";
 import { hex, isKaddr, type Kaddr, toU64 } from "./kaddr.js";
 
 /** Page permissions, a bit set. Also the low bits of a page table entry. */

@@ -1,4 +1,4 @@
-import { errnoName } from "../kernel/index.js";
+import { errnoName } from "../linux/lib/index.js";
 import { changes, patchedFunctions, type StepChange, type TaskChange } from "./diff.js";
 import { coloured, type Paint, plain, wrap } from "./style.js";
 import { joinNames, taskTable } from "./table.js";

@@ -1,5 +1,5 @@
 import { type Document, isAlias, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument } from "yaml";
-import { KlpemuError } from "../errors.js";
+import { KlpemuError } from "../base/index.js";
 import { type Position, whereOf } from "./types.js";
 
 /** Keys and indices from the top of the document. */

@@ -1,4 +1,4 @@
-import { errnoName } from "../kernel/index.js";
+import { errnoName } from "../linux/lib/index.js";
 import type { ReportStep, ReportTask } from "../report/index.js";
 import type { Expectation } from "./types.js";
 

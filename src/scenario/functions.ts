@@ -1,5 +1,4 @@
-import { KlpemuError } from "../errors.js";
-import { suggest } from "../near.js";
+import { KlpemuError, suggest } from "../base/index.js";
 import { type Scenario, whereOf } from "./types.js";
 
 /** The functions that the compiled objects define. */

@@ -1,5 +1,5 @@
+import { KlpemuError } from "../base/index.js";
 import { type ElfObject, type ElfSymbol, parseElf } from "../elf/index.js";
-import { KlpemuError } from "../errors.js";
 import { checkFunctions } from "./functions.js";
 import { findSource } from "./source.js";
 import { type FileReader, type Scenario, type SourceRef, whereOf } from "./types.js";

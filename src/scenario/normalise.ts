@@ -1,5 +1,5 @@
-import { ERRNO } from "../kernel/index.js";
-import { suggest } from "../near.js";
+import { suggest } from "../base/index.js";
+import { ERRNO } from "../linux/lib/index.js";
 import type { Path, ScenarioDocument } from "./document.js";
 import type { RawLivepatch, RawOps, RawScenario, RawTask } from "./schema.js";
 import { StepNormaliser } from "./steps.js";

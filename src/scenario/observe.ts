@@ -1,10 +1,10 @@
 import type { InvariantChecker, WatchedFunction } from "../explore/index.js";
-import { MCOUNT_INSN_SIZE } from "../ftrace/index.js";
-import { patchStateName } from "../klp/index.js";
-import type { Machine } from "../machine.js";
+import { MCOUNT_INSN_SIZE } from "../linux/ftrace/index.js";
+import { patchStateName } from "../linux/klp/index.js";
+import type { task_struct } from "../linux/sched/index.js";
+import type { Machine } from "../machine/index.js";
 import type { Kaddr } from "../memory/index.js";
 import type { ReportStep, ReportTask } from "../report/index.js";
-import type { task_struct } from "../sched/index.js";
 
 /** Looks at a machine in the terms of a report. */
 export class Observer {

@@ -1,7 +1,7 @@
-import { KlpemuError } from "../errors.js";
-import { FTRACE_OPS_CMD, FTRACE_OPS_FL, ftrace_ops, type ftrace_ops_cmd, PT_REGS } from "../ftrace/index.js";
-import { EAGAIN, EBUSY, EINVAL, type Kernel } from "../kernel/index.js";
-import type { Machine } from "../machine.js";
+import { KlpemuError } from "../base/index.js";
+import { FTRACE_OPS_CMD, FTRACE_OPS_FL, ftrace_ops, type ftrace_ops_cmd, PT_REGS } from "../linux/ftrace/index.js";
+import { EAGAIN, EBUSY, EINVAL, type Kernel } from "../linux/lib/index.js";
+import type { Machine } from "../machine/index.js";
 import type { Kaddr } from "../memory/index.js";
 import type { OpsSpec } from "./types.js";
 

@@ -1,5 +1,5 @@
-import { ERRNO } from "../kernel/index.js";
-import type { Machine } from "../machine.js";
+import { ERRNO } from "../linux/lib/index.js";
+import type { Machine } from "../machine/index.js";
 import { type ReportFailure, type ReportTest, type ReportViolation, unifiedDiff } from "../report/index.js";
 import { findSource } from "./source.js";
 import type { FileReader, Scenario, Step } from "./types.js";

@@ -1,4 +1,4 @@
-import { KlpemuError } from "../errors.js";
+import { KlpemuError } from "../base/index.js";
 import { type FileReader, type Scenario, type SourceRef, whereOf } from "./types.js";
 
 /** The path of a source that the scenario names. Throws `SCENARIO_MISSING_FILE` with the place in the scenario. */

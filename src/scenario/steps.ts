@@ -1,4 +1,4 @@
-import { suggest } from "../near.js";
+import { suggest } from "../base/index.js";
 import type { Path } from "./document.js";
 import { errnoOf, type Normaliser } from "./normalise.js";
 import type { RawExpect, RawStep } from "./schema.js";

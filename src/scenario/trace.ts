@@ -1,5 +1,5 @@
 import { Disassembler } from "../disasm/index.js";
-import type { Machine } from "../machine.js";
+import type { Machine } from "../machine/index.js";
 import { hex } from "../memory/index.js";
 
 /** The longest instruction (SDM volume 2, 2.3.11). */

@@ -6,7 +6,7 @@ import { compare } from "../../bench/compare.js";
 import reference from "../../bench/reference.json" with { type: "json" };
 import { renderComparison, renderPage, renderText } from "../../bench/report/index.js";
 import { CALL_CASES, curves } from "../../bench/suites/index.js";
-import { Random } from "../../src/sched/index.js";
+import { Random } from "../../src/base/index.js";
 
 function measured(id: string, value: number, unit: Unit = "ns/call", more: Partial<Measured> = {}): Measured {
 	return {

@@ -10,7 +10,7 @@ import {
 	spread,
 	welch,
 } from "../../bench/common/index.js";
-import { Random } from "../../src/sched/index.js";
+import { Random } from "../../src/base/index.js";
 
 test("median, quantile, spread, geometric mean", () => {
 	expect([median([3, 1, 2]), median([4, 1, 3, 2]), quantile([10, 20, 30], 0.25)]).toEqual([2, 2.5, 15]);

@@ -2,8 +2,8 @@
 import { expect, test } from "vitest";
 import type { Part } from "../../bench/common/index.js";
 import { CALL_CASES, jobs, runJob, SUITES } from "../../bench/suites/index.js";
-import { CPU_NAMES } from "../../src/cpu/create.js";
 import { designs } from "../../src/designs/index.js";
+import { CPU_NAMES } from "../../src/node/index.js";
 
 const run = (suite: (typeof SUITES)[number], design: string, cpu: string): Promise<Part> =>
 	runJob({ suite, design, cpu, smoke: true });

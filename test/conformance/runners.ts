@@ -1,9 +1,9 @@
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, statSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { createCpu } from "../../src/cpu/create.js";
 import type { Cpu } from "../../src/cpu/index.js";
 import { Memory, PERM } from "../../src/memory/index.js";
+import { createCpu } from "../../src/node/index.js";
 import { type Case, CODE, CODE_SIZE, DATA, DATA_SIZE, type Outcome, PATTERN_BYTES, type Runner } from "./case.js";
 
 const INT3 = 0xcc;

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { CPU_NAMES } from "../../src/cpu/create.js";
+import { CPU_NAMES } from "../../src/node/index.js";
 import { compare } from "./compare.js";
 import { EXCEPTIONS } from "./exceptions.js";
 import { Random } from "./random.js";

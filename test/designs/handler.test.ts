@@ -2,9 +2,9 @@
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { designs } from "../../src/designs/index.js";
-import { FTRACE_OPS_FL, ftrace_ops, PT_REGS } from "../../src/ftrace/index.js";
-import { list_add_tail } from "../../src/kernel/index.js";
-import { type HandlerAt, klp_func, klp_ops } from "../../src/klp/index.js";
+import { FTRACE_OPS_FL, ftrace_ops, PT_REGS } from "../../src/linux/ftrace/index.js";
+import { type HandlerAt, klp_func, klp_ops } from "../../src/linux/klp/index.js";
+import { list_add_tail } from "../../src/linux/lib/index.js";
 import type { Kaddr } from "../../src/memory/index.js";
 import { createTestMachine, type TestMachine } from "../support/machine.js";
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
+import { KlpemuError } from "../../src/base/index.js";
 import { linkImage, parseElf, type UnwindRow } from "../../src/elf/index.js";
-import { KlpemuError } from "../../src/errors.js";
 import { Memory } from "../../src/memory/index.js";
 import { ALLOC, buildObject } from "./objects.js";
 

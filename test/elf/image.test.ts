@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
+import { KlpemuError } from "../../src/base/index.js";
 import { type ElfObject, type Image, linkImage, parseElf } from "../../src/elf/index.js";
-import { KlpemuError } from "../../src/errors.js";
 import { hex, type Kaddr, Memory, PERM } from "../../src/memory/index.js";
 import { ALLOC, buildObject, DATA, type SectionSpec, type SymbolSpec, TEXT } from "./objects.js";
 

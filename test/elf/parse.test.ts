@@ -1,8 +1,8 @@
 import { readFileSync } from "node:fs";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { KlpemuError } from "../../src/base/index.js";
 import { linkImage, parseElf } from "../../src/elf/index.js";
-import { KlpemuError } from "../../src/errors.js";
 import { Memory } from "../../src/memory/index.js";
 import { ALLOC, buildObject, DATA } from "./objects.js";
 

@@ -1,9 +1,9 @@
 import { describe, expect, test } from "vitest";
-import { CPU_NAMES, createCpu } from "../../src/cpu/create.js";
 import { RFLAGS, RSP } from "../../src/cpu/index.js";
 import { HEAT } from "../../src/cpu/jit/hot-spots.js";
 import { JitCpu } from "../../src/cpu/jit/index.js";
 import { Memory, PERM } from "../../src/memory/index.js";
+import { CPU_NAMES, createCpu } from "../../src/node/index.js";
 import { edgeOrRandom } from "../conformance/generate.js";
 import { Random } from "../conformance/random.js";
 

@@ -1,13 +1,11 @@
 /** The scenario that everything starts from, explored; and its schedule, made for real on every Cpu. */
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { NodeFileReader } from "../../src/cli/index.js";
-import { CPU_NAMES } from "../../src/cpu/create.js";
 import { formatSchedule, parseSchedule, Replayer } from "../../src/explore/index.js";
+import { NodeFileReader } from "../../src/node/cli/index.js";
+import { CPU_NAMES } from "../../src/node/index.js";
 import { INVARIANTS } from "../../src/report/index.js";
-import { createModel } from "../../src/scenario/explorable.js";
-import { exploreScenario, replaySchedule } from "../../src/scenario/exploration.js";
-import { parseScenario } from "../../src/scenario/index.js";
+import { createModel, exploreScenario, parseScenario, replaySchedule } from "../../src/scenario/index.js";
 
 const FILE = "scenarios/hybrid-lp1-lp2-lp3.yaml";
 const text = readFileSync(FILE, "utf8");

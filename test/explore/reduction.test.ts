@@ -1,7 +1,7 @@
 /** What is left out changes no verdict: each model with reduction and without. */
 import { expect, test } from "vitest";
 import type { Model } from "../../src/explore/index.js";
-import type { Kernel } from "../../src/kernel/index.js";
+import type { Kernel } from "../../src/linux/lib/index.js";
 import { exploreModel, modelOf, PATCHES } from "./support.js";
 
 function* nothing(): Kernel<void> {}

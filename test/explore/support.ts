@@ -1,9 +1,9 @@
 /** Explorations of small scenarios that tests write down themselves. */
-import { NodeFileReader } from "../../src/cli/index.js";
+
 import { type Exploration, explore, type Model, type SearchOptions } from "../../src/explore/index.js";
+import { NodeFileReader } from "../../src/node/cli/index.js";
 import { INVARIANTS } from "../../src/report/index.js";
-import { createModel } from "../../src/scenario/explorable.js";
-import { parseScenario } from "../../src/scenario/index.js";
+import { createModel, parseScenario } from "../../src/scenario/index.js";
 
 const FILE = "scenarios/test.yaml";
 

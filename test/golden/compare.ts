@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from "node:util";
-import { ERRNO } from "../../src/kernel/index.js";
+import { ERRNO } from "../../src/linux/lib/index.js";
 import type { Report, ReportStep } from "../../src/report/index.js";
 import type { TranscriptEvent, TranscriptState } from "./transcript.js";
 

@@ -1,11 +1,10 @@
 /** Every scenario, under every design, on every Cpu: the same events in the same order, to the instruction. */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { NodeFileReader } from "../../src/cli/index.js";
-import { CPU_NAMES } from "../../src/cpu/create.js";
 import { designs } from "../../src/designs/index.js";
-import { parseScenario } from "../../src/scenario/index.js";
-import { runScenario } from "../../src/scenario/runner.js";
+import { NodeFileReader } from "../../src/node/cli/index.js";
+import { CPU_NAMES } from "../../src/node/index.js";
+import { parseScenario, runScenario } from "../../src/scenario/index.js";
 import { KERNEL_MODULES, NO_KERNEL_MODULES, skipBecause } from "../support/skip.js";
 
 /** The scenario's events and report under a design, on one Cpu. */

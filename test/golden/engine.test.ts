@@ -1,10 +1,9 @@
 /** The recorded transcripts against the engine: the same scenario, step by step, on the emulated machine. */
 import { readFileSync } from "node:fs";
 import { beforeAll, describe, expect, test } from "vitest";
-import { NodeFileReader } from "../../src/cli/index.js";
+import { NodeFileReader } from "../../src/node/cli/index.js";
 import type { Report } from "../../src/report/index.js";
-import { parseScenario, type Step } from "../../src/scenario/index.js";
-import { runScenario } from "../../src/scenario/runner.js";
+import { parseScenario, runScenario, type Step } from "../../src/scenario/index.js";
 import { compareState, recordedDmesg, recordedResults, reportDmesg, reportResults, stepOf } from "./compare.js";
 import { loadTranscript, statesOf } from "./load.js";
 

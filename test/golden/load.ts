@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { filterDmesg } from "../../src/scenario/selftest.js";
+import { filterDmesg } from "../../src/scenario/index.js";
 import { parseTranscript, type TranscriptEvent, type TranscriptState } from "./transcript.js";
 
 export const TRANSCRIPTS = ["linux-6.12-mainline-order", "linux-6.12-rfc-petr"] as const;

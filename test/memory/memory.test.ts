@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { beforeEach, describe, expect, test } from "vitest";
-import type { KlpemuError } from "../../src/errors.js";
+import type { KlpemuError } from "../../src/base/index.js";
 import {
 	BACKING,
 	hex,

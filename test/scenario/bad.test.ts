@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { KlpemuError } from "../../src/errors.js";
+import { KlpemuError } from "../../src/base/index.js";
 import { parseScenario } from "../../src/scenario/index.js";
 
 /** A valid scenario; each case below breaks one thing in it. */

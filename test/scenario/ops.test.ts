@@ -1,10 +1,10 @@
 /** Ops, CPUs, sysctl and signals in scenarios: what is refused and how it is said, and what failing expectations look like. */
 import { describe, expect, test } from "vitest";
-import { NodeFileReader } from "../../src/cli/index.js";
-import { KlpemuError } from "../../src/errors.js";
+import { KlpemuError } from "../../src/base/index.js";
+import { NodeFileReader } from "../../src/node/cli/index.js";
 import { describeStep } from "../../src/scenario/describe.js";
 import { parseScenario } from "../../src/scenario/index.js";
-import { runScenario } from "../../src/scenario/runner.js";
+import { runScenario } from "../../src/scenario/run.js";
 
 const scenario = (ops: string, steps: string) => `title: t
 cpus: 2

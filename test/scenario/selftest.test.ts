@@ -2,11 +2,11 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { Readable } from "node:stream";
 import { describe, expect, test } from "vitest";
-import { NodeFileReader, runCli } from "../../src/cli/index.js";
-import { CPU_NAMES } from "../../src/cpu/create.js";
+import { NodeFileReader, runCli } from "../../src/node/cli/index.js";
+import { CPU_NAMES } from "../../src/node/index.js";
 import { unifiedDiff } from "../../src/report/index.js";
 import { parseScenario } from "../../src/scenario/index.js";
-import { runScenario } from "../../src/scenario/runner.js";
+import { runScenario } from "../../src/scenario/run.js";
 import { KERNEL_MODULES, NO_KERNEL_MODULES, skipBecause } from "../support/skip.js";
 
 const FOLDER = "scenarios/selftests";

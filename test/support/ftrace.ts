@@ -1,9 +1,9 @@
 /** Ops of all kinds for tests, and the guest code of asm/modules/tracers.c. */
 import { expect } from "vitest";
-import { LAYOUT } from "../../src/areas.js";
 import { parseElf } from "../../src/elf/index.js";
-import { FTRACE_OPS_FL, type ftrace_func_t, ftrace_ops, NOP5 } from "../../src/ftrace/index.js";
-import type { Kernel } from "../../src/kernel/index.js";
+import { FTRACE_OPS_FL, type ftrace_func_t, ftrace_ops, NOP5 } from "../../src/linux/ftrace/index.js";
+import type { Kernel } from "../../src/linux/lib/index.js";
+import { LAYOUT } from "../../src/machine/index.js";
 import type { Kaddr } from "../../src/memory/index.js";
 import { objectBytes, type TestMachine } from "./machine.js";
 

@@ -2,16 +2,20 @@
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createCpu } from "../../src/cpu/create.js";
 import { findDesign } from "../../src/designs/index.js";
 import { type ElfObject, parseElf } from "../../src/elf/index.js";
-import { type Kernel, runStraight, type ShouldFail } from "../../src/kernel/index.js";
-import { type klp_callbacks, klp_func, klp_object, klp_patch, type klp_patch_fields } from "../../src/klp/index.js";
-import { type LoadedModule, Machine } from "../../src/machine.js";
+import {
+	type klp_callbacks,
+	klp_func,
+	klp_object,
+	klp_patch,
+	type klp_patch_fields,
+} from "../../src/linux/klp/index.js";
+import { type Kernel, runStraight, type ShouldFail } from "../../src/linux/lib/index.js";
+import type { task_struct } from "../../src/linux/sched/index.js";
+import { type LoadedModule, Machine } from "../../src/machine/index.js";
 import type { Kaddr } from "../../src/memory/index.js";
-import type { task_struct } from "../../src/sched/index.js";
-import { engineAssembly } from "../../src/toolchain/engine.js";
-import { objectFor, PROJECT } from "../../src/toolchain/node.js";
+import { createCpu, engineAssembly, objectFor, PROJECT } from "../../src/node/index.js";
 
 export interface TestMachineOptions {
 	readonly design?: string;

@@ -1,4 +1,4 @@
-import { KlpemuError } from "../../errors.js";
+import { KlpemuError } from "../../base/index.js";
 import { hex, isKaddr, type Kaddr, type Memory, toKaddr } from "../../memory/index.js";
 import { AREA, SITE } from "./area.js";
 

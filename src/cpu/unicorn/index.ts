@@ -1,4 +1,4 @@
-import { KlpemuError } from "../../errors.js";
+import { KlpemuError } from "../../base/index.js";
 import type { Memory } from "../../memory/index.js";
 import { UnicornCpu } from "./cpu.js";
 import { koffiEngine } from "./koffi.js";

@@ -1,4 +1,4 @@
-import { KlpemuError } from "../../errors.js";
+import { KlpemuError } from "../../base/index.js";
 import { COUNTER, COUNTER_WORDS, countingHook, NO_ADDRESS } from "./counter.js";
 import { type EngineHook, HOOK, UC_ARCH_X86, UC_MODE_64, type UnicornEngine } from "./engine.js";
 

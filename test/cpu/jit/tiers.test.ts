@@ -5,13 +5,12 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "n
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
-import { NodeFileReader } from "../../../src/cli/index.js";
 import { RBP, RCX, RDI, RFLAGS, RIP, RSP, STATE_WORDS } from "../../../src/cpu/index.js";
 import { HEAT } from "../../../src/cpu/jit/hot-spots.js";
 import { JitCpu } from "../../../src/cpu/jit/index.js";
 import { Memory, PERM, toU64 } from "../../../src/memory/index.js";
-import { parseScenario } from "../../../src/scenario/index.js";
-import { runScenario } from "../../../src/scenario/runner.js";
+import { NodeFileReader } from "../../../src/node/cli/index.js";
+import { parseScenario, runScenario } from "../../../src/scenario/index.js";
 import { DATA_SIZE, DATA as OTHER_DATA } from "../../conformance/case.js";
 import { edgeOrRandom } from "../../conformance/generate.js";
 import { ProgramWriter } from "../../conformance/programs.js";

@@ -1,3 +1,0 @@
-export { runCli } from "./app.js";
-export { type Command, EXIT, type Io, type Output } from "./command.js";
-export { NodeFileReader } from "./files.js";

@@ -1,9 +1,0 @@
-export * from "./errno.js";
-export type { ShouldFail } from "./fault.js";
-export { type Kernel, mutex, type Point, place, runStraight, type Wait } from "./flow.js";
-export { type FormatSource, format } from "./format.js";
-export { list_add, list_add_tail, list_del, list_del_rcu, list_empty, list_head, list_is_singular } from "./list.js";
-export { Dmesg, KERN, Printer, type PrintkRecord } from "./printk.js";
-
-/** The bit of a file's mode that says it is a directory (include/uapi/linux/stat.h). */
-export const S_IFDIR = 0o40000;

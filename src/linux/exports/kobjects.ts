@@ -1,0 +1,125 @@
+import { type Kaddr, type Memory, toU64 } from "../../memory/index.js";
+import { EINVAL, ENOENT, type Kernel, S_IFDIR } from "../lib/index.js";
+import { type HostFunctions, stringAt } from "./arguments.js";
+import type { GuestCalls } from "./call.js";
+import type { Heap } from "./heap.js";
+
+/** struct kobject, struct attribute and struct kobj_attribute (include/linux/kobject.h, sysfs.h). */
+const KOBJECT = { name: 0, parent: 24, size: 64 } as const;
+const ATTRIBUTE = { name: 0, mode: 8, show: 16, store: 24 } as const;
+/** A show() may fill a page. */
+const PAGE = 4096;
+
+interface Directory {
+	readonly path: string;
+	readonly files: Map<string, Kaddr>;
+}
+
+/** kobjects that modules make, and their files in sysfs. */
+export class Kobjects {
+	readonly #memory: Memory;
+	readonly #heap: Heap;
+	readonly #calls: GuestCalls;
+	readonly #directories = new Map<Kaddr, Directory>();
+
+	constructor(memory: Memory, heap: Heap, calls: GuestCalls) {
+		this.#memory = memory;
+		this.#heap = heap;
+		this.#calls = calls;
+	}
+
+	#string(address: Kaddr): string {
+		return stringAt(this.#memory, toU64(this.#memory.kaddr(address)));
+	}
+
+	/** `/sys/kernel/test`: the names of its parents, which end in kernel_kobj, called "kernel". */
+	#pathOf(kobj: Kaddr): string {
+		if (kobj === 0) return "/sys";
+		return `${this.#pathOf(this.#memory.kaddr((kobj + KOBJECT.parent) | 0))}/${this.#string(kobj)}`;
+	}
+
+	#create(name: string, parent: Kaddr): Kaddr {
+		const kobj = this.#heap.kmalloc(KOBJECT.size, true);
+		if (kobj === 0) return 0;
+		this.#memory.setKaddr((kobj + KOBJECT.name) | 0, this.#heap.kstrdup(name));
+		if (parent !== 0) this.#memory.setKaddr((kobj + KOBJECT.parent) | 0, parent);
+		this.#directories.set(kobj, { path: this.#pathOf(kobj), files: new Map() });
+		return kobj;
+	}
+
+	#put(kobj: Kaddr): void {
+		if (!this.#directories.delete(kobj)) return;
+		this.#heap.kfree(this.#memory.kaddr((kobj + KOBJECT.name) | 0));
+		this.#heap.kfree(kobj);
+	}
+
+	#addFile(kobj: Kaddr, attribute: Kaddr): number {
+		const directory = this.#directories.get(kobj);
+		if (directory === undefined) return -EINVAL;
+		directory.files.set(this.#string((attribute + ATTRIBUTE.name) | 0), attribute);
+		return 0;
+	}
+
+	functions(): HostFunctions {
+		return {
+			plain: {
+				kobject_create_and_add: (args) => BigInt(this.#create(args.string(0), args.pointer(1))),
+				kobject_put: (args) => {
+					this.#put(args.pointer(0));
+					return undefined;
+				},
+				sysfs_create_file: (args) => this.#addFile(args.pointer(0), args.pointer(1)),
+			},
+			sleeping: {},
+		};
+	}
+
+	#find(path: string): { kobj: Kaddr; attribute: Kaddr } | undefined {
+		for (const [kobj, { path: directory, files }] of this.#directories) {
+			const attribute = path.startsWith(`${directory}/`) ? files.get(path.slice(directory.length + 1)) : undefined;
+			if (attribute !== undefined) return { kobj, attribute };
+		}
+		return undefined;
+	}
+
+	/** What `/sys/kernel` holds of modules: paths of directories and files. */
+	paths(): string[] {
+		return [...this.#directories.values()].flatMap(({ path, files }) => [
+			path,
+			...[...files.keys()].map((file) => `${path}/${file}`),
+		]);
+	}
+
+	/** File mode; undefined when there is no such file. */
+	mode(path: string): number | undefined {
+		if ([...this.#directories.values()].some((directory) => directory.path === path)) return S_IFDIR | 0o755;
+		const found = this.#find(path);
+		return found && this.#memory.u32((found.attribute + ATTRIBUTE.mode) | 0) & 0o777;
+	}
+
+	/** What the file's show() writes, or a negative errno. */
+	*read(path: string): Kernel<string | number> {
+		const found = this.#find(path);
+		if (found === undefined) return -ENOENT;
+		const buf = this.#heap.kmalloc(PAGE, true);
+		const show = this.#memory.kaddr((found.attribute + ATTRIBUTE.show) | 0);
+		const args = [found.kobj, found.attribute, buf].map(toU64);
+		const length = Number(BigInt.asIntN(64, yield* this.#calls.call(show, ...args)));
+		const text = length < 0 ? length : new TextDecoder().decode(this.#memory.read(buf, length));
+		this.#heap.kfree(buf);
+		return text;
+	}
+
+	/** 0 or a negative errno. */
+	*write(path: string, value: string): Kernel<number> {
+		const found = this.#find(path);
+		if (found === undefined) return -ENOENT;
+		const buf = this.#heap.kstrdup(value);
+		const store = this.#memory.kaddr((found.attribute + ATTRIBUTE.store) | 0);
+		const count = BigInt(new TextEncoder().encode(value).length);
+		const args = [toU64(found.kobj), toU64(found.attribute), toU64(buf), count];
+		const ret = Number(BigInt.asIntN(64, yield* this.#calls.call(store, ...args)));
+		this.#heap.kfree(buf);
+		return Math.min(ret, 0);
+	}
+}

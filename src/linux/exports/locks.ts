@@ -1,0 +1,61 @@
+import { type Kaddr, type Memory, toU64 } from "../../memory/index.js";
+import type { Kernel } from "../lib/index.js";
+import type { HostFunctions } from "./arguments.js";
+
+/** `done` of a completion after complete_all(): never used up. */
+const UINT_MAX = 0xffffffff;
+
+export interface LocksEnvironment {
+	readonly memory: Memory;
+	readonly HZ: number;
+	jiffies(): number;
+	/** Something that tells tasks apart and is not 0. */
+	currentId(): number;
+}
+
+/** kernel/time/time.c, rounded up. */
+export function msecs_to_jiffies(milliseconds: number, HZ: number): number {
+	return Math.ceil((milliseconds * HZ) / 1000);
+}
+
+/** Mutexes, completions and sleeping. All of their state is in the guest's own structs. */
+export function lockFunctions(env: LocksEnvironment): HostFunctions {
+	const { memory } = env;
+	// Both first fields: mutex.owner, completion.done.
+	const owner = (lock: Kaddr) => memory.u64(lock);
+	const done = (x: Kaddr) => memory.u32(x);
+	return {
+		plain: {
+			mutex_unlock(args) {
+				memory.setU64(args.pointer(0), 0n);
+				return undefined;
+			},
+			complete(args) {
+				const x = args.pointer(0);
+				if (done(x) !== UINT_MAX) memory.setU32(x, done(x) + 1);
+				return undefined;
+			},
+			__msecs_to_jiffies: (args) => msecs_to_jiffies(args.u32(0), env.HZ),
+		},
+		sleeping: {
+			*mutex_lock(args): Kernel<undefined> {
+				const lock = args.pointer(0);
+				// Of several that wait, each looks again: another may have been faster.
+				while (owner(lock) !== 0n) yield { label: "mutex_lock", ready: () => owner(lock) === 0n };
+				memory.setU64(lock, toU64(env.currentId()));
+				return undefined;
+			},
+			*wait_for_completion(args): Kernel<undefined> {
+				const x = args.pointer(0);
+				while (done(x) === 0) yield { label: "wait_for_completion", ready: () => done(x) !== 0 };
+				if (done(x) !== UINT_MAX) memory.setU32(x, done(x) - 1);
+				return undefined;
+			},
+			*msleep(args): Kernel<undefined> {
+				const end = env.jiffies() + msecs_to_jiffies(args.u32(0), env.HZ) + 1;
+				yield { label: "msleep", ready: () => env.jiffies() >= end };
+				return undefined;
+			},
+		},
+	};
+}

@@ -1,0 +1,137 @@
+import { type Kaddr, type Memory, toU64 } from "../../memory/index.js";
+import type { Kernel } from "../lib/index.js";
+import type { task_struct } from "../sched/index.js";
+import type { HostFunctions } from "./arguments.js";
+
+/** struct work_struct: its first word has the flag WORK_STRUCT_PENDING, the function is behind the list head. */
+const WORK_STRUCT_PENDING = 1n;
+const WORK_FUNC = 24;
+
+export interface GuestWorkqueueEnvironment {
+	readonly memory: Memory;
+	jiffies(): number;
+	/** A new kworker, asleep, which asks {@link GuestWorkqueue.next} for what to call. */
+	createKworker(index: number): task_struct;
+	wake(task: task_struct): void;
+}
+
+/**
+ * schedule_work() and its relatives for work_structs of guest code: each runs on the stack of a kworker, and may sleep there.
+ * A kworker takes one work after the other; when all are busy there is a new one.
+ */
+export class GuestWorkqueue {
+	readonly #env: GuestWorkqueueEnvironment;
+	readonly #pending: Kaddr[] = [];
+	readonly #delayed: { readonly work: Kaddr; readonly at: number }[] = [];
+	/** What each kworker is in. */
+	readonly #running = new Map<task_struct, Kaddr | undefined>();
+	/** Works that somebody cancels: they cannot be queued, not even by themselves. */
+	readonly #canceling = new Set<Kaddr>();
+
+	constructor(env: GuestWorkqueueEnvironment) {
+		this.#env = env;
+	}
+
+	/** There is something that a kworker should take. */
+	get hasWork(): boolean {
+		return this.#pending.length > 0;
+	}
+
+	/** A kworker is back from its work: the next one, or nothing. */
+	next(kworker: task_struct): { func: Kaddr; argument: bigint } | undefined {
+		const { memory } = this.#env;
+		const work = this.#pending.shift();
+		this.#running.set(kworker, work);
+		if (work === undefined) return undefined;
+		// A module that went without its work: whoever runs it jumps to where it was, and dies of that.
+		if (memory.permissions(work) === 0) return { func: work, argument: toU64(work) };
+		memory.setU64(work, memory.u64(work) & ~WORK_STRUCT_PENDING);
+		return { func: memory.kaddr((work + WORK_FUNC) | 0), argument: toU64(work) };
+	}
+
+	/** A new jiffy: queues what is due. */
+	tick(): void {
+		for (let i = 0; i < this.#delayed.length; ) {
+			const { work, at } = this.#delayed[i]!;
+			if (at > this.#env.jiffies()) i++;
+			else {
+				this.#delayed.splice(i, 1);
+				this.#queue(work);
+			}
+		}
+	}
+
+	#queue(work: Kaddr): void {
+		this.#pending.push(work);
+		const busy = [...this.#running.values()].filter((running) => running !== undefined).length;
+		if (busy + this.#pending.length > this.#running.size) {
+			this.#running.set(this.#env.createKworker(this.#running.size), undefined);
+		}
+		for (const [kworker, running] of this.#running) if (running === undefined) this.#env.wake(kworker);
+	}
+
+	/** test_and_set_bit(WORK_STRUCT_PENDING_BIT): false when it waits already. */
+	#claim(work: Kaddr): boolean {
+		const { memory } = this.#env;
+		const data = memory.u64(work);
+		if (data & WORK_STRUCT_PENDING || this.#canceling.has(work)) return false;
+		memory.setU64(work, data | WORK_STRUCT_PENDING);
+		return true;
+	}
+
+	#schedule(work: Kaddr, delay: number): boolean {
+		if (!this.#claim(work)) return false;
+		if (delay === 0) this.#queue(work);
+		else this.#delayed.push({ work, at: this.#env.jiffies() + delay });
+		return true;
+	}
+
+	#isRunning(work: Kaddr): boolean {
+		return [...this.#running.values()].includes(work);
+	}
+
+	*#flush(work: Kaddr): Kernel<boolean> {
+		const idle = () => !this.#pending.includes(work) && !this.#isRunning(work);
+		const waited = !idle();
+		yield { label: "flush_work", ready: idle };
+		return waited;
+	}
+
+	/** Takes a work out of the queue and waits until nobody is in it. */
+	*#cancel(work: Kaddr): Kernel<boolean> {
+		const { memory } = this.#env;
+		this.#canceling.add(work);
+		const at = this.#pending.indexOf(work);
+		const delayed = this.#delayed.findIndex((entry) => entry.work === work);
+		if (at >= 0) this.#pending.splice(at, 1);
+		if (delayed >= 0) this.#delayed.splice(delayed, 1);
+		const waiting = at >= 0 || delayed >= 0;
+		if (waiting) memory.setU64(work, memory.u64(work) & ~WORK_STRUCT_PENDING);
+		yield { label: "cancel_work_sync", ready: () => !this.#isRunning(work) };
+		this.#canceling.delete(work);
+		return waiting;
+	}
+
+	functions(): HostFunctions {
+		const flush = (work: Kaddr) => this.#flush(work);
+		const cancel = (work: Kaddr) => this.#cancel(work);
+		return {
+			plain: {
+				schedule_work: (args) => Number(this.#schedule(args.pointer(0), 0)),
+				// A delayed_work begins with its work_struct.
+				schedule_delayed_work: (args) => Number(this.#schedule(args.pointer(0), Number(args.u64(1)))),
+			},
+			sleeping: {
+				*flush_work(args): Kernel<number> {
+					return Number(yield* flush(args.pointer(0)));
+				},
+				*cancel_work_sync(args): Kernel<number> {
+					return Number(yield* cancel(args.pointer(0)));
+				},
+				*cancel_delayed_work_sync(args): Kernel<number> {
+					return Number(yield* cancel(args.pointer(0)));
+				},
+			},
+		};
+	}
+}

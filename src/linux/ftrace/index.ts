@@ -1,0 +1,25 @@
+export { DirectFunctions } from "./direct.js";
+export { Ftrace, type FtraceEnvironment } from "./ftrace.js";
+export {
+	type dyn_ftrace,
+	FRAME_SIZE,
+	FTRACE_FL,
+	FTRACE_OPS_CMD,
+	FTRACE_OPS_FL,
+	type ftrace_func_t,
+	ftrace_ops,
+	type ftrace_ops_cmd,
+	PT_REGS,
+} from "./ops.js";
+export {
+	clearLastRecursion,
+	isRecursion,
+	TRACE_FTRACE_START,
+	TRACE_LIST_START,
+	trace_clear_recursion,
+	trace_test_and_set_recursion,
+} from "./recursion.js";
+export { ftrace_call_replace, INT3_INSN_OPCODE, MCOUNT_INSN_SIZE, NOP5, TextPoke } from "./text-poke.js";
+export { Tracefs, type TraceSymbols } from "./tracefs.js";
+export { FunctionTracer, TRACE_ENTRIES_MAX, TRACERS, type TraceEntry, type TracerEnvironment } from "./tracer.js";
+export { type Trampoline, Trampolines, type TrampolineTemplates } from "./trampoline.js";

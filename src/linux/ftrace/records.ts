@@ -1,0 +1,64 @@
+import { KlpemuError } from "../../base/index.js";
+import { hex, type Kaddr } from "../../memory/index.js";
+import type { FtraceEnvironment } from "./ftrace.js";
+import type { dyn_ftrace } from "./ops.js";
+import { ftrace_call_replace, MCOUNT_INSN_SIZE, NOP5, sameBytes } from "./text-poke.js";
+
+/** All fentry sites there are (the ftrace_pages of kernel/trace/ftrace.c). */
+export class Records {
+	readonly #env: FtraceEnvironment;
+	readonly byIp = new Map<Kaddr, dyn_ftrace>();
+	/** The same in ascending order of address, as do_for_each_ftrace_rec() has them. */
+	sorted: readonly dyn_ftrace[] = [];
+
+	constructor(env: FtraceEnvironment) {
+		this.#env = env;
+	}
+
+	/** Those at these addresses, in ascending order; addresses of sites that are gone are passed over. */
+	at(ips: readonly Kaddr[]): dyn_ftrace[] {
+		return [...new Set(ips)].sort((a, b) => a - b).flatMap((ip) => this.byIp.get(ip) ?? []);
+	}
+
+	/** Makes nops of call sites and takes them over. Throws `FTRACE_BAD_SITE`. */
+	add(owner: string, sites: readonly Kaddr[], fentry: Kaddr): void {
+		for (const ip of sites) {
+			const found = this.#env.memory.read(ip, MCOUNT_INSN_SIZE);
+			if (!sameBytes(found, ftrace_call_replace(ip, fentry)) && !sameBytes(found, NOP5)) {
+				const bytes = [...found].map((byte) => byte.toString(16).padStart(2, "0")).join(" ");
+				throw new KlpemuError("FTRACE_BAD_SITE", `'${owner}' has no fentry call at ${hex(ip)} but ${bytes}`, {
+					hint: "compile with -pg -mfentry -mrecord-mcount, or -fpatchable-function-entry=5",
+				});
+			}
+			this.#env.text_poke.text_poke_early(ip, NOP5);
+			this.byIp.set(ip, { ip, flags: 0, count: 0, current: 0 });
+			this.#env.addCallSite(ip);
+		}
+		this.#sort();
+	}
+
+	remove(sites: readonly Kaddr[]): void {
+		for (const ip of sites) {
+			if (this.byIp.delete(ip)) this.#env.removeCallSite(ip);
+		}
+		this.#sort();
+	}
+
+	#sort(): void {
+		this.sorted = [...this.byIp.values()].sort((a, b) => a.ip - b.ip);
+	}
+
+	/** The first site in [start, end); 0 when there is none. */
+	firstIn(start: Kaddr, end: Kaddr): Kaddr {
+		const { sorted } = this;
+		let low = 0;
+		let high = sorted.length;
+		while (low < high) {
+			const middle = (low + high) >> 1;
+			if (sorted[middle]!.ip < start) low = middle + 1;
+			else high = middle;
+		}
+		const ip = sorted[low]?.ip;
+		return ip !== undefined && ip < end ? ip : 0;
+	}
+}

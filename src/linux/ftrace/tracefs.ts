@@ -1,0 +1,158 @@
+import { hex, type Kaddr } from "../../memory/index.js";
+import { EINVAL, type Kernel } from "../lib/index.js";
+import type { Ftrace } from "./ftrace.js";
+import { type dyn_ftrace, FTRACE_FL } from "./ops.js";
+import { type FunctionTracer, TRACERS } from "./tracer.js";
+
+/** How addresses are shown. */
+export interface TraceSymbols {
+	/** The function that holds the address: `funcA`, or `lp1_funcA [lp1]`. */
+	name(address: Kaddr): string;
+	/** `funcA+0x4` (%pS without the size). */
+	symbolize(address: Kaddr): string;
+}
+
+interface File {
+	readonly mode: number;
+	show(): string[];
+	store?(value: string): Kernel<number>;
+}
+
+/** /sys/kernel/tracing, as far as the function tracer goes. Paths are relative to it. */
+export class Tracefs {
+	readonly #ftrace: Ftrace;
+	readonly #tracer: FunctionTracer;
+	readonly #symbols: TraceSymbols;
+	readonly #files: ReadonlyMap<string, File>;
+
+	constructor(ftrace: Ftrace, tracer: FunctionTracer, symbols: TraceSymbols) {
+		this.#ftrace = ftrace;
+		this.#tracer = tracer;
+		this.#symbols = symbols;
+		const { global_ops } = tracer;
+		this.#files = new Map<string, File>([
+			["available_filter_functions", { mode: 0o444, show: () => this.#records().map(([, name]) => name) }],
+			["available_tracers", { mode: 0o444, show: () => [TRACERS.join(" ")] }],
+			[
+				"current_tracer",
+				{
+					mode: 0o644,
+					show: () => [tracer.current_tracer],
+					store: (value) => tracer.tracing_set_tracer(value.trim()),
+				},
+			],
+			["enabled_functions", { mode: 0o444, show: () => this.#enabled_functions() }],
+			[
+				"set_ftrace_filter",
+				{
+					mode: 0o644,
+					show: () => this.#filter(global_ops.filter_hash, "#### all functions enabled ####"),
+					store: (value) => this.#set(value, false),
+				},
+			],
+			[
+				"set_ftrace_notrace",
+				{
+					mode: 0o644,
+					show: () => this.#filter(global_ops.notrace_hash, "#### no functions disabled ####"),
+					store: (value) => this.#set(value, true),
+				},
+			],
+			["trace", { mode: 0o640, show: () => [...tracer.header(), ...this.lines()], store: () => this.#clear() }],
+			[
+				"tracing_on",
+				{ mode: 0o644, show: () => [String(Number(tracer.tracing_on))], store: (value) => this.#tracing_on(value) },
+			],
+		]);
+	}
+
+	paths(): string[] {
+		return [...this.#files.keys()];
+	}
+	/** Permission bits; undefined: there is no such file. */
+	mode(path: string): number | undefined {
+		return this.#files.get(path)?.mode;
+	}
+	*read(path: string): Kernel<string | number> {
+		yield "tracing_read";
+		return this.#files
+			.get(path)!
+			.show()
+			.map((line) => `${line}\n`)
+			.join("");
+	}
+	write(path: string, value: string): Kernel<number> {
+		return this.#files.get(path)!.store!(value);
+	}
+
+	/** The entries of `trace`, without its head. */
+	lines(): string[] {
+		const name = (address: Kaddr) => this.#symbols.name(address);
+		return this.#tracer.entries.map((entry) => this.#tracer.line(entry, name));
+	}
+
+	#records(): [dyn_ftrace, string][] {
+		const records = [...this.#ftrace.records.values()].sort((a, b) => a.ip - b.ip);
+		return records.map((rec) => [rec, this.#symbols.name(rec.ip)]);
+	}
+
+	#filter(sites: ReadonlySet<Kaddr>, empty: string): string[] {
+		if (sites.size === 0) return [empty];
+		return this.#records().flatMap(([{ ip }, name]) => (sites.has(ip) ? [name] : []));
+	}
+
+	/**
+	 * `echo ... >` of functions or globs, which takes the place of all there were before: `echo` of nothing clears. -EINVAL for one
+	 * that matches no function; nothing changes then.
+	 */
+	*#set(value: string, notrace: boolean): Kernel<number> {
+		const { global_ops } = this.#tracer;
+		const sites = new Set<Kaddr>();
+		for (const pattern of value.split(/\s+/).filter((word) => word !== "")) {
+			const hits = this.#records().filter(([, name]) => glob(pattern, name.split(" ")[0]!));
+			if (hits.length === 0) return -EINVAL;
+			for (const [{ ip }] of hits) sites.add(ip);
+		}
+		return notrace
+			? yield* this.#ftrace.ftrace_set_filters(global_ops, global_ops.filter_hash, sites)
+			: yield* this.#ftrace.ftrace_set_filters(global_ops, sites, global_ops.notrace_hash);
+	}
+
+	*#clear(): Kernel<number> {
+		this.#tracer.clear();
+		yield "tracing_open: O_TRUNC";
+		return 0;
+	}
+
+	*#tracing_on(value: string): Kernel<number> {
+		if (!/^\s*\d+\s*$/.test(value)) return -EINVAL;
+		this.#tracer.tracing_on = Number(value) !== 0;
+		yield "rb_simple_write";
+		return 0;
+	}
+
+	/** Which functions something is attached to, and what (t_show). */
+	#enabled_functions(): string[] {
+		const symbolize = (address: Kaddr) => this.#symbols.symbolize(address);
+		const { REGS, IPMODIFY, DIRECT, TRAMP_EN } = FTRACE_FL;
+		return this.#records().flatMap(([rec, name]) => {
+			if (rec.count === 0 || rec.current === 0) return [];
+			const flag = (bit: number, letter: string) => (rec.flags & bit ? ` ${letter}` : "  ");
+			const flags = `${flag(REGS, "R")}${flag(IPMODIFY, "I")}${flag(DIRECT, "D")}`;
+			const { trampolines } = this.#ftrace;
+			const ops = rec.flags & TRAMP_EN ? trampolines.containing(rec.current)?.ops : undefined;
+			const shared = this.#ftrace.ftrace_trace_function.func;
+			const target = ops === undefined ? shared : trampolines.ftrace_ops_get_func(ops);
+			const owner = ops === undefined ? "" : `\ttramp: ${hex(rec.current)} (${symbolize(ops.func)})`;
+			const direct = rec.flags & DIRECT ? this.#ftrace.direct.ftrace_find_rec_direct(rec.ip) : 0;
+			const line = `${name} (${rec.count})${flags}${owner} ->${symbolize(target)}`;
+			return direct === 0 ? [line] : [line, `\tdirect-->${symbolize(direct)}`];
+		});
+	}
+}
+
+/** The globs of ftrace: `*` stands for any characters. */
+function glob(pattern: string, name: string): boolean {
+	const literal = (text: string) => text.replace(/[.+?^${}()|[\]\\]/g, "\\$&");
+	return new RegExp(`^${pattern.split("*").map(literal).join(".*")}$`).test(name);
+}

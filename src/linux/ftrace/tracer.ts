@@ -1,0 +1,123 @@
+import type { Kaddr } from "../../memory/index.js";
+import { EINVAL, type Kernel } from "../lib/index.js";
+import type { Ftrace } from "./ftrace.js";
+import { ftrace_ops } from "./ops.js";
+import { isRecursion, type Recursion } from "./recursion.js";
+
+/** What the tracer needs of the machine round it. */
+export interface TracerEnvironment {
+	/** The gate whose host function is `call` of the ops. */
+	readonly ftrace_host_func: Kaddr;
+	/** Jiffies in a second. */
+	readonly HZ: number;
+	jiffies(): number;
+	current(): Recursion & {
+		readonly comm: string;
+		readonly pid: number;
+		readonly idle: boolean;
+		readonly on_cpu: number;
+	};
+	onlineCpus(): number;
+}
+
+/** One line of the trace. */
+export interface TraceEntry {
+	readonly comm: string;
+	readonly pid: number;
+	readonly cpu: number;
+	readonly jiffies: number;
+	readonly ip: Kaddr;
+	readonly parent_ip: Kaddr;
+}
+
+/** Entries that the ring buffer holds; older ones are overwritten. */
+export const TRACE_ENTRIES_MAX = 65_536;
+
+export const TRACERS = ["function", "nop"] as const;
+export type TracerName = (typeof TRACERS)[number];
+
+/** The function tracer (kernel/trace/trace_functions.c): notes who called which function, without touching anything. */
+export class FunctionTracer {
+	readonly #ftrace: Ftrace;
+	readonly #env: TracerEnvironment;
+	readonly global_ops: ftrace_ops;
+	current_tracer: TracerName = "nop";
+	tracing_on = true;
+	/** The ring buffer, oldest first, with what has been overwritten but is not gone yet. */
+	buffer: TraceEntry[] = [];
+	/** Entries there have been since the buffer was last cleared. */
+	written = 0;
+
+	constructor(ftrace: Ftrace, env: TracerEnvironment) {
+		this.#ftrace = ftrace;
+		this.#env = env;
+		const call = (ip: Kaddr, parent_ip: Kaddr) => this.#function_trace_call(ip, parent_ip);
+		this.global_ops = new ftrace_ops("global_ops", this, env.ftrace_host_func, call, 0);
+	}
+
+	#function_trace_call(ip: Kaddr, parent_ip: Kaddr): void {
+		const task = this.#env.current();
+		if (!this.tracing_on || isRecursion(task)) return;
+		const { pid, on_cpu: cpu } = task;
+		const comm = task.idle ? "<idle>" : task.comm;
+		this.buffer.push({ comm, pid, cpu, jiffies: this.#env.jiffies(), ip, parent_ip });
+		this.written++;
+		if (this.buffer.length === 2 * TRACE_ENTRIES_MAX) this.buffer = this.entries;
+	}
+
+	/** What the ring buffer holds, oldest first. */
+	get entries(): TraceEntry[] {
+		return this.buffer.slice(-TRACE_ENTRIES_MAX);
+	}
+
+	clear(): void {
+		this.buffer = [];
+		this.written = 0;
+	}
+
+	/** What is written to current_tracer: -EINVAL for a tracer there is not. The buffer begins anew. */
+	*tracing_set_tracer(name: string): Kernel<number> {
+		const tracer = TRACERS.find((known) => known === name);
+		if (tracer === undefined) return -EINVAL;
+		if (tracer === this.current_tracer) return 0;
+		let ret = 0;
+		if (tracer === "function") {
+			this.clear();
+			ret = yield* this.#ftrace.register_ftrace_function(this.global_ops);
+		} else {
+			ret = yield* this.#ftrace.unregister_ftrace_function(this.global_ops);
+			this.clear();
+		}
+		if (ret === 0) this.current_tracer = tracer;
+		return ret;
+	}
+
+	/** A line as the file `trace` has it (kernel/trace/trace_output.c): `name` is the symbol of an address. */
+	line(entry: TraceEntry, name: (address: Kaddr) => string): string {
+		const task = `${entry.comm.padStart(16)}-${String(entry.pid).padEnd(7)}`;
+		const cpu = `[${String(entry.cpu).padStart(3, "0")}]`;
+		const { HZ } = this.#env;
+		const seconds = String(Math.floor(entry.jiffies / HZ)).padStart(5);
+		const microseconds = String(Math.floor(((entry.jiffies % HZ) * 1_000_000) / HZ)).padStart(6, "0");
+		// No interrupts, no softirq, preemption as the traced function has it: five dots.
+		return `${task} ${cpu} ..... ${seconds}.${microseconds}: ${name(entry.ip)} <-${name(entry.parent_ip)}`;
+	}
+
+	/** The head of the file `trace`. */
+	header(): string[] {
+		return [
+			`# tracer: ${this.current_tracer}`,
+			"#",
+			`# entries-in-buffer/entries-written: ${this.entries.length}/${this.written}   #P:${this.#env.onlineCpus()}`,
+			"#",
+			"#                                _-----=> irqs-off/BH-disabled",
+			"#                               / _----=> need-resched",
+			"#                              | / _---=> hardirq/softirq",
+			"#                              || / _--=> preempt-depth",
+			"#                              ||| / _-=> migrate-disable",
+			"#                              |||| /     delay",
+			"#           TASK-PID     CPU#  |||||  TIMESTAMP  FUNCTION",
+			"#              | |         |   |||||     |         |",
+		];
+	}
+}

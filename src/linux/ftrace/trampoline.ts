@@ -1,0 +1,133 @@
+import type { Kaddr, Memory } from "../../memory/index.js";
+import type { Kernel } from "../lib/index.js";
+import { FTRACE_OPS_FL, type ftrace_ops } from "./ops.js";
+import { ftrace_call_replace, INT3_INSN_OPCODE, RET_INSN_OPCODE, sameBytes, type TextPoke } from "./text-poke.js";
+
+/** Addresses of the labels in asm/ftrace_64.S, and of the data it refers to. */
+export interface TrampolineTemplates {
+	readonly ftrace_stub: Kaddr;
+	readonly ftrace_caller: Kaddr;
+	readonly ftrace_caller_op_ptr: Kaddr;
+	readonly ftrace_call: Kaddr;
+	readonly ftrace_caller_end: Kaddr;
+	readonly ftrace_regs_caller: Kaddr;
+	readonly ftrace_regs_caller_op_ptr: Kaddr;
+	readonly ftrace_regs_call: Kaddr;
+	readonly ftrace_regs_caller_jmp: Kaddr;
+	readonly ftrace_regs_caller_end: Kaddr;
+	/** The variable that the shared ftrace_caller loads its ops from. */
+	readonly function_trace_op: Kaddr;
+	readonly ftrace_ops_list_func: Kaddr;
+	readonly ftrace_ops_assist_func: Kaddr;
+	/** A gate: the call-back of DIRECT ops. */
+	readonly call_direct_funcs: Kaddr;
+}
+
+/** `movq disp32(%rip), %rdx`: 48 8b 15 and four bytes. */
+const OP_REF = [0x48, 0x8b, 0x15];
+const OP_REF_SIZE = 7;
+const RET_SIZE = 2;
+
+/** Where a trampoline lies, and which part of the template it is a copy of: the unwinder needs to know. */
+export interface Trampoline {
+	readonly ops: ftrace_ops;
+	readonly address: Kaddr;
+	readonly size: number;
+	/** The template's address of the instruction at `address`. */
+	readonly template: Kaddr;
+}
+
+/** Copies of ftrace_caller that serve one ops each (create_trampoline, arch/x86/kernel/ftrace.c). */
+export class Trampolines {
+	readonly #memory: Memory;
+	readonly #text_poke: TextPoke;
+	readonly #templates: TrampolineTemplates;
+	readonly #pages: { allocTrampoline(name: string, size: number): Kaddr; freeTrampoline(address: Kaddr): void };
+	/** Live trampolines by the page they start on; each has pages of its own. */
+	readonly live = new Map<Kaddr, Trampoline>();
+
+	constructor(
+		memory: Memory,
+		text_poke: TextPoke,
+		templates: TrampolineTemplates,
+		pages: { allocTrampoline(name: string, size: number): Kaddr; freeTrampoline(address: Kaddr): void },
+	) {
+		this.#memory = memory;
+		this.#text_poke = text_poke;
+		this.#templates = templates;
+		this.#pages = pages;
+	}
+
+	/** What a trampoline of its own, or ftrace_caller, calls for an ops. */
+	ftrace_ops_get_func(ops: ftrace_ops): Kaddr {
+		const { RECURSION, RCU } = FTRACE_OPS_FL;
+		return ops.flags & (RECURSION | RCU) ? this.#templates.ftrace_ops_assist_func : ops.func;
+	}
+
+	/**
+	 * Makes the trampoline of an ops that has none yet; lets the one that it kept from an earlier time call what it must. Without
+	 * memory for one, the ops goes without: its sites call ftrace_caller.
+	 */
+	*arch_ftrace_update_trampoline(ops: ftrace_ops): Kernel<void> {
+		if (ops.trampoline === 0) this.#create_trampoline(ops);
+		else if (ops.flags & FTRACE_OPS_FL.ALLOC_TRAMP) {
+			const t = this.#templates;
+			const regs = (ops.flags & FTRACE_OPS_FL.SAVE_REGS) !== 0;
+			const offset = regs ? t.ftrace_regs_call - t.ftrace_regs_caller : t.ftrace_call - t.ftrace_caller;
+			const site = (ops.trampoline + offset) | 0;
+			const insn = ftrace_call_replace(site, this.ftrace_ops_get_func(ops));
+			if (!sameBytes(this.#memory.read(site, insn.length), insn)) yield* this.#text_poke.text_poke_bp(site, insn);
+		}
+	}
+
+	#create_trampoline(ops: ftrace_ops): void {
+		const t = this.#templates;
+		const regs = (ops.flags & FTRACE_OPS_FL.SAVE_REGS) !== 0;
+		const start = regs ? t.ftrace_regs_caller : t.ftrace_caller;
+		const end = regs ? t.ftrace_regs_caller_end : t.ftrace_caller_end;
+		const opPtr = (regs ? t.ftrace_regs_caller_op_ptr : t.ftrace_caller_op_ptr) - start;
+		const call = (regs ? t.ftrace_regs_call : t.ftrace_call) - start;
+		const size = end - start;
+		const total = size + RET_SIZE + 8;
+
+		const code = new Uint8Array(total);
+		code.set(this.#memory.read(start, size));
+		code.set([RET_INSN_OPCODE, INT3_INSN_OPCODE], size);
+		const address = this.#pages.allocTrampoline(`ftrace_trampoline:${ops.name}`, total);
+		if (address === 0) return;
+		const view = new DataView(code.buffer);
+		if (OP_REF.some((byte, index) => code[opPtr + index] !== byte)) {
+			throw new Error("create_trampoline: the template does not load its ops where it says");
+		}
+		// The slot behind the code takes the place of function_trace_op.
+		view.setInt32(opPtr + OP_REF.length, size + RET_SIZE - (opPtr + OP_REF_SIZE), true);
+		view.setBigInt64(size + RET_SIZE, BigInt(ops.address), true);
+		code.set(ftrace_call_replace((address + call) | 0, this.ftrace_ops_get_func(ops)), call);
+		if (regs) {
+			// Nobody sets orig_rax on a trampoline of its own: the jnz to the direct call becomes a two byte nop.
+			const jmp = t.ftrace_regs_caller_jmp - start;
+			if (code[jmp] !== 0x75) throw new Error("create_trampoline: no short jnz at ftrace_regs_caller_jmp");
+			code.set([0x66, 0x90], jmp);
+		}
+		this.#memory.write(address, code);
+		ops.flags |= FTRACE_OPS_FL.ALLOC_TRAMP;
+		ops.trampoline = address;
+		ops.trampoline_size = total;
+		this.live.set(address, { ops, address, size: total, template: start });
+	}
+
+	arch_ftrace_trampoline_free(ops: ftrace_ops): void {
+		if (!(ops.flags & FTRACE_OPS_FL.ALLOC_TRAMP)) return;
+		this.live.delete(ops.trampoline);
+		this.#pages.freeTrampoline(ops.trampoline);
+		ops.trampoline = 0;
+		ops.trampoline_size = 0;
+		ops.flags &= ~FTRACE_OPS_FL.ALLOC_TRAMP;
+	}
+
+	/** The trampoline that holds `ip`, if any. */
+	containing(ip: Kaddr): Trampoline | undefined {
+		const trampoline = this.live.get(ip & ~0xfff);
+		return trampoline !== undefined && ip - trampoline.address < trampoline.size ? trampoline : undefined;
+	}
+}

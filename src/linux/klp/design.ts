@@ -1,0 +1,91 @@
+import type { Kernel } from "../lib/index.js";
+import type { task_struct } from "../sched/index.js";
+import type { Klp } from "./core.js";
+import type { klp_func, klp_object, klp_ops, klp_patch, klp_patch_fields } from "./types.js";
+
+/** A file in /sys/kernel/livepatch/<patch>/ that a design adds or changes. `store` undefined: read-only. */
+export interface PatchAttribute {
+	show(patch: klp_patch): string;
+	/** Runs under klp_mutex; 0 or a negative errno. */
+	store?(klp: Klp, patch: klp_patch, value: string): number;
+}
+
+/** Where klp_ftrace_handler() is between two reads that others can race with, and all that it remembers. */
+export interface HandlerAt {
+	/** What it has just read. */
+	readonly label: string;
+	/** The entry it is on. */
+	readonly func?: klp_func | undefined;
+	/** What it has read of the entry or of the task: what it does next depends on it. */
+	readonly flag?: boolean;
+}
+
+/** The labels of {@link HandlerAt}. */
+export const HANDLER_AT = {
+	locked: "klp_ftrace_handler: preempt_disable",
+	func_stack: "klp_ftrace_handler: func_stack",
+	transition: "klp_ftrace_handler: func->transition",
+	patch_state: "klp_ftrace_handler: patch_state",
+} as const;
+
+/** The handler is through: the entry it takes, or undefined for the original. */
+export interface HandlerChoice {
+	readonly chosen: klp_func | undefined;
+}
+
+/**
+ * What distinguishes one replace design from another. The core has no `if (design === ...)`: it asks here. Each design is a
+ * record of small decisions; `mainline` is the base that the others are written as changes of.
+ */
+export interface Design {
+	readonly name: string;
+	readonly title: string;
+	/** Where it was proposed. */
+	readonly source: string;
+	/** The fields of struct klp_patch it reads, for scenarios and help. */
+	readonly fields: readonly (keyof klp_patch_fields)[];
+	/** Attributes besides enabled, transition, force and stack_order. */
+	readonly attributes: Readonly<Record<string, PatchAttribute>>;
+
+	/** Is the new patch refused before anything was touched? 0 or a negative errno (klp_is_patch_compatible). */
+	isCompatible(klp: Klp, patch: klp_patch): number;
+	/** Does klp_init_patch() call klp_add_nops()? */
+	addsNops(patch: klp_patch): boolean;
+	/** Does klp_add_nops() add a nop for `func` of `old` when the new patch lacks it? */
+	needsNop(klp: Klp, patch: klp_patch, old: klp_patch, obj: klp_object, func: klp_func): boolean;
+	/** Does completion test patches for being replaced at all (`if (patch->replace)`)? */
+	replacesOnCompletion(patch: klp_patch): boolean;
+	/** Is `old`, an older patch, unpatched and freed when `patch` completes? */
+	supersedes(patch: klp_patch, old: klp_patch): boolean;
+	/** Does force mark `other` so that its module stays, when `patch` is the transition patch and is being enabled? */
+	forceMarks(patch: klp_patch, other: klp_patch): boolean;
+
+	/** Marks the funcs at the start of a transition to `target`; all tasks are in the other state already. */
+	init_transition(klp: Klp, patch: klp_patch, target: number): Kernel<void>;
+	/** The first part of klp_complete_transition(): takes off func_stack what no task sees any more. */
+	unpatch_invisible(klp: Klp, patch: klp_patch, target: number): Kernel<void>;
+	/** The second part: ends the transition of all funcs that init_transition marked. */
+	clear_transition(klp: Klp, patch: klp_patch): Kernel<void>;
+	/** Functions that `task` must not have on its stack to switch: klp_check_stack_func() for all. First hit's old_name. */
+	check_stack(klp: Klp, patch: klp_patch, task: task_struct, entries: readonly number[]): string | undefined;
+
+	/**
+	 * The heart of klp_ftrace_handler(): which entry a task in `patch_state` takes. Undefined: the original (also for a nop).
+	 * Pure, so that views can be resolved with it too. func_stack is not empty.
+	 */
+	select(ops: klp_ops, patch_state: number): klp_func | undefined;
+	/**
+	 * The same, one read at a time: the next thing that the handler does after `at` (undefined: it has the recursion lock and has
+	 * read nothing yet). `sawIdle`: called when an entry is in transition but the task is KLP_TRANSITION_IDLE, for the handler's
+	 * WARN_ON_ONCE.
+	 */
+	select_step(
+		ops: klp_ops,
+		task: task_struct,
+		at: HandlerAt | undefined,
+		sawIdle: () => void,
+	): HandlerAt | HandlerChoice;
+
+	/** Which enabled patch provides `old_func` once no transition is running: what the design promises. Undefined: none. */
+	promise(enabled: readonly klp_patch[], old_func: number): klp_func | undefined;
+}

@@ -1,0 +1,325 @@
+import { EADDRINUSE, EBUSY, EINVAL, errnoName, type Kernel, list_is_singular, place } from "../lib/index.js";
+import { TASK_INTERRUPTIBLE, TIF_PATCH_PENDING, type task_struct, type work_struct } from "../sched/index.js";
+import type { Klp } from "./core.js";
+import {
+	KLP_TRANSITION_IDLE,
+	KLP_TRANSITION_PATCHED,
+	KLP_TRANSITION_UNPATCHED,
+	type klp_func,
+	type klp_patch,
+} from "./types.js";
+
+const SIGNALS_TIMEOUT = 15;
+
+/** The range of code that a task must not be in: `[address, address + size)`. */
+export function onStack(entries: readonly number[], address: number, size: number): boolean {
+	return entries.some((entry) => entry >= address && entry < address + size);
+}
+
+/** kernel/livepatch/transition.c */
+export class Transition {
+	readonly #klp: Klp;
+	klp_transition_patch: klp_patch | undefined = undefined;
+	klp_target_state = KLP_TRANSITION_IDLE;
+	klp_signals_cnt = 0;
+	/** cond_resched() tries to switch the current task, see klp_cond_resched_enable(). */
+	klp_sched_try_switch_key = false;
+
+	readonly klp_transition_work: work_struct = {
+		name: "klp_transition_work_fn",
+		func: () => this.#klp_transition_work_fn(),
+	};
+
+	constructor(klp: Klp) {
+		this.#klp = klp;
+	}
+
+	get #direction(): string {
+		return this.klp_target_state === KLP_TRANSITION_PATCHED ? "patching" : "unpatching";
+	}
+
+	*#klp_transition_work_fn(): Kernel<void> {
+		yield* this.#klp.klp_mutex.lock();
+		if (this.klp_transition_patch !== undefined) yield* this.klp_try_complete_transition();
+		this.#klp.klp_mutex.unlock();
+	}
+
+	/** Waits until every CPU has been outside of code that runs with preemption disabled: no handler is half way. */
+	*klp_synchronize_transition(): Kernel<void> {
+		const { env } = this.#klp;
+		// schedule_on_each_cpu() may lack memory, and nobody asks whether it did: then nothing is waited for.
+		if (env.should_fail("schedule_on_each_cpu(klp_sync)")) return;
+		yield* env.synchronize("klp_synchronize_transition");
+	}
+
+	/** Everybody has switched: clean up. The order matters, see the comments. */
+	*klp_complete_transition(): Kernel<void> {
+		const { env, print, design } = this.#klp;
+		const patch = this.klp_transition_patch!;
+		const target = this.klp_target_state;
+		print.pr_debug(`'${patch.name}': completing ${this.#direction} transition`);
+
+		yield* design.unpatch_invisible(this.#klp, patch, target);
+		// Unpatching: otherwise a handler that still stands on a removed func could choose it, once transition is cleared.
+		if (target === KLP_TRANSITION_UNPATCHED) yield* this.klp_synchronize_transition();
+		yield* design.clear_transition(this.#klp, patch);
+		// Patching: no handler that has seen transition == true may go on to read KLP_TRANSITION_IDLE.
+		if (target === KLP_TRANSITION_PATCHED) yield* this.klp_synchronize_transition();
+
+		for (const task of env.tasks()) {
+			env.dmesg.WARN_ON_ONCE(task.pending, "klp_complete_transition: TIF_PATCH_PENDING");
+			task.patch_state = KLP_TRANSITION_IDLE;
+		}
+		yield "klp_complete_transition: tasks are KLP_TRANSITION_IDLE";
+		for (const obj of patch.obj_list) {
+			if (!this.#klp.klp_is_object_loaded(obj)) continue;
+			if (target === KLP_TRANSITION_PATCHED) yield* this.#klp.klp_post_patch_callback(obj);
+			else yield* this.#klp.klp_post_unpatch_callback(obj);
+		}
+		print.pr_notice(`'${patch.name}': ${this.#direction} complete`);
+		this.klp_target_state = KLP_TRANSITION_IDLE;
+		this.klp_transition_patch = undefined;
+		yield "klp_complete_transition: done";
+	}
+
+	/** Takes back an enable that failed before any task could switch. */
+	*klp_cancel_transition(): Kernel<void> {
+		const { env, print } = this.#klp;
+		if (
+			env.dmesg.WARN_ON_ONCE(
+				this.klp_target_state !== KLP_TRANSITION_PATCHED,
+				"klp_cancel_transition: klp_target_state != KLP_TRANSITION_PATCHED",
+			)
+		)
+			return;
+		print.pr_debug(`'${this.klp_transition_patch!.name}': canceling patching transition, going to unpatch`);
+		this.klp_target_state = KLP_TRANSITION_UNPATCHED;
+		yield* this.klp_complete_transition();
+	}
+
+	/**
+	 * Switches a task that cannot be in a patched function: the current one on its way out of the kernel, or an idle one. The
+	 * flag is cleared before the target is read; klp_reverse_transition() relies on that order.
+	 */
+	*klp_update_patch_state(task: task_struct): Kernel<void> {
+		if (!task.pending) return;
+		const current = this.#klp.env.running.current;
+		// preempt_disable(): klp_reverse_transition() waits until whoever has cleared the flag has read the target, too.
+		current.preempt_count++;
+		task.thread_flags &= ~TIF_PATCH_PENDING;
+		yield "klp_update_patch_state: test_and_clear_tsk_thread_flag";
+		task.patch_state = this.klp_target_state;
+		current.preempt_count--;
+		yield "klp_update_patch_state: patch_state";
+	}
+
+	/**
+	 * klp_check_stack_func() of mainline: the function that this entry takes the place of, or, unpatching, the entry itself.
+	 */
+	klp_check_stack_func(func: klp_func, entries: readonly number[]): boolean {
+		if (this.klp_target_state === KLP_TRANSITION_UNPATCHED) return onStack(entries, func.new_func, func.new_size);
+		const ops = this.#klp.patching.klp_find_ops(func.old_func)!;
+		if (list_is_singular(ops.func_stack)) return onStack(entries, func.old_func, func.old_size);
+		const prev = func.stack_node.next.owner;
+		if (prev === undefined) {
+			// The last entry of several: list_next_entry() gives the list head, and what the kernel takes for new_func and
+			// new_size is whatever lies around the head in struct klp_ops. No address of code, so that nothing is on the stack.
+			this.#klp.onInvalidRead?.(`klp_check_stack_func(${func.new_name}): list_next_entry() is the head of func_stack`);
+			return false;
+		}
+		return onStack(entries, prev.new_func, prev.new_size);
+	}
+
+	#klp_check_stack(task: task_struct): { ret: number; old_name?: string } {
+		const { env, design } = this.#klp;
+		const trace = env.stack_trace_save_tsk_reliable(task);
+		if (trace === undefined) return { ret: -EINVAL };
+		const old_name = design.check_stack(this.#klp, this.klp_transition_patch!, task, trace);
+		return old_name === undefined ? { ret: 0 } : { ret: -EADDRINUSE, old_name };
+	}
+
+	#klp_check_and_switch_task(task: task_struct): { ret: number; old_name?: string } {
+		if (task.on_cpu >= 0 && task !== this.#klp.env.running.current) return { ret: -EBUSY };
+		const checked = this.#klp_check_stack(task);
+		if (checked.ret !== 0) return checked;
+		task.thread_flags &= ~TIF_PATCH_PENDING;
+		task.patch_state = this.klp_target_state;
+		return checked;
+	}
+
+	/** Switches `task` if it sleeps outside of all affected functions, or is the caller. True when it is in the target state. */
+	*klp_try_switch_task(task: task_struct): Kernel<boolean> {
+		const { print } = this.#klp;
+		if (task.patch_state === this.klp_target_state) return true;
+		if (!this.#klp.env.klp_have_reliable_stack) return false;
+		const { ret, old_name } = this.#klp_check_and_switch_task(task);
+		const who = `${task.comm}:${task.pid}`;
+		switch (ret) {
+			case 0:
+				yield "klp_try_switch_task: patch_state";
+				break;
+			case -EBUSY:
+				print.pr_debug(`klp_try_switch_task: ${who} is running`, "klp_try_switch_task");
+				break;
+			case -EINVAL:
+				print.pr_debug(`klp_try_switch_task: ${who} has an unreliable stack`, "klp_try_switch_task");
+				break;
+			case -EADDRINUSE:
+				print.pr_debug(`klp_try_switch_task: ${who} is sleeping on function ${old_name}`, "klp_try_switch_task");
+				break;
+			default:
+				print.pr_debug(
+					`klp_try_switch_task: Unknown error code (${errnoName(ret)}) when trying to switch ${who}`,
+					"klp_try_switch_task",
+				);
+		}
+		return ret === 0;
+	}
+
+	/** Called from cond_resched() by the current task while a transition runs. */
+	*__klp_sched_try_switch(): Kernel<void> {
+		const task = this.#klp.env.running.current;
+		if (!task.pending) return;
+		yield "__klp_sched_try_switch: preempt_disable";
+		if (!task.pending) return;
+		yield* this.klp_try_switch_task(task);
+	}
+
+	*#klp_send_signals(): Kernel<void> {
+		const { env, print } = this.#klp;
+		if (this.klp_signals_cnt === SIGNALS_TIMEOUT) print.pr_notice("signaling remaining tasks");
+		for (const task of env.processes()) {
+			yield place("klp_send_signals", task.comm);
+			if (!task.pending) continue;
+			if (task.kthread) env.wake_up_state(task, TASK_INTERRUPTIBLE);
+			else env.set_notify_signal(task);
+			yield "klp_send_signals";
+		}
+	}
+
+	/** Tries to switch everybody who has not yet, and completes the transition when that was all; else comes back in a second. */
+	*klp_try_complete_transition(): Kernel<void> {
+		const { env } = this.#klp;
+		env.dmesg.WARN_ON_ONCE(
+			this.klp_target_state === KLP_TRANSITION_IDLE,
+			"klp_try_complete_transition: klp_target_state == KLP_TRANSITION_IDLE",
+		);
+		let complete = true;
+		for (const task of env.processes()) {
+			// klp_try_switch_task() looks at this too. Asked here, a task that has switched costs nothing in later passes, nor is it a
+			// place: it stays switched for as long as klp_mutex is held.
+			if (task.patch_state === this.klp_target_state) continue;
+			yield place("klp_try_complete_transition", task.comm, complete);
+			if (!(yield* this.klp_try_switch_task(task))) complete = false;
+		}
+		yield* env.cpu_hotplug_lock.lock();
+		for (const { task, cpu, online } of env.idleTasks()) {
+			yield place("klp_try_complete_transition", task.comm, complete);
+			if (online) {
+				if (!(yield* this.klp_try_switch_task(task))) {
+					complete = false;
+					env.wake_up_if_idle(cpu);
+				}
+			} else if (task.patch_state !== this.klp_target_state) {
+				task.thread_flags &= ~TIF_PATCH_PENDING;
+				task.patch_state = this.klp_target_state;
+				yield "klp_try_complete_transition: offline idle task";
+			}
+		}
+		env.cpu_hotplug_lock.unlock();
+		if (!complete) {
+			if (this.klp_signals_cnt && this.klp_signals_cnt % SIGNALS_TIMEOUT === 0) yield* this.#klp_send_signals();
+			this.klp_signals_cnt++;
+			env.schedule_delayed_work(this.klp_transition_work, env.HZ);
+			return;
+		}
+		yield "klp_try_complete_transition: everybody has switched";
+		this.klp_sched_try_switch_key = false;
+		const patch = this.klp_transition_patch!;
+		yield* this.klp_complete_transition();
+		if (!patch.enabled) this.#klp.klp_free_patch_async(patch);
+		else if (this.#klp.design.replacesOnCompletion(patch)) this.#klp.klp_free_replaced_patches_async(patch);
+	}
+
+	/** Lets tasks begin to switch. */
+	*klp_start_transition(): Kernel<void> {
+		const { env, print } = this.#klp;
+		env.dmesg.WARN_ON_ONCE(
+			this.klp_target_state === KLP_TRANSITION_IDLE,
+			"klp_start_transition: klp_target_state == KLP_TRANSITION_IDLE",
+		);
+		print.pr_notice(`'${this.klp_transition_patch!.name}': starting ${this.#direction} transition`);
+		for (const task of env.tasks()) {
+			yield place("klp_start_transition", task.comm);
+			if (task.patch_state === this.klp_target_state) continue;
+			task.thread_flags |= TIF_PATCH_PENDING;
+			yield "klp_start_transition: TIF_PATCH_PENDING";
+		}
+		this.klp_sched_try_switch_key = true;
+		this.klp_signals_cnt = 0;
+		yield "klp_start_transition: klp_cond_resched_enable";
+	}
+
+	/** Puts all tasks in the initial state and marks the funcs, in that order: no handler may see one in transition before. */
+	*klp_init_transition(patch: klp_patch, state: number): Kernel<void> {
+		const { env, print, design } = this.#klp;
+		env.dmesg.WARN_ON_ONCE(
+			this.klp_target_state !== KLP_TRANSITION_IDLE,
+			"klp_init_transition: klp_target_state != KLP_TRANSITION_IDLE",
+		);
+		this.klp_transition_patch = patch;
+		this.klp_target_state = state;
+		print.pr_debug(`'${patch.name}': initializing ${this.#direction} transition`);
+		this.#klp.onTransition?.("init", patch, state);
+		const initial = state === KLP_TRANSITION_PATCHED ? KLP_TRANSITION_UNPATCHED : KLP_TRANSITION_PATCHED;
+		for (const task of env.tasks()) {
+			env.dmesg.WARN_ON_ONCE(
+				task.patch_state !== KLP_TRANSITION_IDLE,
+				"klp_init_transition: patch_state != KLP_TRANSITION_IDLE",
+			);
+			task.patch_state = initial;
+		}
+		// smp_wmb(): patch_state before func->transition; the handler reads them in the other order.
+		yield "klp_init_transition: patch_state";
+		yield* design.init_transition(this.#klp, patch, state);
+	}
+
+	/** Turns a running transition round. Callbacks are not run again. */
+	*klp_reverse_transition(): Kernel<void> {
+		const { env, print } = this.#klp;
+		const patch = this.klp_transition_patch!;
+		const direction =
+			this.klp_target_state === KLP_TRANSITION_PATCHED ? "patching to unpatching" : "unpatching to patching";
+		print.pr_debug(`'${patch.name}': reversing transition from ${direction}`);
+		for (const task of env.tasks()) task.thread_flags &= ~TIF_PATCH_PENDING;
+		yield "klp_reverse_transition: TIF_PATCH_PENDING cleared";
+		// Whoever has seen the flag set before must be through with klp_target_state before that changes.
+		yield* this.klp_synchronize_transition();
+		patch.enabled = !patch.enabled;
+		this.klp_target_state =
+			this.klp_target_state === KLP_TRANSITION_PATCHED ? KLP_TRANSITION_UNPATCHED : KLP_TRANSITION_PATCHED;
+		// smp_wmb(): klp_target_state before TIF_PATCH_PENDING; klp_update_patch_state() reads them in the other order.
+		yield "klp_reverse_transition: klp_target_state";
+		this.#klp.onTransition?.("reverse", patch, this.klp_target_state);
+		yield* this.klp_start_transition();
+	}
+
+	/** Called from copy_process() with the tasklist lock held: the child is where its parent is. */
+	klp_copy_process(parent: task_struct, child: task_struct): void {
+		child.thread_flags = (child.thread_flags & ~TIF_PATCH_PENDING) | (parent.thread_flags & TIF_PATCH_PENDING);
+		child.patch_state = parent.patch_state;
+	}
+
+	/** Switches everybody, wherever they are: on the administrator's own responsibility. */
+	*klp_force_transition(): Kernel<void> {
+		const { env, print, design } = this.#klp;
+		const patch = this.klp_transition_patch!;
+		print.pr_warn("forcing remaining tasks to the patched state");
+		for (const task of env.tasks()) {
+			yield place("klp_force_transition", task.comm);
+			yield* this.klp_update_patch_state(task);
+		}
+		if (this.klp_target_state === KLP_TRANSITION_UNPATCHED) patch.forced = true;
+		else for (const other of this.#klp.klp_patches) if (design.forceMarks(patch, other)) other.forced = true;
+	}
+}

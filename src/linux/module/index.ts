@@ -1,0 +1,2 @@
+export { Symbols } from "./kallsyms.js";
+export { type InsmodOptions, LoadedModule, Loader, type LoaderEnvironment, type ModuleState } from "./loader.js";

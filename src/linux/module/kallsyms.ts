@@ -1,0 +1,104 @@
+import type { Assembled } from "../../assemble/index.js";
+import { type GatePage, RSP } from "../../cpu/index.js";
+import type { Image, UnwindRow } from "../../elf/index.js";
+import { hex, type Kaddr } from "../../memory/index.js";
+import type { Trampoline } from "../ftrace/index.js";
+
+/** All guest code there is, of whatever origin. */
+export interface GuestCode {
+	readonly gates: GatePage;
+	/** asm/ftrace_64.S: trampolines are copies of it, and modules link against its labels. */
+	readonly ftrace: Assembled;
+	/** The other assembly of the engine. */
+	readonly assembly: readonly Assembled[];
+	/** vmlinux first, then the modules in the order they were loaded. */
+	images(): readonly Image[];
+	trampoline(ip: Kaddr): Trampoline | undefined;
+}
+
+/** What an address belongs to: kallsyms, the names that people see, and how to unwind there. */
+export class Symbols {
+	readonly #code: GuestCode;
+
+	constructor(code: GuestCode) {
+		this.#code = code;
+	}
+
+	#assembly(address: Kaddr): Assembled | undefined {
+		const { ftrace, assembly } = this.#code;
+		return [ftrace, ...assembly].find(({ base, bytes }) => address >= base && address < base + bytes.length);
+	}
+
+	/** What modules can link against: vmlinux, gates, the labels of the assembly, and what loaded modules define. */
+	resolve(name: string): Kaddr | undefined {
+		const { gates, ftrace } = this.#code;
+		const [vmlinux, ...modules] = this.#code.images().map((image) => image.symbol(name)?.address);
+		return vmlinux ?? gates.find(name) ?? ftrace.symbols.get(name) ?? modules.find((address) => address !== undefined);
+	}
+
+	kallsyms_lookup_size_offset(address: Kaddr): { size: number; offset: number } | undefined {
+		for (const image of this.#code.images()) {
+			const hit = image.symbolAt(address);
+			if (hit !== undefined) return { size: hit.symbol.size, offset: hit.offset };
+		}
+		return undefined;
+	}
+
+	/** `funcA+0x4/0x20` as %pS prints it, and `funcA` as %ps does; the bare address for what is no function. */
+	sprint_symbol(address: Kaddr, bare: boolean): string {
+		for (const image of this.#code.images()) {
+			const hit = image.symbolAt(address);
+			if (hit === undefined) continue;
+			const { name, size } = hit.symbol;
+			const owner = image.name === "vmlinux" ? "" : ` [${image.name}]`;
+			return bare ? name : `${name}+0x${hit.offset.toString(16)}/0x${size.toString(16)}${owner}`;
+		}
+		return this.#code.gates.nameAt(address) ?? hex(address);
+	}
+
+	/** `funcA`, or `lp1_funcA [lp1]`: the function alone, as ftrace shows it. */
+	name(address: Kaddr): string {
+		const image = this.#code.images().find((candidate) => candidate.symbolAt(address) !== undefined);
+		if (image === undefined) return this.symbolize(address).replace(/\+0x[0-9a-f]+$/, "");
+		const { name } = image.symbolAt(address)!.symbol;
+		return image.name === "vmlinux" ? name : `${name} [${image.name}]`;
+	}
+
+	/** `funcA+0x4`, `ftrace_trampoline[funcA]+0x2c`, the name of a gate, or the bare address. */
+	symbolize(address: Kaddr): string {
+		const plus = (name: string, offset: number) => `${name}+0x${offset.toString(16)}`;
+		for (const image of this.#code.images()) {
+			const hit = image.symbolAt(address);
+			if (hit !== undefined) return plus(hit.symbol.name, hit.offset);
+		}
+		const trampoline = this.#code.trampoline(address);
+		if (trampoline !== undefined) {
+			return plus(`ftrace_trampoline[${trampoline.ops.name}]`, address - trampoline.address);
+		}
+		const gate = this.#code.gates.nameAt(address);
+		if (gate !== undefined) return gate;
+		const labels = [...(this.#assembly(address)?.symbols ?? [])].filter(([name]) => !name.startsWith(".L"));
+		const before = labels.filter(([, at]) => at <= address);
+		const label = before.sort(([, a], [, b]) => b - a)[0];
+		return label === undefined ? hex(address) : plus(label[0], address - label[1]);
+	}
+
+	/** The unwind row for an instruction anywhere in the guest. */
+	findRow(ip: Kaddr): UnwindRow | undefined {
+		const assembly = this.#assembly(ip);
+		if (assembly !== undefined) return assembly.hints.row(ip - assembly.base);
+		if (this.#code.gates.nameAt(ip) !== undefined) {
+			return { cfaRegister: RSP, cfaOffset: 8, raOffset: -8, saved: [], signal: false };
+		}
+		// A trampoline is a copy: what holds for the template at the same place holds for it.
+		const trampoline = this.#code.trampoline(ip);
+		if (trampoline !== undefined) {
+			const { ftrace } = this.#code;
+			return ftrace.hints.row(trampoline.template - ftrace.base + (ip - trampoline.address));
+		}
+		return this.#code
+			.images()
+			.find((image) => image.contains(ip))
+			?.findRow(ip);
+	}
+}

@@ -1,0 +1,330 @@
+import { KlpemuError } from "../../base/index.js";
+import { type ElfObject, type Image, klpConvert, linkImage } from "../../elf/index.js";
+import type { Kaddr, Memory } from "../../memory/index.js";
+import type { GuestCalls, Heap, HostFunctions } from "../exports/index.js";
+import type { Ftrace } from "../ftrace/index.js";
+import type { klp_patch, klp_patch_fields, ModuleNotifier, module } from "../klp/index.js";
+import {
+	type Dmesg,
+	EAGAIN,
+	EBUSY,
+	EEXIST,
+	ENOENT,
+	ENOMEM,
+	type Kernel,
+	Printer,
+	S_IFDIR,
+	type ShouldFail,
+} from "../lib/index.js";
+import { type Param, Params } from "./params.js";
+
+/** enum module_state, in its order. */
+const MODULE_STATES = ["live", "coming", "going", "unformed"] as const;
+export type ModuleState = (typeof MODULE_STATES)[number];
+
+/** struct module of asm/include/linux/module.h. */
+const MODULE = { state: 0, name: 24, size: 80 } as const;
+
+/** A loaded module. */
+export class LoadedModule implements module {
+	readonly name: string;
+	readonly image: Image;
+	readonly livepatch: boolean;
+	readonly klpRelocations: Image["klpRelocations"];
+	klp_alive = false;
+	refcount = 0;
+	state: ModuleState = "coming";
+	/** What its init enabled. */
+	patch: klp_patch | undefined = undefined;
+	/** Modules whose symbols it uses: they cannot go before it. */
+	readonly needs: ReadonlySet<LoadedModule>;
+	/** Its struct module in guest memory, once somebody has asked for it; 0: nobody has. */
+	address: Kaddr;
+	params: readonly Param[] = [];
+	/** For replace designs that have fields in struct klp_patch which the module's own has not. */
+	readonly fields: Partial<klp_patch_fields>;
+
+	constructor(given: {
+		image: Image;
+		livepatch: boolean;
+		needs: ReadonlySet<LoadedModule>;
+		address: Kaddr;
+		fields: Partial<klp_patch_fields>;
+	}) {
+		this.name = given.image.name;
+		this.image = given.image;
+		this.klpRelocations = given.image.klpRelocations;
+		this.livepatch = given.livepatch;
+		this.needs = given.needs;
+		this.address = given.address;
+		this.fields = given.fields;
+	}
+
+	/** MODULE_STATE_LIVE: its functions can be called. Not while it comes or goes. */
+	get live(): boolean {
+		return this.state === "live";
+	}
+}
+
+export interface InsmodOptions {
+	/** Module parameters by name. */
+	readonly params?: ReadonlyMap<string, string>;
+	/** The klp_patch that the module's init enables, when no C code of it does. */
+	readonly patchOf?: (mod: LoadedModule) => klp_patch;
+	/** What a replace design wants to know and a C module's struct klp_patch does not say. */
+	readonly fields?: Partial<klp_patch_fields>;
+}
+
+export interface LoaderEnvironment {
+	readonly memory: Memory;
+	readonly dmesg: Dmesg;
+	readonly ftrace: Ftrace;
+	readonly heap: Heap;
+	readonly calls: GuestCalls;
+	readonly notifier: ModuleNotifier;
+	/** Relocations of a livepatch module against symbols of vmlinux that are not exported: 0 or a negative errno. */
+	klp_apply_relocs(mod: LoadedModule): number;
+	/** Address of __fentry__. */
+	readonly fentry: Kaddr;
+	/** Symbols of vmlinux, gates, and what loaded modules define. */
+	resolve(symbol: string): Kaddr | undefined;
+	/** Where the next module goes; and that it has taken so many bytes. */
+	nextModule(): Kaddr;
+	takeModuleArea(bytes: number): void;
+	textChanged(address: bigint, length: number): void;
+	/** Enables what `patchOf` made. */
+	enable(patch: klp_patch): Kernel<number>;
+	readonly should_fail: ShouldFail;
+	/** synchronize_rcu() */
+	synchronize(what: string): Kernel<void>;
+}
+
+/** kernel/module/main.c: loading modules and taking them out. */
+export class Loader {
+	readonly #env: LoaderEnvironment;
+	readonly #print: Printer;
+	readonly #params: Params;
+	readonly modules = new Map<string, LoadedModule>();
+	#tainted = false;
+
+	constructor(env: LoaderEnvironment) {
+		this.#env = env;
+		this.#print = new Printer(env.dmesg, "");
+		this.#params = new Params(env.memory, env.heap, env.calls, this.#print);
+	}
+
+	functions(): HostFunctions {
+		return this.#params.functions();
+	}
+
+	/** Links objects into memory and takes over their fentry sites. `own`: symbols that only this image sees. */
+	link(name: string, objects: readonly ElfObject[], base: Kaddr, own?: (symbol: string) => Kaddr | undefined): Image {
+		const { memory, ftrace, resolve, fentry, textChanged } = this.#env;
+		const image = linkImage({ name, objects, base, memory, resolve: (symbol) => own?.(symbol) ?? resolve(symbol) });
+		ftrace.ftrace_process_locs(name, image.mcountLocs, fentry);
+		for (const region of image.regions) textChanged(region.address, region.length);
+		return image;
+	}
+
+	/** The struct module at an address. */
+	moduleAt(address: Kaddr): LoadedModule | undefined {
+		return address === 0 ? undefined : [...this.modules.values()].find((mod) => mod.address === address);
+	}
+
+	/** Where a module's struct module is; it gets one if it has none yet. */
+	structOf(mod: LoadedModule): Kaddr {
+		if (mod.address === 0) {
+			mod.address = this.#allocateStruct(mod.name);
+			this.#setState(mod, mod.state);
+		}
+		return mod.address;
+	}
+
+	/** Throws `HEAP_FULL`. */
+	#allocateStruct(name: string): Kaddr {
+		const { heap, memory } = this.#env;
+		const address = heap.kmalloc(MODULE.size, true);
+		if (address === 0) throw new KlpemuError("HEAP_FULL", `no memory for the struct module of ${name}`);
+		memory.write((address + MODULE.name) | 0, new TextEncoder().encode(name));
+		return address;
+	}
+
+	#setState(mod: LoadedModule, state: ModuleState): void {
+		mod.state = state;
+		if (mod.address !== 0) this.#env.memory.setU32((mod.address + MODULE.state) | 0, MODULE_STATES.indexOf(state));
+	}
+
+	/**
+	 * Loads a module and runs its init. 0 or a negative errno; a module that was refused is gone again, as is one with symbols
+	 * that nobody defines (-ENOENT). Throws what else {@link linkImage} throws.
+	 */
+	*load_module(name: string, objects: readonly ElfObject[], options: InsmodOptions): Kernel<number> {
+		if (this.modules.has(name)) return -EEXIST;
+		if (this.#env.should_fail(`module_memory_alloc(${name})`)) return -ENOMEM;
+		const mod = this.#load(name, objects, options);
+		if (mod === undefined) return -ENOENT;
+		if (mod.livepatch && !this.#tainted) {
+			this.#tainted = true;
+			this.#print.pr_notice(`${name}: tainting kernel with TAINT_LIVEPATCH`);
+		}
+		const relocated = this.#env.klp_apply_relocs(mod);
+		if (relocated !== 0) {
+			yield* this.#free_module(mod);
+			return relocated;
+		}
+		yield* this.#env.ftrace.ftrace_module_enable(mod.image.mcountLocs);
+		const coming = yield* this.#env.notifier.klp_module_coming(mod);
+		if (coming !== 0) {
+			yield* this.#free_module(mod);
+			return coming;
+		}
+		const ret = yield* this.#init(mod, options);
+		if (ret === 0) return 0;
+		this.#setState(mod, "going");
+		yield* this.#env.notifier.klp_module_going(mod);
+		yield* this.#free_module(mod);
+		return ret;
+	}
+
+	/** Links a module; undefined, with a message, when symbols are missing. */
+	#load(name: string, objects: readonly ElfObject[], options: InsmodOptions): LoadedModule | undefined {
+		const needs = new Set<LoadedModule>();
+		let address: Kaddr = 0;
+		const own = (symbol: string) => {
+			if (symbol !== "__this_module") return undefined;
+			if (address === 0) address = this.#allocateStruct(name);
+			return address;
+		};
+		let image: Image;
+		try {
+			image = this.link(
+				name,
+				objects.map(klpConvert),
+				this.#env.nextModule(),
+				(symbol) => own(symbol) ?? this.#resolve(symbol, needs),
+			);
+		} catch (error) {
+			this.#env.heap.kfree(address);
+			if (!(error instanceof KlpemuError) || error.code !== "ELF_UNDEFINED_SYMBOL") throw error;
+			this.#print.pr_warn(`${name}: ${error.message}`);
+			return undefined;
+		}
+		this.#env.takeModuleArea(image.end - image.base);
+		const livepatch = options.patchOf !== undefined || this.#modinfo(image, "livepatch") === "Y";
+		const mod = new LoadedModule({ image, livepatch, needs, address, fields: options.fields ?? {} });
+		this.#setState(mod, "coming");
+		mod.params = this.#params.list(image.sections("__param"));
+		this.modules.set(name, mod);
+		for (const needed of needs) needed.refcount++;
+		return mod;
+	}
+
+	#resolve(symbol: string, needs: Set<LoadedModule>): Kaddr | undefined {
+		const address = this.#env.resolve(symbol);
+		if (address === undefined) return undefined;
+		for (const mod of this.modules.values()) if (mod.image.contains(address)) needs.add(mod);
+		return address;
+	}
+
+	/** The value of a tag in .modinfo. */
+	#modinfo(image: Image, tag: string): string | undefined {
+		for (const { address, size } of image.sections(".modinfo")) {
+			const text = new TextDecoder().decode(this.#env.memory.read(address, size));
+			const found = text.split("\0").find((entry) => entry.startsWith(`${tag}=`));
+			if (found !== undefined) return found.slice(tag.length + 1);
+		}
+		return undefined;
+	}
+
+	/** parse_args() and do_init_module(). */
+	*#init(mod: LoadedModule, { params, patchOf }: InsmodOptions): Kernel<number> {
+		let ret = yield* this.#params.parse(mod.name, mod.params, params ?? new Map());
+		if (ret === 0 && this.#env.should_fail(`mod_sysfs_setup(${mod.name})`)) ret = -ENOMEM;
+		const init = mod.image.symbol("init_module");
+		if (ret === 0 && init !== undefined) {
+			ret = Number(BigInt.asIntN(32, yield* this.#env.calls.call(init.address)));
+			if (ret > 0) {
+				this.#print.pr_warn(
+					`do_init_module: '${mod.name}'->init suspiciously returned ${ret}, it should follow 0/-E convention`,
+				);
+				ret = 0;
+			}
+		}
+		if (ret === 0 && patchOf !== undefined) {
+			mod.patch = patchOf(mod);
+			ret = yield* this.#env.enable(mod.patch);
+		}
+		if (ret === 0) this.#setState(mod, "live");
+		return ret;
+	}
+
+	/** Unloads a module: -ENOENT when there is none, -EAGAIN while it is in use, -EBUSY without an exit function. */
+	*delete_module(name: string): Kernel<number> {
+		const mod = this.modules.get(name);
+		if (mod === undefined) return -ENOENT;
+		if ([...this.modules.values()].some(({ needs }) => needs.has(mod))) return -EAGAIN;
+		if (mod.state !== "live") return -EBUSY;
+		const exit = mod.image.symbol("cleanup_module");
+		if (exit === undefined && mod.image.symbol("init_module") !== undefined) return -EBUSY;
+		if (mod.refcount !== 0) return -EAGAIN;
+		this.#setState(mod, "going");
+		if (exit !== undefined) yield* this.#env.calls.call(exit.address);
+		yield* this.#env.notifier.klp_module_going(mod);
+		yield* this.#free_module(mod);
+		return 0;
+	}
+
+	*#free_module(mod: LoadedModule): Kernel<void> {
+		// A handler may still stand on a klp_func of the module.
+		yield* this.#env.synchronize("free_module: synchronize_rcu");
+		yield* this.#params.destroy(mod.params);
+		this.#env.ftrace.ftrace_release(mod.image.mcountLocs);
+		for (const needed of mod.needs) needed.refcount--;
+		const regions = [...mod.image.regions];
+		this.modules.delete(mod.name);
+		mod.image.unload();
+		this.#env.heap.kfree(mod.address);
+		for (const region of regions) this.#env.textChanged(region.address, region.length);
+		yield `free_module(${mod.name})`;
+	}
+
+	// ---- /sys/module ----
+
+	#param(path: string): { mod: LoadedModule; param: Param } | undefined {
+		const [name, folder, file] = path.split("/");
+		const mod = this.modules.get(name!);
+		const param = folder === "parameters" ? mod?.params.find((candidate) => candidate.name === file) : undefined;
+		return mod === undefined || param === undefined || param.perm === 0 ? undefined : { mod, param };
+	}
+
+	/** Paths below /sys/module. */
+	paths(): string[] {
+		return [...this.modules.values()].flatMap((mod) => [
+			mod.name,
+			`${mod.name}/refcnt`,
+			`${mod.name}/initstate`,
+			...mod.params.filter(({ perm }) => perm !== 0).map(({ name }) => `${mod.name}/parameters/${name}`),
+		]);
+	}
+
+	mode(path: string): number | undefined {
+		if (!this.paths().includes(path)) return undefined;
+		return this.#param(path)?.param.perm ?? (path.includes("/") ? 0o444 : S_IFDIR | 0o755);
+	}
+
+	/** The text of a file, with its newline, or a negative errno. */
+	*read(path: string): Kernel<string | number> {
+		const found = this.#param(path);
+		if (found !== undefined) return yield* this.#params.get(found.param);
+		const [name, file, ...rest] = path.split("/");
+		const mod = this.modules.get(name!);
+		if (mod === undefined || rest.length > 0) return -ENOENT;
+		if (file === "refcnt") return `${mod.refcount}\n`;
+		return file === "initstate" ? `${mod.state}\n` : -ENOENT;
+	}
+
+	*write(path: string, value: string): Kernel<number> {
+		const found = this.#param(path);
+		return found === undefined ? -ENOENT : yield* this.#params.set(found.param, value);
+	}
+}

@@ -1,0 +1,24 @@
+import { type Kernel, place } from "../lib/index.js";
+import type { Sched } from "./sched.js";
+import { TASK_RUNNING, type task_struct } from "./task.js";
+
+/** synchronize_rcu(), schedule_on_each_cpu(): every CPU comes out of code that runs with preemption disabled. */
+export function* synchronize_rcu(sched: Sched, what: string): Kernel<void> {
+	// In handlers, and in klp_update_patch_state().
+	const atomic = (task: task_struct) => task.trace_recursion !== 0 || task.preempt_count !== 0;
+	yield { label: what, ready: () => ![...sched.all()].some(atomic) };
+}
+
+/**
+ * synchronize_rcu_tasks(): every task that is in the kernel, running or preempted (perhaps on a trampoline), must sleep or
+ * leave the kernel once.
+ */
+export function* synchronize_rcu_tasks(sched: Sched, what: string): Kernel<void> {
+	const outside = (task: task_struct) => task.__state !== TASK_RUNNING || task.held || task.mode !== "kernel";
+	for (const task of [...sched.tasks]) {
+		yield place(what, task.comm);
+		task.rcu_tasks_holdout = !outside(task);
+	}
+	yield* synchronize_rcu(sched, what);
+	yield { label: what, ready: () => sched.tasks.every((task) => !task.rcu_tasks_holdout || outside(task)) };
+}

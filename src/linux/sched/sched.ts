@@ -1,0 +1,213 @@
+import type { Random } from "../../base/index.js";
+import { KlpemuError } from "../../base/index.js";
+import { list_add_tail, list_del, list_empty, list_head, type Wait } from "../lib/index.js";
+import {
+	PF_IDLE,
+	TASK_DEAD,
+	TASK_INTERRUPTIBLE,
+	TASK_RUNNING,
+	TASK_UNINTERRUPTIBLE,
+	TIF_NOTIFY_SIGNAL,
+	task_struct,
+} from "./task.js";
+
+/** One emulated processor. */
+export interface EmulatedCpu {
+	readonly id: number;
+	online: boolean;
+	/** The task that is on it. */
+	curr: task_struct;
+	readonly idle: task_struct;
+	/** TIF_NEED_RESCHED of the idle task: it leaves its sleep, and passes through its loop once. */
+	need_resched: boolean;
+}
+
+/**
+ * Who runs where. Purely bookkeeping: the machine executes. All choices come from the seed: the order of CPUs in a round,
+ * the length of a slice, whether a task is preempted at its end.
+ */
+export class Sched {
+	/** All processes and threads in pid order, without the idle tasks (for_each_process_thread). */
+	readonly tasks: task_struct[] = [];
+	readonly cpus: EmulatedCpu[] = [];
+	/** Runnable tasks that are on no CPU, first come first served. */
+	readonly runqueue = new list_head<task_struct>();
+	/** Rounds since the machine started. */
+	jiffies = 0;
+	/** Who may have to be woken at which jiffy; those whose `wakeAt` is another by then are not. */
+	readonly #timers = new Map<number, task_struct[]>();
+	/** Tasks that sleep until something holds, in the order in which they fell asleep. */
+	readonly #waiters = new Set<task_struct>();
+	readonly #random: Random;
+	nextPid = 1;
+
+	constructor(cpus: number, random: Random) {
+		this.#random = random;
+		for (let id = 0; id < cpus; id++) {
+			const idle = new task_struct(0, `swapper/${id}`, { flags: PF_IDLE, mode: "kernel" });
+			idle.on_cpu = id;
+			idle.pinned = id;
+			this.cpus.push({ id, online: true, curr: idle, idle, need_resched: true });
+		}
+	}
+
+	/** Adds a task to the task list and, unless it sleeps, to the run queue. */
+	add(comm: string, options: ConstructorParameters<typeof task_struct>[2]): task_struct {
+		const task = new task_struct(this.nextPid++, comm, options);
+		this.tasks.push(task);
+		return task;
+	}
+
+	find(comm: string): task_struct | undefined {
+		return this.tasks.find((task) => task.comm === comm) ?? this.cpus.find((cpu) => cpu.idle.comm === comm)?.idle;
+	}
+
+	/** Every task there is, idle tasks last. */
+	*all(): Generator<task_struct, void, void> {
+		yield* this.tasks;
+		for (const cpu of this.cpus) yield cpu.idle;
+	}
+
+	/** Puts a runnable task in the queue, if it is not there and not on a CPU. */
+	enqueue(task: task_struct): void {
+		if (task.__state !== TASK_RUNNING || task.held || task.idle || task.on_cpu >= 0) return;
+		if (list_empty(task.run_list)) list_add_tail(task.run_list, this.runqueue);
+	}
+
+	/** Puts `task` on `cpu`; the one that was there goes back to the queue if it can run. */
+	switch_to(cpu: EmulatedCpu, task: task_struct): void {
+		const prev = cpu.curr;
+		if (prev === task) return;
+		if (task.on_cpu >= 0 && task.on_cpu !== cpu.id) {
+			throw new Error(`switch_to: ${task.comm} is on CPU ${task.on_cpu} already`);
+		}
+		prev.on_cpu = -1;
+		// When it comes back, the idle task is in the middle of its loop.
+		if (prev.idle) cpu.need_resched = true;
+		list_del(task.run_list);
+		task.on_cpu = cpu.id;
+		cpu.curr = task;
+		this.enqueue(prev);
+	}
+
+	/** Takes a task off its CPU, which goes idle until the next pick. */
+	deschedule(task: task_struct): void {
+		list_del(task.run_list);
+		if (task.on_cpu < 0 || task.idle) return;
+		const cpu = this.cpus[task.on_cpu]!;
+		task.on_cpu = -1;
+		cpu.curr = cpu.idle;
+		cpu.idle.on_cpu = cpu.id;
+	}
+
+	/** The task has come to where it is to sleep (TaskProgram.sleepAt): until somebody wakes it, or, interruptibly, until a signal. */
+	fallAsleep(task: task_struct): void {
+		if (task.program.interruptible) task.__state = TASK_INTERRUPTIBLE;
+		else task.held = true;
+		this.deschedule(task);
+	}
+
+	/** Chooses what `cpu` runs next: usually the same task, sometimes (always, when it cannot run) the next in the queue. */
+	pick(cpu: EmulatedCpu): task_struct {
+		const curr = cpu.curr;
+		const next = this.#first(cpu);
+		const stay = !curr.idle && curr.__state === TASK_RUNNING && !curr.held;
+		if (next === undefined) {
+			if (!stay) this.switch_to(cpu, cpu.idle);
+			return cpu.curr;
+		}
+		if (!stay || this.#random.below(2) === 0) this.switch_to(cpu, next);
+		return cpu.curr;
+	}
+
+	#first(cpu: EmulatedCpu): task_struct | undefined {
+		for (const task of this.runqueue) if (task.pinned < 0 || task.pinned === cpu.id) return task;
+		return undefined;
+	}
+
+	/** Instructions of the next slice. */
+	slice(): number {
+		return 16 + this.#random.below(64);
+	}
+
+	/** The online CPUs in this round's order. */
+	order(): EmulatedCpu[] {
+		const online = this.cpus.filter((cpu) => cpu.online);
+		const first = this.#random.below(Math.max(online.length, 1));
+		return [...online.slice(first), ...online.slice(0, first)];
+	}
+
+	/** Makes a sleeping task runnable (try_to_wake_up). False when it did not sleep in one of the given states. */
+	wake_up_state(task: task_struct, states: number): boolean {
+		if (task.__state === TASK_RUNNING || task.__state === TASK_DEAD || (task.__state & states) === 0) return false;
+		task.__state = TASK_RUNNING;
+		task.wakeAt = Number.POSITIVE_INFINITY;
+		this.#waiters.delete(task);
+		this.enqueue(task);
+		return true;
+	}
+
+	/** Makes the idle task of a CPU, if that is what runs there, go once through its loop. */
+	wake_up_if_idle(id: number): void {
+		const cpu = this.cpus[id]!;
+		if (cpu.curr.idle) cpu.need_resched = true;
+	}
+
+	/** Does the idle task go through its loop? Once, each time that need_resched was set; else it sleeps on. */
+	leaveIdle(idle: task_struct): boolean {
+		const cpu = this.cpus[idle.on_cpu]!;
+		const { need_resched } = cpu;
+		cpu.need_resched = false;
+		return need_resched;
+	}
+
+	/** The fake signal of livepatch: the task leaves an interruptible sleep and, a user task, the kernel. */
+	set_notify_signal(task: task_struct): void {
+		task.thread_flags |= TIF_NOTIFY_SIGNAL;
+		this.wake_up_state(task, TASK_INTERRUPTIBLE);
+	}
+
+	/** Wakes a sleeping task at that jiffy, which is yet to come. One timer a task: a later call takes the place of this one. */
+	set_timer(task: task_struct, jiffy: number): void {
+		task.wakeAt = jiffy;
+		const due = this.#timers.get(jiffy);
+		if (due === undefined) this.#timers.set(jiffy, [task]);
+		else due.push(task);
+	}
+
+	/** Puts a task to sleep until `wait` is ready: that is looked at once a jiffy. */
+	wait_event(task: task_struct, wait: Wait): void {
+		task.waitsFor = wait;
+		task.__state = TASK_UNINTERRUPTIBLE;
+		this.#waiters.add(task);
+		this.deschedule(task);
+	}
+
+	#wakeWaiters(): void {
+		for (const task of this.#waiters) {
+			if (task.waitsFor?.ready()) this.wake_up_state(task, -1);
+		}
+	}
+
+	/** Wakes who waits for what has come true, and what a timer is due for, in pid order. */
+	tick(): void {
+		this.jiffies++;
+		this.#wakeWaiters();
+		const due = this.#timers.get(this.jiffies);
+		if (due === undefined) return;
+		this.#timers.delete(this.jiffies);
+		for (const task of due.sort((a, b) => a.pid - b.pid)) {
+			if (task.wakeAt === this.jiffies) this.wake_up_state(task, -1);
+		}
+	}
+
+	/** Takes a dead task off the list. */
+	remove(task: task_struct): void {
+		task.__state = TASK_DEAD;
+		this.#waiters.delete(task);
+		this.deschedule(task);
+		const index = this.tasks.indexOf(task);
+		if (index < 0) throw new KlpemuError("NO_SUCH_TASK", `task '${task.comm}' is gone already`);
+		this.tasks.splice(index, 1);
+	}
+}

@@ -1,0 +1,114 @@
+import { CpuState, RFLAGS, RFLAGS_RESET, STATE_WORDS } from "../../cpu/index.js";
+import type { Kaddr, Region } from "../../memory/index.js";
+import { type Kernel, list_head, type Wait } from "../lib/index.js";
+
+/** Thread flags (arch/x86/include/asm/thread_info.h), as bits. */
+export const TIF_PATCH_PENDING = 1 << 13;
+export const TIF_NOTIFY_SIGNAL = 1 << 17;
+
+/** task_struct.flags (include/linux/sched.h). */
+export const PF_IDLE = 0x00000002;
+export const PF_KTHREAD = 0x00200000;
+
+/** task_struct.__state (include/linux/sched.h). */
+export const TASK_RUNNING = 0;
+export const TASK_INTERRUPTIBLE = 1;
+export const TASK_UNINTERRUPTIBLE = 2;
+export const TASK_DEAD = 0x80;
+export const TASK_NOLOAD = 0x400;
+/** Sleeps like an uninterruptible task, but does not count as load: most kernel threads, most of the time. */
+export const TASK_IDLE = TASK_UNINTERRUPTIBLE | TASK_NOLOAD;
+
+/**
+ * Where a task is when it is not on a CPU, or is:
+ * `user` in user mode, with an empty kernel stack; `kernel` in guest kernel code; `host` in kernel code that klpemu runs in
+ * TypeScript (the shell in a system call, a kworker), which has no guest stack either.
+ */
+export type TaskMode = "user" | "kernel" | "host";
+
+/** What a task does whenever it runs. */
+export interface TaskProgram {
+	/** Guest functions, called in this order; one round of them is one system call, or one turn of a kthread's loop. */
+	readonly calls: readonly Kaddr[];
+	/** Instead of `calls`: what comes next, with its argument; undefined at the end of a round. */
+	readonly next?: () => { readonly func: Kaddr; readonly argument: bigint } | undefined;
+	/** Stops the task in the body of a function, once: the instruction addresses where bodies begin. */
+	readonly sleepAt?: () => readonly Kaddr[];
+	/** A signal ends the sleep at `sleepAt`. */
+	readonly interruptible?: boolean;
+	/** A kthread sleeps this many rounds after each turn. */
+	readonly sleepRounds?: number;
+}
+
+/** A task (include/linux/sched.h), with the fields that the scheduler, ftrace and livepatch use. */
+export class task_struct {
+	readonly pid: number;
+	readonly comm: string;
+	readonly flags: number;
+	/** thread_info.flags */
+	thread_flags = 0;
+	/** KLP_TRANSITION_IDLE, _UNPATCHED or _PATCHED. */
+	patch_state = -1;
+	__state = TASK_RUNNING;
+	mode: TaskMode;
+	/** The CPU it is on (task_curr), or -1. */
+	on_cpu = -1;
+	/** The CPU it must stay on, or -1. */
+	pinned = -1;
+	/** Not scheduled although runnable: preempted for as long as a scenario says so. */
+	held = false;
+	/** Voluntary context switches, and exits to user mode: what synchronize_rcu_tasks() waits for. */
+	nvcsw = 0;
+	/** rcu_tasks_pertask(): a grace period waits until it sleeps or leaves the kernel. */
+	rcu_tasks_holdout = false;
+	/** preempt_disable() of kernel code that runs in TypeScript as this task. */
+	preempt_count = 0;
+	/** Recursion protection of ftrace, one bit per context. */
+	trace_recursion = 0;
+	/** The kernel stack; mapped when the task first enters guest kernel code. */
+	stack: Region | undefined = undefined;
+	readonly regs = new CpuState(new BigUint64Array(STATE_WORDS));
+	program: TaskProgram;
+	/** Index into `program.calls` of the call that is next. */
+	nextCall = 0;
+	/** Its place in the run queue. */
+	readonly run_list: list_head<task_struct> = new list_head<task_struct>(this);
+	/** Jiffy at which a sleeping task wakes by itself (Sched.set_timer), or Infinity. */
+	wakeAt = Number.POSITIVE_INFINITY;
+	/** The kernel function in TypeScript that guest code has called and that is not through yet: it goes on when the task runs. */
+	inHost: Kernel<void> | undefined = undefined;
+	/** What `inHost` waits for, until it has gone on. */
+	waitsFor: Wait | undefined = undefined;
+	/** It has been stopped at `program.sleepAt` already. */
+	slept = false;
+	/** rax of the last guest call that came back, for tests and reports. */
+	lastResult = 0n;
+	/** Set when the guest did what a kernel would oops on. */
+	oops: string | undefined = undefined;
+
+	constructor(pid: number, comm: string, options: { flags?: number; mode: TaskMode; program?: TaskProgram }) {
+		this.pid = pid;
+		this.comm = comm;
+		this.flags = options.flags ?? 0;
+		this.mode = options.mode;
+		this.program = options.program ?? { calls: [] };
+		this.regs.words[RFLAGS] = RFLAGS_RESET;
+	}
+
+	get kthread(): boolean {
+		return (this.flags & PF_KTHREAD) !== 0;
+	}
+	get idle(): boolean {
+		return (this.flags & PF_IDLE) !== 0;
+	}
+	/** TIF_PATCH_PENDING is set. */
+	get pending(): boolean {
+		return (this.thread_flags & TIF_PATCH_PENDING) !== 0;
+	}
+}
+
+/** It sleeps or leaves the kernel of its own accord: a grace period of RCU tasks need not wait for it any longer. */
+export function switchedVoluntarily(task: task_struct): void {
+	task.nvcsw++;
+	task.rcu_tasks_holdout = false;
+}

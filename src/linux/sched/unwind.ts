@@ -1,0 +1,103 @@
+import { type CpuState, RIP, RSP } from "../../cpu/index.js";
+import type { UnwindRow } from "../../elf/index.js";
+import { hex, isKaddr, type Kaddr, type Memory, toKaddr } from "../../memory/index.js";
+
+/** Entries that klp_check_stack has room for (MAX_STACK_ENTRIES, kernel/livepatch/transition.c). */
+export const MAX_STACK_ENTRIES = 100;
+
+/** `ip` is ready for the lookup: for a return address (isCallSite) it is the address minus one already. */
+export type RowLookup = (ip: Kaddr, isCallSite: boolean) => UnwindRow | undefined;
+
+export interface Stack {
+	readonly memory: Memory;
+	/** The stack is [low, high). */
+	readonly low: Kaddr;
+	readonly high: Kaddr;
+	readonly findRow: RowLookup;
+}
+
+export type StackTrace =
+	/** Innermost first: where the task is, then return addresses. */
+	| { readonly reliable: true; readonly entries: readonly Kaddr[] }
+	| { readonly reliable: false; readonly reason: string; readonly entries: readonly Kaddr[] };
+
+/**
+ * Walks the stack of a task that does not run, and says whether every frame of it is known
+ * (stack_trace_save_tsk_reliable, Documentation/livepatch/reliable-stacktrace.rst).
+ *
+ * Reliable means: each address had an unwind row, each frame lay above the one before and within the stack, and the walk
+ * ended at a row that says "nobody called this", with nothing guessed. Otherwise the entries are those found so far.
+ */
+export function stack_trace_save_tsk_reliable(regs: CpuState, stack: Stack): StackTrace {
+	const walk = new Walk(regs, stack);
+	const entries: Kaddr[] = [];
+	for (;;) {
+		if (!isKaddr(walk.ip)) {
+			return { reliable: false, reason: `return address ${hex(walk.ip)} is not in the kernel`, entries };
+		}
+		if (entries.length === MAX_STACK_ENTRIES) {
+			return { reliable: false, reason: `more than ${MAX_STACK_ENTRIES} entries`, entries };
+		}
+		entries.push(toKaddr(walk.ip));
+		const result = walk.step();
+		if (result === "end") return { reliable: true, entries };
+		if (result !== "next") return { reliable: false, reason: result, entries };
+	}
+}
+
+/** One frame after the other, with the callee-saved registers as they were in it. */
+class Walk {
+	ip: bigint;
+	readonly #stack: Stack;
+	readonly #registers: BigUint64Array;
+	/** The lowest value that rsp may still have: every frame lies above those it called. */
+	#lowest: Kaddr;
+	/** `ip` is a return address, behind the call that it belongs to. */
+	#isCallSite = false;
+
+	constructor(regs: CpuState, stack: Stack) {
+		this.#stack = stack;
+		this.#registers = regs.words.slice(0, 16);
+		this.#lowest = stack.low;
+		this.ip = regs.words[RIP]!;
+	}
+
+	/** Goes to the caller: "next", "end", or why that is not possible. */
+	step(): string {
+		const row = this.#stack.findRow((toKaddr(this.ip) - (this.#isCallSite ? 1 : 0)) | 0, this.#isCallSite);
+		if (row === undefined) return `no unwind information for ${hex(this.ip)}`;
+		const rsp = this.#registers[RSP]!;
+		if (!this.#onStack(rsp)) return `rsp ${hex(rsp)} is not on the stack, at ${hex(this.ip)}`;
+		if (row.raOffset === undefined) return "end";
+
+		const cfa = BigInt.asUintN(64, this.#registers[row.cfaRegister]! + BigInt(row.cfaOffset));
+		if (cfa % 8n !== 0n) return `frame at ${hex(cfa)} is misaligned, at ${hex(this.ip)}`;
+		if (!this.#onStack(cfa)) return `frame at ${hex(cfa)} is not on the stack, at ${hex(this.ip)}`;
+		if (toKaddr(cfa) <= toKaddr(rsp)) return `frame at ${hex(cfa)} does not lie above rsp, at ${hex(this.ip)}`;
+
+		const base = toKaddr(cfa);
+		const ra = this.#load((base + row.raOffset) | 0, base);
+		if (ra === undefined) return `the return address is outside its frame, at ${hex(this.ip)}`;
+		for (const { register, offset } of row.saved) {
+			const value = this.#load((base + offset) | 0, base);
+			if (value === undefined) return `a saved register is outside its frame, at ${hex(this.ip)}`;
+			this.#registers[register] = value;
+		}
+		this.#registers[RSP] = cfa;
+		this.#lowest = base;
+		this.ip = ra;
+		this.#isCallSite = !row.signal;
+		return "next";
+	}
+
+	/** A value that rsp may have in this frame or a later one: the very end of the stack included. */
+	#onStack(address: bigint): boolean {
+		return isKaddr(address) && toKaddr(address) >= this.#lowest && toKaddr(address) <= this.#stack.high;
+	}
+
+	/** Reads a word of the current frame. */
+	#load(address: Kaddr, frameEnd: Kaddr): bigint | undefined {
+		if (address < this.#lowest || address > frameEnd - 8) return undefined;
+		return this.#stack.memory.u64(address);
+	}
+}

@@ -1,0 +1,41 @@
+import type { Kernel } from "../lib/index.js";
+
+/** A piece of deferred kernel code, which runs in a kworker. */
+export interface work_struct {
+	readonly name: string;
+	func(): Kernel<void>;
+}
+
+/** Work to do now, and work to do at some jiffy (kernel/workqueue.c, as far as livepatch uses it). */
+export class Workqueue {
+	readonly pending: work_struct[] = [];
+	readonly delayed: { readonly work: work_struct; readonly at: number }[] = [];
+
+	schedule_work(work: work_struct): void {
+		if (!this.pending.includes(work)) this.pending.push(work);
+	}
+
+	/** No-op when the work is waiting already, as in the kernel. */
+	schedule_delayed_work(work: work_struct, at: number): void {
+		if (this.pending.includes(work) || this.delayed.some((entry) => entry.work === work)) return;
+		this.delayed.push({ work, at });
+	}
+
+	/** Moves what is due at `now` to the pending work, and takes the first of that. */
+	take(now: number): work_struct | undefined {
+		for (let i = 0; i < this.delayed.length; ) {
+			const entry = this.delayed[i]!;
+			if (entry.at > now) i++;
+			else {
+				this.delayed.splice(i, 1);
+				this.pending.push(entry.work);
+			}
+		}
+		return this.pending.shift();
+	}
+
+	/** The next jiffy at which something is due; Infinity when nothing is. */
+	next(): number {
+		return Math.min(...this.delayed.map((entry) => entry.at), Number.POSITIVE_INFINITY);
+	}
+}

@@ -1,1 +1,0 @@
-export { type InsmodOptions, LoadedModule, Loader, type LoaderEnvironment, type ModuleState } from "./loader.js";

@@ -1,0 +1,3 @@
+export { COND_RESCHED } from "./gates.js";
+export { LAYOUT } from "./layout.js";
+export { type LoadedModule, Machine, type MachineOptions, type NewTask } from "./machine.js";

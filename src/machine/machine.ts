@@ -1,0 +1,600 @@
+import { type Assembled, assemble, type EngineAssembly } from "../assemble/index.js";
+import { KlpemuError, Random } from "../base/index.js";
+import { type Cpu, type Fault, GatePage } from "../cpu/index.js";
+import type { ElfObject, Image } from "../elf/index.js";
+import { GuestKernel } from "../linux/exports/index.js";
+import { Files } from "../linux/fs/index.js";
+import { Ftrace, FunctionTracer, TextPoke, Tracefs } from "../linux/ftrace/index.js";
+import { Klp, klp_apply_relocs, type klp_patch, ModuleNotifier, Sysfs } from "../linux/klp/index.js";
+import { Dmesg, type Kernel, Printer, runStraight, type ShouldFail, type Wait } from "../linux/lib/index.js";
+import { type InsmodOptions, type LoadedModule, Loader, Symbols } from "../linux/module/index.js";
+import {
+	type Continuation,
+	CpuHotplug,
+	Executor,
+	PF_KTHREAD,
+	Sched,
+	type StackTrace,
+	stack_trace_save_tsk_reliable,
+	switchedVoluntarily,
+	synchronize_rcu,
+	synchronize_rcu_tasks,
+	TASK_DEAD,
+	TASK_IDLE,
+	TASK_INTERRUPTIBLE,
+	TASK_RUNNING,
+	TASK_UNINTERRUPTIBLE,
+	type TaskProgram,
+	THREAD_SIZE,
+	TIF_NOTIFY_SIGNAL,
+	type task_struct,
+	Workqueue,
+} from "../linux/sched/index.js";
+import { hex, type Kaddr, Memory, PAGE_SIZE, PERM } from "../memory/index.js";
+import { label, trampolineTemplates } from "./assembly.js";
+import { COND_RESCHED, declareGates, declareHandler, declareHostFunctions } from "./gates.js";
+import { GuestAreas, LAYOUT } from "./layout.js";
+import type { MachineOptions, NewTask } from "./options.js";
+
+/** Rounds that somebody may wait for somebody else, before that is called a deadlock. */
+const WAIT_ROUNDS = 100_000;
+
+type AssembledEngine = Readonly<Record<keyof EngineAssembly, Assembled>>;
+
+export type { LoadedModule } from "../linux/module/index.js";
+export type { MachineOptions, NewTask } from "./options.js";
+
+/**
+ * The whole machine: guest memory, a Cpu, tasks, ftrace and livepatch, and the administrator who acts on them. It advances in
+ * rounds: in each, every emulated CPU runs one slice of one task. What the administrator does (insmod, writes to sysfs) runs
+ * on CPU 0 as the task `shell`, at once.
+ */
+export class Machine {
+	readonly memory: Memory;
+	readonly cpu: Cpu;
+	readonly dmesg = new Dmesg();
+	readonly sched: Sched;
+	readonly executor: Executor;
+	/** CPUs that come and go. */
+	readonly hotplug: CpuHotplug;
+	readonly ftrace: Ftrace;
+	readonly tracer: FunctionTracer;
+	readonly tracefs: Tracefs;
+	readonly klp: Klp;
+	readonly sysfs: Sysfs;
+	readonly hz: number;
+	/** What guest code can call, and how it is called. */
+	readonly guest: GuestKernel;
+	readonly loader: Loader;
+	/** Every file there is. */
+	readonly files: Files;
+	readonly vmlinux: Image;
+	/** The administrator's process. */
+	shell: task_struct;
+
+	/** Called at every point where somebody else could look: after each step of kernel code that matters to others. */
+	onPoint: ((label: string) => void) | undefined = undefined;
+	/** Called when a patch is about to be enabled, by whoever. */
+	onPatch: ((patch: klp_patch) => void) | undefined = undefined;
+	/** Called when a task dies of what it did. */
+	onOops: ((task: task_struct, fault: Fault, rip: bigint) => void) | undefined = undefined;
+	/** Called when a task has made a call of its program: function and result. */
+	onCall: ((task: task_struct, func: Kaddr, result: bigint) => void) | undefined = undefined;
+
+	/** Fault injection: asked wherever the kernel may run out of something. */
+	should_fail: ShouldFail;
+
+	readonly #gates: GatePage;
+	/** The fields that follow are public for the explorer, which saves and restores all there is. */
+	readonly text_poke: TextPoke;
+	readonly workqueue = new Workqueue();
+	kworker: task_struct;
+	readonly #asm: AssembledEngine;
+	readonly #print: Printer;
+	readonly areas: GuestAreas;
+	readonly #symbols: Symbols;
+	/** Guest address of `jiffies`, when vmlinux has it. */
+	readonly #jiffies: Kaddr | undefined;
+	/** The kworker is in a work, and waits there for others. */
+	#kworkerBusy = false;
+
+	static async create(options: MachineOptions): Promise<Machine> {
+		const memory = new Memory({ bytes: options.memoryBytes });
+		const cpu = await options.createCpu(memory);
+		const gates = new GatePage(memory, cpu, LAYOUT.gates);
+		const machine: { it?: Machine } = {};
+		declareGates(gates, () => machine.it!);
+		const areas = new GuestAreas(memory);
+		const externals = { ...Object.fromEntries(gates.entries()), function_trace_op: LAYOUT.data };
+		const asm = {
+			entry: await assemble(options.assembly.entry, "asm/entry_64.S", LAYOUT.entry, externals),
+			ftrace: await assemble(options.assembly.ftrace, "asm/ftrace_64.S", LAYOUT.ftrace, externals),
+			ops: await assemble(options.assembly.ops, "asm/ftrace_ops.S", LAYOUT.ftraceOps, externals),
+		};
+		machine.it = new Machine(options, areas, cpu, gates, asm);
+		return machine.it;
+	}
+
+	private constructor(options: MachineOptions, areas: GuestAreas, cpu: Cpu, gates: GatePage, asm: AssembledEngine) {
+		const { memory } = cpu;
+		this.memory = memory;
+		this.cpu = cpu;
+		this.areas = areas;
+		this.hz = options.hz;
+		this.should_fail = options.should_fail ?? (() => false);
+		this.#gates = gates;
+		this.#asm = asm;
+		this.#print = new Printer(this.dmesg, "");
+		for (const code of [asm.entry, asm.ftrace, asm.ops]) this.#mapCode(code);
+		memory.map("percpu", LAYOUT.percpu, options.cpus * PAGE_SIZE, PERM.READ | PERM.WRITE);
+
+		this.sched = new Sched(options.cpus, new Random(options.seed));
+		this.text_poke = new TextPoke(memory, (address, length) => cpu.textChanged(address, length));
+		this.executor = new Executor(cpu, {
+			stacks: { base: LAYOUT.stacks, end: LAYOUT.stacksEnd },
+			entry: {
+				user: label(asm.entry, "entry_SYSCALL_64"),
+				kthread: label(asm.entry, "ret_from_fork_asm"),
+				idle: label(asm.entry, "secondary_startup_64"),
+			},
+			percpu,
+			gate: (name, task) => this.stoppedAt(name, task),
+			goOn: (task) => this.guest.goOn(task),
+			int3: () => this.text_poke.poke_int3_handler(cpu.state),
+			oops: (task, fault, rip) => this.oops(task, fault, rip),
+			sleeping: (task) => this.sched.fallAsleep(task),
+		});
+		this.shell = this.hostTask("shell", 0, TASK_INTERRUPTIBLE);
+		this.kworker = this.hostTask("kworker/0:1", PF_KTHREAD, TASK_IDLE);
+		this.executor.current = this.shell;
+
+		const images = () => [
+			...(this.vmlinux ? [this.vmlinux] : []),
+			...[...(this.loader?.modules.values() ?? [])].map(({ image }) => image),
+		];
+		const trampoline = (ip: Kaddr) => this.ftrace.trampolines.containing(ip);
+		this.#symbols = new Symbols({ gates, ftrace: asm.ftrace, assembly: [asm.entry, asm.ops], images, trampoline });
+		this.hotplug = new CpuHotplug(this.sched, this.dmesg);
+		this.ftrace = new Ftrace(this.#ftraceEnvironment());
+		this.tracer = new FunctionTracer(this.ftrace, this.#tracerEnvironment());
+		this.tracefs = new Tracefs(this.ftrace, this.tracer, this.#symbols);
+		this.klp = new Klp(this.#klpEnvironment(), options.design);
+		declareHandler(gates, this.klp);
+		this.sysfs = new Sysfs(this.klp);
+		this.guest = new GuestKernel(this.#guestEnvironment());
+		this.loader = new Loader(this.#loaderEnvironment());
+		for (const functions of [...this.guest.functions(), this.loader.functions()]) {
+			declareHostFunctions(gates, cpu, functions, (error) => this.guest.failed(error));
+			this.guest.add(functions);
+		}
+		this.vmlinux = this.loader.link("vmlinux", options.vmlinux, LAYOUT.vmlinux);
+		this.#jiffies = this.vmlinux.symbol("jiffies")?.address;
+		this.files = new Files(this);
+	}
+
+	get modules(): Map<string, LoadedModule> {
+		return this.loader.modules;
+	}
+
+	// ---- guest code ----
+
+	#mapCode(code: Assembled): void {
+		const length = Math.ceil(code.bytes.length / PAGE_SIZE) * PAGE_SIZE;
+		this.memory.map("entry text", code.base, length, PERM.READ | PERM.EXEC);
+		this.memory.write(code.base, code.bytes);
+		this.cpu.textChanged(code.base, code.bytes.length);
+	}
+
+	/** Symbols called `name` in vmlinux (`object` undefined) or a module, in kallsyms order. */
+	kallsyms(object: string | undefined, name: string): readonly { readonly address: Kaddr; readonly size: number }[] {
+		const image = object === undefined ? this.vmlinux : this.modules.get(object)?.image;
+		return image?.lookup(name) ?? [];
+	}
+
+	/** The gate of all call-backs in TypeScript. */
+	get ftrace_host_func(): Kaddr {
+		return this.#gates.find("ftrace_host_func")!;
+	}
+
+	/** `funcA+0x4`, for people. */
+	symbolize(address: Kaddr): string {
+		return this.#symbols.symbolize(address);
+	}
+
+	// ---- environments ----
+
+	#ftraceEnvironment(): ConstructorParameters<typeof Ftrace>[0] {
+		return {
+			...{ memory: this.memory, dmesg: this.dmesg, text_poke: this.text_poke },
+			templates: trampolineTemplates(this.#asm.ftrace, this.#asm.ops, this.#gates),
+			should_fail: (site) => this.should_fail(site),
+			allocTrampoline: (name, size) => {
+				return this.should_fail(`alloc_tramp(${name})`) ? 0 : this.areas.allocTrampoline(name, size);
+			},
+			freeTrampoline: (address) => this.areas.freeTrampoline(address),
+			kallsyms_lookup_size_offset: (address) => this.#symbols.kallsyms_lookup_size_offset(address),
+			addCallSite: (ip) => this.cpu.addCallSite(ip),
+			removeCallSite: (ip) => this.cpu.removeCallSite(ip),
+			allocOps: () => this.areas.allocOps(),
+			freeOps: (address) => this.areas.freeOps(address),
+			synchronize: (what) => synchronize_rcu_tasks(this.sched, what),
+		};
+	}
+
+	#tracerEnvironment(): ConstructorParameters<typeof FunctionTracer>[1] {
+		return {
+			ftrace_host_func: this.ftrace_host_func,
+			HZ: this.hz,
+			jiffies: () => this.sched.jiffies,
+			current: () => this.executor.current,
+			onlineCpus: () => this.sched.cpus.filter(({ online }) => online).length,
+		};
+	}
+
+	#klpEnvironment(): ConstructorParameters<typeof Klp>[0] {
+		const { sched } = this;
+		const gates = this.#gates;
+		return {
+			memory: this.memory,
+			dmesg: this.dmesg,
+			ftrace: this.ftrace,
+			// Its gate is made when the function is.
+			get klp_ftrace_handler_address() {
+				return gates.find("klp_ftrace_handler")!;
+			},
+			HZ: this.hz,
+			running: this.executor,
+			tasks: () => [...sched.all()],
+			processes: () => [...sched.tasks],
+			idleTasks: () => sched.cpus.map((cpu) => ({ task: cpu.idle, cpu: cpu.id, online: cpu.online })),
+			stack_trace_save_tsk_reliable: (task) => this.stackTrace(task),
+			wake_up_state: (task, states) => void sched.wake_up_state(task, states),
+			set_notify_signal: (task) => sched.set_notify_signal(task),
+			wake_up_if_idle: (cpu) => sched.wake_up_if_idle(cpu),
+			cpu_hotplug_lock: this.hotplug.lock,
+			schedule_work: (work) => this.workqueue.schedule_work(work),
+			schedule_delayed_work: (work, delay) => this.workqueue.schedule_delayed_work(work, sched.jiffies + delay),
+			synchronize: (what) => synchronize_rcu(this.sched, what),
+			text_poke: (address, bytes) => this.text_poke.text_poke_early(address, bytes),
+			should_fail: (site) => this.should_fail(site),
+			klp_have_reliable_stack: true,
+			find_module: (name) => this.modules.get(name),
+			kallsyms: (object, symbol) => this.kallsyms(object, symbol),
+			kallsyms_lookup_size_offset: (address) => this.#symbols.kallsyms_lookup_size_offset(address),
+		};
+	}
+
+	#guestEnvironment(): ConstructorParameters<typeof GuestKernel>[0] {
+		const { cpu, memory, dmesg, sched, executor, klp, hz } = this;
+		return {
+			...{ cpu, memory, dmesg, sched, klp, HZ: hz },
+			should_fail: (site) => this.should_fail(site),
+			call_from_host: label(this.#asm.entry, "call_from_host"),
+			host_bottom: label(this.#asm.entry, "host_bottom"),
+			current: () => executor.current,
+			emptyStack: (task) => executor.emptyStack(task),
+			percpu: (id) => percpu(id),
+			executed: (count) => {
+				executor.instructions += count;
+			},
+			int3: () => this.text_poke.poke_int3_handler(cpu.state),
+			oops: (task, fault, rip) => {
+				this.oops(task, fault, rip);
+				throw new KlpemuError("GUEST_OOPS", `${task.comm} died in guest code: ${task.oops}`);
+			},
+			symbol: (address, bare) => this.#symbols.sprint_symbol(address, bare),
+			kworker: () => this.kworker,
+			visit: (point) => this.onPoint?.(point),
+			moduleAt: (address) => this.loader.moduleAt(address),
+			structOf: (mod) => this.loader.structOf(mod as LoadedModule),
+			announce: (patch) => this.#announce(patch),
+		};
+	}
+
+	#announce(patch: klp_patch): void {
+		this.sysfs.add(patch);
+		this.onPatch?.(patch);
+	}
+
+	#loaderEnvironment(): ConstructorParameters<typeof Loader>[0] {
+		const { memory, dmesg, ftrace } = this;
+		const { heap, calls } = this.guest;
+		return {
+			...{ memory, dmesg, ftrace, heap, calls, should_fail: (site) => this.should_fail(site) },
+			notifier: new ModuleNotifier(this.klp),
+			klp_apply_relocs: (mod) => klp_apply_relocs(this.klp, mod, "vmlinux"),
+			fentry: label(this.#asm.ftrace, "__fentry__"),
+			resolve: (symbol) => this.#symbols.resolve(symbol),
+			nextModule: () => this.areas.nextModule,
+			takeModuleArea: (bytes) => void this.areas.takeModuleArea(bytes),
+			textChanged: (address, length) => this.cpu.textChanged(address, length),
+			enable: (patch) => {
+				this.#announce(patch);
+				return this.klp.klp_enable_patch(patch);
+			},
+			synchronize: (what) => synchronize_rcu(this.sched, what),
+		};
+	}
+
+	// ---- tasks ----
+
+	/** A new task: a child of the shell, as everybody is somebody's child. */
+	addTask(spec: NewTask): task_struct {
+		return this.fork(this.shell, spec);
+	}
+
+	/** A child that is where its parent is (copy_process, klp_copy_process); it starts outside of guest kernel code. */
+	fork(parent: task_struct, spec: NewTask): task_struct {
+		const { calls, sleepAt, interruptible = false } = spec;
+		const program: TaskProgram = { calls, ...(sleepAt && { sleepAt }), interruptible, sleepRounds: 2 };
+		const flags = spec.kthread ? PF_KTHREAD : 0;
+		const task = this.sched.add(spec.name, { flags, mode: spec.kthread ? "kernel" : "user", program });
+		if (spec.cpu !== undefined) task.pinned = spec.cpu;
+		if (spec.idle) task.__state = TASK_INTERRUPTIBLE;
+		else this.sched.enqueue(task);
+		this.klp.transition.klp_copy_process(parent, task);
+		this.onPoint?.("klp_copy_process");
+		return task;
+	}
+
+	/**
+	 * Lets a task make one call of `func` instead of its own program, and come back from it. The call's rax; undefined when that
+	 * takes more than `rounds` rounds.
+	 */
+	callOnce(task: task_struct, func: Kaddr, rounds: number): bigint | undefined {
+		const { program } = task;
+		this.wake(task);
+		this.#untilOutside(task, rounds);
+		task.program = { calls: [func], sleepRounds: 1 };
+		task.nextCall = 0;
+		let result: bigint | undefined;
+		const { onCall } = this;
+		this.onCall = (caller, called, value) => {
+			onCall?.(caller, called, value);
+			if (caller === task && called === func) result = value;
+		};
+		for (let i = 0; result === undefined && i < rounds; i++) this.round();
+		this.onCall = onCall;
+		if (result !== undefined) this.#untilOutside(task, rounds);
+		task.program = program;
+		return result;
+	}
+
+	/** Rounds until a task is between two rounds of its program: in user mode, or in its kthread's sleep. */
+	#untilOutside(task: task_struct, rounds: number): boolean {
+		const inside = () =>
+			task.mode === "kernel" && task.stack !== undefined && !(task.kthread && task.__state !== TASK_RUNNING);
+		for (let i = 0; inside(); i++) {
+			if (i >= rounds) return false;
+			this.round();
+		}
+		return true;
+	}
+
+	/** Ends a task as soon as it is outside of guest kernel code. Throws `TASK_STUCK`. */
+	exit(task: task_struct): void {
+		if (!task.kthread || task.held) this.wake(task);
+		if (!this.#untilOutside(task, WAIT_ROUNDS)) {
+			throw new KlpemuError("TASK_STUCK", `task '${task.comm}' does not come out of the kernel`);
+		}
+		this.sched.remove(task);
+		this.executor.release(task);
+	}
+
+	/** Ends a sleep, whatever its kind. */
+	wake(task: task_struct): void {
+		task.held = false;
+		task.slept = true;
+		if (!this.sched.wake_up_state(task, -1)) this.sched.enqueue(task);
+	}
+
+	/** Addresses on a task's stack, innermost first; undefined when it cannot be walked reliably. */
+	stackTrace(task: task_struct): readonly Kaddr[] | undefined {
+		const trace = this.walkStack(task);
+		return trace.reliable ? trace.entries : undefined;
+	}
+
+	/** The same with what was found before the walk became unreliable, and why. */
+	walkStack(task: task_struct): StackTrace {
+		if (task.mode !== "kernel" || task.stack === undefined) return { reliable: true, entries: [] };
+		const low = Number(BigInt.asIntN(32, task.stack.address));
+		const high = (low + THREAD_SIZE) | 0;
+		const findRow = (ip: Kaddr) => this.#symbols.findRow(ip);
+		return stack_trace_save_tsk_reliable(task.regs, { memory: this.memory, low, high, findRow });
+	}
+
+	// ---- time ----
+
+	/** One round: timers, due work, then a slice on every CPU. */
+	round(): void {
+		this.sched.tick();
+		if (this.#jiffies !== undefined) this.memory.setU64(this.#jiffies, BigInt(this.sched.jiffies));
+		this.guest.work.tick();
+		for (let work = this.#takeWork(); work !== undefined; work = this.#takeWork()) {
+			this.#kworkerBusy = true;
+			this.#runAs(this.kworker, TASK_IDLE, work.func());
+			this.#kworkerBusy = false;
+		}
+		for (const cpu of this.sched.order()) {
+			const task = this.sched.pick(cpu);
+			this.executor.runSlice(cpu, task, this.sched.slice());
+		}
+		this.executor.current = this.shell;
+	}
+
+	/**
+	 * The next work of the kernel itself. They take these locks, and would wait for whoever holds one: not before the work is
+	 * through could that one go on.
+	 */
+	#takeWork() {
+		const { klp, ftrace, hotplug } = this;
+		const held = klp.klp_mutex.locked || ftrace.ftrace_lock.locked || ftrace.direct.direct_mutex.locked;
+		return this.#kworkerBusy || held || hotplug.lock.locked ? undefined : this.workqueue.take(this.sched.jiffies);
+	}
+
+	/** Rounds until no transition is in progress and no work is left; false when `max` were not enough. */
+	settle(max: number): boolean {
+		for (let i = 0; i <= max; i++) {
+			const busy = this.klp.transition.klp_transition_patch !== undefined || this.workqueue.pending.length > 0;
+			if (!busy) return true;
+			this.round();
+		}
+		return false;
+	}
+
+	/** Runs kernel code as `task` on CPU 0, to its end; the task sleeps in `sleepState` afterwards. */
+	#runAs<T>(task: task_struct, sleepState: number, code: Kernel<T>): T {
+		task.__state = TASK_RUNNING;
+		this.sched.switch_to(this.sched.cpus[0]!, task);
+		this.executor.current = task;
+		const block = (wait: Wait) => {
+			task.__state = TASK_UNINTERRUPTIBLE;
+			this.sched.deschedule(task);
+			for (let i = 0; !wait.ready(); i++) {
+				if (i > WAIT_ROUNDS) throw new KlpemuError("DEADLOCK", `${task.comm} waits for ever: ${wait.label}`);
+				this.round();
+			}
+			task.__state = TASK_RUNNING;
+			this.sched.switch_to(this.sched.cpus[0]!, task);
+			this.executor.current = task;
+		};
+		const { mode } = task;
+		try {
+			return runStraight(code, (label) => this.onPoint?.(label), block);
+		} finally {
+			// Also when the code was given up in the middle, perhaps of guest code.
+			task.mode = mode;
+			if (task.__state !== TASK_DEAD) {
+				task.__state = sleepState;
+				this.sched.deschedule(task);
+			}
+		}
+	}
+
+	/** Runs kernel code as a system call of the administrator, who then leaves the kernel. */
+	runAsShell<T>(code: Kernel<T>): T {
+		const { klp, shell } = this;
+		return this.#runAs(
+			shell,
+			TASK_INTERRUPTIBLE,
+			(function* () {
+				const result = yield* code;
+				yield* klp.transition.klp_update_patch_state(shell);
+				return result;
+			})(),
+		);
+	}
+
+	/** A gate has stopped the Cpu: what it means for the task. */
+	stoppedAt(name: string, task: task_struct): Continuation {
+		const visit = (point: string) => this.onPoint?.(point);
+		const sleeps = !COND_RESCHED.includes(name) && !this.guest.has(name);
+		if (sleeps) switchedVoluntarily(task);
+		switch (name) {
+			case "exit_to_user_mode":
+				// exit_to_user_mode_loop(): the place where user tasks switch.
+				runStraight(this.klp.transition.klp_update_patch_state(task), visit);
+				task.thread_flags &= ~TIF_NOTIFY_SIGNAL;
+				task.mode = "user";
+				return "end-slice";
+			case "do_idle":
+				if (this.sched.leaveIdle(task)) runStraight(this.klp.transition.klp_update_patch_state(task), visit);
+				return "end-slice";
+			case "cond_resched":
+			case "__cond_resched":
+				runStraight(this.klp.transition.__klp_sched_try_switch(), visit);
+				return "go-on";
+			case "kthread_wait":
+				if (task.program.next !== undefined) return this.#kworkerSleeps(task);
+				this.sched.set_timer(task, this.sched.jiffies + (task.program.sleepRounds ?? 1));
+				task.__state = TASK_INTERRUPTIBLE;
+				this.sched.deschedule(task);
+				return "end-slice";
+			case "schedule":
+				// Guest code has no set_current_state(): it sleeps until somebody wakes it.
+				task.__state = TASK_UNINTERRUPTIBLE;
+				this.sched.deschedule(task);
+				return "end-slice";
+			default:
+				return this.guest.enter(name, task);
+		}
+	}
+
+	/** A kworker has nothing to do, unless some work came just now. */
+	#kworkerSleeps(task: task_struct): Continuation {
+		if (this.guest.work.hasWork) return "go-on";
+		task.__state = TASK_IDLE;
+		this.sched.deschedule(task);
+		return "end-slice";
+	}
+
+	oops(task: task_struct, fault: Fault, rip: bigint): void {
+		const where = this.symbolize(Number(BigInt.asIntN(32, rip)));
+		const what =
+			fault.kind === "page-fault"
+				? `BUG: unable to handle page fault for address: ${hex(fault.address ?? 0n)}`
+				: `Oops: ${fault.kind}`;
+		this.#print.pr_warn(what);
+		this.#print.pr_warn(`RIP: 0010:${where}${fault.detail ? ` (${fault.detail})` : ""}`);
+		task.oops = `${what} at ${where}`;
+		this.onOops?.(task, fault, rip);
+		this.sched.remove(task);
+		// Somebody else takes over; what the dead one held stays held.
+		if (task === this.shell) this.shell = this.hostTask("shell", 0, TASK_INTERRUPTIBLE);
+		if (task === this.kworker) this.kworker = this.hostTask("kworker/0:1", PF_KTHREAD, TASK_IDLE);
+	}
+
+	/** A process whose kernel code is TypeScript. */
+	hostTask(comm: string, flags: number, sleepState: number): task_struct {
+		const task = this.sched.add(comm, { mode: "host", flags });
+		task.__state = sleepState;
+		return task;
+	}
+
+	// ---- the administrator ----
+
+	/** Loads a module and runs its init, or enables what `patchOf` makes. See {@link Loader.load_module}. */
+	insmod(name: string, objects: readonly ElfObject[], options: InsmodOptions = {}): number {
+		return this.runAsShell(this.load_module(name, objects, options));
+	}
+
+	/** What {@link insmod} runs. */
+	load_module(name: string, objects: readonly ElfObject[], options: InsmodOptions = {}): Kernel<number> {
+		return this.loader.load_module(name, objects, options);
+	}
+
+	/** Unloads a module: -ENOENT when there is none, -EAGAIN (-EWOULDBLOCK) while it is in use. */
+	rmmod(name: string): number {
+		return this.runAsShell(this.delete_module(name));
+	}
+
+	/** What {@link rmmod} runs. */
+	delete_module(name: string): Kernel<number> {
+		return this.loader.delete_module(name);
+	}
+
+	/** Writes to a file: 0 or a negative errno. */
+	write(path: string, value: string): number {
+		return this.runAsShell(this.files.write(path, value));
+	}
+
+	/** The text of a file, or a negative errno. */
+	read(path: string): string | number {
+		return this.runAsShell(this.files.read(path));
+	}
+
+	/** Writes to a file below /sys/kernel/livepatch: 0 or a negative errno. */
+	writeSysfs(path: string, value: string): number {
+		return this.write(`/sys/kernel/livepatch/${path}`, value);
+	}
+
+	/** Frees what the Cpu holds outside JavaScript. */
+	close(): void {
+		this.cpu.close();
+	}
+}
+
+/** The per-CPU area of a CPU. */
+function percpu(id: number): Kaddr {
+	return (LAYOUT.percpu + id * PAGE_SIZE) | 0;
+}

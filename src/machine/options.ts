@@ -1,0 +1,34 @@
+import type { EngineAssembly } from "../assemble/index.js";
+import type { Cpu } from "../cpu/index.js";
+import type { ElfObject } from "../elf/index.js";
+import type { Design } from "../linux/klp/index.js";
+import type { ShouldFail } from "../linux/lib/index.js";
+import type { Kaddr, Memory } from "../memory/index.js";
+
+export interface MachineOptions {
+	readonly design: Design;
+	/** Makes the processor that runs the guest. */
+	readonly createCpu: (memory: Memory) => Cpu | Promise<Cpu>;
+	readonly vmlinux: readonly ElfObject[];
+	/** The assembly of the engine itself: asm/entry_64.S, asm/ftrace_64.S and asm/ftrace_ops.S. */
+	readonly assembly: EngineAssembly;
+	readonly cpus: number;
+	readonly seed: bigint | number;
+	readonly hz: number;
+	readonly memoryBytes: number;
+	/** See `Machine.should_fail`; from the very beginning. */
+	readonly should_fail?: ShouldFail;
+}
+
+export interface NewTask {
+	readonly name: string;
+	readonly kthread: boolean;
+	readonly calls: readonly Kaddr[];
+	readonly sleepAt?: (() => readonly Kaddr[]) | undefined;
+	/** A signal ends the sleep there. */
+	readonly interruptible?: boolean;
+	/** The CPU it is bound to. */
+	readonly cpu?: number | undefined;
+	/** Asleep until somebody wakes it. */
+	readonly idle?: boolean;
+}

@@ -1,0 +1,65 @@
+import { readFile } from "node:fs/promises";
+import { KlpemuError, suggest } from "../../base/index.js";
+import { parseCommandArgs } from "./args.js";
+import { type Command, EXIT, type Io } from "./command.js";
+import { type CommandEntry, commands } from "./commands.js";
+import { commandHelp, generalHelp } from "./help.js";
+
+async function version(): Promise<string> {
+	// Three folders up both from src/node and from dist/node.
+	const text = await readFile(new URL("../../../package.json", import.meta.url), "utf8");
+	return (JSON.parse(text) as { version: string }).version;
+}
+
+/** The whole command line: returns the exit status and never throws. */
+export async function runCli(
+	argv: readonly string[],
+	io: Io,
+	entries: readonly CommandEntry[] = commands,
+): Promise<number> {
+	try {
+		return await dispatch(argv, io, entries);
+	} catch (error) {
+		if (error instanceof KlpemuError) {
+			io.stderr.write(`${error.format()}\n`);
+			return EXIT.badInput;
+		}
+		const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
+		io.stderr.write(`${stack}\nThis is a bug in klpemu. Please report it with the command line and the files.\n`);
+		return EXIT.bug;
+	}
+}
+
+async function dispatch(argv: readonly string[], io: Io, entries: readonly CommandEntry[]): Promise<number> {
+	const [name, ...rest] = argv;
+	if (name === undefined) {
+		io.stderr.write(generalHelp(entries));
+		return EXIT.badInput;
+	}
+	if (name === "--version") {
+		io.stdout.write(`${await version()}\n`);
+		return EXIT.ok;
+	}
+	if (name === "--help" || name === "-h" || (name === "help" && rest.length === 0)) {
+		io.stdout.write(generalHelp(entries));
+		return EXIT.ok;
+	}
+	if (name === "help") return dispatch([rest[0]!, "--help"], io, entries);
+	const entry = entries.find((candidate) => candidate.name === name);
+	if (entry === undefined) {
+		const known = [
+			...entries.map((candidate) => candidate.name),
+			...(name.startsWith("-") ? ["--help", "--version"] : []),
+		];
+		const what = name.startsWith("-") ? "option" : "command";
+		const hint = suggest(name, "commands", known);
+		throw new KlpemuError("CLI_UNKNOWN_COMMAND", `unknown ${what} '${name}'`, { where: "klpemu", hint });
+	}
+	const command = (await entry.load()) as Command<never>;
+	const { options, positionals, help } = await parseCommandArgs(command, rest);
+	if (help) {
+		io.stdout.write(commandHelp(command));
+		return EXIT.ok;
+	}
+	return command.run(options as never, positionals, io);
+}

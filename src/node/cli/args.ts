@@ -1,0 +1,103 @@
+import { parseArgs } from "node:util";
+import { KlpemuError, suggest } from "../../base/index.js";
+import { type AnyOption, type Command, optionName } from "./command.js";
+
+export interface ParsedArgs {
+	/** By key of the command's option table; flags that were not given are false. */
+	readonly options: Record<string, boolean | string | bigint | undefined>;
+	readonly positionals: readonly string[];
+	readonly help: boolean;
+}
+
+type OptionTable = Readonly<Record<string, AnyOption>>;
+
+function badArgument(command: string, message: string, hint = `klpemu ${command} --help`): KlpemuError {
+	return new KlpemuError("CLI_BAD_ARGUMENT", message, { where: `klpemu ${command}`, hint });
+}
+
+/** `18446744073709551615`, `0xff`: all 64 bits. Throws `CLI_BAD_ARGUMENT`. */
+function uint64(command: string, name: string, text: string): bigint {
+	const value = /^(\d+|0x[\da-f]+)$/i.test(text) ? BigInt(text) : -1n;
+	if (value >= 0n && value < 1n << 64n) return value;
+	const hint = "a whole number from 0 to 2^64 - 1, decimal or 0x...";
+	throw badArgument(command, `--${name} must be a number, not '${text}'`, hint);
+}
+
+/**
+ * The arguments after the command's name, checked against its table. Throws `CLI_BAD_ARGUMENT`; with --help, nothing but
+ * the options' names is checked.
+ */
+export async function parseCommandArgs(command: Command<never>, argv: readonly string[]): Promise<ParsedArgs> {
+	const table = command.options as OptionTable;
+	const keys = new Map(Object.keys(table).map((key) => [optionName(key), key]));
+	const config: Record<string, { type: "boolean" | "string"; short?: string }> = {
+		help: { type: "boolean", short: "h" },
+	};
+	for (const [name, key] of keys) config[name] = { type: table[key]!.type === "flag" ? "boolean" : "string" };
+	// Not strict: its own errors know nothing of near misses. The tokens tell everything.
+	const { tokens } = parseArgs({
+		args: [...argv],
+		options: config,
+		allowPositionals: true,
+		strict: false,
+		tokens: true,
+	});
+	const options: ParsedArgs["options"] = {};
+	const positionals: string[] = [];
+	let help = false;
+	for (const token of tokens) {
+		if (token.kind === "positional") positionals.push(token.value);
+		if (token.kind !== "option") continue;
+		const key = keys.get(token.name);
+		if (token.name === "help") help = true;
+		else if (key === undefined) throw unknownOption(command.name, token.rawName, [...keys.keys()]);
+		else if (Object.hasOwn(options, key)) throw badArgument(command.name, `--${token.name} is given twice`);
+		else options[key] = optionValue(command.name, token.name, table[key]!, token.value, token.inlineValue === true);
+	}
+	if (help) return { options, positionals, help };
+	for (const [key, option] of Object.entries(table)) {
+		if (option.type === "flag") options[key] ??= false;
+		else await checkChoice(command.name, key, option, options[key]);
+	}
+	checkPositionals(command, positionals);
+	return { options, positionals, help };
+}
+
+function unknownOption(command: string, rawName: string, names: readonly string[]): KlpemuError {
+	const known = [...names, "help"].map((name) => `--${name}`);
+	return badArgument(command, `unknown option '${rawName}'`, suggest(rawName, "options", known));
+}
+
+function optionValue(
+	command: string,
+	name: string,
+	option: AnyOption,
+	value: string | undefined,
+	inline: boolean,
+): boolean | string | bigint {
+	if (option.type === "flag") {
+		if (value !== undefined) throw badArgument(command, `--${name} takes no value`);
+		return true;
+	}
+	// `--design --json`: a value that looks like an option is one that was forgotten; --design=--json would say otherwise.
+	if (value === undefined || value === "" || (!inline && value.startsWith("-") && value.length > 1)) {
+		throw badArgument(command, `--${name} needs a value`, `--${name} ${option.value}: ${option.help}`);
+	}
+	return option.type === "uint64" ? uint64(command, name, value) : value;
+}
+
+async function checkChoice(command: string, key: string, option: AnyOption, value: unknown): Promise<void> {
+	if (option.type !== "text" || option.choices === undefined || typeof value !== "string") return;
+	const choices = await option.choices();
+	if (choices.includes(value)) return;
+	throw badArgument(command, `--${optionName(key)}: there is no '${value}'`, suggest(value, "allowed", choices));
+}
+
+function checkPositionals(command: Command<never>, given: readonly string[]): void {
+	const wanted = command.positionals;
+	const missing = wanted[given.length];
+	if (missing !== undefined && !missing.optional)
+		throw badArgument(command.name, `${missing.name} is missing: ${missing.help}`);
+	const extra = given[wanted.length];
+	if (extra !== undefined) throw badArgument(command.name, `unexpected argument '${extra}'`);
+}

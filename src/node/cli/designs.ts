@@ -1,0 +1,24 @@
+import { designs } from "../../designs/index.js";
+import { type Command, EXIT } from "./command.js";
+
+interface DesignsOptions {
+	readonly json: boolean;
+}
+
+export const designsCommand: Command<DesignsOptions> = {
+	name: "designs",
+	summary: "list the replace designs that --design knows",
+	positionals: [],
+	options: { json: { type: "flag", help: "print a JSON array of { name, title, source, fields }" } },
+	async run({ json }, _positionals, { stdout }) {
+		if (json) {
+			const rows = designs.map(({ name, title, source, fields }) => ({ name, title, source, fields }));
+			stdout.write(`${JSON.stringify(rows, undefined, 2)}\n`);
+			return EXIT.ok;
+		}
+		for (const { name, title, source, fields } of designs) {
+			stdout.write(`${name}\n  ${title}\n  source: ${source}\n  fields of klp_patch: ${fields.join(", ") || "none"}\n`);
+		}
+		return EXIT.ok;
+	},
+};

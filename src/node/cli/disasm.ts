@@ -1,0 +1,19 @@
+import { disasmObject } from "../../disasm/index.js";
+import { objectFor } from "../gcc.js";
+import { type Command, EXIT } from "./command.js";
+
+interface DisasmOptions {
+	readonly ibt: boolean;
+}
+
+export const disasmCommand: Command<DisasmOptions> = {
+	name: "disasm",
+	summary: "show the code of an object, with its fentry sites and relocations",
+	positionals: [{ name: "OBJECT", help: "a relocatable object (.o), or a source (.c, .S) to compile" }],
+	options: { ibt: { type: "flag", help: "compile a source with endbr64 at the start of each function" } },
+	async run({ ibt }, [path], { stdout }) {
+		const { bytes, fileName } = await objectFor(path!, { ibt });
+		stdout.write(await disasmObject(bytes, fileName));
+		return EXIT.ok;
+	},
+};

@@ -1,0 +1,173 @@
+import { mkdir, writeFile } from "node:fs/promises";
+import { basename, join } from "node:path";
+import { KlpemuError } from "../../base/index.js";
+import { designs } from "../../designs/index.js";
+import { formatSchedule, type Schedule, type Shard } from "../../explore/index.js";
+import { INVARIANTS, type Invariant } from "../../report/index.js";
+import { parseScenario } from "../../scenario/index.js";
+import { CPU_NAMES } from "../cpus.js";
+import { NodeFileReader, readText } from "../files.js";
+import { type Command, EXIT, type Io } from "./command.js";
+import { type ExploreReport, type ExploreRow, exploreTable } from "./explore-report.js";
+
+export interface ExploreOptions {
+	readonly design: string | undefined;
+	readonly allDesigns: boolean;
+	readonly budget: bigint | undefined;
+	readonly time: bigint | undefined;
+	readonly invariant: string | undefined;
+	readonly everyInvariant: boolean;
+	readonly noReduction: boolean;
+	readonly shard: string | undefined;
+	readonly save: string | undefined;
+	readonly cpu: string | undefined;
+	readonly json: boolean;
+}
+
+const designNames = designs.map(({ name }) => name);
+/** States, where --budget says nothing: some 300 MB. */
+const BUDGET = 4_000_000;
+
+export const exploreCommand: Command<ExploreOptions> = {
+	name: "explore",
+	summary: "try every schedule of a scenario, and show the shortest that breaks something",
+	positionals: [{ name: "FILE", help: "a scenario, YAML" }],
+	options: {
+		design: { type: "text", value: "DESIGN", help: "instead of the scenario's", choices: () => designNames },
+		allDesigns: { type: "flag", help: "one after the other, in one table" },
+		budget: { type: "uint64", value: "STATES", help: `stop after so many states (default ${BUDGET})` },
+		time: { type: "uint64", value: "SECONDS", help: "stop after so many seconds, for each design" },
+		invariant: { type: "text", value: "NAME", help: "look for this one only", choices: () => INVARIANTS },
+		everyInvariant: { type: "flag", help: "go on: the shortest schedule for each invariant" },
+		noReduction: { type: "flag", help: "leave nothing out (docs/exploring.md); slow" },
+		shard: { type: "text", value: "I/N", help: "the I-th of N parts, from 1; klpemu merge joins their reports" },
+		save: { type: "text", value: "DIR", help: "write the schedules there, for klpemu replay" },
+		cpu: { type: "text", value: "CPU", help: CPU_NAMES.join(" or "), choices: () => [...CPU_NAMES] },
+		json: { type: "flag", help: "print one JSON document" },
+	},
+	details: [
+		"complete: every reachable state was seen. violated: see the schedule.",
+		"bounded: not all were seen, for lack of states or time, so that nothing is known of the rest.",
+		"Exit status: 0 complete, 1 violated or bounded, 2 bad input. Ctrl-C prints what is known so far.",
+		"",
+		"Examples:",
+		"  klpemu explore scenarios/hybrid-lp1-lp2-lp3.yaml --all-designs",
+		"  klpemu explore scenarios/hybrid-lp1-lp2-lp3.yaml --save found",
+		"  klpemu replay found/hybrid-lp1-lp2-lp3.rfc-2025.mixed-universe.schedule --story",
+	],
+	async run(options, [file], io) {
+		const report = await exploreFile(file!, options, io);
+		io.stdout.write(options.json ? `${JSON.stringify(report, undefined, 2)}\n` : exploreTable(report));
+		return report.results.every(({ result }) => result === "complete") ? EXIT.ok : EXIT.no;
+	},
+};
+
+async function exploreFile(file: string, options: ExploreOptions, io: Io): Promise<ExploreReport> {
+	if (options.allDesigns && options.design !== undefined) {
+		throw new KlpemuError("CLI_BAD_ARGUMENT", "--design and --all-designs exclude each other", {
+			where: "klpemu explore",
+		});
+	}
+	const text = await readText(file);
+	const scenario = parseScenario(text, file, { designs: designNames });
+	const { exploreScenario } = await import("../../scenario/index.js");
+	const shard = shardOf(options.shard);
+	const control = new Control(io, options.time);
+	const results: ExploreRow[] = [];
+	try {
+		for (const design of options.allDesigns ? designNames : [options.design ?? scenario.design]) {
+			if (control.stopped) break;
+			const watch = control.start(design);
+			const { exploration, schedules } = await exploreScenario({
+				scenario,
+				text,
+				machine: { files: new NodeFileReader(file), design, ...(options.cpu !== undefined && { cpu: options.cpu }) },
+				budget: Number(options.budget ?? BUDGET),
+				invariants: new Set(options.invariant === undefined ? INVARIANTS : [options.invariant as Invariant]),
+				all: options.everyInvariant,
+				reduction: !options.noReduction,
+				shard,
+				...watch.options,
+			});
+			const { result, states, transitions, depth, visited } = exploration;
+			for (const schedule of schedules.length === 0 ? [undefined] : schedules) {
+				results.push({
+					design,
+					result,
+					invariant: schedule?.invariant ?? null,
+					message: schedule?.message ?? null,
+					scheduleLength: schedule?.moves.length ?? null,
+					states,
+					transitions,
+					depth,
+					seconds: watch.seconds(),
+					schedule: schedule === undefined ? null : formatSchedule(schedule),
+					...(schedule !== undefined && options.save !== undefined && { file: await save(options.save, schedule) }),
+					...(visited !== undefined && { visited: Object.fromEntries(visited) }),
+				});
+			}
+		}
+	} finally {
+		control.end();
+	}
+	return { schema: 1, scenario: scenario.title, ...(shard !== undefined && { shard: options.shard! }), results };
+}
+
+function shardOf(text: string | undefined): Shard | undefined {
+	if (text === undefined) return undefined;
+	const [, index, count] = /^([1-9]\d{0,4})\/([1-9]\d{0,4})$/.exec(text) ?? [];
+	if (index === undefined || Number(index) > Number(count)) {
+		throw new KlpemuError("CLI_BAD_ARGUMENT", `--shard: '${text}' is no part such as 1/4`, { where: "klpemu explore" });
+	}
+	return { index: Number(index) - 1, count: Number(count) };
+}
+
+async function save(folder: string, schedule: Schedule): Promise<string> {
+	await mkdir(folder, { recursive: true });
+	const name = `${basename(schedule.scenario).replace(/\.ya?ml$/, "")}.${schedule.design}.${schedule.invariant}.schedule`;
+	const path = join(folder, name);
+	await writeFile(path, formatSchedule(schedule));
+	return path;
+}
+
+/** Time limits, Ctrl-C and the progress line. */
+class Control {
+	readonly #io: Io;
+	readonly #limit: number;
+	readonly #onSignal = () => {
+		this.stopped = true;
+	};
+	#shown = 0;
+	stopped = false;
+
+	constructor(io: Io, seconds: bigint | undefined) {
+		this.#io = io;
+		this.#limit = seconds === undefined ? Number.POSITIVE_INFINITY : Number(seconds) * 1000;
+		process.once("SIGINT", this.#onSignal);
+	}
+
+	start(design: string) {
+		const begin = performance.now();
+		const elapsed = () => performance.now() - begin;
+		const options = {
+			interrupted: () => this.stopped || elapsed() > this.#limit,
+			pause: () => new Promise<void>((resolve) => setImmediate(resolve)),
+			onProgress: (states: number) => this.#progress(design, states, elapsed() / 1000),
+		};
+		return { options, seconds: () => Math.round(elapsed()) / 1000 };
+	}
+
+	/** Once a second; on a terminal the line is written over. */
+	#progress(design: string, states: number, seconds: number): void {
+		if (seconds < this.#shown + 1 && seconds >= this.#shown) return;
+		this.#shown = seconds;
+		if (seconds < 1) return;
+		const text = `${design}: ${states} states, ${seconds.toFixed(0)} s`;
+		this.#io.stderr.write(this.#io.stderr.isTTY ? `\r\x1b[K${text}` : `${text}\n`);
+	}
+
+	end(): void {
+		process.removeListener("SIGINT", this.#onSignal);
+		if (this.#io.stderr.isTTY) this.#io.stderr.write("\r\x1b[K");
+	}
+}

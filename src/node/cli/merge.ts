@@ -1,0 +1,91 @@
+import { KlpemuError } from "../../base/index.js";
+import { readText } from "../files.js";
+import { type Command, EXIT } from "./command.js";
+import { type ExploreReport, type ExploreRow, exploreTable } from "./explore-report.js";
+
+export interface MergeOptions {
+	readonly json: boolean;
+}
+
+export const mergeCommand: Command<MergeOptions> = {
+	name: "merge",
+	summary: "join the --json reports of klpemu explore --shard",
+	positionals: [{ name: "FILES", help: "the reports, with commas between" }],
+	options: { json: { type: "flag", help: "print one JSON document, as klpemu explore --json does" } },
+	details: [
+		"Exit status: 0 complete, 1 violated or bounded, 2 bad input.",
+		"",
+		"Example:",
+		"  klpemu merge part1.json,part2.json",
+	],
+	async run({ json }, [files], { stdout }) {
+		const reports = await Promise.all(files!.split(",").map(readReport));
+		const merged = mergeReports(reports, files!.split(","));
+		stdout.write(json ? `${JSON.stringify(merged, undefined, 2)}\n` : exploreTable(merged));
+		return merged.results.every(({ result }) => result === "complete") ? EXIT.ok : EXIT.no;
+	},
+};
+
+async function readReport(file: string): Promise<ExploreReport> {
+	const bad = (message: string) =>
+		new KlpemuError("MERGE_BAD_REPORT", message, { where: file, hint: "klpemu explore FILE --json --shard I/N" });
+	let report: ExploreReport;
+	try {
+		report = JSON.parse(await readText(file)) as ExploreReport;
+	} catch (cause) {
+		if (cause instanceof KlpemuError) throw cause;
+		throw bad("not JSON");
+	}
+	if (report.schema !== 1 || report.shard === undefined || !Array.isArray(report.results))
+		throw bad("not the report of a shard");
+	return report;
+}
+
+/** Throws `MERGE_MISMATCH` when the reports are not the parts of one exploration. */
+export function mergeReports(reports: readonly ExploreReport[], files: readonly string[]): ExploreReport {
+	const [first] = reports;
+	const count = Number(first!.shard!.split("/")[1]);
+	for (const [index, report] of reports.entries()) {
+		if (report.scenario === first!.scenario && Number(report.shard!.split("/")[1]) === count) continue;
+		throw new KlpemuError("MERGE_MISMATCH", `a part of something else than ${files[0]}`, { where: files[index]! });
+	}
+	const missing = Array.from({ length: count }, (_, index) => `${index + 1}/${count}`).filter(
+		(shard) => !reports.some((report) => report.shard === shard),
+	);
+	if (missing.length > 0) throw new KlpemuError("MERGE_MISMATCH", `parts are missing: ${missing.join(", ")}`);
+	const names = [...new Set(reports.flatMap(({ results }) => results.map(({ design }) => design)))];
+	return {
+		schema: 1,
+		scenario: first!.scenario,
+		results: names.flatMap((design) =>
+			mergeRows(reports.map(({ results }) => results.filter((row) => row.design === design))),
+		),
+	};
+}
+
+/** The rows of one design, part by part. */
+function mergeRows(parts: readonly (readonly ExploreRow[])[]): ExploreRow[] {
+	const rows = parts.flat();
+	const visited = new Map(parts.flatMap(([row]) => Object.entries(row?.visited ?? {})));
+	// What one part has not gone on from, another may have: the larger number of moves counts.
+	for (const [row] of parts) {
+		for (const [state, moves] of Object.entries(row?.visited ?? {}))
+			visited.set(state, Math.max(moves, visited.get(state)!));
+	}
+	const shared = {
+		states: visited.size,
+		transitions: [...visited.values()].reduce((sum, moves) => sum + moves, 0),
+		depth: Math.max(...rows.map(({ depth }) => depth)),
+		seconds: Math.round(1000 * parts.reduce((sum, [row]) => sum + (row?.seconds ?? 0), 0)) / 1000,
+	};
+	const shortest = new Map<string, ExploreRow>();
+	for (const row of rows) {
+		const known = row.invariant === null ? undefined : shortest.get(row.invariant);
+		if (row.invariant === null || (known !== undefined && known.scheduleLength! <= row.scheduleLength!)) continue;
+		shortest.set(row.invariant, row);
+	}
+	const without = ({ visited: _visited, ...row }: ExploreRow): ExploreRow => ({ ...row, ...shared });
+	if (shortest.size > 0) return [...shortest.values()].map(without);
+	const bounded = rows.find(({ result }) => result === "bounded");
+	return [without(bounded ?? rows[0]!)];
+}

@@ -1,0 +1,95 @@
+import { designs } from "../../designs/index.js";
+import { type Report, renderReport, wantsColour } from "../../report/index.js";
+import { type FileReader, parseScenario, type Scenario } from "../../scenario/index.js";
+import { CPU_NAMES } from "../cpus.js";
+import { NodeFileReader, readText } from "../files.js";
+import { type Command, EXIT, type Io } from "./command.js";
+
+export interface RunOptions {
+	readonly design: string | undefined;
+	readonly cpu: string | undefined;
+	readonly seed: bigint | undefined;
+	readonly json: boolean;
+	readonly dmesg: boolean;
+	readonly traceInsns: boolean;
+}
+
+/** What scenario/runner.ts exports; a test gives its own. */
+export type RunScenario = (
+	scenario: Scenario,
+	options: {
+		readonly design?: string;
+		readonly cpu?: string;
+		readonly seed?: bigint | number;
+		readonly traceInsns?: (line: string) => void;
+		readonly files: FileReader;
+	},
+) => Promise<Report>;
+
+const designNames = designs.map(({ name }) => name);
+
+const engine: RunScenario = async (scenario, options) =>
+	(await import("../../scenario/index.js")).runScenario(scenario, options);
+
+export const runCommand = makeRunCommand(engine);
+
+export function makeRunCommand(runScenario: RunScenario): Command<RunOptions> {
+	return {
+		name: "run",
+		summary: "run a scenario and say whether the consistency model held",
+		positionals: [{ name: "FILE", help: "a scenario, YAML" }],
+		options: {
+			design: {
+				type: "text",
+				value: "DESIGN",
+				help: "the replace design, instead of the scenario's (klpemu designs lists them)",
+				choices: () => designNames,
+			},
+			cpu: { type: "text", value: "CPU", help: CPU_NAMES.join(" or "), choices: () => [...CPU_NAMES] },
+			seed: { type: "uint64", value: "N", help: "seed of the schedule, instead of the scenario's" },
+			json: { type: "flag", help: "print the report as one JSON document" },
+			dmesg: { type: "flag", help: "show under each step what the kernel printed" },
+			traceInsns: {
+				type: "flag",
+				help: "print each executed instruction (with --json to standard error); long",
+			},
+		},
+		details: [
+			"Exit status: 0 as the scenario expects, 1 not so, 2 bad input.",
+			"",
+			"Example:",
+			"  klpemu run scenarios/hybrid-lp1-lp2-lp3.yaml --design universe",
+		],
+		async run(options, [file], io) {
+			const scenario = parseScenario(await readText(file!), file!, { designs: designNames });
+			const report = await runScenario(scenario, {
+				files: new NodeFileReader(file!),
+				...(options.design === undefined ? {} : { design: options.design }),
+				...(options.cpu === undefined ? {} : { cpu: options.cpu }),
+				...(options.seed === undefined ? {} : { seed: options.seed }),
+				...(options.traceInsns ? { traceInsns: traceTo(options.json ? io.stderr : io.stdout) } : {}),
+			});
+			print(report, options, io);
+			return report.asExpected ? EXIT.ok : EXIT.no;
+		},
+	};
+}
+
+function traceTo(output: Io["stdout"]): (line: string) => void {
+	return (line) => {
+		output.write(`${line}\n`);
+	};
+}
+
+function print(report: Report, options: RunOptions, { stdout, env }: Io): void {
+	if (options.json) {
+		stdout.write(`${JSON.stringify(report, undefined, 2)}\n`);
+		return;
+	}
+	const text = renderReport(report, {
+		width: Math.min(stdout.columns ?? 100, 120),
+		colour: wantsColour(env, stdout),
+		dmesg: options.dmesg,
+	});
+	stdout.write(`${text}\n`);
+}

@@ -1,0 +1,88 @@
+import { readdir, readFile } from "node:fs/promises";
+import { basename, join } from "node:path";
+import { KlpemuError } from "../../base/index.js";
+import { designs } from "../../designs/index.js";
+import { type KtapSuite, renderKtap } from "../../report/index.js";
+import { parseScenario, type Scenario } from "../../scenario/index.js";
+import { CPU_NAMES } from "../cpus.js";
+import { NodeFileReader } from "../files.js";
+import { PROJECT } from "../gcc.js";
+import { type Command, EXIT } from "./command.js";
+
+export interface SelftestOptions {
+	readonly design: string | undefined;
+	readonly cpu: string | undefined;
+}
+
+const FOLDER = join(PROJECT, "scenarios", "selftests");
+
+/** What of tools/testing/selftests/livepatch is not run, and why. */
+const NOT_RUN = [
+	"not run: is_root, has_kdir, push_config, pop_config of functions.sh: no users, no kbuild, no other machine's settings to restore",
+	"not run: the process test_klp-call_getpid of test-syscall.sh: there is no user space; tasks that call __x64_sys_getpid() stand for it",
+];
+
+/** `test-callbacks.sh: busy target module` */
+const nameOf = (script: string, title: string) => `${script}: ${title}`;
+
+function titles(scenario: Scenario): string[] {
+	return scenario.steps.flatMap((step) => (step.kind === "test" ? [step.title] : []));
+}
+
+/** All scripts, in the order of their names. */
+async function scripts(): Promise<{ script: string; file: string; scenario: Scenario }[]> {
+	const files = (await readdir(FOLDER)).filter((file) => file.endsWith(".yaml")).sort();
+	return Promise.all(
+		files.map(async (name) => {
+			const file = join(FOLDER, name);
+			return {
+				script: `${basename(name, ".yaml")}.sh`,
+				file,
+				scenario: parseScenario(await readFile(file, "utf8"), file),
+			};
+		}),
+	);
+}
+
+export const selftestCommand: Command<SelftestOptions> = {
+	name: "selftest",
+	summary: "run the kernel's own livepatch selftests, with its own modules",
+	positionals: [{ name: "FILTER", help: "only scripts and tests whose name has this text", optional: true }],
+	options: {
+		design: {
+			type: "text",
+			value: "DESIGN",
+			help: "the replace design, instead of mainline: which of these tests would it break?",
+			choices: () => designs.map(({ name }) => name),
+		},
+		cpu: { type: "text", value: "CPU", help: CPU_NAMES.join(" or "), choices: () => [...CPU_NAMES] },
+	},
+	details: [
+		"Prints KTAP. What the kernel logs in each test is compared with what a real Linux 6.12 printed;",
+		"a difference is shown as a unified diff. The modules are Linux's own sources, unchanged:",
+		"npm run build:kernel-modules compiles them. Under another design they are what they are: fields that",
+		"the design adds to struct klp_patch have its default.",
+		"Exit status: 0 all ok, 1 not so, 2 bad input.",
+	],
+	async run({ design, cpu }, [filter = ""], { stdout }) {
+		const { runScenario } = await import("../../scenario/index.js");
+		const suites: KtapSuite[] = [];
+		for (const { script, file, scenario } of await scripts()) {
+			const wanted = titles(scenario).filter((title) => nameOf(script, title).includes(filter));
+			if (wanted.length === 0) continue;
+			const report = await runScenario(scenario, {
+				files: new NodeFileReader(file),
+				...(design === undefined ? {} : { design }),
+				...(cpu === undefined ? {} : { cpu }),
+			});
+			suites.push({ name: script, report, tests: report.tests!.filter(({ title }) => wanted.includes(title)) });
+		}
+		if (suites.length === 0) {
+			throw new KlpemuError("CLI_BAD_ARGUMENT", `no test has '${filter}' in its name`, {
+				hint: "klpemu selftest lists them all",
+			});
+		}
+		stdout.write(renderKtap(suites, NOT_RUN));
+		return suites.every(({ tests }) => tests.every(({ ok }) => ok)) ? EXIT.ok : EXIT.no;
+	},
+};

@@ -1,0 +1,68 @@
+import { readFile, stat } from "node:fs/promises";
+import { dirname, isAbsolute, resolve } from "node:path";
+import { KlpemuError } from "../base/index.js";
+import type { FileReader } from "../scenario/index.js";
+import { PROJECT } from "./gcc.js";
+
+/** The content, or undefined when there is no such file. Throws `FILE_UNREADABLE`. */
+export function readIfThere(path: string): Promise<Uint8Array | undefined> {
+	return ifThere(path, () => readFile(path));
+}
+
+/** A scenario or a schedule. Throws `FILE_MISSING`, `SCENARIO_SYNTAX`. */
+export async function readText(file: string): Promise<string> {
+	const bytes = await readIfThere(file);
+	if (bytes === undefined) {
+		throw new KlpemuError("FILE_MISSING", `there is no file '${file}'`, { hint: "scenarios/ has ready scenarios" });
+	}
+	try {
+		return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+	} catch (cause) {
+		throw new KlpemuError("SCENARIO_SYNTAX", "not UTF-8 text", { where: file, cause });
+	}
+}
+
+async function ifThere<T>(path: string, access: () => Promise<T>): Promise<T | undefined> {
+	try {
+		return await access();
+	} catch (cause) {
+		const { code } = cause as NodeJS.ErrnoException;
+		if (code === "ENOENT" || code === "ENOTDIR") return undefined;
+		throw unreadable(path, code === "EISDIR" ? "it is a folder" : (code ?? String(cause)), cause);
+	}
+}
+
+function unreadable(path: string, reason: string, cause?: unknown): KlpemuError {
+	return new KlpemuError("FILE_UNREADABLE", `cannot read '${path}': ${reason}`, { cause });
+}
+
+/** Reads what a scenario names: first beside the scenario, then in the project that klpemu came with. */
+export class NodeFileReader implements FileReader {
+	readonly #folders: readonly string[];
+
+	constructor(scenarioFile: string, project: string = PROJECT) {
+		this.#folders = [dirname(resolve(scenarioFile)), resolve(project)];
+	}
+
+	candidates(path: string): readonly string[] {
+		if (isAbsolute(path)) return [path];
+		return [...new Set(this.#folders.map((folder) => resolve(folder, path)))];
+	}
+
+	async find(path: string): Promise<string | undefined> {
+		for (const candidate of this.candidates(path)) {
+			const found = await ifThere(candidate, () => stat(candidate));
+			if (found?.isDirectory()) throw unreadable(candidate, "it is a folder");
+			if (found !== undefined) return candidate;
+		}
+		return undefined;
+	}
+
+	async read(path: string): Promise<Uint8Array | undefined> {
+		for (const candidate of this.candidates(path)) {
+			const content = await readIfThere(candidate);
+			if (content !== undefined) return content;
+		}
+		return undefined;
+	}
+}

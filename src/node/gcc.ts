@@ -1,0 +1,173 @@
+import { execFile } from "node:child_process";
+import { createHash } from "node:crypto";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { basename, dirname, extname, join, relative, resolve, sep } from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { KlpemuError } from "../base/index.js";
+
+const run = promisify(execFile);
+
+/** The project's folder: two up both from src/node and from dist/node. */
+export const PROJECT = fileURLToPath(new URL("../..", import.meta.url));
+const INCLUDE = join(PROJECT, "asm", "include");
+const PREBUILT = join(PROJECT, "asm", "prebuilt");
+
+/** How kernel-style code is compiled. No absolute path may get into an object: objects of the repo are committed. */
+export const CFLAGS: readonly string[] = [
+	"-O2",
+	"-mcmodel=kernel",
+	"-mno-red-zone",
+	"-mgeneral-regs-only",
+	"-fno-pic",
+	"-fno-stack-protector",
+	"-ffreestanding",
+	"-fno-strict-aliasing",
+	"-fno-common",
+	"-pg",
+	"-mfentry",
+	"-mrecord-mcount",
+	"-fasynchronous-unwind-tables",
+	"-Wall",
+];
+
+export interface ObjectOptions {
+	/** Compile with -fcf-protection=branch: functions begin with endbr64. */
+	readonly ibt?: boolean;
+}
+
+/** Bytes of a relocatable object, ready for parseElf. */
+export interface ObjectFile {
+	readonly bytes: Uint8Array;
+	/** For messages. */
+	readonly fileName: string;
+}
+
+/** The flags for one variant. */
+export function flagsFor(options: ObjectOptions): readonly string[] {
+	return [...CFLAGS, `-fcf-protection=${options.ibt ? "branch" : "none"}`];
+}
+
+/** An entry of asm/prebuilt/manifest.json: what the committed object was made of, and what it must be. */
+export interface PrebuiltEntry {
+	/** {@link sourceKey} of the source. */
+	readonly key: string;
+	/** SHA-256 of the object. */
+	readonly object: string;
+	/** Path of the object below asm/prebuilt. */
+	readonly file: string;
+}
+
+export type Manifest = Readonly<Record<string, PrebuiltEntry>>;
+
+/** `asm/vmlinux/funcs.c` and, for the variant with endbr64, `asm/vmlinux/funcs.c (ibt)`. */
+export function manifestKey(projectPath: string, options: ObjectOptions): string {
+	return options.ibt ? `${projectPath} (ibt)` : projectPath;
+}
+
+/** What an object depends on: flags, source, and every header of asm/include that it includes. SHA-256. */
+export async function sourceKey(path: string, options: ObjectOptions): Promise<string> {
+	const hash = createHash("sha256").update(flagsFor(options).join("\0"));
+	const seen = new Set<string>();
+	const add = async (file: string): Promise<void> => {
+		if (seen.has(file)) return;
+		seen.add(file);
+		const text = await readFile(file, "utf8");
+		hash.update(`\0${relative(PROJECT, file).split(sep).join("/")}\0${text}`);
+		for (const [, quote, name] of text.matchAll(/^\s*#\s*include\s*([<"])([^">]+)[">]/gm)) {
+			await add(quote === '"' ? resolve(dirname(file), name!) : join(INCLUDE, name!));
+		}
+	};
+	await add(path);
+	return hash.digest("hex");
+}
+
+export function sha256(bytes: Uint8Array): string {
+	return createHash("sha256").update(bytes).digest("hex");
+}
+
+let manifest: Promise<Manifest> | undefined;
+
+/** The committed objects; empty when there are none. */
+export function readManifest(): Promise<Manifest> {
+	manifest ??= readFile(join(PREBUILT, "manifest.json"), "utf8").then(
+		(text) => JSON.parse(text) as Manifest,
+		() => ({}),
+	);
+	return manifest;
+}
+
+/** The committed object of one of the repo's own sources, if it was made of exactly this source. Throws `PREBUILT_DAMAGED`. */
+async function prebuilt(path: string, options: ObjectOptions): Promise<Uint8Array | undefined> {
+	const projectPath = relative(PROJECT, path).split(sep).join("/");
+	if (projectPath.startsWith("..")) return undefined;
+	const entry = (await readManifest())[manifestKey(projectPath, options)];
+	if (entry === undefined || entry.key !== (await sourceKey(path, options))) return undefined;
+	const bytes = new Uint8Array(await readFile(join(PREBUILT, entry.file)));
+	if (sha256(bytes) !== entry.object) {
+		throw new KlpemuError("PREBUILT_DAMAGED", "not the object that asm/prebuilt/manifest.json names", {
+			where: join(PREBUILT, entry.file),
+			hint: "npm run build:objects makes it again",
+		});
+	}
+	return bytes;
+}
+
+/**
+ * The object for a .c, .S or .o file: an .o as it is; one of the repo's own sources from asm/prebuilt; anything else compiled
+ * by gcc now. Throws `GCC_MISSING`, `GCC_FAILED`, `SOURCE_KIND`, `FILE_UNREADABLE`, `PREBUILT_DAMAGED`.
+ */
+export async function objectFor(sourcePath: string, options: ObjectOptions = {}): Promise<ObjectFile> {
+	const path = resolve(sourcePath);
+	const kind = extname(path);
+	if (kind === ".o") return { bytes: await read(path), fileName: sourcePath };
+	if (kind !== ".c" && kind !== ".S") {
+		throw new KlpemuError("SOURCE_KIND", `'${sourcePath}' is neither C, assembly nor an object`, {
+			hint: "sources end in .c, .S or .o",
+		});
+	}
+	// First of all: a folder that does not exist would look like a compiler that does not.
+	await read(path);
+	const committed = await prebuilt(path, options);
+	return { bytes: committed ?? (await compile(path, options)), fileName: sourcePath };
+}
+
+async function read(path: string): Promise<Uint8Array> {
+	try {
+		return new Uint8Array(await readFile(path));
+	} catch (cause) {
+		const { code } = cause as NodeJS.ErrnoException;
+		throw new KlpemuError("FILE_UNREADABLE", `cannot read '${path}' (${code})`, { where: path, cause });
+	}
+}
+
+/** Compiles one source with gcc. */
+export async function compile(path: string, options: ObjectOptions): Promise<Uint8Array> {
+	const folder = await mkdtemp(join(tmpdir(), "klpemu-"));
+	try {
+		const output = join(folder, "out.o");
+		// Relative paths from the source's folder, so that nothing in the object tells where it was made.
+		const prefix = `-ffile-prefix-map=${dirname(path)}=.`;
+		// As kbuild names modules; only sources that are modules say it.
+		const modname = `-DKBUILD_MODNAME="${basename(path, extname(path)).replaceAll("-", "_")}"`;
+		const args = [...flagsFor(options), modname, prefix, "-I", INCLUDE, "-c", basename(path), "-o", output];
+		await run(process.env.CC ?? "gcc", args, { cwd: dirname(path) });
+		return new Uint8Array(await readFile(output));
+	} catch (cause) {
+		const { code, stderr } = cause as { code?: unknown; stderr?: string };
+		if (code === "ENOENT") {
+			throw new KlpemuError("GCC_MISSING", `'${path}' must be compiled, and there is no gcc`, {
+				where: path,
+				hint: "apt-get install -y gcc, or give an object (.o) instead",
+				cause,
+			});
+		}
+		throw new KlpemuError("GCC_FAILED", `gcc does not compile '${path}':\n${(stderr ?? String(cause)).trim()}`, {
+			where: path,
+			cause,
+		});
+	} finally {
+		await rm(folder, { recursive: true, force: true });
+	}
+}

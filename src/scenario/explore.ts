@@ -1,0 +1,84 @@
+import {
+	type Exploration,
+	explore,
+	Hash,
+	minimise,
+	type Replayed,
+	Replayer,
+	type Schedule,
+	type SearchOptions,
+	tellStory,
+} from "../explore/index.js";
+import { createModel } from "./model.js";
+import type { RunScenarioOptions } from "./run.js";
+import type { Scenario } from "./types.js";
+
+export interface ExploreScenarioOptions extends SearchOptions {
+	readonly scenario: Scenario;
+	/** The scenario's text, for the fingerprint in schedules. */
+	readonly text: string;
+	readonly machine: RunScenarioOptions;
+}
+
+export interface ExploredScenario {
+	readonly exploration: Exploration;
+	/** One for each violation, as short as they get. */
+	readonly schedules: readonly Schedule[];
+}
+
+/** What a scenario's text is recognised by in a saved schedule. */
+export function fingerprintOf(text: string): string {
+	const hash = new Hash();
+	hash.add(text);
+	return hash.digest();
+}
+
+/** Explores a scenario under one design, and makes the schedules it finds as short as possible. */
+export async function exploreScenario(options: ExploreScenarioOptions): Promise<ExploredScenario> {
+	const { scenario, text, machine } = options;
+	const model = await createModel(scenario, machine);
+	try {
+		const exploration = await explore(model, options);
+		const { name: design } = model.machine.klp.design;
+		const header = { scenario: scenario.fileName, fingerprint: fingerprintOf(text), design };
+		if (exploration.violations.length === 0) return { exploration, schedules: [] };
+		const again = await createModel(scenario, machine);
+		try {
+			const replayer = new Replayer(again);
+			const schedules = exploration.violations.map(({ broken, moves }) => ({
+				...header,
+				invariant: broken.invariant,
+				message: broken.message,
+				moves: minimise(replayer, moves, broken.invariant),
+			}));
+			return { exploration, schedules };
+		} finally {
+			again.machine.close();
+		}
+	} finally {
+		model.machine.close();
+	}
+}
+
+/** A schedule, made for real. */
+export interface Replay {
+	readonly moves: readonly Replayed[];
+	/** In words. */
+	readonly story: string;
+}
+
+/** Makes a schedule's moves on a machine of its own. Throws `REPLAY_IMPOSSIBLE`. */
+export async function replaySchedule(
+	scenario: Scenario,
+	schedule: Schedule,
+	machine: RunScenarioOptions,
+): Promise<Replay> {
+	const model = await createModel(scenario, machine);
+	try {
+		const replayer = new Replayer(model);
+		const moves = replayer.replay(schedule.moves, new Set([schedule.invariant]));
+		return { moves, story: tellStory(moves, model.functions, replayer.world.slots) };
+	} finally {
+		model.machine.close();
+	}
+}

@@ -1,0 +1,66 @@
+import fc from "fast-check";
+import { beforeEach, expect, test } from "vitest";
+import { Heap } from "../../../src/linux/exports/index.js";
+import { Memory, PAGE_SIZE } from "../../../src/memory/index.js";
+
+const BASE = -0x7000_0000;
+let memory: Memory;
+let heap: Heap;
+beforeEach(() => {
+	memory = new Memory({ bytes: 1 << 20 });
+	heap = new Heap(memory, { base: BASE, end: BASE + 16 * PAGE_SIZE });
+});
+
+test("objects in use never overlap, are aligned to their size, and hold what was written", () => {
+	fc.assert(
+		fc.property(fc.array(fc.record({ size: fc.integer({ min: 1, max: 300 }), free: fc.boolean() })), (steps) => {
+			const fresh = new Heap(new Memory({ bytes: 1 << 20 }), { base: BASE, end: BASE + 64 * PAGE_SIZE });
+			const live: { at: number; size: number }[] = [];
+			for (const { size, free } of steps) {
+				if (free && live.length > 0) expect(fresh.kfree(live.pop()!.at)).toBe(true);
+				else {
+					const at = fresh.kmalloc(size, false);
+					expect(at & 7).toBe(0);
+					for (const other of live) expect(at + size <= other.at || other.at + other.size <= at).toBe(true);
+					live.push({ at, size });
+				}
+			}
+			expect(fresh.count).toBe(live.length);
+		}),
+	);
+});
+
+test("kzalloc() is zeroed, also where something was before; kmalloc() shows the poison", () => {
+	const first = heap.kmalloc(64, true);
+	memory.write(first, new Uint8Array(64).fill(0xaa));
+	heap.kfree(first);
+	expect(memory.u8(first)).toBe(0x6b);
+	expect(heap.kmalloc(64, false)).toBe(first);
+	expect(memory.u8((first + 63) | 0)).toBe(0x6b);
+	heap.kfree(first);
+	heap.kmalloc(64, true);
+	expect([...memory.read(first, 64)]).toEqual(Array(64).fill(0));
+});
+
+test("NULL may be freed; what is no object, or is one no longer, may not", () => {
+	const at = heap.kmalloc(8, false);
+	expect(heap.kfree(0)).toBe(true);
+	expect(heap.kfree((at + 8) | 0)).toBe(false);
+	expect(heap.kfree(at)).toBe(true);
+	expect(heap.kfree(at)).toBe(false);
+});
+
+test("when the area is used up there is NULL; large objects take whole pages", () => {
+	const large = heap.kmalloc(3 * PAGE_SIZE, false);
+	expect(large).toBe(BASE);
+	const all = Array.from({ length: 20 }, () => heap.kmalloc(PAGE_SIZE, false));
+	expect(all.filter((at) => at !== 0)).toHaveLength(12);
+	expect(heap.kmalloc(8, true)).toBe(0);
+	heap.kfree(all[0]!);
+	expect(heap.kmalloc(PAGE_SIZE, false)).toBe(all[0]);
+});
+
+test("a string has its NUL", () => {
+	const at = heap.kstrdup("grüße");
+	expect(new TextDecoder().decode(memory.read(at, 8))).toBe("grüße\0");
+});

@@ -1,0 +1,139 @@
+/** The tree of files: what is there, who may do what with it, and what it holds. */
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { compileModule, createTestMachine, type TestMachine } from "../../support/machine.js";
+
+const [ENOENT, EACCES, EBUSY, EINVAL] = [-2, -13, -16, -22];
+
+let machine: TestMachine;
+beforeEach(async () => {
+	machine = await createTestMachine({ kernel: true, cpus: 2 });
+});
+afterEach(() => machine.close());
+
+describe("/sys/kernel/livepatch", () => {
+	test("the whole tree of a patch, with the kernel's rights", () => {
+		machine.patch("lp2", ["funcA", "lp2_funcA"], ["funcB", "lp2_funcB"]);
+		machine.settle();
+		const below = "/sys/kernel/livepatch/";
+		const tree = machine.it.files.paths().filter((path) => path.startsWith(below));
+		expect(Object.fromEntries(tree.map((path) => [path.slice(below.length), machine.it.files.rights(path)]))).toEqual({
+			lp2: "drwxr-xr-x",
+			"lp2/enabled": "-rw-r--r--",
+			"lp2/transition": "-r--r--r--",
+			"lp2/force": "--w-------",
+			"lp2/replace": "-r--r--r--",
+			"lp2/stack_order": "-r--r--r--",
+			"lp2/vmlinux": "drwxr-xr-x",
+			"lp2/vmlinux/patched": "-r--r--r--",
+			"lp2/vmlinux/funcA,1": "drwxr-xr-x",
+			"lp2/vmlinux/funcB,1": "drwxr-xr-x",
+		});
+	});
+
+	test("each file reads and writes as in the kernel", () => {
+		machine.patch("lp1", ["funcA", "lp1_funcA"]);
+		machine.settle();
+		const file = (name: string) => `/sys/kernel/livepatch/lp1/${name}`;
+		expect(machine.it.read(file("enabled"))).toBe("1\n");
+		expect(machine.it.read(file("vmlinux/patched"))).toBe("1\n");
+		expect(machine.it.read(file("stack_order"))).toBe("1\n");
+		expect(machine.it.read(file("force"))).toBe(EACCES);
+		expect(machine.it.read(file("vmlinux"))).toBe(EACCES);
+		expect(machine.it.read(file("nothing"))).toBe(ENOENT);
+		expect(machine.it.write(file("transition"), "1")).toBe(EACCES);
+		expect(machine.it.write(file("enabled"), "perhaps")).toBe(EINVAL);
+		expect(machine.it.write(file("enabled"), "1\n")).toBe(EINVAL);
+		expect(machine.it.write(file("force"), "1")).toBe(EINVAL);
+		expect(machine.it.write(file("enabled"), "0\n")).toBe(0);
+		machine.settle();
+		expect(machine.it.read(file("enabled"))).toBe(ENOENT);
+	});
+});
+
+test("/proc/PID/patch_state, by pid and by name, during a transition", () => {
+	const sleeper = machine.sleeper("sleeper", "funcA");
+	expect(machine.it.read(`/proc/${sleeper.pid}/patch_state`)).toBe("-1\n");
+	machine.patch("lp1", ["funcA", "lp1_funcA"]);
+	expect(machine.it.read("/proc/sleeper/patch_state")).toBe("0\n");
+	expect(machine.it.files.rights("/proc/sleeper/patch_state")).toBe("-r--------");
+	expect(machine.it.write("/proc/sleeper/patch_state", "1")).toBe(EACCES);
+	machine.it.wake(sleeper);
+	machine.settle();
+	expect(machine.it.read("/proc/sleeper/patch_state")).toBe("-1\n");
+	machine.it.exit(sleeper);
+	expect(machine.it.read("/proc/sleeper/patch_state")).toBe(ENOENT);
+});
+
+test("/proc/NAME is what NAME_proc_show() writes, livepatched or not", async () => {
+	expect(machine.it.read("/proc/cmdline")).toBe("BOOT_IMAGE=/vmlinuz root=/dev/vda1 quiet\n");
+	expect(machine.it.read("/proc/meminfo")).toBe("MemTotal:          65536 kB\nMemFree:           32768 kB\n");
+	expect(machine.it.read("/proc/nothing")).toBe(ENOENT);
+	expect(machine.it.files.rights("/proc/cmdline")).toBe("-r--r--r--");
+});
+
+test("/proc/sys/kernel/ftrace_enabled: -EBUSY while a livepatch is enabled", () => {
+	const path = "/proc/sys/kernel/ftrace_enabled";
+	expect(machine.it.read(path)).toBe("1\n");
+	expect(machine.it.write(path, "0\n")).toBe(0);
+	expect(machine.it.read(path)).toBe("0\n");
+	expect(machine.patch("lp1", ["funcA", "lp1_funcA"])).toBe(EBUSY);
+	expect(machine.it.write(path, "1")).toBe(0);
+	expect(machine.patch("lp1", ["funcA", "lp1_funcA"])).toBe(0);
+	expect(machine.it.write(path, "0")).toBe(EBUSY);
+	expect(machine.it.write(path, "x")).toBe(EINVAL);
+});
+
+test("/sys/module: refcnt and initstate; /dev/kmsg is written to only; dynamic debug mutes one function", () => {
+	machine.patch("lp1", ["funcA", "lp1_funcA"]);
+	expect(machine.it.read("/sys/module/lp1/refcnt")).toBe("1\n");
+	expect(machine.it.read("/sys/module/lp1/initstate")).toBe("live\n");
+	expect(machine.it.files.rights("/sys/module/lp1")).toBe("drwxr-xr-x");
+	expect(machine.it.read("/sys/module/lp9/refcnt")).toBe(ENOENT);
+	expect(machine.it.write("/dev/kmsg", "one\ntwo\n")).toBe(0);
+	expect(machine.it.dmesg.lines().slice(-2)).toEqual(["one", "two"]);
+	expect(machine.it.read("/dev/kmsg")).toBe(EACCES);
+	machine.settle();
+	const control = "/sys/kernel/debug/dynamic_debug/control";
+	const before = machine.dmesg("klp_try_switch_task").length;
+	expect(before).toBeGreaterThan(0);
+	expect(machine.it.write(control, "func klp_try_switch_task -p")).toBe(0);
+	machine.echo("0", "lp1/enabled");
+	machine.settle();
+	expect(machine.dmesg("klp_try_switch_task")).toHaveLength(before);
+	expect(machine.it.write(control, "nonsense")).toBe(EINVAL);
+});
+
+test("a module's own directory below /sys/kernel: show() and store() are its code", async () => {
+	const C = `
+#include <linux/kobject.h>
+#include <linux/module.h>
+static int value = 3;
+static ssize_t thing_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf) { return sprintf(buf, "%d\\n", value); }
+static ssize_t thing_store(struct kobject *kobj, struct kobj_attribute *attr, const char *buf, size_t count)
+{
+	if (*buf < '0' || *buf > '9') return -EINVAL;
+	value = *buf - '0';
+	return count;
+}
+static struct kobj_attribute thing = __ATTR_RW(thing);
+static struct kobject *kobj;
+static int m_init(void)
+{
+	kobj = kobject_create_and_add("mine", kernel_kobj);
+	return kobj ? sysfs_create_file(kobj, &thing.attr) : -ENOMEM;
+}
+static void m_exit(void) { kobject_put(kobj); }
+module_init(m_init);
+module_exit(m_exit);
+`;
+	expect(machine.insmodC("m", await compileModule("m", C))).toBe(0);
+	expect(machine.it.read("/sys/kernel/mine/thing")).toBe("3\n");
+	expect(machine.it.write("/sys/kernel/mine/thing", "8")).toBe(0);
+	expect(machine.it.read("/sys/kernel/mine/thing")).toBe("8\n");
+	expect(machine.it.write("/sys/kernel/mine/thing", "x")).toBe(EINVAL);
+	expect(machine.it.files.rights("/sys/kernel/mine")).toBe("drwxr-xr-x");
+	expect(machine.it.files.rights("/sys/kernel/mine/thing")).toBe("-rw-r--r--");
+	expect(machine.it.rmmod("m")).toBe(0);
+	expect(machine.it.read("/sys/kernel/mine/thing")).toBe(ENOENT);
+	expect(machine.it.guest.heap.count).toBe(0);
+});
