@@ -6,10 +6,10 @@ import { build } from "esbuild";
 const project = (path) => fileURLToPath(new URL(`../${path}`, import.meta.url));
 
 // What tsc made of it is not used by anybody; paths relative to a module stay right, for the depth is the same.
-rmSync(project("dist/node/cli"), { recursive: true, force: true });
+rmSync(project("dist/cli"), { recursive: true, force: true });
 await build({
 	entryPoints: [project("src/node/cli/main.ts")],
-	outdir: project("dist/node/cli"),
+	outdir: project("dist/cli"),
 	bundle: true,
 	splitting: true,
 	platform: "node",
@@ -23,4 +23,4 @@ await build({
 	},
 	logLevel: "warning",
 });
-chmodSync(project("dist/node/cli/main.js"), 0o755);
+chmodSync(project("dist/cli/main.js"), 0o755);

@@ -20,7 +20,7 @@ export async function machine(design: string, cpu: string, smoke: boolean): Prom
 	};
 	const times = smoke ? 1 : 7;
 	row("start/node", "node itself, start to exit", "ms", await command(["-e", "0"], times));
-	const cli = ["dist/node/cli/main.js", "run", "scenarios/hybrid-lp1-lp2-lp3.yaml", "--cpu", cpu];
+	const cli = ["dist/cli/main.js", "run", "scenarios/hybrid-lp1-lp2-lp3.yaml", "--cpu", cpu];
 	row("start/run", "klpemu run scenarios/hybrid-lp1-lp2-lp3.yaml, start to exit", "ms", await command(cli, times));
 	await create(row, design, cpu, times);
 	await memory(row, design, cpu, smoke);

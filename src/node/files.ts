@@ -2,7 +2,7 @@ import { readFile, stat } from "node:fs/promises";
 import { dirname, isAbsolute, resolve } from "node:path";
 import { KlpemuError } from "../base/index.js";
 import type { FileReader } from "../scenario/index.js";
-import { PROJECT } from "./gcc.js";
+import { PROJECT } from "./project.js";
 
 /** The content, or undefined when there is no such file. Throws `FILE_UNREADABLE`. */
 export function readIfThere(path: string): Promise<Uint8Array | undefined> {

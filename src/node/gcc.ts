@@ -3,14 +3,12 @@ import { createHash } from "node:crypto";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, dirname, extname, join, relative, resolve, sep } from "node:path";
-import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { KlpemuError } from "../base/index.js";
+import { PROJECT } from "./project.js";
 
 const run = promisify(execFile);
 
-/** The project's folder: two up both from src/node and from dist/node. */
-export const PROJECT = fileURLToPath(new URL("../..", import.meta.url));
 const INCLUDE = join(PROJECT, "asm", "include");
 const PREBUILT = join(PROJECT, "asm", "prebuilt");
 

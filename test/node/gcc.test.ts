@@ -4,16 +4,8 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { KlpemuError } from "../../src/base/index.js";
 import { parseElf } from "../../src/elf/index.js";
-import {
-	compile,
-	type Manifest,
-	manifestKey,
-	objectFor,
-	PROJECT,
-	readManifest,
-	sha256,
-	sourceKey,
-} from "../../src/node/gcc.js";
+import { compile, type Manifest, manifestKey, objectFor, readManifest, sha256, sourceKey } from "../../src/node/gcc.js";
+import { PROJECT } from "../../src/node/project.js";
 
 const PREBUILT = join(PROJECT, "asm/prebuilt");
 let folder: string;

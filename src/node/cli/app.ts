@@ -1,13 +1,14 @@
 import { readFile } from "node:fs/promises";
+import { join } from "node:path";
 import { KlpemuError, suggest } from "../../base/index.js";
+import { PROJECT } from "../project.js";
 import { parseCommandArgs } from "./args.js";
 import { type Command, EXIT, type Io } from "./command.js";
 import { type CommandEntry, commands } from "./commands.js";
 import { commandHelp, generalHelp } from "./help.js";
 
 async function version(): Promise<string> {
-	// Three folders up both from src/node and from dist/node.
-	const text = await readFile(new URL("../../../package.json", import.meta.url), "utf8");
+	const text = await readFile(join(PROJECT, "package.json"), "utf8");
 	return (JSON.parse(text) as { version: string }).version;
 }
 

@@ -5,6 +5,7 @@ import { parseSchedule } from "../../explore/index.js";
 import { parseScenario } from "../../scenario/index.js";
 import { CPU_NAMES } from "../cpus.js";
 import { NodeFileReader, readIfThere, readText } from "../files.js";
+import { PROJECT } from "../project.js";
 import { type Command, EXIT } from "./command.js";
 
 export interface ReplayOptions {
@@ -60,9 +61,7 @@ export const replayCommand: Command<ReplayOptions> = {
 };
 
 async function findScenario(name: string, schedule: string): Promise<string> {
-	const places = isAbsolute(name)
-		? [name]
-		: [name, join(dirname(schedule), name), new URL(`../../../${name}`, import.meta.url).pathname];
+	const places = isAbsolute(name) ? [name] : [name, join(dirname(schedule), name), join(PROJECT, name)];
 	for (const place of places) if ((await readIfThere(place)) !== undefined) return place;
 	throw new KlpemuError("FILE_MISSING", `there is no scenario '${name}'`, { where: schedule, hint: places.join(", ") });
 }

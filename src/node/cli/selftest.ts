@@ -6,7 +6,7 @@ import { type KtapSuite, renderKtap } from "../../report/index.js";
 import { parseScenario, type Scenario } from "../../scenario/index.js";
 import { CPU_NAMES } from "../cpus.js";
 import { NodeFileReader } from "../files.js";
-import { PROJECT } from "../gcc.js";
+import { PROJECT } from "../project.js";
 import { type Command, EXIT } from "./command.js";
 
 export interface SelftestOptions {
