@@ -18,14 +18,20 @@ interface Section {
 
 const TAG = /\[rule (\d+\.\d+)\]/g;
 
-/** The titles of all tests in a file, as it is written: those of `test.each` keep their placeholders. */
+/**
+ * The titles of all tests in a file. A title of `test.each` with a table in place is given once for each row, with the row's
+ * values. A `describe.each` over values that stand elsewhere leaves its title out where that is nothing but a placeholder.
+ */
 export function testTitles(source: string, file: string): TestTitle[] {
 	const tree = ts.createSourceFile(file, source, ts.ScriptTarget.Latest, false);
 	const found: TestTitle[] = [];
 	const visit = (node: ts.Node, outer: readonly string[]): void => {
 		const call = ts.isCallExpression(node) ? titled(node, tree) : undefined;
-		if (call?.kind === "test") found.push({ file, title: [...outer, call.title].join(" › ") });
-		const inner = call?.kind === "describe" ? [...outer, call.title] : outer;
+		if (call?.kind === "test") {
+			for (const title of call.titles) found.push({ file, title: [...outer, title].join(" › ") });
+		}
+		const [title] = call?.titles ?? [];
+		const inner = call?.kind === "describe" && title !== "" ? [...outer, title!] : outer;
 		ts.forEachChild(node, (child) => visit(child, inner));
 	};
 	visit(tree, []);
@@ -36,11 +42,40 @@ export function testTitles(source: string, file: string): TestTitle[] {
 function titled(
 	call: ts.CallExpression,
 	tree: ts.SourceFile,
-): { kind: "test" | "describe"; title: string } | undefined {
+): { kind: "test" | "describe"; titles: readonly string[] } | undefined {
 	const name = /^(test|it|describe)\b/.exec(call.expression.getText(tree))?.[1];
 	const [title] = call.arguments;
 	if (name === undefined || title === undefined || !ts.isStringLiteralLike(title)) return undefined;
-	return { kind: name === "describe" ? "describe" : "test", title: title.text };
+	const rows = rowsOf(call.expression, tree);
+	const kind = name === "describe" ? "describe" : "test";
+	if (rows === undefined) return { kind, titles: [title.text] };
+	if (kind === "test" && rows.length > 0) return { kind, titles: rows.map((row) => fill(title.text, row)) };
+	return {
+		kind,
+		titles: [
+			title.text
+				.replace(PLACEHOLDER, "")
+				.trim()
+				.replace(/^on\b.{0,2}$/, ""),
+		],
+	};
+}
+
+const PLACEHOLDER = /%[sidj]|\$\w+/g;
+
+/** The rows of `X.each([...])`, each value as its text; empty if the table stands elsewhere; undefined without `each`. */
+function rowsOf(callee: ts.Expression, tree: ts.SourceFile): string[][] | undefined {
+	if (!ts.isCallExpression(callee) || !/\.each$/.test(callee.expression.getText(tree))) return undefined;
+	const [table] = callee.arguments;
+	if (table === undefined || !ts.isArrayLiteralExpression(table)) return [];
+	const value = (node: ts.Expression) => (ts.isStringLiteralLike(node) ? node.text : node.getText(tree));
+	return table.elements.map((row) => (ts.isArrayLiteralExpression(row) ? row.elements.map(value) : [value(row)]));
+}
+
+/** Puts the values of a row in place of `%s` and the like, in order. */
+function fill(title: string, row: readonly string[]): string {
+	let index = 0;
+	return title.replace(/%[sidj]/g, () => row[index++] ?? "");
 }
 
 /** docs/rules.md, and what is wrong: rules without a test, tags without a rule. */
@@ -71,6 +106,8 @@ export function rulesDocument(yaml: string, titles: readonly TestTitle[]): { tex
 				lines.push(`  * \`${file}\`: ${title.replace(TAG, "").replace(/ +/g, " ").trim()}`);
 		}
 	}
+	const raw = lines.filter((line) => line.startsWith("  * ") && /%[sidj]\b|\$\w+ ›/.test(line));
+	for (const line of raw) problems.push(`a placeholder that nothing fills: ${line.trim()}`);
 	return { text: `${lines.join("\n")}\n`, problems };
 }
 

@@ -27,9 +27,24 @@ test("titles are found with those of their describes, whatever kind of call they
 		test(variable, () => {});
 		test("[rule 1.2] [rule 1.1] top", () => expect("x").toBe("x"));`;
 	expect(testTitles(source, "t.ts").map(({ title }) => title)).toEqual([
-		"outer › on %s › [rule 1.1] each %i",
-		"outer › on %s › plain",
+		"outer › [rule 1.1] each 1",
+		"outer › plain",
 		"[rule 1.2] [rule 1.1] top",
+	]);
+});
+
+test("a title is given once for each row of its table; a placeholder that stays is a problem", () => {
+	const source = `test.each([["none", 0], ["all", MAX + 1]])("[rule 1.1] %s: %i", () => {});
+		describe.each(LIST)("case $name", () => { test.each(LIST)("[rule 1.2] %s", () => {}); });`;
+	const titles = testTitles(source, "t.ts");
+	expect(titles.map(({ title }) => title)).toEqual([
+		"[rule 1.1] none: 0",
+		"[rule 1.1] all: MAX + 1",
+		"case › [rule 1.2]",
+	]);
+	expect(rulesDocument(RULES, [{ file: "t.ts", title: "[rule 1.1] [rule 1.2] %s" }]).problems).toEqual([
+		"a placeholder that nothing fills: * `t.ts`: %s",
+		"a placeholder that nothing fills: * `t.ts`: %s",
 	]);
 });
 
