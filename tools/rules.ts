@@ -50,15 +50,12 @@ function titled(
 	const kind = name === "describe" ? "describe" : "test";
 	if (rows === undefined) return { kind, titles: [title.text] };
 	if (kind === "test" && rows.length > 0) return { kind, titles: rows.map((row) => fill(title.text, row)) };
-	return {
-		kind,
-		titles: [
-			title.text
-				.replace(PLACEHOLDER, "")
-				.trim()
-				.replace(/^on\b.{0,2}$/, ""),
-		],
-	};
+	// "on %s" says nothing without its value.
+	const rest = title.text
+		.replace(PLACEHOLDER, "")
+		.trim()
+		.replace(/(^|\s)on$/, "");
+	return { kind, titles: [rest.trim()] };
 }
 
 const PLACEHOLDER = /%[sidj]|\$\w+/g;
@@ -103,7 +100,7 @@ export function rulesDocument(yaml: string, titles: readonly TestTitle[]): { tex
 			if (list.length === 0) problems.push(`rule ${id} has no test: ${rule}`);
 			lines.push(`* **${id}** ${rule}`);
 			for (const { file, title } of list)
-				lines.push(`  * \`${file}\`: ${title.replace(TAG, "").replace(/ +/g, " ").trim()}`);
+				lines.push(`  * \`${file}\`: ${title.replace(TAG, "").replace(/ +/g, " ").replace(/^ › /, "").trim()}`);
 		}
 	}
 	const raw = lines.filter((line) => line.startsWith("  * ") && /%[sidj]\b|\$\w+ ›/.test(line));
