@@ -114,7 +114,7 @@ async function prebuilt(path: string, options: ObjectOptions): Promise<Uint8Arra
 
 /**
  * The object for a .c, .S or .o file: an .o as it is; one of the repo's own sources from asm/prebuilt; anything else compiled
- * by gcc now. Throws `GCC_MISSING`, `GCC_FAILED`, `SOURCE_KIND`, `FILE_UNREADABLE`, `PREBUILT_DAMAGED`.
+ * by gcc now. Throws `GCC_MISSING`, `GCC_FAILED`, `SOURCE_KIND`, `SOURCE_NAME`, `FILE_UNREADABLE`, `PREBUILT_DAMAGED`.
  */
 export async function objectFor(sourcePath: string, options: ObjectOptions = {}): Promise<ObjectFile> {
 	const path = resolve(sourcePath);
@@ -140,8 +140,24 @@ async function read(path: string): Promise<Uint8Array> {
 	}
 }
 
-/** Compiles one source with gcc. */
+/**
+ * Names that may stand on gcc's command line. gcc and its passes (cc1, as) read an argument that begins with `@` as a file of
+ * further options, one of which runs a command, and one that begins with `-` as an option. The name also stands between the quotes
+ * of KBUILD_MODNAME.
+ */
+const SAFE_NAME = /^[^@\-"\\\p{Cc}][^"\\\p{Cc}]*$/u;
+
+function refuseUnsafeName(path: string): void {
+	if (SAFE_NAME.test(basename(path))) return;
+	throw new KlpemuError("SOURCE_NAME", `the file name ${JSON.stringify(basename(path))} is not given to a compiler`, {
+		where: path,
+		hint: "rename the file: no @ or - at the beginning, no quote, backslash or control character",
+	});
+}
+
+/** Compiles one source with gcc. Throws `SOURCE_NAME`, `GCC_MISSING`, `GCC_FAILED`. */
 export async function compile(path: string, options: ObjectOptions): Promise<Uint8Array> {
+	refuseUnsafeName(path);
 	const folder = await mkdtemp(join(tmpdir(), "klpemu-"));
 	try {
 		const output = join(folder, "out.o");

@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
@@ -114,6 +114,30 @@ describe("objectFor", () => {
 		const error = await failure(() => objectFor(path));
 		expect([error.code, error.where]).toEqual(["GCC_FAILED", path]);
 		expect(error.message).toMatch(/broken\.c:1:\d+: error: .y. undeclared/);
+	});
+
+	it.each(["@args.c", "@args.S", "-wrapper.c", '"; #define X.c', "a\nb.c", "a\\.c"])(
+		"never gives %j to gcc: no option, no response file",
+		async (name) => {
+			const ran = join(folder, "RAN");
+			// What gcc would read as options if it took the name as `@file`; the wrapper would run instead of cc1.
+			await write("args.c", `-wrapper sh,-c,"touch ${ran}; exec \\"$0\\" \\"$@\\"" real.c\n`);
+			await write("real.c", "int realx;\n");
+			const path = await write(name, "int x;\n");
+			const error = await failure(() => objectFor(path));
+			expect([error.code, error.where]).toEqual(["SOURCE_NAME", path]);
+			expect(await readdir(folder)).not.toContain("RAN");
+		},
+	);
+
+	it("compiles where the folder's name looks like options, or has = and quotes", async () => {
+		for (const name of ["@args", "-wrapper", 'a=b "c"']) {
+			await mkdir(join(folder, name));
+			const path = await write(`${name}/f.c`, "const char *f(void) { return __FILE__ KBUILD_MODNAME; }\n");
+			const text = Buffer.from((await objectFor(path)).bytes).toString("latin1");
+			expect(text).toContain("f.cf");
+			expect(text).not.toContain(folder);
+		}
 	});
 
 	it("says that gcc is missing", async () => {
