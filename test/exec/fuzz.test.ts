@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { RFLAGS, RSP } from "../../src/cpu/index.js";
-import { HEAT } from "../../src/cpu/jit/hot-spots.js";
 import { JitCpu } from "../../src/cpu/jit/index.js";
+import { HEAT } from "../../src/cpu/jit/tier2/index.js";
 import { Memory, PERM } from "../../src/memory/index.js";
 import { CPU_NAMES, createCpu } from "../../src/node/index.js";
 import { edgeOrRandom } from "../conformance/generate.js";

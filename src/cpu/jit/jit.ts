@@ -24,14 +24,28 @@ import {
 } from "../cpu.js";
 import { type Decoded, decode, format, type NotDecoded } from "../x86/index.js";
 import { AREA, REASON, STOP } from "./area.js";
-import { buildGraph } from "./graph.js";
-import { HotSpots } from "./hot-spots.js";
-import type { Profile } from "./profile.js";
-import { type BoundGate, discover, instructionAt, isFaulting, type RegionInstruction, type Text } from "./region.js";
-import { CallSites } from "./sites.js";
-import { SlowAccess } from "./slow.js";
-import { flagsModule, translate } from "./translate.js";
-import { enoughFuel, gateImport, graphKey, instructionsOf, translateHot } from "./translate-hot.js";
+import { CallSites } from "./call-sites.js";
+import { SlowAccess } from "./slow-access.js";
+import {
+	type BoundGate,
+	discover,
+	flagsModule,
+	instructionAt,
+	isFaulting,
+	type RegionInstruction,
+	type Text,
+	translate,
+} from "./tier1/index.js";
+import {
+	buildGraph,
+	enoughFuel,
+	gateImport,
+	graphKey,
+	HotSpots,
+	instructionsOf,
+	type Profile,
+	translateHot,
+} from "./tier2/index.js";
 import { type Translation, Translations } from "./translations.js";
 
 const STATUS = 0x8d5;

@@ -1,9 +1,9 @@
 import { isKaddr, type Kaddr, type Memory, PERM, toKaddr, toU64 } from "../../memory/index.js";
 import { type CpuState, RIP } from "../cpu.js";
 import { AREA, JUMP_SLOTS, jumpSlot } from "./area.js";
-import type { Profile } from "./profile.js";
-import type { RegionInstruction } from "./region.js";
-import { PTE_CODE } from "./translator.js";
+import { PTE_CODE } from "./semantics/index.js";
+import type { RegionInstruction } from "./tier1/index.js";
+import type { Hot } from "./tier2/index.js";
 
 export interface Translation {
 	readonly instructions: readonly RegionInstruction[];
@@ -13,18 +13,6 @@ export interface Translation {
 	readonly slot: number;
 	/** Set in the second tier. */
 	readonly hot?: Hot;
-}
-
-/** What is special about a translation of the second tier. */
-export interface Hot {
-	/** The only place where it can be entered. */
-	readonly root: Kaddr;
-	/** Below this it does nothing. */
-	readonly enoughFuel: number;
-	readonly profile: Profile;
-	/** How often it had to leave something to the first tier, and since when (in instructions). */
-	refusals: number;
-	since: number;
 }
 
 export interface Entry {

@@ -1,8 +1,7 @@
 import { expect, test } from "vitest";
-import { buildGraph, type Node } from "../../../src/cpu/jit/graph.js";
-import { Profile } from "../../../src/cpu/jit/profile.js";
-import { decode } from "../../../src/cpu/x86/index.js";
-import { toU64 } from "../../../src/memory/index.js";
+import { buildGraph, type Node, Profile } from "../../../../src/cpu/jit/tier2/index.js";
+import { decode } from "../../../../src/cpu/x86/index.js";
+import { toU64 } from "../../../../src/memory/index.js";
 
 const CODE = -0x7f000000;
 

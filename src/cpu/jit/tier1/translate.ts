@@ -1,8 +1,8 @@
-import { AREA } from "./area.js";
-import { flagsFunction, flagsOfFunction, umulhFunction } from "./helpers.js";
+import { AREA } from "../area.js";
+import { flagsFunction, flagsOfFunction, umulhFunction } from "../semantics/index.js";
+import { buildModule, Code } from "../wasm/index.js";
 import { after, type RegionInstruction } from "./region.js";
 import { ENTRY, FLAGS_OF, FUEL, IMPORTS, StepTranslator } from "./step.js";
-import { buildModule, Code } from "./wasm.js";
 
 const I32 = "i32" as const;
 

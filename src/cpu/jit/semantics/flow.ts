@@ -1,8 +1,8 @@
-import type { Instruction, RelativeOperand } from "../x86/index.js";
+import type { Instruction, RelativeOperand } from "../../x86/index.js";
+import type { OpName } from "../wasm/index.js";
 import type { Emit, SemanticTable } from "./arithmetic.js";
 import { moveRsp, pushValue, topOfStack } from "./moves.js";
 import { type Translator, typeOf } from "./translator.js";
-import type { OpName } from "./wasm.js";
 
 const RCX = 1;
 

@@ -1,9 +1,8 @@
-import type { Kaddr } from "../../memory/index.js";
-import { type CpuState, RIP, RSP } from "../cpu.js";
-import { AREA } from "./area.js";
+import type { Kaddr } from "../../../memory/index.js";
+import { type CpuState, RIP, RSP } from "../../cpu.js";
+import { AREA } from "../area.js";
+import type { RegionInstruction } from "../tier1/index.js";
 import { type Profile, Recorder } from "./profile.js";
-import type { RegionInstruction } from "./region.js";
-import type { Hot } from "./translations.js";
 
 /** What an exit from the second tier costs, in instructions of the first. */
 const EXIT = 64;
@@ -28,6 +27,18 @@ export interface Heat {
 
 /** For every Cpu that is made from now on; tests change it. */
 export const HEAT: Heat = { warm: 1 << 16, recording: 1024 };
+
+/** What is special about a translation of the second tier. */
+export interface Hot {
+	/** The only place where it can be entered. */
+	readonly root: Kaddr;
+	/** Below this it does nothing. */
+	readonly enoughFuel: number;
+	readonly profile: Profile;
+	/** How often it had to leave something to the first tier, and since when (in instructions). */
+	refusals: number;
+	since: number;
+}
 
 export interface HotSpotsHooks {
 	instruction(address: Kaddr): RegionInstruction | undefined;

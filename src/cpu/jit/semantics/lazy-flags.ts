@@ -1,7 +1,7 @@
-import type { Instruction, Semantic } from "../x86/index.js";
-import { AREA } from "./area.js";
+import type { Instruction, Semantic } from "../../x86/index.js";
+import { AREA } from "../area.js";
+import type { OpName } from "../wasm/index.js";
 import { CF_FIXED, FLAG_KIND, OF_FIXED, RESULT_FOLLOWS, Translator, typeOf } from "./translator.js";
-import type { OpName } from "./wasm.js";
 
 /** The instruction that set the flags, as far as it is known where they are used. */
 interface Setter {

@@ -1,7 +1,7 @@
-import { type Kaddr, toKaddr } from "../../memory/index.js";
-import type { Semantic } from "../x86/index.js";
+import { type Kaddr, toKaddr } from "../../../memory/index.js";
+import type { Semantic } from "../../x86/index.js";
+import { after, discover, instructionAt, type RegionInstruction, type Text } from "../tier1/index.js";
 import type { Profile } from "./profile.js";
-import { after, discover, instructionAt, type RegionInstruction, type Text } from "./region.js";
 
 const MAX_INSTRUCTIONS = 600;
 const MAX_BLOCK = 64;

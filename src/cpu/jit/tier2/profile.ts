@@ -1,5 +1,5 @@
-import { type Kaddr, toU64 } from "../../memory/index.js";
-import type { RegionInstruction } from "./region.js";
+import { type Kaddr, toU64 } from "../../../memory/index.js";
+import type { RegionInstruction } from "../tier1/index.js";
 
 /** Targets of one indirect jump that are worth a comparison. */
 const MAX_TARGETS = 3;

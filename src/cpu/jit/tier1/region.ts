@@ -1,5 +1,5 @@
-import type { Gate } from "../cpu.js";
-import type { Decoded, Instruction, NotDecoded, RelativeOperand, Semantic } from "../x86/index.js";
+import type { Gate } from "../../cpu.js";
+import type { Decoded, Instruction, NotDecoded, RelativeOperand, Semantic } from "../../x86/index.js";
 
 /** What discovery has to know about the machine. */
 export interface Text {

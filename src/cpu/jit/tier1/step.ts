@@ -1,17 +1,9 @@
-import { isKaddr, toKaddr } from "../../memory/index.js";
-import { ARGUMENT_REGISTERS } from "../cpu.js";
-import type { Semantic } from "../x86/index.js";
-import { AREA, jumpSlot, REASON, SITE } from "./area.js";
-import { ARITHMETIC, type Emit } from "./arithmetic.js";
-import { BITS } from "./bits.js";
-import { emitCall, FLOW } from "./flow.js";
-import { MOVES } from "./moves.js";
+import { isKaddr, toKaddr } from "../../../memory/index.js";
+import { ARGUMENT_REGISTERS } from "../../cpu.js";
+import { AREA, jumpSlot, REASON, SITE } from "../area.js";
+import { emitCall, IMPORT, SEMANTICS, Translator } from "../semantics/index.js";
+import type { Code, Label, Signature } from "../wasm/index.js";
 import { after, type BoundGate, type RegionInstruction } from "./region.js";
-import { STRINGS } from "./strings.js";
-import { IMPORT, Translator } from "./translator.js";
-import type { Code, Label, Signature } from "./wasm.js";
-
-export const SEMANTICS: Partial<Record<Semantic, Emit>> = { ...ARITHMETIC, ...BITS, ...MOVES, ...STRINGS, ...FLOW };
 
 const I32 = "i32" as const;
 /** In the order of IMPORT. */

@@ -1,7 +1,7 @@
 import { type Memory, PERM } from "../../memory/index.js";
 import type { Fault } from "../cpu.js";
 import { AREA } from "./area.js";
-import { PTE_CODE } from "./translator.js";
+import { PTE_CODE } from "./semantics/index.js";
 
 const READ_NEEDED = 1;
 const WRITE_NEEDED = 2;

@@ -1,9 +1,15 @@
-import { BACKING } from "../../memory/index.js";
-import type { Instruction, MemoryOperand, Semantic } from "../x86/index.js";
-import { AREA } from "./area.js";
-import { LazyFlags } from "./lazy.js";
-import { type Access, type FunctionIndices, type MemoryPlace, type Place, PTE_CODE } from "./translator.js";
-import type { Code, Label } from "./wasm.js";
+import { BACKING } from "../../../memory/index.js";
+import type { Instruction, MemoryOperand, Semantic } from "../../x86/index.js";
+import { AREA } from "../area.js";
+import {
+	type Access,
+	type FunctionIndices,
+	LazyFlags,
+	type MemoryPlace,
+	type Place,
+	PTE_CODE,
+} from "../semantics/index.js";
+import type { Code, Label } from "../wasm/index.js";
 
 const RSP = 4;
 const READ = 1;

@@ -1,6 +1,6 @@
-import { AREA } from "./area.js";
+import { AREA } from "../area.js";
+import { Code, type ModuleFunction, type Signature } from "../wasm/index.js";
 import { CF_FIXED, OF_FIXED, RESULT_FOLLOWS } from "./translator.js";
-import { Code, type ModuleFunction, type Signature } from "./wasm.js";
 
 /** Type of `flagsOf(kind, a, b, result)`. */
 const FLAGS_OF: Signature = { params: ["i32", "i64", "i64", "i64"], results: ["i32"] };

@@ -1,16 +1,20 @@
-import { toKaddr } from "../../memory/index.js";
-import { ARGUMENT_REGISTERS, RCX } from "../cpu.js";
-import type { Semantic } from "../x86/index.js";
-import { AREA, REASON, SITE, STOP } from "./area.js";
-import { emitCall } from "./flow.js";
+import { toKaddr } from "../../../memory/index.js";
+import { ARGUMENT_REGISTERS, RCX } from "../../cpu.js";
+import type { Semantic } from "../../x86/index.js";
+import { AREA, REASON, SITE, STOP } from "../area.js";
+import {
+	emitCall,
+	type FunctionIndices,
+	flagsOfFunction,
+	moveRsp,
+	SEMANTICS,
+	topOfStack,
+	umulhFunction,
+} from "../semantics/index.js";
+import { after, type BoundGate, ENDS, FUEL, type RegionInstruction } from "../tier1/index.js";
+import { buildModule, Code, type Label, type Signature } from "../wasm/index.js";
 import type { Node } from "./graph.js";
-import { flagsOfFunction, umulhFunction } from "./helpers.js";
 import { HotTranslator } from "./hot.js";
-import { moveRsp, topOfStack } from "./moves.js";
-import { after, type BoundGate, ENDS, type RegionInstruction } from "./region.js";
-import { FUEL, SEMANTICS } from "./step.js";
-import type { FunctionIndices } from "./translator.js";
-import { buildModule, Code, type Label, type Signature } from "./wasm.js";
 
 const I32 = "i32" as const;
 const ARGS_GATE: Signature = { params: [I32, I32, I32, I32], results: [I32] };

@@ -1,10 +1,10 @@
 /** What the second tier knows about registers and memory, on programs where knowing a little too much would show. */
 import { afterAll, expect, test } from "vitest";
-import { assemble } from "../../../src/assemble/index.js";
-import { R9, RAX, RBX, RCX, RDI, RDX, RIP, RSI, RSP } from "../../../src/cpu/index.js";
-import { HEAT } from "../../../src/cpu/jit/hot-spots.js";
-import { JitCpu } from "../../../src/cpu/jit/index.js";
-import { type Kaddr, Memory, PERM } from "../../../src/memory/index.js";
+import { assemble } from "../../../../src/assemble/index.js";
+import { R9, RAX, RBX, RCX, RDI, RDX, RIP, RSI, RSP } from "../../../../src/cpu/index.js";
+import { JitCpu } from "../../../../src/cpu/jit/index.js";
+import { HEAT } from "../../../../src/cpu/jit/tier2/index.js";
+import { type Kaddr, Memory, PERM } from "../../../../src/memory/index.js";
 
 const CODE: Kaddr = -0x7f000000;
 const DATA: Kaddr = -0x7e000000;

@@ -1,7 +1,7 @@
-import { BACKING } from "../../memory/index.js";
-import type { MemoryOperand, Operand, RegisterOperand } from "../x86/index.js";
-import { AREA, JUMP_SLOTS, REASON } from "./area.js";
-import type { Code, Label, MemoryOp, OpName, Type } from "./wasm.js";
+import { BACKING } from "../../../memory/index.js";
+import type { MemoryOperand, Operand, RegisterOperand } from "../../x86/index.js";
+import { AREA, JUMP_SLOTS, REASON } from "../area.js";
+import type { Code, Label, MemoryOp, OpName, Type } from "../wasm/index.js";
 
 /** Functions that generated code imports, in index order, and the helpers of each module after them. */
 export const IMPORT = { prepare: 0, commit: 1, divide: 2, gate: 3 } as const;

@@ -1,7 +1,7 @@
-import type { Instruction, Semantic } from "../x86/index.js";
-import { AREA, REASON } from "./area.js";
+import type { Instruction, Semantic } from "../../x86/index.js";
+import { AREA, REASON } from "../area.js";
+import type { OpName } from "../wasm/index.js";
 import { FLAG_KIND, type Translator, typeOf } from "./translator.js";
-import type { OpName } from "./wasm.js";
 
 export type Emit = (t: Translator, i: Instruction) => void;
 export type SemanticTable = Partial<Record<Semantic, Emit>>;

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
-import { Profile } from "../../../src/cpu/jit/profile.js";
-import { toU64 } from "../../../src/memory/index.js";
+import { Profile } from "../../../../src/cpu/jit/tier2/index.js";
+import { toU64 } from "../../../../src/memory/index.js";
 
 const JUMP = -0x7f000000;
 const [A, B] = [-0x7e000000, -0x7d000000];
