@@ -1,12 +1,10 @@
 export { describeStep } from "./describe.js";
 export { checkErrno, checkExpectation } from "./expectation.js";
 export { exploreScenario, fingerprintOf, replaySchedule } from "./explore.js";
+export { type ParseOptions, parseScenario, STEP_VALUES, scenarioSchema } from "./format/index.js";
 export { checkFunctions, type KnownFunctions } from "./functions.js";
 export { createModel } from "./model.js";
-export type { ParseOptions } from "./normalise.js";
-export { parseScenario } from "./parse.js";
 export { createScenarioMachine, livepatch, type RunScenarioOptions, runScenario } from "./run.js";
-export { STEP_VALUES, scenarioSchema } from "./schema.js";
 export { filterDmesg } from "./selftest.js";
 export { findSource } from "./source.js";
 export {

@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
-import { STEP_VALUES } from "../../src/scenario/schema.js";
+import { STEP_VALUES } from "../../src/scenario/index.js";
 import { scenarioJsonSchema } from "../../tools/json-schema.js";
 
 const published = JSON.parse(readFileSync("schema/scenario.schema.json", "utf8"));

@@ -1,8 +1,5 @@
-import { suggest } from "../base/index.js";
-import { ERRNO } from "../linux/lib/index.js";
-import type { Path, ScenarioDocument } from "./document.js";
-import type { RawLivepatch, RawOps, RawScenario, RawTask } from "./schema.js";
-import { StepNormaliser } from "./steps.js";
+import { suggest } from "../../base/index.js";
+import { ERRNO } from "../../linux/lib/index.js";
 import {
 	type FuncSpec,
 	type FunctionRef,
@@ -16,7 +13,10 @@ import {
 	type TaskSpec,
 	VERDICTS,
 	type Verdict,
-} from "./types.js";
+} from "../types.js";
+import type { Path, ScenarioDocument } from "./document.js";
+import type { RawLivepatch, RawOps, RawScenario, RawTask } from "./schema.js";
+import { StepNormaliser } from "./steps.js";
 
 export interface ParseOptions {
 	/** The designs there are; with them, unknown names in the file are errors. */

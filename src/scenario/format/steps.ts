@@ -1,8 +1,8 @@
-import { suggest } from "../base/index.js";
+import { suggest } from "../../base/index.js";
+import type { Expectation, ParamValue, PatchState, Step } from "../types.js";
 import type { Path } from "./document.js";
 import { errnoOf, type Normaliser } from "./normalise.js";
 import type { RawExpect, RawStep } from "./schema.js";
-import type { Expectation, ParamValue, PatchState, Step } from "./types.js";
 
 type StepBody = Step extends infer S
 	? S extends Step

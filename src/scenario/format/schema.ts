@@ -3,8 +3,8 @@
  * the same schema validates, gives the types and is published as JSON Schema. `normalise.ts` makes a {@link Scenario} of it.
  */
 import * as v from "valibot";
-import { ERRNO } from "../linux/lib/index.js";
-import { OPS_FLAGS, PATCH_STATES, PREEMPTION, VERDICTS } from "./types.js";
+import { ERRNO } from "../../linux/lib/index.js";
+import { OPS_FLAGS, PATCH_STATES, PREEMPTION, VERDICTS } from "../types.js";
 
 /** `expected`: how an error message calls what must stand here. */
 const expected = <T>(words: string) => v.metadata<T, { readonly expected: string }>({ expected: words });

@@ -1,6 +1,6 @@
 import { type Document, isAlias, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument } from "yaml";
-import { KlpemuError } from "../base/index.js";
-import { type Position, whereOf } from "./types.js";
+import { KlpemuError } from "../../base/index.js";
+import { type Position, whereOf } from "../types.js";
 
 /** Keys and indices from the top of the document. */
 export type Path = readonly (string | number)[];

@@ -1,5 +1,5 @@
 import * as v from "valibot";
-import { suggest } from "../base/index.js";
+import { suggest } from "../../base/index.js";
 import type { Path } from "./document.js";
 import { pathName } from "./document.js";
 import { STEP_VALUES, STEP_WORDS, stepSchema } from "./schema.js";

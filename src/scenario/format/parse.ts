@@ -1,9 +1,9 @@
 import * as v from "valibot";
+import type { Scenario } from "../types.js";
 import { ScenarioDocument } from "./document.js";
 import { explain } from "./explain.js";
 import { Normaliser, type ParseOptions } from "./normalise.js";
 import { scenarioSchema } from "./schema.js";
-import type { Scenario } from "./types.js";
 
 /**
  * Reads a scenario file: YAML 1.2, checked against the schema, names resolved, defaults filled in.
