@@ -8,8 +8,8 @@ import { compareState, recordedDmesg, recordedResults, reportDmesg, reportResult
 import { loadTranscript, statesOf } from "./load.js";
 
 describe.each([
-	["linux-6.12-mainline-order", "scenarios/mainline-order.yaml", "consistent"],
-	["linux-6.12-rfc-petr", "scenarios/rfc-petr.yaml", "violated"],
+	["mainline-order", "scenarios/mainline-order.yaml", "consistent"],
+	["rfc-petr", "scenarios/rfc-petr.yaml", "violated"],
 ] as const)("%s", (name, file, verdict) => {
 	const events = loadTranscript(name);
 	const scenario = parseScenario(readFileSync(file, "utf8"), file);

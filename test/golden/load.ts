@@ -2,23 +2,17 @@ import { readFileSync } from "node:fs";
 import { filterDmesg } from "../../src/scenario/index.js";
 import { parseTranscript, type TranscriptEvent, type TranscriptState } from "./transcript.js";
 
-export const TRANSCRIPTS = ["linux-6.12-mainline-order", "linux-6.12-rfc-petr"] as const;
+export const TRANSCRIPTS = ["mainline-order", "rfc-petr"] as const;
 /** The selftest scripts whose dmesg was recorded: test-NAME.sh. */
 export const SELFTESTS = ["callbacks", "ftrace", "livepatch", "shadow-vars", "state", "syscall", "sysfs"] as const;
 
-/** JSON Lines, one event each: small, and a difference is easy to read. */
-export function transcriptLines(text: string): string {
-	return parseTranscript(text)
-		.map((event) => `${JSON.stringify(event)}\n`)
-		.join("");
+/** What was recorded, as it was recorded: transcripts/README.md says how. */
+export function recording(name: string): string {
+	return readFileSync(new URL(`transcripts/linux-6.12-${name}.txt`, import.meta.url), "utf8");
 }
 
 export function loadTranscript(name: (typeof TRANSCRIPTS)[number]): TranscriptEvent[] {
-	const text = readFileSync(new URL(`${name}.jsonl`, import.meta.url), "utf8");
-	return text
-		.trimEnd()
-		.split("\n")
-		.map((line) => JSON.parse(line) as TranscriptEvent);
+	return parseTranscript(recording(name));
 }
 
 export function statesOf(events: readonly TranscriptEvent[]): TranscriptState[] {

@@ -1,7 +1,6 @@
 /**
- * Reads a transcript of a real kernel (`golden/*.txt`, recorded in QEMU) into what does not vary from run to run: the
- * recorded states, the commands with their results, and the lines of livepatch in dmesg, in order. The repository holds
- * the results as JSON Lines, written by `npx tsx test/golden/update.ts`.
+ * Reads a transcript of a real kernel (transcripts/*.txt, recorded in QEMU) into what does not vary from run to run: the
+ * recorded states, the commands with their results, and the lines of livepatch in dmesg, in order.
  */
 export interface TranscriptTask {
 	/** Implementation it sleeps in; the original under its own name; null: outside patched functions. */
