@@ -1,3 +1,4 @@
 export { KlpemuError } from "./errors.js";
+export { Hash } from "./hash.js";
 export { Random } from "./random.js";
 export { nearest, suggest } from "./suggest.js";

@@ -2,7 +2,7 @@ import type { Invariant } from "../report/index.js";
 import { KernelGraph } from "./kernel-graph.js";
 import type { Model } from "./model.js";
 import { type FoundViolation, Search, type SearchOptions, type SearchResult } from "./search.js";
-import { World } from "./world.js";
+import { World } from "./world/index.js";
 
 /** What the exploration of one scenario under one design has found. */
 export interface Exploration extends SearchResult {
@@ -58,5 +58,5 @@ function groupsOf(model: Model): string[][] {
 
 function allOf(model: Model, graph: KernelGraph): string[] {
 	const idle = model.machine.sched.cpus.map((cpu) => cpu.idle.comm);
-	return graph.world.slots.filter((name) => idle.includes(name) || model.tasks.some((task) => task.name === name));
+	return graph.world.names.filter((name) => idle.includes(name) || model.tasks.some((task) => task.name === name));
 }

@@ -1,3 +1,4 @@
+export { Hash } from "../base/index.js";
 export {
 	InvariantChecker,
 	implementation,
@@ -6,11 +7,9 @@ export {
 	type WatchedFunction,
 } from "../consistency/index.js";
 export { type Exploration, explore } from "./explore.js";
-export { Hash } from "./graph.js";
 export type { Admin, AdminStep, Model, ModelTask } from "./model.js";
 export { minimise, type Replayed, Replayer } from "./replay.js";
 export { formatSchedule, type Move, parseSchedule, type Schedule } from "./schedule.js";
 export type { FoundViolation, SearchOptions, SearchResult, Shard } from "./search.js";
 export { tellStory } from "./story.js";
-export type { TaskState } from "./task-state.js";
-export type { World } from "./world.js";
+export type { TaskState, World } from "./world/index.js";

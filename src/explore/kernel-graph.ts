@@ -1,7 +1,6 @@
 import { KlpemuError } from "../base/index.js";
 import { type Broken, type KernelLook, lookAt } from "../consistency/index.js";
-import type { TaskState } from "./task-state.js";
-import type { Effect, Read, SavedWorld, World } from "./world.js";
+import type { Effect, Read, SavedWorld, TaskOutcome, TaskState, World } from "./world/index.js";
 
 /** A state of everything but the tasks, and how to come there. */
 export interface KernelState extends KernelLook {
@@ -60,13 +59,6 @@ interface Branch {
 	readonly children: Map<unknown, Branch | Leaf>;
 }
 
-/** What a task's next move leads to. */
-export interface TaskOutcome {
-	readonly state: TaskState;
-	readonly label: string;
-	readonly broken: readonly Broken[];
-}
-
 /**
  * What the actors of a world can do, worked out once for each situation. A step of kernel code depends on the kernel's state and
  * on what it reads of tasks: all states that agree in these share one execution. The same for tasks, whose moves depend on
@@ -97,7 +89,7 @@ export class KernelGraph {
 
 	constructor(world: World) {
 		this.world = world;
-		this.firstTasks = world.loaded.map((state) => state!);
+		this.firstTasks = world.allLoaded();
 		this.#live = this.#intern(undefined);
 	}
 
@@ -112,7 +104,6 @@ export class KernelGraph {
 		const known = this.#byKey.get(key);
 		if (known !== undefined) return known;
 		const { klp, workqueue } = world.model.machine;
-		const onCpu = ({ code, wait }: World["actors"][number]) => code !== undefined && wait === undefined;
 		const look = lookAt(world);
 		const state: KernelState = {
 			...look,
@@ -120,12 +111,12 @@ export class KernelGraph {
 			key,
 			via,
 			saved: world.quiet ? world.save() : undefined,
-			text: number(this.#texts, world.guest.textKey()),
+			text: number(this.#texts, world.guestKey()),
 			viewsId: number(this.#viewIds, JSON.stringify(look.views.map(({ codes }) => codes))),
 			executableId: number(this.#executables, look.executable.join()),
 			next: world.actors.map((_, index) => world.nextStep(index)),
-			onCpu: world.actors.map(onCpu),
-			actorsOnCpu: world.actors.filter(onCpu).length,
+			onCpu: world.actors.map(({ onCpu }) => onCpu),
+			actorsOnCpu: world.actors.filter(({ onCpu }) => onCpu).length,
 			outOfTheWay: world.actors.map(({ wait }, index) => {
 				// What tasks do by themselves concerns no kernel state but the list of tasks.
 				const itself = world.model.admins[index]?.of !== undefined;
@@ -273,10 +264,10 @@ export class KernelGraph {
 
 	/** Where a task's next move leads. */
 	moveTask(from: KernelState, slot: number, task: TaskState): TaskOutcome {
-		let byTask = this.#taskMoves.get(from.text * this.world.slots.length + slot);
+		let byTask = this.#taskMoves.get(from.text * this.world.names.length + slot);
 		if (byTask === undefined) {
 			byTask = new Map();
-			this.#taskMoves.set(from.text * this.world.slots.length + slot, byTask);
+			this.#taskMoves.set(from.text * this.world.names.length + slot, byTask);
 		}
 		let outcome = byTask.get(task.id);
 		if (outcome === undefined) {
@@ -298,7 +289,7 @@ export class KernelGraph {
 	#runTask(from: KernelState, slot: number, task: TaskState, context: number): TaskOutcome {
 		const { world } = this;
 		// Where the text is the same it does not matter where the world is, but for tasks that come and go.
-		if (this.#live?.text !== from.text || world.task(slot) === undefined) this.goto(from);
+		if (this.#live?.text !== from.text || !world.isThere(slot)) this.goto(from);
 		world.load(slot, task);
 		const outcome = world.moveTask(slot, context);
 		this.executed.guest++;
@@ -310,7 +301,7 @@ export class KernelGraph {
 	#try(from: KernelState, slot: number, task: TaskState, context: number, expected: TaskOutcome): void {
 		const outcome = this.#runTask(from, slot, task, context);
 		if (outcome.state === expected.state) return;
-		const where = `${this.world.slots[slot]} ${expected.label}, or ${outcome.label}`;
+		const where = `${this.world.names[slot]} ${expected.label}, or ${outcome.label}`;
 		throw new KlpemuError("EXPLORE_DATA", `where a task goes depends on data that states do not hold: ${where}`, {
 			hint: "a loop around a patched function, or a branch on a value that others change, cannot be explored",
 		});

@@ -3,8 +3,7 @@ import { type Broken, type Judged, judgeMove, judgeTask, lookAt } from "../consi
 import type { Invariant } from "../report/index.js";
 import type { Model } from "./model.js";
 import type { Move } from "./schedule.js";
-import type { TaskState } from "./task-state.js";
-import { type SavedWorld, World } from "./world.js";
+import { type SavedWorld, type TaskState, World } from "./world/index.js";
 
 /** What a move did. */
 export interface Replayed {
@@ -29,7 +28,7 @@ export class Replayer {
 	constructor(model: Model) {
 		this.world = new World(model);
 		this.#saved = this.world.save();
-		this.#tasks = this.world.loaded.map((state) => state!);
+		this.#tasks = this.world.allLoaded();
 		this.#now = this.#look();
 	}
 
@@ -65,13 +64,13 @@ export class Replayer {
 	}
 
 	#look(): Judged {
-		return { kernel: lookAt(this.world), tasks: this.world.loaded.map((state) => state!) };
+		return { kernel: lookAt(this.world), tasks: this.world.allLoaded() };
 	}
 
 	#moveTask({ who }: Move, index: number): { points: string[]; broken: Broken[] } {
 		const { world } = this;
-		const slot = world.slots.indexOf(who);
-		const state = slot < 0 ? undefined : world.loaded[slot];
+		const slot = world.names.indexOf(who);
+		const state = slot < 0 ? undefined : world.loaded(slot);
 		if (state === undefined || !state.alive || state.fields.held)
 			throw impossible(index, who, "it is not there, or asleep");
 		const { kernel } = this.#now;

@@ -1,12 +1,12 @@
+import { Hash } from "../base/index.js";
 import { type Broken, COMPLETED, judgeMove, judgeTask } from "../consistency/index.js";
 import { TASK_INTERRUPTIBLE, TASK_RUNNING } from "../linux/sched/index.js";
 import type { Invariant } from "../report/index.js";
-import { Hash } from "./graph.js";
 import type { KernelGraph, KernelState, Outcome } from "./kernel-graph.js";
 import type { Model } from "./model.js";
 import type { Move } from "./schedule.js";
 import { Numbers, Table } from "./table.js";
-import type { TaskState } from "./task-state.js";
+import type { TaskState } from "./world/index.js";
 
 export interface SearchOptions {
 	/** Stop after so many states. */
@@ -117,8 +117,8 @@ export class Search {
 		const { world } = graph;
 		this.#active = active.map((name) => world.slot(name));
 		this.#cpus = model.machine.sched.cpus.length;
-		this.#other = this.#cpus > 1 ? world.slots.length - 1 : -1;
-		this.#table = new Table(world.slots.length + 1);
+		this.#other = this.#cpus > 1 ? world.names.length - 1 : -1;
+		this.#table = new Table(world.names.length + 1);
 		this.#edges = options.invariants.has("stuck") ? new Numbers() : undefined;
 	}
 
@@ -272,7 +272,7 @@ export class Search {
 		const { state, label, broken } = this.graph.moveTask(kernel, slot, before);
 		const after = tasks.slice();
 		after[slot] = state;
-		const name = this.graph.world.slots[slot]!;
+		const name = this.graph.world.names[slot]!;
 		const switched = state.fields.patch_state !== before.fields.patch_state;
 		const judged =
 			broken[0] ?? (switched ? judgeTask(this.#model.functions, name, kernel, before, kernel, state) : undefined);
@@ -316,11 +316,11 @@ export class Search {
 	}
 
 	#arrive(actor: number, late: boolean, chain: Chain): void {
-		const { slots, actors } = this.graph.world;
+		const { names, actors } = this.graph.world;
 		this.#reach(chain.at, chain.tasks, chain.broken, () => ({
 			who: actors[actor]!.name,
 			steps: chain.steps,
-			busy: chain.busy.flatMap(([step, ...busy]) => busy.map((slot) => ({ step: step!, task: slots[slot]! }))),
+			busy: chain.busy.flatMap(([step, ...busy]) => busy.map((slot) => ({ step: step!, task: names[slot]! }))),
 			late,
 			label: chain.label,
 		}));

@@ -77,7 +77,7 @@ export async function replaySchedule(
 	try {
 		const replayer = new Replayer(model);
 		const moves = replayer.replay(schedule.moves, new Set([schedule.invariant]));
-		return { moves, story: tellStory(moves, model.functions, replayer.world.slots) };
+		return { moves, story: tellStory(moves, model.functions, replayer.world.names) };
 	} finally {
 		model.machine.close();
 	}

@@ -1,9 +1,9 @@
-import { KlpemuError } from "../base/index.js";
-import { RSP } from "../cpu/index.js";
-import type { task_struct } from "../linux/sched/index.js";
-import type { Machine } from "../machine/index.js";
-import type { Kaddr } from "../memory/index.js";
-import { Hash } from "./graph.js";
+import { Hash, KlpemuError } from "../../base/index.js";
+import { RSP } from "../../cpu/index.js";
+import type { task_struct } from "../../linux/sched/index.js";
+import type { Machine } from "../../machine/index.js";
+import type { Kaddr } from "../../memory/index.js";
+import { type EntryId, entryKey } from "./entries.js";
 
 /** The fields of a task that kernel code reads or writes; whatever else a task has is where it is in the guest. */
 export const TASK_FIELDS = [
@@ -23,13 +23,13 @@ export const TASK_FIELDS = [
 export type TaskField = (typeof TASK_FIELDS)[number];
 export type TaskFields = Readonly<Record<TaskField, unknown>>;
 
-/** Where klp_ftrace_handler() is on behalf of a task. Objects by name: they outlive no replay. */
+/** Where klp_ftrace_handler() is on behalf of a task. */
 export interface HandlerPlace {
 	readonly label: string;
 	/** Guest address of the struct ftrace_ops. */
 	readonly fops: Kaddr;
-	/** Name of the klp_func it is on. */
-	readonly func: string | undefined;
+	/** The klp_func that it has found. */
+	readonly func: EntryId | undefined;
 	readonly flag: boolean | undefined;
 }
 
@@ -88,7 +88,7 @@ export class TaskStates {
 			...TASK_FIELDS.map((field) => state.fields[field]),
 			label,
 			fops,
-			func,
+			func === undefined ? undefined : entryKey(func),
 			flag,
 			state.chosen,
 			entriesKey,

@@ -1,0 +1,78 @@
+import type { Kernel, Point, Wait } from "../../linux/lib/index.js";
+import type { task_struct } from "../../linux/sched/index.js";
+
+/** The actor cannot go on: the condition that it waits for does not hold. */
+export const BLOCKED: Wait = { label: "blocked", ready: () => false };
+
+/**
+ * An actor of the kernel: it makes one step after the other, and each step is kernel code. Actors are the administrators, tasks that
+ * fork or end themselves, and the kworker, whose steps are the works that are waiting.
+ */
+export class Actor {
+	readonly name: string;
+	readonly task: task_struct;
+	/** Index of the step that it is at. The kworker's steps have no index. */
+	index = 0;
+	/** Name of the work that the kworker is at. */
+	work: string | undefined = undefined;
+	#code: Kernel<unknown> | undefined = undefined;
+	#wait: Wait | undefined = undefined;
+	/** Where the actor is in its step: the points that it has passed, loops reduced to their last turn. */
+	#path: readonly string[] = [];
+
+	constructor(name: string, task: task_struct) {
+		this.name = name;
+		this.task = task;
+	}
+
+	/** The actor is in the middle of a step. */
+	get inStep(): boolean {
+		return this.#code !== undefined;
+	}
+
+	/** The actor is in the middle of a step and waits for nothing. */
+	get onCpu(): boolean {
+		return this.#code !== undefined && this.#wait === undefined;
+	}
+
+	get wait(): Wait | undefined {
+		return this.#wait;
+	}
+
+	/** Two actors with the same key, of two worlds, are at the same place of the same step. */
+	get key(): string {
+		return `${this.index}:${this.#wait !== undefined}:${this.#path.join(">")}`;
+	}
+
+	/** Runs to the next point. `start` makes the code of the next step. Undefined: the step is done. {@link BLOCKED}: it must wait. */
+	advance(start: () => Kernel<unknown>): Point | undefined {
+		if (this.#wait !== undefined && !this.#wait.ready()) return BLOCKED;
+		this.#code ??= start();
+		this.#wait = undefined;
+		const { done, value } = this.#code.next();
+		if (done) {
+			this.rewind(this.index);
+			return undefined;
+		}
+		if (typeof value !== "string") this.#wait = value.at === undefined ? value : undefined;
+		this.#path = pathAfter(this.#path, value);
+		return value;
+	}
+
+	/** Puts the actor between two steps: before the step `index`. */
+	rewind(index: number): void {
+		this.index = index;
+		this.#code = undefined;
+		this.#wait = undefined;
+		this.#path = [];
+	}
+}
+
+/** The path after a point. Of a loop only the last turn counts: all that the loop remembers of the turns before is in `at`. */
+export function pathAfter(path: readonly string[], point: Point): readonly string[] {
+	if (typeof point === "string") return [...path, point];
+	if (point.at === undefined) return [...path, point.label];
+	const loop = `${point.label}@`;
+	const begin = path.findIndex((step) => step.startsWith(loop));
+	return [...(begin < 0 ? path : path.slice(0, begin)), `${loop}${point.at.join()}`];
+}

@@ -1,0 +1,32 @@
+import { TIF_NOTIFY_SIGNAL, TIF_PATCH_PENDING, type task_struct } from "../../linux/sched/index.js";
+import type { Machine } from "../../machine/index.js";
+import { moved, type TaskMove } from "./task-move.js";
+
+/** exit_to_user_mode_loop() and the idle loop: klp_update_patch_state() clears the flag first. */
+export function leaveKernel({ klp }: Machine, task: task_struct): TaskMove {
+	task.rcu_tasks_holdout = false;
+	if (!task.pending) return left(task);
+	const code = klp.transition.klp_update_patch_state(task);
+	return moved(String(code.next().value));
+}
+
+/**
+ * The rest of klp_update_patch_state(), after it has cleared the flag. The generator of the first half is gone by now, so that a new
+ * one is brought to the same place: what it does from there on depends on nothing but the task.
+ */
+export function finishSwitch({ klp }: Machine, task: task_struct): TaskMove {
+	task.preempt_count--;
+	task.thread_flags |= TIF_PATCH_PENDING;
+	const code = klp.transition.klp_update_patch_state(task);
+	code.next();
+	const { value } = code.next();
+	left(task);
+	return moved(String(value));
+}
+
+function left(task: task_struct): TaskMove {
+	task.thread_flags &= ~TIF_NOTIFY_SIGNAL;
+	if (task.idle) return moved("goes round in the idle loop");
+	task.mode = "user";
+	return moved("returns to user mode");
+}

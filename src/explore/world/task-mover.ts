@@ -1,0 +1,160 @@
+import { KlpemuError } from "../../base/index.js";
+import { type Cpu, type Fault, GS_BASE, RIP } from "../../cpu/index.js";
+import { MCOUNT_INSN_SIZE } from "../../linux/ftrace/index.js";
+import { type StackTrace, TASK_RUNNING, type task_struct } from "../../linux/sched/index.js";
+import { hex, PAGE_SIZE, toKaddr, toU64 } from "../../memory/index.js";
+import type { Model } from "../model.js";
+import { watchedSites } from "./guest-visible.js";
+import { HandlerWalk } from "./handler-walk.js";
+import { finishSwitch, leaveKernel } from "./leave.js";
+import { functionOf, sameFrames, stackView, whereabouts } from "./stack-view.js";
+import { moved, type TaskMove } from "./task-move.js";
+import { type GuestContext, restoreContext, type TaskState } from "./task-state.js";
+
+/** Instructions that a task may execute in one move. */
+const LIMIT = 100_000;
+
+/** Runs tasks on the Cpu, from one change that kernel code can see to the next. */
+export class TaskMover {
+	readonly #model: Model;
+	readonly #cpu: Cpu;
+	readonly #handler: HandlerWalk;
+	readonly #walk: (task: task_struct) => StackTrace;
+
+	/** Pages of text that have changed since the Cpu last ran. Most text that is poked and put back is never run in between. */
+	readonly #changedPages = new Set<number>();
+	readonly #textChanged: Cpu["textChanged"];
+
+	constructor(model: Model) {
+		this.#model = model;
+		const { machine } = model;
+		this.#cpu = machine.cpu;
+		this.#textChanged = machine.cpu.textChanged.bind(machine.cpu);
+		machine.cpu.textChanged = (address, length) => {
+			const start = typeof address === "bigint" ? toKaddr(address) : address;
+			for (let page = start & ~(PAGE_SIZE - 1); page < start + length; page += PAGE_SIZE) this.#changedPages.add(page);
+		};
+		this.#handler = new HandlerWalk(machine);
+		this.#walk = machine.walkStack.bind(machine);
+	}
+
+	walk(task: task_struct): StackTrace {
+		return this.#walk(task);
+	}
+
+	restore(task: task_struct, context: GuestContext): void {
+		restoreContext(this.#model.machine, task, context);
+	}
+
+	/** `state` is the state that the task is in; its registers and stack are in the machine. */
+	move(task: task_struct, state: TaskState): TaskMove {
+		const { machine } = this.#model;
+		machine.executor.current = task;
+		if (state.handler !== undefined) return this.#handler.step(task, state.handler);
+		if (task.preempt_count > 0) return finishSwitch(machine, task);
+		if (task.idle) return leaveKernel(machine, task);
+		let label = "";
+		if (task.mode === "user") {
+			machine.executor.enterKernel(task);
+			label = "enters the kernel";
+		}
+		if (task.__state !== TASK_RUNNING) {
+			machine.sched.wake_up_state(task, -1);
+			label = "wakes up";
+		}
+		return this.#run(task, state, label);
+	}
+
+	#run(task: task_struct, from: TaskState, label: string): TaskMove {
+		const { machine } = this.#model;
+		const cpu = this.#cpu;
+		this.#begin(task);
+		const start = stackView(this.#model, from.entries);
+		const sites = watchedSites(this.#model);
+		const sleeps = task.slept ? [] : (task.program.sleepAt?.() ?? []);
+		let known = sameFrames(machine, cpu.state.kaddr(RIP));
+		for (let i = 0; i < LIMIT; i++) {
+			const ip = cpu.state.kaddr(RIP);
+			if (i > 0 && sleeps.includes(ip)) return this.#sleep(task, label);
+			if (ip === this.#handler.gate) {
+				this.#store(task);
+				return this.#handler.enter(task);
+			}
+			const stop = this.#step(task);
+			if (stop !== undefined) return stop;
+			const next = cpu.state.kaddr(RIP);
+			const passed = sites.has(ip) && next === ((ip + MCOUNT_INSN_SIZE) | 0);
+			if (!passed && next >= known.start && next < known.end) continue;
+			this.#store(task);
+			const trace = this.#walk(task);
+			if (passed || stackView(this.#model, trace.reliable ? trace.entries : undefined) !== start) {
+				if (sleeps.includes(next)) return this.#sleep(task, label);
+				return moved(`${label}${label && ", "}${whereabouts(machine, next, passed)}`);
+			}
+			known = sameFrames(machine, next);
+		}
+		throw new KlpemuError("EXPLORE_ENDLESS", `${task.comm} runs for more than ${LIMIT} instructions without a call`, {
+			where: machine.symbolize(cpu.state.kaddr(RIP)),
+		});
+	}
+
+	/** Puts a task on the Cpu. */
+	#begin(task: task_struct): void {
+		for (const page of this.#changedPages) this.#textChanged(page, PAGE_SIZE);
+		this.#changedPages.clear();
+		this.#cpu.state.words.set(task.regs.words);
+		this.#cpu.state.words[GS_BASE] = toU64(this.#model.machine.executor.percpu(0));
+	}
+
+	#store(task: task_struct): void {
+		task.regs.words.set(this.#cpu.state.words);
+	}
+
+	/** One instruction; a result if the move ends with it. */
+	#step(task: task_struct): TaskMove | undefined {
+		const { machine } = this.#model;
+		const stop = this.#cpu.run(1);
+		if (stop.kind === "gate") {
+			this.#store(task);
+			return this.#gate(task, stop.gate.name);
+		}
+		if (stop.kind !== "fault") return undefined;
+		if (stop.fault.kind === "breakpoint" && machine.text_poke.poke_int3_handler(this.#cpu.state)) return undefined;
+		this.#store(task);
+		return this.#oops(task, stop.fault);
+	}
+
+	#oops(task: task_struct, fault: Fault): TaskMove {
+		const rip = this.#cpu.state.rip;
+		this.#model.machine.oops(task, fault, rip);
+		const fetched = fault.kind === "page-fault" && fault.access === "fetch";
+		const what = fetched ? `jumps into unmapped text at ${hex(rip)}` : `dies: ${task.oops}`;
+		const invariant = fetched ? "freed-text" : "warn";
+		return {
+			...moved(what),
+			oops: [{ invariant, task: task.comm, message: `${task.comm} ${what}`, died: true }],
+		};
+	}
+
+	#sleep(task: task_struct, label: string): TaskMove {
+		this.#store(task);
+		task.slept = true;
+		this.#model.machine.sched.fallAsleep(task);
+		const where = functionOf(this.#model.machine.symbolize(this.#cpu.state.kaddr(RIP)));
+		return moved(`${label}${label && ", "}falls asleep in ${where}`);
+	}
+
+	#gate(task: task_struct, name: string): TaskMove {
+		const { machine } = this.#model;
+		if (name === "exit_to_user_mode") return leaveKernel(machine, task);
+		machine.stoppedAt(name, task);
+		if (task.inHost !== undefined) {
+			throw new KlpemuError(
+				"EXPLORE_UNSUPPORTED",
+				`${task.comm} calls ${name}(), which may wait: that cannot be explored`,
+			);
+		}
+		if (name === "cond_resched") return moved("cond_resched()");
+		return moved(name === "kthread_wait" ? "goes to sleep" : "schedule()");
+	}
+}

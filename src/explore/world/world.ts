@@ -1,0 +1,384 @@
+import { KlpemuError } from "../../base/index.js";
+import { type Broken, type NamedView, promisedView, viewFor } from "../../consistency/index.js";
+import { KLP_TRANSITION_IDLE, KLP_TRANSITION_PATCHED } from "../../linux/klp/index.js";
+import type { Kernel, Point } from "../../linux/lib/index.js";
+import { TASK_RUNNING, type task_struct } from "../../linux/sched/index.js";
+import type { Model } from "../model.js";
+import { Actor, BLOCKED } from "./actors.js";
+import { guestVisible } from "./guest-visible.js";
+import { type Read, TaskProbe, type Written } from "./probe.js";
+import { MachineSnapshots, type SavedMachine } from "./snapshot.js";
+import { TaskMover } from "./task-mover.js";
+import { captureContext, TASK_FIELDS, type TaskState, TaskStates } from "./task-state.js";
+
+/** What a step of kernel code did, as far as it concerns tasks. */
+export interface Effect {
+	readonly reads: readonly Read[];
+	/** Fields written, by slot. */
+	readonly writes: ReadonlyMap<number, Written>;
+	/** Tasks that have come, or gone, or are another task of the same name: their whole new state. */
+	readonly replaced: ReadonlyMap<number, TaskState>;
+	/** Where the actor is now. */
+	readonly label: string;
+	/** A {@link place} of a loop: nothing has happened. */
+	readonly isPlace: boolean;
+	/** It could not go on. */
+	readonly blocked: boolean;
+	readonly broken: readonly Broken[];
+}
+
+/** What a move of a task led to. */
+export interface TaskOutcome {
+	readonly state: TaskState;
+	readonly label: string;
+	readonly broken: readonly Broken[];
+}
+
+/** One column of a state: a task of this name, whether it is there or not. */
+interface Slot {
+	/** The task, if it is on the task list. */
+	task: task_struct | undefined;
+	/** The state whose fields the task has now. Undefined after a restore, until a state is loaded. */
+	state: TaskState | undefined;
+	/** The state whose registers and stack the task has now. */
+	contextOf: TaskState | undefined;
+}
+
+export interface SavedWorld {
+	readonly machine: SavedMachine;
+	readonly indexes: readonly number[];
+	readonly before: NamedView | undefined;
+	readonly after: NamedView | undefined;
+}
+
+/** Moves that a kthread may need for its first round. */
+const KTHREAD_MOVES = 10_000;
+/** Name of the actor whose steps are the works that are waiting. */
+export const KWORKER = "kworker";
+/** klp_transition_work_fn() runs for the 15th time without success: it sends signals. */
+export const LATE = 15;
+
+/**
+ * A machine whose every move is a decision of the explorer: which actor of the kernel makes its next step, which task runs to the next
+ * change that kernel code can see. It can be put back to any state that it was in between two steps.
+ */
+export class World {
+	readonly model: Model;
+	readonly states = new TaskStates();
+	/** Names of all tasks, by slot: first those of the model, then those of the administrators, then idle tasks. */
+	readonly names: readonly string[];
+	/** Those of them that invariants are about: the scenario's tasks. Administrators and idle tasks run no patched function. */
+	readonly judged: readonly string[];
+	readonly actors: readonly Actor[];
+	/** During a transition: what each task ran before it, and what the design promises for after it. */
+	before: NamedView | undefined = undefined;
+	after: NamedView | undefined = undefined;
+
+	readonly #mover: TaskMover;
+	readonly #probe: TaskProbe;
+	readonly #snapshots: MachineSnapshots;
+	readonly #slots: readonly Slot[];
+	readonly #slotOf: ReadonlyMap<string, number>;
+	readonly #dead: TaskState;
+	/** Of the move that is being made. */
+	#broken: Broken[] = [];
+
+	constructor(model: Model) {
+		this.model = model;
+		const { machine } = model;
+		const { kworker } = machine;
+		const own = model.admins.filter((admin) => admin.of === undefined).map((admin) => admin.task.comm);
+		const idle = machine.sched.cpus.map((cpu) => cpu.idle.comm);
+		this.names = [...model.tasks.map(({ name }) => name), ...own, kworker.comm, ...idle];
+		this.judged = model.tasks.length > 0 ? this.names.slice(0, model.tasks.length) : this.names;
+		this.#slotOf = new Map(this.names.map((name, slot) => [name, slot]));
+		this.#slots = this.names.map(() => ({ task: undefined, state: undefined, contextOf: undefined }));
+		this.actors = [...model.admins.map(({ name, task }) => new Actor(name, task)), new Actor(KWORKER, kworker)];
+		model.control.racersDone = () => {
+			const now = this.actors[0]!.index;
+			return model.admins.every(({ during, steps }, i) => during !== now || this.actors[i]!.index === steps.length);
+		};
+		this.#mover = new TaskMover(model);
+		this.#probe = new TaskProbe(() => machine.executor.current);
+		this.#snapshots = new MachineSnapshots(machine);
+		this.#dead = this.#deadState();
+		this.#observe();
+		this.#adoptTasks();
+		this.#settleKthreads();
+	}
+
+	/** Of each task that is not on the task list. */
+	#deadState(): TaskState {
+		const fields = Object.fromEntries(TASK_FIELDS.map((field) => [field, undefined])) as TaskState["fields"];
+		return this.states.intern(
+			{ slot: -1, fields, alive: false, running: false, handler: undefined, chosen: undefined, entries: [] },
+			{ words: new BigUint64Array(0), stack: new Uint8Array(0) },
+		);
+	}
+
+	#observe(): void {
+		const { machine, functions } = this.model;
+		const { klp } = machine;
+		machine.stackTrace = (task) => {
+			const slot = this.slot(task.comm);
+			const { entries, entriesKey } = this.#slots[slot]!.state!;
+			this.#probe.noteStackRead(slot, entriesKey);
+			return entries;
+		};
+		klp.onInvalidRead = (message) => this.#broken.push({ invariant: "use-after-free", message });
+		klp.onTransition = (what, patch, target) => {
+			if (what !== "init") return;
+			const others = klp.klp_patches.filter((other) => other.enabled && other !== patch);
+			const goes = klp.design.replacesOnCompletion(patch);
+			const stay = others.filter((other) => !(goes && klp.design.supersedes(patch, other)));
+			this.before = viewFor(klp, functions, KLP_TRANSITION_IDLE);
+			this.after = promisedView(klp, functions, target === KLP_TRANSITION_PATCHED ? [...stay, patch] : others);
+		};
+	}
+
+	/** Kernel threads begin asleep, between two rounds: only then may those that make no moves be left out. */
+	#settleKthreads(): void {
+		for (const [slot, { task }] of this.#slots.entries()) {
+			if (!task?.kthread || task.mode !== "kernel") continue;
+			for (let moves = 0; task.__state === TASK_RUNNING; moves++) {
+				if (moves > KTHREAD_MOVES)
+					throw new KlpemuError("TASK_STUCK", `kthread '${task.comm}' does not come to its sleep`);
+				this.moveTask(slot);
+			}
+		}
+	}
+
+	// ---- tasks ----
+
+	slot(name: string): number {
+		const slot = this.#slotOf.get(name);
+		if (slot === undefined) throw new KlpemuError("EXPLORE_NO_TASK", `there is no task '${name}'`);
+		return slot;
+	}
+
+	/** The task is on the task list of the machine. */
+	isThere(slot: number): boolean {
+		return this.#slots[slot]!.task !== undefined;
+	}
+
+	/** The state that a task has now. */
+	loaded(slot: number): TaskState {
+		return this.#slots[slot]!.state!;
+	}
+
+	/** The states of all tasks, by slot. */
+	allLoaded(): TaskState[] {
+		return this.#slots.map(({ state }) => state!);
+	}
+
+	/** Looks for tasks that have come or gone. The result has their new states. */
+	#adoptTasks(): Map<number, TaskState> {
+		const replaced = new Map<number, TaskState>();
+		const there = this.#tasksByName();
+		for (const [number, name] of this.names.entries()) {
+			const slot = this.#slots[number]!;
+			const known = slot.task;
+			const task = there.get(name);
+			slot.task = task;
+			if (task === undefined) {
+				if (slot.state !== this.#dead) replaced.set(number, this.#dead);
+				continue;
+			}
+			if (!this.#probe.has(task)) this.#prepare(task, number);
+			if (known !== task || !slot.state?.alive) replaced.set(number, this.#capture(number));
+		}
+		for (const [slot, state] of replaced) this.#setState(slot, state, state);
+		return replaced;
+	}
+
+	#tasksByName(): Map<string, task_struct> {
+		return new Map([...this.model.machine.sched.all()].map((task) => [task.comm, task]));
+	}
+
+	#prepare(task: task_struct, slot: number): void {
+		const { executor } = this.model.machine;
+		if (task.kthread && task.mode === "kernel") executor.enterKernel(task);
+		else if (task.mode === "user") executor.emptyStack(task);
+		this.#probe.attach(task, slot);
+	}
+
+	#setState(slot: number, state: TaskState, contextOf: TaskState | undefined): void {
+		this.#slots[slot]!.state = state;
+		this.#slots[slot]!.contextOf = contextOf;
+	}
+
+	/** The state that a task of the machine is in. */
+	#capture(slot: number, move?: Pick<TaskState, "handler" | "chosen">): TaskState {
+		const task = this.#slots[slot]!.task!;
+		const fields = this.#probe.fields(task);
+		const trace = this.#mover.walk(task);
+		const entries = trace.reliable ? trace.entries : undefined;
+		const inKernel = fields.mode === "kernel" && fields.__state === TASK_RUNNING && fields.held === false;
+		const running = move !== undefined && !task.idle && inKernel;
+		const { handler, chosen } = move ?? {};
+		const state = { slot, fields, alive: true, running, handler, chosen, entries };
+		return this.states.intern(state, captureContext(this.model.machine, task));
+	}
+
+	/** Gives a task the fields of `state`; its registers and stack only when it is about to run. */
+	load(number: number, state: TaskState): void {
+		const slot = this.#slots[number]!;
+		if (slot.state === state) return;
+		if (state.alive !== (slot.task !== undefined)) {
+			throw new Error(
+				`${this.names[number]} ${state.alive ? "is not there" : "is there"}, and the state says otherwise`,
+			);
+		}
+		if (slot.task !== undefined) this.#probe.load(slot.task, state.fields);
+		this.#setState(number, state, undefined);
+	}
+
+	loadAll(states: readonly TaskState[]): void {
+		for (let slot = 0; slot < states.length; slot++) this.load(slot, states[slot]!);
+	}
+
+	// ---- moves ----
+
+	/** Lets a task run to its next point. `context`: which of its state's contexts it starts from. */
+	moveTask(number: number, context = 0): TaskOutcome {
+		const { state, task, contextOf } = this.#slots[number]!;
+		const { result, broken } = this.#watch(() => {
+			if (contextOf !== state || context > 0) this.#mover.restore(task!, state!.contexts[context]!);
+			return this.#mover.move(task!, state!);
+		});
+		if (result.oops !== undefined) broken.push(...result.oops);
+		const next = result.oops ? this.#dead : this.#capture(number, result);
+		if (result.oops) this.#adoptTasks();
+		this.#setState(number, next, next);
+		return { state: next, label: result.label, broken };
+	}
+
+	/** Title of the next step that an actor can make; undefined: there is none. */
+	nextStep(index: number): string | undefined {
+		const actor = this.actors[index]!;
+		const admin = this.model.admins[index];
+		if (admin === undefined) return this.#nextWork(actor);
+		if (admin.during !== undefined && this.actors[0]!.index !== admin.during) return undefined;
+		return admin.steps[actor.index]?.title;
+	}
+
+	#nextWork(actor: Actor): string | undefined {
+		if (actor.inStep) return actor.work;
+		const { workqueue, klp } = this.model.machine;
+		const work = workqueue.pending[0] ?? workqueue.delayed[0]?.work;
+		// To take the transition's work while another actor has the mutex is the same as to take it when the mutex is free.
+		if (work === klp.transition.klp_transition_work && klp.klp_mutex.locked) return undefined;
+		return work?.name;
+	}
+
+	/**
+	 * Lets an actor make one step: to its next point, or place. `busy`: slots of the tasks that are on a CPU, if the actor looks. `late`:
+	 * the work that it takes has been tried often enough for signals.
+	 */
+	moveActor(index: number, busy: ReadonlySet<number>, late = false): Effect {
+		const { machine } = this.model;
+		const { transition } = machine.klp;
+		machine.executor.current = this.actors[index]!.task;
+		const { result, broken } = this.#watch(() =>
+			this.#probe.record(busy, () => {
+				if (late) transition.klp_signals_cnt = LATE;
+				const point = this.#advance(index);
+				// How often the work has been tried counts for signals only, and for those `late` is a choice. That it has been tried counts.
+				if (transition.klp_signals_cnt > 1 && !this.actors.at(-1)!.inStep) transition.klp_signals_cnt = 1;
+				return point;
+			}),
+		);
+		const { result: point, touched } = result;
+		const replaced = this.#adoptTasks();
+		for (const [number, written] of touched.writes) {
+			const { state: before, contextOf } = this.#slots[number]!;
+			if (replaced.has(number) || !before!.alive) continue;
+			const after = this.states.withFields(before!, written);
+			this.#setState(number, after, contextOf === before ? after : contextOf);
+		}
+		const isPlace = typeof point === "object" && point.at !== undefined;
+		const label = typeof point === "string" ? point : point === undefined ? "done" : point.label;
+		return { ...touched, replaced, label, isPlace, blocked: point === BLOCKED, broken };
+	}
+
+	#advance(index: number): Point | undefined {
+		const actor = this.actors[index]!;
+		const { admins, control } = this.model;
+		const point = actor.advance(() => this.#start(index));
+		if (point === undefined && index < admins.length) actor.index++;
+		const [first] = this.actors;
+		control.mayFallAsleep = first!.inStep && (admins[0]!.steps[first!.index]?.mayFallAsleep ?? false);
+		return point;
+	}
+
+	#start(index: number): Kernel<unknown> {
+		const { machine, admins } = this.model;
+		const actor = this.actors[index]!;
+		const admin = admins[index];
+		if (admin === undefined) {
+			const work = machine.workqueue.take(Number.POSITIVE_INFINITY)!;
+			actor.work = work.name;
+			return work.func();
+		}
+		const code = admin.steps[actor.index]!.run();
+		if (admin.of !== undefined) return code;
+		return (function* () {
+			yield* code;
+			yield* machine.klp.transition.klp_update_patch_state(actor.task);
+		})();
+	}
+
+	/** Makes a move, and collects what the machine says is wrong meanwhile. */
+	#watch<T>(move: () => T): { readonly result: T; readonly broken: Broken[] } {
+		const { dmesg } = this.model.machine;
+		const broken: Broken[] = [];
+		this.#broken = broken;
+		const warned = dmesg.warnings.length;
+		const result = move();
+		for (const warning of dmesg.warnings.slice(warned)) {
+			broken.push({ invariant: "warn", message: `WARN_ON in ${warning}` });
+		}
+		return { result, broken };
+	}
+
+	// ---- states ----
+
+	/** No actor is in the middle of a step. */
+	get quiet(): boolean {
+		return this.actors.every((actor) => !actor.inStep);
+	}
+
+	/** Worlds with the same key, and with the same states of tasks, go on alike. */
+	kernelKey(): string {
+		const views = [this.before, this.after].map((view) => view?.names.join() ?? "");
+		return [this.#snapshots.key(), ...this.actors.map(({ key }) => key), ...views, this.guestKey()].join("|");
+	}
+
+	/** Worlds with the same key look the same to guest code. */
+	guestKey(): string {
+		return guestVisible(this.model);
+	}
+
+	/** Only while it is {@link quiet}: kernel code in the middle of a step cannot be saved. */
+	save(): SavedWorld {
+		return {
+			machine: this.#snapshots.save(),
+			indexes: this.actors.map(({ index }) => index),
+			before: this.before,
+			after: this.after,
+		};
+	}
+
+	/** Goes back. The caller gives tasks their states ({@link loadAll}). */
+	restore(saved: SavedWorld): void {
+		this.#snapshots.restore(saved.machine);
+		for (const [i, actor] of this.actors.entries()) actor.rewind(saved.indexes[i]!);
+		this.before = saved.before;
+		this.after = saved.after;
+		this.model.control.mayFallAsleep = false;
+		const there = this.#tasksByName();
+		for (const [number, name] of this.names.entries()) {
+			Object.assign(this.#slots[number]!, { task: there.get(name), state: undefined, contextOf: undefined });
+		}
+	}
+}
