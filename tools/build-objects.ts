@@ -1,14 +1,9 @@
 /** npm run build:objects: compiles the repo's own sources, with and without endbr64, and assembles the engine's, into asm/prebuilt. */
 import { mkdir, readdir, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { assembledSoFar } from "../src/assemble/index.js";
-import { findDesign } from "../src/designs/index.js";
-import { Machine } from "../src/machine/index.js";
 import {
+	assembleEngineImage,
 	compile,
-	createCpu,
-	DEFAULT_CPU,
-	engineAssembly,
 	type Manifest,
 	manifestKey,
 	PROJECT,
@@ -42,18 +37,6 @@ for (const source of await sources()) {
 }
 await writeFile(join(PREBUILT, "manifest.json"), `${JSON.stringify(manifest, undefined, "\t")}\n`);
 
-// What a machine assembles when it starts; where its gates are depends on them all, so a machine has to say it.
-await writeFile(join(PREBUILT, "assembly.json"), "[]\n");
-const machine = await Machine.create({
-	design: findDesign("mainline"),
-	createCpu: (memory) => createCpu(DEFAULT_CPU, memory),
-	vmlinux: [],
-	assembly: await engineAssembly(),
-	cpus: 1,
-	seed: 0,
-	hz: 250,
-	memoryBytes: 16 << 20,
-});
-machine.close();
-await writeFile(join(PREBUILT, "assembly.json"), `${JSON.stringify(assembledSoFar(), undefined, "\t")}\n`);
+const image = await assembleEngineImage();
+await writeFile(join(PREBUILT, "assembly.json"), `${JSON.stringify(image, undefined, "\t")}\n`);
 console.log(`${Object.keys(manifest).length} objects in asm/prebuilt`);

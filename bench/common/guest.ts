@@ -6,7 +6,7 @@ import { parseElf } from "../../src/elf/index.js";
 import { klp_func, klp_object, klp_patch, type klp_patch_fields, type module } from "../../src/linux/klp/index.js";
 import { errnoName } from "../../src/linux/lib/index.js";
 import { Machine } from "../../src/machine/index.js";
-import { compile, createCpu, engineAssembly, PROJECT, sourceKey } from "../../src/node/index.js";
+import { compile, createCpu, engineImage, PROJECT, sourceKey } from "../../src/node/index.js";
 
 /** As Debian's kernels: a transition is retried every 250 rounds. */
 const HZ = 250;
@@ -40,7 +40,7 @@ export async function benchMachine(source: string, options: BenchMachineOptions)
 		design: findDesign(options.design),
 		createCpu: (memory) => createCpu(options.cpu, memory),
 		vmlinux: [parseElf(await objectOf(source), source)],
-		assembly: await engineAssembly(),
+		image: await engineImage(),
 		cpus: options.cpus ?? 1,
 		seed: 1,
 		hz: options.hz ?? HZ,

@@ -6,7 +6,7 @@ import { parseElf } from "../../src/elf/index.js";
 import { klp_func, klp_object, klp_patch } from "../../src/linux/klp/index.js";
 import { type LoadedModule, Machine } from "../../src/machine/index.js";
 import { type Kaddr, PAGE_SIZE, PERM, toU64 } from "../../src/memory/index.js";
-import { compile, createCpu, engineAssembly, PROJECT } from "../../src/node/index.js";
+import { compile, createCpu, engineImage, PROJECT } from "../../src/node/index.js";
 import type { Rows } from "./native.js";
 
 const STACK: Kaddr = -0x8_0000;
@@ -82,7 +82,7 @@ async function machineOn(cpu: string): Promise<Machine> {
 		design: findDesign("mainline"),
 		createCpu: (memory) => createCpu(cpu, memory),
 		vmlinux: [parseElf(bytes, "guest.c")],
-		assembly: await engineAssembly(),
+		image: await engineImage(),
 		cpus: 1,
 		seed: 1,
 		hz: 250,

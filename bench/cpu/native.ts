@@ -3,8 +3,8 @@ import { execFile } from "node:child_process";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { assemble } from "../../src/assemble/index.js";
-import { compile, engineAssembly, PROJECT } from "../../src/node/index.js";
+import { decodeCode } from "../../src/assemble/index.js";
+import { compile, engineImage, PROJECT } from "../../src/node/index.js";
 
 const run = promisify(execFile);
 
@@ -30,10 +30,8 @@ export class Native {
 		const source = join(PROJECT, "bench/cpu/native.c");
 		await run("gcc", ["-O2", "-no-pie", "-fno-pie", "-fcf-protection=none", source, object, "-o", program]);
 
-		const { ftrace } = await engineAssembly();
-		const base = -0x7ffe0000;
-		const code = await assemble(ftrace, "asm/ftrace_64.S", base, { function_trace_op: -0x7ff00000 });
-		const at = (name: string) => code.symbols.get(name)! - base;
+		const code = decodeCode((await engineImage()).ftrace);
+		const at = (name: string) => code.symbols.get(name)! - code.base;
 		const [start, end] = [at("ftrace_caller"), at("ftrace_caller_end")];
 		const hex = Buffer.from(code.bytes.subarray(start, end)).toString("hex");
 		const offsets = [at("ftrace_caller_op_ptr") - start, at("ftrace_call") - start];

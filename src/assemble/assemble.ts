@@ -1,18 +1,8 @@
 import { KlpemuError } from "../base/index.js";
 import { isKaddr, type Kaddr, toKaddr, toU64 } from "../memory/index.js";
 import { HintTable, type UnwindHint } from "./hints.js";
-import { type KeystoneModule, loadKeystone, runKeystone } from "./keystone.js";
+import type { Keystone } from "./keystone.js";
 import { type PreparedSource, prepareSource } from "./source.js";
-
-/** The sources of the engine's own assembly. */
-export interface EngineAssembly {
-	/** asm/entry_64.S: where tasks come from. */
-	readonly entry: string;
-	/** asm/ftrace_64.S: the trampolines. */
-	readonly ftrace: string;
-	/** asm/ftrace_ops.S: the call-backs that stand for others. */
-	readonly ops: string;
-}
 
 /** Machine code for one base address. */
 export interface Assembled {
@@ -22,58 +12,6 @@ export interface Assembled {
 	readonly symbols: ReadonlyMap<string, Kaddr>;
 	/** Unwind rows by offset from `base`: `hints.row(ip - base)`. */
 	readonly hints: HintTable;
-}
-
-/** One result of {@link assemble}, with what it was made of, as it is committed in asm/prebuilt/assembly.json. */
-export interface PrebuiltAssembly {
-	readonly fileName: string;
-	readonly source: string;
-	readonly base: Kaddr;
-	readonly externals: Readonly<Record<string, Kaddr>>;
-	/** Hexadecimal. */
-	readonly bytes: string;
-	readonly symbols: readonly (readonly [string, Kaddr])[];
-	readonly hints: readonly UnwindHint[];
-}
-
-/** What was assembled before, by all that it depends on: Keystone alone takes longer to load than a scenario to run. */
-const known = new Map<
-	string,
-	{ readonly made: Omit<PrebuiltAssembly, "bytes" | "symbols" | "hints">; result: Assembled }
->();
-const MAX_KNOWN = 256;
-
-function remember(made: Omit<PrebuiltAssembly, "bytes" | "symbols" | "hints">, result: Assembled): void {
-	if (known.size >= MAX_KNOWN) known.clear();
-	known.set(keyOf(made.source, made.fileName, made.base, made.externals), { made, result });
-}
-
-function keyOf(source: string, fileName: string, base: Kaddr, externals: Readonly<Record<string, Kaddr>>): string {
-	const sorted = Object.entries(externals).sort(([a], [b]) => (a < b ? -1 : 1));
-	return JSON.stringify([fileName, base, sorted, source]);
-}
-
-/** Takes over results of an earlier process. One whose source has changed since is never asked for. */
-export function usePrebuilt(prebuilt: readonly PrebuiltAssembly[]): void {
-	for (const { bytes, symbols, hints, ...made } of prebuilt) {
-		const result = {
-			base: made.base,
-			bytes: Uint8Array.from(bytes.match(/../g) ?? [], (byte) => Number.parseInt(byte, 16)),
-			symbols: new Map(symbols),
-			hints: new HintTable(hints),
-		};
-		remember(made, result);
-	}
-}
-
-/** Everything that this process has assembled, or taken over. */
-export function assembledSoFar(): PrebuiltAssembly[] {
-	return [...known.values()].map(({ made, result }) => ({
-		...made,
-		bytes: Array.from(result.bytes, (byte) => byte.toString(16).padStart(2, "0")).join(""),
-		symbols: [...result.symbols],
-		hints: result.hints.hints,
-	}));
 }
 
 /** A RIP-relative reference to an external symbol: the displacement ends at the label `after`. */
@@ -92,27 +30,13 @@ interface RipReference {
  *
  * Throws `ASM_ERROR`, `ASM_UNDEFINED_SYMBOL`, `ASM_BAD_HINT` or `ASM_UNSUPPORTED`, with file and line.
  */
-export async function assemble(
+export function assemble(
+	keystone: Keystone,
 	source: string,
 	fileName: string,
 	base: Kaddr,
 	externals: Readonly<Record<string, Kaddr>>,
-): Promise<Assembled> {
-	const before = known.get(keyOf(source, fileName, base, externals));
-	if (before !== undefined) return before.result;
-	const result = await assembleNow(source, fileName, base, externals);
-	remember({ fileName, source, base, externals }, result);
-	return result;
-}
-
-/** The same, by Keystone whatever there is. */
-export async function assembleNow(
-	source: string,
-	fileName: string,
-	base: Kaddr,
-	externals: Readonly<Record<string, Kaddr>>,
-): Promise<Assembled> {
-	const keystone = await loadKeystone();
+): Assembled {
 	const prepared = prepareSource(source, fileName);
 	const references = [...prepared.references];
 	const missing = references.filter((name) => !Object.hasOwn(externals, name));
@@ -185,7 +109,7 @@ const SHORT = "Keystone gave no code";
 
 /** Assembles, with the addresses of all labels in a table behind the code, which is cut off again. */
 function withLabels(
-	keystone: KeystoneModule,
+	keystone: Keystone,
 	code: readonly string[],
 	base: Kaddr,
 	labels: readonly string[],
@@ -193,7 +117,7 @@ function withLabels(
 	prepared: PreparedSource,
 ): { bytes: Uint8Array; labels: Map<string, Kaddr> } {
 	const table = labels.map((label) => `.quad ${label}`);
-	const result = runKeystone(keystone, [...code, ...table].join("\n"), toU64(base));
+	const result = keystone.run([...code, ...table].join("\n"), toU64(base));
 	if ("error" in result) throw locate(keystone, code, result.error, fileName, prepared);
 	const size = result.bytes.length - 8 * labels.length;
 	if (size < 0) throw locate(keystone, code, SHORT, fileName, prepared);
@@ -209,7 +133,7 @@ function withLabels(
 
 /** Keystone does not say where it failed: the first line with which a prefix of the source fails in the same way. */
 function locate(
-	keystone: KeystoneModule,
+	keystone: Keystone,
 	code: readonly string[],
 	error: string,
 	fileName: string,
@@ -223,7 +147,7 @@ function locate(
 			code.slice(0, lines).flatMap((text) => [...text.matchAll(/([\w.$]+)\s*:/g)].map((m) => m[1]!)),
 		);
 		const definitions = later.filter((_, index) => !before.has(prepared.labels[index]!));
-		const result = runKeystone(keystone, [...code.slice(0, lines), ...definitions].join("\n"), 0xffffffff80000000n);
+		const result = keystone.run([...code.slice(0, lines), ...definitions].join("\n"), 0xffffffff80000000n);
 		const found =
 			"error" in result ? result.error : result.bytes.length === 0 && /^\s*[a-z]/.test(code[lines - 1]!) ? SHORT : "";
 		if (found === error) {

@@ -1,10 +1,4 @@
-export {
-	type Assembled,
-	assemble,
-	assembledSoFar,
-	type EngineAssembly,
-	type PrebuiltAssembly,
-	usePrebuilt,
-} from "./assemble.js";
+export { type Assembled, assemble } from "./assemble.js";
+export { decodeCode, type EngineCode, type EngineImage, type EnginePart, encodeCode } from "./engine-image.js";
 export { HintTable, type UnwindHint } from "./hints.js";
-export { loadKeystone } from "./keystone.js";
+export { Keystone } from "./keystone.js";

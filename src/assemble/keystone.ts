@@ -1,5 +1,7 @@
+import type { EmscriptenLoader } from "../base/index.js";
+
 /** The part of keystone-js that we use; it comes without types. */
-export interface KeystoneModule {
+interface KeystoneModule {
 	readonly ARCH_X86: number;
 	readonly MODE_64: number;
 	readonly OPT_SYNTAX: number;
@@ -17,39 +19,41 @@ interface KeystoneEngine {
 	close?(): void;
 }
 
-let loading: Promise<KeystoneModule> | undefined;
+/** The assembler Keystone. To load it takes longer than most runs of a scenario. */
+export class Keystone {
+	readonly #module: KeystoneModule;
+	/** The lines that the module printed. It reports some errors only there, with a result that looks like a success. */
+	readonly #printed: string[];
 
-/** What it printed since the last call: some errors come out only there, with a result that looks like a success. */
-let printed: string[] = [];
+	private constructor(module: KeystoneModule, printed: string[]) {
+		this.#module = module;
+		this.#printed = printed;
+	}
 
-/** The module, instantiated once. */
-export async function loadKeystone(): Promise<KeystoneModule> {
-	const print = (line: string): void => {
-		printed.push(line);
-	};
-	// Only when it is needed: loading it takes longer than most runs.
-	loading ??= import("@alexaltea/keystone-js").then(
-		({ default: create }) => create({ print, printErr: print }) as Promise<KeystoneModule>,
-	);
-	return loading;
-}
+	/** Instantiates the module that `load` gives. */
+	static async create(load: EmscriptenLoader): Promise<Keystone> {
+		const printed: string[] = [];
+		const print = (line: string): void => {
+			printed.push(line);
+		};
+		const module = await (await load()).default({ print, printErr: print });
+		return new Keystone(module as KeystoneModule, printed);
+	}
 
-/** Assembles AT&T source, or says why not. */
-export function runKeystone(
-	keystone: KeystoneModule,
-	source: string,
-	address: bigint,
-): { readonly bytes: Uint8Array } | { readonly error: string } {
-	const engine = new keystone.Keystone(keystone.ARCH_X86, keystone.MODE_64);
-	try {
-		engine.option(keystone.OPT_SYNTAX, keystone.OPT_SYNTAX_ATT);
-		printed = [];
-		const result = engine.asm(source, address);
-		const message = printed.find((line) => line.includes("error:"));
-		if (message !== undefined) return { error: message.replace(/^.*error:\s*/, "") };
-		if (result.failed || result.mc === undefined) return { error: keystone.strerror(engine.errno()) };
-		return { bytes: Uint8Array.from(result.mc) };
-	} finally {
-		(engine.delete ?? engine.close)?.call(engine);
+	/** Assembles AT&T source for `address`, or says why not. */
+	run(source: string, address: bigint): { readonly bytes: Uint8Array } | { readonly error: string } {
+		const { ARCH_X86, MODE_64, OPT_SYNTAX, OPT_SYNTAX_ATT, Keystone: Engine } = this.#module;
+		const engine = new Engine(ARCH_X86, MODE_64);
+		try {
+			engine.option(OPT_SYNTAX, OPT_SYNTAX_ATT);
+			this.#printed.length = 0;
+			const result = engine.asm(source, address);
+			const message = this.#printed.find((line) => line.includes("error:"));
+			if (message !== undefined) return { error: message.replace(/^.*error:\s*/, "") };
+			if (result.failed || result.mc === undefined) return { error: this.#module.strerror(engine.errno()) };
+			return { bytes: Uint8Array.from(result.mc) };
+		} finally {
+			(engine.delete ?? engine.close)?.call(engine);
+		}
 	}
 }

@@ -4,30 +4,43 @@ import { type Cpu, GATE_BYTES, type Gate } from "./cpu.js";
 
 const GATE_SIZE = 16;
 
+/** Where the gate at a place of the page is. */
+export function gateAddress(base: Kaddr, index: number): Kaddr {
+	return (base + index * GATE_SIZE) | 0;
+}
+
 /** A page of gates: host functions that look like ordinary kernel symbols to guest code. */
 export class GatePage {
 	readonly #memory: Memory;
 	readonly #cpu: Cpu;
 	readonly base: Kaddr;
 	readonly #addresses = new Map<string, Kaddr>();
+	readonly #reserved: readonly string[];
+	/** Gates outside of the reserved places. */
+	#others = 0;
 
-	constructor(memory: Memory, cpu: Cpu, base: Kaddr) {
+	/** `reserved`: names of gates that have the first places, so that code which calls them can be assembled before. */
+	constructor(memory: Memory, cpu: Cpu, base: Kaddr, reserved: readonly string[] = []) {
+		this.#reserved = reserved;
 		this.#memory = memory;
 		this.#cpu = cpu;
 		this.base = base;
 		memory.map("gates", base, PAGE_SIZE, PERM.READ | PERM.EXEC);
 	}
 
-	/** Binds a gate to the next free address. Throws `GATE_PAGE_FULL`, `GATE_DUPLICATE`. */
+	/** Binds a gate to its reserved address, or to the next free one. Throws `GATE_PAGE_FULL`, `GATE_DUPLICATE`. */
 	add(gate: Gate): Kaddr {
 		if (this.#addresses.has(gate.name))
 			throw new KlpemuError("GATE_DUPLICATE", `there is a gate '${gate.name}' already`);
-		const address = (this.base + this.#addresses.size * GATE_SIZE) | 0;
+		const reserved = this.#reserved.indexOf(gate.name);
+		const index = reserved < 0 ? this.#reserved.length + this.#others : reserved;
+		const address = gateAddress(this.base, index);
 		if (address >= this.base + PAGE_SIZE) throw new KlpemuError("GATE_PAGE_FULL", `no room for gate '${gate.name}'`);
 		this.#memory.write(address, Uint8Array.from(GATE_BYTES));
 		this.#cpu.addGate(address, gate);
 		this.#cpu.textChanged(address, GATE_BYTES.length);
 		this.#addresses.set(gate.name, address);
+		if (reserved < 0) this.#others++;
 		return address;
 	}
 
@@ -39,9 +52,5 @@ export class GatePage {
 	nameAt(ip: Kaddr): string | undefined {
 		for (const [name, address] of this.#addresses) if (ip >= address && ip < address + GATE_BYTES.length) return name;
 		return undefined;
-	}
-
-	entries(): IterableIterator<[string, Kaddr]> {
-		return this.#addresses.entries();
 	}
 }

@@ -1,4 +1,4 @@
-import { KlpemuError } from "../base/index.js";
+import { hexToBytes, KlpemuError } from "../base/index.js";
 import { CpuState, FLAG, GS_BASE, REGISTER_NAMES, RFLAGS, RIP } from "../cpu/index.js";
 import { PERM } from "../memory/index.js";
 
@@ -82,7 +82,7 @@ function hexBytes(value: unknown, what: string): Uint8Array {
 	if (typeof value !== "string" || value.length % 2 !== 0 || !/^[0-9a-f]*$/i.test(value)) {
 		throw bad(`'${what}' must be bytes in hexadecimal, two digits each`);
 	}
-	return Uint8Array.from(Buffer.from(value, "hex"));
+	return hexToBytes(value);
 }
 
 function range(address: bigint, bytes: Uint8Array, perm: number, what: string): MemoryRange {

@@ -1,3 +1,4 @@
+import { bytesToHex } from "../base/index.js";
 import { type Cpu, type FaultKind, REGISTER_NAMES, type Stop } from "../cpu/index.js";
 import { Memory, PAGE_SHIFT, PAGE_SIZE, PERM, type Region } from "../memory/index.js";
 import type { ExecRequest, MemoryRange } from "./request.js";
@@ -99,7 +100,7 @@ export class ExecSession {
 		regs.rflags = hexWord(cpu.state.rflags);
 		const mem = ranges.map(({ address, bytes }) => ({
 			addr: hexWord(address),
-			hex: Buffer.from(this.#memory!.read(address, bytes.length)).toString("hex"),
+			hex: bytesToHex(this.#memory!.read(address, bytes.length)),
 		}));
 		// At the end of a page there may be nothing to fetch behind the code: that is still its end.
 		if (stop === undefined || cpu.state.rip === end) return { exit: "end", regs, mem };

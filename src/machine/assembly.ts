@@ -1,9 +1,68 @@
-import type { Assembled } from "../assemble/index.js";
+import {
+	type Assembled,
+	assemble,
+	decodeCode,
+	type EngineImage,
+	type EnginePart,
+	encodeCode,
+	type Keystone,
+} from "../assemble/index.js";
 import { KlpemuError } from "../base/index.js";
-import type { GatePage } from "../cpu/index.js";
+import { type GatePage, gateAddress } from "../cpu/index.js";
 import type { TrampolineTemplates } from "../linux/ftrace/index.js";
 import type { Kaddr } from "../memory/index.js";
-import { LAYOUT } from "./layout.js";
+import { ENGINE_GATES, LAYOUT } from "./layout.js";
+
+/** The sources of the engine's own assembly, and the addresses they are assembled for. */
+export const ENGINE_SOURCES: Readonly<Record<EnginePart, { readonly fileName: string; readonly base: Kaddr }>> = {
+	entry: { fileName: "asm/entry_64.S", base: LAYOUT.entry },
+	ftrace: { fileName: "asm/ftrace_64.S", base: LAYOUT.ftrace },
+	ops: { fileName: "asm/ftrace_ops.S", base: LAYOUT.ftraceOps },
+};
+
+/** What those sources may refer to. */
+const EXTERNALS: Readonly<Record<string, Kaddr>> = {
+	...Object.fromEntries(ENGINE_GATES.map((name, index) => [name, gateAddress(LAYOUT.gates, index)])),
+	function_trace_op: LAYOUT.data,
+};
+
+export type AssembledEngine = Readonly<Record<EnginePart, Assembled>>;
+
+/** A source, and its SHA-256 (hexadecimal). */
+export interface EngineSource {
+	readonly text: string;
+	readonly sha256: string;
+}
+
+/** Assembles the engine's sources for the machine's layout. Throws what {@link assemble} throws. */
+export function assembleEngine(keystone: Keystone, sources: Readonly<Record<EnginePart, EngineSource>>): EngineImage {
+	const code = (part: EnginePart) => {
+		const { fileName, base } = ENGINE_SOURCES[part];
+		const { text, sha256 } = sources[part];
+		return encodeCode(assemble(keystone, text, fileName, base, EXTERNALS), sha256);
+	};
+	return { entry: code("entry"), ftrace: code("ftrace"), ops: code("ops"), externals: EXTERNALS };
+}
+
+/** Whether an image was assembled for the layout of this version. */
+export function fitsLayout(image: EngineImage): boolean {
+	const names = Object.keys(EXTERNALS);
+	return (
+		(["entry", "ftrace", "ops"] as const).every((part) => image[part].base === ENGINE_SOURCES[part].base) &&
+		names.length === Object.keys(image.externals).length &&
+		names.every((name) => image.externals[name] === EXTERNALS[name])
+	);
+}
+
+/** The code of an image. Throws `ENGINE_IMAGE_STALE` if it was assembled for another layout. */
+export function decodeEngine(image: EngineImage): AssembledEngine {
+	if (!fitsLayout(image)) {
+		throw new KlpemuError("ENGINE_IMAGE_STALE", "the engine image was assembled for another version of klpemu", {
+			hint: "npm run build:objects makes asm/prebuilt/assembly.json again",
+		});
+	}
+	return { entry: decodeCode(image.entry), ftrace: decodeCode(image.ftrace), ops: decodeCode(image.ops) };
+}
 
 /** The address of a label. Throws `ASM_LABEL_MISSING`. */
 export function label(code: Assembled, name: string): Kaddr {

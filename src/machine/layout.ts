@@ -20,6 +20,18 @@ export const LAYOUT = {
 	stacksEnd: -0x10_0000,
 } as const;
 
+/** The gates that the engine's own assembly calls: they have the first places of the gate page, whatever is bound when. */
+export const ENGINE_GATES: readonly string[] = [
+	"next_call",
+	"exit_to_user_mode",
+	"kthread_wait",
+	"do_idle",
+	"return_to_host",
+	"trace_test_and_set_recursion",
+	"trace_clear_recursion",
+	"ftrace_next_ops",
+];
+
 /** Bytes of a struct ftrace_ops. Nobody looks inside: only its address matters. */
 const OPS_SIZE = 64;
 const DATA_SIZE = 0x40000;

@@ -1,4 +1,4 @@
-import { type Assembled, assemble, type EngineAssembly } from "../assemble/index.js";
+import type { Assembled } from "../assemble/index.js";
 import { KlpemuError, Random } from "../base/index.js";
 import { type Cpu, type Fault, GatePage } from "../cpu/index.js";
 import type { ElfObject, Image } from "../elf/index.js";
@@ -31,15 +31,13 @@ import {
 	Workqueue,
 } from "../linux/sched/index.js";
 import { hex, type Kaddr, Memory, PAGE_SIZE, PERM } from "../memory/index.js";
-import { label, trampolineTemplates } from "./assembly.js";
+import { type AssembledEngine, decodeEngine, label, trampolineTemplates } from "./assembly.js";
 import { COND_RESCHED, declareGates, declareHandler, declareHostFunctions } from "./gates.js";
-import { GuestAreas, LAYOUT } from "./layout.js";
+import { ENGINE_GATES, GuestAreas, LAYOUT } from "./layout.js";
 import type { MachineOptions, NewTask } from "./options.js";
 
 /** Rounds that somebody may wait for somebody else, before that is called a deadlock. */
 const WAIT_ROUNDS = 100_000;
-
-type AssembledEngine = Readonly<Record<keyof EngineAssembly, Assembled>>;
 
 export type { LoadedModule } from "../linux/module/index.js";
 export type { MachineOptions, NewTask } from "./options.js";
@@ -101,17 +99,11 @@ export class Machine {
 	static async create(options: MachineOptions): Promise<Machine> {
 		const memory = new Memory({ bytes: options.memoryBytes });
 		const cpu = await options.createCpu(memory);
-		const gates = new GatePage(memory, cpu, LAYOUT.gates);
+		const gates = new GatePage(memory, cpu, LAYOUT.gates, ENGINE_GATES);
 		const machine: { it?: Machine } = {};
 		declareGates(gates, () => machine.it!);
 		const areas = new GuestAreas(memory);
-		const externals = { ...Object.fromEntries(gates.entries()), function_trace_op: LAYOUT.data };
-		const asm = {
-			entry: await assemble(options.assembly.entry, "asm/entry_64.S", LAYOUT.entry, externals),
-			ftrace: await assemble(options.assembly.ftrace, "asm/ftrace_64.S", LAYOUT.ftrace, externals),
-			ops: await assemble(options.assembly.ops, "asm/ftrace_ops.S", LAYOUT.ftraceOps, externals),
-		};
-		machine.it = new Machine(options, areas, cpu, gates, asm);
+		machine.it = new Machine(options, areas, cpu, gates, decodeEngine(options.image));
 		return machine.it;
 	}
 

@@ -1,4 +1,4 @@
-import type { EngineAssembly } from "../assemble/index.js";
+import type { EngineImage } from "../assemble/index.js";
 import type { Cpu } from "../cpu/index.js";
 import type { ElfObject } from "../elf/index.js";
 import type { Design } from "../linux/klp/index.js";
@@ -10,8 +10,8 @@ export interface MachineOptions {
 	/** Makes the processor that runs the guest. */
 	readonly createCpu: (memory: Memory) => Cpu | Promise<Cpu>;
 	readonly vmlinux: readonly ElfObject[];
-	/** The assembly of the engine itself: asm/entry_64.S, asm/ftrace_64.S and asm/ftrace_ops.S. */
-	readonly assembly: EngineAssembly;
+	/** The engine's own assembly. */
+	readonly image: EngineImage;
 	readonly cpus: number;
 	readonly seed: bigint | number;
 	readonly hz: number;

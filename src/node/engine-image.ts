@@ -1,17 +1,33 @@
+import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { type EngineAssembly, type PrebuiltAssembly, usePrebuilt } from "../assemble/index.js";
+import type { EngineImage, EnginePart } from "../assemble/index.js";
+import { assembleEngine, ENGINE_SOURCES, type EngineSource, fitsLayout } from "../machine/index.js";
+import { loadKeystone } from "./keystone.js";
 import { PROJECT } from "./project.js";
 
-let prebuilt: Promise<void> | undefined;
-
 /**
- * The assembly of the engine itself, from the package's asm/. What `npm run build:objects` assembled of it is taken over, so
- * that Keystone is loaded only for sources that have changed since. Node only.
+ * The engine's own assembly. `npm run build:objects` keeps it in asm/prebuilt/assembly.json; sources that have changed since
+ * are assembled with Keystone.
  */
-export async function engineAssembly(): Promise<EngineAssembly> {
-	const read = (name: string) => readFile(join(PROJECT, "asm", name), "utf8");
-	prebuilt ??= read("prebuilt/assembly.json").then((text) => usePrebuilt(JSON.parse(text) as PrebuiltAssembly[]));
-	await prebuilt;
-	return { entry: await read("entry_64.S"), ftrace: await read("ftrace_64.S"), ops: await read("ftrace_ops.S") };
+export async function engineImage(): Promise<EngineImage> {
+	const sources = await readSources();
+	const text = await readFile(join(PROJECT, "asm/prebuilt/assembly.json"), "utf8");
+	const image = JSON.parse(text) as EngineImage;
+	const current = (["entry", "ftrace", "ops"] as const).every((part) => image[part].source === sources[part].sha256);
+	return current && fitsLayout(image) ? image : assembleEngine(await loadKeystone(), sources);
+}
+
+/** The same from the sources, whatever asm/prebuilt holds. */
+export async function assembleEngineImage(): Promise<EngineImage> {
+	return assembleEngine(await loadKeystone(), await readSources());
+}
+
+async function readSources(): Promise<Readonly<Record<EnginePart, EngineSource>>> {
+	const read = async (part: EnginePart): Promise<EngineSource> => {
+		const text = await readFile(join(PROJECT, ENGINE_SOURCES[part].fileName), "utf8");
+		return { text, sha256: createHash("sha256").update(text).digest("hex") };
+	};
+	const [entry, ftrace, ops] = await Promise.all([read("entry"), read("ftrace"), read("ops")]);
+	return { entry, ftrace, ops };
 }

@@ -1,4 +1,4 @@
-import type { EngineAssembly } from "../assemble/index.js";
+import type { EngineImage } from "../assemble/index.js";
 import { KlpemuError } from "../base/index.js";
 import { findDesign } from "../designs/index.js";
 import type { ElfObject } from "../elf/index.js";
@@ -42,7 +42,7 @@ export interface RunScenarioOptions {
 	readonly files: FileReader;
 	/** Where objects and the engine's assembly come from; default: this package's folder, and gcc. */
 	readonly loadObject?: ObjectLoader;
-	readonly assembly?: EngineAssembly;
+	readonly image?: EngineImage;
 }
 
 /** Rounds that `call` and `exit` may take. */
@@ -60,7 +60,7 @@ export async function createScenarioMachine(
 		design: findDesign(options.design ?? scenario.design),
 		createCpu: (memory) => createCpu(cpuName, memory),
 		vmlinux: objects.vmlinux,
-		assembly: options.assembly ?? (await (await import("../node/index.js")).engineAssembly()),
+		image: options.image ?? (await (await import("../node/index.js")).engineImage()),
 		cpus: scenario.cpus,
 		seed: options.seed ?? scenario.seed,
 		hz: scenario.hz,

@@ -7,18 +7,20 @@ import { assemble } from "../../src/assemble/index.js";
 import { KlpemuError } from "../../src/base/index.js";
 import { linkImage, parseElf } from "../../src/elf/index.js";
 import { type Kaddr, Memory } from "../../src/memory/index.js";
+import { loadKeystone } from "../../src/node/index.js";
 import { skipBecause } from "../support/skip.js";
 
 const BASE = -0x7f000000;
 const FUNCTION_TRACE_OP = -0x7e000000;
 const source = readFileSync(new URL("../../asm/ftrace_64.S", import.meta.url), "utf8");
 const externals = { function_trace_op: FUNCTION_TRACE_OP };
-const assembled = await assemble(source, "asm/ftrace_64.S", BASE, externals);
+const keystone = await loadKeystone();
+const assembled = assemble(keystone, source, "asm/ftrace_64.S", BASE, externals);
 const at = (label: string) => assembled.symbols.get(label)! - BASE;
 
 async function failure(text: string): Promise<KlpemuError> {
 	try {
-		await assemble(text, "bad.S", BASE, externals);
+		assemble(keystone, text, "bad.S", BASE, externals);
 	} catch (error) {
 		if (error instanceof KlpemuError) return error;
 		throw error;
@@ -26,7 +28,7 @@ async function failure(text: string): Promise<KlpemuError> {
 	throw new Error("no error");
 }
 
-const bytesOf = async (text: string) => [...(await assemble(text, "t.S", BASE, externals)).bytes];
+const bytesOf = async (text: string) => [...assemble(keystone, text, "t.S", BASE, externals).bytes];
 
 const hasGcc = (() => {
 	try {
@@ -98,7 +100,13 @@ describe("asm/entry_64.S", () => {
 	it("ends the stack in its first frames only", async () => {
 		const text = readFileSync(new URL("../../asm/entry_64.S", import.meta.url), "utf8");
 		const gates = [...text.matchAll(/\bcall ([a-z_]+)/g)].map((match) => match[1]!);
-		const entry = await assemble(text, "asm/entry_64.S", BASE, Object.fromEntries(gates.map((name) => [name, BASE])));
+		const entry = assemble(
+			keystone,
+			text,
+			"asm/entry_64.S",
+			BASE,
+			Object.fromEntries(gates.map((name) => [name, BASE])),
+		);
 		for (const [label, end] of [
 			["entry_SYSCALL_64", true],
 			[".Ldo_syscall_64_loop", false],

@@ -6,6 +6,7 @@ import { createUnicornCpu } from "../../src/cpu/unicorn/index.js";
 import { type Image, linkImage, parseElf, type UnwindRow } from "../../src/elf/index.js";
 import { type StackTrace, stack_trace_save_tsk_reliable } from "../../src/linux/sched/index.js";
 import { type Kaddr, Memory, PERM, toKaddr, toU64 } from "../../src/memory/index.js";
+import { loadKeystone } from "../../src/node/index.js";
 
 const AT = { entry: -0x7fff0000, ftrace: -0x7ffe0000, gates: -0x7ffd0000, data: -0x7ff00000 };
 const VMLINUX = -0x7f000000;
@@ -19,6 +20,7 @@ const RIP = 128;
 const ENTRY = "entry:\nUNWIND_HINT undefined\n\tcall funcA\ndone:\n\tud2\n";
 const file = (path: string) => readFileSync(new URL(`../../asm/${path}`, import.meta.url));
 
+const keystone = await loadKeystone();
 let cpu: Cpu | undefined;
 afterEach(() => cpu?.close());
 
@@ -35,7 +37,7 @@ async function traced({ ibt, trampoline, handler }: Setup) {
 	cpu = await createUnicornCpu(memory);
 	const gates = new GatePage(memory, cpu, AT.gates);
 	memory.map("data", AT.data, 4096, PERM.READ | PERM.WRITE);
-	const ftrace = await assemble(file("ftrace_64.S").toString(), "ftrace_64.S", AT.ftrace, {
+	const ftrace = assemble(keystone, file("ftrace_64.S").toString(), "ftrace_64.S", AT.ftrace, {
 		function_trace_op: AT.data,
 	});
 	const load = (path: string, base: Kaddr, resolve: (name: string) => Kaddr | undefined): Image => {
@@ -49,7 +51,7 @@ async function traced({ ibt, trampoline, handler }: Setup) {
 	);
 	const funcA = vmlinux.symbol("funcA")!.address;
 	const redirected = lp2.symbol("lp2_funcA")!.address;
-	const entry = await assemble(ENTRY, "entry.S", AT.entry, { funcA });
+	const entry = assemble(keystone, ENTRY, "entry.S", AT.entry, { funcA });
 	for (const code of [ftrace, entry]) {
 		memory.map("asm", code.base, 4096, PERM.READ | PERM.EXEC);
 		memory.write(code.base, code.bytes);

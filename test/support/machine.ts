@@ -2,6 +2,7 @@
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { EngineImage } from "../../src/assemble/index.js";
 import { findDesign } from "../../src/designs/index.js";
 import { type ElfObject, parseElf } from "../../src/elf/index.js";
 import {
@@ -15,7 +16,7 @@ import { type Kernel, runStraight, type ShouldFail } from "../../src/linux/lib/i
 import type { task_struct } from "../../src/linux/sched/index.js";
 import { type LoadedModule, Machine } from "../../src/machine/index.js";
 import type { Kaddr } from "../../src/memory/index.js";
-import { createCpu, engineAssembly, objectFor, PROJECT } from "../../src/node/index.js";
+import { createCpu, engineImage, objectFor, PROJECT } from "../../src/node/index.js";
 
 export interface TestMachineOptions {
 	readonly design?: string;
@@ -30,6 +31,8 @@ export interface TestMachineOptions {
 	readonly twin?: boolean;
 	/** Adds asm/vmlinux/kernel.c: what C modules need. */
 	readonly kernel?: boolean;
+	/** Default: that of asm/prebuilt. */
+	readonly image?: EngineImage;
 	/** Fault injection from the very beginning. */
 	readonly should_fail?: ShouldFail;
 	/** Changes the bytes of funcs.o before they are loaded. */
@@ -285,7 +288,7 @@ export async function createTestMachine(options: TestMachineOptions = {}): Promi
 		design: findDesign(options.design ?? "mainline"),
 		createCpu: (memory) => createCpu(options.cpu ?? process.env.KLPEMU_TEST_CPU ?? "unicorn", memory),
 		vmlinux,
-		assembly: await engineAssembly(),
+		image: options.image ?? (await engineImage()),
 		cpus: options.cpus ?? 1,
 		seed: options.seed ?? 1,
 		hz: options.hz ?? 10,

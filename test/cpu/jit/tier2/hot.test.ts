@@ -5,7 +5,9 @@ import { R9, RAX, RBX, RCX, RDI, RDX, RIP, RSI, RSP } from "../../../../src/cpu/
 import { JitCpu } from "../../../../src/cpu/jit/index.js";
 import { HEAT } from "../../../../src/cpu/jit/tier2/index.js";
 import { type Kaddr, Memory, PERM } from "../../../../src/memory/index.js";
+import { loadKeystone } from "../../../../src/node/index.js";
 
+const keystone = await loadKeystone();
 const CODE: Kaddr = -0x7f000000;
 const DATA: Kaddr = -0x7e000000;
 const STACK: Kaddr = DATA + 0x1f00;
@@ -14,7 +16,7 @@ afterAll(() => void Object.assign(HEAT, HEAT_BEFORE));
 
 /** The first tier alone, and with the second, on the same program. */
 async function tiers(source: string): Promise<[JitCpu, JitCpu]> {
-	const { bytes } = await assemble(source, "hot.test.S", CODE, {});
+	const { bytes } = assemble(keystone, source, "hot.test.S", CODE, {});
 	const make = (warm: number): JitCpu => {
 		Object.assign(HEAT, { warm, recording: 200 });
 		const cpu = new JitCpu(new Memory({ bytes: 1 << 20 }));
