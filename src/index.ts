@@ -40,7 +40,7 @@ export {
 	TextPoke,
 	Tracefs,
 } from "./linux/ftrace/index.js";
-export { type Design, Klp, klp_func, klp_object, klp_ops, klp_patch, Sysfs } from "./linux/klp/index.js";
+export { type Design, Klp, klp_func, klp_object, klp_ops, klp_patch, type Livepatch } from "./linux/klp/index.js";
 export {
 	Dmesg,
 	errnoName,

@@ -178,8 +178,7 @@ export class Rig {
 	absent(): string | undefined {
 		const { step, depth } = this.#case;
 		if (depth !== undefined) {
-			const ops = this.machine.klp.patching.klp_find_ops(this.address("traced"));
-			const found = ops === undefined ? 0 : [...ops.func_stack].length;
+			const found = this.machine.klp.funcStack(this.address("traced")).length;
 			if (found !== depth) return `func_stack has ${found} of ${depth} entries: ${this.#refused ?? "replaced"}`;
 		}
 		const { result } = this.call(1);
@@ -262,9 +261,9 @@ export class Rig {
 	}
 
 	#check(target: number): void {
-		const { transition } = this.machine.klp;
+		const { klp_target_state } = this.machine.klp;
 		const states = [this.#tasks.patched!.patch_state, this.#tasks.unpatched!.patch_state];
-		if (transition.klp_target_state !== target || states[0] !== 1 || states[1] !== 0) {
+		if (klp_target_state !== target || states[0] !== 1 || states[1] !== 0) {
 			throw new Error(`no open transition to ${target} with one task PATCHED and one UNPATCHED (${states})`);
 		}
 	}

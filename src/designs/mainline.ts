@@ -1,11 +1,11 @@
 import {
+	type Core,
 	type Design,
 	HANDLER_AT,
 	type HandlerAt,
 	type HandlerChoice,
 	KLP_TRANSITION_IDLE,
 	KLP_TRANSITION_UNPATCHED,
-	type Klp,
 	type klp_func,
 	type klp_ops,
 	type klp_patch,
@@ -19,7 +19,7 @@ const UNPATCHED = KLP_TRANSITION_UNPATCHED;
  * klp_is_patch_compatible() of 6.12: each state of each installed patch must be known to a cumulative patch, and no version may
  * go back.
  */
-export function statesCompatible(klp: Klp, patch: klp_patch, mayLack: (old: klp_patch) => boolean): number {
+export function statesCompatible(klp: Core, patch: klp_patch, mayLack: (old: klp_patch) => boolean): number {
 	for (const old of klp.klp_patches) {
 		for (const state of old.states) {
 			const mine = patch.states.find((candidate) => candidate.id === state.id);

@@ -1,9 +1,9 @@
-import { type Design, type Klp, type klp_patch, kstrtobool } from "../linux/klp/index.js";
+import { type Core, type Design, type klp_patch, kstrtobool } from "../linux/klp/index.js";
 import { EAGAIN, EINVAL } from "../linux/lib/index.js";
 import { mainline } from "./mainline.js";
 
 /** `replaceable_store()` of the RFC: under klp_mutex, -EAGAIN while that patch is in transition. */
-function replaceable_store(klp: Klp, patch: klp_patch, value: string): number {
+function replaceable_store(klp: Core, patch: klp_patch, value: string): number {
 	const replaceable = kstrtobool(value);
 	if (replaceable === undefined) return -EINVAL;
 	if ((patch.replaceable ?? false) === replaceable) return 0;

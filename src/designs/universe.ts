@@ -1,4 +1,5 @@
 import {
+	type Core,
 	type Design,
 	HANDLER_AT,
 	type HandlerAt,
@@ -6,7 +7,6 @@ import {
 	KLP_TRANSITION_IDLE,
 	KLP_TRANSITION_PATCHED,
 	KLP_TRANSITION_UNPATCHED,
-	type Klp,
 	type klp_func,
 	type klp_ops,
 	type klp_patch,
@@ -16,7 +16,7 @@ import type { Kernel } from "../linux/lib/index.js";
 import { mainline } from "./mainline.js";
 
 /** The older patches that go when `patch` comes. */
-function replaced(klp: Klp, patch: klp_patch): klp_patch[] {
+function replaced(klp: Core, patch: klp_patch): klp_patch[] {
 	const older = klp.klp_patches.slice(0, klp.klp_patches.indexOf(patch));
 	return klp.design.replacesOnCompletion(patch) ? older.filter((old) => klp.design.supersedes(patch, old)) : [];
 }

@@ -21,7 +21,7 @@ export function declareGates(gates: GatePage, machine: () => Machine): void {
 		withState(name, () => {
 			// Nobody else was let on the CPU.
 			machine().cpu.state.words[RAX] = 0n;
-			return machine().klp.transition.klp_sched_try_switch_key;
+			return machine().klp.klp_sched_try_switch_key;
 		});
 	}
 	for (const name of ["exit_to_user_mode", "kthread_wait", "do_idle", "schedule", "return_to_host"]) {

@@ -5,7 +5,7 @@ import type { ElfObject, Image } from "../elf/index.js";
 import { GuestKernel } from "../linux/exports/index.js";
 import { Files } from "../linux/fs/index.js";
 import { Ftrace, FunctionTracer, TextPoke, Tracefs } from "../linux/ftrace/index.js";
-import { Klp, klp_apply_relocs, type klp_patch, ModuleNotifier, Sysfs } from "../linux/klp/index.js";
+import { Klp, type klp_patch, type LivepatchSysfs } from "../linux/klp/index.js";
 import { Dmesg, type Kernel, Printer, runStraight, type ShouldFail, type Wait } from "../linux/lib/index.js";
 import { type InsmodOptions, type LoadedModule, Loader, Symbols } from "../linux/module/index.js";
 import {
@@ -59,7 +59,6 @@ export class Machine {
 	readonly tracer: FunctionTracer;
 	readonly tracefs: Tracefs;
 	readonly klp: Klp;
-	readonly sysfs: Sysfs;
 	readonly hz: number;
 	/** What guest code can call, and how it is called. */
 	readonly guest: GuestKernel;
@@ -152,7 +151,6 @@ export class Machine {
 		this.tracefs = new Tracefs(this.ftrace, this.tracer, this.#symbols);
 		this.klp = new Klp(this.#klpEnvironment(), options.design);
 		declareHandler(gates, this.klp);
-		this.sysfs = new Sysfs(this.klp);
 		this.guest = new GuestKernel(this.#guestEnvironment());
 		this.loader = new Loader(this.#loaderEnvironment());
 		for (const functions of [...this.guest.functions(), this.loader.functions()]) {
@@ -162,6 +160,11 @@ export class Machine {
 		this.vmlinux = this.loader.link("vmlinux", options.vmlinux, LAYOUT.vmlinux);
 		this.#jiffies = this.vmlinux.symbol("jiffies")?.address;
 		this.files = new Files(this);
+	}
+
+	/** /sys/kernel/livepatch */
+	get sysfs(): LivepatchSysfs {
+		return this.klp.sysfs;
 	}
 
 	get modules(): Map<string, LoadedModule> {
@@ -284,7 +287,6 @@ export class Machine {
 	}
 
 	#announce(patch: klp_patch): void {
-		this.sysfs.add(patch);
 		this.onPatch?.(patch);
 	}
 
@@ -293,8 +295,7 @@ export class Machine {
 		const { heap, calls } = this.guest;
 		return {
 			...{ memory, dmesg, ftrace, heap, calls, should_fail: (site) => this.should_fail(site) },
-			notifier: new ModuleNotifier(this.klp),
-			klp_apply_relocs: (mod) => klp_apply_relocs(this.klp, mod, "vmlinux"),
+			klp: this.klp,
 			fentry: label(this.#asm.ftrace, "__fentry__"),
 			resolve: (symbol) => this.#symbols.resolve(symbol),
 			nextModule: () => this.areas.nextModule,
@@ -324,7 +325,7 @@ export class Machine {
 		if (spec.cpu !== undefined) task.pinned = spec.cpu;
 		if (spec.idle) task.__state = TASK_INTERRUPTIBLE;
 		else this.sched.enqueue(task);
-		this.klp.transition.klp_copy_process(parent, task);
+		this.klp.klp_copy_process(parent, task);
 		this.onPoint?.("klp_copy_process");
 		return task;
 	}
@@ -427,7 +428,7 @@ export class Machine {
 	/** Rounds until no transition is in progress and no work is left; false when `max` were not enough. */
 	settle(max: number): boolean {
 		for (let i = 0; i <= max; i++) {
-			const busy = this.klp.transition.klp_transition_patch !== undefined || this.workqueue.pending.length > 0;
+			const busy = this.klp.inTransition !== undefined || this.workqueue.pending.length > 0;
 			if (!busy) return true;
 			this.round();
 		}
@@ -471,7 +472,7 @@ export class Machine {
 			TASK_INTERRUPTIBLE,
 			(function* () {
 				const result = yield* code;
-				yield* klp.transition.klp_update_patch_state(shell);
+				yield* klp.klp_update_patch_state(shell);
 				return result;
 			})(),
 		);
@@ -485,16 +486,16 @@ export class Machine {
 		switch (name) {
 			case "exit_to_user_mode":
 				// exit_to_user_mode_loop(): the place where user tasks switch.
-				runStraight(this.klp.transition.klp_update_patch_state(task), visit);
+				runStraight(this.klp.klp_update_patch_state(task), visit);
 				task.thread_flags &= ~TIF_NOTIFY_SIGNAL;
 				task.mode = "user";
 				return "end-slice";
 			case "do_idle":
-				if (this.sched.leaveIdle(task)) runStraight(this.klp.transition.klp_update_patch_state(task), visit);
+				if (this.sched.leaveIdle(task)) runStraight(this.klp.klp_update_patch_state(task), visit);
 				return "end-slice";
 			case "cond_resched":
 			case "__cond_resched":
-				runStraight(this.klp.transition.__klp_sched_try_switch(), visit);
+				runStraight(this.klp.__klp_sched_try_switch(), visit);
 				return "go-on";
 			case "kthread_wait":
 				if (task.program.next !== undefined) return this.#kworkerSleeps(task);

@@ -156,7 +156,7 @@ class ModelBuilder {
 
 	*#settle(): Kernel<void> {
 		const { klp, workqueue } = this.#machine;
-		const settled = () => klp.transition.klp_transition_patch === undefined && workqueue.pending.length === 0;
+		const settled = () => klp.inTransition === undefined && workqueue.pending.length === 0;
 		yield { label: "settle", ready: settled };
 	}
 
@@ -173,7 +173,7 @@ class ModelBuilder {
 	}
 
 	#inTransition(): string {
-		return this.#machine.klp.transition.klp_transition_patch?.name ?? "(none in transition)";
+		return this.#machine.klp.inTransition ?? "(none in transition)";
 	}
 
 	*#reverse(name: string | undefined): Kernel<void> {

@@ -52,8 +52,8 @@ export class Observer {
 	#stacks() {
 		return this.#functions.map((func) => {
 			const there = func.resolve();
-			const ops = there === undefined ? undefined : this.#machine.klp.patching.klp_find_ops(there.address);
-			return { name: func.name, there, entries: ops === undefined ? [] : [...ops.func_stack] };
+			const entries = there === undefined ? [] : this.#machine.klp.funcStack(there.address);
+			return { name: func.name, there, entries };
 		});
 	}
 
@@ -86,9 +86,9 @@ export function bodiesOf(machine: Machine, functions: readonly WatchedFunction[]
 		return site === 0 ? address : (site + MCOUNT_INSN_SIZE) | 0;
 	};
 	const there = functions.find(({ name }) => name === func)?.resolve();
-	const ops = there === undefined ? undefined : klp.patching.klp_find_ops(there.address);
+	const stack = there === undefined ? [] : klp.funcStack(there.address);
 	const everywhere = [undefined, ...machine.modules.keys()];
 	const originals = everywhere.flatMap((object) => [...machine.kallsyms(object, func)]);
-	const entries = [...(ops?.func_stack ?? [])].map((entry) => entry.new_func);
+	const entries = stack.map((entry) => entry.new_func);
 	return [...originals.map(({ address }) => address), ...entries].map(body);
 }

@@ -356,7 +356,7 @@ class ScenarioRun {
 
 	/** The patch that is in transition; a name that no file has when there is none, so that a write gives -ENOENT. */
 	#inTransition(): string {
-		return this.#machine.klp.transition.klp_transition_patch?.name ?? "(none in transition)";
+		return this.#machine.klp.inTransition ?? "(none in transition)";
 	}
 
 	#reverse(livepatch: string | undefined): number {

@@ -32,8 +32,8 @@ export function describeEntry({ patch, old_name, new_func }: EntryId): string {
 
 /** All klp_funcs of modules that are loaded. A patch whose module is gone is gone with it. */
 export function* entriesOf(machine: Machine): Generator<readonly [EntryId, klp_func]> {
-	const { modules, sysfs } = machine;
-	for (const patch of sysfs.all) {
+	const { modules, klp } = machine;
+	for (const patch of klp.sysfs.all) {
 		if (modules.get(patch.mod.name) !== patch.mod) continue;
 		for (const [object, { funcs }] of patch.obj_list.entries()) {
 			for (const func of funcs) yield [entryId(patch, object, func), func];

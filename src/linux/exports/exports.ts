@@ -118,7 +118,7 @@ export class GuestKernel {
 	*#run(name: string, task: task_struct): Kernel<void> {
 		try {
 			if (this.#failure !== undefined) throw this.#failure;
-			if (COND_RESCHED.includes(name)) return yield* this.#env.klp.transition.__klp_sched_try_switch();
+			if (COND_RESCHED.includes(name)) return yield* this.#env.klp.__klp_sched_try_switch();
 			const call = this.#sleeping.get(name);
 			if (call === undefined) throw new Error(`gate ${name} has stopped the Cpu, and nobody knows why`);
 			const result = yield* call(new GuestArguments(this.#env.memory, task.regs));
@@ -177,7 +177,7 @@ export class GuestKernel {
 			program: { calls: [], next: () => this.work.next(task) },
 		});
 		task.__state = TASK_IDLE;
-		this.#env.klp.transition.klp_copy_process(this.#env.kworker(), task);
+		this.#env.klp.klp_copy_process(this.#env.kworker(), task);
 		return task;
 	}
 

@@ -67,7 +67,7 @@ export interface KlpEnvironment {
 }
 
 /** kernel/livepatch/core.c: patches from registration to removal. */
-export class Klp {
+export class Core {
 	readonly env: KlpEnvironment;
 	readonly design: Design;
 	readonly print: Printer;

@@ -1,13 +1,13 @@
 import type { Kernel } from "../lib/index.js";
 import type { task_struct } from "../sched/index.js";
-import type { Klp } from "./core.js";
+import type { Core } from "./core.js";
 import type { klp_func, klp_object, klp_ops, klp_patch, klp_patch_fields } from "./types.js";
 
 /** A file in /sys/kernel/livepatch/<patch>/ that a design adds or changes. `store` undefined: read-only. */
 export interface PatchAttribute {
 	show(patch: klp_patch): string;
 	/** Runs under klp_mutex; 0 or a negative errno. */
-	store?(klp: Klp, patch: klp_patch, value: string): number;
+	store?(klp: Core, patch: klp_patch, value: string): number;
 }
 
 /** Where klp_ftrace_handler() is between two reads that others can race with, and all that it remembers. */
@@ -48,11 +48,11 @@ export interface Design {
 	readonly attributes: Readonly<Record<string, PatchAttribute>>;
 
 	/** Is the new patch refused before anything was touched? 0 or a negative errno (klp_is_patch_compatible). */
-	isCompatible(klp: Klp, patch: klp_patch): number;
+	isCompatible(klp: Core, patch: klp_patch): number;
 	/** Does klp_init_patch() call klp_add_nops()? */
 	addsNops(patch: klp_patch): boolean;
 	/** Does klp_add_nops() add a nop for `func` of `old` when the new patch lacks it? */
-	needsNop(klp: Klp, patch: klp_patch, old: klp_patch, obj: klp_object, func: klp_func): boolean;
+	needsNop(klp: Core, patch: klp_patch, old: klp_patch, obj: klp_object, func: klp_func): boolean;
 	/** Does completion test patches for being replaced at all (`if (patch->replace)`)? */
 	replacesOnCompletion(patch: klp_patch): boolean;
 	/** Is `old`, an older patch, unpatched and freed when `patch` completes? */
@@ -61,13 +61,13 @@ export interface Design {
 	forceMarks(patch: klp_patch, other: klp_patch): boolean;
 
 	/** Marks the funcs at the start of a transition to `target`; all tasks are in the other state already. */
-	init_transition(klp: Klp, patch: klp_patch, target: number): Kernel<void>;
+	init_transition(klp: Core, patch: klp_patch, target: number): Kernel<void>;
 	/** The first part of klp_complete_transition(): takes off func_stack what no task sees any more. */
-	unpatch_invisible(klp: Klp, patch: klp_patch, target: number): Kernel<void>;
+	unpatch_invisible(klp: Core, patch: klp_patch, target: number): Kernel<void>;
 	/** The second part: ends the transition of all funcs that init_transition marked. */
-	clear_transition(klp: Klp, patch: klp_patch): Kernel<void>;
+	clear_transition(klp: Core, patch: klp_patch): Kernel<void>;
 	/** Functions that `task` must not have on its stack to switch: klp_check_stack_func() for all. First hit's old_name. */
-	check_stack(klp: Klp, patch: klp_patch, task: task_struct, entries: readonly number[]): string | undefined;
+	check_stack(klp: Core, patch: klp_patch, task: task_struct, entries: readonly number[]): string | undefined;
 
 	/**
 	 * The heart of klp_ftrace_handler(): which entry a task in `patch_state` takes. Undefined: the original (also for a nop).

@@ -1,9 +1,16 @@
-export { Klp, type KlpEnvironment } from "./core.js";
+export { Core, type KlpEnvironment } from "./core.js";
 export { type Design, HANDLER_AT, type HandlerAt, type HandlerChoice, type PatchAttribute } from "./design.js";
-export { ModuleNotifier } from "./module-notifier.js";
-export { klp_apply_relocs } from "./relocs.js";
+export { Klp } from "./klp.js";
+export type {
+	HandlerPlace,
+	HandlerStep,
+	Implementation,
+	Livepatch,
+	LivepatchSysfs,
+	StackEntry,
+} from "./livepatch.js";
 export { type klp_shadow_ctor_t, type klp_shadow_dtor_t, Shadow, type ShadowEnvironment } from "./shadow.js";
 export { klp_get_prev_state, klp_get_state } from "./state.js";
-export { kstrtobool, Sysfs } from "./sysfs.js";
+export { kstrtobool } from "./sysfs.js";
 export { onStack } from "./transition.js";
 export * from "./types.js";

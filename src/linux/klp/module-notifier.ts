@@ -1,13 +1,13 @@
 import { EINVAL, type Kernel } from "../lib/index.js";
-import type { Klp } from "./core.js";
+import type { Core } from "./core.js";
 import { klp_clear_relocs } from "./relocs.js";
 import type { klp_object, klp_patch, module } from "./types.js";
 
 /** Patched objects that come and go with modules (kernel/livepatch/core.c, klp_module_coming and klp_module_going). */
 export class ModuleNotifier {
-	readonly #klp: Klp;
+	readonly #klp: Core;
 
-	constructor(klp: Klp) {
+	constructor(klp: Core) {
 		this.#klp = klp;
 	}
 

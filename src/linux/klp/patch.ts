@@ -10,17 +10,17 @@ import {
 	trace_test_and_set_recursion,
 } from "../ftrace/index.js";
 import { EINVAL, ENOMEM, type Kernel, list_add, list_del_rcu, list_empty, list_is_singular } from "../lib/index.js";
-import type { Klp, KlpEnvironment } from "./core.js";
+import type { Core, KlpEnvironment } from "./core.js";
 import { type Design, HANDLER_AT, type HandlerAt } from "./design.js";
 import { type klp_func, type klp_object, klp_ops, type klp_patch } from "./types.js";
 
 /** kernel/livepatch/patch.c */
 export class Patching {
-	readonly #klp: Klp;
+	readonly #klp: Core;
 	/** klp_ops, keyed by the address of the old function. */
 	readonly klp_ops = new Map<Kaddr, klp_ops>();
 
-	constructor(klp: Klp) {
+	constructor(klp: Core) {
 		this.#klp = klp;
 	}
 

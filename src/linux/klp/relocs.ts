@@ -1,11 +1,11 @@
 import { KLP_SYMBOL, type PendingRelocation, relocationBytes, relocationName } from "../../elf/index.js";
 import { hex } from "../../memory/index.js";
 import { EINVAL, ENOEXEC } from "../lib/index.js";
-import type { Klp } from "./core.js";
+import type { Core } from "./core.js";
 import type { module } from "./types.js";
 
 /** The address of a livepatch symbol, or a negative errno (klp_resolve_symbols, one symbol). */
-function resolve(klp: Klp, { symbol, objname }: PendingRelocation): bigint | number {
+function resolve(klp: Core, { symbol, objname }: PendingRelocation): bigint | number {
 	if (!symbol.livepatch) {
 		klp.print.pr_err(`symbol ${symbol.name} is not marked as a livepatch symbol`);
 		return -EINVAL;
@@ -31,7 +31,7 @@ function same(a: Uint8Array, b: Uint8Array): boolean {
 }
 
 /** __write_relocate_add() of arch/x86/kernel/module.c for one relocation: 0 or -ENOEXEC. */
-function write(klp: Klp, relocation: PendingRelocation, symbol: bigint, apply: boolean): number {
+function write(klp: Core, relocation: PendingRelocation, symbol: bigint, apply: boolean): number {
 	const { env, print } = klp;
 	const { type, addend, place } = relocation;
 	const bytes = relocationBytes(type, { symbol, addend, place: BigInt(place) });
@@ -64,7 +64,7 @@ function* sectionsOf(mod: module, objname: string): Generator<PendingRelocation[
 }
 
 /** klp_apply_section_relocs() over all sections of one object; `vmlinux` when the module itself is loaded. 0 or a negative errno. */
-export function klp_apply_relocs(klp: Klp, mod: module, objname: string): number {
+export function klp_apply_relocs(klp: Core, mod: module, objname: string): number {
 	for (const section of sectionsOf(mod, objname)) {
 		const symbols: bigint[] = [];
 		for (const relocation of section) {
@@ -82,7 +82,7 @@ export function klp_apply_relocs(klp: Klp, mod: module, objname: string): number
 }
 
 /** klp_clear_object_relocs(): the places are zero again, so that they can be written anew when the object comes back. */
-export function klp_clear_relocs(klp: Klp, mod: module, objname: string): void {
+export function klp_clear_relocs(klp: Core, mod: module, objname: string): void {
 	for (const section of sectionsOf(mod, objname)) {
 		for (const relocation of section) {
 			if (relocation.value === undefined || write(klp, relocation, relocation.value, false) !== 0) return;

@@ -1,4 +1,4 @@
-import type { Klp } from "./core.js";
+import type { Core } from "./core.js";
 import type { klp_patch, klp_state } from "./types.js";
 
 /** kernel/livepatch/state.c: what livepatches say about changes of the system's state. Compatibility is the design's business. */
@@ -9,7 +9,7 @@ export function klp_get_state(patch: klp_patch, id: bigint): klp_state | undefin
 }
 
 /** The state `id` of the newest patch before the one in transition. Only in a transition: from callbacks. */
-export function klp_get_prev_state(klp: Klp, id: bigint): klp_state | undefined {
+export function klp_get_prev_state(klp: Core, id: bigint): klp_state | undefined {
 	const { klp_transition_patch } = klp.transition;
 	const { dmesg } = klp.env;
 	if (dmesg.WARN_ON_ONCE(klp_transition_patch === undefined, "klp_get_prev_state: !klp_transition_patch")) {

@@ -1,5 +1,5 @@
 import { EACCES, EINVAL, ENOENT, type Kernel, S_IFDIR } from "../lib/index.js";
-import type { Klp } from "./core.js";
+import type { Core } from "./core.js";
 import type { klp_object, klp_patch } from "./types.js";
 
 /** kstrtobool(): what counts as true and false in sysfs files; undefined for anything else. */
@@ -16,11 +16,11 @@ export function kstrtobool(text: string): boolean | undefined {
  * /sys/kernel/livepatch. Paths are relative to it: `lp1/enabled`, `lp1/vmlinux/patched`, `lp1/vmlinux/funcA,1` (a directory).
  */
 export class Sysfs {
-	readonly #klp: Klp;
+	readonly #klp: Core;
 	/** Patches with a kobject, whether or not they are on klp_patches any more. */
 	readonly all: klp_patch[] = [];
 
-	constructor(klp: Klp) {
+	constructor(klp: Core) {
 		this.#klp = klp;
 	}
 

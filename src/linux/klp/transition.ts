@@ -1,6 +1,6 @@
 import { EADDRINUSE, EBUSY, EINVAL, errnoName, type Kernel, list_is_singular, place } from "../lib/index.js";
 import { TASK_INTERRUPTIBLE, TIF_PATCH_PENDING, type task_struct, type work_struct } from "../sched/index.js";
-import type { Klp } from "./core.js";
+import type { Core } from "./core.js";
 import {
 	KLP_TRANSITION_IDLE,
 	KLP_TRANSITION_PATCHED,
@@ -18,7 +18,7 @@ export function onStack(entries: readonly number[], address: number, size: numbe
 
 /** kernel/livepatch/transition.c */
 export class Transition {
-	readonly #klp: Klp;
+	readonly #klp: Core;
 	klp_transition_patch: klp_patch | undefined = undefined;
 	klp_target_state = KLP_TRANSITION_IDLE;
 	klp_signals_cnt = 0;
@@ -30,7 +30,7 @@ export class Transition {
 		func: () => this.#klp_transition_work_fn(),
 	};
 
-	constructor(klp: Klp) {
+	constructor(klp: Core) {
 		this.#klp = klp;
 	}
 

@@ -3,7 +3,7 @@ import { type ElfObject, type Image, klpConvert, linkImage } from "../../elf/ind
 import type { Kaddr, Memory } from "../../memory/index.js";
 import type { GuestCalls, Heap, HostFunctions } from "../exports/index.js";
 import type { Ftrace } from "../ftrace/index.js";
-import type { klp_patch, klp_patch_fields, ModuleNotifier, module } from "../klp/index.js";
+import type { klp_patch, klp_patch_fields, Livepatch, module } from "../klp/index.js";
 import {
 	type Dmesg,
 	EAGAIN,
@@ -81,9 +81,7 @@ export interface LoaderEnvironment {
 	readonly ftrace: Ftrace;
 	readonly heap: Heap;
 	readonly calls: GuestCalls;
-	readonly notifier: ModuleNotifier;
-	/** Relocations of a livepatch module against symbols of vmlinux that are not exported: 0 or a negative errno. */
-	klp_apply_relocs(mod: LoadedModule): number;
+	readonly klp: Livepatch;
 	/** Address of __fentry__. */
 	readonly fentry: Kaddr;
 	/** Symbols of vmlinux, gates, and what loaded modules define. */
@@ -167,13 +165,13 @@ export class Loader {
 			this.#tainted = true;
 			this.#print.pr_notice(`${name}: tainting kernel with TAINT_LIVEPATCH`);
 		}
-		const relocated = this.#env.klp_apply_relocs(mod);
+		const relocated = this.#env.klp.klp_apply_section_relocs(mod);
 		if (relocated !== 0) {
 			yield* this.#free_module(mod);
 			return relocated;
 		}
 		yield* this.#env.ftrace.ftrace_module_enable(mod.image.mcountLocs);
-		const coming = yield* this.#env.notifier.klp_module_coming(mod);
+		const coming = yield* this.#env.klp.klp_module_coming(mod);
 		if (coming !== 0) {
 			yield* this.#free_module(mod);
 			return coming;
@@ -181,7 +179,7 @@ export class Loader {
 		const ret = yield* this.#init(mod, options);
 		if (ret === 0) return 0;
 		this.#setState(mod, "going");
-		yield* this.#env.notifier.klp_module_going(mod);
+		yield* this.#env.klp.klp_module_going(mod);
 		yield* this.#free_module(mod);
 		return ret;
 	}
@@ -269,7 +267,7 @@ export class Loader {
 		if (mod.refcount !== 0) return -EAGAIN;
 		this.#setState(mod, "going");
 		if (exit !== undefined) yield* this.#env.calls.call(exit.address);
-		yield* this.#env.notifier.klp_module_going(mod);
+		yield* this.#env.klp.klp_module_going(mod);
 		yield* this.#free_module(mod);
 		return 0;
 	}

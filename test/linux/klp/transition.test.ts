@@ -73,11 +73,11 @@ describe("func_stack", () => {
 			["lp1_funcA", "lp2_funcA"],
 			["nop", "lp2_funcB"],
 		]);
-		expect(machine.it.sysfs.functions(machine.patchOf("lp1").obj_list[0]!)).toEqual(["funcA,1", "funcB,1"]);
+		expect(machine.klp.sysfs.functions(machine.patchOf("lp1").obj_list[0]!)).toEqual(["funcA,1", "funcB,1"]);
 		machine.it.wake(sleeper);
 		machine.settle();
 		expect([machine.func_stack("funcA"), machine.func_stack("funcB")]).toEqual([["lp1_funcA"], []]);
-		expect(machine.it.sysfs.functions(machine.patchOf("lp1").obj_list[0]!)).toEqual(["funcA,1"]);
+		expect(machine.klp.sysfs.functions(machine.patchOf("lp1").obj_list[0]!)).toEqual(["funcA,1"]);
 		expect([machine.cat("lp2/enabled"), machine.it.modules.get("lp2")?.refcount]).toEqual([-2, 0]);
 	});
 });

@@ -1,0 +1,139 @@
+import type { Kaddr } from "../../memory/index.js";
+import type { Kernel } from "../lib/index.js";
+import type { task_struct, work_struct } from "../sched/index.js";
+import type { klp_patch, module } from "./types.js";
+
+/** Code that a call of a livepatched function runs instead of the original. A klp_func is one. */
+export interface Implementation {
+	readonly new_name: string;
+	readonly new_func: Kaddr;
+	/** Bytes of code. */
+	readonly new_size: number;
+}
+
+/** An entry of a func_stack. A klp_func is one. */
+export interface StackEntry extends Implementation {
+	readonly old_name: string;
+	/** It stands for the original function. */
+	readonly nop: boolean;
+}
+
+/** /sys/kernel/livepatch. Paths are relative to it: `lp1/enabled`, `lp1/vmlinux/patched`. */
+export interface LivepatchSysfs {
+	/** Each readable file: path, and content without the newline at its end. */
+	entries(): Iterable<[string, string]>;
+	/** Every file and directory. */
+	paths(): string[];
+	/** Type and permission bits (S_IFDIR | 0755, 0644, ...); undefined: there is no such file. */
+	mode(path: string): number | undefined;
+	/** The content of a file without the newline at its end, or a negative errno. */
+	read(path: string): string | number;
+	/** A write(2) of the administrator: 0 or a negative errno. Takes klp_mutex. */
+	write(path: string, value: string): Kernel<number>;
+}
+
+/** Where a task is in klp_ftrace_handler(), between two reads that can race. Plain data, so that it outlives a restore. */
+export interface HandlerPlace {
+	/** What the handler has just read. */
+	readonly label: string;
+	/** Guest address of the struct ftrace_ops. */
+	readonly fops: Kaddr;
+	/** A name for the klp_func that the handler is on. */
+	readonly func: string | undefined;
+	/** A value that the handler has read and that its next step depends on. */
+	readonly flag: boolean | undefined;
+}
+
+/** One step of the handler. */
+export interface HandlerStep {
+	/** Where the task is now; undefined: the handler has returned, or the task has read freed memory. */
+	readonly place: HandlerPlace | undefined;
+	/** For people. */
+	readonly title: string;
+}
+
+/**
+ * All that the rest of the machine asks of the livepatch core (kernel/livepatch). `Klp` is the one core there is, in TypeScript.
+ * Another one, such as the kernel's own C in guest memory, implements this interface; nothing else knows which core it has.
+ *
+ * Members that are kernel functions bear the kernel's name. A `Kernel<T>` is kernel code of `current`: the caller runs it, and
+ * it may sleep at each point.
+ */
+export interface Livepatch {
+	/** The replace design that the core follows. */
+	readonly design: { readonly name: string; readonly title: string };
+
+	// ---- loading, the administrator ----
+
+	/**
+	 * Called by a livepatch module's init, without locks: 0 or a negative errno. Takes klp_mutex. From here on `sysfs` shows the
+	 * patch, until it is freed.
+	 */
+	klp_enable_patch(patch: klp_patch): Kernel<number>;
+	/** Disable, reverse, enable again, force: writes to files. */
+	readonly sysfs: LivepatchSysfs;
+
+	// ---- modules that come and go ----
+
+	/** Called by the module loader before the module is live: relocations against vmlinux. 0 or a negative errno. */
+	klp_apply_section_relocs(mod: module): number;
+	/** Called by the module loader in MODULE_STATE_COMING, before init. Takes klp_mutex. An errno refuses the module. */
+	klp_module_coming(mod: module): Kernel<number>;
+	/** Called by the module loader in MODULE_STATE_GOING, after exit or a failed init. Takes klp_mutex. */
+	klp_module_going(mod: module): Kernel<void>;
+
+	// ---- tasks ----
+
+	/**
+	 * Called by copy_process() with tasklist_lock held, when `child` is on the task list already. The kernel has no counterpart
+	 * at exit: a task that has left the list is not found any more.
+	 */
+	klp_copy_process(parent: task_struct, child: task_struct): void;
+	/** Called by a task on its way to user mode, and by the idle loop: switches `task` if TIF_PATCH_PENDING is set. No locks. */
+	klp_update_patch_state(task: task_struct): Kernel<void>;
+	/** Called by cond_resched() if {@link klp_sched_try_switch_key} is set: tries to switch `current`. No locks. */
+	__klp_sched_try_switch(): Kernel<void>;
+	/** The static key of cond_resched(). */
+	readonly klp_sched_try_switch_key: boolean;
+
+	// ---- calls ----
+
+	/** Address of klp_ftrace_handler(): `func` of the core's ftrace_ops. */
+	readonly klp_ftrace_handler_address: Kaddr;
+
+	// ---- for observers: reads that change nothing ----
+
+	/** No kworker that would take it is run while it is held. */
+	readonly klp_mutex: { readonly locked: boolean };
+	/** Name of the patch in transition. */
+	readonly inTransition: string | undefined;
+	/** KLP_TRANSITION_IDLE while no transition runs. */
+	readonly klp_target_state: number;
+	/** What a call of `old_func` runs in a task that is in `patch_state`; undefined: the original. */
+	wouldRun(old_func: Kaddr, patch_state: number): Implementation | undefined;
+	/** func_stack of `old_func`, newest entry first. */
+	funcStack(old_func: Kaddr): readonly StackEntry[];
+	/**
+	 * What the design promises that every task runs for `old_func`: `now`, by the patches that are enabled and as if no
+	 * transition ran; `after`, when the transition that runs will have come to its target. Undefined: the original.
+	 */
+	promised(when: "now" | "after", old_func: Kaddr): Implementation | undefined;
+	/** A transition was initialised (`now` and `after` are what it leads from and to) or reversed. */
+	onTransition: ((what: "init" | "reverse", patch: klp_patch, target: number) => void) | undefined;
+	/** The core has read memory that is freed, or that is no klp_func. */
+	onInvalidRead: ((message: string) => void) | undefined;
+
+	// ---- for the explorer ----
+
+	/** The work that tries again to complete the transition. */
+	isTransitionWork(work: work_struct | undefined): boolean;
+	/** How often the transition has been tried; every 15th time sends signals. */
+	klp_signals_cnt: number;
+	/**
+	 * One step of klp_ftrace_handler() of `current`, which was called with `fops` and `fregs`: up to the next read that can race.
+	 * `at` undefined: the handler has just been called. The last step stores the chosen ip in `fregs`.
+	 */
+	handlerStep(at: HandlerPlace | undefined, fops: Kaddr, fregs: Kaddr): HandlerStep;
+	/** Everything of the core that a step of the handler, cond_resched() or the way out of the kernel may read. */
+	handlerKey(): readonly unknown[];
+}
