@@ -41,7 +41,7 @@ export function splitInstructions(rig: Rig, design: string, cpu: string): Measur
 	const parts = new Map<string, number>();
 	let visits = 0;
 	let handled = false;
-	machine.cpu.onInstruction = (rip) => {
+	const instruction = (rip: bigint) => {
 		const ip = Number(BigInt.asIntN(32, rip));
 		if (ip === site) {
 			visits++;
@@ -53,8 +53,12 @@ export function splitInstructions(rig: Rig, design: string, cpu: string): Measur
 		handled ||= part.startsWith("gate");
 		parts.set(part, (parts.get(part) ?? 0) + 1);
 	};
-	rig.call(2);
-	machine.cpu.onInstruction = undefined;
+	const unsubscribe = machine.observe({ instruction });
+	try {
+		rig.call(2);
+	} finally {
+		unsubscribe();
+	}
 	return [...parts].map(([what, value]) => ({
 		suite: "split",
 		id: `insns: ${what}`,

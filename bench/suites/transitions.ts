@@ -132,9 +132,7 @@ async function measure(point: Point, design: string, cpu: string): Promise<Settl
 	const machine = await benchMachine("many.c", { design, cpu, cpus: CPUS, memoryBytes: MEMORY_BYTES });
 	populate(machine, point);
 	let steps = 0;
-	machine.onPoint = () => {
-		steps++;
-	};
+	machine.observe({ point: () => steps++ });
 	const { sched, executor } = machine;
 	const [round, instruction] = [sched.jiffies, executor.instructions];
 	const funcs = Array.from({ length: point.functions }, (_, i) => [funcName(i), `lp_${funcName(i)}`] as const);

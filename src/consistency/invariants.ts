@@ -1,3 +1,4 @@
+import type { Fault } from "../cpu/index.js";
 import {
 	KLP_TRANSITION_IDLE,
 	KLP_TRANSITION_PATCHED,
@@ -77,8 +78,7 @@ export class InvariantChecker {
 		this.#machine = machine;
 		this.#functions = functions;
 		this.#report = report;
-		machine.onPoint = (point) => this.check(point);
-		machine.onOops = (task, fault, rip) => {
+		const oops = (task: task_struct, fault: Fault, rip: bigint) => {
 			const fetched = fault.kind === "page-fault" && fault.access === "fetch";
 			const what = fetched ? `jumped into unmapped text at ${hex(rip)}` : `died: ${task.oops}`;
 			this.#violated({
@@ -88,12 +88,13 @@ export class InvariantChecker {
 				message: `${task.comm} ${what}`,
 			});
 		};
-		machine.klp.onInvalidRead = (message) => {
+		const invalidRead = (message: string) => {
 			this.#violated({ invariant: "use-after-free", point: "read", task: machine.executor.current, message });
 		};
-		machine.klp.onTransition = (what, patch, target) => {
+		const transition = (what: "init" | "reverse", patch: klp_patch, target: number) => {
 			if (what === "init") this.#begin(patch, target);
 		};
+		machine.observe({ point: (label) => this.check(label), oops, invalidRead, transition });
 	}
 
 	/** The implementations that `task` would run now, by the name of the function. */

@@ -84,7 +84,7 @@ function nextCall(machine: Machine): void {
 	}
 	if (task.nextCall > 0) {
 		task.lastResult = state.words[RAX]!;
-		machine.onCall?.(task, calls[task.nextCall - 1]!, task.lastResult);
+		for (const observer of machine.observers) observer.call?.(task, calls[task.nextCall - 1]!, task.lastResult);
 	}
 	if (task.nextCall >= calls.length) {
 		task.nextCall = 0;

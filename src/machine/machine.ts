@@ -5,8 +5,8 @@ import type { ElfObject, Image } from "../elf/index.js";
 import { GuestKernel } from "../linux/exports/index.js";
 import { Files } from "../linux/fs/index.js";
 import { Ftrace, FunctionTracer, TextPoke, Tracefs } from "../linux/ftrace/index.js";
-import { Klp, type klp_patch, type LivepatchSysfs } from "../linux/klp/index.js";
-import { Dmesg, type Kernel, Printer, runStraight, type ShouldFail, type Wait } from "../linux/lib/index.js";
+import { Klp, type LivepatchSysfs } from "../linux/klp/index.js";
+import { Dmesg, type Kernel, Observers, Printer, runStraight, type ShouldFail, type Wait } from "../linux/lib/index.js";
 import { type InsmodOptions, type LoadedModule, Loader, Symbols } from "../linux/module/index.js";
 import {
 	type Continuation,
@@ -34,6 +34,7 @@ import { hex, type Kaddr, Memory, PAGE_SIZE, PERM } from "../memory/index.js";
 import { type AssembledEngine, decodeEngine, label, trampolineTemplates } from "./assembly.js";
 import { COND_RESCHED, declareGates, declareHandler, declareHostFunctions } from "./gates.js";
 import { ENGINE_GATES, GuestAreas, LAYOUT } from "./layout.js";
+import type { Observer } from "./observers.js";
 import type { MachineOptions, NewTask } from "./options.js";
 
 /** Rounds that somebody may wait for somebody else, before that is called a deadlock. */
@@ -69,14 +70,8 @@ export class Machine {
 	/** The administrator's process. */
 	shell: task_struct;
 
-	/** Called at every point where somebody else could look: after each step of kernel code that matters to others. */
-	onPoint: ((label: string) => void) | undefined = undefined;
-	/** Called when a patch is about to be enabled, by whoever. */
-	onPatch: ((patch: klp_patch) => void) | undefined = undefined;
-	/** Called when a task dies of what it did. */
-	onOops: ((task: task_struct, fault: Fault, rip: bigint) => void) | undefined = undefined;
-	/** Called when a task has made a call of its program: function and result. */
-	onCall: ((task: task_struct, func: Kaddr, result: bigint) => void) | undefined = undefined;
+	/** Those who watch; see {@link observe}. */
+	readonly observers = new Observers<Observer>();
 
 	/** Fault injection: asked wherever the kernel may run out of something. */
 	should_fail: ShouldFail;
@@ -171,6 +166,31 @@ export class Machine {
 		return this.loader.modules;
 	}
 
+	/**
+	 * Tells `observer` what happens from now on, after those that were there before it. The function that comes back ends that.
+	 */
+	observe(observer: Observer): () => void {
+		const unsubscribe = this.observers.observe(observer);
+		this.#observeInstructions();
+		return () => {
+			unsubscribe();
+			this.#observeInstructions();
+		};
+	}
+
+	/** The Cpu tells of instructions only while an observer wants that. */
+	#observeInstructions(): void {
+		const watching = [...this.observers].filter((observer) => observer.instruction !== undefined);
+		const tell = (rip: bigint) => {
+			for (const observer of watching) observer.instruction?.(rip);
+		};
+		this.cpu.onInstruction = watching.length === 0 ? undefined : tell;
+	}
+
+	#visit(label: string): void {
+		for (const observer of this.observers) observer.point?.(label);
+	}
+
 	// ---- guest code ----
 
 	#mapCode(code: Assembled): void {
@@ -232,6 +252,7 @@ export class Machine {
 		return {
 			memory: this.memory,
 			dmesg: this.dmesg,
+			observers: this.observers,
 			ftrace: this.ftrace,
 			// Its gate is made when the function is.
 			get klp_ftrace_handler_address() {
@@ -279,15 +300,10 @@ export class Machine {
 			},
 			symbol: (address, bare) => this.#symbols.sprint_symbol(address, bare),
 			kworker: () => this.kworker,
-			visit: (point) => this.onPoint?.(point),
+			visit: (point) => this.#visit(point),
 			moduleAt: (address) => this.loader.moduleAt(address),
 			structOf: (mod) => this.loader.structOf(mod as LoadedModule),
-			announce: (patch) => this.#announce(patch),
 		};
-	}
-
-	#announce(patch: klp_patch): void {
-		this.onPatch?.(patch);
 	}
 
 	#loaderEnvironment(): ConstructorParameters<typeof Loader>[0] {
@@ -301,10 +317,6 @@ export class Machine {
 			nextModule: () => this.areas.nextModule,
 			takeModuleArea: (bytes) => void this.areas.takeModuleArea(bytes),
 			textChanged: (address, length) => this.cpu.textChanged(address, length),
-			enable: (patch) => {
-				this.#announce(patch);
-				return this.klp.klp_enable_patch(patch);
-			},
 			synchronize: (what) => synchronize_rcu(this.sched, what),
 		};
 	}
@@ -326,7 +338,7 @@ export class Machine {
 		if (spec.idle) task.__state = TASK_INTERRUPTIBLE;
 		else this.sched.enqueue(task);
 		this.klp.klp_copy_process(parent, task);
-		this.onPoint?.("klp_copy_process");
+		this.#visit("klp_copy_process");
 		return task;
 	}
 
@@ -338,19 +350,21 @@ export class Machine {
 		const { program } = task;
 		this.wake(task);
 		this.#untilOutside(task, rounds);
-		task.program = { calls: [func], sleepRounds: 1 };
-		task.nextCall = 0;
 		let result: bigint | undefined;
-		const { onCall } = this;
-		this.onCall = (caller, called, value) => {
-			onCall?.(caller, called, value);
+		const call = (caller: task_struct, called: Kaddr, value: bigint) => {
 			if (caller === task && called === func) result = value;
 		};
-		for (let i = 0; result === undefined && i < rounds; i++) this.round();
-		this.onCall = onCall;
-		if (result !== undefined) this.#untilOutside(task, rounds);
-		task.program = program;
-		return result;
+		const unsubscribe = this.observe({ call });
+		try {
+			task.program = { calls: [func], sleepRounds: 1 };
+			task.nextCall = 0;
+			for (let i = 0; result === undefined && i < rounds; i++) this.round();
+			if (result !== undefined) this.#untilOutside(task, rounds);
+			return result;
+		} finally {
+			unsubscribe();
+			task.program = program;
+		}
 	}
 
 	/** Rounds until a task is between two rounds of its program: in user mode, or in its kthread's sleep. */
@@ -405,8 +419,11 @@ export class Machine {
 		this.guest.work.tick();
 		for (let work = this.#takeWork(); work !== undefined; work = this.#takeWork()) {
 			this.#kworkerBusy = true;
-			this.#runAs(this.kworker, TASK_IDLE, work.func());
-			this.#kworkerBusy = false;
+			try {
+				this.#runAs(this.kworker, TASK_IDLE, work.func());
+			} finally {
+				this.#kworkerBusy = false;
+			}
 		}
 		for (const cpu of this.sched.order()) {
 			const task = this.sched.pick(cpu);
@@ -453,7 +470,7 @@ export class Machine {
 		};
 		const { mode } = task;
 		try {
-			return runStraight(code, (label) => this.onPoint?.(label), block);
+			return runStraight(code, (label) => this.#visit(label), block);
 		} finally {
 			// Also when the code was given up in the middle, perhaps of guest code.
 			task.mode = mode;
@@ -480,7 +497,7 @@ export class Machine {
 
 	/** A gate has stopped the Cpu: what it means for the task. */
 	stoppedAt(name: string, task: task_struct): Continuation {
-		const visit = (point: string) => this.onPoint?.(point);
+		const visit = (label: string) => this.#visit(label);
 		const sleeps = !COND_RESCHED.includes(name) && !this.guest.has(name);
 		if (sleeps) switchedVoluntarily(task);
 		switch (name) {
@@ -530,7 +547,7 @@ export class Machine {
 		this.#print.pr_warn(what);
 		this.#print.pr_warn(`RIP: 0010:${where}${fault.detail ? ` (${fault.detail})` : ""}`);
 		task.oops = `${what} at ${where}`;
-		this.onOops?.(task, fault, rip);
+		for (const observer of this.observers) observer.oops?.(task, fault, rip);
 		this.sched.remove(task);
 		// Somebody else takes over; what the dead one held stays held.
 		if (task === this.shell) this.shell = this.hostTask("shell", 0, TASK_INTERRUPTIBLE);

@@ -75,7 +75,7 @@ export async function runScenario(scenario: Scenario, options: RunScenarioOption
 	const selftest = await loadSelftest(scenario, options.files, machine);
 	try {
 		if (options.traceInsns !== undefined) {
-			machine.cpu.onInstruction = await (await import("./trace.js")).tracer(machine, options.traceInsns);
+			machine.observe({ instruction: await (await import("./trace.js")).tracer(machine, options.traceInsns) });
 		}
 		return new ScenarioRun(scenario, machine, objects, options, selftest).run();
 	} finally {
@@ -119,9 +119,9 @@ class ScenarioRun {
 		this.#objects = objects;
 		this.#seed = options.seed ?? scenario.seed;
 		const watched = watchedFunctions(scenario, machine);
-		machine.onPatch = (patch) => watchPatch(watched, machine, patch);
-		const checker = new InvariantChecker(machine, watched, (violation) => this.#violated(violation));
+		machine.observe({ enable: (patch) => watchPatch(watched, machine, patch) });
 		if (options.onEvent !== undefined) tell(machine, options.onEvent);
+		const checker = new InvariantChecker(machine, watched, (violation) => this.#violated(violation));
 		this.#observer = new Observer(machine, checker, watched, this.#tasks);
 		this.#ops = new ScenarioOps(machine, scenario.ops);
 		for (const spec of scenario.tasks.values()) this.#add(spec, machine.addTask(this.#newTask(spec)));
@@ -420,15 +420,13 @@ class ScenarioRun {
 	}
 }
 
-/** Reports events of a machine, besides whoever listens already. */
+/** Reports events of a machine. */
 function tell(machine: Machine, onEvent: (event: string) => void): void {
-	const { onPoint } = machine;
 	const who = () => `${machine.executor.instructions} ${machine.executor.current.comm}`;
-	machine.onPoint = (point) => {
-		onEvent(`${who()} ${point}`);
-		onPoint?.(point);
-	};
-	machine.onCall = (task, func, result) => onEvent(`${who()} ${task.comm}: ${machine.symbolize(func)} -> ${result}`);
+	machine.observe({
+		point: (label) => onEvent(`${who()} ${label}`),
+		call: (task, func, result) => onEvent(`${who()} ${task.comm}: ${machine.symbolize(func)} -> ${result}`),
+	});
 }
 
 const CALLER: TaskSpec = {

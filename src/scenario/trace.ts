@@ -5,7 +5,7 @@ import { hex } from "../memory/index.js";
 /** The longest instruction (SDM volume 2, 2.3.11). */
 const MAX_INSN = 15;
 
-/** A hook for `Cpu.onInstruction` that prints each instruction: task, address, symbol, disassembly. */
+/** An observer of instructions that prints each instruction: task, address, symbol, disassembly. */
 export async function tracer(machine: Machine, print: (line: string) => void): Promise<(rip: bigint) => void> {
 	const disassembler = await Disassembler.create();
 	return (rip) => {

@@ -35,9 +35,11 @@ describe.each([
 	test("funcA, funcB and what lies between them compute what their C says, for each task's argument", async () => {
 		const { it } = await start({ ibt });
 		const results: [string, number][] = [];
-		it.onCall = (task, func, result) => {
-			results.push([`${it.symbolize(func)} ${task.pid}`, Number(result)]);
-		};
+		it.observe({
+			call: (task, func, result) => {
+				results.push([`${it.symbolize(func)} ${task.pid}`, Number(result)]);
+			},
+		});
 		for (let i = 0; i < 5; i++) machine.task(`t${i}`, "funcA");
 		machine.until(() => results.length > 20);
 		expect(new Set(results.map(([what]) => what)).size).toBe(5);
@@ -94,8 +96,10 @@ test("the result comes from the compiled code: one changed byte of funcA's lea c
 async function record(seed: bigint | number, cpus: number, cpu?: string): Promise<unknown[]> {
 	const { it } = await start({ seed, cpus, ...(cpu !== undefined && { cpu }) });
 	const log: unknown[] = [];
-	it.onCall = (task, func, result) => log.push([it.sched.jiffies, it.executor.instructions, task.comm, func, result]);
-	it.onPoint = (point) => log.push([it.sched.jiffies, it.executor.instructions, point]);
+	it.observe({
+		call: (task, func, result) => log.push([it.sched.jiffies, it.executor.instructions, task.comm, func, result]),
+	});
+	it.observe({ point: (point) => log.push([it.sched.jiffies, it.executor.instructions, point]) });
 	for (const name of ["t1", "t2", "t3"]) machine.task(name, "funcA", "funcD", "funcB");
 	machine.kthread("k1", "funcC");
 	machine.rounds(20);

@@ -53,7 +53,7 @@ export class HandlerWalk {
 		if (next === undefined) return this.#return(task, at);
 		const id = next.func === undefined ? undefined : idOf(this.#machine, next.func);
 		if (next.func !== undefined && id === undefined) {
-			klp.onInvalidRead?.(
+			klp.invalidRead(
 				`${task.comm} finds a klp_func in func_stack that is gone with its module: ${next.func.new_name}`,
 			);
 			return this.#return(task, at);
@@ -68,7 +68,7 @@ export class HandlerWalk {
 
 	#readsFreed(task: task_struct, at: HandlerPlace, what: string): TaskMove {
 		const where = `in klp_ftrace_handler(), behind "${at.label}"`;
-		this.#machine.klp.onInvalidRead?.(`${task.comm} is ${where}, and goes on to read a freed ${what}`);
+		this.#machine.klp.invalidRead(`${task.comm} is ${where}, and goes on to read a freed ${what}`);
 		return this.#return(task, at);
 	}
 

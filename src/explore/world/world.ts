@@ -1,6 +1,6 @@
 import { KlpemuError } from "../../base/index.js";
 import { type Broken, type NamedView, promisedView, viewFor } from "../../consistency/index.js";
-import { KLP_TRANSITION_IDLE, KLP_TRANSITION_PATCHED } from "../../linux/klp/index.js";
+import { KLP_TRANSITION_IDLE, KLP_TRANSITION_PATCHED, type klp_patch } from "../../linux/klp/index.js";
 import type { Kernel, Point } from "../../linux/lib/index.js";
 import { TASK_RUNNING, type task_struct } from "../../linux/sched/index.js";
 import type { Model } from "../model.js";
@@ -125,8 +125,10 @@ export class World {
 			this.#probe.noteStackRead(slot, entriesKey);
 			return entries;
 		};
-		klp.onInvalidRead = (message) => this.#broken.push({ invariant: "use-after-free", message });
-		klp.onTransition = (what, patch, target) => {
+		const invalidRead = (message: string) => {
+			this.#broken.push({ invariant: "use-after-free", message });
+		};
+		const transition = (what: "init" | "reverse", patch: klp_patch, target: number) => {
 			if (what !== "init") return;
 			const others = klp.klp_patches.filter((other) => other.enabled && other !== patch);
 			const goes = klp.design.replacesOnCompletion(patch);
@@ -134,6 +136,7 @@ export class World {
 			this.before = viewFor(klp, functions, KLP_TRANSITION_IDLE);
 			this.after = promisedView(klp, functions, target === KLP_TRANSITION_PATCHED ? [...stay, patch] : others);
 		};
+		machine.observe({ invalidRead, transition });
 	}
 
 	/** Kernel threads begin asleep, between two rounds: only then may those that make no moves be left out. */

@@ -2,7 +2,7 @@ import { KlpemuError } from "../../base/index.js";
 import { type Cpu, type Fault, RAX } from "../../cpu/index.js";
 import { COND_RESCHED, LAYOUT } from "../../machine/index.js";
 import type { Kaddr, Memory } from "../../memory/index.js";
-import { type Klp, type klp_patch, type module, Shadow } from "../klp/index.js";
+import { type Klp, type module, Shadow } from "../klp/index.js";
 import type { Dmesg, Kernel, Point } from "../lib/index.js";
 import type { LoadedModule } from "../module/index.js";
 import {
@@ -50,7 +50,6 @@ export interface GuestKernelEnvironment {
 	visit(point: string): void;
 	moduleAt(address: Kaddr): LoadedModule | undefined;
 	structOf(mod: module): Kaddr;
-	announce(patch: klp_patch): void;
 }
 
 /** struct task_struct of asm/include/linux/sched.h. */
@@ -96,7 +95,6 @@ export class GuestKernel {
 			structOf: env.structOf,
 			nameAt: (address) => env.symbol(address, true),
 			fieldsOf: (mod) => (mod as LoadedModule).fields,
-			announce: env.announce,
 		});
 	}
 

@@ -37,8 +37,6 @@ export interface GuestLivepatchEnvironment {
 	nameAt(address: Kaddr): string;
 	/** What the scenario adds to a module's klp_patch: the fields that only some replace designs have. */
 	fieldsOf(mod: module): Partial<klp_patch_fields>;
-	/** A patch is about to be enabled: its sysfs directory. */
-	announce(patch: klp_patch): void;
 }
 
 /** klp_enable_patch() and what else livepatch modules in C call. Their structs are read out of guest memory. */
@@ -159,7 +157,6 @@ export class GuestLivepatch {
 	*#enable(at: Kaddr): Kernel<number> {
 		const patch = this.#read(at);
 		if (patch === undefined) return -EINVAL;
-		this.#env.announce(patch);
 		return yield* this.#env.klp.klp_enable_patch(patch);
 	}
 

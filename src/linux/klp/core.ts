@@ -34,6 +34,7 @@ import {
 export interface KlpEnvironment {
 	readonly memory: Memory;
 	readonly dmesg: Dmesg;
+	readonly observers: Iterable<KlpObserver>;
 	readonly ftrace: Ftrace;
 	/** The gate that trampolines call. */
 	readonly klp_ftrace_handler_address: Kaddr;
@@ -66,6 +67,16 @@ export interface KlpEnvironment {
 	kallsyms_lookup_size_offset(address: Kaddr): { readonly size: number; readonly offset: number } | undefined;
 }
 
+/** What livepatch tells those who watch the kernel. Not part of the kernel. */
+export interface KlpObserver {
+	/** A patch is about to be enabled: nothing has been checked yet. */
+	enable?(patch: klp_patch): void;
+	/** A transition was initialised or reversed. `target`: KLP_TRANSITION_PATCHED or _UNPATCHED. */
+	transition?(what: "init" | "reverse", patch: klp_patch, target: number): void;
+	/** The kernel reads what is not, or no longer, a klp_func or klp_ops: a sentence that names task and read. */
+	invalidRead?(what: string): void;
+}
+
 /** kernel/livepatch/core.c: patches from registration to removal. */
 export class Core {
 	readonly env: KlpEnvironment;
@@ -79,11 +90,6 @@ export class Core {
 	readonly patching: Patching;
 	readonly transition: Transition;
 
-	/** For observers: a transition was initialised or reversed. Not part of the kernel. */
-	onTransition: ((what: "init" | "reverse", patch: klp_patch, target: number) => void) | undefined = undefined;
-	/** For observers: the kernel reads what is no klp_func (any more). Not part of the kernel. */
-	onInvalidRead: ((what: string) => void) | undefined = undefined;
-
 	constructor(env: KlpEnvironment, design: Design) {
 		this.env = env;
 		this.design = design;
@@ -91,6 +97,11 @@ export class Core {
 		this.klp_initialized = !env.should_fail("kobject_create_and_add(livepatch)");
 		this.patching = new Patching(this);
 		this.transition = new Transition(this);
+	}
+
+	/** Tells observers that the kernel reads what is not, or no longer, a klp_func or klp_ops. */
+	invalidRead(what: string): void {
+		for (const observer of this.env.observers) observer.invalidRead?.(what);
 	}
 
 	klp_is_object_loaded(obj: klp_object): boolean {

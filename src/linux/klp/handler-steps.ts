@@ -22,14 +22,14 @@ export class HandlerSteps {
 
 	/** See {@link Livepatch.handlerStep}. */
 	step(at: HandlerPlace | undefined, fops: Kaddr, fregs: Kaddr): HandlerStep {
-		const { env, patching, onInvalidRead } = this.#core;
+		const { env, patching } = this.#core;
 		const { comm } = env.running.current;
 		const ops = env.ftrace.opsByAddress.get(fops);
 		const func = at?.func === undefined ? undefined : this.#find(at.func);
 		const freed = this.#freed(ops?.owner as klp_ops | undefined, at?.func, func);
 		if (ops === undefined || freed !== undefined) {
 			const where = `behind "${at?.label ?? ""}"`;
-			onInvalidRead?.(`${comm} is in klp_ftrace_handler(), ${where}, and goes on to read a freed ${freed}`);
+			this.#core.invalidRead(`${comm} is in klp_ftrace_handler(), ${where}, and goes on to read a freed ${freed}`);
 			return through("");
 		}
 		const from: HandlerAt | undefined = at && {
@@ -41,7 +41,9 @@ export class HandlerSteps {
 		if (next === undefined) return through("");
 		const name = next.func === undefined ? undefined : this.#nameOf(next.func);
 		if (next.func !== undefined && name === undefined) {
-			onInvalidRead?.(`${comm} finds a klp_func in func_stack that is gone with its module: ${next.func.new_name}`);
+			this.#core.invalidRead(
+				`${comm} finds a klp_func in func_stack that is gone with its module: ${next.func.new_name}`,
+			);
 			return through("");
 		}
 		const entry = next.label === HANDLER_AT.func_stack ? ` (${next.func?.nop ? "nop" : next.func?.new_name})` : "";

@@ -25,6 +25,7 @@ export class Klp extends Core implements Livepatch {
 
 	override *klp_enable_patch(patch: klp_patch): Kernel<number> {
 		this.sysfs.add(patch);
+		for (const observer of this.env.observers) observer.enable?.(patch);
 		return yield* super.klp_enable_patch(patch);
 	}
 	klp_apply_section_relocs(mod: module): number {

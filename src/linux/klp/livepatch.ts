@@ -101,7 +101,7 @@ export interface Livepatch {
 	/** Address of klp_ftrace_handler(): `func` of the core's ftrace_ops. */
 	readonly klp_ftrace_handler_address: Kaddr;
 
-	// ---- for observers: reads that change nothing ----
+	// ---- for observers (see KlpObserver): reads that change nothing ----
 
 	/** No kworker that would take it is run while it is held. */
 	readonly klp_mutex: { readonly locked: boolean };
@@ -118,10 +118,6 @@ export interface Livepatch {
 	 * transition ran; `after`, when the transition that runs will have come to its target. Undefined: the original.
 	 */
 	promised(when: "now" | "after", old_func: Kaddr): Implementation | undefined;
-	/** A transition was initialised (`now` and `after` are what it leads from and to) or reversed. */
-	onTransition: ((what: "init" | "reverse", patch: klp_patch, target: number) => void) | undefined;
-	/** The core has read memory that is freed, or that is no klp_func. */
-	onInvalidRead: ((message: string) => void) | undefined;
 
 	// ---- for the explorer ----
 

@@ -124,7 +124,7 @@ export class Transition {
 		if (prev === undefined) {
 			// The last entry of several: list_next_entry() gives the list head, and what the kernel takes for new_func and
 			// new_size is whatever lies around the head in struct klp_ops. No address of code, so that nothing is on the stack.
-			this.#klp.onInvalidRead?.(`klp_check_stack_func(${func.new_name}): list_next_entry() is the head of func_stack`);
+			this.#klp.invalidRead(`klp_check_stack_func(${func.new_name}): list_next_entry() is the head of func_stack`);
 			return false;
 		}
 		return onStack(entries, prev.new_func, prev.new_size);
@@ -270,7 +270,7 @@ export class Transition {
 		this.klp_transition_patch = patch;
 		this.klp_target_state = state;
 		print.pr_debug(`'${patch.name}': initializing ${this.#direction} transition`);
-		this.#klp.onTransition?.("init", patch, state);
+		for (const observer of env.observers) observer.transition?.("init", patch, state);
 		const initial = state === KLP_TRANSITION_PATCHED ? KLP_TRANSITION_UNPATCHED : KLP_TRANSITION_PATCHED;
 		for (const task of env.tasks()) {
 			env.dmesg.WARN_ON_ONCE(
@@ -300,7 +300,7 @@ export class Transition {
 			this.klp_target_state === KLP_TRANSITION_PATCHED ? KLP_TRANSITION_UNPATCHED : KLP_TRANSITION_PATCHED;
 		// smp_wmb(): klp_target_state before TIF_PATCH_PENDING; klp_update_patch_state() reads them in the other order.
 		yield "klp_reverse_transition: klp_target_state";
-		this.#klp.onTransition?.("reverse", patch, this.klp_target_state);
+		for (const observer of env.observers) observer.transition?.("reverse", patch, this.klp_target_state);
 		yield* this.klp_start_transition();
 	}
 

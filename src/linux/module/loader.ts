@@ -90,8 +90,6 @@ export interface LoaderEnvironment {
 	nextModule(): Kaddr;
 	takeModuleArea(bytes: number): void;
 	textChanged(address: bigint, length: number): void;
-	/** Enables what `patchOf` made. */
-	enable(patch: klp_patch): Kernel<number>;
 	readonly should_fail: ShouldFail;
 	/** synchronize_rcu() */
 	synchronize(what: string): Kernel<void>;
@@ -250,7 +248,7 @@ export class Loader {
 		}
 		if (ret === 0 && patchOf !== undefined) {
 			mod.patch = patchOf(mod);
-			ret = yield* this.#env.enable(mod.patch);
+			ret = yield* this.#env.klp.klp_enable_patch(mod.patch);
 		}
 		if (ret === 0) this.#setState(mod, "live");
 		return ret;

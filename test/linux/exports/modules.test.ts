@@ -146,7 +146,7 @@ static int cb(struct klp_object *obj) { look("callback"); return 0; }`;
 		machine.task("t", "funcB");
 		const start = machine.it.sched.jiffies;
 		let calls = 0;
-		machine.it.onCall = () => calls++;
+		machine.it.observe({ call: () => calls++ });
 		expect(await load("lp", livepatch(init, body))).toBe(0);
 		expect(machine.it.sched.jiffies - start).toBeGreaterThanOrEqual(machine.it.hz);
 		expect(calls).toBeGreaterThan(0);
@@ -343,9 +343,11 @@ static DECLARE_WORK(work, w);`;
 		const init = "int err = klp_enable_patch(&patch); msleep(4000); return err;";
 		const task = machine.sleeper("sleeper", "funcA");
 		const object = await compileModule("lp", livepatch(init, body));
-		machine.it.onPoint = (point) => {
-			if (point === "klp_init_transition: patch_state") machine.it.wake(task);
-		};
+		machine.it.observe({
+			point: (point) => {
+				if (point === "klp_init_transition: patch_state") machine.it.wake(task);
+			},
+		});
 		expect(machine.insmodC("lp", object)).toBe(0);
 		// It was completed by the kworker in those four seconds.
 		expect(machine.cat("lp/transition")).toBe("0");

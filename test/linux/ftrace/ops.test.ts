@@ -398,7 +398,7 @@ describe.each(["jit", "unicorn"])("on %s", (cpu) => {
 			const ops = direct("funcA");
 			register(ops, "direct_tramp");
 			const labels: string[] = [];
-			machine.it.onPoint = (label) => labels.push(`${label}: ${f.calls("weigh")}`);
+			machine.it.observe({ point: (label) => labels.push(`${label}: ${f.calls("weigh")}`) });
 			expect(f.run(machine.ftrace.direct.modify_ftrace_direct(ops, machine.addr("direct_tramp_stack")))).toBe(0);
 			expect(f.calls("funcA")).toBe("direct_tramp_stack+0x0");
 			expect(machine.ftrace.direct.ftrace_find_rec_direct(machine.site("funcA"))).toBe(

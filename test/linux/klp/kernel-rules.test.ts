@@ -137,17 +137,19 @@ describe.each(CPU_NAMES)("on %s", (cpu) => {
 			});
 			machine.settle();
 			const log: [string, boolean, boolean][] = [];
-			machine.it.onPoint = (label) => {
-				if (!label.startsWith("klp_init_transition")) return;
-				const funcs = machine.klp.klp_patches.at(-1)!.obj_list.flatMap((obj) => obj.funcs);
-				const states = [...machine.it.sched.all()].map((task) => task.patch_state === UNPATCHED);
-				log.push([label, states.every(Boolean), funcs.every((func) => func.transition)]);
-				expect(funcs.map((func) => [func.old_name, func.nop])).toEqual([
-					["funcA", false],
-					["funcB", true],
-					["lp4_funcB", true],
-				]);
-			};
+			machine.it.observe({
+				point: (label) => {
+					if (!label.startsWith("klp_init_transition")) return;
+					const funcs = machine.klp.klp_patches.at(-1)!.obj_list.flatMap((obj) => obj.funcs);
+					const states = [...machine.it.sched.all()].map((task) => task.patch_state === UNPATCHED);
+					log.push([label, states.every(Boolean), funcs.every((func) => func.transition)]);
+					expect(funcs.map((func) => [func.old_name, func.nop])).toEqual([
+						["funcA", false],
+						["funcB", true],
+						["lp4_funcB", true],
+					]);
+				},
+			});
 			machine.sleeper("s", "funcA");
 			machine.insmod("lp1", { objects: { vmlinux: [{ old: "funcA", by: "lp1_funcA" }] }, replace: true });
 			expect(log[0]).toEqual(["klp_init_transition: patch_state", true, false]);
@@ -161,9 +163,11 @@ describe.each(CPU_NAMES)("on %s", (cpu) => {
 			const pending = () => [...machine.it.sched.all()].filter((task) => task.pending);
 			expect(pending()).toEqual([sleeper]);
 			const marked: string[] = [];
-			machine.it.onPoint = (label) => {
-				if (label === "klp_start_transition: TIF_PATCH_PENDING") marked.push(...pending().map(({ comm }) => comm));
-			};
+			machine.it.observe({
+				point: (label) => {
+					if (label === "klp_start_transition: TIF_PATCH_PENDING") marked.push(...pending().map(({ comm }) => comm));
+				},
+			});
 			machine.echo("0", "lp1/enabled");
 			expect(marked).not.toContain("s");
 			expect(new Set(marked)).toContain("kworker/0:1");
@@ -181,11 +185,13 @@ describe.each(CPU_NAMES)("on %s", (cpu) => {
 			};
 			const callbacks = { post_patch };
 			machine.insmod("lp1", { objects: { vmlinux: [{ old: "funcA", by: "lp1_funcA" }] }, replace: true, callbacks });
-			machine.it.onPoint = (label) => {
-				const marked = machine.patchOf("lp1").obj_list[0]!.funcs[0]!.transition;
-				if (/list_del_rcu|func->transition|KLP_TRANSITION_IDLE|: done/.test(label))
-					log.push(`${label}, marked ${marked}`);
-			};
+			machine.it.observe({
+				point: (label) => {
+					const marked = machine.patchOf("lp1").obj_list[0]!.funcs[0]!.transition;
+					if (/list_del_rcu|func->transition|KLP_TRANSITION_IDLE|: done/.test(label))
+						log.push(`${label}, marked ${marked}`);
+				},
+			});
 			machine.it.wake(sleeper);
 			machine.settle();
 			expect(log).toEqual([
@@ -207,10 +213,12 @@ describe.each(CPU_NAMES)("on %s", (cpu) => {
 			machine.insmod("lp1", { objects: { vmlinux: [{ old: "funcA", by: "lp1_funcA" }] }, callbacks });
 			machine.settle();
 			const func = machine.patchOf("lp1").obj_list[0]!.funcs[0]!;
-			machine.it.onPoint = (label) => {
-				if (/list_del_rcu|complete_transition: (func|tasks)|: done/.test(label))
-					log.push(`${label}, ${func.transition}`);
-			};
+			machine.it.observe({
+				point: (label) => {
+					if (/list_del_rcu|complete_transition: (func|tasks)|: done/.test(label))
+						log.push(`${label}, ${func.transition}`);
+				},
+			});
 			machine.echo("0", "lp1/enabled");
 			machine.settle();
 			expect(log).toEqual([
@@ -225,12 +233,14 @@ describe.each(CPU_NAMES)("on %s", (cpu) => {
 			lp1();
 			machine.settle();
 			const order: string[] = [];
-			machine.it.onPoint = (label) => {
-				const registered = [...machine.ftrace.ftrace_ops_list].length;
-				if (label.includes("list_del_rcu") || label.includes("remove_ftrace_ops")) {
-					order.push(`${label}: ${registered} ops, func_stack [${machine.func_stack("funcA")}]`);
-				}
-			};
+			machine.it.observe({
+				point: (label) => {
+					const registered = [...machine.ftrace.ftrace_ops_list].length;
+					if (label.includes("list_del_rcu") || label.includes("remove_ftrace_ops")) {
+						order.push(`${label}: ${registered} ops, func_stack [${machine.func_stack("funcA")}]`);
+					}
+				},
+			});
 			machine.echo("0", "lp1/enabled");
 			machine.settle();
 			expect(order).toEqual([
@@ -275,11 +285,13 @@ describe.each(CPU_NAMES)("on %s", (cpu) => {
 				callbacks,
 			});
 			machine.settle();
-			machine.it.onPoint = (label) => {
-				if (/init_transition: patch|TIF_PATCH|cond_resched/.test(label)) {
-					log.push(`${label.split(": ")[1]}, enabled ${machine.cat("lp1/enabled")}`);
-				}
-			};
+			machine.it.observe({
+				point: (label) => {
+					if (/init_transition: patch|TIF_PATCH|cond_resched/.test(label)) {
+						log.push(`${label.split(": ")[1]}, enabled ${machine.cat("lp1/enabled")}`);
+					}
+				},
+			});
 			machine.echo("0", "lp1/enabled");
 			const marks = log.filter((line) => line.startsWith("TIF"));
 			expect(log.filter((line) => !line.startsWith("TIF"))).toEqual([
@@ -355,7 +367,7 @@ describe.each(CPU_NAMES)("on %s", (cpu) => {
 			// In funcA, called by funcC, which calls funcB next.
 			const task = asleepIn("t", "funcC", "funcA");
 			const results: number[] = [];
-			machine.it.onCall = (caller, _func, value) => caller === task && results.push(Number(value));
+			machine.it.observe({ call: (caller, _func, value) => caller === task && results.push(Number(value)) });
 			machine.patch("lp2", ["funcA", "lp2_funcA"], ["funcB", "lp2_funcB"]);
 			expect(machine.func_stack("funcB")).toEqual(["lp2_funcB", "lp4_funcB", "lp1_funcA"]);
 			expect(task.patch_state).toBe(UNPATCHED);
@@ -367,7 +379,7 @@ describe.each(CPU_NAMES)("on %s", (cpu) => {
 		test("[rule 2.8] below the last entry lies the original", () => {
 			const task = asleepIn("t", "funcC", "funcA");
 			const results: number[] = [];
-			machine.it.onCall = (caller, _func, value) => caller === task && results.push(Number(value));
+			machine.it.observe({ call: (caller, _func, value) => caller === task && results.push(Number(value)) });
 			machine.patch("lp2", ["funcA", "lp2_funcA"], ["funcB", "lp2_funcB"]);
 			machine.it.wake(task);
 			machine.until(() => results.length > 0);
@@ -437,9 +449,11 @@ describe.each(CPU_NAMES)("on %s", (cpu) => {
 		});
 		test("[rule 2.4] the entry is on func_stack before anybody can be called for it", () => {
 			const seen: string[][] = [];
-			machine.it.onPoint = (label) => {
-				if (label.includes("add_ftrace_ops")) seen.push(machine.func_stack("funcA"));
-			};
+			machine.it.observe({
+				point: (label) => {
+					if (label.includes("add_ftrace_ops")) seen.push(machine.func_stack("funcA"));
+				},
+			});
 			lp1();
 			expect(seen).toEqual([["lp1_funcA"]]);
 			machine.settle();

@@ -95,9 +95,11 @@ describe("while a task sleeps in the function", () => {
 			`livepatch: klp_try_switch_task: s:${sleeper.pid} is sleeping on function funcA`,
 		);
 		const results: bigint[] = [];
-		machine.it.onCall = (task, _func, result) => {
-			if (task === sleeper) results.push(result);
-		};
+		machine.it.observe({
+			call: (task, _func, result) => {
+				if (task === sleeper) results.push(result);
+			},
+		});
 		machine.it.wake(sleeper);
 		machine.settle();
 		machine.until(() => results.length >= 2);

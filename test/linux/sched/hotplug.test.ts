@@ -102,9 +102,11 @@ test("CPUs cannot go while the idle tasks are looked at", () => {
 	machine.sleeper("s", "funcA");
 	const { hotplug } = machine.it;
 	const locked: boolean[] = [];
-	machine.it.onPoint = (label) => {
-		if (label.includes("offline idle task")) locked.push(hotplug.lock.locked);
-	};
+	machine.it.observe({
+		point: (label) => {
+			if (label.includes("offline idle task")) locked.push(hotplug.lock.locked);
+		},
+	});
 	online("0", 3);
 	machine.patch("lp1", ["funcA", "lp1_funcA"]);
 	expect([locked, hotplug.lock.locked]).toEqual([[true], false]);
