@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { expect, test } from "vitest";
-import { commands, NodeFileReader } from "../src/node/cli/index.js";
+import { commands } from "../src/node/cli/index.js";
+import { nodeHost } from "../src/node/index.js";
 import { INVARIANTS, renderReport } from "../src/report/index.js";
 import { parseScenario, runScenario, STEP_VALUES } from "../src/scenario/index.js";
 
@@ -19,7 +20,7 @@ test("the example is what the command really prints", async () => {
 	expect(lines.length).toBeGreaterThan(20);
 	const file = "scenarios/hybrid-lp1-lp2-lp3.yaml";
 	const scenario = parseScenario(readFileSync(file, "utf8"), file);
-	const report = await runScenario(scenario, { files: new NodeFileReader(file) });
+	const report = await runScenario(scenario, { host: nodeHost(file) });
 	const printed = renderReport(report, { width: 100, colour: false, dmesg: false }).split("\n");
 	// Abridged, so the lines are compared one by one; each part of it must be there in order.
 	let position = -1;

@@ -12,7 +12,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { designs } from "../src/designs/index.js";
 import type { Schedule } from "../src/explore/index.js";
-import { NodeFileReader } from "../src/node/index.js";
+import { nodeHost } from "../src/node/index.js";
 import { INVARIANTS, type Invariant } from "../src/report/index.js";
 import { exploreScenario, parseScenario, replaySchedule, type Scenario } from "../src/scenario/index.js";
 import { noteOn } from "./findings-notes.js";
@@ -35,7 +35,7 @@ interface Cell {
 async function exploreAll(file: string, design: string): Promise<{ cell: Cell; findings: Finding[] }> {
 	const text = await readFile(file, "utf8");
 	const scenario: Scenario = parseScenario(text, file);
-	const machine = { files: new NodeFileReader(file), design };
+	const machine = { host: nodeHost(file), design };
 	const limits = { budget: BUDGET, invariants: new Set(INVARIANTS), all: true, reduction: true };
 	const { exploration, schedules } = await exploreScenario({ scenario, text, machine, ...limits });
 	const findings: Finding[] = [];

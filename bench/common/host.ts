@@ -6,9 +6,9 @@ import { cpus, loadavg, release, totalmem } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { KlpemuError } from "../../src/base/index.js";
-import { createUnicornCpu } from "../../src/cpu/unicorn/index.js";
 import { Memory } from "../../src/memory/index.js";
 import { PROJECT } from "../../src/node/index.js";
+import { createUnicornCpu } from "../../src/node/unicorn/index.js";
 
 export interface MachineDescription {
 	readonly processor: string;

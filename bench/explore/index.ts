@@ -5,7 +5,7 @@
 import { readFile } from "node:fs/promises";
 import { parseArgs } from "node:util";
 import { explore } from "../../src/explore/index.js";
-import { NodeFileReader } from "../../src/node/cli/index.js";
+import { nodeHost } from "../../src/node/index.js";
 import { INVARIANTS } from "../../src/report/index.js";
 import { createModel, parseScenario } from "../../src/scenario/index.js";
 import { describeMachine } from "../common/index.js";
@@ -30,7 +30,7 @@ interface Row {
 
 async function measure(budget: number): Promise<Row> {
 	const scenario = parseScenario(await readFile(FILE, "utf8"), FILE);
-	const model = await createModel(scenario, { files: new NodeFileReader(FILE), design: "universe" });
+	const model = await createModel(scenario, { host: nodeHost(FILE), design: "universe" });
 	const limits = { budget, invariants: new Set(INVARIANTS), all: false, reduction: false };
 	const [start, cpu] = [performance.now(), process.cpuUsage()];
 	const { states, transitions, bytes, result, executed } = await explore(model, limits);

@@ -7,8 +7,8 @@ import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { designs } from "../../src/designs/index.js";
 import type { Machine } from "../../src/machine/index.js";
-import { NodeFileReader, PROJECT } from "../../src/node/index.js";
-import { parseScenario, runScenario, type Scenario } from "../../src/scenario/index.js";
+import { nodeHost, PROJECT } from "../../src/node/index.js";
+import { type Host, parseScenario, runScenario, type Scenario } from "../../src/scenario/index.js";
 import { benchMachine, enable, type Measured, median, type Part, type Unit } from "../common/index.js";
 
 const run = promisify(execFile);
@@ -102,15 +102,15 @@ const SCENARIOS = ["busy", "disable-middle", "force", "hybrid-lp1-lp2-lp3", "mai
 /** Those scenarios, again and again for so many milliseconds, each under its own design. */
 async function throughput(row: AddRow, cpu: string, milliseconds: number): Promise<void> {
 	const names = designs.map(({ name }) => name);
-	const scenarios: { file: string; scenario: Scenario; reader: NodeFileReader }[] = [];
+	const scenarios: { file: string; scenario: Scenario; host: Host }[] = [];
 	for (const name of SCENARIOS) {
 		const file = join(PROJECT, "scenarios", `${name}.yaml`);
 		const scenario = parseScenario(await readFile(file, "utf8"), file, { designs: names });
-		scenarios.push({ file, scenario, reader: new NodeFileReader(file) });
+		scenarios.push({ file, scenario, host: nodeHost(file) });
 	}
 	const all = async () => {
-		for (const { file, scenario, reader } of scenarios) {
-			const report = await runScenario(scenario, { files: reader, cpu });
+		for (const { file, scenario, host } of scenarios) {
+			const report = await runScenario(scenario, { host, cpu });
 			if (!report.asExpected) throw new Error(`${file} does not run as it expects`);
 		}
 	};

@@ -1,4 +1,4 @@
-import MCapstone from "@alexaltea/capstone-js";
+import type { EmscriptenLoader } from "../base/index.js";
 
 /** One instruction as text. */
 export interface Instruction {
@@ -31,8 +31,9 @@ interface CapstoneModule {
 export class Disassembler {
 	readonly #engine: InstanceType<CapstoneModule["Capstone"]>;
 
-	static async create(): Promise<Disassembler> {
-		const capstone = (await MCapstone()) as CapstoneModule;
+	/** Instantiates the module that `load` gives. */
+	static async create(load: EmscriptenLoader): Promise<Disassembler> {
+		const capstone = (await (await load()).default({})) as CapstoneModule;
 		const engine = new capstone.Capstone(capstone.ARCH_X86, capstone.MODE_64);
 		engine.option(capstone.OPT_SYNTAX, capstone.OPT_SYNTAX_ATT);
 		return new Disassembler(engine);

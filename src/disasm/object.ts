@@ -1,5 +1,5 @@
 import { type ElfObject, type ElfSection, type ElfSymbol, parseElf, relocationName } from "../elf/index.js";
-import { Disassembler, type Instruction } from "./disassembler.js";
+import type { Disassembler, Instruction } from "./disassembler.js";
 
 const SHF_EXECINSTR = 4;
 const BYTES_PER_LINE = 8;
@@ -13,9 +13,8 @@ const SITE_SECTIONS: Readonly<Record<string, string>> = {
  * The code of a relocatable object as text, for people: functions, instructions in AT&T syntax, the relocations that patch
  * them, and the sites that ftrace will take over. Throws what {@link parseElf} throws.
  */
-export async function disasmObject(bytes: Uint8Array, fileName: string): Promise<string> {
+export function disasmObject(bytes: Uint8Array, fileName: string, disassembler: Disassembler): string {
 	const object = parseElf(bytes, fileName);
-	const disassembler = await Disassembler.create();
 	const sites = callSites(object);
 	const count = [...sites.values()].reduce((sum, offsets) => sum + offsets.size, 0);
 	const lines = [`${fileName}: ELF64 x86-64 relocatable, ${count} call site${count === 1 ? "" : "s"} for ftrace`];

@@ -12,7 +12,7 @@ export async function createCpu(name: string, memory: Memory): Promise<Cpu> {
 		case "jit":
 			return new (await import("../cpu/jit/index.js")).JitCpu(memory);
 		case "unicorn":
-			return (await import("../cpu/unicorn/index.js")).createUnicornCpu(memory);
+			return (await import("./unicorn/index.js")).createUnicornCpu(memory);
 		default:
 			throw new KlpemuError("UNKNOWN_CPU", `there is no Cpu '${name}'`, { hint: `Cpus: ${CPU_NAMES.join(", ")}` });
 	}

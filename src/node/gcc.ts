@@ -85,15 +85,12 @@ export function sha256(bytes: Uint8Array): string {
 	return createHash("sha256").update(bytes).digest("hex");
 }
 
-let manifest: Promise<Manifest> | undefined;
-
 /** The committed objects; empty when there are none. */
 export function readManifest(): Promise<Manifest> {
-	manifest ??= readFile(join(PREBUILT, "manifest.json"), "utf8").then(
+	return readFile(join(PREBUILT, "manifest.json"), "utf8").then(
 		(text) => JSON.parse(text) as Manifest,
 		() => ({}),
 	);
-	return manifest;
 }
 
 /** The committed object of one of the repo's own sources, if it was made of exactly this source. Throws `PREBUILT_DAMAGED`. */

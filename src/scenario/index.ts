@@ -3,6 +3,8 @@ export { checkErrno, checkExpectation } from "./expectation.js";
 export { exploreScenario, fingerprintOf, replaySchedule } from "./explore.js";
 export { type ParseOptions, parseScenario, STEP_VALUES, scenarioSchema } from "./format/index.js";
 export { checkFunctions, type KnownFunctions } from "./functions.js";
+export type { Host } from "./host.js";
+export type { ObjectLoader } from "./load.js";
 export { createModel } from "./model.js";
 export { createScenarioMachine, livepatch, type RunScenarioOptions, runScenario } from "./run.js";
 export { filterDmesg } from "./selftest.js";

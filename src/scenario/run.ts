@@ -1,4 +1,3 @@
-import type { EngineImage } from "../assemble/index.js";
 import { KlpemuError } from "../base/index.js";
 import { findDesign } from "../designs/index.js";
 import type { ElfObject } from "../elf/index.js";
@@ -8,20 +7,20 @@ import { ENOENT } from "../linux/lib/index.js";
 import { TASK_RUNNING, type task_struct } from "../linux/sched/index.js";
 import { type LoadedModule, Machine, type NewTask } from "../machine/index.js";
 import type { Kaddr } from "../memory/index.js";
-import { createCpu, DEFAULT_CPU } from "../node/index.js";
 import type { Report, ReportFailure, ReportStep, ReportViolation } from "../report/index.js";
 import { reportSeed } from "../report/index.js";
 import { describeStep } from "./describe.js";
 import { checkErrno, checkExpectation } from "./expectation.js";
-import { type LoadedObjects, loadObjects, type ObjectLoader } from "./load.js";
+import type { Host } from "./host.js";
+import { type LoadedObjects, loadObjects } from "./load.js";
 import { Observer } from "./observe.js";
 import { ScenarioOps } from "./ops.js";
 import { loadSelftest, type Selftest } from "./selftest.js";
+import { tracer } from "./trace.js";
 import {
 	appliesTo,
 	expectedErrno,
 	expectedVerdict,
-	type FileReader,
 	type LivepatchSpec,
 	type ParamValue,
 	type Scenario,
@@ -39,10 +38,7 @@ export interface RunScenarioOptions {
 	readonly traceInsns?: (line: string) => void;
 	/** Called with one line for each point of kernel code and each guest call, with the guest instructions so far. */
 	readonly onEvent?: (event: string) => void;
-	readonly files: FileReader;
-	/** Where objects and the engine's assembly come from; default: this package's folder, and gcc. */
-	readonly loadObject?: ObjectLoader;
-	readonly image?: EngineImage;
+	readonly host: Host;
 }
 
 /** Rounds that `call` and `exit` may take. */
@@ -53,14 +49,13 @@ export async function createScenarioMachine(
 	scenario: Scenario,
 	options: RunScenarioOptions,
 ): Promise<{ machine: Machine; objects: LoadedObjects }> {
-	const loadObject = options.loadObject ?? (await import("../node/index.js")).objectFor;
-	const objects = await loadObjects(scenario, options.files, loadObject);
-	const cpuName = options.cpu ?? scenario.cpu ?? DEFAULT_CPU;
+	const { host } = options;
+	const objects = await loadObjects(scenario, host.files, host.loadObject);
 	const machine = await Machine.create({
 		design: findDesign(options.design ?? scenario.design),
-		createCpu: (memory) => createCpu(cpuName, memory),
+		createCpu: (memory) => host.createCpu(options.cpu ?? scenario.cpu, memory),
 		vmlinux: objects.vmlinux,
-		image: options.image ?? (await (await import("../node/index.js")).engineImage()),
+		image: await host.engineImage(),
 		cpus: scenario.cpus,
 		seed: options.seed ?? scenario.seed,
 		hz: scenario.hz,
@@ -72,10 +67,10 @@ export async function createScenarioMachine(
 /** Runs a scenario from its first step to its last, and reports what every task ran at each. */
 export async function runScenario(scenario: Scenario, options: RunScenarioOptions): Promise<Report> {
 	const { machine, objects } = await createScenarioMachine(scenario, options);
-	const selftest = await loadSelftest(scenario, options.files, machine);
+	const selftest = await loadSelftest(scenario, options.host.files, machine);
 	try {
 		if (options.traceInsns !== undefined) {
-			machine.observe({ instruction: await (await import("./trace.js")).tracer(machine, options.traceInsns) });
+			machine.observe({ instruction: await tracer(machine, options.host.loadCapstone, options.traceInsns) });
 		}
 		return new ScenarioRun(scenario, machine, objects, options, selftest).run();
 	} finally {

@@ -1,3 +1,4 @@
+import type { EmscriptenLoader } from "../base/index.js";
 import { Disassembler } from "../disasm/index.js";
 import type { Machine } from "../machine/index.js";
 import { hex } from "../memory/index.js";
@@ -6,8 +7,12 @@ import { hex } from "../memory/index.js";
 const MAX_INSN = 15;
 
 /** An observer of instructions that prints each instruction: task, address, symbol, disassembly. */
-export async function tracer(machine: Machine, print: (line: string) => void): Promise<(rip: bigint) => void> {
-	const disassembler = await Disassembler.create();
+export async function tracer(
+	machine: Machine,
+	capstone: EmscriptenLoader,
+	print: (line: string) => void,
+): Promise<(rip: bigint) => void> {
+	const disassembler = await Disassembler.create(capstone);
 	return (rip) => {
 		const length = Math.min(MAX_INSN, 4096 - Number(rip & 0xfffn));
 		const more = length < MAX_INSN && machine.memory.permissions(rip + BigInt(length)) !== 0 ? MAX_INSN : length;

@@ -2,11 +2,11 @@ import { readFileSync } from "node:fs";
 import { afterEach, describe, expect, it } from "vitest";
 import { assemble } from "../../src/assemble/index.js";
 import { type Cpu, GatePage, RAX, RDI, RSP } from "../../src/cpu/index.js";
-import { createUnicornCpu } from "../../src/cpu/unicorn/index.js";
 import { type Image, linkImage, parseElf, type UnwindRow } from "../../src/elf/index.js";
 import { type StackTrace, stack_trace_save_tsk_reliable } from "../../src/linux/sched/index.js";
 import { type Kaddr, Memory, PERM, toKaddr, toU64 } from "../../src/memory/index.js";
 import { loadKeystone } from "../../src/node/index.js";
+import { createUnicornCpu } from "../../src/node/unicorn/index.js";
 
 const AT = { entry: -0x7fff0000, ftrace: -0x7ffe0000, gates: -0x7ffd0000, data: -0x7ff00000 };
 const VMLINUX = -0x7f000000;

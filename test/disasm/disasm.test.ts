@@ -2,12 +2,13 @@ import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { Disassembler, disasmObject } from "../../src/disasm/index.js";
 import { parseElf } from "../../src/elf/index.js";
+import { loadCapstone } from "../../src/node/index.js";
 
 const object = (name: string) => readFileSync(new URL(`../../asm/prebuilt/vmlinux/${name}`, import.meta.url));
 
 describe("Disassembler", () => {
 	it("decodes what traces and tables need, in AT&T syntax", async () => {
-		const disassembler = await Disassembler.create();
+		const disassembler = await Disassembler.create(loadCapstone);
 		const code = Uint8Array.of(
 			0xf3,
 			0x0f,
@@ -41,7 +42,7 @@ describe("Disassembler", () => {
 	});
 
 	it("goes on behind bytes that are no instruction", async () => {
-		const disassembler = await Disassembler.create();
+		const disassembler = await Disassembler.create(loadCapstone);
 		const texts = disassembler.disassemble(Uint8Array.of(0x90, 0x06, 0xc3, 0x48), 0n).map(({ text }) => text);
 		expect(texts).toEqual(["nop", "(bad)", "retq", "(bad)"]);
 	});
@@ -52,7 +53,7 @@ describe("disasmObject", () => {
 		["funcs.o", 0],
 		["funcs.ibt.o", 4],
 	])("marks functions, fentry sites and relocations of %s", async (name, skip) => {
-		const text = await disasmObject(object(name), name);
+		const text = disasmObject(object(name), name, await Disassembler.create(loadCapstone));
 		expect(text).toContain(`${name}: ELF64 x86-64 relocatable, 7 call sites for ftrace`);
 		expect(text.match(/<-- fentry site/g)).toHaveLength(7);
 		expect(text.match(/R_X86_64_PLT32 __fentry__-0x4/g)).toHaveLength(7);
@@ -63,7 +64,7 @@ describe("disasmObject", () => {
 	});
 
 	it("shows each byte of the code once, relocations behind their instruction", async () => {
-		const text = await disasmObject(object("funcs.o"), "funcs.o");
+		const text = disasmObject(object("funcs.o"), "funcs.o", await Disassembler.create(loadCapstone));
 		const lines = [...text.matchAll(/^ *([0-9a-f]+): {2}((?:[0-9a-f]{2}(?: |$))+)/gm)];
 		let next = 0;
 		for (const [, offset, bytes] of lines) {

@@ -2,15 +2,14 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { formatSchedule, parseSchedule, Replayer } from "../../src/explore/index.js";
-import { NodeFileReader } from "../../src/node/cli/index.js";
-import { CPU_NAMES } from "../../src/node/index.js";
+import { CPU_NAMES, nodeHost } from "../../src/node/index.js";
 import { INVARIANTS } from "../../src/report/index.js";
 import { createModel, exploreScenario, parseScenario, replaySchedule } from "../../src/scenario/index.js";
 
 const FILE = "scenarios/hybrid-lp1-lp2-lp3.yaml";
 const text = readFileSync(FILE, "utf8");
 const scenario = parseScenario(text, FILE);
-const machine = (design: string, cpu = "jit") => ({ files: new NodeFileReader(FILE), design, cpu });
+const machine = (design: string, cpu = "jit") => ({ host: nodeHost(FILE), design, cpu });
 
 function exploreHybrid(design: string) {
 	const limits = { budget: 200_000, invariants: new Set(INVARIANTS), all: false, reduction: true };

@@ -1,7 +1,7 @@
 /** Explorations of small scenarios that tests write down themselves. */
 
 import { type Exploration, explore, type Model, type SearchOptions } from "../../src/explore/index.js";
-import { NodeFileReader } from "../../src/node/cli/index.js";
+import { nodeHost } from "../../src/node/index.js";
 import { INVARIANTS } from "../../src/report/index.js";
 import { createModel, parseScenario } from "../../src/scenario/index.js";
 
@@ -18,7 +18,7 @@ livepatches:
 
 export function modelOf(yaml: string, design = "mainline"): Promise<Model> {
 	const scenario = parseScenario(`title: test\n${yaml}`, FILE);
-	return createModel(scenario, { files: new NodeFileReader(FILE), design });
+	return createModel(scenario, { host: nodeHost(FILE), design });
 }
 
 export async function exploreModel(model: Model, options: Partial<SearchOptions> = {}): Promise<Exploration> {

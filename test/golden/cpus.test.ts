@@ -2,8 +2,7 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { designs } from "../../src/designs/index.js";
-import { NodeFileReader } from "../../src/node/cli/index.js";
-import { CPU_NAMES } from "../../src/node/index.js";
+import { CPU_NAMES, nodeHost } from "../../src/node/index.js";
 import { parseScenario, runScenario } from "../../src/scenario/index.js";
 import { KERNEL_MODULES, NO_KERNEL_MODULES, skipBecause } from "../support/skip.js";
 
@@ -14,7 +13,7 @@ async function run(file: string, cpu: string, design?: string) {
 	const report = await runScenario(scenario, {
 		...(design && { design }),
 		cpu,
-		files: new NodeFileReader(file),
+		host: nodeHost(file),
 		onEvent: (event) => events.push(event),
 	});
 	return { report: { ...report, cpu: "any" }, events };

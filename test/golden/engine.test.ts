@@ -1,7 +1,7 @@
 /** The recorded transcripts against the engine: the same scenario, step by step, on the emulated machine. */
 import { readFileSync } from "node:fs";
 import { beforeAll, describe, expect, test } from "vitest";
-import { NodeFileReader } from "../../src/node/cli/index.js";
+import { nodeHost } from "../../src/node/index.js";
 import type { Report } from "../../src/report/index.js";
 import { parseScenario, runScenario, type Step } from "../../src/scenario/index.js";
 import { compareState, recordedDmesg, recordedResults, reportDmesg, reportResults, stepOf } from "./compare.js";
@@ -15,7 +15,7 @@ describe.each([
 	const scenario = parseScenario(readFileSync(file, "utf8"), file);
 	let report: Report;
 	beforeAll(async () => {
-		report = await runScenario(scenario, { files: new NodeFileReader(file) });
+		report = await runScenario(scenario, { host: nodeHost(file) });
 	});
 
 	test.each(statesOf(events).map((state): [string, typeof state] => [state.title, state]))("%s", (title, state) => {
@@ -38,7 +38,7 @@ describe.each([
 describe("hybrid-lp1-lp2-lp3", () => {
 	const file = "scenarios/hybrid-lp1-lp2-lp3.yaml";
 	const run = (design: string, seed = 1n) =>
-		runScenario(parseScenario(readFileSync(file, "utf8"), file), { design, seed, files: new NodeFileReader(file) });
+		runScenario(parseScenario(readFileSync(file, "utf8"), file), { design, seed, host: nodeHost(file) });
 	const atTheEnd = (report: Report) => report.steps.at(-1)!.tasks["worker/0"]!.view;
 
 	test("rfc-2025: everybody who was PATCHED flips from the original to lp1_funcA at completion", async () => {

@@ -1,7 +1,7 @@
 /** Ops, CPUs, sysctl and signals in scenarios: what is refused and how it is said, and what failing expectations look like. */
 import { describe, expect, test } from "vitest";
 import { KlpemuError } from "../../src/base/index.js";
-import { NodeFileReader } from "../../src/node/cli/index.js";
+import { nodeHost } from "../../src/node/index.js";
 import { describeStep } from "../../src/scenario/describe.js";
 import { parseScenario } from "../../src/scenario/index.js";
 import { runScenario } from "../../src/scenario/run.js";
@@ -28,7 +28,7 @@ function refusal(ops: string, steps = "[{ register: probe }]"): string {
 
 async function failures(ops: string, steps: string): Promise<string[]> {
 	const file = "scenarios/test.yaml";
-	const report = await runScenario(parseScenario(scenario(ops, steps), file), { files: new NodeFileReader(file) });
+	const report = await runScenario(parseScenario(scenario(ops, steps), file), { host: nodeHost(file) });
 	return report.failures.map(({ step, message }) => `${step}: ${message}`);
 }
 

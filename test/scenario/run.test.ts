@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { KlpemuError } from "../../src/base/index.js";
-import { NodeFileReader } from "../../src/node/cli/index.js";
+import { nodeHost } from "../../src/node/index.js";
 import type { Report } from "../../src/report/index.js";
 import { parseScenario } from "../../src/scenario/index.js";
 import { type RunScenarioOptions, runScenario } from "../../src/scenario/run.js";
@@ -20,7 +20,7 @@ afterAll(() => rm(folder, { recursive: true, force: true }));
 
 function run(yaml: string, options: Partial<RunScenarioOptions> = {}): Promise<Report> {
 	const file = join(folder, "scenario.yaml");
-	return runScenario(parseScenario(yaml, file), { files: new NodeFileReader(file), ...options });
+	return runScenario(parseScenario(yaml, file), { host: nodeHost(file), ...options });
 }
 
 const BASE = `

@@ -2,8 +2,8 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { Readable } from "node:stream";
 import { describe, expect, test } from "vitest";
-import { NodeFileReader, runCli } from "../../src/node/cli/index.js";
-import { CPU_NAMES } from "../../src/node/index.js";
+import { runCli } from "../../src/node/cli/index.js";
+import { CPU_NAMES, nodeHost } from "../../src/node/index.js";
 import { unifiedDiff } from "../../src/report/index.js";
 import { parseScenario } from "../../src/scenario/index.js";
 import { runScenario } from "../../src/scenario/run.js";
@@ -33,16 +33,20 @@ async function changed(script: string, edit: { yaml?: [string, string]; dmesg?: 
 		expect(text).toContain(pair[0]);
 		return text.replace(...pair);
 	};
-	const files = new NodeFileReader(file);
+	const host = nodeHost(file);
+	const { files } = host;
 	return runScenario(parseScenario(apply(readFileSync(file, "utf8"), edit.yaml), file), {
-		files: {
-			find: (path) => files.find(path),
-			candidates: (path) => files.candidates(path),
-			read: async (path) => {
-				const bytes = await files.read(path);
-				return bytes && path.endsWith(".dmesg")
-					? new TextEncoder().encode(apply(new TextDecoder().decode(bytes), edit.dmesg))
-					: bytes;
+		host: {
+			...host,
+			files: {
+				find: (path) => files.find(path),
+				candidates: (path) => files.candidates(path),
+				read: async (path) => {
+					const bytes = await files.read(path);
+					return bytes && path.endsWith(".dmesg")
+						? new TextEncoder().encode(apply(new TextDecoder().decode(bytes), edit.dmesg))
+						: bytes;
+				},
 			},
 		},
 	});

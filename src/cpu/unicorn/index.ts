@@ -1,21 +1,12 @@
-import { KlpemuError } from "../../base/index.js";
-import type { Memory } from "../../memory/index.js";
-import { UnicornCpu } from "./cpu.js";
-import { koffiEngine } from "./koffi.js";
-import { unicornJsEngine } from "./unicorn-js.js";
-
-/** The reference Cpu. Throws `CPU_UNICORN_MISSING` when no Unicorn is installed. */
-export async function createUnicornCpu(memory: Memory): Promise<UnicornCpu> {
-	const engine = (await unicornJsEngine()) ?? (await koffiEngine());
-	if (engine === undefined) {
-		throw new KlpemuError("CPU_UNICORN_MISSING", "the Cpu 'unicorn' needs Unicorn 2, which is not installed", {
-			hint: "npm install @alexaltea/unicorn-js, or apt-get install -y libunicorn2 (and npm install koffi)",
-		});
-	}
-	return new UnicornCpu(memory, engine);
-}
-
+export { COUNTER, COUNTER_WORDS, countInstruction, countingHook, NO_ADDRESS } from "./counter.js";
 export { UnicornCpu } from "./cpu.js";
-export { HOOK, MEM, REGISTER_IDS, UC_ARCH_X86, UC_ERR_INSN_INVALID, UC_MODE_64, type UnicornEngine } from "./engine.js";
-export { koffiEngine } from "./koffi.js";
-export { unicornJsEngine } from "./unicorn-js.js";
+export {
+	type EngineHook,
+	HOOK,
+	MEM,
+	REGISTER_IDS,
+	UC_ARCH_X86,
+	UC_ERR_INSN_INVALID,
+	UC_MODE_64,
+	type UnicornEngine,
+} from "./engine.js";

@@ -1,4 +1,5 @@
-import { disasmObject } from "../../disasm/index.js";
+import { Disassembler, disasmObject } from "../../disasm/index.js";
+import { loadCapstone } from "../capstone.js";
 import { objectFor } from "../gcc.js";
 import { type Command, EXIT } from "./command.js";
 
@@ -13,7 +14,7 @@ export const disasmCommand: Command<DisasmOptions> = {
 	options: { ibt: { type: "flag", help: "compile a source with endbr64 at the start of each function" } },
 	async run({ ibt }, [path], { stdout }) {
 		const { bytes, fileName } = await objectFor(path!, { ibt });
-		stdout.write(await disasmObject(bytes, fileName));
+		stdout.write(disasmObject(bytes, fileName, await Disassembler.create(loadCapstone)));
 		return EXIT.ok;
 	},
 };

@@ -6,7 +6,8 @@ import { formatSchedule, type Schedule, type Shard } from "../../explore/index.j
 import { INVARIANTS, type Invariant } from "../../report/index.js";
 import { parseScenario } from "../../scenario/index.js";
 import { CPU_NAMES } from "../cpus.js";
-import { NodeFileReader, readText } from "../files.js";
+import { readText } from "../files.js";
+import { nodeHost } from "../host.js";
 import { type Command, EXIT, type Io } from "./command.js";
 import { type ExploreReport, type ExploreRow, exploreTable } from "./explore-report.js";
 
@@ -81,7 +82,7 @@ async function exploreFile(file: string, options: ExploreOptions, io: Io): Promi
 			const { exploration, schedules } = await exploreScenario({
 				scenario,
 				text,
-				machine: { files: new NodeFileReader(file), design, ...(options.cpu !== undefined && { cpu: options.cpu }) },
+				machine: { host: nodeHost(file), design, ...(options.cpu !== undefined && { cpu: options.cpu }) },
 				budget: Number(options.budget ?? BUDGET),
 				invariants: new Set(options.invariant === undefined ? INVARIANTS : [options.invariant as Invariant]),
 				all: options.everyInvariant,

@@ -1,4 +1,3 @@
-export { NodeFileReader } from "../files.js";
 export { runCli } from "./app.js";
 export { type Command, EXIT, type Io, type Output } from "./command.js";
 export { commands } from "./commands.js";

@@ -4,7 +4,8 @@ import { designs } from "../../designs/index.js";
 import { parseSchedule } from "../../explore/index.js";
 import { parseScenario } from "../../scenario/index.js";
 import { CPU_NAMES } from "../cpus.js";
-import { NodeFileReader, readIfThere, readText } from "../files.js";
+import { readIfThere, readText } from "../files.js";
+import { nodeHost } from "../host.js";
 import { PROJECT } from "../project.js";
 import { type Command, EXIT } from "./command.js";
 
@@ -42,7 +43,7 @@ export const replayCommand: Command<ReplayOptions> = {
 		const names = designs.map(({ name }) => name);
 		const scenario = parseScenario(text, path, { designs: names });
 		const replay = await replaySchedule(scenario, schedule, {
-			files: new NodeFileReader(path),
+			host: nodeHost(path),
 			design: schedule.design,
 			...(cpu !== undefined && { cpu }),
 		});

@@ -1,8 +1,9 @@
 import { designs } from "../../designs/index.js";
 import { type Report, renderReport, wantsColour } from "../../report/index.js";
-import { type FileReader, parseScenario, type Scenario } from "../../scenario/index.js";
+import { parseScenario } from "../../scenario/index.js";
 import { CPU_NAMES } from "../cpus.js";
-import { NodeFileReader, readText } from "../files.js";
+import { readText } from "../files.js";
+import { nodeHost } from "../host.js";
 import { type Command, EXIT, type Io } from "./command.js";
 
 export interface RunOptions {
@@ -14,17 +15,8 @@ export interface RunOptions {
 	readonly traceInsns: boolean;
 }
 
-/** What scenario/runner.ts exports; a test gives its own. */
-export type RunScenario = (
-	scenario: Scenario,
-	options: {
-		readonly design?: string;
-		readonly cpu?: string;
-		readonly seed?: bigint | number;
-		readonly traceInsns?: (line: string) => void;
-		readonly files: FileReader;
-	},
-) => Promise<Report>;
+/** A test gives its own. */
+export type RunScenario = typeof import("../../scenario/index.js").runScenario;
 
 const designNames = designs.map(({ name }) => name);
 
@@ -63,7 +55,7 @@ export function makeRunCommand(runScenario: RunScenario): Command<RunOptions> {
 		async run(options, [file], io) {
 			const scenario = parseScenario(await readText(file!), file!, { designs: designNames });
 			const report = await runScenario(scenario, {
-				files: new NodeFileReader(file!),
+				host: nodeHost(file!),
 				...(options.design === undefined ? {} : { design: options.design }),
 				...(options.cpu === undefined ? {} : { cpu: options.cpu }),
 				...(options.seed === undefined ? {} : { seed: options.seed }),

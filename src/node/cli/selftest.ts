@@ -5,7 +5,7 @@ import { designs } from "../../designs/index.js";
 import { type KtapSuite, renderKtap } from "../../report/index.js";
 import { parseScenario, type Scenario } from "../../scenario/index.js";
 import { CPU_NAMES } from "../cpus.js";
-import { NodeFileReader } from "../files.js";
+import { nodeHost } from "../host.js";
 import { PROJECT } from "../project.js";
 import { type Command, EXIT } from "./command.js";
 
@@ -71,7 +71,7 @@ export const selftestCommand: Command<SelftestOptions> = {
 			const wanted = titles(scenario).filter((title) => nameOf(script, title).includes(filter));
 			if (wanted.length === 0) continue;
 			const report = await runScenario(scenario, {
-				files: new NodeFileReader(file),
+				host: nodeHost(file),
 				...(design === undefined ? {} : { design }),
 				...(cpu === undefined ? {} : { cpu }),
 			});

@@ -1,9 +1,9 @@
 import { describe, expect, it } from "vitest";
 import type { Cpu } from "../../../src/cpu/cpu.js";
 import { JitCpu } from "../../../src/cpu/jit/index.js";
-import { createUnicornCpu } from "../../../src/cpu/unicorn/index.js";
 import { decodeBytes, format, type Instruction, OPCODES, type OpcodeRow } from "../../../src/cpu/x86/index.js";
 import { Memory, PERM } from "../../../src/memory/index.js";
+import { createUnicornCpu } from "../../../src/node/unicorn/index.js";
 
 const TEXT = -0x7f000000;
 const DATA = -0x7e000000;

@@ -9,7 +9,7 @@ import { RBP, RCX, RDI, RFLAGS, RIP, RSP, STATE_WORDS } from "../../../src/cpu/i
 import { JitCpu } from "../../../src/cpu/jit/index.js";
 import { HEAT } from "../../../src/cpu/jit/tier2/index.js";
 import { Memory, PERM, toU64 } from "../../../src/memory/index.js";
-import { NodeFileReader } from "../../../src/node/cli/index.js";
+import { nodeHost } from "../../../src/node/index.js";
 import { parseScenario, runScenario } from "../../../src/scenario/index.js";
 import { DATA_SIZE, DATA as OTHER_DATA } from "../../conformance/case.js";
 import { edgeOrRandom } from "../../conformance/generate.js";
@@ -236,7 +236,7 @@ describe("the two tiers of the jit", () => {
 			const events: string[] = [];
 			const onEvent = (event: string) => events.push(event);
 			const scenario = parseScenario(readFileSync(file, "utf8"), file);
-			const report = await runScenario(scenario, { cpu: "jit", files: new NodeFileReader(file), onEvent });
+			const report = await runScenario(scenario, { cpu: "jit", host: nodeHost(file), onEvent });
 			return { report, events };
 		};
 		expect(await run(500)).toEqual(await run(Number.POSITIVE_INFINITY));

@@ -1,7 +1,8 @@
 import { afterEach, describe, expect, test } from "vitest";
 import { type CallGate, RAX, RCX, RDI, RSI, RSP } from "../../../src/cpu/index.js";
-import { koffiEngine, UnicornCpu, type UnicornEngine, unicornJsEngine } from "../../../src/cpu/unicorn/index.js";
+import { UnicornCpu, type UnicornEngine } from "../../../src/cpu/unicorn/index.js";
 import { type Kaddr, Memory, PERM } from "../../../src/memory/index.js";
+import { koffiEngine, unicornJsEngine } from "../../../src/node/unicorn/index.js";
 import { fakeUnicornJs } from "./fake-unicorn-js.js";
 
 const TEXT: Kaddr = 0x81000000 | 0;

@@ -1,8 +1,9 @@
 /** Page permissions that change under a running Cpu, and the end of a Cpu. */
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { RAX, RDI } from "../../../src/cpu/index.js";
-import { createUnicornCpu, type UnicornCpu } from "../../../src/cpu/unicorn/index.js";
+import type { UnicornCpu } from "../../../src/cpu/unicorn/index.js";
 import { type Kaddr, Memory, PERM, type Region } from "../../../src/memory/index.js";
+import { createUnicornCpu } from "../../../src/node/unicorn/index.js";
 
 const TEXT: Kaddr = -0x7f000000;
 const DATA: Kaddr = -0x7e000000;

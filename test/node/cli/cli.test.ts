@@ -5,8 +5,9 @@ import { Readable } from "node:stream";
 import { describe, expect, test } from "vitest";
 import { KlpemuError } from "../../../src/base/index.js";
 import { type CommandEntry, commands } from "../../../src/node/cli/commands.js";
-import { type Command, type Io, NodeFileReader, runCli } from "../../../src/node/cli/index.js";
+import { type Command, type Io, runCli } from "../../../src/node/cli/index.js";
 import { makeRunCommand, type RunScenario } from "../../../src/node/cli/run.js";
+import { NodeFileReader } from "../../../src/node/index.js";
 import type { Report } from "../../../src/report/index.js";
 import { findSource, parseScenario } from "../../../src/scenario/index.js";
 import { hybrid } from "../../report/hybrid.js";
@@ -159,10 +160,10 @@ describe("klpemu run", () => {
 		const engine = runWith(hybrid, seen);
 		await cli(["run", HYBRID, "--design", "universe", "--cpu", "unicorn", "--seed", "0xffffffffffffffff"], engine);
 		await cli(["run", HYBRID], engine);
-		const [first, second] = seen.map(([scenario, options]) => ({ title: scenario.title, ...options, files: 0 }));
+		const [first, second] = seen.map(([scenario, options]) => ({ title: scenario.title, ...options, host: 0 }));
 		const title = "Hybrid mode, lp1/lp2/lp3";
-		expect(first).toEqual({ title, files: 0, design: "universe", cpu: "unicorn", seed: 0xffff_ffff_ffff_ffffn });
-		expect(second).toEqual({ title, files: 0 });
+		expect(first).toEqual({ title, host: 0, design: "universe", cpu: "unicorn", seed: 0xffff_ffff_ffff_ffffn });
+		expect(second).toEqual({ title, host: 0 });
 	});
 	test("colour only where it is wanted", async () => {
 		expect((await cli(["run", HYBRID], runWith(hybrid))).stdout).not.toContain("\u001b");

@@ -1,4 +1,4 @@
 declare module "@alexaltea/capstone-js" {
-	const create: (options?: object) => Promise<unknown>;
+	const create: (options: object) => Promise<unknown>;
 	export default create;
 }

@@ -1,6 +1,15 @@
 import { KlpemuError } from "../../base/index.js";
-import { COUNTER, COUNTER_WORDS, countingHook, NO_ADDRESS } from "./counter.js";
-import { type EngineHook, HOOK, UC_ARCH_X86, UC_MODE_64, type UnicornEngine } from "./engine.js";
+import {
+	COUNTER,
+	COUNTER_WORDS,
+	countingHook,
+	type EngineHook,
+	HOOK,
+	NO_ADDRESS,
+	UC_ARCH_X86,
+	UC_MODE_64,
+	type UnicornEngine,
+} from "../../cpu/unicorn/index.js";
 
 /** UC_TLB_VIRTUAL. */
 const TLB_VIRTUAL = 1;

@@ -1,6 +1,16 @@
 import { KlpemuError } from "../../base/index.js";
-import { COUNTER, COUNTER_WORDS, countInstruction, countingHook, NO_ADDRESS } from "./counter.js";
-import { type EngineHook, HOOK, UC_ARCH_X86, UC_MODE_64, type UnicornEngine } from "./engine.js";
+import {
+	COUNTER,
+	COUNTER_WORDS,
+	countInstruction,
+	countingHook,
+	type EngineHook,
+	HOOK,
+	NO_ADDRESS,
+	UC_ARCH_X86,
+	UC_MODE_64,
+	type UnicornEngine,
+} from "../../cpu/unicorn/index.js";
 import { thunkCode } from "./thunk.js";
 
 /** uc_ctl(UC_CTL_TB_REMOVE_CACHE, write, two arguments). */
