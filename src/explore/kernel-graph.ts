@@ -123,7 +123,7 @@ export class KernelGraph {
 				return itself || wait?.label === "mutex_lock(klp_mutex)" || world.nextStep(index) === undefined;
 			}),
 			mutexHeld: klp.klp_mutex.locked,
-			retries: (workqueue.pending[0] ?? workqueue.delayed[0]?.work) === klp.transition.klp_transition_work,
+			retries: klp.isTransitionWork(workqueue.pending[0] ?? workqueue.delayed[0]?.work),
 		};
 		this.states.push(state);
 		this.#byKey.set(key, state);

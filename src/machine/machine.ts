@@ -211,6 +211,11 @@ export class Machine {
 		return this.#gates.find("ftrace_host_func")!;
 	}
 
+	/** Size of the symbol that `address` is in, and how far in it is. */
+	kallsyms_lookup_size_offset(address: Kaddr): { readonly size: number; readonly offset: number } | undefined {
+		return this.#symbols.kallsyms_lookup_size_offset(address);
+	}
+
 	/** `funcA+0x4`, for people. */
 	symbolize(address: Kaddr): string {
 		return this.#symbols.symbolize(address);

@@ -6,7 +6,7 @@ import { moved, type TaskMove } from "./task-move.js";
 export function leaveKernel({ klp }: Machine, task: task_struct): TaskMove {
 	task.rcu_tasks_holdout = false;
 	if (!task.pending) return left(task);
-	const code = klp.transition.klp_update_patch_state(task);
+	const code = klp.klp_update_patch_state(task);
 	return moved(String(code.next().value));
 }
 
@@ -17,7 +17,7 @@ export function leaveKernel({ klp }: Machine, task: task_struct): TaskMove {
 export function finishSwitch({ klp }: Machine, task: task_struct): TaskMove {
 	task.preempt_count--;
 	task.thread_flags |= TIF_PATCH_PENDING;
-	const code = klp.transition.klp_update_patch_state(task);
+	const code = klp.klp_update_patch_state(task);
 	code.next();
 	const { value } = code.next();
 	left(task);

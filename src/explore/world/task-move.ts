@@ -1,6 +1,6 @@
 import type { Broken } from "../../consistency/index.js";
+import type { HandlerPlace } from "../../linux/klp/index.js";
 import type { Kaddr } from "../../memory/index.js";
-import type { HandlerPlace } from "./task-state.js";
 
 /** What one move of a task did. */
 export interface TaskMove {

@@ -1,9 +1,9 @@
 import { Hash, KlpemuError } from "../../base/index.js";
 import { RSP } from "../../cpu/index.js";
+import { entryKey, type HandlerPlace } from "../../linux/klp/index.js";
 import type { task_struct } from "../../linux/sched/index.js";
 import type { Machine } from "../../machine/index.js";
 import type { Kaddr } from "../../memory/index.js";
-import { type EntryId, entryKey } from "./entries.js";
 
 /** The fields of a task that kernel code reads or writes; whatever else a task has is where it is in the guest. */
 export const TASK_FIELDS = [
@@ -22,16 +22,6 @@ export const TASK_FIELDS = [
 ] as const;
 export type TaskField = (typeof TASK_FIELDS)[number];
 export type TaskFields = Readonly<Record<TaskField, unknown>>;
-
-/** Where klp_ftrace_handler() is on behalf of a task. */
-export interface HandlerPlace {
-	readonly label: string;
-	/** Guest address of the struct ftrace_ops. */
-	readonly fops: Kaddr;
-	/** The klp_func that it has found. */
-	readonly func: EntryId | undefined;
-	readonly flag: boolean | undefined;
-}
 
 /** Registers and stack, as they were when a task first came to this state; data in them may differ the next time. */
 export interface GuestContext {

@@ -270,7 +270,7 @@ export class World {
 		const { workqueue, klp } = this.model.machine;
 		const work = workqueue.pending[0] ?? workqueue.delayed[0]?.work;
 		// To take the transition's work while another actor has the mutex is the same as to take it when the mutex is free.
-		if (work === klp.transition.klp_transition_work && klp.klp_mutex.locked) return undefined;
+		if (klp.isTransitionWork(work) && klp.klp_mutex.locked) return undefined;
 		return work?.name;
 	}
 
@@ -280,14 +280,14 @@ export class World {
 	 */
 	moveActor(index: number, busy: ReadonlySet<number>, late = false): Effect {
 		const { machine } = this.model;
-		const { transition } = machine.klp;
+		const { klp } = machine;
 		machine.executor.current = this.actors[index]!.task;
 		const { result, broken } = this.#watch(() =>
 			this.#probe.record(busy, () => {
-				if (late) transition.klp_signals_cnt = LATE;
+				if (late) klp.klp_signals_cnt = LATE;
 				const point = this.#advance(index);
 				// How often the work has been tried counts for signals only, and for those `late` is a choice. That it has been tried counts.
-				if (transition.klp_signals_cnt > 1 && !this.actors.at(-1)!.inStep) transition.klp_signals_cnt = 1;
+				if (klp.klp_signals_cnt > 1 && !this.actors.at(-1)!.inStep) klp.klp_signals_cnt = 1;
 				return point;
 			}),
 		);
@@ -327,7 +327,7 @@ export class World {
 		if (admin.of !== undefined) return code;
 		return (function* () {
 			yield* code;
-			yield* machine.klp.transition.klp_update_patch_state(actor.task);
+			yield* machine.klp.klp_update_patch_state(actor.task);
 		})();
 	}
 

@@ -15,6 +15,7 @@ import {
 } from "../lib/index.js";
 import type { task_struct, work_struct } from "../sched/index.js";
 import type { Design } from "./design.js";
+import type { KlpObserver } from "./livepatch.js";
 import { Patching } from "./patch.js";
 import { klp_apply_relocs } from "./relocs.js";
 import { Transition } from "./transition.js";
@@ -65,16 +66,6 @@ export interface KlpEnvironment {
 	/** Symbols of vmlinux (name undefined) or a module, in kallsyms order. */
 	kallsyms(object: string | undefined, symbol: string): readonly { readonly address: Kaddr; readonly size: number }[];
 	kallsyms_lookup_size_offset(address: Kaddr): { readonly size: number; readonly offset: number } | undefined;
-}
-
-/** What livepatch tells those who watch the kernel. Not part of the kernel. */
-export interface KlpObserver {
-	/** A patch is about to be enabled: nothing has been checked yet. */
-	enable?(patch: klp_patch): void;
-	/** A transition was initialised or reversed. `target`: KLP_TRANSITION_PATCHED or _UNPATCHED. */
-	transition?(what: "init" | "reverse", patch: klp_patch, target: number): void;
-	/** The kernel reads what is not, or no longer, a klp_func or klp_ops: a sentence that names task and read. */
-	invalidRead?(what: string): void;
 }
 
 /** kernel/livepatch/core.c: patches from registration to removal. */

@@ -1,10 +1,13 @@
-export { Core, type KlpEnvironment, type KlpObserver } from "./core.js";
+export { Core, type KlpEnvironment } from "./core.js";
 export { type Design, HANDLER_AT, type HandlerAt, type HandlerChoice, type PatchAttribute } from "./design.js";
+export { entryKey } from "./handler-places.js";
 export { Klp } from "./klp.js";
 export type {
+	EntryId,
 	HandlerPlace,
 	HandlerStep,
 	Implementation,
+	KlpObserver,
 	Livepatch,
 	LivepatchSysfs,
 	StackEntry,

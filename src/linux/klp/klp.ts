@@ -3,7 +3,7 @@ import type { Kernel } from "../lib/index.js";
 import type { task_struct, work_struct } from "../sched/index.js";
 import { Core, type KlpEnvironment } from "./core.js";
 import type { Design } from "./design.js";
-import { HandlerSteps } from "./handler-steps.js";
+import { HandlerPlaces } from "./handler-places.js";
 import type { HandlerPlace, HandlerStep, Implementation, Livepatch, StackEntry } from "./livepatch.js";
 import { ModuleNotifier } from "./module-notifier.js";
 import { klp_apply_relocs } from "./relocs.js";
@@ -14,13 +14,13 @@ import { KLP_TRANSITION_PATCHED, type klp_patch, type module } from "./types.js"
 export class Klp extends Core implements Livepatch {
 	readonly sysfs: Sysfs;
 	readonly notifier: ModuleNotifier;
-	readonly #handler: HandlerSteps;
+	readonly #handler: HandlerPlaces;
 
 	constructor(env: KlpEnvironment, design: Design) {
 		super(env, design);
 		this.sysfs = new Sysfs(this);
 		this.notifier = new ModuleNotifier(this);
-		this.#handler = new HandlerSteps(this, this.sysfs.all);
+		this.#handler = new HandlerPlaces(this, this.sysfs.all);
 	}
 
 	override *klp_enable_patch(patch: klp_patch): Kernel<number> {

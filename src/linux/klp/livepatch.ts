@@ -32,14 +32,28 @@ export interface LivepatchSysfs {
 	write(path: string, value: string): Kernel<number>;
 }
 
+/**
+ * Which klp_func a handler is at. The object itself will not do: after a replay it may be another. What says the same of both is
+ * the same function.
+ */
+export interface EntryId {
+	readonly patch: string;
+	/** Index of the klp_object in its patch. */
+	readonly object: number;
+	readonly old_name: string;
+	readonly old_sympos: number;
+	/** Address of new_func; undefined: it is a nop. */
+	readonly new_func: Kaddr | undefined;
+}
+
 /** Where a task is in klp_ftrace_handler(), between two reads that can race. Plain data, so that it outlives a restore. */
 export interface HandlerPlace {
 	/** What the handler has just read. */
 	readonly label: string;
 	/** Guest address of the struct ftrace_ops. */
 	readonly fops: Kaddr;
-	/** A name for the klp_func that the handler is on. */
-	readonly func: string | undefined;
+	/** The klp_func that the handler is on. */
+	readonly func: EntryId | undefined;
 	/** A value that the handler has read and that its next step depends on. */
 	readonly flag: boolean | undefined;
 }
@@ -50,6 +64,16 @@ export interface HandlerStep {
 	readonly place: HandlerPlace | undefined;
 	/** For people. */
 	readonly title: string;
+}
+
+/** What a livepatch core tells observers of the machine. Not part of the kernel. */
+export interface KlpObserver {
+	/** A patch is about to be enabled: nothing has been checked yet. */
+	enable?(patch: klp_patch): void;
+	/** A transition was initialised or reversed. `target`: KLP_TRANSITION_PATCHED or _UNPATCHED. */
+	transition?(what: "init" | "reverse", patch: klp_patch, target: number): void;
+	/** The kernel reads what is not, or no longer, a klp_func or klp_ops: a sentence that names task and read. */
+	invalidRead?(what: string): void;
 }
 
 /**
