@@ -1,4 +1,4 @@
-import type { task_struct } from "../../linux/sched/index.js";
+import { type Accessor, accessField, type task_struct } from "../../linux/sched/index.js";
 import { TASK_FIELDS, type TaskField, type TaskFields } from "./task-state.js";
 
 /**
@@ -20,14 +20,16 @@ export interface Touched {
 	readonly writes: ReadonlyMap<number, Written>;
 }
 
+/** The values of a task's fields, behind the probe. */
+type Values = Readonly<Record<TaskField, Accessor<unknown>>>;
+
 /**
  * Sees which fields of tasks kernel code reads and writes. It puts accessors in the place of the fields of each task_struct, and is
  * the only part of the explorer that knows of them.
  */
 export class TaskProbe {
 	readonly #current: () => task_struct;
-	/** The values behind the accessors. */
-	readonly #values = new WeakMap<task_struct, Record<string, unknown>>();
+	readonly #values = new WeakMap<task_struct, Values>();
 	/** Only while {@link record} runs. */
 	#reads: Read[] | undefined = undefined;
 	#writes = new Map<number, Written>();
@@ -45,25 +47,8 @@ export class TaskProbe {
 
 	/** Gives a task its accessors. `slot` is the number that reads and writes of it are told with. */
 	attach(task: task_struct, slot: number): void {
-		const values: Record<string, unknown> = {};
-		for (const field of TASK_FIELDS) {
-			values[field] = task[field];
-			Object.defineProperty(task, field, {
-				enumerable: true,
-				configurable: true,
-				get: () => {
-					if (this.#reads !== undefined) this.#noteRead(slot, field, values[field]);
-					return values[field];
-				},
-				set: (value) => {
-					values[field] = value;
-					if (this.#reads !== undefined) this.#noteWrite(slot, field, value);
-				},
-			});
-		}
-		Object.defineProperty(task, "on_cpu", {
-			enumerable: true,
-			configurable: true,
+		const values = Object.fromEntries(TASK_FIELDS.map((field) => [field, this.#watch(task, slot, field)]));
+		accessField(task, "on_cpu", () => ({
 			get: () => {
 				if (task === this.#current()) return 0;
 				const busy = this.#busy.has(slot);
@@ -71,19 +56,35 @@ export class TaskProbe {
 				return busy ? 1 : -1;
 			},
 			set: () => {},
-		});
-		this.#values.set(task, values);
+		}));
+		this.#values.set(task, values as Values);
+	}
+
+	/** The result leads to the field without being seen. */
+	#watch<F extends TaskField>(task: task_struct, slot: number, field: F): Accessor<task_struct[F]> {
+		return accessField(task, field, (inner) => ({
+			get: () => {
+				const value = inner.get();
+				if (this.#reads !== undefined) this.#noteRead(slot, field, value);
+				return value;
+			},
+			set: (value) => {
+				inner.set(value);
+				if (this.#reads !== undefined) this.#noteWrite(slot, field, value);
+			},
+		}));
 	}
 
 	/** The fields of a task, without a read. */
 	fields(task: task_struct): TaskFields {
 		const values = this.#values.get(task)!;
-		return Object.fromEntries(TASK_FIELDS.map((field) => [field, values[field]])) as TaskFields;
+		return Object.fromEntries(TASK_FIELDS.map((field) => [field, values[field].get()])) as TaskFields;
 	}
 
 	/** Sets the fields of a task, without a write. */
 	load(task: task_struct, fields: TaskFields): void {
-		Object.assign(this.#values.get(task)!, fields);
+		const values = this.#values.get(task)!;
+		for (const field of TASK_FIELDS) values[field].set(fields[field]);
 	}
 
 	/** Kernel code reads the stack of a task. */

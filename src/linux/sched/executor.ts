@@ -2,7 +2,7 @@ import { KlpemuError } from "../../base/index.js";
 import { type Cpu, type Fault, GS_BASE, RFLAGS_RESET, RSP, type Stop } from "../../cpu/index.js";
 import { hex, type Kaddr, type Memory, PAGE_SIZE, PERM, toU64 } from "../../memory/index.js";
 import type { EmulatedCpu } from "./sched.js";
-import { TASK_DEAD, type task_struct } from "./task.js";
+import { preemptible, TASK_DEAD, type task_struct } from "./task.js";
 
 /** THREAD_SIZE of x86-64. The page below each stack is never mapped. */
 export const THREAD_SIZE = 16384;
@@ -44,14 +44,23 @@ export class Executor {
 	readonly freeStacks: Kaddr[] = [];
 	/** Guest instructions so far, all tasks together. */
 	instructions = 0;
-	/** The task that executes; livepatch's `current`. */
-	current!: task_struct;
+	private currentTask!: task_struct;
 
 	constructor(cpu: Cpu, hooks: ExecutorHooks) {
 		this.#cpu = cpu;
 		this.#memory = cpu.memory;
 		this.#hooks = hooks;
 		this.nextStack = hooks.stacks.base;
+	}
+
+	/** The task that executes: the kernel's `current`. */
+	get current(): task_struct {
+		return this.currentTask;
+	}
+
+	/** Every switch comes by here. A livepatch core in guest memory must find the task in pcpu_hot.current_task too. */
+	set current(task: task_struct) {
+		this.currentTask = task;
 	}
 
 	/**
@@ -69,7 +78,7 @@ export class Executor {
 		let left = budget;
 		try {
 			if (task.inHost !== undefined && this.#hooks.goOn(task) === "end-slice") return;
-			while (left > -PREEMPT_OFF_MAX && (left > 0 || task.trace_recursion !== 0)) {
+			while (left > -PREEMPT_OFF_MAX && (left > 0 || !preemptible(task))) {
 				const stop = this.#cpu.run(left > 0 ? left : PREEMPT_OFF_STEP);
 				left -= stop.executed;
 				this.instructions += stop.executed;

@@ -3,6 +3,7 @@ export { CpuHotplug } from "./hotplug.js";
 export { synchronize_rcu, synchronize_rcu_tasks } from "./rcu.js";
 export { type EmulatedCpu, Sched } from "./sched.js";
 export * from "./task.js";
+export { type Accessor, accessField } from "./task-access.js";
 export {
 	MAX_STACK_ENTRIES,
 	type RowLookup,

@@ -1,12 +1,11 @@
 import { type Kernel, place } from "../lib/index.js";
 import type { Sched } from "./sched.js";
-import { TASK_RUNNING, type task_struct } from "./task.js";
+import { preemptible, TASK_RUNNING, type task_struct } from "./task.js";
 
 /** synchronize_rcu(), schedule_on_each_cpu(): every CPU comes out of code that runs with preemption disabled. */
 export function* synchronize_rcu(sched: Sched, what: string): Kernel<void> {
 	// In handlers, and in klp_update_patch_state().
-	const atomic = (task: task_struct) => task.trace_recursion !== 0 || task.preempt_count !== 0;
-	yield { label: what, ready: () => ![...sched.all()].some(atomic) };
+	yield { label: what, ready: () => [...sched.all()].every(preemptible) };
 }
 
 /**

@@ -107,6 +107,11 @@ export class task_struct {
 	}
 }
 
+/** It is not in code with preemption disabled: the scheduler may give its CPU to another task. */
+export function preemptible(task: task_struct): boolean {
+	return task.trace_recursion === 0 && task.preempt_count === 0;
+}
+
 /** It sleeps or leaves the kernel of its own accord: a grace period of RCU tasks need not wait for it any longer. */
 export function switchedVoluntarily(task: task_struct): void {
 	task.nvcsw++;
