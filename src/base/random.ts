@@ -1,8 +1,12 @@
+import { declareState } from "./state.js";
+
 /**
  * Seeded pseudo random numbers (splitmix32): the same seed gives the same run on every machine. Its whole state is one
  * integer, so a snapshot can hold it.
  */
 export class Random {
+	static readonly state = declareState({ fields: ["state"] });
+
 	state: number;
 
 	/** Takes all 64 bits of the seed into account; the upper half is mixed, so that 1 and 1 << 32 are different seeds. */

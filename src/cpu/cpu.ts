@@ -1,3 +1,4 @@
+import { declareState } from "../base/index.js";
 import type { Kaddr, Memory } from "../memory/index.js";
 
 /** Register numbers as the hardware encodes them (SDM volume 2, table 2-2). */
@@ -46,6 +47,8 @@ export const RFLAGS_RESET = 0x202n;
 
 /** The registers of the task that is on a Cpu. A plain array of words, so that switching tasks is one `set`. */
 export class CpuState {
+	static readonly state = declareState({ fields: ["words"] });
+
 	readonly words: BigUint64Array;
 	/** The same words as int32 halves: `halves[2 * register]` is a {@link Kaddr} when the register holds a kernel address. */
 	readonly halves: Int32Array;

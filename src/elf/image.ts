@@ -1,4 +1,4 @@
-import { KlpemuError } from "../base/index.js";
+import { declareState, KlpemuError } from "../base/index.js";
 import { hex, isKaddr, type Kaddr, type Memory, PERM, type Region, toKaddr, toU64 } from "../memory/index.js";
 import { UnwindTable } from "./eh-frame.js";
 import { type Layout, layOut, type PlacedSection } from "./layout.js";
@@ -35,6 +35,9 @@ export function linkImage(options: LinkOptions): Image {
 }
 
 class LoadedImage implements Image {
+	/** Not symbols and unwind tables, which the name stands for. */
+	static readonly state = declareState({ fields: ["name", "base", "loaded"] });
+
 	readonly name: string;
 	readonly base: Kaddr;
 	readonly end: Kaddr;

@@ -3,3 +3,4 @@ export { COND_RESCHED } from "./gates.js";
 export { LAYOUT } from "./layout.js";
 export { type LoadedModule, Machine, type MachineOptions, type NewTask } from "./machine.js";
 export type { Observer } from "./observers.js";
+export { restoreMachine, type SavedMachine, saveMachine } from "./snapshot.js";

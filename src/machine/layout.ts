@@ -1,4 +1,4 @@
-import { KlpemuError } from "../base/index.js";
+import { declareState, KlpemuError } from "../base/index.js";
 import { hex, type Kaddr, type Memory, PAGE_SIZE, PERM, type Region } from "../memory/index.js";
 
 /** Where things are in the guest. The lower part of the window is text and data, as in the kernel; stacks come last. */
@@ -38,6 +38,8 @@ const DATA_SIZE = 0x40000;
 
 /** Hands out guest addresses: the module area (modules, trampolines) and the structs that guest code passes by address. */
 export class GuestAreas {
+	static readonly state = declareState({ fields: ["trampolines", "freeOpsList", "nextOps", "nextModule"] });
+
 	readonly #memory: Memory;
 	readonly trampolines = new Map<Kaddr, Region>();
 	readonly freeOpsList: Kaddr[] = [];

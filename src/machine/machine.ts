@@ -1,5 +1,5 @@
 import type { Assembled } from "../assemble/index.js";
-import { KlpemuError, Random } from "../base/index.js";
+import { declareState, KlpemuError, Random } from "../base/index.js";
 import { type Cpu, type Fault, GatePage } from "../cpu/index.js";
 import type { ElfObject, Image } from "../elf/index.js";
 import { GuestKernel } from "../linux/exports/index.js";
@@ -49,6 +49,13 @@ export type { MachineOptions, NewTask } from "./options.js";
  * on CPU 0 as the task `shell`, at once.
  */
 export class Machine {
+	static readonly state = declareState({
+		fields: [
+			...["sched", "executor", "hotplug", "text_poke", "ftrace", "tracer", "klp", "loader", "guest"],
+			...["vmlinux", "workqueue", "areas", "shell", "kworker", "kworkerBusy", "dmesg"],
+		],
+	});
+
 	readonly memory: Memory;
 	readonly cpu: Cpu;
 	readonly dmesg = new Dmesg();
@@ -88,7 +95,7 @@ export class Machine {
 	/** Guest address of `jiffies`, when vmlinux has it. */
 	readonly #jiffies: Kaddr | undefined;
 	/** The kworker is in a work, and waits there for others. */
-	#kworkerBusy = false;
+	private kworkerBusy = false;
 
 	static async create(options: MachineOptions): Promise<Machine> {
 		const memory = new Memory({ bytes: options.memoryBytes });
@@ -423,11 +430,11 @@ export class Machine {
 		if (this.#jiffies !== undefined) this.memory.setU64(this.#jiffies, BigInt(this.sched.jiffies));
 		this.guest.work.tick();
 		for (let work = this.#takeWork(); work !== undefined; work = this.#takeWork()) {
-			this.#kworkerBusy = true;
+			this.kworkerBusy = true;
 			try {
 				this.#runAs(this.kworker, TASK_IDLE, work.func());
 			} finally {
-				this.#kworkerBusy = false;
+				this.kworkerBusy = false;
 			}
 		}
 		for (const cpu of this.sched.order()) {
@@ -444,7 +451,7 @@ export class Machine {
 	#takeWork() {
 		const { klp, ftrace, hotplug } = this;
 		const held = klp.klp_mutex.locked || ftrace.ftrace_lock.locked || ftrace.direct.direct_mutex.locked;
-		return this.#kworkerBusy || held || hotplug.lock.locked ? undefined : this.workqueue.take(this.sched.jiffies);
+		return this.kworkerBusy || held || hotplug.lock.locked ? undefined : this.workqueue.take(this.sched.jiffies);
 	}
 
 	/** Rounds until no transition is in progress and no work is left; false when `max` were not enough. */

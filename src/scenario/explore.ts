@@ -1,7 +1,7 @@
+import { Hash } from "../base/index.js";
 import {
 	type Exploration,
 	explore,
-	Hash,
 	minimise,
 	type Replayed,
 	Replayer,

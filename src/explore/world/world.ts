@@ -1,13 +1,13 @@
-import { KlpemuError } from "../../base/index.js";
+import { KlpemuError, keyOf } from "../../base/index.js";
 import { type Broken, type NamedView, promisedView, viewFor } from "../../consistency/index.js";
 import { KLP_TRANSITION_IDLE, KLP_TRANSITION_PATCHED, type klp_patch } from "../../linux/klp/index.js";
 import type { Kernel, Point } from "../../linux/lib/index.js";
 import { TASK_RUNNING, type task_struct } from "../../linux/sched/index.js";
+import { restoreMachine, type SavedMachine, saveMachine } from "../../machine/index.js";
 import type { Model } from "../model.js";
 import { Actor, BLOCKED } from "./actors.js";
 import { guestVisible } from "./guest-visible.js";
 import { type Read, TaskProbe, type Written } from "./probe.js";
-import { MachineSnapshots, type SavedMachine } from "./snapshot.js";
 import { TaskMover } from "./task-mover.js";
 import { captureContext, TASK_FIELDS, type TaskState, TaskStates } from "./task-state.js";
 
@@ -76,7 +76,6 @@ export class World {
 
 	readonly #mover: TaskMover;
 	readonly #probe: TaskProbe;
-	readonly #snapshots: MachineSnapshots;
 	readonly #slots: readonly Slot[];
 	readonly #slotOf: ReadonlyMap<string, number>;
 	readonly #dead: TaskState;
@@ -100,7 +99,6 @@ export class World {
 		};
 		this.#mover = new TaskMover(model);
 		this.#probe = new TaskProbe(() => machine.executor.current);
-		this.#snapshots = new MachineSnapshots(machine);
 		this.#dead = this.#deadState();
 		this.#observe();
 		this.#adoptTasks();
@@ -354,7 +352,7 @@ export class World {
 	/** Worlds with the same key, and with the same states of tasks, go on alike. */
 	kernelKey(): string {
 		const views = [this.before, this.after].map((view) => view?.names.join() ?? "");
-		return [this.#snapshots.key(), ...this.actors.map(({ key }) => key), ...views, this.guestKey()].join("|");
+		return [keyOf(this.model.machine), ...this.actors.map(({ key }) => key), ...views, this.guestKey()].join("|");
 	}
 
 	/** Worlds with the same key look the same to guest code. */
@@ -365,7 +363,7 @@ export class World {
 	/** Only while it is {@link quiet}: kernel code in the middle of a step cannot be saved. */
 	save(): SavedWorld {
 		return {
-			machine: this.#snapshots.save(),
+			machine: saveMachine(this.model.machine, { withoutStacks: true }),
 			indexes: this.actors.map(({ index }) => index),
 			before: this.before,
 			after: this.after,
@@ -374,7 +372,7 @@ export class World {
 
 	/** Goes back. The caller gives tasks their states ({@link loadAll}). */
 	restore(saved: SavedWorld): void {
-		this.#snapshots.restore(saved.machine);
+		restoreMachine(this.model.machine, saved.machine);
 		for (const [i, actor] of this.actors.entries()) actor.rewind(saved.indexes[i]!);
 		this.before = saved.before;
 		this.after = saved.after;

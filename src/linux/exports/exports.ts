@@ -1,4 +1,4 @@
-import { KlpemuError } from "../../base/index.js";
+import { declareState, KlpemuError } from "../../base/index.js";
 import { type Cpu, type Fault, RAX } from "../../cpu/index.js";
 import { COND_RESCHED, LAYOUT } from "../../machine/index.js";
 import type { Kaddr, Memory } from "../../memory/index.js";
@@ -57,6 +57,10 @@ const TASK = { pid: 0, tgid: 4, comm: 8, commLength: 16, size: 24 } as const;
 
 /** What the kernel offers to guest code beside what asm/vmlinux has in C: every host function, and calls back into the guest. */
 export class GuestKernel {
+	static readonly state = declareState({
+		fields: ["heap", "output", "work", "kobjects", "shadow", "livepatch", "failure", "tasks"],
+	});
+
 	readonly heap: Heap;
 	readonly calls: GuestCalls;
 	readonly output: GuestOutput;
@@ -64,12 +68,12 @@ export class GuestKernel {
 	readonly kobjects: Kobjects;
 	readonly shadow: Shadow;
 	readonly #env: GuestKernelEnvironment;
-	readonly #livepatch: GuestLivepatch;
-	#failure: KlpemuError | undefined = undefined;
+	private readonly livepatch: GuestLivepatch;
+	private failure: KlpemuError | undefined = undefined;
 	/** Host functions that may sleep, by the name of their gate. */
 	readonly #sleeping = new Map<string, HostFunctions["sleeping"][string]>();
 	/** The struct task_struct of each task that guest code has asked for. */
-	readonly #tasks = new Map<task_struct, Kaddr>();
+	private readonly tasks = new Map<task_struct, Kaddr>();
 
 	constructor(env: GuestKernelEnvironment) {
 		const { memory, dmesg, sched, klp } = env;
@@ -89,7 +93,7 @@ export class GuestKernel {
 			kzalloc: (size) => this.#kmalloc("klp_shadow", size, true),
 			kfree: (address) => void this.heap.kfree(address),
 		});
-		this.#livepatch = new GuestLivepatch({
+		this.livepatch = new GuestLivepatch({
 			...{ memory, klp, heap: this.heap, calls: this.calls, shadow: this.shadow },
 			moduleAt: env.moduleAt,
 			structOf: env.structOf,
@@ -109,13 +113,13 @@ export class GuestKernel {
 
 	/** A host function that does not sleep has followed a bad pointer: its task dies when the Cpu has stopped. */
 	failed(error: KlpemuError): void {
-		this.#failure = error;
+		this.failure = error;
 	}
 
 	/** Runs the host function behind a gate that has stopped the Cpu, with the registers in `task.regs`. */
 	*#run(name: string, task: task_struct): Kernel<void> {
 		try {
-			if (this.#failure !== undefined) throw this.#failure;
+			if (this.failure !== undefined) throw this.failure;
 			if (COND_RESCHED.includes(name)) return yield* this.#env.klp.__klp_sched_try_switch();
 			const call = this.#sleeping.get(name);
 			if (call === undefined) throw new Error(`gate ${name} has stopped the Cpu, and nobody knows why`);
@@ -123,7 +127,7 @@ export class GuestKernel {
 			if (result !== undefined) task.regs.words[RAX] = BigInt.asUintN(64, BigInt(result));
 		} catch (error) {
 			if (!isBadPointer(error)) throw error;
-			this.#failure = undefined;
+			this.failure = undefined;
 			this.#env.oops(task, { kind: "page-fault", access: "read", detail: error.message }, task.regs.rip);
 		}
 	}
@@ -182,7 +186,7 @@ export class GuestKernel {
 	#current(): Kaddr {
 		const { memory } = this.#env;
 		const task = this.#env.current();
-		const known = this.#tasks.get(task);
+		const known = this.tasks.get(task);
 		if (known !== undefined) return known;
 		const address = this.heap.kmalloc(TASK.size, true);
 		if (address === 0) return 0;
@@ -190,7 +194,7 @@ export class GuestKernel {
 		memory.setU32((address + TASK.tgid) | 0, task.pid);
 		const comm = new TextEncoder().encode(task.comm).subarray(0, TASK.commLength - 1);
 		memory.write((address + TASK.comm) | 0, comm);
-		this.#tasks.set(task, address);
+		this.tasks.set(task, address);
 		return address;
 	}
 
@@ -225,7 +229,7 @@ export class GuestKernel {
 			lockFunctions({ memory, HZ, jiffies: () => sched.jiffies, currentId: () => current().pid + 1 }),
 			this.work.functions(),
 			this.kobjects.functions(),
-			this.#livepatch.functions(),
+			this.livepatch.functions(),
 		];
 	}
 }

@@ -1,3 +1,4 @@
+import { declareState } from "../../base/index.js";
 import { type Kaddr, type Memory, PAGE_SIZE, PERM } from "../../memory/index.js";
 
 /** What a freed object is filled with (POISON_FREE of include/linux/poison.h): a stale pointer read from it goes nowhere. */
@@ -9,57 +10,59 @@ const SMALLEST = 8;
  * Pages are mapped when they are first needed, and never given back.
  */
 export class Heap {
+	static readonly state = declareState({ fields: ["next", "free", "used"] });
+
 	readonly #memory: Memory;
 	readonly #end: Kaddr;
-	#next: Kaddr;
+	private next: Kaddr;
 	/** Free objects by size. */
-	readonly #free = new Map<number, Kaddr[]>();
+	private readonly free = new Map<number, Kaddr[]>();
 	/** Size of each object in use. */
-	readonly #used = new Map<Kaddr, number>();
+	private readonly used = new Map<Kaddr, number>();
 
 	/** Pages come from [base, end). */
 	constructor(memory: Memory, area: { readonly base: Kaddr; readonly end: Kaddr }) {
 		this.#memory = memory;
-		this.#next = area.base;
+		this.next = area.base;
 		this.#end = area.end;
 	}
 
 	/** Objects in use. */
 	get count(): number {
-		return this.#used.size;
+		return this.used.size;
 	}
 
 	/** A new object, zeroed if asked for; 0 (NULL) when there is no memory left. */
 	kmalloc(bytes: number, zero: boolean): Kaddr {
 		let size = SMALLEST;
 		while (size < bytes) size *= 2;
-		const free = this.#free.get(size) ?? [];
-		this.#free.set(size, free);
+		const free = this.free.get(size) ?? [];
+		this.free.set(size, free);
 		if (free.length === 0 && !this.#grow(size, free)) return 0;
 		const address = free.pop()!;
-		this.#used.set(address, size);
+		this.used.set(address, size);
 		if (zero) this.#memory.write(address, new Uint8Array(size));
 		return address;
 	}
 
 	#grow(size: number, free: Kaddr[]): boolean {
 		const length = Math.max(size, PAGE_SIZE);
-		if (this.#next + length > this.#end) return false;
-		this.#memory.map("heap", this.#next, length, PERM.READ | PERM.WRITE);
+		if (this.next + length > this.#end) return false;
+		this.#memory.map("heap", this.next, length, PERM.READ | PERM.WRITE);
 		// The lowest address goes out first.
-		for (let at = length - size; at >= 0; at -= size) free.push((this.#next + at) | 0);
-		this.#next = (this.#next + length) | 0;
+		for (let at = length - size; at >= 0; at -= size) free.push((this.next + at) | 0);
+		this.next = (this.next + length) | 0;
 		return true;
 	}
 
 	/** False for what is no object in use. NULL is fine, as for the kernel. */
 	kfree(address: Kaddr): boolean {
 		if (address === 0) return true;
-		const size = this.#used.get(address);
+		const size = this.used.get(address);
 		if (size === undefined) return false;
-		this.#used.delete(address);
+		this.used.delete(address);
 		this.#memory.write(address, new Uint8Array(size).fill(POISON_FREE));
-		this.#free.get(size)!.push(address);
+		this.free.get(size)!.push(address);
 		return true;
 	}
 

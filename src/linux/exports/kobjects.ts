@@ -1,3 +1,4 @@
+import { declareState } from "../../base/index.js";
 import { type Kaddr, type Memory, toU64 } from "../../memory/index.js";
 import { EINVAL, ENOENT, type Kernel, S_IFDIR } from "../lib/index.js";
 import { type HostFunctions, stringAt } from "./arguments.js";
@@ -17,10 +18,12 @@ interface Directory {
 
 /** kobjects that modules make, and their files in sysfs. */
 export class Kobjects {
+	static readonly state = declareState({ fields: ["directories"] });
+
 	readonly #memory: Memory;
 	readonly #heap: Heap;
 	readonly #calls: GuestCalls;
-	readonly #directories = new Map<Kaddr, Directory>();
+	private readonly directories = new Map<Kaddr, Directory>();
 
 	constructor(memory: Memory, heap: Heap, calls: GuestCalls) {
 		this.#memory = memory;
@@ -43,18 +46,18 @@ export class Kobjects {
 		if (kobj === 0) return 0;
 		this.#memory.setKaddr((kobj + KOBJECT.name) | 0, this.#heap.kstrdup(name));
 		if (parent !== 0) this.#memory.setKaddr((kobj + KOBJECT.parent) | 0, parent);
-		this.#directories.set(kobj, { path: this.#pathOf(kobj), files: new Map() });
+		this.directories.set(kobj, { path: this.#pathOf(kobj), files: new Map() });
 		return kobj;
 	}
 
 	#put(kobj: Kaddr): void {
-		if (!this.#directories.delete(kobj)) return;
+		if (!this.directories.delete(kobj)) return;
 		this.#heap.kfree(this.#memory.kaddr((kobj + KOBJECT.name) | 0));
 		this.#heap.kfree(kobj);
 	}
 
 	#addFile(kobj: Kaddr, attribute: Kaddr): number {
-		const directory = this.#directories.get(kobj);
+		const directory = this.directories.get(kobj);
 		if (directory === undefined) return -EINVAL;
 		directory.files.set(this.#string((attribute + ATTRIBUTE.name) | 0), attribute);
 		return 0;
@@ -75,7 +78,7 @@ export class Kobjects {
 	}
 
 	#find(path: string): { kobj: Kaddr; attribute: Kaddr } | undefined {
-		for (const [kobj, { path: directory, files }] of this.#directories) {
+		for (const [kobj, { path: directory, files }] of this.directories) {
 			const attribute = path.startsWith(`${directory}/`) ? files.get(path.slice(directory.length + 1)) : undefined;
 			if (attribute !== undefined) return { kobj, attribute };
 		}
@@ -84,7 +87,7 @@ export class Kobjects {
 
 	/** What `/sys/kernel` holds of modules: paths of directories and files. */
 	paths(): string[] {
-		return [...this.#directories.values()].flatMap(({ path, files }) => [
+		return [...this.directories.values()].flatMap(({ path, files }) => [
 			path,
 			...[...files.keys()].map((file) => `${path}/${file}`),
 		]);
@@ -92,7 +95,7 @@ export class Kobjects {
 
 	/** File mode; undefined when there is no such file. */
 	mode(path: string): number | undefined {
-		if ([...this.#directories.values()].some((directory) => directory.path === path)) return S_IFDIR | 0o755;
+		if ([...this.directories.values()].some((directory) => directory.path === path)) return S_IFDIR | 0o755;
 		const found = this.#find(path);
 		return found && this.#memory.u32((found.attribute + ATTRIBUTE.mode) | 0) & 0o777;
 	}

@@ -1,3 +1,4 @@
+import { declareState } from "../../base/index.js";
 import { type Kaddr, type Memory, toU64 } from "../../memory/index.js";
 import {
 	type Klp,
@@ -41,8 +42,10 @@ export interface GuestLivepatchEnvironment {
 
 /** klp_enable_patch() and what else livepatch modules in C call. Their structs are read out of guest memory. */
 export class GuestLivepatch {
+	static readonly state = declareState({ fields: ["made"] });
+
 	readonly #env: GuestLivepatchEnvironment;
-	readonly #made = new Map<klp_state, Kaddr>();
+	private readonly made = new Map<klp_state, Kaddr>();
 
 	constructor(env: GuestLivepatchEnvironment) {
 		this.#env = env;
@@ -163,14 +166,14 @@ export class GuestLivepatch {
 	/** A struct klp_state for guest code: the module's own, or one made for a livepatch that the scenario describes. */
 	#stateAddress(state: klp_state | undefined): bigint {
 		if (state === undefined) return 0n;
-		const known = state.address ?? this.#made.get(state);
+		const known = state.address ?? this.made.get(state);
 		if (known !== undefined) return toU64(known);
 		const { memory, heap } = this.#env;
 		const made = heap.kmalloc(STATE.size, true);
 		if (made === 0) return 0n;
 		memory.setU64(made, state.id);
 		memory.setU32((made + STATE.version) | 0, state.version);
-		this.#made.set(state, made);
+		this.made.set(state, made);
 		return toU64(made);
 	}
 

@@ -1,3 +1,4 @@
+import { declareState } from "../../base/index.js";
 import type { Kaddr, Memory } from "../../memory/index.js";
 import { toKaddr } from "../../memory/index.js";
 import { type Dmesg, type FormatSource, format, KERN } from "../lib/index.js";
@@ -12,9 +13,11 @@ export interface OutputEnvironment {
 
 /** printk(), sprintf(), seq_printf(). */
 export class GuestOutput {
+	static readonly state = declareState({ fields: ["files"] });
+
 	readonly #env: OutputEnvironment;
 	/** Text of the files that are being read, by the address of their struct seq_file. */
-	readonly #files = new Map<Kaddr, string>();
+	private readonly files = new Map<Kaddr, string>();
 
 	constructor(env: OutputEnvironment) {
 		this.#env = env;
@@ -53,13 +56,13 @@ export class GuestOutput {
 	}
 
 	#append(m: Kaddr, text: string): void {
-		this.#files.set(m, (this.#files.get(m) ?? "") + text);
+		this.files.set(m, (this.files.get(m) ?? "") + text);
 	}
 
 	/** What has been written to a seq_file so far; forgets it. */
 	takeFile(m: Kaddr): string {
-		const text = this.#files.get(m) ?? "";
-		this.#files.delete(m);
+		const text = this.files.get(m) ?? "";
+		this.files.delete(m);
 		return text;
 	}
 

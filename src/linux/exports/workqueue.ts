@@ -1,3 +1,4 @@
+import { declareState } from "../../base/index.js";
 import { type Kaddr, type Memory, toU64 } from "../../memory/index.js";
 import type { Kernel } from "../lib/index.js";
 import type { task_struct } from "../sched/index.js";
@@ -20,13 +21,15 @@ export interface GuestWorkqueueEnvironment {
  * A kworker takes one work after the other; when all are busy there is a new one.
  */
 export class GuestWorkqueue {
+	static readonly state = declareState({ fields: ["pending", "delayed", "running", "canceling"] });
+
 	readonly #env: GuestWorkqueueEnvironment;
-	readonly #pending: Kaddr[] = [];
-	readonly #delayed: { readonly work: Kaddr; readonly at: number }[] = [];
+	private readonly pending: Kaddr[] = [];
+	private readonly delayed: { readonly work: Kaddr; readonly at: number }[] = [];
 	/** What each kworker is in. */
-	readonly #running = new Map<task_struct, Kaddr | undefined>();
+	private readonly running = new Map<task_struct, Kaddr | undefined>();
 	/** Works that somebody cancels: they cannot be queued, not even by themselves. */
-	readonly #canceling = new Set<Kaddr>();
+	private readonly canceling = new Set<Kaddr>();
 
 	constructor(env: GuestWorkqueueEnvironment) {
 		this.#env = env;
@@ -34,14 +37,14 @@ export class GuestWorkqueue {
 
 	/** There is something that a kworker should take. */
 	get hasWork(): boolean {
-		return this.#pending.length > 0;
+		return this.pending.length > 0;
 	}
 
 	/** A kworker is back from its work: the next one, or nothing. */
 	next(kworker: task_struct): { func: Kaddr; argument: bigint } | undefined {
 		const { memory } = this.#env;
-		const work = this.#pending.shift();
-		this.#running.set(kworker, work);
+		const work = this.pending.shift();
+		this.running.set(kworker, work);
 		if (work === undefined) return undefined;
 		// A module that went without its work: whoever runs it jumps to where it was, and dies of that.
 		if (memory.permissions(work) === 0) return { func: work, argument: toU64(work) };
@@ -51,30 +54,30 @@ export class GuestWorkqueue {
 
 	/** A new jiffy: queues what is due. */
 	tick(): void {
-		for (let i = 0; i < this.#delayed.length; ) {
-			const { work, at } = this.#delayed[i]!;
+		for (let i = 0; i < this.delayed.length; ) {
+			const { work, at } = this.delayed[i]!;
 			if (at > this.#env.jiffies()) i++;
 			else {
-				this.#delayed.splice(i, 1);
+				this.delayed.splice(i, 1);
 				this.#queue(work);
 			}
 		}
 	}
 
 	#queue(work: Kaddr): void {
-		this.#pending.push(work);
-		const busy = [...this.#running.values()].filter((running) => running !== undefined).length;
-		if (busy + this.#pending.length > this.#running.size) {
-			this.#running.set(this.#env.createKworker(this.#running.size), undefined);
+		this.pending.push(work);
+		const busy = [...this.running.values()].filter((running) => running !== undefined).length;
+		if (busy + this.pending.length > this.running.size) {
+			this.running.set(this.#env.createKworker(this.running.size), undefined);
 		}
-		for (const [kworker, running] of this.#running) if (running === undefined) this.#env.wake(kworker);
+		for (const [kworker, running] of this.running) if (running === undefined) this.#env.wake(kworker);
 	}
 
 	/** test_and_set_bit(WORK_STRUCT_PENDING_BIT): false when it waits already. */
 	#claim(work: Kaddr): boolean {
 		const { memory } = this.#env;
 		const data = memory.u64(work);
-		if (data & WORK_STRUCT_PENDING || this.#canceling.has(work)) return false;
+		if (data & WORK_STRUCT_PENDING || this.canceling.has(work)) return false;
 		memory.setU64(work, data | WORK_STRUCT_PENDING);
 		return true;
 	}
@@ -82,16 +85,16 @@ export class GuestWorkqueue {
 	#schedule(work: Kaddr, delay: number): boolean {
 		if (!this.#claim(work)) return false;
 		if (delay === 0) this.#queue(work);
-		else this.#delayed.push({ work, at: this.#env.jiffies() + delay });
+		else this.delayed.push({ work, at: this.#env.jiffies() + delay });
 		return true;
 	}
 
 	#isRunning(work: Kaddr): boolean {
-		return [...this.#running.values()].includes(work);
+		return [...this.running.values()].includes(work);
 	}
 
 	*#flush(work: Kaddr): Kernel<boolean> {
-		const idle = () => !this.#pending.includes(work) && !this.#isRunning(work);
+		const idle = () => !this.pending.includes(work) && !this.#isRunning(work);
 		const waited = !idle();
 		yield { label: "flush_work", ready: idle };
 		return waited;
@@ -100,15 +103,15 @@ export class GuestWorkqueue {
 	/** Takes a work out of the queue and waits until nobody is in it. */
 	*#cancel(work: Kaddr): Kernel<boolean> {
 		const { memory } = this.#env;
-		this.#canceling.add(work);
-		const at = this.#pending.indexOf(work);
-		const delayed = this.#delayed.findIndex((entry) => entry.work === work);
-		if (at >= 0) this.#pending.splice(at, 1);
-		if (delayed >= 0) this.#delayed.splice(delayed, 1);
+		this.canceling.add(work);
+		const at = this.pending.indexOf(work);
+		const delayed = this.delayed.findIndex((entry) => entry.work === work);
+		if (at >= 0) this.pending.splice(at, 1);
+		if (delayed >= 0) this.delayed.splice(delayed, 1);
 		const waiting = at >= 0 || delayed >= 0;
 		if (waiting) memory.setU64(work, memory.u64(work) & ~WORK_STRUCT_PENDING);
 		yield { label: "cancel_work_sync", ready: () => !this.#isRunning(work) };
-		this.#canceling.delete(work);
+		this.canceling.delete(work);
 		return waiting;
 	}
 

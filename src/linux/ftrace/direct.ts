@@ -1,3 +1,4 @@
+import { declareState } from "../../base/index.js";
 import type { Kaddr } from "../../memory/index.js";
 import { EBUSY, EINVAL, ENOMEM, type Kernel, mutex, type ShouldFail } from "../lib/index.js";
 import type { Ftrace } from "./ftrace.js";
@@ -11,13 +12,15 @@ const MULTI_FLAGS = FTRACE_OPS_FL.DIRECT | FTRACE_OPS_FL.SAVE_REGS;
  * CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS). Where other ops are attached too, ftrace_regs_caller jumps there at its end.
  */
 export class DirectFunctions {
+	static readonly state = declareState({ fields: ["direct_mutex", "direct_functions", "tmp_ops"] });
+
 	readonly #ftrace: Ftrace;
 	readonly #templates: TrampolineTemplates;
 	readonly direct_mutex = new mutex("direct_mutex");
 	/** Site -> direct function. */
 	readonly direct_functions = new Map<Kaddr, Kaddr>();
 	/** Keeps sites on the list function while their direct function changes. Static, as in the kernel. */
-	readonly #tmp_ops: ftrace_ops;
+	private readonly tmp_ops: ftrace_ops;
 
 	readonly #should_fail: ShouldFail;
 
@@ -25,7 +28,7 @@ export class DirectFunctions {
 		this.#should_fail = should_fail;
 		this.#ftrace = ftrace;
 		this.#templates = templates;
-		this.#tmp_ops = new ftrace_ops("tmp_ops", undefined, templates.ftrace_stub, undefined, FTRACE_OPS_FL.STUB);
+		this.tmp_ops = new ftrace_ops("tmp_ops", undefined, templates.ftrace_stub, undefined, FTRACE_OPS_FL.STUB);
 	}
 
 	/** The direct function of a site; 0: none. */
@@ -82,7 +85,7 @@ export class DirectFunctions {
 	/** For those who hold direct_mutex, as an `ops_func` does. */
 	*modify_ftrace_direct_nolock(ops: ftrace_ops, addr: Kaddr): Kernel<number> {
 		// While a second ops is there, the sites call the list function, which reads direct_call; so nobody calls half of each.
-		const tmp_ops = this.#tmp_ops;
+		const tmp_ops = this.tmp_ops;
 		tmp_ops.filter_hash = ops.filter_hash;
 		let ret = yield* this.#ftrace.register_ftrace_function_nolock(tmp_ops);
 		if (ret !== 0) return ret;

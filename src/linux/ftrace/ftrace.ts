@@ -1,3 +1,4 @@
+import { declareState } from "../../base/index.js";
 import { hex, type Kaddr, type Memory, toU64 } from "../../memory/index.js";
 import {
 	type Dmesg,
@@ -54,6 +55,14 @@ const NO_SITES: ReadonlySet<Kaddr> = new Set();
 
 /** kernel/trace/ftrace.c: who is called at which fentry site. */
 export class Ftrace {
+	static readonly state = declareState({
+		fields: [
+			...["sites", "trampolines", "direct", "ftrace_lock", "ftrace_ops_list", "opsByAddress"],
+			...["ftrace_enabled", "ftrace_disabled", "ftrace_trace_function", "saved_ftrace_func"],
+		],
+		dropCaches: (ftrace: Ftrace) => void ftrace.#recentOps.fill(ftrace.#noOps),
+	});
+
 	readonly #env: FtraceEnvironment;
 	readonly #print: Printer;
 	/** All fentry sites. (Not private: the explorer saves and restores it.) */
@@ -67,6 +76,8 @@ export class Ftrace {
 	readonly opsByAddress = new Map<Kaddr, ftrace_ops>();
 	/** Of those the ones that were asked for last, by part of the address: a map is too slow for each redirected call. */
 	readonly #recentOps: ftrace_ops[];
+	/** Stands for "none" in it: never empty, and no holes, as both would cost a check. */
+	readonly #noOps = new ftrace_ops("none", undefined, 0, undefined, 0);
 	ftrace_enabled = true;
 	/** After a ftrace_bug(): text may be anything, so that nothing is changed any more. */
 	ftrace_disabled = false;
@@ -76,9 +87,7 @@ export class Ftrace {
 
 	constructor(env: FtraceEnvironment) {
 		this.#env = env;
-		// Never empty, and no holes: both would cost a check.
-		const none = new ftrace_ops("none", undefined, 0, undefined, 0);
-		this.#recentOps = Array.from({ length: 1024 }, () => none);
+		this.#recentOps = Array.from({ length: 1024 }, () => this.#noOps);
 		this.#print = new Printer(env.dmesg, "ftrace: ");
 		this.sites = new Records(env);
 		this.trampolines = new Trampolines(env.memory, env.text_poke, env.templates, env);

@@ -1,3 +1,4 @@
+import { declareState } from "../../base/index.js";
 import type { Kaddr } from "../../memory/index.js";
 import { type Kernel, list_head } from "../lib/index.js";
 
@@ -35,6 +36,8 @@ export type ftrace_func_t = (ip: Kaddr, parent_ip: Kaddr, ops: Kaddr, fregs: Kad
 
 /** What wants to be called at fentry sites. `owner` is what the ops is embedded in (container_of). */
 export class ftrace_ops<T = unknown> {
+	static readonly state = declareState({ fields: "all" });
+
 	readonly name: string;
 	readonly owner: T;
 	flags: number;

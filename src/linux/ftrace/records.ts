@@ -1,4 +1,4 @@
-import { KlpemuError } from "../../base/index.js";
+import { declareState, KlpemuError } from "../../base/index.js";
 import { hex, type Kaddr } from "../../memory/index.js";
 import type { FtraceEnvironment } from "./ftrace.js";
 import type { dyn_ftrace } from "./ops.js";
@@ -6,6 +6,8 @@ import { ftrace_call_replace, MCOUNT_INSN_SIZE, NOP5, sameBytes } from "./text-p
 
 /** All fentry sites there are (the ftrace_pages of kernel/trace/ftrace.c). */
 export class Records {
+	static readonly state = declareState({ fields: ["byIp"], dropCaches: (records: Records) => records.#sort() });
+
 	readonly #env: FtraceEnvironment;
 	readonly byIp = new Map<Kaddr, dyn_ftrace>();
 	/** The same in ascending order of address, as do_for_each_ftrace_rec() has them. */

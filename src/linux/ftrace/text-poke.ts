@@ -1,3 +1,4 @@
+import { declareState } from "../../base/index.js";
 import { type CpuState, FLAG, RSP } from "../../cpu/index.js";
 import { hex, type Kaddr, type Memory, toKaddr } from "../../memory/index.js";
 import type { Kernel } from "../lib/index.js";
@@ -69,6 +70,8 @@ function text_poke_loc_init(address: Kaddr, text: Uint8Array): text_poke_loc {
  * {@link poke_int3_handler} as if the new instruction were there already.
  */
 export class TextPoke {
+	static readonly state = declareState({ fields: ["queue", "bp_desc"] });
+
 	readonly #memory: Memory;
 	readonly #textChanged: (address: Kaddr, length: number) => void;
 	/** What the next batch will change. */

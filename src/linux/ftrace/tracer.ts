@@ -1,3 +1,4 @@
+import { declareState } from "../../base/index.js";
 import type { Kaddr } from "../../memory/index.js";
 import { EINVAL, type Kernel } from "../lib/index.js";
 import type { Ftrace } from "./ftrace.js";
@@ -38,6 +39,13 @@ export type TracerName = (typeof TRACERS)[number];
 
 /** The function tracer (kernel/trace/trace_functions.c): notes who called which function, without touching anything. */
 export class FunctionTracer {
+	/** The kernel only shows what has been traced: nothing depends on it. */
+	static readonly state = declareState({
+		fields: ["global_ops", "current_tracer", "tracing_on"],
+		unkeyed: ["written"],
+		logs: ["buffer"],
+	});
+
 	readonly #ftrace: Ftrace;
 	readonly #env: TracerEnvironment;
 	readonly global_ops: ftrace_ops;

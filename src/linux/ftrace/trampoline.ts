@@ -1,3 +1,4 @@
+import { declareState } from "../../base/index.js";
 import type { Kaddr, Memory } from "../../memory/index.js";
 import type { Kernel } from "../lib/index.js";
 import { FTRACE_OPS_FL, type ftrace_ops } from "./ops.js";
@@ -39,6 +40,8 @@ export interface Trampoline {
 
 /** Copies of ftrace_caller that serve one ops each (create_trampoline, arch/x86/kernel/ftrace.c). */
 export class Trampolines {
+	static readonly state = declareState({ fields: ["live"] });
+
 	readonly #memory: Memory;
 	readonly #text_poke: TextPoke;
 	readonly #templates: TrampolineTemplates;

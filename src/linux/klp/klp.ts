@@ -1,3 +1,4 @@
+import { declareState } from "../../base/index.js";
 import type { Kaddr } from "../../memory/index.js";
 import type { Kernel } from "../lib/index.js";
 import type { task_struct, work_struct } from "../sched/index.js";
@@ -12,6 +13,8 @@ import { KLP_TRANSITION_PATCHED, type klp_patch, type module } from "./types.js"
 
 /** The livepatch core in TypeScript, with all its parts: kernel/livepatch/{core,patch,transition}.c. */
 export class Klp extends Core implements Livepatch {
+	static readonly state = declareState({ fields: ["klp_mutex", "klp_patches", "patching", "transition", "sysfs"] });
+
 	readonly sysfs: Sysfs;
 	readonly notifier: ModuleNotifier;
 	readonly #handler: HandlerPlaces;

@@ -1,3 +1,4 @@
+import { declareState } from "../../base/index.js";
 import type { Kaddr } from "../../memory/index.js";
 import {
 	clearLastRecursion,
@@ -16,9 +17,18 @@ import { type klp_func, type klp_object, klp_ops, type klp_patch } from "./types
 
 /** kernel/livepatch/patch.c */
 export class Patching {
+	static readonly state = declareState({
+		fields: ["klp_ops"],
+		dropCaches: (patching: Patching) => {
+			for (const forget of patching.#forgetLastOps) forget();
+		},
+	});
+
 	readonly #klp: Core;
 	/** klp_ops, keyed by the address of the old function. */
 	readonly klp_ops = new Map<Kaddr, klp_ops>();
+	/** Lets each handler that was made forget the ops of its last call. */
+	readonly #forgetLastOps: (() => void)[] = [];
 
 	constructor(klp: Core) {
 		this.#klp = klp;
@@ -32,7 +42,9 @@ export class Patching {
 		const { env, design } = this.#klp;
 		const none = new klp_ops(0);
 		none.fops = new FtraceOps("none", none, 0, undefined, 0);
-		return handlerOf(env.running, env.ftrace, design, env.dmesg, caught, isRecursion, none);
+		const handler = handlerOf(env.running, env.ftrace, design, env.dmesg, caught, isRecursion, none);
+		this.#forgetLastOps.push(handler.forget);
+		return handler.handle;
 	}
 
 	klp_find_ops(old_func: Kaddr): klp_ops | undefined {
@@ -194,8 +206,12 @@ function handlerOf(
 	caught: (error: unknown) => number,
 	recursing: typeof isRecursion,
 	last: klp_ops,
-): (fops: Kaddr) => Kaddr {
-	return (fops) => {
+): { readonly handle: (fops: Kaddr) => Kaddr; readonly forget: () => void } {
+	const none = last;
+	const forget = () => {
+		last = none;
+	};
+	const handle = (fops: Kaddr) => {
 		try {
 			const task = running.current;
 			if (last.fops.address !== fops) last = ftrace.opsAt(fops)!.owner as klp_ops;
@@ -223,4 +239,5 @@ function handlerOf(
 			return caught(error);
 		}
 	};
+	return { handle, forget };
 }

@@ -1,3 +1,4 @@
+import { declareState } from "../../base/index.js";
 import { hex, type Kaddr } from "../../memory/index.js";
 import { type Dmesg, type Kernel, Printer } from "../lib/index.js";
 
@@ -20,10 +21,12 @@ export type klp_shadow_dtor_t = (obj: bigint, data: Kaddr) => Kernel<void>;
 
 /** kernel/livepatch/shadow.c: variables attached to <obj, id>, for fields that a struct does not have. */
 export class Shadow {
+	static readonly state = declareState({ fields: ["shadows"] });
+
 	readonly #env: ShadowEnvironment;
 	readonly #print: Printer;
 	/** klp_shadow_hash. The kernel's order is that of its hash; here it is the order of attaching. */
-	readonly #shadows: klp_shadow[] = [];
+	private readonly shadows: klp_shadow[] = [];
 
 	constructor(env: ShadowEnvironment) {
 		this.#env = env;
@@ -32,12 +35,12 @@ export class Shadow {
 
 	/** How many variables there are. */
 	get count(): number {
-		return this.#shadows.length;
+		return this.shadows.length;
 	}
 
 	/** Address of the data; 0 (NULL) when there is no such variable. */
 	klp_shadow_get(obj: bigint, id: bigint): Kaddr {
-		return this.#shadows.find((shadow) => shadow.obj === obj && shadow.id === id)?.data ?? 0;
+		return this.shadows.find((shadow) => shadow.obj === obj && shadow.id === id)?.data ?? 0;
 	}
 
 	*#__klp_shadow_get_or_alloc(
@@ -60,7 +63,7 @@ export class Shadow {
 			this.#print.pr_err(`Failed to construct shadow variable <${hex(obj)}, ${id.toString(16)}> (${err})`);
 			return 0;
 		}
-		this.#shadows.push({ obj, id, data });
+		this.shadows.push({ obj, id, data });
 		return data;
 	}
 
@@ -75,17 +78,17 @@ export class Shadow {
 	}
 
 	*#free(shadow: klp_shadow, dtor: klp_shadow_dtor_t | undefined): Kernel<void> {
-		this.#shadows.splice(this.#shadows.indexOf(shadow), 1);
+		this.shadows.splice(this.shadows.indexOf(shadow), 1);
 		if (dtor !== undefined) yield* dtor(shadow.obj, shadow.data);
 		this.#env.kfree(shadow.data);
 	}
 
 	*klp_shadow_free(obj: bigint, id: bigint, dtor: klp_shadow_dtor_t | undefined): Kernel<void> {
-		const shadow = this.#shadows.find((candidate) => candidate.obj === obj && candidate.id === id);
+		const shadow = this.shadows.find((candidate) => candidate.obj === obj && candidate.id === id);
 		if (shadow !== undefined) yield* this.#free(shadow, dtor);
 	}
 
 	*klp_shadow_free_all(id: bigint, dtor: klp_shadow_dtor_t | undefined): Kernel<void> {
-		for (const shadow of this.#shadows.filter((candidate) => candidate.id === id)) yield* this.#free(shadow, dtor);
+		for (const shadow of this.shadows.filter((candidate) => candidate.id === id)) yield* this.#free(shadow, dtor);
 	}
 }

@@ -1,3 +1,4 @@
+import { declareState } from "../../base/index.js";
 import { EACCES, EINVAL, ENOENT, type Kernel, S_IFDIR } from "../lib/index.js";
 import type { Core } from "./core.js";
 import type { klp_object, klp_patch } from "./types.js";
@@ -16,6 +17,9 @@ export function kstrtobool(text: string): boolean | undefined {
  * /sys/kernel/livepatch. Paths are relative to it: `lp1/enabled`, `lp1/vmlinux/patched`, `lp1/vmlinux/funcA,1` (a directory).
  */
 export class Sysfs {
+	/** Its field `all`: the others never change. */
+	static readonly state = declareState({ fields: ["all"] });
+
 	readonly #klp: Core;
 	/** Patches with a kobject, whether or not they are on klp_patches any more. */
 	readonly all: klp_patch[] = [];

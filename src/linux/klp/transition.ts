@@ -1,3 +1,4 @@
+import { declareState } from "../../base/index.js";
 import { EADDRINUSE, EBUSY, EINVAL, errnoName, type Kernel, list_is_singular, place } from "../lib/index.js";
 import { TASK_INTERRUPTIBLE, TIF_PATCH_PENDING, type task_struct, type work_struct } from "../sched/index.js";
 import type { Core } from "./core.js";
@@ -18,6 +19,13 @@ export function onStack(entries: readonly number[], address: number, size: numbe
 
 /** kernel/livepatch/transition.c */
 export class Transition {
+	static readonly state = declareState({
+		fields: [
+			...["klp_transition_patch", "klp_target_state", "klp_signals_cnt"],
+			...["klp_sched_try_switch_key", "klp_transition_work"],
+		],
+	});
+
 	readonly #klp: Core;
 	klp_transition_patch: klp_patch | undefined = undefined;
 	klp_target_state = KLP_TRANSITION_IDLE;

@@ -1,3 +1,4 @@
+import { declareState } from "../../base/index.js";
 import type { PendingRelocation } from "../../elf/index.js";
 import type { Kaddr } from "../../memory/index.js";
 import type { ftrace_ops } from "../ftrace/index.js";
@@ -32,6 +33,8 @@ export interface module {
 
 /** struct klp_func. External fields first. */
 export class klp_func {
+	static readonly state = declareState({ fields: "all" });
+
 	readonly old_name: string;
 	new_func: Kaddr;
 	readonly old_sympos: number;
@@ -86,6 +89,8 @@ export interface klp_callbacks {
 
 /** struct klp_object. `name` undefined stands for NULL: vmlinux. */
 export class klp_object {
+	static readonly state = declareState({ fields: "all" });
+
 	readonly name: string | undefined;
 	readonly funcs: klp_func[];
 	readonly callbacks: klp_callbacks;
@@ -140,6 +145,8 @@ export interface klp_patch_fields {
 
 /** struct klp_patch. */
 export class klp_patch implements klp_patch_fields {
+	static readonly state = declareState({ fields: "all" });
+
 	readonly mod: module;
 	readonly objs: readonly klp_object[];
 	readonly states: readonly klp_state[];
@@ -188,6 +195,8 @@ export class klp_patch implements klp_patch_fields {
 
 /** struct klp_ops: what is known about one old function. The ftrace_ops' `owner` leads here. */
 export class klp_ops {
+	static readonly state = declareState({ fields: "all" });
+
 	readonly func_stack = new list_head<klp_func>();
 	fops!: ftrace_ops<klp_ops>;
 	readonly old_func: Kaddr;

@@ -1,3 +1,4 @@
+import { declareState } from "../../base/index.js";
 /**
  * Kernel code that others can race with is a generator. It yields after each access that the kernel orders or locks around:
  * a label, where anybody else may run, or a {@link Wait}, where somebody else must. Who drives the generator decides what
@@ -26,6 +27,8 @@ export function place(label: string, ...at: readonly (string | number | boolean)
 
 /** A sleeping lock. `holder` is for messages only. */
 export class mutex {
+	static readonly state = declareState({ fields: "all" });
+
 	readonly name: string;
 	locked = false;
 

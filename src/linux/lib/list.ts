@@ -1,3 +1,4 @@
+import { declareState } from "../../base/index.js";
 /**
  * The kernel's circular doubly linked list (include/linux/list.h), with its RCU variants (rculist.h).
  *
@@ -5,6 +6,8 @@
  * finds its way on through `next`, and livepatch relies on that.
  */
 export class list_head<T> {
+	static readonly state = declareState({ fields: "all" });
+
 	next: list_head<T> = this;
 	prev: list_head<T> = this;
 	/** What the entry is embedded in (the kernel's container_of); undefined for the head of a list. */

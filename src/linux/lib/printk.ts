@@ -1,3 +1,4 @@
+import { declareState } from "../../base/index.js";
 /** A line of the ring buffer. */
 export interface PrintkRecord {
 	/** Syslog level, 0 (emerg) to 7 (debug). */
@@ -9,12 +10,15 @@ export const KERN = { EMERG: 0, ALERT: 1, CRIT: 2, ERR: 3, WARNING: 4, NOTICE: 5
 
 /** dmesg: what the kernel would print, in its words and without time stamps. Debug messages are on, as in the selftests. */
 export class Dmesg {
+	/** What has been printed, or is to be printed, changes nothing of what the kernel does. */
+	static readonly state = declareState({ fields: [], unkeyed: ["debugOff", "once"], logs: ["records", "warnings"] });
+
 	readonly records: PrintkRecord[] = [];
 	/** WARN_ON sites that have fired, in order; a `_ONCE` site prints once but each hit counts here. */
 	readonly warnings: string[] = [];
 	/** Functions whose debug messages are switched off (dynamic_debug/control). */
 	readonly debugOff = new Set<string>();
-	readonly #once = new Set<string>();
+	private readonly once = new Set<string>();
 
 	print(level: number, text: string): void {
 		this.records.push({ level, text });
@@ -32,8 +36,8 @@ export class Dmesg {
 	WARN_ON_ONCE(condition: boolean, what: string): boolean {
 		if (condition) {
 			this.warnings.push(what);
-			if (!this.#once.has(what)) this.print(KERN.WARNING, `WARNING: ${what}`);
-			this.#once.add(what);
+			if (!this.once.has(what)) this.print(KERN.WARNING, `WARNING: ${what}`);
+			this.once.add(what);
 		}
 		return condition;
 	}

@@ -1,4 +1,4 @@
-import { KlpemuError } from "../../base/index.js";
+import { declareState, KlpemuError } from "../../base/index.js";
 import { type ElfObject, type Image, klpConvert, linkImage } from "../../elf/index.js";
 import type { Kaddr, Memory } from "../../memory/index.js";
 import type { GuestCalls, Heap, HostFunctions } from "../exports/index.js";
@@ -27,6 +27,8 @@ const MODULE = { state: 0, name: 24, size: 80 } as const;
 
 /** A loaded module. */
 export class LoadedModule implements module {
+	static readonly state = declareState({ fields: "all" });
+
 	readonly name: string;
 	readonly image: Image;
 	readonly livepatch: boolean;
@@ -97,20 +99,23 @@ export interface LoaderEnvironment {
 
 /** kernel/module/main.c: loading modules and taking them out. */
 export class Loader {
+	/** A taint is only told. */
+	static readonly state = declareState({ fields: ["modules", "params"], unkeyed: ["tainted"] });
+
 	readonly #env: LoaderEnvironment;
 	readonly #print: Printer;
-	readonly #params: Params;
+	private readonly params: Params;
 	readonly modules = new Map<string, LoadedModule>();
-	#tainted = false;
+	private tainted = false;
 
 	constructor(env: LoaderEnvironment) {
 		this.#env = env;
 		this.#print = new Printer(env.dmesg, "");
-		this.#params = new Params(env.memory, env.heap, env.calls, this.#print);
+		this.params = new Params(env.memory, env.heap, env.calls, this.#print);
 	}
 
 	functions(): HostFunctions {
-		return this.#params.functions();
+		return this.params.functions();
 	}
 
 	/** Links objects into memory and takes over their fentry sites. `own`: symbols that only this image sees. */
@@ -159,8 +164,8 @@ export class Loader {
 		if (this.#env.should_fail(`module_memory_alloc(${name})`)) return -ENOMEM;
 		const mod = this.#load(name, objects, options);
 		if (mod === undefined) return -ENOENT;
-		if (mod.livepatch && !this.#tainted) {
-			this.#tainted = true;
+		if (mod.livepatch && !this.tainted) {
+			this.tainted = true;
 			this.#print.pr_notice(`${name}: tainting kernel with TAINT_LIVEPATCH`);
 		}
 		const relocated = this.#env.klp.klp_apply_section_relocs(mod);
@@ -209,7 +214,7 @@ export class Loader {
 		const livepatch = options.patchOf !== undefined || this.#modinfo(image, "livepatch") === "Y";
 		const mod = new LoadedModule({ image, livepatch, needs, address, fields: options.fields ?? {} });
 		this.#setState(mod, "coming");
-		mod.params = this.#params.list(image.sections("__param"));
+		mod.params = this.params.list(image.sections("__param"));
 		this.modules.set(name, mod);
 		for (const needed of needs) needed.refcount++;
 		return mod;
@@ -234,7 +239,7 @@ export class Loader {
 
 	/** parse_args() and do_init_module(). */
 	*#init(mod: LoadedModule, { params, patchOf }: InsmodOptions): Kernel<number> {
-		let ret = yield* this.#params.parse(mod.name, mod.params, params ?? new Map());
+		let ret = yield* this.params.parse(mod.name, mod.params, params ?? new Map());
 		if (ret === 0 && this.#env.should_fail(`mod_sysfs_setup(${mod.name})`)) ret = -ENOMEM;
 		const init = mod.image.symbol("init_module");
 		if (ret === 0 && init !== undefined) {
@@ -273,7 +278,7 @@ export class Loader {
 	*#free_module(mod: LoadedModule): Kernel<void> {
 		// A handler may still stand on a klp_func of the module.
 		yield* this.#env.synchronize("free_module: synchronize_rcu");
-		yield* this.#params.destroy(mod.params);
+		yield* this.params.destroy(mod.params);
 		this.#env.ftrace.ftrace_release(mod.image.mcountLocs);
 		for (const needed of mod.needs) needed.refcount--;
 		const regions = [...mod.image.regions];
@@ -311,7 +316,7 @@ export class Loader {
 	/** The text of a file, with its newline, or a negative errno. */
 	*read(path: string): Kernel<string | number> {
 		const found = this.#param(path);
-		if (found !== undefined) return yield* this.#params.get(found.param);
+		if (found !== undefined) return yield* this.params.get(found.param);
 		const [name, file, ...rest] = path.split("/");
 		const mod = this.modules.get(name!);
 		if (mod === undefined || rest.length > 0) return -ENOENT;
@@ -321,6 +326,6 @@ export class Loader {
 
 	*write(path: string, value: string): Kernel<number> {
 		const found = this.#param(path);
-		return found === undefined ? -ENOENT : yield* this.#params.set(found.param, value);
+		return found === undefined ? -ENOENT : yield* this.params.set(found.param, value);
 	}
 }

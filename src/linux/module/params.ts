@@ -1,3 +1,4 @@
+import { declareState } from "../../base/index.js";
 import { type Kaddr, type Memory, toU64 } from "../../memory/index.js";
 import { type GuestArguments, type GuestCalls, type Heap, type HostFunctions, stringAt } from "../exports/index.js";
 import { kstrtobool } from "../klp/index.js";
@@ -37,12 +38,14 @@ function kstrtoll(text: string): bigint | undefined {
 
 /** Module parameters (kernel/params.c): reading and writing them as a module's own param_ops do it. */
 export class Params {
+	static readonly state = declareState({ fields: ["charps"] });
+
 	readonly #memory: Memory;
 	readonly #heap: Heap;
 	readonly #calls: GuestCalls;
 	readonly #print: Printer;
 	/** Texts that param_set_charp() has allocated, and that are its to free. */
-	readonly #charps = new Set<Kaddr>();
+	private readonly charps = new Set<Kaddr>();
 
 	constructor(memory: Memory, heap: Heap, calls: GuestCalls, print: Printer) {
 		this.#memory = memory;
@@ -128,7 +131,7 @@ export class Params {
 	/** maybe_kfree_parameter(): a text of the module's own is not ours to free. */
 	#freeCharp(at: Kaddr): void {
 		const text = this.#memory.kaddr(at);
-		if (this.#charps.delete(text)) this.#heap.kfree(text);
+		if (this.charps.delete(text)) this.#heap.kfree(text);
 	}
 
 	#arg(args: GuestArguments): Kaddr {
@@ -179,7 +182,7 @@ export class Params {
 					const text = this.#heap.kstrdup(args.string(0));
 					if (text === 0) return -ENOMEM;
 					this.#freeCharp(this.#arg(args));
-					this.#charps.add(text);
+					this.charps.add(text);
 					memory.setU64(this.#arg(args), toU64(text));
 					return 0;
 				},

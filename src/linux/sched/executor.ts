@@ -1,4 +1,4 @@
-import { KlpemuError } from "../../base/index.js";
+import { declareState, KlpemuError } from "../../base/index.js";
 import { type Cpu, type Fault, GS_BASE, RFLAGS_RESET, RSP, type Stop } from "../../cpu/index.js";
 import { hex, type Kaddr, type Memory, PAGE_SIZE, PERM, toU64 } from "../../memory/index.js";
 import type { EmulatedCpu } from "./sched.js";
@@ -37,6 +37,8 @@ export interface ExecutorHooks {
 
 /** Runs tasks on the Cpu: makes their stacks, enters the kernel for them, and deals with every stop. */
 export class Executor {
+	static readonly state = declareState({ fields: ["nextStack", "freeStacks"], unkeyed: ["instructions", "current"] });
+
 	readonly #cpu: Cpu;
 	readonly #memory: Memory;
 	readonly #hooks: ExecutorHooks;

@@ -1,8 +1,11 @@
+import { declareState } from "../../base/index.js";
 import { type Dmesg, EINVAL, EPERM, type Kernel, mutex, Printer } from "../lib/index.js";
 import type { EmulatedCpu, Sched } from "./sched.js";
 
 /** CPUs that come and go (kernel/cpu.c), as far as tasks and livepatch notice. */
 export class CpuHotplug {
+	static readonly state = declareState({ fields: ["lock"] });
+
 	readonly #sched: Sched;
 	readonly #print: Printer;
 	/** cpu_hotplug_lock: cpus_read_lock() and cpus_write_lock() in one, as there are no readers side by side. */

@@ -1,5 +1,5 @@
 import type { Random } from "../../base/index.js";
-import { KlpemuError } from "../../base/index.js";
+import { declareState, KlpemuError } from "../../base/index.js";
 import { list_add_tail, list_del, list_empty, list_head, type Wait } from "../lib/index.js";
 import {
 	PF_IDLE,
@@ -27,6 +27,12 @@ export interface EmulatedCpu {
  * the length of a slice, whether a task is preempted at its end.
  */
 export class Sched {
+	/** When and where tasks run is a choice: by the seed, or by the explorer, which makes all of them. */
+	static readonly state = declareState({
+		fields: ["tasks", "cpus", "nextPid"],
+		unkeyed: ["runqueue", "jiffies", "timers", "waiters", "random"],
+	});
+
 	/** All processes and threads in pid order, without the idle tasks (for_each_process_thread). */
 	readonly tasks: task_struct[] = [];
 	readonly cpus: EmulatedCpu[] = [];
@@ -35,14 +41,14 @@ export class Sched {
 	/** Rounds since the machine started. */
 	jiffies = 0;
 	/** Who may have to be woken at which jiffy; those whose `wakeAt` is another by then are not. */
-	readonly #timers = new Map<number, task_struct[]>();
+	private readonly timers = new Map<number, task_struct[]>();
 	/** Tasks that sleep until something holds, in the order in which they fell asleep. */
-	readonly #waiters = new Set<task_struct>();
-	readonly #random: Random;
+	private readonly waiters = new Set<task_struct>();
+	private readonly random: Random;
 	nextPid = 1;
 
 	constructor(cpus: number, random: Random) {
-		this.#random = random;
+		this.random = random;
 		for (let id = 0; id < cpus; id++) {
 			const idle = new task_struct(0, `swapper/${id}`, { flags: PF_IDLE, mode: "kernel" });
 			idle.on_cpu = id;
@@ -116,7 +122,7 @@ export class Sched {
 			if (!stay) this.switch_to(cpu, cpu.idle);
 			return cpu.curr;
 		}
-		if (!stay || this.#random.below(2) === 0) this.switch_to(cpu, next);
+		if (!stay || this.random.below(2) === 0) this.switch_to(cpu, next);
 		return cpu.curr;
 	}
 
@@ -127,13 +133,13 @@ export class Sched {
 
 	/** Instructions of the next slice. */
 	slice(): number {
-		return 16 + this.#random.below(64);
+		return 16 + this.random.below(64);
 	}
 
 	/** The online CPUs in this round's order. */
 	order(): EmulatedCpu[] {
 		const online = this.cpus.filter((cpu) => cpu.online);
-		const first = this.#random.below(Math.max(online.length, 1));
+		const first = this.random.below(Math.max(online.length, 1));
 		return [...online.slice(first), ...online.slice(0, first)];
 	}
 
@@ -142,7 +148,7 @@ export class Sched {
 		if (task.__state === TASK_RUNNING || task.__state === TASK_DEAD || (task.__state & states) === 0) return false;
 		task.__state = TASK_RUNNING;
 		task.wakeAt = Number.POSITIVE_INFINITY;
-		this.#waiters.delete(task);
+		this.waiters.delete(task);
 		this.enqueue(task);
 		return true;
 	}
@@ -170,8 +176,8 @@ export class Sched {
 	/** Wakes a sleeping task at that jiffy, which is yet to come. One timer a task: a later call takes the place of this one. */
 	set_timer(task: task_struct, jiffy: number): void {
 		task.wakeAt = jiffy;
-		const due = this.#timers.get(jiffy);
-		if (due === undefined) this.#timers.set(jiffy, [task]);
+		const due = this.timers.get(jiffy);
+		if (due === undefined) this.timers.set(jiffy, [task]);
 		else due.push(task);
 	}
 
@@ -179,12 +185,12 @@ export class Sched {
 	wait_event(task: task_struct, wait: Wait): void {
 		task.waitsFor = wait;
 		task.__state = TASK_UNINTERRUPTIBLE;
-		this.#waiters.add(task);
+		this.waiters.add(task);
 		this.deschedule(task);
 	}
 
 	#wakeWaiters(): void {
-		for (const task of this.#waiters) {
+		for (const task of this.waiters) {
 			if (task.waitsFor?.ready()) this.wake_up_state(task, -1);
 		}
 	}
@@ -193,9 +199,9 @@ export class Sched {
 	tick(): void {
 		this.jiffies++;
 		this.#wakeWaiters();
-		const due = this.#timers.get(this.jiffies);
+		const due = this.timers.get(this.jiffies);
 		if (due === undefined) return;
-		this.#timers.delete(this.jiffies);
+		this.timers.delete(this.jiffies);
 		for (const task of due.sort((a, b) => a.pid - b.pid)) {
 			if (task.wakeAt === this.jiffies) this.wake_up_state(task, -1);
 		}
@@ -204,7 +210,7 @@ export class Sched {
 	/** Takes a dead task off the list. */
 	remove(task: task_struct): void {
 		task.__state = TASK_DEAD;
-		this.#waiters.delete(task);
+		this.waiters.delete(task);
 		this.deschedule(task);
 		const index = this.tasks.indexOf(task);
 		if (index < 0) throw new KlpemuError("NO_SUCH_TASK", `task '${task.comm}' is gone already`);

@@ -1,3 +1,4 @@
+import { declareState } from "../../base/index.js";
 import { CpuState, RFLAGS, RFLAGS_RESET, STATE_WORDS } from "../../cpu/index.js";
 import type { Kaddr, Region } from "../../memory/index.js";
 import { type Kernel, list_head, type Wait } from "../lib/index.js";
@@ -42,6 +43,9 @@ export interface TaskProgram {
 
 /** A task (include/linux/sched.h), with the fields that the scheduler, ftrace and livepatch use. */
 export class task_struct {
+	/** The key is that of the kernel without its tasks: the explorer has a state for each of them beside it. */
+	static readonly state = declareState({ fields: ["comm", "stack"], unkeyed: "rest" });
+
 	readonly pid: number;
 	readonly comm: string;
 	readonly flags: number;

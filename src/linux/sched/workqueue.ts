@@ -1,3 +1,4 @@
+import { declareState } from "../../base/index.js";
 import type { Kernel } from "../lib/index.js";
 
 /** A piece of deferred kernel code, which runs in a kworker. */
@@ -8,6 +9,8 @@ export interface work_struct {
 
 /** Work to do now, and work to do at some jiffy (kernel/workqueue.c, as far as livepatch uses it). */
 export class Workqueue {
+	static readonly state = declareState({ fields: "all" });
+
 	readonly pending: work_struct[] = [];
 	readonly delayed: { readonly work: work_struct; readonly at: number }[] = [];
 

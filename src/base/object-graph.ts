@@ -1,0 +1,206 @@
+import { Hash } from "./hash.js";
+import { declarationOf, isPlain, type StateDeclaration } from "./state.js";
+
+type Fields = Record<string, unknown>;
+type TypedArray = Uint8Array | Int32Array | BigUint64Array;
+
+type SavedObject =
+	| {
+			readonly kind: "fields";
+			readonly of: Fields;
+			readonly names: readonly string[];
+			readonly values: readonly unknown[];
+			/** Undefined for an object without a class. */
+			readonly declaration: StateDeclaration | undefined;
+	  }
+	| { readonly kind: "array"; readonly of: unknown[]; readonly values: readonly unknown[] }
+	| {
+			readonly kind: "map";
+			readonly of: Map<unknown, unknown>;
+			readonly values: readonly (readonly [unknown, unknown])[];
+	  }
+	| { readonly kind: "set"; readonly of: Set<unknown>; readonly values: readonly unknown[] }
+	| { readonly kind: "words"; readonly of: TypedArray; readonly values: TypedArray };
+
+/** What {@link saveObjects} gives. */
+export type SavedObjects = readonly SavedObject[];
+
+/**
+ * The state of `root` and of all objects that it leads to, by the declarations of their classes (see {@link StateFields}). What a
+ * function has captured is not seen. Throws for an object of a class that declares nothing.
+ */
+export function saveObjects(root: object): SavedObjects {
+	const saved: SavedObject[] = [];
+	const seen = new Set<object>([root]);
+	const add = (value: unknown) => {
+		if (typeof value === "object" && value !== null) seen.add(value);
+	};
+	// The loop over a Set comes to what is added meanwhile, too.
+	for (const object of seen) {
+		const one = saveObject(object, add, () => pathTo(root, object));
+		saved.push(one);
+		if (one.kind !== "fields" || one.declaration === undefined) continue;
+		for (const name of one.declaration.logs) {
+			const of = one.of[name] as unknown[];
+			saved.push({ kind: "array", of, values: of.slice() });
+		}
+	}
+	return saved;
+}
+
+function saveObject(object: object, add: (value: unknown) => void, where: () => string): SavedObject {
+	if (Array.isArray(object)) {
+		for (const item of object) add(item);
+		return { kind: "array", of: object, values: object.slice() };
+	}
+	if (object instanceof Map) {
+		for (const [key, value] of object) {
+			add(key);
+			add(value);
+		}
+		return { kind: "map", of: object, values: [...object] };
+	}
+	if (object instanceof Set) {
+		for (const item of object) add(item);
+		return { kind: "set", of: object, values: [...object] };
+	}
+	if (ArrayBuffer.isView(object)) {
+		const of = object as TypedArray;
+		return { kind: "words", of, values: of.slice() };
+	}
+	const declaration = stateOf(object, where);
+	const of = object as Fields;
+	const walked = walkedFields(object, declaration);
+	const names = declaration === undefined || declaration.logs.length === 0 ? walked : [...walked, ...declaration.logs];
+	for (const name of walked) add(of[name]);
+	const values = names.map((name) => {
+		if (of[name] === undefined && !(name in of)) {
+			throw new Error(`class ${object.constructor.name} declares the state '${name}', but has no such field`);
+		}
+		return of[name];
+	});
+	return { kind: "fields", of, names, values, declaration };
+}
+
+function walkedFields(object: object, declaration: StateDeclaration | undefined): readonly string[] {
+	return declaration === undefined ? Object.keys(object) : declaration.walked(object);
+}
+
+/** Makes every object what it was; no object is replaced by another, so that references to them stay good. */
+export function restoreObjects(saved: SavedObjects): void {
+	for (const one of saved) restoreObject(one);
+	for (const one of saved) if (one.kind === "fields") one.declaration?.dropCaches?.(one.of as never);
+}
+
+function restoreObject(one: SavedObject): void {
+	switch (one.kind) {
+		case "fields": {
+			const { of, names, values, declaration } = one;
+			for (let i = 0; i < names.length; i++) {
+				const name = names[i]!;
+				if (of[name] !== values[i]) of[name] = values[i];
+			}
+			if (declaration === undefined && Object.keys(of).length !== names.length) {
+				for (const name of Object.keys(of)) if (!names.includes(name)) delete of[name];
+			}
+			break;
+		}
+		case "array":
+			one.of.length = one.values.length;
+			for (let i = 0; i < one.values.length; i++) one.of[i] = one.values[i];
+			break;
+		case "map":
+			one.of.clear();
+			for (const [key, value] of one.values) one.of.set(key, value);
+			break;
+		case "set":
+			one.of.clear();
+			for (const value of one.values) one.of.add(value);
+			break;
+		case "words":
+			one.of.set(one.values as never);
+	}
+}
+
+/** Two graphs have the same key exactly if they are alike, object for object, in all fields that are keyed. A 128-bit hash. */
+export function keyOf(root: object): string {
+	const hash = new Hash();
+	/** Objects by the order in which they are met: what stands for them in the key. */
+	const numbers = new Map<object, number>([[root, 0]]);
+	const add = (value: unknown) => {
+		if (typeof value === "function") hash.add("()");
+		else if (typeof value === "object" && value !== null) {
+			let number = numbers.get(value);
+			if (number === undefined) {
+				number = numbers.size;
+				numbers.set(value, number);
+			}
+			hash.add(`#${number}`);
+		} else hash.add(typeof value === "string" ? `"${value}` : String(value));
+	};
+	for (const object of numbers.keys()) addObject(object, hash, add, () => pathTo(root, object));
+	return hash.digest();
+}
+
+/** How many values follow is said first, or known from the class: no two objects look the same by what comes behind them. */
+function addObject(object: object, hash: Hash, add: (value: unknown) => void, where: () => string): void {
+	if (Array.isArray(object)) {
+		hash.add(`[${object.length}`);
+		for (const item of object) add(item);
+	} else if (object instanceof Map) {
+		hash.add(`{${object.size}`);
+		for (const [key, value] of object) {
+			add(key);
+			add(value);
+		}
+	} else if (object instanceof Set) {
+		hash.add(`<${object.size}`);
+		for (const item of object) add(item);
+	} else if (ArrayBuffer.isView(object)) hash.add((object as TypedArray).join());
+	else {
+		const declaration = stateOf(object, where);
+		const of = object as Fields;
+		if (declaration === undefined) {
+			const names = Object.keys(object);
+			hash.add(names.join());
+			for (const name of names) add(of[name]);
+		} else {
+			hash.add(object.constructor.name);
+			for (const name of declaration.keyed(object)) add(of[name]);
+		}
+	}
+}
+
+/** Undefined for an object without a class. Throws for a class that declares nothing: `where` says where such an object is. */
+function stateOf(object: object, where: () => string): StateDeclaration | undefined {
+	if (isPlain(object)) return undefined;
+	const declaration = declarationOf(object);
+	if (declaration !== undefined) return declaration;
+	const name = object.constructor.name || Object.prototype.toString.call(object);
+	throw new Error(
+		`class ${name} does not declare its state (base/state.ts), and there is an object of it at ${where()}`,
+	);
+}
+
+/** `Machine.klp.patching.klp_ops[2]`: how to come from `root` to an object, for messages. */
+function pathTo(root: object, target: object): string {
+	const paths = new Map<object, string>([[root, root.constructor.name]]);
+	for (const [object, path] of paths) {
+		if (object === target) return path;
+		for (const [name, value] of childrenOf(object)) {
+			if (typeof value === "object" && value !== null && !paths.has(value)) paths.set(value, path + name);
+		}
+	}
+	return "an unknown place";
+}
+
+function* childrenOf(object: object): Generator<readonly [string, unknown]> {
+	if (Array.isArray(object) || object instanceof Set) {
+		for (const [index, item] of [...object].entries()) yield [`[${index}]`, item];
+	} else if (object instanceof Map) {
+		for (const [index, pair] of [...object].entries()) for (const item of pair) yield [`[${index}]`, item];
+	} else {
+		const names = isPlain(object) ? Object.keys(object) : (declarationOf(object)?.walked(object) ?? []);
+		for (const name of names) yield [`.${name}`, (object as Fields)[name]];
+	}
+}

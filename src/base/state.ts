@@ -1,0 +1,63 @@
+/**
+ * What may change in an object of a class, said once, by the class itself: `static readonly state = declareState({ ... })`. All its
+ * other fields are wiring: they keep their value for as long as the object lives. Plain data (arrays, Maps, Sets, typed arrays,
+ * objects without a class) needs no declaration.
+ */
+export interface StateFields<T> {
+	/**
+	 * Fields that change, that lead to objects that change, or that tell objects of the class apart: saved, restored, and part
+	 * of the key. `"all"`: every field is data, as in a struct of the kernel.
+	 */
+	readonly fields: readonly string[] | "all";
+	/** Saved and restored too, but no part of the key. `"rest"`: all fields that are not in `fields`. */
+	readonly unkeyed?: readonly string[] | "rest";
+	/** Arrays of records that never change once they are made. Saved and restored, no part of the key, and not walked. */
+	readonly logs?: readonly string[];
+	/** Drops what was computed from the fields. Runs after a restore, when all objects are what they were. */
+	readonly dropCaches?: (object: T) => void;
+}
+
+/** What {@link declareState} gives. */
+export class StateDeclaration {
+	readonly logs: readonly string[];
+	readonly dropCaches: ((object: never) => void) | undefined;
+	/** Undefined: all. */
+	readonly #keyed: readonly string[] | undefined;
+	readonly #walked: readonly string[] | undefined;
+
+	constructor({ fields, unkeyed = [], logs = [], dropCaches }: StateFields<never>) {
+		this.logs = logs;
+		this.dropCaches = dropCaches;
+		this.#keyed = fields === "all" ? undefined : fields;
+		this.#walked = fields === "all" || unkeyed === "rest" ? undefined : [...fields, ...unkeyed];
+	}
+
+	/** Names of the fields that are part of the key. */
+	keyed(object: object): readonly string[] {
+		return this.#keyed ?? Object.keys(object);
+	}
+
+	/** Names of the fields that are saved, and walked. */
+	walked(object: object): readonly string[] {
+		return this.#walked ?? Object.keys(object);
+	}
+}
+
+/** Names of fields that TypeScript calls private are not checked here, but whenever an object is saved. */
+export function declareState<T>(fields: StateFields<T>): StateDeclaration {
+	return new StateDeclaration(fields);
+}
+
+/** The declaration of an object's class; undefined: there is none. */
+export function declarationOf(object: object): StateDeclaration | undefined {
+	const type = object.constructor;
+	// That of a base class does not count: it knows nothing of the fields of this one.
+	const state = Object.hasOwn(type, "state") ? (type as { readonly state?: unknown }).state : undefined;
+	return state instanceof StateDeclaration ? state : undefined;
+}
+
+/** An object without a class: all its fields are state. */
+export function isPlain(object: object): boolean {
+	const prototype = Object.getPrototypeOf(object);
+	return prototype === Object.prototype || prototype === null;
+}
