@@ -51,20 +51,20 @@ class Walk {
 	readonly #stack: Stack;
 	readonly #registers: BigUint64Array;
 	/** The lowest value that rsp may still have: every frame lies above those it called. */
-	#lowest: Kaddr;
+	private lowest: Kaddr;
 	/** `ip` is a return address, behind the call that it belongs to. */
-	#isCallSite = false;
+	private isCallSite = false;
 
 	constructor(regs: CpuState, stack: Stack) {
 		this.#stack = stack;
 		this.#registers = regs.words.slice(0, 16);
-		this.#lowest = stack.low;
+		this.lowest = stack.low;
 		this.ip = regs.words[RIP]!;
 	}
 
 	/** Goes to the caller: "next", "end", or why that is not possible. */
 	step(): string {
-		const row = this.#stack.findRow((toKaddr(this.ip) - (this.#isCallSite ? 1 : 0)) | 0, this.#isCallSite);
+		const row = this.#stack.findRow((toKaddr(this.ip) - (this.isCallSite ? 1 : 0)) | 0, this.isCallSite);
 		if (row === undefined) return `no unwind information for ${hex(this.ip)}`;
 		const rsp = this.#registers[RSP]!;
 		if (!this.#onStack(rsp)) return `rsp ${hex(rsp)} is not on the stack, at ${hex(this.ip)}`;
@@ -84,20 +84,20 @@ class Walk {
 			this.#registers[register] = value;
 		}
 		this.#registers[RSP] = cfa;
-		this.#lowest = base;
+		this.lowest = base;
 		this.ip = ra;
-		this.#isCallSite = !row.signal;
+		this.isCallSite = !row.signal;
 		return "next";
 	}
 
 	/** A value that rsp may have in this frame or a later one: the very end of the stack included. */
 	#onStack(address: bigint): boolean {
-		return isKaddr(address) && toKaddr(address) >= this.#lowest && toKaddr(address) <= this.#stack.high;
+		return isKaddr(address) && toKaddr(address) >= this.lowest && toKaddr(address) <= this.#stack.high;
 	}
 
 	/** Reads a word of the current frame. */
 	#load(address: Kaddr, frameEnd: Kaddr): bigint | undefined {
-		if (address < this.#lowest || address > frameEnd - 8) return undefined;
+		if (address < this.lowest || address > frameEnd - 8) return undefined;
 		return this.#stack.memory.u64(address);
 	}
 }
