@@ -11,7 +11,7 @@ import {
 } from "../explore/index.js";
 import { createModel } from "./model.js";
 import type { RunScenarioOptions } from "./run.js";
-import type { Scenario } from "./types.js";
+import type { Scenario } from "./scenario.js";
 
 export interface ExploreScenarioOptions extends SearchOptions {
 	readonly scenario: Scenario;

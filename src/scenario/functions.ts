@@ -1,5 +1,6 @@
 import { KlpemuError, suggest } from "../base/index.js";
-import { type Scenario, whereOf } from "./types.js";
+import type { Scenario } from "./scenario.js";
+import { whereOf } from "./types.js";
 
 /** The functions that the compiled objects define. */
 export interface KnownFunctions {

@@ -1,19 +1,19 @@
-export { describeStep } from "./describe.js";
 export { checkErrno, checkExpectation } from "./expectation.js";
 export { exploreScenario, fingerprintOf, replaySchedule } from "./explore.js";
-export { type ParseOptions, parseScenario, STEP_VALUES, scenarioSchema } from "./format/index.js";
+export { type ParseOptions, parseScenario, scenarioSchema } from "./format/index.js";
 export { checkFunctions, type KnownFunctions } from "./functions.js";
 export type { Host } from "./host.js";
+export { patchOf as livepatch } from "./livepatches.js";
 export type { ObjectLoader } from "./load.js";
 export { createModel } from "./model.js";
-export { createScenarioMachine, livepatch, type RunScenarioOptions, runScenario } from "./run.js";
+export { createScenarioMachine, type RunScenarioOptions, runScenario } from "./run.js";
+export { expectedErrno, expectedVerdict, type Scenario } from "./scenario.js";
 export { filterDmesg } from "./selftest.js";
 export { findSource } from "./source.js";
+export { describeStep, STEPS, type Step, type StepKind } from "./steps/index.js";
 export {
 	appliesTo,
 	type Expectation,
-	expectedErrno,
-	expectedVerdict,
 	type FileReader,
 	type FuncSpec,
 	type FunctionRef,
@@ -26,10 +26,7 @@ export {
 	PATCH_STATES,
 	type PatchState,
 	type Position,
-	type Scenario,
 	type SourceRef,
-	type Step,
-	type StepKind,
 	type TaskSpec,
 	VERDICTS,
 	type Verdict,

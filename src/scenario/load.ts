@@ -1,8 +1,9 @@
 import { KlpemuError } from "../base/index.js";
 import { type ElfObject, type ElfSymbol, parseElf } from "../elf/index.js";
 import { checkFunctions } from "./functions.js";
+import type { Scenario } from "./scenario.js";
 import { findSource } from "./source.js";
-import { type FileReader, type Scenario, type SourceRef, whereOf } from "./types.js";
+import { type FileReader, type SourceRef, whereOf } from "./types.js";
 
 /** Compiles a source, or reads an object: `.c`, `.S` or `.o` by its path. */
 export type ObjectLoader = (

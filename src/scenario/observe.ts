@@ -1,9 +1,7 @@
 import type { InvariantChecker, WatchedFunction } from "../explore/index.js";
-import { MCOUNT_INSN_SIZE } from "../linux/ftrace/index.js";
 import { patchStateName } from "../linux/klp/index.js";
 import type { task_struct } from "../linux/sched/index.js";
 import type { Machine } from "../machine/index.js";
-import type { Kaddr } from "../memory/index.js";
 import type { ReportStep, ReportTask } from "../report/index.js";
 
 /** Looks at a machine in the terms of a report. */
@@ -71,24 +69,4 @@ export class Observer {
 		}
 		return null;
 	}
-
-	/** See {@link bodiesOf}. */
-	bodies(func: string): Kaddr[] {
-		return bodiesOf(this.#machine, this.#functions, func);
-	}
-}
-
-/** Where the bodies of all implementations of a function begin: behind their call sites. */
-export function bodiesOf(machine: Machine, functions: readonly WatchedFunction[], func: string): Kaddr[] {
-	const { ftrace, klp } = machine;
-	const body = (address: Kaddr) => {
-		const site = ftrace.ftrace_location(address);
-		return site === 0 ? address : (site + MCOUNT_INSN_SIZE) | 0;
-	};
-	const there = functions.find(({ name }) => name === func)?.resolve();
-	const stack = there === undefined ? [] : klp.funcStack(there.address);
-	const everywhere = [undefined, ...machine.modules.keys()];
-	const originals = everywhere.flatMap((object) => [...machine.kallsyms(object, func)]);
-	const entries = stack.map((entry) => entry.new_func);
-	return [...originals.map(({ address }) => address), ...entries].map(body);
 }

@@ -5,19 +5,22 @@ import type { Machine } from "../machine/index.js";
 import type { Kaddr } from "../memory/index.js";
 import type { OpsSpec } from "./types.js";
 
-interface Registered {
+/** What an ops of the scenario is embedded in. All that changes is here or in the ops, so that a machine that is put back has it. */
+class Attachment {
 	readonly spec: OpsSpec;
-	readonly ops: ftrace_ops;
-	/** DIRECT: the function that the sites call now. */
-	direct: Kaddr;
+	/** DIRECT: the function that the sites shall call now. */
+	direct: Kaddr = 0;
+
+	constructor(spec: OpsSpec) {
+		this.spec = spec;
+	}
 }
 
 /** The ops that a scenario attaches beside livepatches. */
 export class ScenarioOps {
 	readonly #machine: Machine;
 	readonly #specs: ReadonlyMap<string, OpsSpec>;
-	readonly #registered = new Map<string, Registered>();
-	/** Calls by ops since it was last registered; only of those without a function of the guest. */
+	/** Calls by ops since it was last registered; only of those without a function of the guest. A log, which no code reads back. */
 	readonly calls = new Map<string, number>();
 
 	constructor(machine: Machine, specs: ReadonlyMap<string, OpsSpec>) {
@@ -25,75 +28,77 @@ export class ScenarioOps {
 		this.#specs = specs;
 	}
 
-	/** register_ftrace_function() or register_ftrace_direct(): 0 or a negative errno; -EBUSY also when it is registered already. */
+	/** register_ftrace_function() or register_ftrace_direct(): 0 or a negative errno; -EBUSY also if it is registered already. */
 	*register(name: string): Kernel<number> {
 		const spec = this.#specs.get(name)!;
-		if (this.#registered.has(name)) return -EBUSY;
+		if (this.#registered(name) !== undefined) return -EBUSY;
 		const { ftrace } = this.#machine;
-		const ops = this.#make(spec);
+		const attachment = new Attachment(spec);
+		const ops = this.#make(attachment);
 		ops.filter_hash = new Set(spec.funcs.map((func) => this.#site(spec, func)));
-		const registered: Registered = { spec, ops, direct: 0 };
 		this.calls.set(name, 0);
-		const ret = yield* spec.direct === undefined
-			? ftrace.register_ftrace_function(ops)
-			: this.#registerDirect(registered, this.#function(spec.direct));
-		if (ret === 0) this.#registered.set(name, registered);
-		return ret;
+		if (spec.direct === undefined) return yield* ftrace.register_ftrace_function(ops);
+		return yield* this.#registerDirect(ops, this.#function(spec.direct));
 	}
 
-	/** The reverse; -EINVAL when it is not registered. */
+	/** The reverse; -EINVAL if it is not registered. */
 	*unregister(name: string): Kernel<number> {
-		const registered = this.#registered.get(name);
-		if (registered === undefined) return -EINVAL;
-		const { ops, direct } = registered;
+		const ops = this.#registered(name);
+		if (ops === undefined) return -EINVAL;
 		const { ftrace } = this.#machine;
-		const ret = yield* direct === 0
-			? ftrace.unregister_ftrace_function(ops)
-			: ftrace.direct.unregister_ftrace_direct(ops, direct);
-		if (ret === 0) this.#registered.delete(name);
-		return ret;
+		const { direct } = ops.owner;
+		if (direct === 0) return yield* ftrace.unregister_ftrace_function(ops);
+		return yield* ftrace.direct.unregister_ftrace_direct(ops, direct);
 	}
 
-	#make(spec: OpsSpec): ftrace_ops {
-		if (spec.direct !== undefined) return new ftrace_ops(spec.name, spec, 0, undefined, 0);
+	#registered(name: string): ftrace_ops<Attachment> | undefined {
+		const isIt = (ops: ftrace_ops): ops is ftrace_ops<Attachment> =>
+			ops.owner instanceof Attachment && ops.owner.spec.name === name;
+		return [...this.#machine.ftrace.ftrace_ops_list].find(isIt);
+	}
+
+	#make(attachment: Attachment): ftrace_ops<Attachment> {
+		const { spec } = attachment;
+		if (spec.direct !== undefined) return new ftrace_ops(spec.name, attachment, 0, undefined, 0);
 		const { memory } = this.#machine;
 		const flags = spec.flags.reduce((bits, flag) => bits | FTRACE_OPS_FL[flag], FTRACE_OPS_FL.DYNAMIC as number);
-		if (spec.func !== undefined) return new ftrace_ops(spec.name, spec, this.#function(spec.func), undefined, flags);
+		if (spec.func !== undefined)
+			return new ftrace_ops(spec.name, attachment, this.#function(spec.func), undefined, flags);
 		const target = spec.ip === undefined ? 0 : this.#function(spec.ip);
 		const call = (_ip: Kaddr, _parent_ip: Kaddr, _ops: Kaddr, fregs: Kaddr) => {
 			this.calls.set(spec.name, this.calls.get(spec.name)! + 1);
 			if (target !== 0) memory.setKaddr((fregs + PT_REGS.RIP) | 0, target);
 		};
 		const ipmodify = target === 0 ? 0 : FTRACE_OPS_FL.IPMODIFY;
-		return new ftrace_ops(spec.name, spec, this.#machine.ftrace_host_func, call, flags | ipmodify);
+		return new ftrace_ops(spec.name, attachment, this.#machine.ftrace_host_func, call, flags | ipmodify);
 	}
 
 	/**
 	 * As a BPF trampoline registers itself (kernel/bpf/trampoline.c, bpf_trampoline_update()): where it must share a site with an
 	 * IPMODIFY ops, it says -EAGAIN, makes another trampoline, and tries again.
 	 */
-	*#registerDirect(registered: Registered, addr: Kaddr): Kernel<number> {
-		const { spec, ops } = registered;
+	*#registerDirect(ops: ftrace_ops<Attachment>, addr: Kaddr): Kernel<number> {
+		const { spec } = ops.owner;
 		const { direct } = this.#machine.ftrace;
 		const shared = spec.shared === undefined ? 0 : this.#function(spec.shared);
-		if (shared !== 0) ops.ops_func = (cmd) => this.#shares(registered, shared, addr, cmd);
-		registered.direct = addr;
+		if (shared !== 0) ops.ops_func = (cmd) => this.#shares(ops, shared, addr, cmd);
+		ops.owner.direct = addr;
 		let ret = yield* direct.register_ftrace_direct(ops, addr);
 		if (ret === -EAGAIN) {
-			registered.direct = shared;
+			ops.owner.direct = shared;
 			ret = yield* direct.register_ftrace_direct(ops, shared);
 		}
 		return ret;
 	}
 
 	/** bpf_tramp_ftrace_ops_func() */
-	*#shares(registered: Registered, shared: Kaddr, alone: Kaddr, cmd: ftrace_ops_cmd): Kernel<number> {
+	*#shares(ops: ftrace_ops<Attachment>, shared: Kaddr, alone: Kaddr, cmd: ftrace_ops_cmd): Kernel<number> {
 		const { direct } = this.#machine.ftrace;
-		if (cmd === FTRACE_OPS_CMD.ENABLE_SHARE_IPMODIFY_SELF) return registered.direct === shared ? 0 : -EAGAIN;
+		if (cmd === FTRACE_OPS_CMD.ENABLE_SHARE_IPMODIFY_SELF) return ops.owner.direct === shared ? 0 : -EAGAIN;
 		const addr = cmd === FTRACE_OPS_CMD.ENABLE_SHARE_IPMODIFY_PEER ? shared : alone;
-		if (registered.direct === addr) return 0;
-		registered.direct = addr;
-		return yield* direct.modify_ftrace_direct_nolock(registered.ops, addr);
+		if (ops.owner.direct === addr) return 0;
+		ops.owner.direct = addr;
+		return yield* direct.modify_ftrace_direct_nolock(ops, addr);
 	}
 
 	#function(name: string): Kaddr {

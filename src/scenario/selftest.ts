@@ -1,34 +1,10 @@
-import { ERRNO } from "../linux/lib/index.js";
 import type { Machine } from "../machine/index.js";
 import { type ReportFailure, type ReportTest, type ReportViolation, unifiedDiff } from "../report/index.js";
+import type { Scenario } from "./scenario.js";
 import { findSource } from "./source.js";
-import type { FileReader, Scenario, Step } from "./types.js";
-
-/** What glibc and kmod print for the errnos that livepatch and the module loader return. */
-const STRERROR: Readonly<Record<number, string>> = {
-	[ERRNO.EPERM]: "Operation not permitted",
-	[ERRNO.ENOENT]: "No such file or directory",
-	[ERRNO.EAGAIN]: "Resource temporarily unavailable",
-	[ERRNO.ENOMEM]: "Cannot allocate memory",
-	[ERRNO.EACCES]: "Permission denied",
-	[ERRNO.EBUSY]: "Device or resource busy",
-	[ERRNO.EEXIST]: "File exists",
-	[ERRNO.ENODEV]: "No such device",
-	[ERRNO.EINVAL]: "Invalid argument",
-};
-const INSMOD_STRERROR: Readonly<Record<number, string>> = {
-	[ERRNO.ENOENT]: "Unknown symbol in module",
-	[ERRNO.EINVAL]: "Invalid parameters",
-};
+import type { FileReader } from "./types.js";
 
 const TEST = /^===== TEST: (.*) =====$/;
-/** Written by the scripts without saying so. */
-const SILENT = /^\/dev\/kmsg$|^\/sys\/kernel\/debug\//;
-
-function strerror(errno: number): string {
-	return STRERROR[-errno] ?? `Unknown error ${-errno}`;
-}
-
 /** The lines that check_result() of functions.sh looks at. Pids differ from run to run. */
 export function filterDmesg(lines: readonly string[]): string[] {
 	return lines
@@ -51,37 +27,6 @@ function parseSelftest(text: string): Map<string, string[]> {
 	return tests;
 }
 
-/** What functions.sh logs before it does a step; undefined: nothing. `params`: of an insmod, as the command line has them. */
-function logBefore(step: Step, params: readonly string[]): string | undefined {
-	switch (step.kind) {
-		case "insmod":
-			return [`% insmod test_modules/${step.module}.ko`, ...params].join(" ");
-		case "rmmod":
-			return `% rmmod ${step.module}`;
-		case "disable":
-			return `% echo 0 > /sys/kernel/livepatch/${step.livepatch}/enabled`;
-		case "echo":
-			return SILENT.test(step.path) ? undefined : `% echo ${step.value} > ${step.path}`;
-		case "test":
-			return `===== TEST: ${step.title} =====`;
-		default:
-			return undefined;
-	}
-}
-
-/** What functions.sh logs once a step is done: errors of insmod, and what came of a sysctl. */
-function logAfter(step: Step, errno: number): string | undefined {
-	if (step.kind === "insmod" && errno !== 0) {
-		const why = INSMOD_STRERROR[-errno] ?? strerror(errno);
-		return `insmod: ERROR: could not insert module test_modules/${step.module}.ko: ${why}`;
-	}
-	if (step.kind === "sysctl") {
-		if (errno === 0) return `livepatch: ${step.name} = ${step.value}`;
-		return `livepatch: sysctl: setting key "${step.name}": ${strerror(errno)}`;
-	}
-	return undefined;
-}
-
 /** One run of a selftest script: writes its lines to the log, and compares what each test printed with the transcript. */
 export class Selftest {
 	readonly #machine: Machine;
@@ -94,21 +39,9 @@ export class Selftest {
 		this.#transcript = parseSelftest(transcript);
 	}
 
-	#log(line: string | undefined): void {
+	/** Writes a line as functions.sh does; undefined: it writes none. */
+	log(line: string | undefined): void {
 		if (line !== undefined) this.#machine.write("/dev/kmsg", line);
-	}
-
-	before(step: Step, params: ReadonlyMap<string, string>): void {
-		this.#log(
-			logBefore(
-				step,
-				[...params].map(([name, value]) => `${name}=${value}`),
-			),
-		);
-	}
-
-	after(step: Step, errno: number): void {
-		this.#log(logAfter(step, errno));
 	}
 
 	begin(title: string, step: number): void {

@@ -1,5 +1,6 @@
 import { KlpemuError } from "../base/index.js";
-import { type FileReader, type Scenario, type SourceRef, whereOf } from "./types.js";
+import type { Scenario } from "./scenario.js";
+import { type FileReader, type SourceRef, whereOf } from "./types.js";
 
 /** The path of a source that the scenario names. Throws `SCENARIO_MISSING_FILE` with the place in the scenario. */
 export async function findSource(scenario: Scenario, files: FileReader, source: SourceRef): Promise<string> {

@@ -275,7 +275,7 @@ describe("steps", () => {
 	test("a fork that cannot be", () => {
 		expect(broken("- settle", "- fork: { parent: worker, child: F }")).toMatchInlineSnapshot(`
 			"SCENARIO_UNKNOWN_TASK
-			s.yaml:12:21: 'worker' are 2 tasks
+			s.yaml:12:21: 'worker' names 2 tasks, exactly one is needed
 			  hint: name one of them: worker/0, worker/1"
 		`);
 		expect(broken("- settle", "- fork: { parent: sleeper, child: worker }")).toMatchInlineSnapshot(`

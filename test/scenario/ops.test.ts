@@ -2,8 +2,7 @@
 import { describe, expect, test } from "vitest";
 import { KlpemuError } from "../../src/base/index.js";
 import { nodeHost } from "../../src/node/index.js";
-import { describeStep } from "../../src/scenario/describe.js";
-import { parseScenario } from "../../src/scenario/index.js";
+import { describeStep, parseScenario } from "../../src/scenario/index.js";
 import { runScenario } from "../../src/scenario/run.js";
 
 const scenario = (ops: string, steps: string) => `title: t

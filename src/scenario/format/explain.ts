@@ -1,8 +1,8 @@
 import * as v from "valibot";
 import { suggest } from "../../base/index.js";
+import { STEPS, stepSchema } from "../steps/index.js";
 import type { Path } from "./document.js";
 import { pathName } from "./document.js";
-import { STEP_VALUES, STEP_WORDS, stepSchema } from "./schema.js";
 
 /** What is wrong with a scenario, and where. */
 export interface Problem {
@@ -119,24 +119,26 @@ function kindOf(schema: Schema): string {
 }
 
 function explainStep(value: unknown, path: Path): Problem | undefined {
-	const known = Object.keys(STEP_VALUES);
-	const unknown = (name: string, at: Path): Problem => ({
-		code: "SCENARIO_UNKNOWN_STEP",
-		path: at,
-		at: "key",
-		message: Object.hasOwn(STEP_VALUES, name) ? `the step '${name}' needs a value` : `unknown step '${name}'`,
-		hint: Object.hasOwn(STEP_VALUES, name)
-			? `write it as '${name}: ${expectedOf(STEP_VALUES[name as keyof typeof STEP_VALUES] as Schema)}'`
-			: suggest(name, "steps", known),
-	});
+	const known: readonly string[] = STEPS.map(({ kind }) => kind);
+	const unknown = (name: string, at: Path): Problem => {
+		const step = STEPS.find(({ kind }) => kind === name);
+		return {
+			code: "SCENARIO_UNKNOWN_STEP",
+			path: at,
+			at: "key",
+			message: step === undefined ? `unknown step '${name}'` : `the step '${name}' needs a value`,
+			hint: step === undefined ? suggest(name, "steps", known) : `write it as '${name}: ${expectedOf(step.value)}'`,
+		};
+	};
 	if (typeof value === "string") return unknown(value, path);
 	if (!isMap(value)) {
 		const message = `'${pathName(path)}' must be a step, not ${show(value)}`;
-		const hint = `a word (${STEP_WORDS.join(", ")}) or one key of: ${known.join(", ")}`;
+		const words = STEPS.flatMap((step) => ("word" in step ? [step.kind] : []));
+		const hint = `a word (${words.join(", ")}) or one key of: ${known.join(", ")}`;
 		return { code: "SCENARIO_BAD_VALUE", path, at: "value", message, hint };
 	}
 	const keys = Object.keys(value);
-	const actions = keys.filter((key) => Object.hasOwn(STEP_VALUES, key));
+	const actions = keys.filter((key) => known.includes(key));
 	if (actions.length > 1) {
 		const message = `a step does one thing, not both '${actions[0]}' and '${actions[1]}'`;
 		const hint = "make it two entries of the list";

@@ -1,3 +1,3 @@
-export type { ParseOptions } from "./normalise.js";
+export type { ParseOptions } from "./names.js";
 export { parseScenario } from "./parse.js";
-export { STEP_VALUES, scenarioSchema } from "./schema.js";
+export { scenarioSchema } from "./schema.js";

@@ -1,181 +1,94 @@
-import { suggest } from "../../base/index.js";
-import { ERRNO } from "../../linux/lib/index.js";
-import {
-	type FuncSpec,
-	type FunctionRef,
-	type LivepatchSpec,
-	type ModuleSpec,
-	type ObjectSpec,
-	type OpsSpec,
-	PREEMPTION,
-	type Scenario,
-	type SourceRef,
-	type TaskSpec,
-	VERDICTS,
-	type Verdict,
-} from "../types.js";
+import type { Scenario } from "../scenario.js";
+import { type FuncSpec, type ObjectSpec, PREEMPTION, type SourceRef, VERDICTS, type Verdict } from "../types.js";
 import type { Path, ScenarioDocument } from "./document.js";
+import { Names, type ParseOptions } from "./names.js";
 import type { RawLivepatch, RawOps, RawScenario, RawTask } from "./schema.js";
-import { StepNormaliser } from "./steps.js";
-
-export interface ParseOptions {
-	/** The designs there are; with them, unknown names in the file are errors. */
-	readonly designs?: readonly string[];
-}
+import { readSteps } from "./steps.js";
 
 const MIB = 1 << 20;
 const DEFAULTS = { design: "mainline", cpus: 2, seed: 1n, hz: 250, memory: "64 MiB" } as const;
 
-/** `errno` as a file has it -> 0 or a negative number. */
-export function errnoOf(value: number | string): number {
-	return typeof value === "number" ? value : -ERRNO[value.replace("-", "") as keyof typeof ERRNO];
-}
-
 /** Turns a valid file into a {@link Scenario}: short forms written out, defaults filled in, names resolved. */
 export class Normaliser {
-	readonly document: ScenarioDocument;
-	readonly raw: RawScenario;
-	readonly options: ParseOptions;
-	readonly livepatches = new Map<string, LivepatchSpec>();
-	readonly modules = new Map<string, ModuleSpec>();
-	readonly ops = new Map<string, OpsSpec>();
-	readonly tasks = new Map<string, TaskSpec>();
-	/** Key of the file -> names of its tasks. */
-	readonly groups = new Map<string, readonly string[]>();
-	readonly functions: FunctionRef[] = [];
+	readonly #document: ScenarioDocument;
+	readonly #raw: RawScenario;
+	readonly #names: Names;
 
 	constructor(document: ScenarioDocument, raw: RawScenario, options: ParseOptions) {
-		this.document = document;
-		this.raw = raw;
-		this.options = options;
+		this.#document = document;
+		this.#raw = raw;
+		this.#names = new Names(document, options, raw.cpus ?? DEFAULTS.cpus, raw.selftest !== undefined);
 	}
 
 	scenario(): Scenario {
-		const { raw, document } = this;
-		if (raw.design !== undefined) this.checkDesign(raw.design, ["design"]);
+		const document = this.#document;
+		const raw = this.#raw;
+		const names = this.#names;
+		if (raw.design !== undefined) this.#names.checkDesign(raw.design, ["design"]);
 		for (const name of Object.keys(raw.modules ?? {})) this.#module(name);
 		for (const [name, livepatch] of Object.entries(raw.livepatches ?? {})) this.#livepatch(name, livepatch);
 		for (const [name, ops] of Object.entries(raw.ftrace_ops ?? {})) this.#ops(name, ops);
 		for (const [name, task] of Object.entries(raw.tasks ?? {})) this.#taskGroup(name, task);
-		const declared = new Map(this.tasks);
+		const declared = new Map(this.#names.tasks);
 		return {
 			fileName: document.fileName,
 			title: raw.title,
 			source: raw.source,
 			design: raw.design ?? DEFAULTS.design,
 			cpu: raw.cpu,
-			cpus: raw.cpus ?? DEFAULTS.cpus,
+			cpus: names.cpus,
 			preemption: raw.preemption ?? PREEMPTION[0],
 			seed: BigInt(raw.seed ?? DEFAULTS.seed),
 			hz: raw.hz ?? DEFAULTS.hz,
 			ibt: raw.ibt ?? false,
 			memory: Number.parseInt(raw.memory ?? DEFAULTS.memory, 10) * MIB,
 			vmlinux: this.#sources(raw.vmlinux, ["vmlinux"]),
-			modules: this.modules,
-			livepatches: this.livepatches,
-			ops: this.ops,
+			modules: this.#names.modules,
+			livepatches: this.#names.livepatches,
+			ops: this.#names.ops,
 			tasks: declared,
 			selftest:
 				raw.selftest === undefined ? undefined : { path: raw.selftest, position: document.position(["selftest"]) },
-			steps: new StepNormaliser(this).steps(),
-			functions: this.functions,
+			steps: readSteps(raw.steps, names),
+			functions: this.#names.functions,
 			expect: this.#verdicts(),
 		};
-	}
-
-	checkDesign(name: string, path: Path, at: "key" | "value" = "value"): void {
-		const { designs } = this.options;
-		if (designs === undefined || designs.includes(name)) return;
-		const hint = suggest(name, "designs", designs);
-		throw this.document.error("SCENARIO_UNKNOWN_DESIGN", path, `unknown design '${name}'`, hint, at);
-	}
-
-	/** The idle tasks of all CPUs: `swapper/0`, ... */
-	get idleTasks(): readonly string[] {
-		return Array.from({ length: this.raw.cpus ?? DEFAULTS.cpus }, (_, id) => `swapper/${id}`);
-	}
-
-	/** Notes a function for `checkFunctions`. */
-	functionRef(name: string, path: Path, at: "key" | "value" = "value", livepatch?: string): string {
-		this.functions.push({ name, livepatch, position: this.document.position(path, at) });
-		return name;
-	}
-
-	/** Adds one task; `count` is the caller's business. Throws `SCENARIO_BAD_VALUE`, `SCENARIO_DUPLICATE`. */
-	task(name: string, group: string, raw: Omit<RawTask, "count">, path: Path, at: "key" | "value"): TaskSpec {
-		const { document } = this;
-		const calls = raw.calls ?? [];
-		if (this.tasks.has(name)) {
-			throw document.error("SCENARIO_DUPLICATE", path, `there already is a task '${name}'`, "choose another name", at);
-		}
-		if (raw.cpu !== undefined && raw.cpu >= (this.raw.cpus ?? DEFAULTS.cpus)) {
-			const hint = `cpus is ${this.raw.cpus ?? DEFAULTS.cpus}, and CPUs are counted from 0`;
-			throw document.error("SCENARIO_BAD_VALUE", [...path, "cpu"], `'${name}': there is no CPU ${raw.cpu}`, hint);
-		}
-		if (raw.sleeps_in !== undefined && calls.length === 0) {
-			const hint = `add calls: [${raw.sleeps_in}], or the function that leads there`;
-			const message = `'${name}' sleeps in ${raw.sleeps_in} but calls nothing`;
-			throw document.error("SCENARIO_BAD_VALUE", [...path, "sleeps_in"], message, hint);
-		}
-		if (raw.interruptible !== undefined && raw.sleeps_in === undefined) {
-			const message = `'${name}' sleeps nowhere, so that nothing is interrupted`;
-			throw document.error("SCENARIO_BAD_VALUE", [...path, "interruptible"], message, "add sleeps_in: FUNCTION", "key");
-		}
-		calls.forEach((func, index) => {
-			this.functionRef(func, [...path, "calls", index]);
-		});
-		if (raw.sleeps_in !== undefined) this.functionRef(raw.sleeps_in, [...path, "sleeps_in"]);
-		const task: TaskSpec = {
-			name,
-			group,
-			kthread: raw.kthread ?? false,
-			calls,
-			sleeps_in: raw.sleeps_in,
-			interruptible: raw.interruptible ?? false,
-			cpu: raw.cpu,
-			idle: raw.idle ?? false,
-			fork: raw.fork ?? false,
-			exit: raw.exit ?? false,
-			position: document.position(path, at),
-		};
-		this.tasks.set(name, task);
-		return task;
 	}
 
 	#taskGroup(group: string, raw: RawTask): void {
 		const count = raw.count ?? 1;
 		const names = count === 1 ? [group] : Array.from({ length: count }, (_, index) => `${group}/${index}`);
-		const before = this.functions.length;
+		const before = this.#names.functions.length;
 		for (const name of names) {
 			// Each function is named once in the file, however many tasks call it.
-			this.functions.length = before;
-			this.task(name, group, raw, ["tasks", group], "key");
+			this.#names.functions.length = before;
+			this.#names.task(name, group, raw, ["tasks", group], "key");
 		}
-		this.groups.set(group, names);
+		this.#names.groups.set(group, names);
 	}
 
 	#sources(paths: readonly string[], path: Path): SourceRef[] {
-		return paths.map((source, index) => ({ path: source, position: this.document.position([...path, index]) }));
+		return paths.map((source, index) => ({ path: source, position: this.#document.position([...path, index]) }));
 	}
 
 	#module(name: string): void {
 		const path = ["modules", name];
 		if (name === "vmlinux") {
 			const hint = "vmlinux has a key of its own, next to modules";
-			throw this.document.error("SCENARIO_DUPLICATE", path, "a module cannot be called vmlinux", hint, "key");
+			throw this.#document.error("SCENARIO_DUPLICATE", path, "a module cannot be called vmlinux", hint, "key");
 		}
-		const { sources } = this.raw.modules![name]!;
-		this.modules.set(name, {
+		const { sources } = this.#raw.modules![name]!;
+		this.#names.modules.set(name, {
 			name,
 			sources: this.#sources(sources, [...path, "sources"]),
-			position: this.document.position(path, "key"),
+			position: this.#document.position(path, "key"),
 		});
 	}
 
 	#livepatch(name: string, raw: RawLivepatch): void {
 		const path = ["livepatches", name];
-		const { document } = this;
-		if (this.modules.has(name) || name === "vmlinux") {
+		const document = this.#document;
+		if (this.#names.modules.has(name) || name === "vmlinux") {
 			const hint = "modules and livepatches share one name space";
 			throw document.error("SCENARIO_DUPLICATE", path, `there already is a module '${name}'`, hint, "key");
 		}
@@ -199,7 +112,7 @@ export class Normaliser {
 			}
 			objects.push(this.#object(name, object, funcs, [...path, "objects", object]));
 		}
-		this.livepatches.set(name, {
+		this.#names.livepatches.set(name, {
 			name,
 			sources: this.#sources(raw.sources, [...path, "sources"]),
 			replace: raw.replace,
@@ -216,23 +129,23 @@ export class Normaliser {
 			const [old_name, sympos] = key.split("#");
 			const at = [...path, key];
 			const new_func = typeof entry === "string" ? entry : entry.new_func;
-			this.functionRef(new_func, typeof entry === "string" ? at : [...at, "new_func"], "value", livepatch);
+			this.#names.functionRef(new_func, typeof entry === "string" ? at : [...at, "new_func"], "value", livepatch);
 			return {
 				old_name: old_name!,
 				new_func,
 				sympos: sympos === undefined ? 0 : Number(sympos),
 				replaceable: typeof entry === "string" ? undefined : entry.replaceable,
-				position: this.document.position(at, "key"),
+				position: this.#document.position(at, "key"),
 			};
 		});
-		return { name, funcs, position: this.document.position(path, "key") };
+		return { name, funcs, position: this.#document.position(path, "key") };
 	}
 
 	#ops(name: string, raw: RawOps): void {
 		const path = ["ftrace_ops", name];
 		const kinds = (["func", "ip", "direct"] as const).filter((key) => raw[key] !== undefined);
 		const bad = (key: string, message: string, hint: string) =>
-			this.document.error("SCENARIO_BAD_VALUE", [...path, key], message, hint, "key");
+			this.#document.error("SCENARIO_BAD_VALUE", [...path, key], message, hint, "key");
 		if (kinds.length > 1) throw bad(kinds[1]!, `'${name}' has both ${kinds.join(" and ")}`, "one call-back is enough");
 		if (raw.shared !== undefined && raw.direct === undefined) {
 			throw bad("shared", `'${name}' has no direct function to take the place of`, "add direct: FUNCTION");
@@ -241,21 +154,30 @@ export class Normaliser {
 			throw bad("flags", `register_ftrace_direct() sets the flags of '${name}' itself`, "leave them out");
 		}
 		raw.funcs?.forEach((func, index) => {
-			this.functionRef(func, [...path, "funcs", index]);
+			this.#names.functionRef(func, [...path, "funcs", index]);
 		});
 		for (const key of ["func", "direct", "shared"] as const) {
-			if (raw[key] !== undefined) this.functionRef(raw[key], [...path, key]);
+			if (raw[key] !== undefined) this.#names.functionRef(raw[key], [...path, key]);
 		}
 		const { func, ip, direct, shared, flags = [], funcs = [] } = raw;
-		this.ops.set(name, { name, funcs, flags, func, ip, direct, shared, position: this.document.position(path, "key") });
+		this.#names.ops.set(name, {
+			name,
+			funcs,
+			flags,
+			func,
+			ip,
+			direct,
+			shared,
+			position: this.#document.position(path, "key"),
+		});
 	}
 
 	#verdicts(): Scenario["expect"] {
-		const raw = this.raw.expect;
+		const raw = this.#raw.expect;
 		if (raw === undefined || typeof raw === "string") {
 			return { default: raw ?? VERDICTS[0], byDesign: new Map<string, Verdict>() };
 		}
-		for (const design of Object.keys(raw)) this.checkDesign(design, ["expect", design], "key");
+		for (const design of Object.keys(raw)) this.#names.checkDesign(design, ["expect", design], "key");
 		return { default: undefined, byDesign: new Map(Object.entries(raw)) };
 	}
 }

@@ -1,8 +1,9 @@
 import * as v from "valibot";
-import type { Scenario } from "../types.js";
+import type { Scenario } from "../scenario.js";
 import { ScenarioDocument } from "./document.js";
 import { explain } from "./explain.js";
-import { Normaliser, type ParseOptions } from "./normalise.js";
+import type { ParseOptions } from "./names.js";
+import { Normaliser } from "./normalise.js";
 import { scenarioSchema } from "./schema.js";
 
 /**

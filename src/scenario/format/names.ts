@@ -1,0 +1,92 @@
+import { suggest } from "../../base/index.js";
+import type { FunctionRef, LivepatchSpec, ModuleSpec, OpsSpec, TaskSpec } from "../types.js";
+import type { RawTaskEntries } from "../values.js";
+import type { Path, ScenarioDocument } from "./document.js";
+
+export interface ParseOptions {
+	/** The designs there are; with them, unknown names in the file are errors. */
+	readonly designs?: readonly string[];
+}
+
+/** The names that a scenario file has declared so far, and what they stand for. */
+export class Names {
+	readonly document: ScenarioDocument;
+	readonly options: ParseOptions;
+	readonly cpus: number;
+	readonly hasSelftest: boolean;
+	readonly livepatches = new Map<string, LivepatchSpec>();
+	readonly modules = new Map<string, ModuleSpec>();
+	readonly ops = new Map<string, OpsSpec>();
+	readonly tasks = new Map<string, TaskSpec>();
+	/** Key of the file -> names of its tasks. */
+	readonly groups = new Map<string, readonly string[]>();
+	/** Tasks that an `exit` step has ended. */
+	readonly exited = new Set<string>();
+	readonly functions: FunctionRef[] = [];
+
+	constructor(document: ScenarioDocument, options: ParseOptions, cpus: number, hasSelftest: boolean) {
+		this.document = document;
+		this.options = options;
+		this.cpus = cpus;
+		this.hasSelftest = hasSelftest;
+	}
+
+	checkDesign(name: string, path: Path, at: "key" | "value" = "value"): void {
+		const { designs } = this.options;
+		if (designs === undefined || designs.includes(name)) return;
+		const hint = suggest(name, "designs", designs);
+		throw this.document.error("SCENARIO_UNKNOWN_DESIGN", path, `unknown design '${name}'`, hint, at);
+	}
+
+	/** The idle tasks of all CPUs: `swapper/0`, ... */
+	get idleTasks(): readonly string[] {
+		return Array.from({ length: this.cpus }, (_, id) => `swapper/${id}`);
+	}
+
+	/** Notes a function for `checkFunctions`. */
+	functionRef(name: string, path: Path, at: "key" | "value" = "value", livepatch?: string): string {
+		this.functions.push({ name, livepatch, position: this.document.position(path, at) });
+		return name;
+	}
+
+	/** Adds one task. Throws `SCENARIO_BAD_VALUE`, `SCENARIO_DUPLICATE`. */
+	task(name: string, group: string, raw: RawTaskEntries, path: Path, at: "key" | "value"): TaskSpec {
+		const { document } = this;
+		const calls = raw.calls ?? [];
+		if (this.tasks.has(name)) {
+			throw document.error("SCENARIO_DUPLICATE", path, `there already is a task '${name}'`, "choose another name", at);
+		}
+		if (raw.cpu !== undefined && raw.cpu >= this.cpus) {
+			const hint = `cpus is ${this.cpus}, and CPUs are counted from 0`;
+			throw document.error("SCENARIO_BAD_VALUE", [...path, "cpu"], `'${name}': there is no CPU ${raw.cpu}`, hint);
+		}
+		if (raw.sleeps_in !== undefined && calls.length === 0) {
+			const hint = `add calls: [${raw.sleeps_in}], or the function that leads there`;
+			const message = `'${name}' sleeps in ${raw.sleeps_in} but calls nothing`;
+			throw document.error("SCENARIO_BAD_VALUE", [...path, "sleeps_in"], message, hint);
+		}
+		if (raw.interruptible !== undefined && raw.sleeps_in === undefined) {
+			const message = `'${name}' sleeps nowhere, so that nothing is interrupted`;
+			throw document.error("SCENARIO_BAD_VALUE", [...path, "interruptible"], message, "add sleeps_in: FUNCTION", "key");
+		}
+		calls.forEach((func, index) => {
+			this.functionRef(func, [...path, "calls", index]);
+		});
+		if (raw.sleeps_in !== undefined) this.functionRef(raw.sleeps_in, [...path, "sleeps_in"]);
+		const task: TaskSpec = {
+			name,
+			group,
+			kthread: raw.kthread ?? false,
+			calls,
+			sleeps_in: raw.sleeps_in,
+			interruptible: raw.interruptible ?? false,
+			cpu: raw.cpu,
+			idle: raw.idle ?? false,
+			fork: raw.fork ?? false,
+			exit: raw.exit ?? false,
+			position: document.position(path, at),
+		};
+		this.tasks.set(name, task);
+		return task;
+	}
+}

@@ -1,0 +1,48 @@
+/** The list of steps. All else comes from it: the type, the schema, the JSON schema, the table in README. */
+
+import { expect, state } from "./expect.js";
+import { cat, disable, echo, enable, force, reverse, stat, sysctl } from "./files.js";
+import { cpu_down, cpu_up } from "./hotplug.js";
+import { insmod, rmmod } from "./modules.js";
+import { register, unregister } from "./ops.js";
+import { raceOf } from "./race.js";
+import { test } from "./selftest.js";
+import { type AnyStep, type Place, type RawStep, readStep as readOneOf, type StepOf, stepsSchema } from "./step.js";
+import { call, exit, fork, wake } from "./tasks.js";
+import { run, settle, sleep } from "./time.js";
+
+/** The steps that may stand in a `race`. */
+const RACING = [insmod, rmmod, disable, enable, reverse, force, echo, wake, fork, exit] as const;
+
+/** Every step that there is, in the order of README and of error messages. */
+export const STEPS = [
+	...[insmod, rmmod, settle, run, sleep, disable, enable, reverse, force, echo, cat, stat, sysctl],
+	...[register, unregister, cpu_up, cpu_down, wake, fork, exit, call, state, test, expect],
+	raceOf(RACING),
+] as const;
+
+export type Step = StepOf<(typeof STEPS)[number]>;
+export type StepKind = Step["kind"];
+
+/** What a list of steps may hold. */
+export const stepSchema = stepsSchema(STEPS, true);
+
+export function readStep(raw: RawStep, place: Place): Step {
+	return readOneOf(STEPS, raw, place);
+}
+
+const definitions: ReadonlyMap<string, AnyStep> = new Map(STEPS.map((definition) => [definition.kind, definition]));
+
+/** The definition of a step of {@link STEPS}. */
+export function definitionOf(step: { readonly kind: string }): AnyStep {
+	const definition = definitions.get(step.kind);
+	if (definition === undefined) throw new Error(`no step is called '${step.kind}'`);
+	return definition;
+}
+
+/** One line for people, in the words of a shell where there are such: `insmod lp1`, `echo 0 > lp3/enabled`. */
+export function describeStep(step: Step): string {
+	return definitionOf(step).title(step);
+}
+
+export { type AnyStep, type Driver, Outside, type Place, type RawStep, type StepBase, type StepWorld } from "./step.js";

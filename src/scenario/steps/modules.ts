@@ -1,0 +1,93 @@
+import * as v from "valibot";
+import { designFields, patchOf } from "../livepatches.js";
+import { expected, fileText, moduleName, scalar, taskNames } from "../values.js";
+import { type StepWorld, step } from "./step.js";
+import { insmodStrerror } from "./strerror.js";
+
+/** The value of a module parameter: its text, or tasks whose pids it is. */
+export type ParamValue = string | { readonly pids: readonly string[] };
+
+const param = v.union([
+	...scalar.options,
+	v.pipe(
+		v.strictObject({ pids: taskNames }),
+		expected("{ pids: TASK }"),
+		v.description("the pids of these tasks, with commas between"),
+	),
+]);
+
+/** Module parameters as insmod's command line has them. */
+function paramTexts(params: ReadonlyMap<string, ParamValue>, { tasks }: StepWorld): Map<string, string> {
+	const textOf = (value: ParamValue) =>
+		typeof value === "string" ? value : value.pids.map((name) => tasks.get(name).pid).join(",");
+	return new Map([...params].map(([name, value]) => [name, textOf(value)]));
+}
+
+function assignments(params: ReadonlyMap<string, string>): string[] {
+	return [...params].map(([name, value]) => `${name}=${value}`);
+}
+
+export const insmod = step("insmod", {
+	value: v.union([
+		moduleName,
+		v.strictObject({
+			module: moduleName,
+			params: v.optional(v.record(v.pipe(v.string(), v.regex(/^[\w-]+$/)), param)),
+		}),
+	]),
+	doc: {
+		form: ["insmod: lp1", "insmod: { module, params }"],
+		does: "loads a module; a livepatch is enabled by that",
+	},
+	hasErrno: true,
+	races: true,
+	read(raw, place) {
+		if (typeof raw === "string") return { module: place.module(raw), params: new Map<string, ParamValue>() };
+		const params = Object.entries(raw.params ?? {}).map(([name, value]): [string, ParamValue] => {
+			if (typeof value !== "object") return [name, fileText(value)];
+			return [name, { pids: place.at("params", name, "pids").tasks(value.pids) }];
+		});
+		return { module: place.at("module").module(raw.module), params: new Map(params) };
+	},
+	title({ module, params }) {
+		const textOf = (value: ParamValue) => (typeof value === "string" ? value : `pids of ${value.pids.join(", ")}`);
+		return ["insmod", module, ...[...params].map(([name, value]) => `${name}=${textOf(value)}`)].join(" ");
+	},
+	/** Guest code of its own runs klp_enable_patch(), which waits for locks: a task in there is nowhere that can be saved. */
+	notExplored({ module }, { livepatches }) {
+		if (livepatches.get(module)?.objects.length !== 0) return undefined;
+		return {
+			refuses: `'${module}' enables itself, in C: what guest code of it does cannot be explored`,
+			hint: "say in the scenario what it patches (funcs)",
+		};
+	},
+	logsBefore({ module, params }, world) {
+		return [`% insmod test_modules/${module}.ko`, ...assignments(paramTexts(params, world))].join(" ");
+	},
+	logsAfter({ module }, errno) {
+		if (errno === 0) return undefined;
+		return `insmod: ERROR: could not insert module test_modules/${module}.ko: ${insmodStrerror(errno)}`;
+	},
+	*run({ module, params }, world) {
+		const { machine, livepatches, objects } = world;
+		const spec = livepatches.get(module);
+		const options = { params: paramTexts(params, world) };
+		const parts = objects.get(module) ?? [];
+		if (spec === undefined) return yield* machine.load_module(module, parts, options);
+		if (spec.objects.length === 0) {
+			return yield* machine.load_module(module, parts, { ...options, fields: designFields(spec) });
+		}
+		return yield* machine.load_module(module, parts, { ...options, patchOf: (mod) => patchOf(spec, mod) });
+	},
+});
+
+export const rmmod = step("rmmod", {
+	value: moduleName,
+	doc: { form: ["rmmod: lp1"], does: "unloads a module" },
+	hasErrno: true,
+	races: true,
+	read: (raw, place) => ({ module: place.module(raw) }),
+	title: ({ module }) => `rmmod ${module}`,
+	logsBefore: ({ module }) => `% rmmod ${module}`,
+	run: ({ module }, { machine }) => machine.delete_module(module),
+});

@@ -1,0 +1,195 @@
+/** How a step is defined: each step of the list in index.ts is one {@link StepDefinition}, complete in itself. */
+import * as v from "valibot";
+import type { KlpemuError } from "../../base/index.js";
+import type { ElfObject } from "../../elf/index.js";
+import type { Kernel, Wait } from "../../linux/lib/index.js";
+import type { Machine } from "../../machine/index.js";
+import type { Found } from "../expectation.js";
+import type { ScenarioOps } from "../ops.js";
+import type { ScenarioTasks } from "../tasks.js";
+import type { LivepatchSpec, OpsSpec, Position, TaskSpec } from "../types.js";
+import { errno, errnoOf, type RawTaskEntries } from "../values.js";
+
+/** What every step of a scenario has, besides its value. */
+export interface StepBase {
+	readonly kind: string;
+	readonly position: Position;
+	/** The result that the scenario expects: 0, or the negative errno of this step's `errno` key or of the `expect` after it. */
+	readonly errno: number;
+	/** Where an `expect` after it gives other results for some designs. See `expectedErrno`. */
+	readonly errnoByDesign: ReadonlyMap<string, number>;
+}
+
+/**
+ * A place of the file, and the names that the file has declared so far. The methods check what stands at this place, and throw a
+ * KlpemuError that says where it is.
+ */
+export interface Place {
+	readonly position: Position;
+	/** The file has a transcript of a selftest script. */
+	readonly hasSelftest: boolean;
+	/** The idle tasks of all CPUs: `swapper/0`, ... */
+	readonly idleTasks: readonly string[];
+	/** The place of a part of this value; `key`: of the key that leads to it. */
+	at(...path: readonly (string | number)[]): Place;
+	key(...path: readonly (string | number)[]): Place;
+	error(code: string, message: string, hint?: string): KlpemuError;
+	/** A livepatch or a module. */
+	module(name: string): string;
+	livepatch(name: string): string;
+	ops(name: string): OpsSpec;
+	design(name: string): string;
+	/** Notes a function, which is looked for in the objects once they are compiled. */
+	func(name: string): string;
+	/** `lp1/enabled` -> absolute. */
+	file(path: string): string;
+	/** Task names, groups resolved; `more`: names that are tasks here, though the file does not declare them. */
+	tasks(names: string | readonly string[] | undefined, more?: readonly string[]): readonly string[];
+	oneTask(name: string): string;
+	/** Declares a task; later steps may name it. */
+	newTask(name: string, raw: RawTaskEntries): TaskSpec;
+	/** Later steps may not name these tasks any more. */
+	exited(tasks: readonly string[]): void;
+}
+
+/** What steps act on: the same for `run` and for the explorer, but for the members of {@link Driver}. */
+export interface StepWorld extends Driver {
+	readonly machine: Machine;
+	readonly livepatches: ReadonlyMap<string, LivepatchSpec>;
+	/** The objects of each module and livepatch. */
+	readonly objects: ReadonlyMap<string, readonly ElfObject[]>;
+	readonly tasks: ScenarioTasks;
+	readonly ops: ScenarioOps;
+}
+
+/** What `run` and the explorer do in different ways. */
+export interface Driver {
+	/** `run`: makes so many rounds. The explorer has no rounds: tasks move between any two points of the administrator. */
+	pass(rounds: number): void;
+	/** Lets administrators make these lists of steps. `run`: one list after the other. Whether they are through. */
+	race(actors: readonly (readonly StepBase[])[]): () => boolean;
+	/** The scenario expects something else: `run` reports it. The explorer does not: it looks for broken invariants only. */
+	fail(message: string): void;
+	/** `run` only, as are those below: what there is to be seen, and what `dmesg` has printed since it was last taken. */
+	look(takeDmesg: boolean): Found;
+	/** Result of the step before. */
+	lastErrno(): number;
+	/** Begins a test of a selftest script. */
+	beginTest(title: string): void;
+}
+
+/** How the explorer treats a step that it does not make: it leaves it out, or refuses the scenario, and why. */
+export type NotExplored = { readonly skips: string } | { readonly refuses: string; readonly hint: string };
+
+/** Beside the shell: the administrator's process waits in user mode while the machine goes on. Not a system call. */
+export class Outside implements Wait {
+	readonly label: string;
+	readonly ready: () => boolean;
+	/** Rounds that `run` makes at most. The code behind the wait must look whether it is ready. */
+	readonly rounds: number;
+
+	constructor(label: string, ready: () => boolean, rounds: number) {
+		this.label = label;
+		this.ready = ready;
+		this.rounds = rounds;
+	}
+}
+
+/** One row of README's table. */
+export interface StepDoc {
+	/** As it is written in a scenario; more than one way, if there are. */
+	readonly form: readonly string[];
+	/** What it does. */
+	readonly does: string;
+}
+
+export interface StepDefinition<K extends string, S extends v.GenericSchema, V extends object> {
+	/** The key in the file. */
+	readonly kind: K;
+	/** The schema of what stands behind the key. */
+	readonly value: S;
+	readonly doc: StepDoc;
+	/** `errno` may stand beside it. */
+	readonly hasErrno?: true;
+	/** It may be part of a `race`. Its result depends on which step is first, so that no errno is expected there. */
+	readonly races?: true;
+	/** Not a system call of the administrator: it is made in user mode, or does not act on the kernel at all. */
+	readonly outside?: true;
+	/** Tasks with `sleeps_in` fall asleep while it is made. */
+	readonly mayFallAsleep?: true;
+	/** It is no action: `errno` after it speaks about the step before. */
+	readonly hasNoResult?: true;
+	/** What it means as a plain word; none: it needs a value. */
+	word?(): V;
+	/** Resolves the names in a value of the file, fills in defaults. */
+	read(raw: v.InferOutput<S>, place: Place): V;
+	/** The errno inside the value. */
+	innerErrno?(raw: v.InferOutput<S>): number | string | undefined;
+	/** One line for people, in the words of a shell where there are such: `insmod lp1`. */
+	title(value: V): string;
+	/** Tasks that it waits for, wakes or ends. */
+	named?(value: V): readonly string[];
+	/** undefined: the explorer makes the step. */
+	notExplored?(value: V, world: StepWorld): NotExplored | undefined;
+	/** What functions.sh of the kernel's selftests logs before and after the step. */
+	logsBefore?(value: V, world: StepWorld): string | undefined;
+	logsAfter?(value: V, errno: number): string | undefined;
+	/** Makes it: the result is 0 or a negative errno. Throws KlpemuError if it cannot be made. */
+	run(value: V, world: StepWorld): Kernel<number>;
+}
+
+/** A definition whose types are forgotten. */
+export type AnyStep = StepDefinition<string, v.GenericSchema, object>;
+
+/** The steps of these definitions, as `Scenario.steps` has them. */
+export type StepOf<D extends AnyStep> = D extends AnyStep
+	? StepBase & { readonly kind: D["kind"] } & ReturnType<D["read"]>
+	: never;
+
+export function step<const K extends string, S extends v.GenericSchema, V extends object>(
+	kind: K,
+	definition: Omit<StepDefinition<K, S, V>, "kind">,
+): StepDefinition<K, S, V> {
+	return { kind, ...definition };
+}
+
+/** A step as the file has it: a word, or a map with one key besides `errno`. */
+export type RawStep = string | Readonly<Record<string, unknown>>;
+
+/** What may stand in a list of steps. `withErrno`: an errno may be expected of them. */
+export function stepsSchema(definitions: readonly AnyStep[], withErrno: boolean) {
+	const words = definitions.filter(({ word }) => word !== undefined);
+	const options = definitions.map((definition) => {
+		const entries: Record<string, v.GenericSchema> = { [definition.kind]: definition.value };
+		if (withErrno && definition.hasErrno) entries.errno = v.optional(errno);
+		return v.strictObject(entries);
+	});
+	return v.union([v.picklist(words.map(({ kind }) => kind)), ...options]);
+}
+
+/** Reads a step that a schema of {@link stepsSchema} has accepted. */
+export function readStep<D extends AnyStep>(definitions: readonly D[], raw: RawStep, place: Place): StepOf<D> {
+	const key = typeof raw === "string" ? raw : Object.keys(raw).find((name) => name !== "errno");
+	const definition = definitions.find(({ kind }) => kind === key);
+	if (definition === undefined) throw new Error(`the schema accepts a step that has no definition: ${key}`);
+	const value = typeof raw === "string" ? definition.word?.() : definition.read(raw[definition.kind], place.at(key!));
+	const base = {
+		kind: definition.kind,
+		position: place.position,
+		errno: readErrno(definition, raw, place),
+		errnoByDesign: new Map(),
+	};
+	// What a definition's read() returns is what StepOf takes from its type.
+	return { ...value, ...base } as StepOf<D>;
+}
+
+function readErrno(definition: AnyStep, raw: RawStep, place: Place): number {
+	if (typeof raw === "string") return 0;
+	const outer = raw.errno as number | string | undefined;
+	const inner = definition.innerErrno?.(raw[definition.kind]);
+	if (outer !== undefined && inner !== undefined) {
+		throw place.key("errno").error("SCENARIO_DUPLICATE", "errno is given twice");
+	}
+	const value = outer ?? inner;
+	return value === undefined ? 0 : errnoOf(value);
+}

@@ -1,0 +1,104 @@
+import * as v from "valibot";
+import { KlpemuError } from "../../base/index.js";
+import { TASK_RUNNING, type task_struct } from "../../linux/sched/index.js";
+import { integer64, symbol, taskEntries, taskKey, taskName, taskNames } from "../values.js";
+import { Outside, step } from "./step.js";
+
+/** Rounds that `call` may take, and that a task may take to come out of the kernel before it exits. */
+const CALL_ROUNDS = 10_000;
+const EXIT_ROUNDS = 100_000;
+
+export const wake = step("wake", {
+	value: taskNames,
+	doc: { form: ["wake: task"], does: "ends a task's sleep" },
+	races: true,
+	outside: true,
+	read: (raw, place) => ({ tasks: place.tasks(raw) }),
+	title: ({ tasks }) => `wake ${tasks.join(", ")}`,
+	named: ({ tasks }) => tasks,
+	*run({ tasks: names }, { machine, tasks }) {
+		for (const name of names) machine.wake(tasks.get(name));
+		yield `wake ${names.join(", ")}`;
+		return 0;
+	},
+});
+
+export const fork = step("fork", {
+	value: v.strictObject({ parent: taskName, child: taskKey, ...taskEntries }),
+	doc: {
+		form: ["fork: { parent, child, calls, ... }"],
+		does: "a new task, in the patch_state of its parent (klp_copy_process)",
+	},
+	races: true,
+	outside: true,
+	read({ parent, child, ...task }, place) {
+		return { parent: place.at("parent").oneTask(parent), child: place.newTask(child, task) };
+	},
+	title: ({ parent, child }) => `fork ${child.name} from ${parent}`,
+	named: ({ parent }) => [parent],
+	// biome-ignore lint/correctness/useYield: kernel code in one step
+	*run({ parent, child }, { tasks }) {
+		tasks.fork(parent, child);
+		return 0;
+	},
+});
+
+/** The task is outside of guest kernel code: in user mode, or in its kthread's sleep between two rounds of its loop. */
+function isOutside(task: task_struct): boolean {
+	if (task.mode !== "kernel" || task.stack === undefined) return true;
+	return task.kthread && task.__state !== TASK_RUNNING && !task.held;
+}
+
+export const exit = step("exit", {
+	value: taskNames,
+	doc: {
+		form: ["exit: task"],
+		does: "ends a task as soon as it is outside of guest kernel code; one that sleeps is woken",
+	},
+	races: true,
+	outside: true,
+	read(raw, place) {
+		const tasks = place.tasks(raw);
+		place.exited(tasks);
+		return { tasks };
+	},
+	title: ({ tasks }) => `exit ${tasks.join(", ")}`,
+	named: ({ tasks }) => tasks,
+	*run({ tasks: names }, { machine, tasks }) {
+		for (const name of names) {
+			const task = tasks.get(name);
+			if (!isOutside(task) && (task.held || task.__state !== TASK_RUNNING)) machine.wake(task);
+			yield new Outside(`exit ${name}`, () => isOutside(task), EXIT_ROUNDS);
+			if (!isOutside(task)) throw new KlpemuError("TASK_STUCK", `task '${name}' does not come out of the kernel`);
+			tasks.exit(name);
+			yield `do_exit(${name})`;
+		}
+		return 0;
+	},
+});
+
+export const call = step("call", {
+	value: v.strictObject({ task: taskName, func: symbol, value: v.optional(integer64) }),
+	doc: {
+		form: ["call: { task, func, value }"],
+		does: "the task calls a function once, and what it returns is compared",
+	},
+	outside: true,
+	read: ({ task, func, value }, place) => ({
+		task: place.at("task").oneTask(task),
+		func: place.at("func").func(func),
+		value: value === undefined ? undefined : BigInt.asUintN(64, BigInt(value)),
+	}),
+	title: ({ task, func }) => `call ${func} in ${task}`,
+	/** It is a task that moves here, for as many rounds as its call takes: to the explorer every task moves whenever it can. */
+	notExplored: () => ({ skips: "what a task calls is no step of an administrator" }),
+	// biome-ignore lint/correctness/useYield: the machine makes rounds until the call has returned
+	*run({ task, func, value }, { machine, tasks, fail }) {
+		const result = machine.callOnce(tasks.get(task), tasks.address(func), CALL_ROUNDS);
+		if (result === undefined) fail(`${func} does not return within ${CALL_ROUNDS} rounds`);
+		else if (value !== undefined && value !== BigInt.asUintN(64, result)) {
+			fail(`${func} returns ${BigInt.asIntN(64, result)}, not ${BigInt.asIntN(64, value)}`);
+		}
+		return 0;
+	},
+});

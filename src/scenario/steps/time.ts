@@ -1,0 +1,75 @@
+import * as v from "valibot";
+import { expected, taskNames, whole } from "../values.js";
+import { Outside, step } from "./step.js";
+
+/** Rounds after which a scenario that should have come to rest has not. */
+const ROUNDS_LIMIT = 10_000;
+const rounds = whole(0, 1_000_000);
+
+export const settle = step("settle", {
+	value: v.strictObject({ rounds }),
+	doc: {
+		form: ["settle", "settle: { rounds }"],
+		does: "runs until no transition is in progress; more than `rounds` (default 10000) are an error",
+	},
+	outside: true,
+	word: () => ({ rounds: ROUNDS_LIMIT }),
+	read: (raw) => ({ rounds: raw.rounds }),
+	title: () => "settle",
+	*run({ rounds }, { machine: { klp, workqueue }, fail }) {
+		const settled = () => klp.inTransition === undefined && workqueue.pending.length === 0;
+		yield new Outside("settle", settled, rounds);
+		if (!settled()) fail(`the transition does not end within ${rounds} rounds`);
+		return 0;
+	},
+});
+
+export const run = step("run", {
+	value: v.union([rounds, v.strictObject({ task: v.optional(taskNames), rounds: v.optional(rounds) })]),
+	doc: {
+		form: ["run: 50", "run: { task: sleeper }"],
+		does: "50 rounds of everything; until that task sleeps (more than `rounds` rounds are an error)",
+	},
+	outside: true,
+	mayFallAsleep: true,
+	read(raw, place): { readonly rounds: number; readonly tasks: readonly string[] } {
+		if (typeof raw === "number") return { rounds: raw, tasks: [] };
+		if (raw.task === undefined && raw.rounds === undefined) {
+			const hint = "run: 50 is 50 rounds, run: { task: NAME } goes on until that task sleeps";
+			throw place.key().error("SCENARIO_MISSING_KEY", "'run' needs 'task' or 'rounds'", hint);
+		}
+		return { rounds: raw.rounds ?? ROUNDS_LIMIT, tasks: place.at("task").tasks(raw.task) };
+	},
+	title({ rounds, tasks }) {
+		if (tasks.length > 0) return `run ${tasks.join(", ")} until asleep`;
+		return rounds === 1 ? "run 1 round" : `run ${rounds} rounds`;
+	},
+	named: ({ tasks }) => tasks,
+	*run({ rounds, tasks: names }, { tasks, pass, fail }) {
+		if (names.length === 0) {
+			pass(rounds);
+			yield "run";
+			return 0;
+		}
+		const awaited = names.map((name) => tasks.get(name));
+		for (const task of awaited) if (!tasks.isAsleep(task)) task.slept = false;
+		const asleep = () => awaited.every((task) => tasks.isAsleep(task));
+		yield new Outside(`run ${names.join(", ")}`, asleep, rounds);
+		if (!asleep()) fail(`not asleep after ${rounds} rounds: ${names.join(", ")}`);
+		return 0;
+	},
+});
+
+export const sleep = step("sleep", {
+	value: v.pipe(v.number(), v.gtValue(0), v.maxValue(3600), expected("seconds, more than 0 and at most 3600")),
+	doc: { form: ["sleep: 2.5"], does: "lets that many seconds of the machine's time pass" },
+	outside: true,
+	read: (raw) => ({ seconds: raw }),
+	title: ({ seconds }) => `sleep ${seconds}`,
+	notExplored: () => ({ skips: "the explorer lets any time pass between any two points" }),
+	// biome-ignore lint/correctness/useYield: nothing that another task could see
+	*run({ seconds }, { machine, pass }) {
+		pass(Math.ceil(seconds * machine.hz));
+		return 0;
+	},
+});

@@ -1,0 +1,83 @@
+import { KlpemuError } from "../base/index.js";
+import type { WatchedFunction } from "../consistency/index.js";
+import { TASK_RUNNING, type task_struct } from "../linux/sched/index.js";
+import type { Machine, NewTask } from "../machine/index.js";
+import type { Kaddr } from "../memory/index.js";
+import type { TaskSpec } from "./types.js";
+import { bodiesOf } from "./watched.js";
+
+/** Whether tasks with `sleeps_in` fall asleep now: in `run` steps only, so that they go on while the machine settles. */
+export interface SleepControl {
+	readonly mayFallAsleep: boolean;
+}
+
+/** The tasks of a scenario, by name. */
+export class ScenarioTasks {
+	readonly #machine: Machine;
+	readonly #functions: readonly WatchedFunction[];
+	readonly #control: SleepControl;
+	/** The names of all tasks that there ever were. */
+	readonly names = new Set<string>();
+	/** Every task that has not exited, dead ones included. For `run` only: the explorer goes back to states with other tasks. */
+	readonly present = new Map<string, task_struct>();
+
+	constructor(machine: Machine, functions: readonly WatchedFunction[], control: SleepControl) {
+		this.#machine = machine;
+		this.#functions = functions;
+		this.#control = control;
+	}
+
+	/** Throws `SCENARIO_NO_TASK` if the task is not there any more. */
+	get(name: string): task_struct {
+		const task = this.#machine.sched.tasks.find(({ comm }) => comm === name);
+		if (task !== undefined) return task;
+		const oops = this.present.get(name)?.oops;
+		const message = oops === undefined ? `task '${name}' has ended already` : `task '${name}' is dead: ${oops}`;
+		throw new KlpemuError("SCENARIO_NO_TASK", message);
+	}
+
+	add(spec: TaskSpec): void {
+		this.names.add(spec.name);
+		this.present.set(spec.name, this.#machine.addTask(this.#newTask(spec)));
+	}
+
+	/** A child that is where its parent is (klp_copy_process). */
+	fork(parent: string, child: TaskSpec): void {
+		// The name first: the child may break an invariant in the moment that it is there.
+		this.names.add(child.name);
+		this.present.set(child.name, this.#machine.fork(this.get(parent), this.#newTask(child)));
+	}
+
+	/** Ends a task, which is outside of guest kernel code. */
+	exit(name: string): void {
+		this.#machine.exit(this.get(name));
+		this.present.delete(name);
+	}
+
+	/** Is the task where a `run: { task }` step wants it? */
+	isAsleep(task: task_struct): boolean {
+		// A task that is to sleep in some function sleeps nowhere else; it may do so again and again.
+		if (task.program.sleepAt === undefined) return task.__state !== TASK_RUNNING;
+		return task.held || (task.slept && task.__state !== TASK_RUNNING);
+	}
+
+	/** The address of a function of vmlinux or of a loaded module. Throws `SCENARIO_UNKNOWN_FUNC`. */
+	address(func: string): Kaddr {
+		const found = this.#machine.kallsyms(undefined, func)[0]?.address;
+		if (found !== undefined) return found;
+		for (const { image } of this.#machine.modules.values()) {
+			const symbol = image.symbol(func);
+			if (symbol !== undefined) return symbol.address;
+		}
+		throw new KlpemuError("SCENARIO_UNKNOWN_FUNC", `function '${func}' is in a module that is not loaded yet`);
+	}
+
+	#newTask(spec: TaskSpec): NewTask {
+		const { name, kthread, cpu, idle, interruptible, sleeps_in } = spec;
+		const calls = spec.calls.map((func) => this.address(func));
+		const bodies = (func: string) =>
+			this.#control.mayFallAsleep ? bodiesOf(this.#machine, this.#functions, func) : [];
+		const sleepAt = sleeps_in === undefined ? undefined : () => bodies(sleeps_in);
+		return { name, kthread, calls, sleepAt, interruptible, cpu, idle };
+	}
+}

@@ -1,0 +1,87 @@
+/** What values of a scenario file may look like: names, numbers, texts. Nothing is transformed here. */
+import * as v from "valibot";
+import { ERRNO } from "../linux/lib/index.js";
+
+/** `expected`: how an error message calls the value that must stand here. */
+export const expected = <T>(words: string) => v.metadata<T, { readonly expected: string }>({ expected: words });
+
+export const flag = v.pipe(v.boolean(), expected("true or false"));
+export const text = v.pipe(v.string(), v.nonEmpty(), expected("a text"));
+export const whole = (from: number, to: number) =>
+	v.pipe(v.number(), v.integer(), v.minValue(from), v.maxValue(to), expected(`a whole number from ${from} to ${to}`));
+/** A patched function as reports call it: `funcA`, `funcA#2`, `some_mod:funcA`. */
+export const watched = v.pipe(
+	v.string(),
+	v.regex(/^(\w+:)?[A-Za-z_.$][\w.$]*(#\d{1,4})?$/),
+	expected("the name of a function"),
+);
+export const symbol = v.pipe(v.string(), v.regex(/^[A-Za-z_.$][\w.$]*$/), expected("the name of a function"));
+export const moduleName = v.pipe(v.string(), v.regex(/^[A-Za-z_]\w{0,54}$/), expected("the name of a module"));
+export const taskKey = v.pipe(v.string(), v.regex(/^[A-Za-z_][\w.:-]*$/), expected("the name of a task"));
+export const taskName = v.pipe(v.string(), v.regex(/^[A-Za-z_][\w.:-]*(\/\d+)?$/), expected("the name of a task"));
+export const taskNames = v.union([taskName, v.pipe(v.array(taskName), v.nonEmpty(), expected("a list of tasks"))]);
+export const designName = v.pipe(v.string(), v.nonEmpty(), expected("the name of a design"));
+export const integer64 = v.custom<number | bigint>(
+	(value) => (typeof value === "number" && Number.isInteger(value)) || typeof value === "bigint",
+);
+export const seed = v.pipe(
+	integer64,
+	v.check((value) => value >= 0 && BigInt(value) < 1n << 64n),
+	expected("a whole number from 0 to 2^64 - 1"),
+);
+
+/** Errnos by name, with and without the sign: `EBUSY`, `-EBUSY`. */
+export const ERRNO_NAMES: readonly string[] = Object.keys(ERRNO).flatMap((name) => [name, `-${name}`]);
+export const errno = v.pipe(
+	v.union([
+		v.pipe(v.number(), v.integer(), v.minValue(-4095), v.maxValue(0), expected("0 or a negative errno such as -16")),
+		v.pipe(v.picklist(ERRNO_NAMES), expected("the name of an errno such as EBUSY")),
+	]),
+	v.description("result of the step: 0, a negative errno such as -16, or its name (EBUSY)"),
+);
+
+export const opsName = v.pipe(v.string(), v.regex(/^[A-Za-z_]\w*$/), expected("the name of an ops"));
+export const scalar = v.union([
+	v.pipe(v.number(), v.integer(), expected("a whole number")),
+	flag,
+	v.pipe(v.string(), expected("a text")),
+]);
+
+export const filePath = v.pipe(text, v.description("absolute, or below /sys/kernel/livepatch"));
+
+export const taskEntries = {
+	calls: v.optional(
+		v.pipe(
+			v.array(symbol),
+			expected("a list of functions"),
+			v.description("what it calls each time it enters the kernel"),
+		),
+	),
+	sleeps_in: v.optional(v.pipe(symbol, v.description("falls asleep in this function until a wake step"))),
+	interruptible: v.optional(v.pipe(flag, v.description("a signal ends the sleep of sleeps_in as well"))),
+	kthread: v.optional(flag),
+	cpu: v.optional(v.pipe(whole(0, 63), v.description("the CPU it is bound to"))),
+	fork: v.optional(
+		v.pipe(flag, v.description("klpemu explore: it may fork a task like itself, once, at any time in user mode")),
+	),
+	exit: v.optional(v.pipe(flag, v.description("klpemu explore: it may exit at any time in user mode"))),
+	idle: v.optional(v.pipe(flag, v.description("starts asleep outside every patchable function, until a wake step"))),
+};
+
+const taskSchema = v.strictObject(taskEntries);
+/** What a `fork` step, or a task but for its `count`, says. */
+export type RawTaskEntries = v.InferOutput<typeof taskSchema>;
+
+export function listOf<T>(value: T | readonly T[] | undefined): readonly T[] {
+	return value === undefined ? [] : Array.isArray(value) ? value : [value as T];
+}
+
+/** A scalar as a file of the kernel takes it: `true` is `1`. */
+export function fileText(value: number | boolean | string): string {
+	return typeof value === "boolean" ? String(Number(value)) : String(value);
+}
+
+/** `errno` as a scenario has it -> 0 or a negative number. */
+export function errnoOf(value: number | string): number {
+	return typeof value === "number" ? value : -ERRNO[value.replace("-", "") as keyof typeof ERRNO];
+}

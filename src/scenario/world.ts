@@ -1,0 +1,22 @@
+import type { WatchedFunction } from "../consistency/index.js";
+import type { Machine } from "../machine/index.js";
+import type { LoadedObjects } from "./load.js";
+import { ScenarioOps } from "./ops.js";
+import type { Scenario } from "./scenario.js";
+import type { Driver, StepWorld } from "./steps/index.js";
+import { ScenarioTasks, type SleepControl } from "./tasks.js";
+
+/** What the steps of a scenario act on. Its tasks are there. */
+export function createWorld(
+	scenario: Scenario,
+	machine: Machine,
+	loaded: LoadedObjects,
+	functions: readonly WatchedFunction[],
+	control: SleepControl,
+	driver: Driver,
+): StepWorld {
+	const tasks = new ScenarioTasks(machine, functions, control);
+	const objects = new Map([...loaded.modules, ...loaded.livepatches]);
+	const ops = new ScenarioOps(machine, scenario.ops);
+	return { machine, livepatches: scenario.livepatches, objects, tasks, ops, ...driver };
+}
