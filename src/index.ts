@@ -1,15 +1,18 @@
 /**
  * klpemu: an emulated x86-64 ftrace trampoline engine with a faithful kernel livepatch core.
  *
- * Most users want {@link parseScenario} and {@link runScenario}; {@link Machine} is the engine underneath.
+ * Most users want {@link parseScenario}, {@link runScenario} and {@link exploreScenario}; {@link Machine} is the engine
+ * underneath. All of it runs in a browser too: what the engine needs from outside comes through a {@link Host}. The one for
+ * Node, and all else that needs Node, is in `klpemu/node`.
  *
  * @module
  */
 
-export { assemble } from "./assemble/index.js";
-export { KlpemuError } from "./base/index.js";
-export { type Cpu, CpuState, type Fault, type Gate, GatePage, type Stop } from "./cpu/index.js";
+export { assemble, type EngineImage, Keystone } from "./assemble/index.js";
+export { type EmscriptenLoader, KlpemuError } from "./base/index.js";
+export { type Cpu, CpuState, type Fault, type Gate, GatePage, JitCpu, type Stop } from "./cpu/index.js";
 export { designs, findDesign } from "./designs/index.js";
+export { Disassembler, disasmObject, type Instruction } from "./disasm/index.js";
 export { type ElfObject, type Image, linkImage, parseElf } from "./elf/index.js";
 export {
 	type Exploration,
@@ -29,20 +32,9 @@ export {
 	type Violation,
 	type WatchedFunction,
 } from "./explore/index.js";
-export { Files } from "./linux/fs/index.js";
-export {
-	DirectFunctions,
-	FTRACE_OPS_CMD,
-	FTRACE_OPS_FL,
-	Ftrace,
-	FunctionTracer,
-	ftrace_ops,
-	TextPoke,
-	Tracefs,
-} from "./linux/ftrace/index.js";
+export { FTRACE_OPS_CMD, FTRACE_OPS_FL, ftrace_ops } from "./linux/ftrace/index.js";
 export { type Design, Klp, klp_func, klp_object, klp_ops, klp_patch, type Livepatch } from "./linux/klp/index.js";
 export {
-	Dmesg,
 	errnoName,
 	type Kernel,
 	type Point,
@@ -51,17 +43,18 @@ export {
 	type ShouldFail,
 	type Wait,
 } from "./linux/lib/index.js";
-export { Loader } from "./linux/module/index.js";
-export { CpuHotplug, Sched, task_struct } from "./linux/sched/index.js";
-export { type LoadedModule, Machine, type MachineOptions, type NewTask } from "./machine/index.js";
+export { task_struct } from "./linux/sched/index.js";
+export { type LoadedModule, Machine, type MachineOptions, type NewTask, type Observer } from "./machine/index.js";
 export { BACKING, hex, isKaddr, type Kaddr, Memory, PERM, type Region, toKaddr, toU64 } from "./memory/index.js";
-export { CPU_NAMES, createCpu, DEFAULT_CPU } from "./node/index.js";
-export { type Report, renderReport } from "./report/index.js";
+export { INVARIANTS, type Invariant, type Report, renderReport } from "./report/index.js";
 export {
 	createModel,
 	createScenarioMachine,
 	exploreScenario,
+	type FileReader,
+	type Host,
 	livepatch,
+	type ObjectLoader,
 	parseScenario,
 	type RunScenarioOptions,
 	replaySchedule,

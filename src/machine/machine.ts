@@ -575,7 +575,7 @@ export class Machine {
 
 	// ---- the administrator ----
 
-	/** Loads a module and runs its init, or enables what `patchOf` makes. See {@link Loader.load_module}. */
+	/** Loads a module and runs its init, or enables what `patchOf` makes. See `Loader.load_module`. */
 	insmod(name: string, objects: readonly ElfObject[], options: InsmodOptions = {}): number {
 		return this.runAsShell(this.load_module(name, objects, options));
 	}

@@ -1,20 +1,29 @@
-import { styleText } from "node:util";
-
 /** What a piece of text means; how it looks is decided here alone. */
 export type Role = "title" | "heading" | "dim" | "change" | "good" | "wait" | "bad" | "verdict-good" | "verdict-bad";
 
-type Format = Parameters<typeof styleText>[0];
+/** An attribute of SGR (ECMA-48, 8.3.117): the parameter that sets it, and the one that takes it back. */
+type Attribute = readonly [set: number, unset: number];
+const BOLD: Attribute = [1, 22];
+const DIM: Attribute = [2, 22];
+const BLACK: Attribute = [30, 39];
+const RED: Attribute = [31, 39];
+const GREEN: Attribute = [32, 39];
+const YELLOW: Attribute = [33, 39];
+const CYAN: Attribute = [36, 39];
+const WHITE: Attribute = [37, 39];
+const ON_RED: Attribute = [41, 49];
+const ON_GREEN: Attribute = [42, 49];
 
-const FORMATS: Readonly<Record<Role, Format>> = {
-	title: ["bold"],
-	heading: ["bold"],
-	dim: ["dim"],
-	change: ["cyan"],
-	good: ["green"],
-	wait: ["yellow"],
-	bad: ["red", "bold"],
-	"verdict-good": ["black", "bgGreen", "bold"],
-	"verdict-bad": ["white", "bgRed", "bold"],
+const FORMATS: Readonly<Record<Role, readonly Attribute[]>> = {
+	title: [BOLD],
+	heading: [BOLD],
+	dim: [DIM],
+	change: [CYAN],
+	good: [GREEN],
+	wait: [YELLOW],
+	bad: [RED, BOLD],
+	"verdict-good": [BLACK, ON_GREEN, BOLD],
+	"verdict-bad": [WHITE, ON_RED, BOLD],
 };
 
 /** Marks text with a role; the identity where there is no colour. */
@@ -24,7 +33,9 @@ export const plain: Paint = (_role, text) => text;
 
 /** For terminals. Whether to use it is the caller's decision, see `wantsColour`. */
 export const coloured: Paint = (role, text) =>
-	text === "" ? "" : styleText(FORMATS[role], text, { validateStream: false });
+	text === "" ? "" : FORMATS[role].reduceRight((inner, [set, unset]) => `${sgr(set)}${inner}${sgr(unset)}`, text);
+
+const sgr = (parameter: number): string => `\x1b[${parameter}m`;
 
 /** A terminal gets colour, unless NO_COLOR says no (no-color.org) or FORCE_COLOR yes. FORCE_COLOR=0 is a no, too. */
 export function wantsColour(

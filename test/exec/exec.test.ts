@@ -1,7 +1,6 @@
 import { PassThrough, Readable } from "node:stream";
 import { describe, expect, test } from "vitest";
-import { runExec } from "../../src/exec/index.js";
-import { CPU_NAMES, createCpu } from "../../src/node/index.js";
+import { CPU_NAMES, createCpu, runExec } from "../../src/node/index.js";
 
 const AT = "0xffffffff81000000";
 

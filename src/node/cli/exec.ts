@@ -1,6 +1,6 @@
 import type { Readable, Writable } from "node:stream";
-import { runExec } from "../../exec/index.js";
 import { CPU_NAMES, createCpu, DEFAULT_CPU } from "../cpus.js";
+import { runExec } from "../exec-lines.js";
 import { type Command, EXIT } from "./command.js";
 
 export interface ExecOptions {
