@@ -197,12 +197,12 @@ export class Rig {
 		memory.setKaddr(this.address("bench_body"), this.address(loop));
 		this.machine.wake(task);
 		sched.switch_to(sched.cpus[0]!, task);
-		const before = executor.instructions;
+		const before = sched.instructions;
 		const start = performance.now();
 		executor.runSlice(sched.cpus[0]!, task, Number.POSITIVE_INFINITY);
 		const milliseconds = performance.now() - start;
 		const result = memory.u64(this.address("bench_result"));
-		return { milliseconds, result, executed: executor.instructions - before };
+		return { milliseconds, result, executed: sched.instructions - before };
 	}
 
 	#enter(): void {
@@ -338,7 +338,7 @@ export class Rig {
 		const site = machine.ftrace.ftrace_location(this.address("traced"));
 		const mod = { name: "poke", livepatch: true, klp_alive: false, refcount: 0, symbols: () => [] };
 		const patch = patchOf(machine, { funcs: [["traced", "lp_first"]] })(mod);
-		machine.executor.current = machine.shell;
+		machine.sched.current = machine.shell;
 		const code = machine.klp.klp_enable_patch(patch);
 		while (machine.memory.u8(site) !== INT3_INSN_OPCODE) {
 			if (code.next().done) throw new Error("the site was never poked");

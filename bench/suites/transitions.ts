@@ -133,8 +133,8 @@ async function measure(point: Point, design: string, cpu: string): Promise<Settl
 	populate(machine, point);
 	let steps = 0;
 	machine.observe({ point: () => steps++ });
-	const { sched, executor } = machine;
-	const [round, instruction] = [sched.jiffies, executor.instructions];
+	const { sched } = machine;
+	const [round, instruction] = [sched.jiffies, sched.instructions];
 	const funcs = Array.from({ length: point.functions }, (_, i) => [funcName(i), `lp_${funcName(i)}`] as const);
 	let refused: string | undefined;
 	let settled = false;
@@ -145,7 +145,7 @@ async function measure(point: Point, design: string, cpu: string): Promise<Settl
 	if (refused !== undefined || !settled) throw new Error(`the transition fails: ${refused ?? "it does not end"}`);
 	check(machine, point, machine.dmesg.lines());
 	machine.close();
-	return { ...took, steps, rounds: sched.jiffies - round, instructions: executor.instructions - instruction };
+	return { ...took, steps, rounds: sched.jiffies - round, instructions: sched.instructions - instruction };
 }
 
 function funcName(i: number): string {

@@ -89,7 +89,7 @@ export class InvariantChecker {
 			});
 		};
 		const invalidRead = (message: string) => {
-			this.#violated({ invariant: "use-after-free", point: "read", task: machine.executor.current, message });
+			this.#violated({ invariant: "use-after-free", point: "read", task: machine.sched.current, message });
 		};
 		const transition = (what: "init" | "reverse", patch: klp_patch, target: number) => {
 			if (what === "init") this.#begin(patch, target);
@@ -203,7 +203,7 @@ export class InvariantChecker {
 		to: klp_func | undefined,
 	) {
 		const left = from === undefined ? func.resolve()! : { address: from.new_func, size: from.new_size };
-		const trace = this.#machine.stackTrace(task);
+		const trace = this.#machine.unwinder.stack_trace_save_tsk_reliable(task);
 		if (trace !== undefined && !onStack(trace, left.address, left.size)) return;
 		const [was, is] = [implementation(from), implementation(to)];
 		const why = trace === undefined ? "its stack cannot be walked" : `${from?.new_name ?? func.name} is on its stack`;
@@ -267,8 +267,8 @@ export class InvariantChecker {
 	#freed(point: string): void {
 		for (const task of this.#machine.sched.all()) {
 			// The walk ends in what has gone, and is unreliable there: what it has found until then is what counts.
-			const gone = this.#machine
-				.walkStack(task)
+			const gone = this.#machine.unwinder
+				.walk(task)
 				.entries.find((address) => (this.#machine.memory.permissions(address) & PERM.EXEC) === 0);
 			if (gone === undefined) continue;
 			this.#violated({

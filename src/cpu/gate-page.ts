@@ -44,6 +44,14 @@ export class GatePage {
 		return address;
 	}
 
+	/** The address of a gate that is bound or has a reserved place. Throws `GATE_UNKNOWN`. */
+	address(name: string): Kaddr {
+		const bound = this.#addresses.get(name);
+		const reserved = this.#reserved.indexOf(name);
+		if (bound === undefined && reserved < 0) throw new KlpemuError("GATE_UNKNOWN", `there is no gate '${name}'`);
+		return bound ?? gateAddress(this.base, reserved);
+	}
+
 	find(name: string): Kaddr | undefined {
 		return this.#addresses.get(name);
 	}

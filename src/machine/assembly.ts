@@ -88,6 +88,6 @@ export function trampolineTemplates(ftrace: Assembled, ops: Assembled, gates: Ga
 		function_trace_op: LAYOUT.data,
 		ftrace_ops_list_func: label(ops, "ftrace_ops_list_func"),
 		ftrace_ops_assist_func: label(ops, "ftrace_ops_assist_func"),
-		call_direct_funcs: gates.find("call_direct_funcs")!,
+		call_direct_funcs: gates.address("call_direct_funcs"),
 	};
 }

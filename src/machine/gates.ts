@@ -40,11 +40,11 @@ function declareFtraceGates(gates: GatePage, machine: () => Machine): void {
 	const withArgs = (name: string, call: CallGate["call"]) => gates.add({ name, passes: "args", call });
 	withArgs("trace_test_and_set_recursion", (bit, start) => {
 		const it = machine();
-		it.memory.setKaddr(bit, trace_test_and_set_recursion(it.executor.current, start));
+		it.memory.setKaddr(bit, trace_test_and_set_recursion(it.sched.current, start));
 		return false;
 	});
 	withArgs("trace_clear_recursion", (bit) => {
-		trace_clear_recursion(machine().executor.current, bit);
+		trace_clear_recursion(machine().sched.current, bit);
 		return false;
 	});
 	withArgs("ftrace_next_ops", (ip, ops) => {
@@ -70,7 +70,7 @@ function declareFtraceGates(gates: GatePage, machine: () => Machine): void {
 
 /** next_call of asm/entry_64.S: the next function of the task's program in rax, or 0. */
 function nextCall(machine: Machine): void {
-	const task = machine.executor.current;
+	const task = machine.sched.current;
 	const { state } = machine.cpu;
 	const { calls, next } = task.program;
 	if (next !== undefined) {

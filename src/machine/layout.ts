@@ -32,6 +32,9 @@ export const ENGINE_GATES: readonly string[] = [
 	"ftrace_next_ops",
 ];
 
+/** Gates whose addresses the kernel's own structs hold: known before the functions behind them are made. */
+export const KERNEL_GATES: readonly string[] = ["ftrace_host_func", "call_direct_funcs", "klp_ftrace_handler"];
+
 /** Bytes of a struct ftrace_ops. Nobody looks inside: only its address matters. */
 const OPS_SIZE = 64;
 const DATA_SIZE = 0x40000;

@@ -6,16 +6,25 @@ import { GuestKernel } from "../linux/exports/index.js";
 import { Files } from "../linux/fs/index.js";
 import { Ftrace, FunctionTracer, TextPoke, Tracefs } from "../linux/ftrace/index.js";
 import { Klp, type LivepatchSysfs } from "../linux/klp/index.js";
-import { Dmesg, type Kernel, Observers, Printer, runStraight, type ShouldFail, type Wait } from "../linux/lib/index.js";
+import {
+	Dmesg,
+	FaultInjection,
+	Kallsyms,
+	type Kernel,
+	Observers,
+	Printer,
+	runStraight,
+	type Wait,
+} from "../linux/lib/index.js";
 import { type InsmodOptions, type LoadedModule, Loader, Symbols } from "../linux/module/index.js";
 import {
 	type Continuation,
 	CpuHotplug,
 	Executor,
+	HostTasks,
+	KernelStacks,
 	PF_KTHREAD,
 	Sched,
-	type StackTrace,
-	stack_trace_save_tsk_reliable,
 	switchedVoluntarily,
 	synchronize_rcu,
 	synchronize_rcu_tasks,
@@ -25,15 +34,15 @@ import {
 	TASK_RUNNING,
 	TASK_UNINTERRUPTIBLE,
 	type TaskProgram,
-	THREAD_SIZE,
 	TIF_NOTIFY_SIGNAL,
 	type task_struct,
+	Unwinder,
 	Workqueue,
 } from "../linux/sched/index.js";
 import { hex, type Kaddr, Memory, PAGE_SIZE, PERM } from "../memory/index.js";
 import { type AssembledEngine, decodeEngine, label, trampolineTemplates } from "./assembly.js";
 import { COND_RESCHED, declareGates, declareHandler, declareHostFunctions } from "./gates.js";
-import { ENGINE_GATES, GuestAreas, LAYOUT } from "./layout.js";
+import { ENGINE_GATES, GuestAreas, KERNEL_GATES, LAYOUT } from "./layout.js";
 import type { Observer } from "./observers.js";
 import type { MachineOptions, NewTask } from "./options.js";
 
@@ -51,8 +60,8 @@ export type { MachineOptions, NewTask } from "./options.js";
 export class Machine {
 	static readonly state = declareState({
 		fields: [
-			...["sched", "executor", "hotplug", "text_poke", "ftrace", "tracer", "klp", "loader", "guest"],
-			...["vmlinux", "workqueue", "areas", "shell", "kworker", "kworkerBusy", "dmesg"],
+			...["sched", "stacks", "hotplug", "kallsyms", "text_poke", "ftrace", "tracer", "klp", "loader", "guest"],
+			...["vmlinux", "workqueue", "areas", "hostTasks", "kworkerBusy", "dmesg"],
 		],
 	});
 
@@ -74,24 +83,27 @@ export class Machine {
 	/** Every file there is. */
 	readonly files: Files;
 	readonly vmlinux: Image;
-	/** The administrator's process. */
-	shell: task_struct;
 
 	/** Those who watch; see {@link observe}. */
 	readonly observers = new Observers<Observer>();
 
-	/** Fault injection: asked wherever the kernel may run out of something. */
-	should_fail: ShouldFail;
+	readonly faults: FaultInjection;
+	readonly hostTasks: HostTasks;
+	readonly stacks: KernelStacks;
+	readonly unwinder: Unwinder;
+	readonly kallsyms = new Kallsyms();
+	/** What an address belongs to, whatever it is of. */
+	readonly symbols: Symbols;
+	/** All loaded modules by name, in the order they were loaded. */
+	readonly modules = new Map<string, LoadedModule>();
 
 	readonly #gates: GatePage;
 	/** The fields that follow are public for the explorer, which saves and restores all there is. */
 	readonly text_poke: TextPoke;
 	readonly workqueue = new Workqueue();
-	kworker: task_struct;
 	readonly #asm: AssembledEngine;
 	readonly #print: Printer;
 	readonly areas: GuestAreas;
-	readonly #symbols: Symbols;
 	/** Guest address of `jiffies`, when vmlinux has it. */
 	readonly #jiffies: Kaddr | undefined;
 	/** The kworker is in a work, and waits there for others. */
@@ -100,7 +112,7 @@ export class Machine {
 	static async create(options: MachineOptions): Promise<Machine> {
 		const memory = new Memory({ bytes: options.memoryBytes });
 		const cpu = await options.createCpu(memory);
-		const gates = new GatePage(memory, cpu, LAYOUT.gates, ENGINE_GATES);
+		const gates = new GatePage(memory, cpu, LAYOUT.gates, [...ENGINE_GATES, ...KERNEL_GATES]);
 		const machine: { it?: Machine } = {};
 		declareGates(gates, () => machine.it!);
 		const areas = new GuestAreas(memory);
@@ -114,7 +126,7 @@ export class Machine {
 		this.cpu = cpu;
 		this.areas = areas;
 		this.hz = options.hz;
-		this.should_fail = options.should_fail ?? (() => false);
+		this.faults = new FaultInjection(options.should_fail);
 		this.#gates = gates;
 		this.#asm = asm;
 		this.#print = new Printer(this.dmesg, "");
@@ -123,8 +135,8 @@ export class Machine {
 
 		this.sched = new Sched(options.cpus, new Random(options.seed));
 		this.text_poke = new TextPoke(memory, (address, length) => cpu.textChanged(address, length));
-		this.executor = new Executor(cpu, {
-			stacks: { base: LAYOUT.stacks, end: LAYOUT.stacksEnd },
+		this.stacks = new KernelStacks(memory, { base: LAYOUT.stacks, end: LAYOUT.stacksEnd });
+		this.executor = new Executor(cpu, this.sched, this.stacks, {
 			entry: {
 				user: label(asm.entry, "entry_SYSCALL_64"),
 				kthread: label(asm.entry, "ret_from_fork_asm"),
@@ -137,21 +149,42 @@ export class Machine {
 			oops: (task, fault, rip) => this.oops(task, fault, rip),
 			sleeping: (task) => this.sched.fallAsleep(task),
 		});
-		this.shell = this.hostTask("shell", 0, TASK_INTERRUPTIBLE);
-		this.kworker = this.hostTask("kworker/0:1", PF_KTHREAD, TASK_IDLE);
-		this.executor.current = this.shell;
+		this.hostTasks = new HostTasks(this.sched);
+		this.sched.current = this.shell;
 
-		const images = () => [
-			...(this.vmlinux ? [this.vmlinux] : []),
-			...[...(this.loader?.modules.values() ?? [])].map(({ image }) => image),
-		];
-		const trampoline = (ip: Kaddr) => this.ftrace.trampolines.containing(ip);
-		this.#symbols = new Symbols({ gates, ftrace: asm.ftrace, assembly: [asm.entry, asm.ops], images, trampoline });
 		this.hotplug = new CpuHotplug(this.sched, this.dmesg);
 		this.ftrace = new Ftrace(this.#ftraceEnvironment());
+		this.symbols = new Symbols({
+			...{ gates, ftrace: asm.ftrace, assembly: [asm.entry, asm.ops] },
+			...{ kallsyms: this.kallsyms, trampolines: this.ftrace.trampolines },
+		});
+		this.unwinder = new Unwinder(memory, this.symbols);
 		this.tracer = new FunctionTracer(this.ftrace, this.#tracerEnvironment());
-		this.tracefs = new Tracefs(this.ftrace, this.tracer, this.#symbols);
-		this.klp = new Klp(this.#klpEnvironment(), options.design);
+		this.tracefs = new Tracefs(this.ftrace, this.tracer, this.symbols);
+		const { dmesg, observers, faults, sched, hotplug, workqueue, unwinder, kallsyms, modules, text_poke, ftrace } =
+			this;
+		this.klp = new Klp(
+			{
+				...{
+					memory,
+					dmesg,
+					observers,
+					faults,
+					sched,
+					hotplug,
+					workqueue,
+					unwinder,
+					kallsyms,
+					modules,
+					text_poke,
+					ftrace,
+				},
+				klp_ftrace_handler_address: gates.address("klp_ftrace_handler"),
+				HZ: this.hz,
+				klp_have_reliable_stack: true,
+			},
+			options.design,
+		);
 		declareHandler(gates, this.klp);
 		this.guest = new GuestKernel(this.#guestEnvironment());
 		this.loader = new Loader(this.#loaderEnvironment());
@@ -159,7 +192,7 @@ export class Machine {
 			declareHostFunctions(gates, cpu, functions, (error) => this.guest.failed(error));
 			this.guest.add(functions);
 		}
-		this.vmlinux = this.loader.link("vmlinux", options.vmlinux, LAYOUT.vmlinux);
+		this.vmlinux = this.loader.linkVmlinux(options.vmlinux, LAYOUT.vmlinux);
 		this.#jiffies = this.vmlinux.symbol("jiffies")?.address;
 		this.files = new Files(this);
 	}
@@ -169,8 +202,13 @@ export class Machine {
 		return this.klp.sysfs;
 	}
 
-	get modules(): Map<string, LoadedModule> {
-		return this.loader.modules;
+	/** The administrator's process. */
+	get shell(): task_struct {
+		return this.hostTasks.shell;
+	}
+	/** Runs the works of the kernel itself. */
+	get kworker(): task_struct {
+		return this.hostTasks.kworker;
 	}
 
 	/**
@@ -207,25 +245,9 @@ export class Machine {
 		this.cpu.textChanged(code.base, code.bytes.length);
 	}
 
-	/** Symbols called `name` in vmlinux (`object` undefined) or a module, in kallsyms order. */
-	kallsyms(object: string | undefined, name: string): readonly { readonly address: Kaddr; readonly size: number }[] {
-		const image = object === undefined ? this.vmlinux : this.modules.get(object)?.image;
-		return image?.lookup(name) ?? [];
-	}
-
-	/** The gate of all call-backs in TypeScript. */
-	get ftrace_host_func(): Kaddr {
-		return this.#gates.find("ftrace_host_func")!;
-	}
-
-	/** Size of the symbol that `address` is in, and how far in it is. */
-	kallsyms_lookup_size_offset(address: Kaddr): { readonly size: number; readonly offset: number } | undefined {
-		return this.#symbols.kallsyms_lookup_size_offset(address);
-	}
-
 	/** `funcA+0x4`, for people. */
 	symbolize(address: Kaddr): string {
-		return this.#symbols.symbolize(address);
+		return this.symbols.symbolize(address);
 	}
 
 	// ---- environments ----
@@ -234,12 +256,12 @@ export class Machine {
 		return {
 			...{ memory: this.memory, dmesg: this.dmesg, text_poke: this.text_poke },
 			templates: trampolineTemplates(this.#asm.ftrace, this.#asm.ops, this.#gates),
-			should_fail: (site) => this.should_fail(site),
+			faults: this.faults,
+			kallsyms: this.kallsyms,
 			allocTrampoline: (name, size) => {
-				return this.should_fail(`alloc_tramp(${name})`) ? 0 : this.areas.allocTrampoline(name, size);
+				return this.faults.should_fail(`alloc_tramp(${name})`) ? 0 : this.areas.allocTrampoline(name, size);
 			},
 			freeTrampoline: (address) => this.areas.freeTrampoline(address),
-			kallsyms_lookup_size_offset: (address) => this.#symbols.kallsyms_lookup_size_offset(address),
 			addCallSite: (ip) => this.cpu.addCallSite(ip),
 			removeCallSite: (ip) => this.cpu.removeCallSite(ip),
 			allocOps: () => this.areas.allocOps(),
@@ -250,67 +272,33 @@ export class Machine {
 
 	#tracerEnvironment(): ConstructorParameters<typeof FunctionTracer>[1] {
 		return {
-			ftrace_host_func: this.ftrace_host_func,
+			ftrace_host_func: this.#gates.address("ftrace_host_func"),
 			HZ: this.hz,
 			jiffies: () => this.sched.jiffies,
-			current: () => this.executor.current,
+			current: () => this.sched.current,
 			onlineCpus: () => this.sched.cpus.filter(({ online }) => online).length,
 		};
 	}
 
-	#klpEnvironment(): ConstructorParameters<typeof Klp>[0] {
-		const { sched } = this;
-		const gates = this.#gates;
-		return {
-			memory: this.memory,
-			dmesg: this.dmesg,
-			observers: this.observers,
-			ftrace: this.ftrace,
-			// Its gate is made when the function is.
-			get klp_ftrace_handler_address() {
-				return gates.find("klp_ftrace_handler")!;
-			},
-			HZ: this.hz,
-			running: this.executor,
-			tasks: () => [...sched.all()],
-			processes: () => [...sched.tasks],
-			idleTasks: () => sched.cpus.map((cpu) => ({ task: cpu.idle, cpu: cpu.id, online: cpu.online })),
-			stack_trace_save_tsk_reliable: (task) => this.stackTrace(task),
-			wake_up_state: (task, states) => void sched.wake_up_state(task, states),
-			set_notify_signal: (task) => sched.set_notify_signal(task),
-			wake_up_if_idle: (cpu) => sched.wake_up_if_idle(cpu),
-			cpu_hotplug_lock: this.hotplug.lock,
-			schedule_work: (work) => this.workqueue.schedule_work(work),
-			schedule_delayed_work: (work, delay) => this.workqueue.schedule_delayed_work(work, sched.jiffies + delay),
-			synchronize: (what) => synchronize_rcu(this.sched, what),
-			text_poke: (address, bytes) => this.text_poke.text_poke_early(address, bytes),
-			should_fail: (site) => this.should_fail(site),
-			klp_have_reliable_stack: true,
-			find_module: (name) => this.modules.get(name),
-			kallsyms: (object, symbol) => this.kallsyms(object, symbol),
-			kallsyms_lookup_size_offset: (address) => this.#symbols.kallsyms_lookup_size_offset(address),
-		};
-	}
-
 	#guestEnvironment(): ConstructorParameters<typeof GuestKernel>[0] {
-		const { cpu, memory, dmesg, sched, executor, klp, hz } = this;
+		const { cpu, memory, dmesg, sched, klp, hz } = this;
 		return {
 			...{ cpu, memory, dmesg, sched, klp, HZ: hz },
-			should_fail: (site) => this.should_fail(site),
+			should_fail: (site) => this.faults.should_fail(site),
 			call_from_host: label(this.#asm.entry, "call_from_host"),
 			host_bottom: label(this.#asm.entry, "host_bottom"),
-			current: () => executor.current,
-			emptyStack: (task) => executor.emptyStack(task),
+			current: () => sched.current,
+			emptyStack: (task) => this.stacks.emptyStack(task),
 			percpu: (id) => percpu(id),
 			executed: (count) => {
-				executor.instructions += count;
+				sched.instructions += count;
 			},
 			int3: () => this.text_poke.poke_int3_handler(cpu.state),
 			oops: (task, fault, rip) => {
 				this.oops(task, fault, rip);
 				throw new KlpemuError("GUEST_OOPS", `${task.comm} died in guest code: ${task.oops}`);
 			},
-			symbol: (address, bare) => this.#symbols.sprint_symbol(address, bare),
+			symbol: (address, bare) => this.symbols.sprint_symbol(address, bare),
 			kworker: () => this.kworker,
 			visit: (point) => this.#visit(point),
 			moduleAt: (address) => this.loader.moduleAt(address),
@@ -322,10 +310,10 @@ export class Machine {
 		const { memory, dmesg, ftrace } = this;
 		const { heap, calls } = this.guest;
 		return {
-			...{ memory, dmesg, ftrace, heap, calls, should_fail: (site) => this.should_fail(site) },
+			...{ memory, dmesg, ftrace, heap, calls, faults: this.faults, kallsyms: this.kallsyms, modules: this.modules },
 			klp: this.klp,
 			fentry: label(this.#asm.ftrace, "__fentry__"),
-			resolve: (symbol) => this.#symbols.resolve(symbol),
+			resolve: (symbol) => this.symbols.resolve(symbol),
 			nextModule: () => this.areas.nextModule,
 			takeModuleArea: (bytes) => void this.areas.takeModuleArea(bytes),
 			textChanged: (address, length) => this.cpu.textChanged(address, length),
@@ -397,7 +385,7 @@ export class Machine {
 			throw new KlpemuError("TASK_STUCK", `task '${task.comm}' does not come out of the kernel`);
 		}
 		this.sched.remove(task);
-		this.executor.release(task);
+		this.stacks.release(task);
 	}
 
 	/** Ends a sleep, whatever its kind. */
@@ -405,21 +393,6 @@ export class Machine {
 		task.held = false;
 		task.slept = true;
 		if (!this.sched.wake_up_state(task, -1)) this.sched.enqueue(task);
-	}
-
-	/** Addresses on a task's stack, innermost first; undefined when it cannot be walked reliably. */
-	stackTrace(task: task_struct): readonly Kaddr[] | undefined {
-		const trace = this.walkStack(task);
-		return trace.reliable ? trace.entries : undefined;
-	}
-
-	/** The same with what was found before the walk became unreliable, and why. */
-	walkStack(task: task_struct): StackTrace {
-		if (task.mode !== "kernel" || task.stack === undefined) return { reliable: true, entries: [] };
-		const low = Number(BigInt.asIntN(32, task.stack.address));
-		const high = (low + THREAD_SIZE) | 0;
-		const findRow = (ip: Kaddr) => this.#symbols.findRow(ip);
-		return stack_trace_save_tsk_reliable(task.regs, { memory: this.memory, low, high, findRow });
 	}
 
 	// ---- time ----
@@ -441,7 +414,7 @@ export class Machine {
 			const task = this.sched.pick(cpu);
 			this.executor.runSlice(cpu, task, this.sched.slice());
 		}
-		this.executor.current = this.shell;
+		this.sched.current = this.shell;
 	}
 
 	/**
@@ -468,7 +441,7 @@ export class Machine {
 	#runAs<T>(task: task_struct, sleepState: number, code: Kernel<T>): T {
 		task.__state = TASK_RUNNING;
 		this.sched.switch_to(this.sched.cpus[0]!, task);
-		this.executor.current = task;
+		this.sched.current = task;
 		const block = (wait: Wait) => {
 			task.__state = TASK_UNINTERRUPTIBLE;
 			this.sched.deschedule(task);
@@ -478,7 +451,7 @@ export class Machine {
 			}
 			task.__state = TASK_RUNNING;
 			this.sched.switch_to(this.sched.cpus[0]!, task);
-			this.executor.current = task;
+			this.sched.current = task;
 		};
 		const { mode } = task;
 		try {
@@ -561,16 +534,7 @@ export class Machine {
 		task.oops = `${what} at ${where}`;
 		for (const observer of this.observers) observer.oops?.(task, fault, rip);
 		this.sched.remove(task);
-		// Somebody else takes over; what the dead one held stays held.
-		if (task === this.shell) this.shell = this.hostTask("shell", 0, TASK_INTERRUPTIBLE);
-		if (task === this.kworker) this.kworker = this.hostTask("kworker/0:1", PF_KTHREAD, TASK_IDLE);
-	}
-
-	/** A process whose kernel code is TypeScript. */
-	hostTask(comm: string, flags: number, sleepState: number): task_struct {
-		const task = this.sched.add(comm, { mode: "host", flags });
-		task.__state = sleepState;
-		return task;
+		this.hostTasks.replace(task);
 	}
 
 	// ---- the administrator ----

@@ -98,7 +98,7 @@ class Actors {
 			if (step.kind !== "race") continue;
 			for (const actor of step.actors) {
 				const name = `shell/${racers.length + 1}`;
-				const task = this.#world.machine.hostTask(name, 0, TASK_INTERRUPTIBLE);
+				const task = this.#world.machine.sched.addHost(name, 0, TASK_INTERRUPTIBLE);
 				racers.push(this.#admin(name, task, actor, during));
 			}
 		}

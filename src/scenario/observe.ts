@@ -63,7 +63,7 @@ export class Observer {
 				.filter((func) => !func.nop)
 				.map((func) => ({ name: func.new_name, address: func.new_func, size: func.new_size })),
 		]);
-		for (const entry of this.#machine.stackTrace(task) ?? []) {
+		for (const entry of this.#machine.unwinder.stack_trace_save_tsk_reliable(task) ?? []) {
 			const hit = ranges.find(({ address, size }) => entry >= address && entry < address + size);
 			if (hit !== undefined) return hit.name;
 		}

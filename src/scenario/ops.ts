@@ -70,7 +70,7 @@ export class ScenarioOps {
 			if (target !== 0) memory.setKaddr((fregs + PT_REGS.RIP) | 0, target);
 		};
 		const ipmodify = target === 0 ? 0 : FTRACE_OPS_FL.IPMODIFY;
-		return new ftrace_ops(spec.name, attachment, this.#machine.ftrace_host_func, call, flags | ipmodify);
+		return new ftrace_ops(spec.name, attachment, this.#machine.tracer.global_ops.func, call, flags | ipmodify);
 	}
 
 	/**

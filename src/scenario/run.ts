@@ -249,7 +249,7 @@ class ScenarioRun {
 
 /** Reports events of a machine. */
 function tell(machine: Machine, onEvent: (event: string) => void): void {
-	const who = () => `${machine.executor.instructions} ${machine.executor.current.comm}`;
+	const who = () => `${machine.sched.instructions} ${machine.sched.current.comm}`;
 	machine.observe({
 		point: (label) => onEvent(`${who()} ${label}`),
 		call: (task, func, result) => onEvent(`${who()} ${task.comm}: ${machine.symbolize(func)} -> ${result}`),

@@ -63,7 +63,7 @@ export class ScenarioTasks {
 
 	/** The address of a function of vmlinux or of a loaded module. Throws `SCENARIO_UNKNOWN_FUNC`. */
 	address(func: string): Kaddr {
-		const found = this.#machine.kallsyms(undefined, func)[0]?.address;
+		const found = this.#machine.kallsyms.lookup(undefined, func)[0]?.address;
 		if (found !== undefined) return found;
 		for (const { image } of this.#machine.modules.values()) {
 			const symbol = image.symbol(func);

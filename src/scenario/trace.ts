@@ -18,6 +18,6 @@ export async function tracer(
 		const more = length < MAX_INSN && machine.memory.permissions(rip + BigInt(length)) !== 0 ? MAX_INSN : length;
 		const { text } = disassembler.one(machine.memory.read(rip, more), rip);
 		const where = machine.symbolize(Number(BigInt.asIntN(32, rip)));
-		print(`${machine.executor.current.comm.padEnd(12)} ${hex(rip)} <${where}> ${text}`);
+		print(`${machine.sched.current.comm.padEnd(12)} ${hex(rip)} <${where}> ${text}`);
 	};
 }

@@ -30,7 +30,7 @@ export function watchedFunctions(livepatches: ReadonlyMap<string, LivepatchSpec>
 function resolver(machine: Machine, object: string, name: string, sympos: number): WatchedFunction["resolve"] {
 	const module = object === "vmlinux" ? undefined : object;
 	const live = () => module === undefined || machine.modules.get(module)?.live === true;
-	return () => (live() ? machine.kallsyms(module, name)[Math.max(sympos, 1) - 1] : undefined);
+	return () => (live() ? machine.kallsyms.lookup(module, name)[Math.max(sympos, 1) - 1] : undefined);
 }
 
 /** Adds the functions of a patch that a C module enables, unless the scenario has them already. */
@@ -56,7 +56,7 @@ export function bodiesOf(machine: Machine, functions: readonly WatchedFunction[]
 	const there = functions.find(({ name }) => name === func)?.resolve();
 	const stack = there === undefined ? [] : klp.funcStack(there.address);
 	const everywhere = [undefined, ...machine.modules.keys()];
-	const originals = everywhere.flatMap((object) => [...machine.kallsyms(object, func)]);
+	const originals = everywhere.flatMap((object) => [...machine.kallsyms.lookup(object, func)]);
 	const entries = stack.map((entry) => entry.new_func);
 	return [...originals.map(({ address }) => address), ...entries].map(body);
 }

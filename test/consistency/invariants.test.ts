@@ -11,7 +11,10 @@ let violations: Violation[];
 beforeEach(async () => {
 	machine = await createTestMachine();
 	violations = [];
-	const watched = ["funcA", "funcB"].map((name) => ({ name, resolve: () => machine.it.kallsyms(undefined, name)[0] }));
+	const watched = ["funcA", "funcB"].map((name) => ({
+		name,
+		resolve: () => machine.it.kallsyms.lookup(undefined, name)[0],
+	}));
 	checker = new InvariantChecker(machine.it, watched, (violation) => violations.push(violation));
 });
 afterEach(() => machine.close());

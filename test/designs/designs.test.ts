@@ -12,7 +12,10 @@ afterEach(() => machine.close());
 async function start(design: string): Promise<void> {
 	machine = await createTestMachine({ design });
 	violations = [];
-	const watched = ["funcA", "funcB"].map((name) => ({ name, resolve: () => machine.it.kallsyms(undefined, name)[0] }));
+	const watched = ["funcA", "funcB"].map((name) => ({
+		name,
+		resolve: () => machine.it.kallsyms.lookup(undefined, name)[0],
+	}));
 	new InvariantChecker(machine.it, watched, (violation) => violations.push(violation)).check("start");
 }
 

@@ -259,7 +259,7 @@ const MUTANTS: readonly Mutant[] = [
 	{
 		bug: "a transition that did not complete is not tried again",
 		model: "enable",
-		plant: (model) => set(klpOf(model).env, { schedule_delayed_work: () => {} }),
+		plant: (model) => set(model.machine.workqueue, { schedule_delayed_work: () => {} }),
 		breaks: ["stuck"],
 	},
 	{

@@ -97,15 +97,15 @@ async function record(seed: bigint | number, cpus: number, cpu?: string): Promis
 	const { it } = await start({ seed, cpus, ...(cpu !== undefined && { cpu }) });
 	const log: unknown[] = [];
 	it.observe({
-		call: (task, func, result) => log.push([it.sched.jiffies, it.executor.instructions, task.comm, func, result]),
+		call: (task, func, result) => log.push([it.sched.jiffies, it.sched.instructions, task.comm, func, result]),
 	});
-	it.observe({ point: (point) => log.push([it.sched.jiffies, it.executor.instructions, point]) });
+	it.observe({ point: (point) => log.push([it.sched.jiffies, it.sched.instructions, point]) });
 	for (const name of ["t1", "t2", "t3"]) machine.task(name, "funcA", "funcD", "funcB");
 	machine.kthread("k1", "funcC");
 	machine.rounds(20);
 	machine.patch("lp2", ["funcA", "lp2_funcA"], ["funcB", "lp2_funcB"]);
 	machine.rounds(60);
-	log.push(machine.dmesg(), it.executor.instructions, it.klp.transition.klp_transition_patch?.name);
+	log.push(machine.dmesg(), it.sched.instructions, it.klp.transition.klp_transition_patch?.name);
 	return log;
 }
 

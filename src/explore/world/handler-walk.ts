@@ -43,12 +43,12 @@ export class HandlerWalk {
 
 	/** The task goes on behind the gate's nop, as if the Cpu had called the handler there. */
 	#return(task: task_struct, fops: Kaddr): TaskMove {
-		const { ftrace, memory } = this.#machine;
+		const { ftrace, kallsyms, memory } = this.#machine;
 		task.trace_recursion = 0;
 		task.regs.setKaddr(RIP, (this.gate + 1) | 0);
 		const ip = memory.kaddr((task.regs.kaddr(RCX) + PT_REGS.RIP) | 0);
 		// Without its ops the handler has stored nothing, whatever is there.
-		const symbol = ftrace.opsByAddress.has(fops) ? this.#machine.kallsyms_lookup_size_offset(ip) : undefined;
+		const symbol = ftrace.opsByAddress.has(fops) ? kallsyms.kallsyms_lookup_size_offset(ip) : undefined;
 		const chosen = symbol?.offset === 0 ? ip : undefined;
 		const what = chosen === undefined ? "the original" : `ip = ${functionOf(this.#machine.symbolize(chosen))}`;
 		return { label: `klp_ftrace_handler: ${what}`, handler: undefined, chosen };

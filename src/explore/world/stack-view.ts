@@ -34,7 +34,7 @@ function visible({ machine, functions }: Model, entry: Kaddr): string | undefine
 
 /** Code around `ip` in which no frame of the stack changes: while a task stays in it, its {@link stackView} is the same. */
 export function sameFrames(machine: Machine, ip: Kaddr): CodeRange {
-	const symbol = machine.kallsyms_lookup_size_offset(ip);
+	const symbol = machine.kallsyms.kallsyms_lookup_size_offset(ip);
 	if (symbol !== undefined) return { start: (ip - symbol.offset) | 0, end: (ip - symbol.offset + symbol.size) | 0 };
 	if (ip >= LAYOUT.entry && ip < LAYOUT.ftrace) return { start: LAYOUT.entry, end: LAYOUT.ftrace };
 	// A trampoline changes the return address below it.

@@ -35,7 +35,7 @@ export class TaskMover {
 			for (let page = start & ~(PAGE_SIZE - 1); page < start + length; page += PAGE_SIZE) this.#changedPages.add(page);
 		};
 		this.#handler = new HandlerWalk(machine);
-		this.#walk = machine.walkStack.bind(machine);
+		this.#walk = (task) => machine.unwinder.walk(task);
 	}
 
 	walk(task: task_struct): StackTrace {
@@ -49,7 +49,7 @@ export class TaskMover {
 	/** `state` is the state that the task is in; its registers and stack are in the machine. */
 	move(task: task_struct, state: TaskState): TaskMove {
 		const { machine } = this.#model;
-		machine.executor.current = task;
+		machine.sched.current = task;
 		if (state.handler !== undefined) return this.#handler.step(task, state.handler);
 		if (task.preempt_count > 0) return finishSwitch(machine, task);
 		if (task.idle) return leaveKernel(machine, task);

@@ -132,7 +132,7 @@ export class TaskStates {
 export function captureContext(machine: Machine, task: task_struct): GuestContext {
 	const { stack, regs } = task;
 	if (stack === undefined || task.mode !== "kernel") return { words: new BigUint64Array(0), stack: new Uint8Array(0) };
-	const top = machine.executor.stackTop(task);
+	const top = machine.stacks.stackTop(task);
 	const sp = Math.min(regs.kaddr(RSP), top);
 	return { words: regs.words.slice(), stack: machine.memory.read(sp, top - sp) };
 }
@@ -141,5 +141,5 @@ export function captureContext(machine: Machine, task: task_struct): GuestContex
 export function restoreContext(machine: Machine, task: task_struct, context: GuestContext): void {
 	if (context.words.length === 0) return;
 	task.regs.words.set(context.words);
-	machine.memory.write(Math.min(task.regs.kaddr(RSP), machine.executor.stackTop(task)), context.stack);
+	machine.memory.write(Math.min(task.regs.kaddr(RSP), machine.stacks.stackTop(task)), context.stack);
 }

@@ -98,7 +98,7 @@ export class World {
 			return model.admins.every(({ during, steps }, i) => during !== now || this.actors[i]!.index === steps.length);
 		};
 		this.#mover = new TaskMover(model);
-		this.#probe = new TaskProbe(() => machine.executor.current);
+		this.#probe = new TaskProbe(() => machine.sched.current);
 		this.#dead = this.#deadState();
 		this.#observe();
 		this.#adoptTasks();
@@ -117,12 +117,12 @@ export class World {
 	#observe(): void {
 		const { machine, functions } = this.model;
 		const { klp } = machine;
-		machine.stackTrace = (task) => {
+		machine.unwinder.substitute((task) => {
 			const slot = this.slot(task.comm);
 			const { entries, entriesKey } = this.#slots[slot]!.state!;
 			this.#probe.noteStackRead(slot, entriesKey);
 			return entries;
-		};
+		});
 		const invalidRead = (message: string) => {
 			this.#broken.push({ invariant: "use-after-free", message });
 		};
@@ -197,9 +197,9 @@ export class World {
 	}
 
 	#prepare(task: task_struct, slot: number): void {
-		const { executor } = this.model.machine;
+		const { executor, stacks } = this.model.machine;
 		if (task.kthread && task.mode === "kernel") executor.enterKernel(task);
-		else if (task.mode === "user") executor.emptyStack(task);
+		else if (task.mode === "user") stacks.emptyStack(task);
 		this.#probe.attach(task, slot);
 	}
 
@@ -279,7 +279,7 @@ export class World {
 	moveActor(index: number, busy: ReadonlySet<number>, late = false): Effect {
 		const { machine } = this.model;
 		const { klp } = machine;
-		machine.executor.current = this.actors[index]!.task;
+		machine.sched.current = this.actors[index]!.task;
 		const { result, broken } = this.#watch(() =>
 			this.#probe.record(busy, () => {
 				if (late) klp.klp_signals_cnt = LATE;

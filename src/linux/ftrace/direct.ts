@@ -1,6 +1,6 @@
 import { declareState } from "../../base/index.js";
 import type { Kaddr } from "../../memory/index.js";
-import { EBUSY, EINVAL, ENOMEM, type Kernel, mutex, type ShouldFail } from "../lib/index.js";
+import { EBUSY, EINVAL, ENOMEM, type FaultInjection, type Kernel, mutex } from "../lib/index.js";
 import type { Ftrace } from "./ftrace.js";
 import { FTRACE_OPS_CMD, FTRACE_OPS_FL, ftrace_ops } from "./ops.js";
 import type { TrampolineTemplates } from "./trampoline.js";
@@ -22,10 +22,10 @@ export class DirectFunctions {
 	/** Keeps sites on the list function while their direct function changes. Static, as in the kernel. */
 	private readonly tmp_ops: ftrace_ops;
 
-	readonly #should_fail: ShouldFail;
+	readonly #faults: FaultInjection;
 
-	constructor(ftrace: Ftrace, templates: TrampolineTemplates, should_fail: ShouldFail) {
-		this.#should_fail = should_fail;
+	constructor(ftrace: Ftrace, templates: TrampolineTemplates, faults: FaultInjection) {
+		this.#faults = faults;
 		this.#ftrace = ftrace;
 		this.#templates = templates;
 		this.tmp_ops = new ftrace_ops("tmp_ops", undefined, templates.ftrace_stub, undefined, FTRACE_OPS_FL.STUB);
@@ -49,7 +49,7 @@ export class DirectFunctions {
 			this.direct_mutex.unlock();
 			return -EBUSY;
 		}
-		if (this.#should_fail("alloc_ftrace_hash(direct_functions)")) {
+		if (this.#faults.should_fail("alloc_ftrace_hash(direct_functions)")) {
 			this.direct_mutex.unlock();
 			return -ENOMEM;
 		}

@@ -6,6 +6,8 @@ import {
 	EINVAL,
 	ENODEV,
 	ENOMEM,
+	type FaultInjection,
+	type Kallsyms,
 	type Kernel,
 	list_add,
 	list_del_rcu,
@@ -14,7 +16,6 @@ import {
 	list_is_singular,
 	mutex,
 	Printer,
-	type ShouldFail,
 } from "../lib/index.js";
 import { DirectFunctions } from "./direct.js";
 import { type dyn_ftrace, FTRACE_FL, FTRACE_OPS_CMD, FTRACE_OPS_FL, ftrace_ops } from "./ops.js";
@@ -31,15 +32,14 @@ export interface FtraceEnvironment {
 	/** Maps pages for a trampoline; 0 when there is no memory for them. `freeTrampoline` gives them back. */
 	allocTrampoline(name: string, size: number): Kaddr;
 	freeTrampoline(address: Kaddr): void;
-	/** Start and size of the function that begins at or contains `address`. */
-	kallsyms_lookup_size_offset(address: Kaddr): { size: number; offset: number } | undefined;
 	/** Tells the Cpu which five bytes will be flipped. */
 	addCallSite(ip: Kaddr): void;
 	removeCallSite(ip: Kaddr): void;
 	/** Guest memory for a struct ftrace_ops. */
 	allocOps(): Kaddr;
 	freeOps(address: Kaddr): void;
-	readonly should_fail: ShouldFail;
+	readonly faults: FaultInjection;
+	readonly kallsyms: Kallsyms;
 	/** synchronize_rcu_tasks_rude() and synchronize_rcu_tasks(): nobody is on a trampoline any more. */
 	synchronize(what: string): Kernel<void>;
 }
@@ -91,7 +91,7 @@ export class Ftrace {
 		this.#print = new Printer(env.dmesg, "ftrace: ");
 		this.sites = new Records(env);
 		this.trampolines = new Trampolines(env.memory, env.text_poke, env.templates, env);
-		this.direct = new DirectFunctions(this, env.templates, env.should_fail);
+		this.direct = new DirectFunctions(this, env.templates, env.faults);
 		this.saved_ftrace_func = env.templates.ftrace_stub;
 		this.ftrace_trace_function = { func: env.templates.ftrace_stub, op: undefined };
 	}
@@ -109,7 +109,7 @@ export class Ftrace {
 	 */
 	ftrace_process_locs(owner: string, sites: readonly Kaddr[], fentry: Kaddr): void {
 		// Nobody minds: there are no records of the image then, so that nothing in it can be traced.
-		if (this.#env.should_fail(`ftrace_process_locs(${owner})`)) return;
+		if (this.#env.faults.should_fail(`ftrace_process_locs(${owner})`)) return;
 		this.sites.add(owner, sites, fentry);
 	}
 
@@ -133,7 +133,7 @@ export class Ftrace {
 	/** The call site at `address`, or within the function that starts there; 0 when there is none. */
 	ftrace_location(address: Kaddr): Kaddr {
 		if (this.records.has(address)) return address;
-		const symbol = this.#env.kallsyms_lookup_size_offset(address);
+		const symbol = this.#env.kallsyms.kallsyms_lookup_size_offset(address);
 		if (symbol === undefined || symbol.offset !== 0) return 0;
 		return this.sites.firstIn(address, (address + symbol.size) | 0);
 	}
@@ -143,7 +143,7 @@ export class Ftrace {
 	/** Adds `ip` to the filter of an ops that is not registered yet, or takes it out again. -EINVAL: there is no such site. */
 	ftrace_set_filter_ip(ops: ftrace_ops, ip: Kaddr, remove: boolean): number {
 		if (!this.records.has(ip)) return -EINVAL;
-		if (this.#env.should_fail(`alloc_and_copy_ftrace_hash(${remove ? "remove" : "add"})`)) return -ENOMEM;
+		if (this.#env.faults.should_fail(`alloc_and_copy_ftrace_hash(${remove ? "remove" : "add"})`)) return -ENOMEM;
 		const filter = new Set(ops.filter_hash);
 		if (remove) filter.delete(ip);
 		else filter.add(ip);
@@ -420,7 +420,7 @@ export class Ftrace {
 
 	/** Makes the call sites what their records say; nops, whatever those say, unless `enable`. */
 	*#ftrace_replace_code(records: readonly dyn_ftrace[], enable: boolean): Kernel<void> {
-		const { memory, text_poke, should_fail } = this.#env;
+		const { memory, text_poke, faults } = this.#env;
 		const changed: [dyn_ftrace, Kaddr][] = [];
 		for (const rec of records) {
 			const target = enable ? this.#ftrace_get_addr_new(rec) : 0;
@@ -429,7 +429,7 @@ export class Ftrace {
 				continue;
 			}
 			const old = rec.current === 0 ? NOP5 : ftrace_call_replace(rec.ip, rec.current);
-			const failed = should_fail(`ftrace_verify_code(${hex(rec.ip)})`);
+			const failed = faults.should_fail(`ftrace_verify_code(${hex(rec.ip)})`);
 			if (failed || !sameBytes(memory.read(rec.ip, MCOUNT_INSN_SIZE), old)) {
 				this.#ftrace_bug(rec);
 				return;

@@ -1,5 +1,5 @@
 import type { Kaddr, Memory } from "../../memory/index.js";
-import type { Ftrace } from "../ftrace/index.js";
+import type { Ftrace, TextPoke } from "../ftrace/index.js";
 import {
 	type Dmesg,
 	EBUSY,
@@ -8,12 +8,13 @@ import {
 	ENODEV,
 	ENOENT,
 	ENOMEM,
+	type FaultInjection,
+	type Kallsyms,
 	type Kernel,
 	mutex,
 	Printer,
-	type ShouldFail,
 } from "../lib/index.js";
-import type { task_struct, work_struct } from "../sched/index.js";
+import type { CpuHotplug, Sched, Unwinder, Workqueue } from "../sched/index.js";
 import type { Design } from "./design.js";
 import type { KlpObserver } from "./livepatch.js";
 import { Patching } from "./patch.js";
@@ -31,46 +32,32 @@ import {
 	sameFunction,
 } from "./types.js";
 
-/** What livepatch needs of the rest of the kernel. */
-export interface KlpEnvironment {
+/** The parts of the kernel that livepatch calls, and two numbers. */
+export interface KlpParts {
 	readonly memory: Memory;
 	readonly dmesg: Dmesg;
 	readonly observers: Iterable<KlpObserver>;
+	readonly faults: FaultInjection;
+	readonly sched: Sched;
+	readonly hotplug: CpuHotplug;
+	readonly workqueue: Workqueue;
+	readonly unwinder: Unwinder;
+	readonly kallsyms: Kallsyms;
+	/** All loaded modules by name. */
+	readonly modules: ReadonlyMap<string, module>;
+	readonly text_poke: TextPoke;
 	readonly ftrace: Ftrace;
 	/** The gate that trampolines call. */
 	readonly klp_ftrace_handler_address: Kaddr;
 	/** Jiffies in a second. */
 	readonly HZ: number;
-	/** `current`: the task that executes now. */
-	readonly running: { readonly current: task_struct };
-	/** for_each_process_thread, then the idle tasks of all possible CPUs. A fresh array: loops may yield. */
-	tasks(): readonly task_struct[];
-	processes(): readonly task_struct[];
-	idleTasks(): readonly { readonly task: task_struct; readonly cpu: number; readonly online: boolean }[];
-	/** Held while CPUs must neither come nor go. */
-	readonly cpu_hotplug_lock: mutex;
-	/** Addresses on the task's stack, innermost first; undefined when the stack cannot be walked reliably. */
-	stack_trace_save_tsk_reliable(task: task_struct): readonly number[] | undefined;
-	wake_up_state(task: task_struct, states: number): void;
-	set_notify_signal(task: task_struct): void;
-	wake_up_if_idle(cpu: number): void;
-	schedule_work(work: work_struct): void;
-	schedule_delayed_work(work: work_struct, delay: number): void;
-	synchronize(what: string): Kernel<void>;
-	/** Writes to text or data of a module, whatever its permissions. */
-	text_poke(address: Kaddr, bytes: Uint8Array): void;
-	readonly should_fail: ShouldFail;
 	/** CONFIG_HAVE_RELIABLE_STACKTRACE; without it no task can be switched from outside. */
 	readonly klp_have_reliable_stack: boolean;
-	find_module(name: string): module | undefined;
-	/** Symbols of vmlinux (name undefined) or a module, in kallsyms order. */
-	kallsyms(object: string | undefined, symbol: string): readonly { readonly address: Kaddr; readonly size: number }[];
-	kallsyms_lookup_size_offset(address: Kaddr): { readonly size: number; readonly offset: number } | undefined;
 }
 
 /** kernel/livepatch/core.c: patches from registration to removal. */
 export class Core {
-	readonly env: KlpEnvironment;
+	readonly env: KlpParts;
 	readonly design: Design;
 	readonly print: Printer;
 	readonly klp_mutex = new mutex("klp_mutex");
@@ -81,11 +68,11 @@ export class Core {
 	readonly patching: Patching;
 	readonly transition: Transition;
 
-	constructor(env: KlpEnvironment, design: Design) {
+	constructor(env: KlpParts, design: Design) {
 		this.env = env;
 		this.design = design;
 		this.print = new Printer(env.dmesg, "livepatch: ");
-		this.klp_initialized = !env.should_fail("kobject_create_and_add(livepatch)");
+		this.klp_initialized = !env.faults.should_fail("kobject_create_and_add(livepatch)");
 		this.patching = new Patching(this);
 		this.transition = new Transition(this);
 	}
@@ -129,7 +116,7 @@ export class Core {
 
 	/** The address of a function by name and position; -EINVAL, with a message, when that is not one function. */
 	klp_find_object_symbol(objname: string | undefined, name: string, sympos: number): Kaddr | undefined {
-		const all = this.env.kallsyms(objname, name);
+		const all = this.env.kallsyms.lookup(objname, name);
 		// The search stops at the position that was asked for, or at the second match when none was.
 		const count = sympos > 0 ? Math.min(all.length, sympos) : Math.min(all.length, 2);
 		if (count === 0) this.print.pr_err(`symbol '${name}' not found in symbol table`);
@@ -151,14 +138,14 @@ export class Core {
 			const address = this.klp_find_object_symbol(obj.name, func.old_name, func.old_sympos);
 			func.old_func = address ?? 0;
 			if (address === undefined) return -EINVAL;
-			const old = this.env.kallsyms_lookup_size_offset(address);
+			const old = this.env.kallsyms.kallsyms_lookup_size_offset(address);
 			if (old === undefined || old.size === 0) {
 				this.print.pr_err(`kallsyms size lookup failed for '${func.old_name}'`);
 				return -ENOENT;
 			}
 			func.old_size = old.size;
 			if (func.nop) func.new_func = address;
-			const replacement = this.env.kallsyms_lookup_size_offset(func.new_func);
+			const replacement = this.env.kallsyms.kallsyms_lookup_size_offset(func.new_func);
 			if (replacement === undefined || replacement.size === 0) {
 				this.print.pr_err(`kallsyms size lookup failed for '${func.old_name}' replacement`);
 				return -ENOENT;
@@ -176,7 +163,7 @@ export class Core {
 		func.transition = false;
 		// kobject_add("%s,%lu"): position 0 is shown as 1, so that both together are one name too many.
 		if (obj.funcs.some((other) => other.in_sysfs && sameFunction(other, func))) return -EEXIST;
-		if (this.env.should_fail(`kobject_add(${func.old_name})`)) return -ENOMEM;
+		if (this.env.faults.should_fail(`kobject_add(${func.old_name})`)) return -ENOMEM;
 		func.in_sysfs = true;
 		return 0;
 	}
@@ -186,10 +173,10 @@ export class Core {
 		obj.patched = false;
 		obj.mod = undefined;
 		if (obj.name !== undefined) {
-			const mod = this.env.find_module(obj.name);
+			const mod = this.env.modules.get(obj.name);
 			if (mod?.klp_alive) obj.mod = mod;
 		}
-		if (this.env.should_fail(`kobject_add(${obj.label})`)) return -ENOMEM;
+		if (this.env.faults.should_fail(`kobject_add(${obj.label})`)) return -ENOMEM;
 		obj.in_sysfs = true;
 		for (const func of obj.funcs) {
 			const ret = this.#klp_init_func(obj, func);
@@ -200,20 +187,20 @@ export class Core {
 
 	/** A nop for each function of older patches that the new one lacks, as far as the design wants them. */
 	#klp_add_nops(patch: klp_patch): number {
-		const { should_fail } = this.env;
+		const { faults } = this.env;
 		for (const old of this.klp_patches) {
 			for (const old_obj of old.obj_list) {
 				const missing = old_obj.funcs.filter((func) => this.design.needsNop(this, patch, old, old_obj, func));
 				if (missing.length === 0) continue;
 				let obj = this.klp_find_object(patch, old_obj);
 				if (obj === undefined) {
-					if (should_fail("klp_alloc_object_dynamic")) return -ENOMEM;
+					if (faults.should_fail("klp_alloc_object_dynamic")) return -ENOMEM;
 					obj = new klp_object({ name: old_obj.name, funcs: [], dynamic: true });
 					patch.obj_list.push(obj);
 				}
 				for (const func of missing) {
 					if (this.klp_find_func(obj, func) !== undefined) continue;
-					if (should_fail(`klp_alloc_func_nop(${func.old_name})`)) return -ENOMEM;
+					if (faults.should_fail(`klp_alloc_func_nop(${func.old_name})`)) return -ENOMEM;
 					const { old_name, old_sympos } = func;
 					obj.funcs.push(new klp_func({ old_name, new_name: old_name, new_func: 0, old_sympos, nop: true }));
 				}
@@ -223,7 +210,7 @@ export class Core {
 	}
 
 	#klp_init_patch(patch: klp_patch): number {
-		if (this.env.should_fail(`kobject_add(${patch.name})`)) return -ENOMEM;
+		if (this.env.faults.should_fail(`kobject_add(${patch.name})`)) return -ENOMEM;
 		patch.in_sysfs = true;
 		if (this.design.addsNops(patch) && this.#klp_add_nops(patch) !== 0) return -ENOMEM;
 		for (const obj of patch.obj_list) {
@@ -256,7 +243,7 @@ export class Core {
 			this.klp_mutex.unlock();
 			return compatible;
 		}
-		if (this.env.should_fail(`try_module_get(${patch.name})`)) {
+		if (this.env.faults.should_fail(`try_module_get(${patch.name})`)) {
 			this.klp_mutex.unlock();
 			return -ENODEV;
 		}
@@ -365,7 +352,7 @@ export class Core {
 	klp_free_patch_async(patch: klp_patch): void {
 		this.#klp_free_patch_start(patch);
 		const klp = this;
-		this.env.schedule_work({
+		this.env.workqueue.schedule_work({
 			name: `klp_free_patch_work_fn(${patch.name})`,
 			*func(): Kernel<void> {
 				klp.#klp_free_patch_finish(patch);

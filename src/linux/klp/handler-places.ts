@@ -31,7 +31,7 @@ export class HandlerPlaces {
 	/** See {@link Livepatch.handlerStep}. */
 	step(at: HandlerPlace | undefined, fops: Kaddr, fregs: Kaddr): HandlerStep {
 		const { env, patching } = this.#core;
-		const { comm } = env.running.current;
+		const { comm } = env.sched.current;
 		const ops = env.ftrace.opsByAddress.get(fops);
 		const func = at?.func === undefined ? undefined : this.#find(at.func);
 		const freed = whatIsFreed(ops?.owner as klp_ops | undefined, at?.func, func);
@@ -77,7 +77,7 @@ export class HandlerPlaces {
 	/** All klp_funcs of modules that are loaded. A patch whose module is gone is gone with it. */
 	*#entries(): Generator<readonly [EntryId, klp_func]> {
 		for (const patch of this.#patches) {
-			if (this.#core.env.find_module(patch.mod.name) !== patch.mod) continue;
+			if (this.#core.env.modules.get(patch.mod.name) !== patch.mod) continue;
 			for (const [object, { funcs }] of patch.obj_list.entries()) {
 				for (const func of funcs) {
 					const { old_name, old_sympos, nop, new_func } = func;

@@ -1,4 +1,4 @@
-export { Core, type KlpEnvironment } from "./core.js";
+export { Core, type KlpParts } from "./core.js";
 export { type Design, HANDLER_AT, type HandlerAt, type HandlerChoice, type PatchAttribute } from "./design.js";
 export { entryKey } from "./handler-places.js";
 export { Klp } from "./klp.js";

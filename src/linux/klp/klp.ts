@@ -2,7 +2,7 @@ import { declareState } from "../../base/index.js";
 import type { Kaddr } from "../../memory/index.js";
 import type { Kernel } from "../lib/index.js";
 import type { task_struct, work_struct } from "../sched/index.js";
-import { Core, type KlpEnvironment } from "./core.js";
+import { Core, type KlpParts } from "./core.js";
 import type { Design } from "./design.js";
 import { HandlerPlaces } from "./handler-places.js";
 import type { HandlerPlace, HandlerStep, Implementation, Livepatch, StackEntry } from "./livepatch.js";
@@ -19,7 +19,7 @@ export class Klp extends Core implements Livepatch {
 	readonly notifier: ModuleNotifier;
 	readonly #handler: HandlerPlaces;
 
-	constructor(env: KlpEnvironment, design: Design) {
+	constructor(env: KlpParts, design: Design) {
 		super(env, design);
 		this.sysfs = new Sysfs(this);
 		this.notifier = new ModuleNotifier(this);

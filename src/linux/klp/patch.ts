@@ -11,7 +11,7 @@ import {
 	trace_test_and_set_recursion,
 } from "../ftrace/index.js";
 import { EINVAL, ENOMEM, type Kernel, list_add, list_del_rcu, list_empty, list_is_singular } from "../lib/index.js";
-import type { Core, KlpEnvironment } from "./core.js";
+import type { Core, KlpParts } from "./core.js";
 import { type Design, HANDLER_AT, type HandlerAt } from "./design.js";
 import { type klp_func, type klp_object, klp_ops, type klp_patch } from "./types.js";
 
@@ -42,7 +42,7 @@ export class Patching {
 		const { env, design } = this.#klp;
 		const none = new klp_ops(0);
 		none.fops = new FtraceOps("none", none, 0, undefined, 0);
-		const handler = handlerOf(env.running, env.ftrace, design, env.dmesg, caught, isRecursion, none);
+		const handler = handlerOf(env.sched, env.ftrace, design, env.dmesg, caught, isRecursion, none);
 		this.#forgetLastOps.push(handler.forget);
 		return handler.handle;
 	}
@@ -57,7 +57,7 @@ export class Patching {
 	 */
 	klp_ftrace_handler_step(fops: ftrace_ops, fregs: Kaddr, at: HandlerAt | undefined): HandlerAt | undefined {
 		const { env, design } = this.#klp;
-		const task = env.running.current;
+		const task = env.sched.current;
 		const ops = fops.owner as klp_ops;
 		if (at === undefined) {
 			const recursion = trace_test_and_set_recursion(task, TRACE_FTRACE_START) < 0;
@@ -128,7 +128,7 @@ export class Patching {
 			print.pr_err(`failed to find location for function '${func.old_name}'`);
 			return -EINVAL;
 		}
-		if (env.should_fail("kzalloc(struct klp_ops)")) return -ENOMEM;
+		if (env.faults.should_fail("kzalloc(struct klp_ops)")) return -ENOMEM;
 		const ops = new klp_ops(func.old_func);
 		ops.fops = new FtraceOps(
 			func.old_name,
@@ -199,10 +199,10 @@ export class Patching {
  * address has come out of guest memory.
  */
 function handlerOf(
-	running: KlpEnvironment["running"],
-	ftrace: KlpEnvironment["ftrace"],
+	running: KlpParts["sched"],
+	ftrace: KlpParts["ftrace"],
 	design: Design,
-	dmesg: KlpEnvironment["dmesg"],
+	dmesg: KlpParts["dmesg"],
 	caught: (error: unknown) => number,
 	recursing: typeof isRecursion,
 	last: klp_ops,

@@ -47,7 +47,7 @@ function write(klp: Core, relocation: PendingRelocation, symbol: bigint, apply: 
 		print.pr_err(`x86/modules: Invalid relocation target, ${why} for ${what}`);
 		return -ENOEXEC;
 	}
-	env.text_poke(place, value);
+	env.text_poke.text_poke_early(place, value);
 	return 0;
 }
 

@@ -1,6 +1,12 @@
 import { declareState } from "../../base/index.js";
 import { EADDRINUSE, EBUSY, EINVAL, errnoName, type Kernel, list_is_singular, place } from "../lib/index.js";
-import { TASK_INTERRUPTIBLE, TIF_PATCH_PENDING, type task_struct, type work_struct } from "../sched/index.js";
+import {
+	synchronize_rcu,
+	TASK_INTERRUPTIBLE,
+	TIF_PATCH_PENDING,
+	type task_struct,
+	type work_struct,
+} from "../sched/index.js";
 import type { Core } from "./core.js";
 import {
 	KLP_TRANSITION_IDLE,
@@ -56,8 +62,8 @@ export class Transition {
 	*klp_synchronize_transition(): Kernel<void> {
 		const { env } = this.#klp;
 		// schedule_on_each_cpu() may lack memory, and nobody asks whether it did: then nothing is waited for.
-		if (env.should_fail("schedule_on_each_cpu(klp_sync)")) return;
-		yield* env.synchronize("klp_synchronize_transition");
+		if (env.faults.should_fail("schedule_on_each_cpu(klp_sync)")) return;
+		yield* synchronize_rcu(env.sched, "klp_synchronize_transition");
 	}
 
 	/** Everybody has switched: clean up. The order matters, see the comments. */
@@ -74,7 +80,7 @@ export class Transition {
 		// Patching: no handler that has seen transition == true may go on to read KLP_TRANSITION_IDLE.
 		if (target === KLP_TRANSITION_PATCHED) yield* this.klp_synchronize_transition();
 
-		for (const task of env.tasks()) {
+		for (const task of [...env.sched.all()]) {
 			env.dmesg.WARN_ON_ONCE(task.pending, "klp_complete_transition: TIF_PATCH_PENDING");
 			task.patch_state = KLP_TRANSITION_IDLE;
 		}
@@ -111,7 +117,7 @@ export class Transition {
 	 */
 	*klp_update_patch_state(task: task_struct): Kernel<void> {
 		if (!task.pending) return;
-		const current = this.#klp.env.running.current;
+		const current = this.#klp.env.sched.current;
 		// preempt_disable(): klp_reverse_transition() waits until whoever has cleared the flag has read the target, too.
 		current.preempt_count++;
 		task.thread_flags &= ~TIF_PATCH_PENDING;
@@ -140,14 +146,14 @@ export class Transition {
 
 	#klp_check_stack(task: task_struct): { ret: number; old_name?: string } {
 		const { env, design } = this.#klp;
-		const trace = env.stack_trace_save_tsk_reliable(task);
+		const trace = env.unwinder.stack_trace_save_tsk_reliable(task);
 		if (trace === undefined) return { ret: -EINVAL };
 		const old_name = design.check_stack(this.#klp, this.klp_transition_patch!, task, trace);
 		return old_name === undefined ? { ret: 0 } : { ret: -EADDRINUSE, old_name };
 	}
 
 	#klp_check_and_switch_task(task: task_struct): { ret: number; old_name?: string } {
-		if (task.on_cpu >= 0 && task !== this.#klp.env.running.current) return { ret: -EBUSY };
+		if (task.on_cpu >= 0 && task !== this.#klp.env.sched.current) return { ret: -EBUSY };
 		const checked = this.#klp_check_stack(task);
 		if (checked.ret !== 0) return checked;
 		task.thread_flags &= ~TIF_PATCH_PENDING;
@@ -186,7 +192,7 @@ export class Transition {
 
 	/** Called from cond_resched() by the current task while a transition runs. */
 	*__klp_sched_try_switch(): Kernel<void> {
-		const task = this.#klp.env.running.current;
+		const task = this.#klp.env.sched.current;
 		if (!task.pending) return;
 		yield "__klp_sched_try_switch: preempt_disable";
 		if (!task.pending) return;
@@ -196,11 +202,11 @@ export class Transition {
 	*#klp_send_signals(): Kernel<void> {
 		const { env, print } = this.#klp;
 		if (this.klp_signals_cnt === SIGNALS_TIMEOUT) print.pr_notice("signaling remaining tasks");
-		for (const task of env.processes()) {
+		for (const task of [...env.sched.tasks]) {
 			yield place("klp_send_signals", task.comm);
 			if (!task.pending) continue;
-			if (task.kthread) env.wake_up_state(task, TASK_INTERRUPTIBLE);
-			else env.set_notify_signal(task);
+			if (task.kthread) env.sched.wake_up_state(task, TASK_INTERRUPTIBLE);
+			else env.sched.set_notify_signal(task);
 			yield "klp_send_signals";
 		}
 	}
@@ -213,20 +219,20 @@ export class Transition {
 			"klp_try_complete_transition: klp_target_state == KLP_TRANSITION_IDLE",
 		);
 		let complete = true;
-		for (const task of env.processes()) {
+		for (const task of [...env.sched.tasks]) {
 			// klp_try_switch_task() looks at this too. Asked here, a task that has switched costs nothing in later passes, nor is it a
 			// place: it stays switched for as long as klp_mutex is held.
 			if (task.patch_state === this.klp_target_state) continue;
 			yield place("klp_try_complete_transition", task.comm, complete);
 			if (!(yield* this.klp_try_switch_task(task))) complete = false;
 		}
-		yield* env.cpu_hotplug_lock.lock();
-		for (const { task, cpu, online } of env.idleTasks()) {
+		yield* env.hotplug.lock.lock();
+		for (const { idle: task, id: cpu, online } of env.sched.cpus) {
 			yield place("klp_try_complete_transition", task.comm, complete);
 			if (online) {
 				if (!(yield* this.klp_try_switch_task(task))) {
 					complete = false;
-					env.wake_up_if_idle(cpu);
+					env.sched.wake_up_if_idle(cpu);
 				}
 			} else if (task.patch_state !== this.klp_target_state) {
 				task.thread_flags &= ~TIF_PATCH_PENDING;
@@ -234,11 +240,11 @@ export class Transition {
 				yield "klp_try_complete_transition: offline idle task";
 			}
 		}
-		env.cpu_hotplug_lock.unlock();
+		env.hotplug.lock.unlock();
 		if (!complete) {
 			if (this.klp_signals_cnt && this.klp_signals_cnt % SIGNALS_TIMEOUT === 0) yield* this.#klp_send_signals();
 			this.klp_signals_cnt++;
-			env.schedule_delayed_work(this.klp_transition_work, env.HZ);
+			env.workqueue.schedule_delayed_work(this.klp_transition_work, env.sched.jiffies + env.HZ);
 			return;
 		}
 		yield "klp_try_complete_transition: everybody has switched";
@@ -257,7 +263,7 @@ export class Transition {
 			"klp_start_transition: klp_target_state == KLP_TRANSITION_IDLE",
 		);
 		print.pr_notice(`'${this.klp_transition_patch!.name}': starting ${this.#direction} transition`);
-		for (const task of env.tasks()) {
+		for (const task of [...env.sched.all()]) {
 			yield place("klp_start_transition", task.comm);
 			if (task.patch_state === this.klp_target_state) continue;
 			task.thread_flags |= TIF_PATCH_PENDING;
@@ -280,7 +286,7 @@ export class Transition {
 		print.pr_debug(`'${patch.name}': initializing ${this.#direction} transition`);
 		for (const observer of env.observers) observer.transition?.("init", patch, state);
 		const initial = state === KLP_TRANSITION_PATCHED ? KLP_TRANSITION_UNPATCHED : KLP_TRANSITION_PATCHED;
-		for (const task of env.tasks()) {
+		for (const task of [...env.sched.all()]) {
 			env.dmesg.WARN_ON_ONCE(
 				task.patch_state !== KLP_TRANSITION_IDLE,
 				"klp_init_transition: patch_state != KLP_TRANSITION_IDLE",
@@ -299,7 +305,7 @@ export class Transition {
 		const direction =
 			this.klp_target_state === KLP_TRANSITION_PATCHED ? "patching to unpatching" : "unpatching to patching";
 		print.pr_debug(`'${patch.name}': reversing transition from ${direction}`);
-		for (const task of env.tasks()) task.thread_flags &= ~TIF_PATCH_PENDING;
+		for (const task of [...env.sched.all()]) task.thread_flags &= ~TIF_PATCH_PENDING;
 		yield "klp_reverse_transition: TIF_PATCH_PENDING cleared";
 		// Whoever has seen the flag set before must be through with klp_target_state before that changes.
 		yield* this.klp_synchronize_transition();
@@ -323,7 +329,7 @@ export class Transition {
 		const { env, print, design } = this.#klp;
 		const patch = this.klp_transition_patch!;
 		print.pr_warn("forcing remaining tasks to the patched state");
-		for (const task of env.tasks()) {
+		for (const task of [...env.sched.all()]) {
 			yield place("klp_force_transition", task.comm);
 			yield* this.klp_update_patch_state(task);
 		}

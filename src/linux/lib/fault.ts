@@ -3,3 +3,14 @@
  * has. `site` names the function that would fail, and for what. True: it fails.
  */
 export type ShouldFail = (site: string) => boolean;
+
+/** The machine's fault injection: every part of the kernel asks the same object. */
+export class FaultInjection {
+	/** May be replaced at any time. */
+	should_fail: ShouldFail;
+
+	/** By default nothing fails. */
+	constructor(should_fail: ShouldFail = () => false) {
+		this.should_fail = should_fail;
+	}
+}

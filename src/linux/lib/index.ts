@@ -1,6 +1,7 @@
 export * from "./errno.js";
-export type { ShouldFail } from "./fault.js";
+export { FaultInjection, type ShouldFail } from "./fault.js";
 export { type FormatSource, format } from "./format.js";
+export { Kallsyms } from "./kallsyms.js";
 export { type Kernel, mutex, type Point, place, runStraight, type Wait } from "./kernel-code.js";
 export { list_add, list_add_tail, list_del, list_del_rcu, list_empty, list_head, list_is_singular } from "./list.js";
 export { Observers } from "./observers.js";

@@ -1,8 +1,9 @@
 import type { Assembled } from "../../assemble/index.js";
 import { type GatePage, RSP } from "../../cpu/index.js";
-import type { Image, UnwindRow } from "../../elf/index.js";
+import type { UnwindRow } from "../../elf/index.js";
 import { hex, type Kaddr } from "../../memory/index.js";
-import type { Trampoline } from "../ftrace/index.js";
+import type { Trampolines } from "../ftrace/index.js";
+import type { Kallsyms } from "../lib/index.js";
 
 /** All guest code there is, of whatever origin. */
 export interface GuestCode {
@@ -11,9 +12,8 @@ export interface GuestCode {
 	readonly ftrace: Assembled;
 	/** The other assembly of the engine. */
 	readonly assembly: readonly Assembled[];
-	/** vmlinux first, then the modules in the order they were loaded. */
-	images(): readonly Image[];
-	trampoline(ip: Kaddr): Trampoline | undefined;
+	readonly kallsyms: Kallsyms;
+	readonly trampolines: Trampolines;
 }
 
 /** What an address belongs to: kallsyms, the names that people see, and how to unwind there. */
@@ -32,21 +32,13 @@ export class Symbols {
 	/** What modules can link against: vmlinux, gates, the labels of the assembly, and what loaded modules define. */
 	resolve(name: string): Kaddr | undefined {
 		const { gates, ftrace } = this.#code;
-		const [vmlinux, ...modules] = this.#code.images().map((image) => image.symbol(name)?.address);
+		const [vmlinux, ...modules] = this.#code.kallsyms.images.map((image) => image.symbol(name)?.address);
 		return vmlinux ?? gates.find(name) ?? ftrace.symbols.get(name) ?? modules.find((address) => address !== undefined);
-	}
-
-	kallsyms_lookup_size_offset(address: Kaddr): { size: number; offset: number } | undefined {
-		for (const image of this.#code.images()) {
-			const hit = image.symbolAt(address);
-			if (hit !== undefined) return { size: hit.symbol.size, offset: hit.offset };
-		}
-		return undefined;
 	}
 
 	/** `funcA+0x4/0x20` as %pS prints it, and `funcA` as %ps does; the bare address for what is no function. */
 	sprint_symbol(address: Kaddr, bare: boolean): string {
-		for (const image of this.#code.images()) {
+		for (const image of this.#code.kallsyms.images) {
 			const hit = image.symbolAt(address);
 			if (hit === undefined) continue;
 			const { name, size } = hit.symbol;
@@ -58,7 +50,7 @@ export class Symbols {
 
 	/** `funcA`, or `lp1_funcA [lp1]`: the function alone, as ftrace shows it. */
 	name(address: Kaddr): string {
-		const image = this.#code.images().find((candidate) => candidate.symbolAt(address) !== undefined);
+		const image = this.#code.kallsyms.images.find((candidate) => candidate.symbolAt(address) !== undefined);
 		if (image === undefined) return this.symbolize(address).replace(/\+0x[0-9a-f]+$/, "");
 		const { name } = image.symbolAt(address)!.symbol;
 		return image.name === "vmlinux" ? name : `${name} [${image.name}]`;
@@ -67,11 +59,11 @@ export class Symbols {
 	/** `funcA+0x4`, `ftrace_trampoline[funcA]+0x2c`, the name of a gate, or the bare address. */
 	symbolize(address: Kaddr): string {
 		const plus = (name: string, offset: number) => `${name}+0x${offset.toString(16)}`;
-		for (const image of this.#code.images()) {
+		for (const image of this.#code.kallsyms.images) {
 			const hit = image.symbolAt(address);
 			if (hit !== undefined) return plus(hit.symbol.name, hit.offset);
 		}
-		const trampoline = this.#code.trampoline(address);
+		const trampoline = this.#code.trampolines.containing(address);
 		if (trampoline !== undefined) {
 			return plus(`ftrace_trampoline[${trampoline.ops.name}]`, address - trampoline.address);
 		}
@@ -91,14 +83,11 @@ export class Symbols {
 			return { cfaRegister: RSP, cfaOffset: 8, raOffset: -8, saved: [], signal: false };
 		}
 		// A trampoline is a copy: what holds for the template at the same place holds for it.
-		const trampoline = this.#code.trampoline(ip);
+		const trampoline = this.#code.trampolines.containing(ip);
 		if (trampoline !== undefined) {
 			const { ftrace } = this.#code;
 			return ftrace.hints.row(trampoline.template - ftrace.base + (ip - trampoline.address));
 		}
-		return this.#code
-			.images()
-			.find((image) => image.contains(ip))
-			?.findRow(ip);
+		return this.#code.kallsyms.images.find((image) => image.contains(ip))?.findRow(ip);
 	}
 }

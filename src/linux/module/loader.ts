@@ -11,10 +11,11 @@ import {
 	EEXIST,
 	ENOENT,
 	ENOMEM,
+	type FaultInjection,
+	type Kallsyms,
 	type Kernel,
 	Printer,
 	S_IFDIR,
-	type ShouldFail,
 } from "../lib/index.js";
 import { type Param, Params } from "./params.js";
 
@@ -92,7 +93,10 @@ export interface LoaderEnvironment {
 	nextModule(): Kaddr;
 	takeModuleArea(bytes: number): void;
 	textChanged(address: bigint, length: number): void;
-	readonly should_fail: ShouldFail;
+	readonly faults: FaultInjection;
+	readonly kallsyms: Kallsyms;
+	/** All loaded modules by name. */
+	readonly modules: Map<string, LoadedModule>;
 	/** synchronize_rcu() */
 	synchronize(what: string): Kernel<void>;
 }
@@ -105,17 +109,25 @@ export class Loader {
 	readonly #env: LoaderEnvironment;
 	readonly #print: Printer;
 	private readonly params: Params;
-	readonly modules = new Map<string, LoadedModule>();
+	readonly modules: Map<string, LoadedModule>;
 	private tainted = false;
 
 	constructor(env: LoaderEnvironment) {
 		this.#env = env;
+		this.modules = env.modules;
 		this.#print = new Printer(env.dmesg, "");
 		this.params = new Params(env.memory, env.heap, env.calls, this.#print);
 	}
 
 	functions(): HostFunctions {
 		return this.params.functions();
+	}
+
+	/** Links vmlinux, the first image of all. */
+	linkVmlinux(objects: readonly ElfObject[], base: Kaddr): Image {
+		const image = this.link("vmlinux", objects, base);
+		this.#env.kallsyms.add(image);
+		return image;
 	}
 
 	/** Links objects into memory and takes over their fentry sites. `own`: symbols that only this image sees. */
@@ -161,7 +173,7 @@ export class Loader {
 	 */
 	*load_module(name: string, objects: readonly ElfObject[], options: InsmodOptions): Kernel<number> {
 		if (this.modules.has(name)) return -EEXIST;
-		if (this.#env.should_fail(`module_memory_alloc(${name})`)) return -ENOMEM;
+		if (this.#env.faults.should_fail(`module_memory_alloc(${name})`)) return -ENOMEM;
 		const mod = this.#load(name, objects, options);
 		if (mod === undefined) return -ENOENT;
 		if (mod.livepatch && !this.tainted) {
@@ -216,6 +228,7 @@ export class Loader {
 		this.#setState(mod, "coming");
 		mod.params = this.params.list(image.sections("__param"));
 		this.modules.set(name, mod);
+		this.#env.kallsyms.add(image);
 		for (const needed of needs) needed.refcount++;
 		return mod;
 	}
@@ -240,7 +253,7 @@ export class Loader {
 	/** parse_args() and do_init_module(). */
 	*#init(mod: LoadedModule, { params, patchOf }: InsmodOptions): Kernel<number> {
 		let ret = yield* this.params.parse(mod.name, mod.params, params ?? new Map());
-		if (ret === 0 && this.#env.should_fail(`mod_sysfs_setup(${mod.name})`)) ret = -ENOMEM;
+		if (ret === 0 && this.#env.faults.should_fail(`mod_sysfs_setup(${mod.name})`)) ret = -ENOMEM;
 		const init = mod.image.symbol("init_module");
 		if (ret === 0 && init !== undefined) {
 			ret = Number(BigInt.asIntN(32, yield* this.#env.calls.call(init.address)));
@@ -283,6 +296,7 @@ export class Loader {
 		for (const needed of mod.needs) needed.refcount--;
 		const regions = [...mod.image.regions];
 		this.modules.delete(mod.name);
+		this.#env.kallsyms.remove(mod.image);
 		mod.image.unload();
 		this.#env.heap.kfree(mod.address);
 		for (const region of regions) this.#env.textChanged(region.address, region.length);

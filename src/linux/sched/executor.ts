@@ -1,13 +1,8 @@
-import { declareState, KlpemuError } from "../../base/index.js";
 import { type Cpu, type Fault, GS_BASE, RFLAGS_RESET, RSP, type Stop } from "../../cpu/index.js";
-import { hex, type Kaddr, type Memory, PAGE_SIZE, PERM, toU64 } from "../../memory/index.js";
-import type { EmulatedCpu } from "./sched.js";
-import { preemptible, TASK_DEAD, type task_struct } from "./task.js";
-
-/** THREAD_SIZE of x86-64. The page below each stack is never mapped. */
-export const THREAD_SIZE = 16384;
-/** Room for the user's pt_regs at the top of a stack, and what keeps it aligned. */
-const TOP_OF_STACK = 176;
+import { type Kaddr, toU64 } from "../../memory/index.js";
+import type { EmulatedCpu, Sched } from "./sched.js";
+import type { KernelStacks } from "./stacks.js";
+import { preemptible, type task_struct } from "./task.js";
 
 /** So long a task with preemption disabled may go on, and how often it is looked at, in instructions. */
 const PREEMPT_OFF_MAX = 100_000;
@@ -17,8 +12,6 @@ const PREEMPT_OFF_STEP = 8;
 export type Continuation = "go-on" | "end-slice";
 
 export interface ExecutorHooks {
-	/** Where stacks go: each gets THREAD_SIZE and a guard page. */
-	readonly stacks: { readonly base: Kaddr; readonly end: Kaddr };
 	/** Where a task of each kind begins. */
 	readonly entry: { readonly user: Kaddr; readonly kthread: Kaddr; readonly idle: Kaddr };
 	/** The per-CPU area, for gs. */
@@ -37,32 +30,16 @@ export interface ExecutorHooks {
 
 /** Runs tasks on the Cpu: makes their stacks, enters the kernel for them, and deals with every stop. */
 export class Executor {
-	static readonly state = declareState({ fields: ["nextStack", "freeStacks"], unkeyed: ["instructions", "current"] });
-
 	readonly #cpu: Cpu;
-	readonly #memory: Memory;
+	readonly #sched: Sched;
+	readonly #stacks: KernelStacks;
 	readonly #hooks: ExecutorHooks;
-	nextStack: Kaddr;
-	readonly freeStacks: Kaddr[] = [];
-	/** Guest instructions so far, all tasks together. */
-	instructions = 0;
-	private currentTask!: task_struct;
 
-	constructor(cpu: Cpu, hooks: ExecutorHooks) {
+	constructor(cpu: Cpu, sched: Sched, stacks: KernelStacks, hooks: ExecutorHooks) {
 		this.#cpu = cpu;
-		this.#memory = cpu.memory;
+		this.#sched = sched;
+		this.#stacks = stacks;
 		this.#hooks = hooks;
-		this.nextStack = hooks.stacks.base;
-	}
-
-	/** The task that executes: the kernel's `current`. */
-	get current(): task_struct {
-		return this.currentTask;
-	}
-
-	/** Every switch comes by here. A livepatch core in guest memory must find the task in pcpu_hot.current_task too. */
-	set current(task: task_struct) {
-		this.currentTask = task;
 	}
 
 	/**
@@ -70,7 +47,7 @@ export class Executor {
 	 * preemption is disabled there.
 	 */
 	runSlice(cpu: EmulatedCpu, task: task_struct, budget: number): void {
-		this.current = task;
+		this.#sched.current = task;
 		if (task.stack === undefined || task.mode !== "kernel") this.enterKernel(task);
 		const state = this.#cpu.state;
 		task.regs.words[GS_BASE] = toU64(this.#hooks.percpu(cpu.id));
@@ -83,7 +60,7 @@ export class Executor {
 			while (left > -PREEMPT_OFF_MAX && (left > 0 || !preemptible(task))) {
 				const stop = this.#cpu.run(left > 0 ? left : PREEMPT_OFF_STEP);
 				left -= stop.executed;
-				this.instructions += stop.executed;
+				this.#sched.instructions += stop.executed;
 				if (this.#handle(task, stop) === "end-slice") break;
 			}
 		} finally {
@@ -118,7 +95,7 @@ export class Executor {
 
 	/** Puts a task at its entry into the kernel, with an empty stack. */
 	enterKernel(task: task_struct): void {
-		const top = this.emptyStack(task);
+		const top = this.#stacks.emptyStack(task);
 		const { entry } = this.#hooks;
 		const start = task.idle ? entry.idle : task.kthread ? entry.kthread : entry.user;
 		task.regs.words.fill(0n);
@@ -127,39 +104,5 @@ export class Executor {
 		task.regs.setKaddr(RSP, top);
 		task.nextCall = 0;
 		task.mode = "kernel";
-	}
-
-	/** Gives a task its stack, if it has none. */
-	emptyStack(task: task_struct): Kaddr {
-		task.stack ??= this.#allocateStack(task);
-		return this.stackTop(task);
-	}
-
-	/** The stack pointer of an empty stack: where a walk must end. */
-	stackTop(task: task_struct): Kaddr {
-		return (Number(BigInt.asIntN(32, task.stack!.address)) + THREAD_SIZE - TOP_OF_STACK) | 0;
-	}
-
-	#allocateStack(task: task_struct) {
-		const reused = this.freeStacks.pop();
-		const guard = reused ?? this.nextStack;
-		if (reused === undefined) {
-			if (guard + PAGE_SIZE + THREAD_SIZE > this.#hooks.stacks.end) {
-				throw new KlpemuError("STACK_AREA_FULL", `no room for the stack of task '${task.comm}' at ${hex(guard)}`, {
-					hint: "the guest's addresses are enough for some 52,000 tasks that have been in the kernel",
-				});
-			}
-			this.nextStack = (guard + PAGE_SIZE + THREAD_SIZE) | 0;
-		}
-		return this.#memory.map(`stack:${task.comm}`, (guard + PAGE_SIZE) | 0, THREAD_SIZE, PERM.READ | PERM.WRITE);
-	}
-
-	/** Gives the stack of a dead task back. */
-	release(task: task_struct): void {
-		if (task.stack === undefined) return;
-		if (task.__state !== TASK_DEAD) throw new Error(`${task.comm} still lives`);
-		this.freeStacks.push((Number(BigInt.asIntN(32, task.stack.address)) - PAGE_SIZE) | 0);
-		this.#memory.unmap(task.stack);
-		task.stack = undefined;
 	}
 }

@@ -1,7 +1,9 @@
-export { type Continuation, Executor, type ExecutorHooks, THREAD_SIZE } from "./executor.js";
+export { type Continuation, Executor, type ExecutorHooks } from "./executor.js";
+export { HostTasks } from "./host-tasks.js";
 export { CpuHotplug } from "./hotplug.js";
 export { synchronize_rcu, synchronize_rcu_tasks } from "./rcu.js";
 export { type EmulatedCpu, Sched } from "./sched.js";
+export { KernelStacks, THREAD_SIZE } from "./stacks.js";
 export * from "./task.js";
 export { type Accessor, accessField } from "./task-access.js";
 export {
@@ -11,4 +13,5 @@ export {
 	type StackTrace,
 	stack_trace_save_tsk_reliable,
 } from "./unwind.js";
+export { type TraceOf, Unwinder, type UnwindRows } from "./unwinder.js";
 export { Workqueue, type work_struct } from "./workqueue.js";

@@ -30,7 +30,7 @@ export class Sched {
 	/** When and where tasks run is a choice: by the seed, or by the explorer, which makes all of them. */
 	static readonly state = declareState({
 		fields: ["tasks", "cpus", "nextPid"],
-		unkeyed: ["runqueue", "jiffies", "timers", "waiters", "random"],
+		unkeyed: ["current", "instructions", "runqueue", "jiffies", "timers", "waiters", "random"],
 	});
 
 	/** All processes and threads in pid order, without the idle tasks (for_each_process_thread). */
@@ -38,8 +38,11 @@ export class Sched {
 	readonly cpus: EmulatedCpu[] = [];
 	/** Runnable tasks that are on no CPU, first come first served. */
 	readonly runqueue = new list_head<task_struct>();
+	private currentTask: task_struct;
 	/** Rounds since the machine started. */
 	jiffies = 0;
+	/** Guest instructions since the machine started, all tasks together. */
+	instructions = 0;
 	/** Who may have to be woken at which jiffy; those whose `wakeAt` is another by then are not. */
 	private readonly timers = new Map<number, task_struct[]>();
 	/** Tasks that sleep until something holds, in the order in which they fell asleep. */
@@ -55,12 +58,30 @@ export class Sched {
 			idle.pinned = id;
 			this.cpus.push({ id, online: true, curr: idle, idle, need_resched: true });
 		}
+		this.currentTask = this.cpus[0]!.idle;
 	}
 
 	/** Adds a task to the task list and, unless it sleeps, to the run queue. */
 	add(comm: string, options: ConstructorParameters<typeof task_struct>[2]): task_struct {
 		const task = new task_struct(this.nextPid++, comm, options);
 		this.tasks.push(task);
+		return task;
+	}
+
+	/** The task that executes: the kernel's `current`. */
+	get current(): task_struct {
+		return this.currentTask;
+	}
+
+	/** Every switch comes by here. A livepatch core in guest memory must find the task in pcpu_hot.current_task too. */
+	set current(task: task_struct) {
+		this.currentTask = task;
+	}
+
+	/** Adds a process whose kernel code is TypeScript; it sleeps in `sleepState`. */
+	addHost(comm: string, flags: number, sleepState: number): task_struct {
+		const task = this.add(comm, { mode: "host", flags });
+		task.__state = sleepState;
 		return task;
 	}
 

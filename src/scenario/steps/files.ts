@@ -130,7 +130,7 @@ export const cat = step("cat", {
 		if (value !== undefined && value !== found) fail(`${path} holds '${found}', not '${value}'`);
 		if (to === undefined || found === "") return 0;
 		// read() and write() are two system calls, and between them the process leaves the kernel.
-		yield* machine.klp.klp_update_patch_state(machine.executor.current);
+		yield* machine.klp.klp_update_patch_state(machine.sched.current);
 		return yield* machine.files.write(to, found);
 	},
 });

@@ -127,7 +127,7 @@ static int cb(struct klp_object *obj) { look("callback"); return 0; }`;
 			apply(print, self, args) {
 				if (String(args[1]).includes("pre_patch")) {
 					machine.it.shell.regs.words.set(machine.it.cpu.state.words);
-					const trace = machine.it.walkStack(machine.it.shell);
+					const trace = machine.it.unwinder.walk(machine.it.shell);
 					expect(trace.reliable).toBe(true);
 					seen = trace.entries.map((entry) => machine.it.symbolize(entry).replace(/\+.*/, ""));
 				}
@@ -274,11 +274,11 @@ static void dtor(void *obj, void *data) { pr_info("dtor %d\\n", *(int *)data); }
 	return s ? 0 : -ENOMEM;`;
 		const object = await compileModule("m", plain(init));
 		for (const site of ["kmalloc(shell)", "klp_shadow(shell)"]) {
-			machine.it.should_fail = (where) => where === site;
+			machine.it.faults.should_fail = (where) => where === site;
 			expect(machine.insmodC("m", object)).toBe(ENOMEM);
 			expect([machine.it.guest.heap.count, machine.it.guest.shadow.count, machine.it.modules.size]).toEqual([0, 0, 0]);
 		}
-		machine.it.should_fail = () => false;
+		machine.it.faults.should_fail = () => false;
 		expect(machine.insmodC("m", object)).toBe(0);
 	});
 
@@ -308,7 +308,7 @@ static void dtor(void *obj, void *data) { pr_info("dtor %d\\n", *(int *)data); }
 		expect(machine.it.read("/sys/module/m/initstate")).toBe("coming\n");
 		expect(await load("n", plain('pr_info("fine\\n"); return 0;'))).toBe(0);
 		expect(lines("n")).toEqual(["fine"]);
-		expect(machine.it.stackTrace(machine.it.shell)).toEqual([]);
+		expect(machine.it.unwinder.stack_trace_save_tsk_reliable(machine.it.shell)).toEqual([]);
 	});
 
 	test("a bad pointer to a host function is an oops of whoever called, in a task of its own as in an init", async () => {

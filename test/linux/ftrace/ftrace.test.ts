@@ -47,11 +47,11 @@ describe("call sites", () => {
 		const seen: unknown[] = [];
 		const task = machine.task("t", "untraced");
 		const ops = tracer("t", (ip, parent_ip, address, fregs) => {
-			const { memory, executor } = machine.it;
+			const { memory, sched } = machine.it;
 			const rdi = memory.u64((fregs + PT_REGS.RDI) | 0);
 			const rip = toKaddr(memory.u64((fregs + PT_REGS.RIP) | 0));
 			const cs = memory.u64((fregs + PT_REGS.CS) | 0);
-			seen.push([executor.current.comm, ip, machine.it.symbolize(parent_ip), address, rdi, rip, cs]);
+			seen.push([sched.current.comm, ip, machine.it.symbolize(parent_ip), address, rdi, rip, cs]);
 		});
 		expect(register(ops, "funcA")).toBe(0);
 		const site = machine.site("funcA");

@@ -165,10 +165,10 @@ describe.each(["jit", "unicorn"])("on %s", (cpu) => {
 		test("without memory for a trampoline the site calls ftrace_caller, and all works as well", () => {
 			const task = machine.task("t", "untraced");
 			let calls = 0;
-			machine.it.should_fail = (site) => site.startsWith("alloc_tramp(");
+			machine.it.faults.should_fail = (site) => site.startsWith("alloc_tramp(");
 			const ops = f.tracer("poor", () => calls++);
 			expect(f.register(ops, "funcA")).toBe(0);
-			machine.it.should_fail = () => false;
+			machine.it.faults.should_fail = () => false;
 			expect([f.calls("funcA"), ops.trampoline]).toEqual(["ftrace_caller+0x0", 0]);
 			machine.call(task, "funcA");
 			expect([calls, f.unregister(ops), f.calls("funcA")]).toEqual([1, 0, "nop"]);
@@ -419,7 +419,9 @@ describe.each(["jit", "unicorn"])("on %s", (cpu) => {
 				sleepAt: () => [(machine.site("funcA") + 5) | 0],
 			});
 			machine.until(() => sleeper.held);
-			const names = machine.it.stackTrace(sleeper)!.map((ip) => machine.it.symbolize(ip).replace(/\+.*/, ""));
+			const names = machine.it.unwinder
+				.stack_trace_save_tsk_reliable(sleeper)!
+				.map((ip) => machine.it.symbolize(ip).replace(/\+.*/, ""));
 			expect(names).toEqual(["funcA", "direct_tramp_stack", "funcA", "funcC", "do_syscall_64", "entry_SYSCALL_64"]);
 		});
 	});

@@ -217,14 +217,14 @@ describe("patching itself fails", () => {
 		);
 	});
 	test("[rule 1.8] a symbol without size: -ENOENT", () => {
-		const { env } = machine.klp;
-		const lookup = env.kallsyms_lookup_size_offset;
+		const { kallsyms } = machine.it;
+		const lookup = kallsyms.kallsyms_lookup_size_offset.bind(kallsyms);
 		const target = machine.addr("funcA");
-		Object.assign(env, {
+		Object.assign(kallsyms, {
 			kallsyms_lookup_size_offset: (address: number) => (address === target ? { size: 0, offset: 0 } : lookup(address)),
 		});
 		expect(refused(vmlinux(replaceA), ENOENT)).toEqual(["livepatch: kallsyms size lookup failed for 'funcA'"]);
-		Object.assign(env, {
+		Object.assign(kallsyms, {
 			kallsyms_lookup_size_offset: (address: number) => (address === target ? lookup(address) : undefined),
 		});
 		expect(refused(vmlinux(replaceA), ENOENT)).toEqual([

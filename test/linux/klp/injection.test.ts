@@ -40,7 +40,7 @@ const replaceA = { old: "funcA", by: "lp1_funcA" };
 const MODULE = "mod";
 /** lp1 patches two functions of vmlinux and one of a module, with a pre_patch that can fail. */
 function insmodLp1(machine: TestMachine, replace = false): number {
-	const pre_patch = () => (machine.it.should_fail("pre_patch()") ? EINVAL : 0);
+	const pre_patch = () => (machine.it.faults.should_fail("pre_patch()") ? EINVAL : 0);
 	return machine.insmod("lp1", {
 		objects: {
 			vmlinux: [replaceA, { old: "funcD", by: "lp1_funcA" }],
@@ -161,9 +161,9 @@ async function run(it: Case, failAt: number) {
 	machine.rounds(5);
 	const before = kernelState(machine);
 	const sites: string[] = [];
-	machine.it.should_fail = (site) => sites.push(site) - 1 === failAt;
+	machine.it.faults.should_fail = (site) => sites.push(site) - 1 === failAt;
 	const errno = it.act(machine);
-	machine.it.should_fail = () => false;
+	machine.it.faults.should_fail = () => false;
 	return { machine, before, sites, errno };
 }
 

@@ -34,7 +34,7 @@ describe.each(CPU_NAMES)("on %s", (cpu) => {
 	/** A kthread that calls a function of a module for ever, and is now in it. */
 	const inside = (name: string, func: string): task_struct => {
 		const task = machine.it.addTask({ name, kthread: true, calls: [machine.addr(func)], cpu: 1 });
-		machine.until(() => (machine.it.stackTrace(task) ?? []).length > 3);
+		machine.until(() => (machine.it.unwinder.stack_trace_save_tsk_reliable(task) ?? []).length > 3);
 		return task;
 	};
 	/** A task that calls `func`, and is asleep in the body of another function on the way. */
@@ -102,7 +102,7 @@ describe.each(CPU_NAMES)("on %s", (cpu) => {
 				await load("diver", DEEP);
 				machine.it.memory.setU64(machine.addr("depth"), BigInt(entries - OTHERS));
 				const diver = asleepInWeigh("diver", "dive");
-				const walk = machine.it.walkStack(diver);
+				const walk = machine.it.unwinder.walk(diver);
 				expect([walk.entries.length, walk.reliable]).toEqual([MAX_STACK_ENTRIES, state === PATCHED]);
 				lp1();
 				expect(diver.patch_state).toBe(state);
@@ -325,7 +325,9 @@ describe.each(CPU_NAMES)("on %s", (cpu) => {
 		for (const name of ["a", "b", "c"]) machine.task(name, "funcD");
 		machine.until(chosen, 200_000);
 		task.slept = false;
-		const names = machine.it.stackTrace(task)!.map((ip) => machine.it.symbolize(ip).replace(/\+.*/, ""));
+		const names = machine.it.unwinder
+			.stack_trace_save_tsk_reliable(task)!
+			.map((ip) => machine.it.symbolize(ip).replace(/\+.*/, ""));
 		expect(names).toEqual(["ftrace_trampoline[funcA]", "funcA", "do_syscall_64", "entry_SYSCALL_64"]);
 		machine.echo("0", "lp1/enabled");
 		// Switched as one that is not in lp1_funcA, which it will run all the same.

@@ -250,7 +250,7 @@ async function live(cpu: "jit" | "unicorn", actions: readonly Action[], seed: nu
 		const world = new World(machine);
 		const before = kernelState(machine);
 		for (const each of actions) world.do(each);
-		const { instructions } = machine.it.executor;
+		const { instructions } = machine.it.sched;
 		const result = { instructions, results: [...world.results], after: kernelState(machine), dmesg: machine.dmesg() };
 		const pinned = world.undo();
 		expect(without(kernelState(machine), machine, pinned)).toEqual(before);

@@ -158,8 +158,7 @@ describe("the worker", () => {
 		machine.patch("lp1", ["funcA", "lp1_funcA"]);
 		const start = machine.it.sched.jiffies;
 		const signals: number[] = [];
-		const { env } = machine.klp;
-		Object.assign(env, { set_notify_signal: () => signals.push(machine.it.sched.jiffies - start) });
+		Object.assign(machine.it.sched, { set_notify_signal: () => signals.push(machine.it.sched.jiffies - start) });
 		const tries = triesWithin(46 * HZ).map((jiffies) => jiffies - start);
 		expect(tries).toEqual(Array.from({ length: 46 }, (_, index) => (index + 1) * HZ));
 		expect(signals).toEqual([15 * HZ, 30 * HZ, 45 * HZ]);
@@ -182,12 +181,7 @@ describe("the worker", () => {
 		machine.until(() => kthread.__state !== 0);
 		kthread.wakeAt = Number.POSITIVE_INFINITY;
 		// Inside of a patched function as far as livepatch can tell: it cannot be switched from outside.
-		const { env } = machine.klp;
-		const trace = env.stack_trace_save_tsk_reliable;
-		Object.assign(env, {
-			stack_trace_save_tsk_reliable: (task: typeof kthread) =>
-				task === kthread ? [machine.addr("funcA") + 1] : trace(task),
-		});
+		it.unwinder.substitute((task) => (task === kthread ? [machine.addr("funcA") + 1] : it.unwinder.walk(task).entries));
 		machine.patch("lp1", ["funcA", "lp1_funcA"]);
 		machine.rounds(15 * HZ - 1);
 		expect([user.thread_flags & TIF_NOTIFY_SIGNAL, kthread.__state]).toEqual([0, 1]);
@@ -205,11 +199,8 @@ describe("the worker", () => {
 		const odd = machine.kthread("odd", "funcB");
 		machine.until(() => odd.__state !== 0);
 		odd.wakeAt = Number.POSITIVE_INFINITY;
-		const { env } = machine.klp;
-		const trace = env.stack_trace_save_tsk_reliable;
-		Object.assign(env, {
-			stack_trace_save_tsk_reliable: (task: typeof odd) => (task === odd ? undefined : trace(task)),
-		});
+		const { unwinder } = machine.it;
+		unwinder.substitute((task) => (task === odd ? undefined : unwinder.walk(task).entries));
 		machine.patch("lp1", ["funcA", "lp1_funcA"]);
 		machine.rounds(2 * HZ);
 		expect([kthread.patch_state, kthread.pending]).toEqual([PATCHED, false]);
@@ -227,7 +218,7 @@ describe("others", () => {
 		const calls = [machine.addr("funcD")];
 		const task = machine.it.addTask({ name: "busy", kthread: true, calls, cpu: 1 });
 		machine.until(() => task.on_cpu === 1 && task.mode === "kernel" && task.nvcsw > 0);
-		expect(machine.it.stackTrace(task)).not.toContain(machine.addr("funcA"));
+		expect(machine.it.unwinder.stack_trace_save_tsk_reliable(task)).not.toContain(machine.addr("funcA"));
 		machine.patch("lp1", ["funcA", "lp1_funcA"]);
 		expect([task.patch_state, task.pending]).toEqual([UNPATCHED, true]);
 		expect(machine.dmesg("busy")).toEqual([`livepatch: klp_try_switch_task: busy:${task.pid} is running`]);

@@ -25,9 +25,9 @@ test("a slice is exact: a task that never ends runs as many instructions as it w
 	const { it } = machine;
 	const task = taskOf("endless", "ebfe"); // jmp .
 	it.round();
-	const before = it.executor.instructions;
+	const before = it.sched.instructions;
 	it.executor.runSlice(it.sched.cpus[0]!, task, 1000);
-	expect(it.executor.instructions - before).toBe(1000);
+	expect(it.sched.instructions - before).toBe(1000);
 	expect(task.regs.rip).toBe(toU64(CODE));
 });
 
@@ -102,7 +102,11 @@ test("a kthread never leaves the kernel: it sleeps between its turns", () => {
 test("a task stops in front of the body it is to sleep in, once; awake, it goes on from there", () => {
 	const task = machine.sleeper("s", "funcA");
 	expect(task.regs.rip).toBe(toU64((machine.site("funcA") + 5) | 0));
-	expect(machine.it.stackTrace(task)!.map((address) => machine.it.symbolize(address).split("+")[0])[0]).toBe("funcA");
+	expect(
+		machine.it.unwinder
+			.stack_trace_save_tsk_reliable(task)!
+			.map((address) => machine.it.symbolize(address).split("+")[0])[0],
+	).toBe("funcA");
 	machine.rounds(20);
 	expect(task.held).toBe(true);
 	machine.it.wake(task);
@@ -111,10 +115,10 @@ test("a task stops in front of the body it is to sleep in, once; awake, it goes 
 });
 
 test("one stack more than the guest has addresses for is an error of its own, not somebody else's memory", () => {
-	const { executor } = machine.it;
+	const { stacks } = machine.it;
 	machine.rounds(5);
 	// As if stacks had been handed out up to there: the next one would reach beyond the area.
-	executor.nextStack = -0x10_0000 - THREAD_SIZE;
+	stacks.nextStack = -0x10_0000 - THREAD_SIZE;
 	machine.task("last", "funcA");
 	expect(() => machine.rounds(5)).toThrow(expect.objectContaining({ code: "STACK_AREA_FULL" }));
 });

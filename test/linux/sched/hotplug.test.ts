@@ -76,13 +76,13 @@ test("[rule 3.9] in a transition: the idle task of an offline CPU is switched at
 });
 test("[rule 3.9] without wake_up_if_idle() an idle task would sleep on, and the transition wait", () => {
 	machine.rounds(3);
-	const { env } = machine.klp;
-	const { wake_up_if_idle } = env;
-	Object.assign(env, { wake_up_if_idle: () => {} });
+	const { sched } = machine.it;
+	const wake_up_if_idle = sched.wake_up_if_idle.bind(sched);
+	Object.assign(sched, { wake_up_if_idle: () => {} });
 	machine.patch("lp1", ["funcA", "lp1_funcA"]);
 	machine.rounds(200);
 	expect([idle(1).patch_state, machine.cat("lp1/transition")]).toEqual([UNPATCHED, "1"]);
-	Object.assign(env, { wake_up_if_idle });
+	Object.assign(sched, { wake_up_if_idle });
 	machine.settle();
 	expect(idle(1).patch_state).toBe(IDLE);
 });

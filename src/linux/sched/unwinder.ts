@@ -1,0 +1,52 @@
+import type { UnwindRow } from "../../elf/index.js";
+import type { Kaddr, Memory } from "../../memory/index.js";
+import { THREAD_SIZE } from "./stacks.js";
+import type { task_struct } from "./task.js";
+import { type StackTrace, stack_trace_save_tsk_reliable } from "./unwind.js";
+
+/** Where unwind rows come from: everything that guest code is made of. */
+export interface UnwindRows {
+	/** The row for an instruction; undefined: nothing is known of it. */
+	findRow(ip: Kaddr): UnwindRow | undefined;
+}
+
+/** Answers {@link Unwinder.stack_trace_save_tsk_reliable} in place of a walk. */
+export type TraceOf = (task: task_struct) => readonly Kaddr[] | undefined;
+
+/** Walks the kernel stacks of tasks that do not run. */
+export class Unwinder {
+	readonly #memory: Memory;
+	readonly #rows: UnwindRows;
+	readonly #substitutes: TraceOf[] = [];
+
+	constructor(memory: Memory, rows: UnwindRows) {
+		this.#memory = memory;
+		this.#rows = rows;
+	}
+
+	/** Addresses on a task's stack, innermost first; undefined when it cannot be walked reliably. */
+	stack_trace_save_tsk_reliable(task: task_struct): readonly Kaddr[] | undefined {
+		const substitute = this.#substitutes.at(-1);
+		if (substitute !== undefined) return substitute(task);
+		const trace = this.walk(task);
+		return trace.reliable ? trace.entries : undefined;
+	}
+
+	/** The same with what was found before the walk became unreliable, and why. Never substituted. */
+	walk(task: task_struct): StackTrace {
+		if (task.mode !== "kernel" || task.stack === undefined) return { reliable: true, entries: [] };
+		const low = Number(BigInt.asIntN(32, task.stack.address));
+		const high = (low + THREAD_SIZE) | 0;
+		const findRow = (ip: Kaddr) => this.#rows.findRow(ip);
+		return stack_trace_save_tsk_reliable(task.regs, { memory: this.#memory, low, high, findRow });
+	}
+
+	/**
+	 * From now on `traceOf` answers {@link stack_trace_save_tsk_reliable}: for a host that knows the trace of a task whose stack
+	 * is not in memory, as the explorer does. The function that comes back ends that.
+	 */
+	substitute(traceOf: TraceOf): () => void {
+		this.#substitutes.push(traceOf);
+		return () => void this.#substitutes.splice(this.#substitutes.indexOf(traceOf), 1);
+	}
+}
