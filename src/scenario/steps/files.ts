@@ -36,7 +36,7 @@ export const enable = step("enable", {
 });
 
 /** The name of a livepatch; a plain word: the one that is in transition. */
-interface MaybeLivepatch {
+export interface MaybeLivepatch {
 	readonly livepatch: string | undefined;
 }
 
@@ -86,7 +86,7 @@ export const echo = step("echo", {
 	run: ({ path, value }, { machine }) => machine.files.write(path, value),
 });
 
-interface Cat {
+export interface Cat {
 	readonly path: string;
 	/** What the file must hold, without its last newline. */
 	readonly value: string | undefined;
