@@ -39,6 +39,9 @@ export const AREA = {
 
 export const REASON = { go: 0, gate: 1, fault: 2, divide: 3, nonCanonical: 4, site: 5, slow: 6 } as const;
 
+/** Bit of a page table entry that is ours: the page holds translated code, so that stores to it must go to the host. */
+export const PTE_CODE = 8;
+
 /** What the function of a gate returns to stop the Cpu; no kernel address. */
 export const STOP = 1;
 

@@ -1,7 +1,6 @@
 import { type Memory, PERM } from "../../memory/index.js";
 import type { Fault } from "../cpu.js";
-import { AREA } from "./area.js";
-import { PTE_CODE } from "./semantics/index.js";
+import { AREA, PTE_CODE } from "./area.js";
 
 const READ_NEEDED = 1;
 const WRITE_NEEDED = 2;

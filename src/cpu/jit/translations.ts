@@ -1,7 +1,6 @@
 import { isKaddr, type Kaddr, type Memory, PERM, toKaddr, toU64 } from "../../memory/index.js";
 import { type CpuState, RIP } from "../cpu.js";
-import { AREA, JUMP_SLOTS, jumpSlot } from "./area.js";
-import { PTE_CODE } from "./semantics/index.js";
+import { AREA, JUMP_SLOTS, jumpSlot, PTE_CODE } from "./area.js";
 import type { RegionInstruction } from "./tier1/index.js";
 import type { Hot } from "./tier2/index.js";
 

@@ -1,10 +1,7 @@
-import type { Instruction, Semantic } from "../../x86/index.js";
 import { AREA, REASON } from "../area.js";
 import type { OpName } from "../wasm/index.js";
-import { FLAG_KIND, type Translator, typeOf } from "./translator.js";
-
-export type Emit = (t: Translator, i: Instruction) => void;
-export type SemanticTable = Partial<Record<Semantic, Emit>>;
+import { FLAG_KIND } from "./lazy-flags.js";
+import { type Emit, type SemanticTable, type Translator, typeOf } from "./translator.js";
 
 const RAX = 0;
 const RDX = 2;

@@ -1,7 +1,7 @@
 import type { Instruction } from "../../x86/index.js";
 import type { OpName } from "../wasm/index.js";
-import type { Emit, SemanticTable } from "./arithmetic.js";
-import { FLAG_KIND, type Place, type Translator, typeOf } from "./translator.js";
+import { FLAG_KIND } from "./lazy-flags.js";
+import { type Emit, type Place, type SemanticTable, type Translator, typeOf } from "./translator.js";
 
 /** i64 copy of a value local. */
 function wide(t: Translator, size: number, value: number, signed = false): number {

@@ -1,8 +1,7 @@
 import type { Instruction, RelativeOperand } from "../../x86/index.js";
 import type { OpName } from "../wasm/index.js";
-import type { Emit, SemanticTable } from "./arithmetic.js";
 import { moveRsp, pushValue, topOfStack } from "./moves.js";
-import { type Translator, typeOf } from "./translator.js";
+import { type Emit, type SemanticTable, type Translator, typeOf } from "./translator.js";
 
 const RCX = 1;
 

@@ -1,14 +1,23 @@
 export { emitCall } from "./flow.js";
-export { flagsFunction, flagsOfFunction, umulhFunction } from "./helper-functions.js";
-export { LazyFlags } from "./lazy-flags.js";
+export {
+	CF_FIXED,
+	FLAG_KIND,
+	flagsFunction,
+	flagsOfFunction,
+	OF_FIXED,
+	RESULT_FOLLOWS,
+} from "./lazy-flags.js";
+export { jumpTo, pageEntry } from "./look-up.js";
 export { moveRsp, topOfStack } from "./moves.js";
 export { SEMANTICS } from "./table.js";
 export {
 	type Access,
 	type FunctionIndices,
-	IMPORT,
+	LOADS,
 	type MemoryPlace,
 	type Place,
-	PTE_CODE,
+	STORES,
 	Translator,
+	typeOf,
 } from "./translator.js";
+export { umulhFunction } from "./umulh.js";

@@ -1,8 +1,8 @@
 import type { Instruction } from "../../x86/index.js";
 import { AREA } from "../area.js";
 import type { OpName } from "../wasm/index.js";
-import type { Emit, SemanticTable } from "./arithmetic.js";
-import { FLAG_KIND, type Translator, typeOf } from "./translator.js";
+import { FLAG_KIND } from "./lazy-flags.js";
+import { type Emit, type SemanticTable, type Translator, typeOf } from "./translator.js";
 
 const RAX = 0;
 const RCX = 1;

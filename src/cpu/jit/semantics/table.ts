@@ -1,8 +1,9 @@
-import type { Semantic } from "../../x86/index.js";
-import { ARITHMETIC, type Emit } from "./arithmetic.js";
+import { ARITHMETIC } from "./arithmetic.js";
 import { BITS } from "./bits.js";
 import { FLOW } from "./flow.js";
 import { MOVES } from "./moves.js";
 import { STRINGS } from "./strings.js";
+import type { SemanticTable } from "./translator.js";
 
-export const SEMANTICS: Partial<Record<Semantic, Emit>> = { ...ARITHMETIC, ...BITS, ...MOVES, ...STRINGS, ...FLOW };
+/** How each semantic of the opcode table is emitted. */
+export const SEMANTICS: SemanticTable = { ...ARITHMETIC, ...BITS, ...MOVES, ...STRINGS, ...FLOW };

@@ -1,11 +1,24 @@
-import { isKaddr, toKaddr } from "../../../memory/index.js";
+import { BACKING, isKaddr, toKaddr } from "../../../memory/index.js";
 import { ARGUMENT_REGISTERS } from "../../cpu.js";
-import { AREA, jumpSlot, REASON, SITE } from "../area.js";
-import { emitCall, IMPORT, SEMANTICS, Translator } from "../semantics/index.js";
+import { AREA, jumpSlot, PTE_CODE, REASON, SITE } from "../area.js";
+import {
+	type Access,
+	emitCall,
+	FLAG_KIND,
+	jumpTo,
+	LOADS,
+	type Place,
+	pageEntry,
+	SEMANTICS,
+	STORES,
+	Translator,
+} from "../semantics/index.js";
 import type { Code, Label, Signature } from "../wasm/index.js";
 import { after, type BoundGate, type RegionInstruction } from "./region.js";
 
 const I32 = "i32" as const;
+/** Indices of the host functions that translated code imports. */
+const IMPORT = { prepare: 0, commit: 1, divide: 2, gate: 3 } as const;
 /** In the order of IMPORT. */
 export const IMPORTS: readonly { name: string; signature: Signature }[] = [
 	{ name: "prepare", signature: { params: [I32, I32], results: [I32] } },
@@ -33,9 +46,18 @@ export class StepTranslator extends Translator {
 	readonly #dispatch: Label;
 	readonly #exit: Label;
 	readonly #epoch: number;
+	/** Set at the end of an instruction: the block to leave if it cannot complete, and the local for the REASON. */
+	#bail: Label | undefined;
+	readonly #why: number;
+	/** Local that is set when a store changed translated code. */
+	readonly #stale: number;
+	/** The current instruction has stored to memory. */
+	wrote = false;
 
 	constructor(code: Code, index: ReadonlyMap<bigint, number>, exit: Label, dispatch: Label, epoch: number) {
 		super(code, FUEL, FUNCTIONS);
+		this.#why = code.local("i32");
+		this.#stale = code.local("i32");
 		this.#index = index;
 		this.#exit = exit;
 		this.#dispatch = dispatch;
@@ -79,7 +101,7 @@ export class StepTranslator extends Translator {
 	}
 
 	override gotoDynamic(target: number): void {
-		this.jumpTo(target, RUN_TYPE);
+		jumpTo(this.code, target, FUEL, RUN_TYPE);
 		this.code.i32(0).get(target).memory("i64.store", AREA.rip).br(this.#exit);
 	}
 
@@ -135,21 +157,132 @@ export class StepTranslator extends Translator {
 		code.end();
 		code.get(FUEL).i32(1).op("i32.sub").set(FUEL);
 		const done = code.block();
-		this.bail = code.block();
+		this.#bail = code.block();
 		this.#body(entry, next);
 		code.br(done);
 		code.end();
 		// The instruction was not done, but paid for.
 		code.get(FUEL).i32(1).op("i32.add").set(FUEL);
-		code.i32(0).get(this.why).memory("i32.store", AREA.reason);
+		code.i32(0).get(this.#why).memory("i32.store", AREA.reason);
 		this.leave(entry.address);
 		code.end();
 		if (this.wrote) {
-			code.get(this.stale);
+			code.get(this.#stale);
 			code.if();
 			this.leave(next);
 			code.end();
 		}
 		code.releaseTemps();
+	}
+
+	// ---- registers, memory and flags ----
+
+	override getRegister(reg: number, size: number, high = false): Code {
+		return this.code.i32(0).memory(LOADS[size]!, AREA.words + 8 * reg + (high ? 1 : 0));
+	}
+	/** Writing 32 bits clears the upper half; 8 and 16 leave the rest alone. */
+	override setRegister(reg: number, size: number, value: number, high = false): void {
+		const offset = AREA.words + 8 * reg + (high ? 1 : 0);
+		this.code.i32(0).get(value);
+		if (size === 32) this.code.op("i64.extend_i32_u").memory("i64.store", offset);
+		else this.code.memory(STORES[size]!, offset);
+	}
+	/** Leaves the instruction undone, for `reason`, if the i32 on the stack is not zero. */
+	override bailIf(reason: number): void {
+		this.code.if();
+		this.code.i32(reason).set(this.#why).br(this.#bail!);
+		this.code.end();
+	}
+
+	/** Checks `bits` at the address for the access; leaves the place in the backing store in a local. SDM volume 3, 4.6. */
+	#host(address: number, bits: number, access: Access): number {
+		const { code } = this;
+		const host = this.temp("i32");
+		const entry = this.temp("i32");
+		const need = access === "r" ? 1 : access === "w" ? 2 : 3;
+		code.get(address).i64(31n).op("i64.shr_s").i64(-1n).op("i64.eq");
+		code.get(address).op("i32.wrap_i64").set(host);
+		code.get(address);
+		pageEntry(code);
+		code.tee(entry);
+		code
+			.i32(access === "r" ? need : need | PTE_CODE)
+			.op("i32.and")
+			.i32(need)
+			.op("i32.eq")
+			.op("i32.and");
+		code.get(host).i32(0xfff).op("i32.and").tee(host);
+		code
+			.i32(4096 - bits / 8)
+			.op("i32.le_u")
+			.op("i32.and");
+		code.if();
+		code.get(entry).i32(-4096).op("i32.and").get(host).op("i32.or").set(host);
+		code.else();
+		code.i32(0).get(address).memory("i64.store", AREA.slowAddress);
+		code
+			.i32(bits / 8)
+			.i32(need)
+			.call(IMPORT.prepare)
+			.tee(host)
+			.op("i32.eqz");
+		this.bailIf(REASON.fault);
+		code.end();
+		return host;
+	}
+
+	override placeAt(address: number, bits: number, access: Access): Place {
+		return { kind: "mem", host: this.#host(address, bits, access), offset: 0, size: bits, writes: access !== "r" };
+	}
+	/** After the bytes are written: the host takes over what went into the bounce buffer. */
+	override finishStore(place: Place): void {
+		if (place.kind !== "mem") return;
+		this.wrote = true;
+		this.code.get(place.host).i32(BACKING.frames).op("i32.lt_u");
+		this.code.if();
+		this.code.call(IMPORT.commit).get(this.#stale).op("i32.or").set(this.#stale);
+		this.code.end();
+	}
+	override setFlags(kind: number, size: number, a: number | undefined, b: number | undefined, r: number): void {
+		const { code } = this;
+		code
+			.i32(0)
+			.i32(kind | ((64 - size) << 4))
+			.memory("i32.store", AREA.flagKind);
+		this.#storeFlagOperand(AREA.flagA, size, a);
+		this.#storeFlagOperand(AREA.flagB, size, b);
+		this.#storeFlagOperand(AREA.flagR, size, r);
+	}
+	#storeFlagOperand(offset: number, size: number, value: number | undefined): void {
+		this.code.i32(0);
+		if (value === undefined) this.code.i64(0n);
+		else this.widened(size, value);
+		this.code.memory("i64.store", offset);
+	}
+	/** Adds to the kind word: CF stays what it was (an i32 local, 0 or 1). */
+	override fixCarry(carry: number): void {
+		const { code } = this;
+		code.i32(0).i32(0).memory("i32.load", AREA.flagKind);
+		this.withCarry(carry);
+		code.memory("i32.store", AREA.flagKind);
+	}
+	/** The same for CF and OF. */
+	override fixCarryOverflow(carry: number, overflow: number): void {
+		const { code } = this;
+		code.i32(0).i32(0).memory("i32.load", AREA.flagKind);
+		this.withCarry(carry);
+		this.withOverflow(overflow);
+		code.memory("i32.store", AREA.flagKind);
+	}
+	/** The status flags now, as they stand in rflags, in an i32 local. */
+	override flags(): number {
+		this.code.call(this.functions.flags);
+		return this.keep("i32");
+	}
+	/** Sets all status flags to the i32 local. */
+	override setEagerFlags(flags: number): void {
+		const { code } = this;
+		code.i32(0).i32(FLAG_KIND.eager).memory("i32.store", AREA.flagKind);
+		code.i32(0).get(flags).op("i64.extend_i32_u").memory("i64.store", AREA.flagR);
 	}
 }

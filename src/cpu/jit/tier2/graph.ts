@@ -1,7 +1,10 @@
 import { type Kaddr, toKaddr } from "../../../memory/index.js";
 import type { Semantic } from "../../x86/index.js";
 import { after, discover, instructionAt, type RegionInstruction, type Text } from "../tier1/index.js";
+import { arrange } from "./arrange.js";
+import { type Node, newNode } from "./node.js";
 import type { Profile } from "./profile.js";
+import { unrollLoops } from "./unroll.js";
 
 const MAX_INSTRUCTIONS = 600;
 const MAX_BLOCK = 64;
@@ -14,27 +17,6 @@ interface Context {
 	readonly returnTo: bigint;
 	readonly outer: Context | undefined;
 	readonly key: string;
-}
-
-/** A basic block in one context: the same code called from two places is two nodes. */
-export interface Node {
-	readonly address: bigint;
-	readonly instructions: readonly RegionInstruction[];
-	/** Where it goes on, by address. Everything else leaves the translation. */
-	readonly to: Map<bigint, Node>;
-	/** In reverse postorder; a jump to a smaller or the same number is a loop. */
-	order: number;
-	/** Ahead of it on every path from the root (immediate dominator). */
-	dominator: Node | undefined;
-	/** Nodes that it immediately dominates and that several jumps lead to, in order. */
-	merges: Node[];
-	isMerge: boolean;
-	isLoop: boolean;
-}
-
-function newNode(address: bigint, instructions: readonly RegionInstruction[]): Node {
-	const places = { order: -1, dominator: undefined, merges: [], isMerge: false, isLoop: false };
-	return { address, instructions, to: new Map(), ...places };
 }
 
 /**
@@ -151,131 +133,4 @@ class GraphBuilder {
 			}
 		}
 	}
-}
-
-/** Numbers the nodes, finds dominators, loops and merges, and cuts jumps into the middle of a loop. Returns the nodes in order. */
-function arrange(root: Node): Node[] {
-	const order = reversePostorder(root);
-	for (const node of order) Object.assign(node, { dominator: undefined, merges: [], isLoop: false });
-	const before = new Map<Node, Node[]>(order.map((node) => [node, []]));
-	for (const node of order) for (const to of node.to.values()) before.get(to)!.push(node);
-	findDominators(order, before);
-	for (const node of order) {
-		for (const [address, to] of node.to) {
-			if (to.order > node.order) continue;
-			if (dominates(to, node)) to.isLoop = true;
-			else node.to.delete(address);
-		}
-	}
-	for (const node of order) {
-		const ahead = before.get(node)!.filter((from) => from.order < node.order && from.to.get(node.address) === node);
-		node.isMerge = ahead.length > 1;
-		if (node.isMerge) node.dominator!.merges.push(node);
-	}
-	return order;
-}
-
-/** How often the body of a small innermost loop is there, and what small is. */
-const COPIES = 4;
-const MAX_LOOP = 24;
-
-/**
- * Repeats the bodies of small loops: the copies have a check of fuel in common, and one of pages for all that they access with a
- * pointer that advances by a constant. False when there is no such loop.
- */
-function unrollLoops(order: readonly Node[]): boolean {
-	let some = false;
-	for (const head of order) {
-		if (!head.isLoop) continue;
-		const body = innerLoop(order, head);
-		const size = body.reduce((sum, { instructions }) => sum + instructions.length, 0);
-		const isInnermost = body.every((node) => node === head || !node.isLoop);
-		const calls = body.some(({ instructions }) => instructions.some(({ kind }) => kind !== "plain"));
-		if (size > MAX_LOOP || !isInnermost || calls) continue;
-		unroll(head, body);
-		some = true;
-	}
-	return some;
-}
-
-/** The smallest loop that begins at `head`: where a nest of loops is entered in its middle, all of them begin there. */
-function innerLoop(order: readonly Node[], head: Node): Node[] {
-	const ends = order.filter((node) => node.order >= head.order && node.to.get(head.address) === head);
-	const bodies = ends.map((end) => loopBody(order, head, end));
-	return bodies.reduce((smallest, body) => (body.length < smallest.length ? body : smallest));
-}
-
-/** The head, and what leads to `end`, from where a jump leads back, without passing the head. */
-function loopBody(order: readonly Node[], head: Node, end: Node): Node[] {
-	const body = new Set([head, end]);
-	// Against the order: a node comes behind all that it leads to, but for the head.
-	for (const node of order.slice(head.order, end.order).reverse()) {
-		if ([...node.to.values()].some((to) => to !== head && body.has(to))) body.add(node);
-	}
-	return [...body];
-}
-
-/** The last copy goes back to the first; other jumps to the head remain what they are. */
-function unroll(head: Node, body: readonly Node[]): void {
-	const copies = Array.from(
-		{ length: COPIES - 1 },
-		() => new Map(body.map((node) => [node, newNode(node.address, node.instructions)])),
-	);
-	const headOf = (copy: number): Node => copies[copy]?.get(head) ?? head;
-	for (const [n, copy] of copies.entries()) {
-		for (const [node, twin] of copy) {
-			for (const [address, to] of node.to) twin.to.set(address, to === head ? headOf(n + 1) : (copy.get(to) ?? to));
-		}
-	}
-	for (const node of body) for (const [address, to] of node.to) if (to === head) node.to.set(address, headOf(0));
-}
-
-function reversePostorder(root: Node): Node[] {
-	const out: Node[] = [];
-	const visited = new Set<Node>();
-	const visit = (node: Node): void => {
-		if (visited.has(node)) return;
-		visited.add(node);
-		for (const to of [...node.to.values()].reverse()) visit(to);
-		out.push(node);
-	};
-	visit(root);
-	out.reverse();
-	for (const [n, node] of out.entries()) node.order = n;
-	return out;
-}
-
-/** Cooper, Harvey, Kennedy: A Simple, Fast Dominance Algorithm. */
-function findDominators(order: readonly Node[], before: ReadonlyMap<Node, readonly Node[]>): void {
-	const [root, ...others] = order;
-	root!.dominator = root;
-	for (let changed = true; changed; ) {
-		changed = false;
-		for (const node of others) {
-			let found: Node | undefined;
-			for (const from of before.get(node)!) {
-				if (from.dominator === undefined) continue;
-				found = found === undefined ? from : common(from, found);
-			}
-			if (node.dominator !== found) {
-				node.dominator = found;
-				changed = true;
-			}
-		}
-	}
-}
-
-function common(a: Node, b: Node): Node {
-	let [x, y] = [a, b];
-	while (x !== y) {
-		if (x.order > y.order) x = x.dominator!;
-		else y = y.dominator!;
-	}
-	return x;
-}
-
-function dominates(a: Node, b: Node): boolean {
-	let node = b;
-	while (node.order > a.order) node = node.dominator!;
-	return node === a;
 }

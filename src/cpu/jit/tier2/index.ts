@@ -1,4 +1,5 @@
-export { buildGraph, type Node } from "./graph.js";
+export { buildGraph } from "./graph.js";
 export { HEAT, type Hot, HotSpots } from "./heat.js";
+export { enoughFuel, graphKey, instructionsOf, type Node } from "./node.js";
 export { Profile } from "./profile.js";
-export { enoughFuel, gateImport, graphKey, instructionsOf, translateHot } from "./translate.js";
+export { gateImport, translateHot } from "./translate.js";

@@ -139,6 +139,16 @@ export class Code {
 		this.#params = params;
 	}
 
+	/** Another body that begins with the same locals, in the same blocks: a draft, whose bytes are not for the module. */
+	draft(): Code {
+		const draft = new Code(this.#params);
+		draft.#locals.push(...this.#locals);
+		for (const type of ["i32", "i64"] as const) draft.#free[type].push(...this.#free[type]);
+		draft.#used = [...this.#used];
+		draft.#depth = this.#depth;
+		return draft;
+	}
+
 	/** A local that stays taken. */
 	local(type: Type): number {
 		this.#locals.push(type);

@@ -1,0 +1,53 @@
+import type { RegionInstruction } from "../tier1/index.js";
+
+/** A basic block in one context: the same code called from two places is two nodes. */
+export interface Node {
+	readonly address: bigint;
+	readonly instructions: readonly RegionInstruction[];
+	/** Where it goes on, by address. Everything else leaves the translation. */
+	readonly to: Map<bigint, Node>;
+	/** In reverse postorder; a jump to a smaller or the same number is a loop. */
+	order: number;
+	/** Ahead of it on every path from the root (immediate dominator). */
+	dominator: Node | undefined;
+	/** Nodes that it immediately dominates and that several jumps lead to, in order. */
+	merges: Node[];
+	isMerge: boolean;
+	isLoop: boolean;
+}
+
+export function newNode(address: bigint, instructions: readonly RegionInstruction[]): Node {
+	const places = { order: -1, dominator: undefined, merges: [], isMerge: false, isLoop: false };
+	return { address, instructions, to: new Map(), ...places };
+}
+
+/** All nodes that can be reached from the root, each once. */
+export function allNodes(root: Node): Node[] {
+	const found = new Set([root]);
+	for (const node of found) for (const to of node.to.values()) found.add(to);
+	return [...found];
+}
+
+/** The instructions of the graph, each once. */
+export function instructionsOf(root: Node): RegionInstruction[] {
+	const found = new Map<bigint, RegionInstruction>();
+	for (const { instructions } of allNodes(root)) for (const entry of instructions) found.set(entry.address, entry);
+	return [...found.values()];
+}
+
+/** Says the same for two graphs only if their translations are the same. */
+export function graphKey(root: Node, describe: (entry: RegionInstruction) => string): string {
+	const nodes = allNodes(root);
+	const number = new Map(nodes.map((node, n) => [node, n]));
+	return nodes
+		.map(({ instructions, to }) => {
+			const edges = [...to].map(([address, node]) => `${address.toString(16)}>${number.get(node)}`);
+			return `${instructions.map(describe).join("\n")}\n${edges.join(" ")}`;
+		})
+		.join("\n\n");
+}
+
+/** Fuel without which a translation of the graph does nothing. */
+export function enoughFuel(root: Node): number {
+	return allNodes(root).reduce((sum, { instructions }) => sum + instructions.length, 1);
+}

@@ -1,0 +1,229 @@
+import { BACKING } from "../../../memory/index.js";
+import { RSP } from "../../cpu.js";
+import type { MemoryOperand } from "../../x86/index.js";
+import { AREA, PTE_CODE, REASON } from "../area.js";
+import { pageEntry, type Translator } from "../semantics/index.js";
+import type { Code, Label } from "../wasm/index.js";
+import { type AccessPlan, type Group, READ, type Where, WRITE } from "./access-plan.js";
+
+const PAGE = 4096;
+const WINDOW = 0xffffffff80000000n;
+
+/** Locals with the address of a page and its place in the backing store, which are valid for the access `need`. */
+interface CachedPage {
+	readonly base: number;
+	readonly frame: number;
+	readonly need: number;
+}
+
+/** A check that can be made where a tree begins. */
+interface EarlyCheck {
+	readonly group: Group;
+	readonly page: CachedPage;
+	readonly operand: MemoryOperand;
+}
+
+/**
+ * Checked pages in the locals of a function, by the registers that addresses are made of. A page that has been checked stays valid until the
+ * function is left; if an access finds another page there, the page table is looked up.
+ */
+export class Pages {
+	readonly #pages = new Map<string, CachedPage>();
+
+	#page(code: Code, where: Where, need: number): CachedPage {
+		const writes = where.registers.startsWith(`${RSP} -1`) || (need & WRITE) !== 0;
+		const key = `${where.registers} ${writes ? "w" : "r"}`;
+		const known = this.#pages.get(key);
+		if (known !== undefined) return known;
+		const page = {
+			base: code.local("i64"),
+			frame: code.local("i32"),
+			need: writes ? READ | WRITE : READ,
+		};
+		this.#pages.set(key, page);
+		return page;
+	}
+
+	/**
+	 * In the prologue: all pages begin as the one that the stack pointer is in, so that all are valid. Pushes 1 if the stack pointer is
+	 * in no page.
+	 */
+	enter(code: Code): void {
+		const entry = code.temp("i32");
+		const rsp = code.temp("i64");
+		code
+			.i32(0)
+			.memory("i64.load", AREA.words + 8 * RSP)
+			.tee(rsp)
+			.i64(31n)
+			.op("i64.shr_s")
+			.i64(-1n)
+			.op("i64.ne");
+		code.get(rsp);
+		pageEntry(code);
+		code.tee(entry);
+		code
+			.i32(READ | WRITE | PTE_CODE)
+			.op("i32.and")
+			.i32(READ | WRITE)
+			.op("i32.ne")
+			.op("i32.or");
+		for (const { base, frame } of this.#pages.values()) {
+			code.get(rsp).i64(-4096n).op("i64.and").set(base);
+			code.get(entry).i32(-4096).op("i32.and").set(frame);
+		}
+	}
+
+	// ---- where a tree begins ----
+
+	/** What can be checked where the tree of the plan begins: one group for each page. */
+	earlyChecks(code: Code, plan: AccessPlan): EarlyCheck[] {
+		const found = new Map<CachedPage, EarlyCheck>();
+		for (const group of plan.groups()) {
+			if (group.early?.early === undefined) continue;
+			const page = this.#page(code, group.early, group.need);
+			if (!found.has(page)) found.set(page, { group, page, operand: group.early.early });
+		}
+		return [...found.values()];
+	}
+
+	/** Goes to `miss` if an access of the checks is in another page than the one in its locals. */
+	check(t: Translator, checks: readonly EarlyCheck[], miss: Label): void {
+		for (const { group, page, operand } of checks) {
+			const offset = outside(t, group, page, firstOf(t, group, operand));
+			t.code.brIf(miss);
+			group.host = t.code.local("i32");
+			hostOf(t.code, page, offset).set(group.host);
+		}
+		t.code.releaseTemps();
+	}
+
+	/** Behind a miss: finds the pages, or refuses. */
+	find(t: Translator, checks: readonly EarlyCheck[]): void {
+		for (const { group, page, operand } of checks) {
+			const first = firstOf(t, group, operand);
+			outside(t, group, page, first);
+			t.code.if();
+			findPage(t, page, first, group.high - group.low);
+			t.code.end();
+		}
+		t.code.releaseTemps();
+	}
+
+	// ---- where an access is ----
+
+	/** Checks the group of an access to the address in the local; returns the local with the place of its first byte. */
+	access(t: Translator, group: Group, where: Where, address: number): number {
+		const host = t.code.local("i32");
+		group.host = host;
+		const start = where.offset - group.low;
+		if (where.absolute !== undefined) checkConstant(t, group, where.absolute - BigInt(start));
+		else this.#checkAt(t, group, this.#page(t.code, where, group.need), address, start);
+		t.code.set(host);
+		return host;
+	}
+
+	/** Pushes the place in the backing store of the group's first byte, which is `start` bytes before the address. */
+	#checkAt(t: Translator, group: Group, page: CachedPage, address: number, start: number): void {
+		const { code } = t;
+		code.get(address);
+		if (start !== 0) code.i64(BigInt(start)).op("i64.sub");
+		const first = t.keep("i64");
+		const offset = outside(t, group, page, first);
+		code.if();
+		findPage(t, page, first, group.high - group.low);
+		code.get(first).get(page.base).op("i64.sub").set(offset);
+		code.end();
+		hostOf(code, page, offset);
+	}
+}
+
+/** The address of a group's first byte, where the registers are as they were at the start. */
+function firstOf(t: Translator, group: Group, { base, index, scale }: MemoryOperand): number {
+	return t.address({ ...t.near(base, 0), index, scale, disp: BigInt(group.low) });
+}
+
+/** Pushes 1 if the group is not in the page; its distance from the page's start is left in the local. */
+function outside(t: Translator, group: Group, page: CachedPage, first: number): number {
+	const offset = t.temp("i64");
+	t.code
+		.get(first)
+		.get(page.base)
+		.op("i64.sub")
+		.tee(offset)
+		.i64(BigInt(PAGE - (group.high - group.low)))
+		.op("i64.gt_u");
+	return offset;
+}
+
+function hostOf(code: Code, page: CachedPage, offset: number): Code {
+	return code.get(offset).op("i32.wrap_i64").get(page.frame).op("i32.add");
+}
+
+/** The bits of a page table entry that an access looks at. */
+function maskOf(need: number): number {
+	return (need & WRITE) !== 0 ? need | PTE_CODE : need;
+}
+
+/**
+ * Looks up in the page table (SDM volume 3, 4.6) the page that has `span` bytes from `first` on in it. If these reach into the next
+ * page, and that page follows in the backing store too, the last half of one and the first half of the other are taken.
+ */
+function findPage(t: Translator, page: CachedPage, first: number, span: number): void {
+	const { code } = t;
+	const entry = t.temp("i32");
+	const { need } = page;
+	const mask = maskOf(need);
+	const entryAt = (distance: number): void => {
+		code.get(first);
+		if (distance !== 0) code.i64(BigInt(distance)).op("i64.add");
+		pageEntry(code);
+	};
+	code.get(first).i64(31n).op("i64.shr_s").i64(-1n).op("i64.ne");
+	entryAt(0);
+	code.tee(entry).i32(mask).op("i32.and").i32(need).op("i32.ne").op("i32.or");
+	t.bailIf(REASON.slow);
+	code.get(first).i64(-4096n).op("i64.and").set(page.base);
+	code.get(entry).i32(-4096).op("i32.and").set(page.frame);
+	code.get(first).get(page.base).op("i64.sub");
+	code.i64(BigInt(PAGE - span)).op("i64.gt_u");
+	code.if();
+	// No page follows the last one of the window.
+	entryAt(span - 1);
+	code.i32(-4096 | mask).op("i32.and");
+	code.get(page.frame).i32(PAGE).op("i32.add").i32(need).op("i32.or").op("i32.ne");
+	code
+		.get(first)
+		.i64(BigInt(span - 1))
+		.op("i64.add")
+		.i64(0n)
+		.op("i64.ge_s")
+		.op("i32.or");
+	t.bailIf(REASON.slow);
+	code.get(page.base).i64(2048n).op("i64.add").set(page.base);
+	code.get(page.frame).i32(2048).op("i32.add").set(page.frame);
+	code.end();
+}
+
+/** Pushes the place in the backing store of a group that begins at an address which is known now. */
+function checkConstant(t: Translator, group: Group, address: bigint): void {
+	const { code } = t;
+	if (address < WINDOW || (address & 0xfffn) + BigInt(group.high - group.low) > BigInt(PAGE)) {
+		// Unusual: always for the first tier. What follows is never reached.
+		code.i32(1);
+		t.bailIf(REASON.slow);
+		code.i32(0);
+		return;
+	}
+	const entry = t.temp("i32");
+	const mask = maskOf(group.need);
+	code.i32(BACKING.pageTable + 4 * Number((address >> 12n) & 0x7ffffn)).memory("i32.load");
+	code.tee(entry).i32(mask).op("i32.and").i32(group.need).op("i32.ne");
+	t.bailIf(REASON.slow);
+	code
+		.get(entry)
+		.i32(-4096)
+		.op("i32.and")
+		.i32(Number(address & 0xfffn))
+		.op("i32.or");
+}

@@ -1,0 +1,61 @@
+import { AREA } from "../area.js";
+import type { Code } from "../wasm/index.js";
+
+/** The sixteen registers as locals of a function. */
+export class Registers {
+	readonly #locals: readonly number[];
+	/** Registers that the function reads or writes, and those that it writes. */
+	readonly #used = new Set<number>();
+	readonly #dirty = new Set<number>();
+
+	constructor(code: Code) {
+		this.#locals = Array.from({ length: 16 }, () => code.local("i64"));
+	}
+
+	/** Pushes 64 bits. */
+	get(code: Code, reg: number): Code {
+		this.#used.add(reg);
+		return code.get(this.#locals[reg]!);
+	}
+
+	/** Sets a register to a local of that size: 32 bits clear the upper half; 8 and 16 leave the rest alone. */
+	set(code: Code, reg: number, size: number, value: number, high: boolean): void {
+		this.#used.add(reg);
+		this.#dirty.add(reg);
+		const local = this.#locals[reg]!;
+		if (size >= 32) {
+			code.get(value);
+			if (size === 32) code.op("i64.extend_i32_u");
+			code.set(local);
+			return;
+		}
+		const mask = size === 16 ? 0xffffn : high ? 0xff00n : 0xffn;
+		code.get(local).i64(~mask).op("i64.and").get(value).op("i64.extend_i32_u");
+		if (high) code.i64(8n).op("i64.shl");
+		code.i64(mask).op("i64.and").op("i64.or").set(local);
+	}
+
+	/** Pops 64 bits that are the value which the register has already. */
+	refresh(code: Code, reg: number): void {
+		code.set(this.#locals[reg]!);
+	}
+
+	/** From the area into the locals. Emitted when it is known which registers the function uses. */
+	load(code: Code): void {
+		for (const reg of this.#used) {
+			code
+				.i32(0)
+				.memory("i64.load", AREA.words + 8 * reg)
+				.set(this.#locals[reg]!);
+		}
+	}
+	/** From the locals into the area. */
+	save(code: Code): void {
+		for (const reg of this.#dirty) {
+			code
+				.i32(0)
+				.get(this.#locals[reg]!)
+				.memory("i64.store", AREA.words + 8 * reg);
+		}
+	}
+}

@@ -1,0 +1,56 @@
+import { type Node, newNode } from "./node.js";
+
+/** How often the body of a small innermost loop is there, and what small is. */
+const COPIES = 4;
+const MAX_LOOP = 24;
+
+/**
+ * Repeats the bodies of small loops: the copies have a check of fuel in common, and one of pages for all that they access with a
+ * pointer that advances by a constant. False when there is no such loop.
+ */
+export function unrollLoops(order: readonly Node[]): boolean {
+	let some = false;
+	for (const head of order) {
+		if (!head.isLoop) continue;
+		const body = innerLoop(order, head);
+		const size = body.reduce((sum, { instructions }) => sum + instructions.length, 0);
+		const isInnermost = body.every((node) => node === head || !node.isLoop);
+		const calls = body.some(({ instructions }) => instructions.some(({ kind }) => kind !== "plain"));
+		if (size > MAX_LOOP || !isInnermost || calls) continue;
+		unroll(head, body);
+		some = true;
+	}
+	return some;
+}
+
+/** The smallest loop that begins at `head`: where a nest of loops is entered in its middle, all of them begin there. */
+function innerLoop(order: readonly Node[], head: Node): Node[] {
+	const ends = order.filter((node) => node.order >= head.order && node.to.get(head.address) === head);
+	const bodies = ends.map((end) => loopBody(order, head, end));
+	return bodies.reduce((smallest, body) => (body.length < smallest.length ? body : smallest));
+}
+
+/** The head, and what leads to `end`, from where a jump leads back, without passing the head. */
+function loopBody(order: readonly Node[], head: Node, end: Node): Node[] {
+	const body = new Set([head, end]);
+	// Against the order: a node comes behind all that it leads to, but for the head.
+	for (const node of order.slice(head.order, end.order).reverse()) {
+		if ([...node.to.values()].some((to) => to !== head && body.has(to))) body.add(node);
+	}
+	return [...body];
+}
+
+/** The last copy goes back to the first; other jumps to the head remain what they are. */
+function unroll(head: Node, body: readonly Node[]): void {
+	const copies = Array.from(
+		{ length: COPIES - 1 },
+		() => new Map(body.map((node) => [node, newNode(node.address, node.instructions)])),
+	);
+	const headOf = (copy: number): Node => copies[copy]?.get(head) ?? head;
+	for (const [n, copy] of copies.entries()) {
+		for (const [node, twin] of copy) {
+			for (const [address, to] of node.to) twin.to.set(address, to === head ? headOf(n + 1) : (copy.get(to) ?? to));
+		}
+	}
+	for (const node of body) for (const [address, to] of node.to) if (to === head) node.to.set(address, headOf(0));
+}

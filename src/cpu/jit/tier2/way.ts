@@ -1,0 +1,212 @@
+import type { Instruction, MemoryOperand } from "../../x86/index.js";
+import { REASON } from "../area.js";
+import { type Access, type MemoryPlace, type Place, Translator } from "../semantics/index.js";
+import { FUEL, type RegionInstruction } from "../tier1/index.js";
+import type { Code } from "../wasm/index.js";
+import { READ, type Where, WRITE } from "./access-plan.js";
+import { mayKeepFlags } from "./flags.js";
+import type { HotFunction } from "./function.js";
+import type { Known } from "./known.js";
+import type { Node } from "./node.js";
+
+/** What is done on the ways of a tree of nodes: a draft of it, or the code for good. */
+export interface Tree {
+	/** The node where the tree begins. */
+	readonly root: Node;
+	/** The body that is emitted into. */
+	readonly code: Code;
+	/** Goes on in a node that no other way leads to. */
+	enter(way: Way, node: Node): void;
+	/** Goes to a node that other ways lead to as well. */
+	join(way: Way, node: Node): void;
+	/** Checks an access to the address in the local; its place in the backing store. */
+	access(way: Way, where: Where, address: number, bytes: number, need: number): { host: number; offset: number };
+}
+
+/**
+ * One way through a tree of nodes, as a translator: the registers, the lazy flags and checked pages are in locals, and what is known there is
+ * used. Where ways part, each goes on with its own copy. An instruction that cannot be done here leaves the function in front of
+ * it, and the first tier does it exactly.
+ */
+export class Way extends Translator {
+	readonly fn: HotFunction;
+	readonly tree: Tree;
+	readonly known: Known;
+	node: Node;
+	/** The current instruction, and whether the next ones replace its flags. */
+	entry: RegionInstruction;
+	deadFlags = false;
+	/** Instructions done since fuel was last taken off. */
+	spent = 0;
+
+	constructor(fn: HotFunction, tree: Tree, node: Node, known: Known) {
+		super(tree.code, FUEL, fn.functions);
+		this.fn = fn;
+		this.tree = tree;
+		this.known = known;
+		this.node = node;
+		this.entry = node.instructions[0]!;
+	}
+
+	/** A way that branches off at the current instruction. */
+	fork(): Way {
+		const way = new Way(this.fn, this.tree, this.node, this.known.fork());
+		way.entry = this.entry;
+		way.spent = this.spent;
+		return way;
+	}
+
+	/** The current instruction, if it is one of the processor. */
+	get instruction(): Instruction | undefined {
+		return this.entry.kind === "plain" ? this.entry.instruction : undefined;
+	}
+
+	// ---- where it goes on ----
+
+	/** Goes on at the address in the first tier; `spent`: instructions done that are not paid for. */
+	leave(address: bigint, spent: number): void {
+		const { code, fn } = this;
+		fn.payFuel(code, spent);
+		// What is needed on a way out only must not occupy a local, which V8 would keep on its stack, on the way through.
+		for (const [reg, { host, offset }] of this.known.homes()) {
+			code.get(host).memory("i64.load", offset);
+			fn.registers.refresh(code, reg);
+		}
+		fn.leave(code, address);
+	}
+
+	/** Leaves in front of the current instruction, which went where it was not seen to go. */
+	unexpected(): void {
+		this.leave(this.entry.address, this.spent);
+	}
+
+	/** Leaves in front of the current instruction, which cannot be done here. */
+	override bailIf(): void {
+		this.code.if();
+		this.fn.setReason(this.code, REASON.slow);
+		this.leave(this.entry.address, this.spent);
+		this.code.end();
+	}
+
+	override goto(target: bigint): void {
+		const to = this.node.to.get(target);
+		if (to === undefined) this.leave(target, this.spent + 1);
+		else this.goToNode(to);
+	}
+
+	/** Goes from the end of the current instruction to another node of the graph. */
+	goToNode(to: Node): void {
+		const way = this.fork();
+		way.spent++;
+		if (to.order <= this.node.order || to.isMerge || to.isLoop) this.tree.join(way, to);
+		else this.tree.enter(way, to);
+	}
+
+	override gotoDynamic(): void {
+		throw new Error("indirect jumps are emitted with their targets");
+	}
+
+	// ---- registers ----
+
+	override getRegister(reg: number, size: number, high = false): Code {
+		const code = this.fn.registers.get(this.code, reg);
+		if (size === 64) return code;
+		code.op("i32.wrap_i64");
+		if (high) code.i32(8).op("i32.shr_u");
+		this.mask(size);
+		return code;
+	}
+
+	override setRegister(reg: number, size: number, value: number, high = false): void {
+		this.known.setRegister(reg, size, value);
+		this.fn.registers.set(this.code, reg, size, value, high);
+	}
+
+	// ---- memory ----
+
+	override address(operand: MemoryOperand, adjust?: number): number {
+		const local = super.address(operand, adjust);
+		this.known.addressed(operand, adjust !== undefined, local);
+		return local;
+	}
+
+	override placeAt(address: number, bits: number, access: Access): MemoryPlace {
+		const need = (access.includes("r") ? READ : 0) | (access.includes("w") ? WRITE : 0);
+		const place = this.tree.access(this, this.known.where(address), address, bits / 8, need);
+		return { kind: "mem", ...place, size: bits, writes: access !== "r" };
+	}
+
+	override load(place: Place): number {
+		const value = super.load(place);
+		if (this.instruction === undefined) return value;
+		if (place.kind === "mem") this.known.loaded(this.instruction, place, value);
+		else if (place.operand.size === 64) this.known.readRegister(this.instruction, place.operand.reg, value);
+		return value;
+	}
+
+	override store(place: Place, value: number): void {
+		super.store(place, value);
+		if (place.kind === "mem") this.known.stored(place, value);
+	}
+
+	/** Pages with code are refused, and there is no bounce buffer here. */
+	override finishStore(place: Place): void {
+		if (place.kind === "mem") this.known.overwritten(place);
+	}
+
+	// ---- flags ----
+
+	override setFlags(kind: number, size: number, a: number | undefined, b: number | undefined, r: number): void {
+		this.known.setter = this.fn.flags.set(this, this.instruction!, kind, size, a, b, r);
+	}
+
+	override fixCarry(carry: number): void {
+		this.known.setter = this.fn.flags.fixCarry(this, this.known.setter, carry);
+	}
+
+	override fixCarryOverflow(carry: number, overflow: number): void {
+		this.fixCarry(carry);
+		this.known.setter = this.fn.flags.fixOverflow(this, this.known.setter, overflow);
+	}
+
+	override setEagerFlags(flags: number): void {
+		this.fn.flags.setEager(this.code, flags);
+		this.known.setter = undefined;
+	}
+
+	override flags(): number {
+		this.fn.flags.push(this.code, this.functions.flags);
+		return this.keep("i32");
+	}
+
+	override carry(): number {
+		const { setter } = this.known;
+		if (this.deadFlags && this.instruction!.row.reads === "") return this.constant(32, 0n);
+		if (setter !== undefined && this.fn.flags.pushCarry(this.code, setter)) return this.keep("i32");
+		return super.carry();
+	}
+
+	override condition(condition: number): void {
+		const { setter } = this.known;
+		const known = setter !== undefined && this.fn.flags.pushCondition(this, condition >> 1, setter);
+		if (!known) super.condition(condition);
+		else if ((condition & 1) === 1) this.code.op("i32.eqz");
+	}
+
+	// ---- instructions ----
+
+	begin(entry: RegionInstruction, deadFlags: boolean): void {
+		this.entry = entry;
+		this.deadFlags = deadFlags;
+		this.known.beginInstruction();
+	}
+
+	/** Emits the current instruction with the semantics that are given. */
+	emit(i: Instruction, semantics: (t: Translator, i: Instruction) => void): void {
+		const before = this.known.beforeAdding(i);
+		semantics(this, i);
+		if (i.row.branch) return;
+		if (mayKeepFlags(i)) this.known.setter = undefined;
+		this.known.added(i, before);
+	}
+}
