@@ -1,7 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { RFLAGS, RSP } from "../../src/cpu/index.js";
+import { type Cpu, RFLAGS, RSP } from "../../src/cpu/index.js";
 import { JitCpu } from "../../src/cpu/jit/index.js";
-import { HEAT } from "../../src/cpu/jit/tier2/index.js";
 import { Memory, PERM } from "../../src/memory/index.js";
 import { CPU_NAMES, createCpu } from "../../src/node/index.js";
 import { edgeOrRandom } from "../conformance/generate.js";
@@ -23,6 +22,9 @@ const UNICORN_RUNS = 4000;
 const CASES = CPU_NAMES.flatMap((name) =>
 	PLACES.slice(0, name === "unicorn" ? 1 : 2).map(({ CODE, DATA }) => [name, CODE.toString(16), CODE, DATA] as const),
 );
+/** Loops get to the second tier of the jit at once. */
+const create = (name: string, memory: Memory): Cpu | Promise<Cpu> =>
+	name === "jit" ? new JitCpu(memory, { heat: { warm: 150, recording: 60 } }) : createCpu(name, memory);
 /** A new Cpu now and then: one that finds no loops for long looks for them ever less. */
 const RUNS_PER_CPU = 500;
 
@@ -30,8 +32,6 @@ describe("random bytes as code", () => {
 	test.each(CASES)(
 		"%s at %s: no crash, no hang, nothing outside of its memory, no step past the limit",
 		async (name, _, CODE, DATA) => {
-			// Loops get to the second tier at once.
-			Object.assign(HEAT, { warm: 150, recording: 60 });
 			const random = new Random(name === "unicorn" ? UNICORN_SEED : CODE);
 			const memory = new Memory({ bytes: 1 << 20 });
 			// Canaries: neighbours in the backing store that are not mapped for the guest to write.
@@ -42,7 +42,7 @@ describe("random bytes as code", () => {
 			canaries.push(memory.map("canary", 0x32000000n, 4096, PERM.READ));
 			for (const { offset, length } of canaries) memory.bytes.fill(0xa5, offset, offset + length);
 			const table = memory.pageTable.slice();
-			let cpu = await createCpu(name, memory);
+			let cpu = await create(name, memory);
 			let hot = 0;
 			const kinds = new Map<string, number>();
 			for (let run = 0; run < (name === "jit" ? RUNS / PLACES.length : Math.min(RUNS, UNICORN_RUNS)); run++) {
@@ -54,7 +54,7 @@ describe("random bytes as code", () => {
 				if (name === "jit" && random.below(2) === 0) bytes.set([0xeb, 0x100 - length - 2], length);
 				if (name === "jit" && run % RUNS_PER_CPU === RUNS_PER_CPU - 1) {
 					cpu.close();
-					cpu = await createCpu(name, memory);
+					cpu = await create(name, memory);
 				}
 				memory.bytes.set(bytes, code.offset);
 				cpu.textChanged(CODE, MAX_CODE);

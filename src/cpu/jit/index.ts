@@ -1,1 +1,2 @@
-export { JitCpu } from "./jit.js";
+export { JitCpu, type JitOptions } from "./jit.js";
+export { CompiledModules } from "./modules.js";

@@ -8,61 +8,38 @@ import {
 	toKaddr,
 	toU64,
 } from "../../memory/index.js";
-import {
-	type CallGate,
-	type Cpu,
-	CpuState,
-	type Fault,
-	type Gate,
-	GS_BASE,
-	RCX,
-	RFLAGS,
-	RIP,
-	STATE_WORDS,
-	type Stop,
-	type StoreGate,
-} from "../cpu.js";
+import { type Cpu, CpuState, type Fault, type Gate, GS_BASE, RFLAGS, RIP, STATE_WORDS, type Stop } from "../cpu.js";
 import { type Decoded, decode, format, type NotDecoded } from "../x86/index.js";
-import { AREA, REASON, STOP } from "./area.js";
+import { AREA, REASON } from "./area.js";
 import { CallSites } from "./call-sites.js";
+import { Compiler } from "./compiler.js";
+import { Gates } from "./gates.js";
+import { CompiledModules } from "./modules.js";
 import { SlowAccess } from "./slow-access.js";
-import {
-	type BoundGate,
-	discover,
-	flagsModule,
-	instructionAt,
-	isFaulting,
-	type RegionInstruction,
-	type Text,
-	translate,
-} from "./tier1/index.js";
+import { discover, instructionAt, isFaulting, type RegionInstruction, type Text } from "./tier1/index.js";
 import {
 	buildGraph,
+	DEFAULT_HEAT,
 	enoughFuel,
-	gateImport,
-	graphKey,
+	type Heat,
 	HotSpots,
 	instructionsOf,
 	type Profile,
-	translateHot,
 } from "./tier2/index.js";
 import { type Translation, Translations } from "./translations.js";
 
 const STATUS = 0x8d5;
+const WASM_PAGE = 65536;
 /** Instructions handed in at a time: V8 replaces code by faster code only when it is entered. */
 const CHUNK = 1 << 20;
 /** Less while there may be something to make faster. */
 const SMALL_CHUNK = 1 << 14;
 
-/** Compiled modules by what they were made of: machines with the same text share them. */
-const modules = new Map<string, WebAssembly.Module>();
-const MAX_MODULES = 4096;
-
-type GateFunction = (rdi: number, rsi: number, rdx: number, rcx: number) => number;
-
-/** What a translation depends on. */
-function describeGate(gate: Gate): string {
-	return gate.passes === "store" ? `store ${gate.takes} ${gate.at}` : gate.passes;
+export interface JitOptions {
+	/** How soon code gets to the second tier. */
+	readonly heat?: Heat;
+	/** Where compiled modules are shared; by default with all Cpus of the process. */
+	readonly modules?: CompiledModules;
 }
 
 /**
@@ -76,68 +53,68 @@ export class JitCpu implements Cpu {
 	onInstruction: ((rip: bigint) => void) | undefined;
 
 	readonly #view: Int32Array;
-	readonly #pages: number;
 	readonly #flags: () => number;
 	readonly #slow: SlowAccess;
 	readonly #sites: CallSites;
 	readonly #translations: Translations;
-	readonly #gates: Gate[] = [];
-	readonly #gateFunctions: GateFunction[] = [];
-	readonly #gateAt = new Map<Kaddr, BoundGate>();
+	readonly #gates: Gates;
+	readonly #compiler: Compiler;
 	readonly #breakpoints = new Set<bigint>();
 	readonly #listener: MemoryListener;
 	readonly #text: Text;
 	readonly #hotSpots: HotSpots;
-	readonly #imports: { h: Record<string, WebAssembly.ImportValue> };
 	/** Single instructions at call sites that are neither nop nor call just now, by address and bytes. */
 	readonly #raw = new Map<string, Translation>();
-	/** What was done so far: regions translated, pieces translated for the second tier, WebAssembly modules compiled for either. */
-	readonly statistics = { regions: 0, hot: 0, compiled: 0 };
-	#thrown: { error: unknown } | undefined;
+	#regions = 0;
+	#hot = 0;
 	/** Instructions executed since the start; what rdtsc reads. */
 	#clock = 0;
 
-	constructor(memory: Memory) {
+	constructor(memory: Memory, options: JitOptions = {}) {
 		this.memory = memory;
 		this.state = new CpuState(new BigUint64Array(memory.buffer, AREA.words, STATE_WORDS));
 		this.#view = new Int32Array(memory.buffer);
-		this.#pages = memory.buffer.byteLength / 65536;
 		this.#slow = new SlowAccess(memory, (address, length) => this.#changed(address, length));
 		this.#sites = new CallSites(memory);
 		this.#translations = new Translations(memory);
-		this.#imports = {
-			h: {
-				m: memory.wasm,
-				t: this.#translations.table,
-				prepare: (bytes: number, need: number) => this.#slow.prepare(bytes, need),
-				commit: () => this.#slow.commit(),
-				divide: (signed: number) => this.#slow.divide(signed),
-				gate: (index: number, rdi: number, rsi: number, rdx: number, rcx: number) =>
-					this.#gateFunctions[index]!(rdi, rsi, rdx, rcx),
-			},
+		const imports: Record<string, WebAssembly.ImportValue> = {
+			m: memory.wasm,
+			t: this.#translations.table,
+			prepare: (bytes: number, need: number) => this.#slow.prepare(bytes, need),
+			commit: () => this.#slow.commit(),
+			divide: (signed: number) => this.#slow.divide(signed),
+			gate: (index: number, rdi: number, rsi: number, rdx: number, rcx: number) =>
+				this.#gates.call(index, rdi, rsi, rdx, rcx),
 		};
-		const helper = this.#compiled(`flags ${this.#pages}`, () => flagsModule(this.#pages));
-		this.#flags = new WebAssembly.Instance(helper, this.#imports).exports.flags as () => number;
+		this.#gates = new Gates(memory, this.state, imports, (call) => this.#withState(call));
 		this.#text = {
 			decodeAt: (address) => this.#decode(address),
 			site: (address) => (isKaddr(address) ? this.#sites.cell(toKaddr(address)) : undefined),
-			gate: (address) => (isKaddr(address) ? this.#gateAt.get(toKaddr(address)) : undefined),
+			gate: (address) => this.#gates.at(address),
 			isBreakpoint: (address) => this.#breakpoints.has(address),
 			isHot: (address) => isKaddr(address) && this.#translations.hot(toKaddr(address)) !== undefined,
 		};
+		const modules = options.modules ?? CompiledModules.ofProcess;
+		this.#compiler = new Compiler(modules, memory.buffer.byteLength / WASM_PAGE, { h: imports }, this.#text);
+		this.#flags = this.#compiler.flags();
 		const hooks = {
 			instruction: (address: Kaddr) => instructionAt(this.#text, toU64(address)),
 			find: (root: Kaddr) => this.#translations.hot(root)?.hot,
 			translate: (root: Kaddr, profile: Profile, unrolled: boolean) => this.#makeHot(root, profile, unrolled),
 			drop: (root: Kaddr) => this.#translations.dropHot(this.#translations.hot(root)!),
 		};
-		this.#hotSpots = new HotSpots(this.#view, hooks);
+		this.#hotSpots = new HotSpots(this.#view, hooks, options.heat ?? DEFAULT_HEAT);
 		const drop = (region: Region): void => {
 			this.#translations.dropRange(region.address, region.length);
 			this.#view[AREA.epoch >> 2]!++;
 		};
 		this.#listener = { mapped: () => {}, unmapped: drop, protectionChanged: drop };
 		memory.listen(this.#listener);
+	}
+
+	/** What was done so far: regions translated, pieces translated for the second tier, WebAssembly modules compiled for either. */
+	get statistics(): { regions: number; hot: number; compiled: number } {
+		return { regions: this.#regions, hot: this.#hot, compiled: this.#compiler.compiled };
 	}
 
 	run(budget: number): Stop {
@@ -192,14 +169,9 @@ export class JitCpu implements Cpu {
 		switch (this.#view[AREA.reason >> 2]) {
 			case REASON.go:
 				return undefined;
-			case REASON.gate: {
-				const thrown = this.#thrown;
-				if (thrown !== undefined) {
-					this.#thrown = undefined;
-					throw thrown.error;
-				}
-				return { kind: "gate", executed, gate: this.#gates[this.#view[AREA.gate >> 2]!]! };
-			}
+			case REASON.gate:
+				this.#gates.rethrow();
+				return { kind: "gate", executed, gate: this.#gates.get(this.#view[AREA.gate >> 2]!) };
 			case REASON.fault:
 				return { kind: "fault", executed, fault: this.#slow.takeFault() };
 			case REASON.divide:
@@ -231,16 +203,6 @@ export class JitCpu implements Cpu {
 		return this.#reason(executed + used);
 	}
 
-	#compiled(key: string, make: () => Uint8Array<ArrayBuffer>): WebAssembly.Module {
-		const known = modules.get(key);
-		if (known !== undefined) return known;
-		if (modules.size >= MAX_MODULES) modules.clear();
-		const made = new WebAssembly.Module(make());
-		modules.set(key, made);
-		this.statistics.compiled++;
-		return made;
-	}
-
 	/** The translation of what stands at rip, or the fault of running it. */
 	#find(fuel: number): { run: Translation["run"]; entry: number } | Fault {
 		const { halves } = this.state;
@@ -266,26 +228,9 @@ export class JitCpu implements Cpu {
 		return { run: translation.run, entry: instructions.findIndex(({ address }) => address === rip) };
 	}
 
-	/** What a translation of the instruction depends on. */
-	#describe(entry: RegionInstruction): string {
-		const apart = this.#breakpoints.has(entry.address) || this.#text.isHot(entry.address) ? "!" : "";
-		const what =
-			entry.kind === "plain"
-				? String.fromCharCode(...entry.instruction.bytes)
-				: entry.kind === "site"
-					? `site ${entry.cell}`
-					: `gate ${entry.index} ${describeGate(entry.gate)}`;
-		return `${entry.address.toString(16)}${apart}:${what}`;
-	}
-
 	#translate(instructions: RegionInstruction[], raw: boolean): Translation {
-		this.statistics.regions++;
-		const parts = instructions.map((entry) => this.#describe(entry));
-		const key = `${this.#pages}${raw ? "raw" : ""} ${parts.join("\n")}`;
-		const apart = (address: bigint) => raw || this.#breakpoints.has(address) || this.#text.isHot(address);
-		const module = this.#compiled(key, () => translate(instructions, this.#pages, apart));
-		const instance = new WebAssembly.Instance(module, this.#imports);
-		const run = instance.exports.run as Translation["run"];
+		this.#regions++;
+		const run = this.#compiler.region(instructions, raw);
 		return { instructions, run, slot: this.#translations.enroll(run) };
 	}
 
@@ -293,10 +238,8 @@ export class JitCpu implements Cpu {
 	#makeHot(root: Kaddr, profile: Profile, unrolled: boolean): boolean {
 		const graph = buildGraph(this.#text, root, profile, unrolled);
 		if (graph === undefined) return false;
-		const key = `${this.#pages}hot ${graphKey(graph, (entry) => this.#describe(entry))}`;
-		const module = this.#compiled(key, () => translateHot(graph, this.#pages));
-		const run = new WebAssembly.Instance(module, this.#imports).exports.run as Translation["run"];
-		this.statistics.hot++;
+		const run = this.#compiler.hot(graph);
+		this.#hot++;
 		const hot = { root, enoughFuel: enoughFuel(graph), profile, refusals: 0, since: this.#clock };
 		this.#translations.addHot({
 			instructions: instructionsOf(graph),
@@ -329,48 +272,6 @@ export class JitCpu implements Cpu {
 		return { kind: "page-fault", address, access: "fetch" };
 	}
 
-	/** A gate as translated code calls it: STOP to stop. A function for each kind, so that V8 inlines the hot ones' calls. */
-	#gateFunction(gate: CallGate): GateFunction {
-		if (gate.passes === "args") {
-			return (rdi, rsi, rdx, rcx) => {
-				try {
-					return gate.call(rdi, rsi, rdx, rcx) ? STOP : 0;
-				} catch (error) {
-					return this.#caught(error);
-				}
-			};
-		}
-		return () => {
-			try {
-				return this.#withState(() => gate.call(0, 0, 0, 0)) ? STOP : 0;
-			} catch (error) {
-				return this.#caught(error);
-			}
-		};
-	}
-
-	/** As the first tier calls it. */
-	#storeGateFunction({ takes, at }: StoreGate, call: (argument: number) => Kaddr): GateFunction {
-		// All registers are in memory in the first tier.
-		const { state, memory } = this;
-		return () => {
-			try {
-				const result = call(state.kaddr(takes));
-				if (result === STOP) return STOP;
-				if (result !== 0) memory.setKaddr((state.kaddr(RCX) + at) | 0, result);
-				return 0;
-			} catch (error) {
-				return this.#caught(error);
-			}
-		};
-	}
-
-	/** Through the translated code, so that rip and the count are right when it comes out of run(). */
-	#caught(error: unknown): number {
-		this.#thrown = { error };
-		return STOP;
-	}
-
 	/** Runs what may look at `state`, and change all of it but rip. */
 	#withState(call: () => boolean): boolean {
 		const { rip } = this.state;
@@ -394,22 +295,11 @@ export class JitCpu implements Cpu {
 	}
 
 	addGate(address: Kaddr, gate: Gate): void {
-		const index = this.#gates.push(gate) - 1;
-		this.#gateAt.set(address | 0, { gate, index });
-		if (gate.passes === "store") {
-			const call = gate.make((error) => this.#caught(error));
-			// The second tier stores the result itself.
-			this.#imports.h[gateImport(index)] = call;
-			this.#gateFunctions.push(this.#storeGateFunction(gate, call));
-		} else {
-			const call = this.#gateFunction(gate);
-			if (gate.passes === "args") this.#imports.h[gateImport(index)] = call;
-			this.#gateFunctions.push(call);
-		}
+		this.#gates.bind(address | 0, gate);
 		this.#changed(toU64(address), 2);
 	}
 	removeGate(address: Kaddr): void {
-		this.#gateAt.delete(address | 0);
+		this.#gates.unbind(address | 0);
 		this.#changed(toU64(address), 2);
 	}
 	addBreakpoint(address: bigint): void {

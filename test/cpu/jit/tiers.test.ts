@@ -7,7 +7,6 @@ import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import { RBP, RCX, RDI, RFLAGS, RIP, RSP, STATE_WORDS } from "../../../src/cpu/index.js";
 import { JitCpu } from "../../../src/cpu/jit/index.js";
-import { HEAT } from "../../../src/cpu/jit/tier2/index.js";
 import { Memory, PERM, toU64 } from "../../../src/memory/index.js";
 import { nodeHost } from "../../../src/node/index.js";
 import { parseScenario, runScenario } from "../../../src/scenario/index.js";
@@ -25,13 +24,13 @@ const COUNTER = REGISTERS + 0x100;
 const SEQUENCES = Number(process.env.KLPEMU_SEQUENCES ?? 150);
 const PROGRAMS = Number(process.env.KLPEMU_PROGRAMS ?? 6);
 
+const heat = (warm: number) => ({ warm, recording: 200 });
+
 function machine(warm: number): JitCpu {
 	const memory = new Memory({ bytes: 1 << 20 });
 	memory.map("code", CODE, 0x10000, PERM.READ | PERM.EXEC);
 	memory.map("data", DATA, DATA_SIZE + 0x1000, PERM.READ | PERM.WRITE);
-	HEAT.warm = warm;
-	HEAT.recording = 200;
-	return new JitCpu(memory);
+	return new JitCpu(memory, { heat: heat(warm) });
 }
 
 /** Everything that a program can see. */
@@ -232,11 +231,11 @@ describe("the two tiers of the jit", () => {
 	test.each(scenarios)("%s: the same events", async (name) => {
 		const file = `scenarios/${name}`;
 		const run = async (warm: number) => {
-			HEAT.warm = warm;
+			const createCpu = (_name: string | undefined, memory: Memory) => new JitCpu(memory, { heat: heat(warm) });
 			const events: string[] = [];
 			const onEvent = (event: string) => events.push(event);
 			const scenario = parseScenario(readFileSync(file, "utf8"), file);
-			const report = await runScenario(scenario, { cpu: "jit", host: nodeHost(file), onEvent });
+			const report = await runScenario(scenario, { cpu: "jit", host: { ...nodeHost(file), createCpu }, onEvent });
 			return { report, events };
 		};
 		expect(await run(500)).toEqual(await run(Number.POSITIVE_INFINITY));

@@ -6,7 +6,7 @@ import { type Profile, Recorder } from "./profile.js";
 
 /** What an exit from the second tier costs, in instructions of the first. */
 const EXIT = 64;
-/** Not more than this many times HEAT.warm: looking costs little. */
+/** The most that {@link Heat.warm} is multiplied by: looking costs little. */
 const MAX_WARM = 64;
 /** Instructions before the same loop may be translated again; twice as many each time. */
 const REBUILD = 1 << 20;
@@ -17,16 +17,15 @@ const INSTRUCTIONS_PER_REFUSAL = 2000;
 /** How soon code gets to the second tier. */
 export interface Heat {
 	/**
-	 * Instructions in the first tier after which it is time to look where they are; Infinity: never. More whenever nothing new
-	 * came of it.
+	 * Instructions in the first tier after which the Cpu looks where they are; Infinity: never. It doubles each time that nothing new
+	 * is found.
 	 */
-	warm: number;
+	readonly warm: number;
 	/** Instructions of the path that are recorded then. */
-	recording: number;
+	readonly recording: number;
 }
 
-/** For every Cpu that is made from now on; tests change it. */
-export const HEAT: Heat = { warm: 1 << 16, recording: 1024 };
+export const DEFAULT_HEAT: Heat = { warm: 1 << 16, recording: 1024 };
 
 /** What is special about a translation of the second tier. */
 export interface Hot {
@@ -61,18 +60,18 @@ export class HotSpots {
 	#total = 0;
 	#recorder: Recorder | undefined;
 	#heat = 0;
+	readonly #options: Heat;
 	#warm: number;
-	readonly #recording: number;
 	/** The second tier had to leave the instruction at rip to the first. */
 	#refused = false;
 	/** Execution is in the second tier, as far as we know. */
 	cool = false;
 
-	constructor(view: Int32Array, hooks: HotSpotsHooks) {
+	constructor(view: Int32Array, hooks: HotSpotsHooks, options: Heat) {
 		this.#view = view;
 		this.#hooks = hooks;
-		this.#warm = HEAT.warm;
-		this.#recording = HEAT.recording;
+		this.#options = options;
+		this.#warm = options.warm;
 	}
 
 	get recording(): boolean {
@@ -101,14 +100,14 @@ export class HotSpots {
 		this.#heat += this.cool ? exits * EXIT : instructions;
 		if (this.#heat < this.#warm) return;
 		this.#heat = 0;
-		this.#recorder = new Recorder(this.#recording);
+		this.#recorder = new Recorder(this.#options.recording);
 	}
 
 	#learn(): void {
 		const { profile, root } = this.#recorder!.finish((address) => this.#hooks.instruction(address));
 		this.#recorder = undefined;
 		const made = root !== undefined && this.#make(root, profile);
-		this.#warm = made ? HEAT.warm : Math.min(2 * this.#warm, MAX_WARM * HEAT.warm);
+		this.#warm = made ? this.#options.warm : Math.min(2 * this.#warm, MAX_WARM * this.#options.warm);
 	}
 
 	#make(root: Kaddr, profile: Profile): boolean {

@@ -1,5 +1,5 @@
 export { buildGraph } from "./graph.js";
-export { HEAT, type Hot, HotSpots } from "./heat.js";
+export { DEFAULT_HEAT, type Heat, type Hot, HotSpots } from "./heat.js";
 export { enoughFuel, graphKey, instructionsOf, type Node } from "./node.js";
 export { Profile } from "./profile.js";
 export { gateImport, translateHot } from "./translate.js";

@@ -1,9 +1,8 @@
 /** What the second tier knows about registers and memory, on programs where knowing a little too much would show. */
-import { afterAll, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { assemble } from "../../../../src/assemble/index.js";
 import { R9, RAX, RBX, RCX, RDI, RDX, RIP, RSI, RSP } from "../../../../src/cpu/index.js";
 import { JitCpu } from "../../../../src/cpu/jit/index.js";
-import { HEAT } from "../../../../src/cpu/jit/tier2/index.js";
 import { type Kaddr, Memory, PERM } from "../../../../src/memory/index.js";
 import { loadKeystone } from "../../../../src/node/index.js";
 
@@ -11,15 +10,12 @@ const keystone = await loadKeystone();
 const CODE: Kaddr = -0x7f000000;
 const DATA: Kaddr = -0x7e000000;
 const STACK: Kaddr = DATA + 0x1f00;
-const HEAT_BEFORE = { ...HEAT };
-afterAll(() => void Object.assign(HEAT, HEAT_BEFORE));
 
 /** The first tier alone, and with the second, on the same program. */
 async function tiers(source: string): Promise<[JitCpu, JitCpu]> {
 	const { bytes } = assemble(keystone, source, "hot.test.S", CODE, {});
 	const make = (warm: number): JitCpu => {
-		Object.assign(HEAT, { warm, recording: 200 });
-		const cpu = new JitCpu(new Memory({ bytes: 1 << 20 }));
+		const cpu = new JitCpu(new Memory({ bytes: 1 << 20 }), { heat: { warm, recording: 200 } });
 		cpu.memory.map("code", CODE, 0x1000, PERM.READ | PERM.EXEC);
 		cpu.memory.map("data", DATA, 0x2000, PERM.READ | PERM.WRITE);
 		cpu.memory.write(CODE, bytes);

@@ -1,0 +1,85 @@
+import type { Gate } from "../cpu.js";
+import type { CompiledModules } from "./modules.js";
+import { flagsModule, type RegionInstruction, type Text, translate } from "./tier1/index.js";
+import { graphKey, type Node, translateHot } from "./tier2/index.js";
+import type { Translation } from "./translations.js";
+
+type Run = Translation["run"];
+
+/**
+ * Makes functions from guest instructions for one Cpu. The keys of the {@link CompiledModules} name all that a module depends on: a
+ * dependency that is left out makes machines run each other's code.
+ */
+export class Compiler {
+	readonly #modules: CompiledModules;
+	/** Size of the memory that modules import, in WebAssembly pages. */
+	readonly #memoryPages: number;
+	readonly #imports: WebAssembly.Imports;
+	readonly #text: Text;
+	/** Modules that were not there already. */
+	compiled = 0;
+
+	constructor(modules: CompiledModules, memoryPages: number, imports: WebAssembly.Imports, text: Text) {
+		this.#modules = modules;
+		this.#memoryPages = memoryPages;
+		this.#imports = imports;
+		this.#text = text;
+	}
+
+	/** The function that computes the status flags from the area. */
+	flags(): () => number {
+		const pages = this.#memoryPages;
+		return this.#instance(`${pages}flags`, () => flagsModule(pages)).flags as () => number;
+	}
+
+	/** A region for the first tier. `raw`: a single instruction, whose successors are not looked at. */
+	region(instructions: readonly RegionInstruction[], raw: boolean): Run {
+		const pages = this.#memoryPages;
+		const parts = instructions.map((entry) => this.#describe(entry));
+		const key = `${pages}${raw ? "raw" : ""} ${parts.join("\n")}`;
+		return this.#instance(key, () => translate(instructions, pages, (address) => raw || this.#isApart(address)))
+			.run as Run;
+	}
+
+	/** A graph for the second tier. */
+	hot(graph: Node): Run {
+		const pages = this.#memoryPages;
+		const key = `${pages}hot ${graphKey(graph, (entry) => this.#describe(entry))}`;
+		return this.#instance(key, () => translateHot(graph, pages)).run as Run;
+	}
+
+	#instance(key: string, make: () => Uint8Array<ArrayBuffer>): WebAssembly.Exports {
+		let module = this.#modules.find(key);
+		if (module === undefined) {
+			module = new WebAssembly.Module(make());
+			this.#modules.add(key, module);
+			this.compiled++;
+		}
+		return new WebAssembly.Instance(module, this.#imports).exports;
+	}
+
+	/** Nothing may go on at the address without asking the host. */
+	#isApart(address: bigint): boolean {
+		return this.#text.isBreakpoint(address) || this.#text.isHot(address);
+	}
+
+	/** What a module that has the instruction depends on. */
+	#describe(entry: RegionInstruction): string {
+		return `${entry.address.toString(16)}${this.#isApart(entry.address) ? "!" : ""}:${describeContent(entry)}`;
+	}
+}
+
+function describeContent(entry: RegionInstruction): string {
+	switch (entry.kind) {
+		case "plain":
+			return String.fromCharCode(...entry.instruction.bytes);
+		case "site":
+			return `site ${entry.cell}`;
+		case "gate":
+			return `gate ${entry.index} ${describeGate(entry.gate)}`;
+	}
+}
+
+function describeGate(gate: Gate): string {
+	return gate.passes === "store" ? `store ${gate.takes} ${gate.at}` : gate.passes;
+}

@@ -1,0 +1,35 @@
+const MAX_MODULES = 4096;
+
+/**
+ * Compiled WebAssembly modules, by everything that they were made of: Cpus that have the same text share them, which takes most of the
+ * time from the start of the second one. A module is a pure function of its key, so that sharing changes nothing but speed.
+ */
+export class CompiledModules {
+	/** What all Cpus of the process share that are given no other. */
+	static readonly ofProcess = new CompiledModules(MAX_MODULES);
+
+	readonly #limit: number;
+	/** The oldest first. */
+	readonly #modules = new Map<string, WebAssembly.Module>();
+
+	/** With more modules than `limit`, the oldest are forgotten. */
+	constructor(limit: number) {
+		this.#limit = limit;
+	}
+
+	get size(): number {
+		return this.#modules.size;
+	}
+
+	find(key: string): WebAssembly.Module | undefined {
+		return this.#modules.get(key);
+	}
+
+	add(key: string, module: WebAssembly.Module): void {
+		this.#modules.set(key, module);
+		for (const oldest of this.#modules.keys()) {
+			if (this.#modules.size <= this.#limit) break;
+			this.#modules.delete(oldest);
+		}
+	}
+}
