@@ -1,7 +1,8 @@
 import { type Case, differences, type Outcome } from "./case.js";
 import { EXCEPTIONS } from "./exceptions.js";
+import { normal } from "./models.js";
 
-/** Rows whose cases differ, with the first difference of each; and the exceptions that were needed. */
+/** Rows whose cases differ other than processors do, with the first difference of each; and the exceptions that were needed. */
 export function compare(
 	cpu: string,
 	cases: readonly Case[],
@@ -11,7 +12,7 @@ export function compare(
 	const failures = new Map<string, string>();
 	const needed = new Set<string>();
 	for (const [index, one] of cases.entries()) {
-		const lines = differences(one, ours[index]!, reference[index]!);
+		const lines = differences(one, normal(one, ours[index]!), normal(one, reference[index]!));
 		if (lines.length === 0) continue;
 		const exception = EXCEPTIONS.find(
 			(candidate) =>

@@ -9,6 +9,8 @@ export interface Form {
 	/** The E operand is memory. */
 	readonly memory: boolean;
 	readonly lock: boolean;
+	/** A locked access may cross a cache line. Hosts delay such an access, or end the program that makes it. */
+	readonly split: boolean;
 	readonly repeat: "" | "f2" | "f3";
 	/** Byte registers 4 to 7 are ah to bh: no REX. */
 	readonly high: boolean;
@@ -25,6 +27,8 @@ export interface Encoded {
 	readonly immediate: number;
 	/** Registers that the memory operand needs, with their contents. */
 	readonly pointers: readonly (readonly [number, bigint])[];
+	/** The memory operand's address depends neither on where the instruction is nor on an index register. */
+	readonly steady: boolean;
 }
 
 const MIDDLE = DATA + 0x2000n;
@@ -44,9 +48,9 @@ export function formsOf(row: OpcodeRow): Form[] {
 	const forms: Form[] = [];
 	for (const size of sizesOf(row)) {
 		for (const memory of kinds) {
-			const base = { size, memory, lock: false, repeat: "" as const, high: false, indirect };
+			const base = { size, memory, lock: false, split: false, repeat: "" as const, high: false, indirect };
 			forms.push(base);
-			if (memory && row.lock) forms.push({ ...base, lock: true });
+			if (memory && row.lock) forms.push({ ...base, lock: true }, { ...base, lock: true, split: true });
 			if (first.some((operand) => /^[EGZ]b$/.test(operand)) && size !== 64) forms.push({ ...base, high: true });
 			if (row.string) forms.push({ ...base, repeat: "f2" }, { ...base, repeat: "f3" });
 		}
@@ -101,7 +105,7 @@ interface Memory {
 	readonly pointers: readonly (readonly [number, bigint])[];
 }
 
-function memoryOperand(random: Random, base: number, index: number): Memory {
+function memoryOperand(random: Random, base: number, index: number, alignment: number): Memory {
 	const byte = (value: number) => Buffer.of(value & 0xff);
 	const word = (value: number) => {
 		const buffer = Buffer.alloc(4);
@@ -110,7 +114,8 @@ function memoryOperand(random: Random, base: number, index: number): Memory {
 	};
 	const plain = { ripRelative: false, gs: false, pointers: [[base, MIDDLE]] as [number, bigint][] };
 	const low = base & 7;
-	const offset = random.below(100) - 50;
+	const any = random.below(100) - 50;
+	const offset = any - (any & (alignment - 1));
 	switch (random.below(8)) {
 		case 0:
 			return { ...plain, modrm: 0x40 | low, tail: byte(offset) };
@@ -140,6 +145,18 @@ function anyRegister(random: Random, high: boolean): number {
 	return random.pick([0, 1, 2, 3, 5, 6, 7, 8, 9, 10, 11, 12, 13]);
 }
 
+/** xchg with memory locks without a prefix. */
+export function isLocked(row: OpcodeRow, form: Form): boolean {
+	return form.memory && (form.lock || row.semantic === "xchg");
+}
+
+/** Bytes that the address of the memory operand is a multiple of: its size, where it must not cross a cache line. */
+function alignmentOf(row: OpcodeRow, form: Form): number {
+	if (form.indirect) return 8;
+	if (form.split || !isLocked(row, form)) return 1;
+	return row.semantic === "cmpxchg8b" ? form.size / 4 : form.size / 8;
+}
+
 /** Writes an instruction. `forced` is the immediate's last byte. */
 export function encode(row: OpcodeRow, form: Form, random: Random, forced?: number, base = POINTER): Encoded {
 	const parts = row.pattern.split(" ");
@@ -152,7 +169,7 @@ export function encode(row: OpcodeRow, form: Form, random: Random, forced?: numb
 	const prefixes: number[] = [];
 	const memory =
 		hasModrm && form.memory
-			? memoryOperand(random, form.high ? HIGH_POINTER : base, form.high ? HIGH_INDEX : INDEX)
+			? memoryOperand(random, form.high ? HIGH_POINTER : base, form.high ? HIGH_INDEX : INDEX, alignmentOf(row, form))
 			: undefined;
 	if (memory?.gs) prefixes.push(0x65);
 	if (form.size === 16) prefixes.push(0x66);
@@ -192,5 +209,6 @@ export function encode(row: OpcodeRow, form: Form, random: Random, forced?: numb
 		rm,
 		immediate: constant.length > 0 ? constant[constant.length - 1]! : 0,
 		pointers: memory?.pointers ?? [],
+		steady: memory !== undefined && !memory.ripRelative && memory.pointers.length < 2,
 	};
 }

@@ -23,6 +23,8 @@ const FLAG_BITS: Readonly<Record<string, bigint>> = {
 	o: 0x800n,
 };
 const GS = DATA + 0x800n;
+/** Not canonical, be addresses of 48 or of 57 bits. */
+const NOT_CANONICAL = 0x4000000010000300n;
 
 /** The processor's own answers (cpuid, rdtsc), and what a user program may not do. */
 const NOT_ON_HARDWARE = new Set(["cpuid", "rdtsc", "cli", "sti"]);
@@ -58,9 +60,11 @@ function inputs(encoded: Encoded, turn: number, random: Random): { state: BigUin
 	if (semantic === "xlat") state[3] = MIDDLE;
 	if (semantic === "cmpxchg8b" && turn % 2 === 0) compareEqual(state, pattern, encoded);
 	if (semantic === "popf") for (let i = 0; i < 8; i++) pattern[i] = 0x202n | (random.word() & 0xcd5n);
-	if (semantic === "ret") for (let i = 0; i < 8; i++) pattern[i] = CODE + BigInt(0x100 + random.below(256));
-	if (encoded.form.indirect && !encoded.form.memory) state[encoded.rm] = CODE + 0x200n;
-	if (encoded.form.indirect && encoded.form.memory) pattern.fill(CODE + 0x300n);
+	const bad = turn % 3 === 2;
+	if (semantic === "ret")
+		for (let i = 0; i < 8; i++) pattern[i] = bad ? NOT_CANONICAL : CODE + BigInt(0x100 + random.below(256));
+	if (encoded.form.indirect && !encoded.form.memory) state[encoded.rm] = bad ? NOT_CANONICAL : CODE + 0x200n;
+	if (encoded.form.indirect && encoded.form.memory) pattern.fill(bad ? NOT_CANONICAL : CODE + 0x300n);
 	for (const [register, value] of encoded.pointers) state[register] = value;
 	return { state, pattern: new Uint8Array(pattern.buffer) };
 }
@@ -150,7 +154,7 @@ export function casesOf(row: OpcodeRow, random: Random): Case[] {
 					state,
 					pattern,
 					undefinedFlags: double ? shiftDouble(encoded, state) : undefinedFlags(encoded, state),
-					notOnHardware: NOT_ON_HARDWARE.has(row.semantic),
+					notOnHardware: NOT_ON_HARDWARE.has(row.semantic) || form.split,
 				});
 			}
 		}

@@ -2,8 +2,13 @@
 /*
  * Runs machine code on the processor itself: requests on stdin, answers on stdout, both binary and in the layout below (all
  * little-endian). The code is at CODE, which is filled up with int3, and the data it may write is at DATA. A case ends at the
- * first exception, an int3 as a rule. The signal handler is the only way in and out: it loads the case's registers into the
+ * first exception, an int3 as a rule, or after STEPS_MAX instructions. The signal handler is the only way in and out: it loads the case's registers into the
  * interrupted context and takes them from there, so that every register, rsp included, belongs to the case.
+ *
+ * The limit of a case is work, not time: how long an instruction takes is the host's affair (a busy host, or one whose kernel or
+ * hypervisor delays some instructions). A case that has not ended at a tick of the timer goes on in single steps, which are
+ * counted. The program's argument is the time to the first tick in microseconds; 0: single steps from the beginning.
+ * (A case that sets the trap flag itself cannot be told from single steps; no case does.)
  */
 #define _GNU_SOURCE
 #include <asm/prctl.h>
@@ -23,6 +28,10 @@
 #define DATA ((uint8_t *)0x20000000)
 #define DATA_SIZE 0x4000
 #define PATTERN 64
+/* Several times what any case has; a repeated string instruction counts once for each element. */
+#define STEPS_MAX 200000
+#define TRAP_FLAG 0x100
+#define BUDGET_VECTOR 255
 
 struct request {
 	uint64_t regs[16]; /* in the order of their encoding */
@@ -48,16 +57,10 @@ static struct request request;
 static struct answer answer;
 static ucontext_t host;
 static volatile int inside;
-
-static void enter(ucontext_t *context)
-{
-	memcpy(&host.uc_mcontext.gregs, &context->uc_mcontext.gregs, sizeof(host.uc_mcontext.gregs));
-	for (int i = 0; i < 16; i++)
-		context->uc_mcontext.gregs[order[i]] = request.regs[i];
-	context->uc_mcontext.gregs[REG_RIP] = request.rip;
-	context->uc_mcontext.gregs[REG_EFL] = request.rflags;
-	inside = 1;
-}
+static long tick = 1000000;
+static int stepping;
+static unsigned steps;
+static uint64_t step_rip; /* where the instruction began that is stepped now */
 
 static void leave(ucontext_t *context)
 {
@@ -70,26 +73,82 @@ static void leave(ucontext_t *context)
 	answer.cr2 = gregs[REG_CR2];
 	/* int3 is a trap: rip is behind it. */
 	answer.rip = gregs[REG_RIP] - (answer.vector == 3);
-	answer.rflags = gregs[REG_EFL];
+	answer.rflags = gregs[REG_EFL] & ~TRAP_FLAG;
 	inside = 0;
 	memcpy(gregs, &host.uc_mcontext.gregs, sizeof(host.uc_mcontext.gregs));
 	gregs[REG_RIP] += 2; /* over the ud2 that began it */
 }
 
-static void handle(int number, siginfo_t *info, void *context)
+static int is_pushf(const uint8_t *code)
 {
-	(void)info;
-	if (number == SIGALRM) {
-		if (!inside)
-			return;
-		((ucontext_t *)context)->uc_mcontext.gregs[REG_TRAPNO] = 255;
+	while (*code == 0x66 || (*code & 0xf0) == 0x40)
+		code++;
+	return *code == 0x9c;
+}
+
+/* The case goes on with one instruction, then SIGTRAP. */
+static void step(greg_t *gregs)
+{
+	step_rip = gregs[REG_RIP];
+	gregs[REG_EFL] |= TRAP_FLAG;
+}
+
+static void enter(ucontext_t *context)
+{
+	memcpy(&host.uc_mcontext.gregs, &context->uc_mcontext.gregs, sizeof(host.uc_mcontext.gregs));
+	for (int i = 0; i < 16; i++)
+		context->uc_mcontext.gregs[order[i]] = request.regs[i];
+	context->uc_mcontext.gregs[REG_RIP] = request.rip;
+	context->uc_mcontext.gregs[REG_EFL] = request.rflags;
+	steps = 0;
+	stepping = tick == 0;
+	if (stepping)
+		step(context->uc_mcontext.gregs);
+	inside = 1;
+}
+
+/* One instruction is done, or one element of a repeated one. Is there work left for the case? */
+static int stepped(greg_t *gregs)
+{
+	if (gregs[REG_RIP] != (greg_t)step_rip && is_pushf((uint8_t *)step_rip))
+		*(uint16_t *)gregs[REG_RSP] &= ~TRAP_FLAG;
+	if (++steps == STEPS_MAX) {
+		gregs[REG_TRAPNO] = BUDGET_VECTOR;
+		return 0;
 	}
-	if (inside)
+	step(gregs);
+	return 1;
+}
+
+/* The first tick after so many microseconds; 0: none. One that comes before the case is entered changes nothing: there are more. */
+static void set_timer(long microseconds)
+{
+	struct itimerval timer = {
+		.it_value = { .tv_sec = microseconds / 1000000, .tv_usec = microseconds % 1000000 },
+		.it_interval = { .tv_usec = 1000 },
+	};
+
+	setitimer(ITIMER_REAL, &timer, 0);
+}
+
+static void handle(int number, siginfo_t *info, void *argument)
+{
+	ucontext_t *context = argument;
+	greg_t *gregs = context->uc_mcontext.gregs;
+
+	(void)info;
+	if (!inside) {
+		if (number == SIGILL)
+			enter(context);
+		else if (number != SIGALRM)
+			_exit(3);
+	} else if (number == SIGALRM) {
+		set_timer(0);
+		stepping = 1;
+		step(gregs);
+	} else if (!stepping || number != SIGTRAP || gregs[REG_TRAPNO] != 1 || !stepped(gregs)) {
 		leave(context);
-	else if (number == SIGILL)
-		enter(context);
-	else
-		_exit(3);
+	}
 }
 
 static int get(void *bytes, size_t length)
@@ -115,7 +174,7 @@ static void report(void)
 	fwrite(changed, 16, answer.changes, stdout);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const int signals[] = { SIGILL, SIGSEGV, SIGBUS, SIGFPE, SIGTRAP, SIGALRM };
 	struct sigaction action = { .sa_sigaction = handle, .sa_flags = SA_SIGINFO | SA_ONSTACK };
@@ -124,6 +183,8 @@ int main(void)
 	int fd = memfd_create("code", 0);
 	uint8_t *writable;
 
+	if (argc > 1)
+		tick = atol(argv[1]);
 	if (fd < 0 || ftruncate(fd, CODE_SIZE))
 		return 2;
 	writable = mmap(0, CODE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
@@ -131,11 +192,11 @@ int main(void)
 	    mmap(DATA, DATA_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) != DATA)
 		return 2;
 	sigaltstack(&stack, 0);
+	/* A tick while a handler runs would make the handler go on in single steps. */
+	sigfillset(&action.sa_mask);
 	for (unsigned i = 0; i < sizeof(signals) / sizeof(*signals); i++)
 		sigaction(signals[i], &action, 0);
 	while (get(&request, sizeof(request))) {
-		struct itimerval limit = { .it_value = { .tv_sec = 1 } }, none = { 0 };
-
 		if (!request.repeat) {
 			memset(writable, 0xcc, CODE_SIZE);
 			if (request.code_length > CODE_SIZE || !get(writable, request.code_length))
@@ -144,9 +205,9 @@ int main(void)
 		for (unsigned i = 0; i < DATA_SIZE; i += PATTERN)
 			memcpy(DATA + i, request.pattern, PATTERN);
 		syscall(SYS_arch_prctl, ARCH_SET_GS, request.gs_base);
-		setitimer(ITIMER_REAL, &limit, 0);
+		set_timer(tick);
 		__asm__ volatile("ud2" ::: "memory");
-		setitimer(ITIMER_REAL, &none, 0);
+		set_timer(0);
 		report();
 	}
 	return 0;

@@ -10,10 +10,11 @@ const INT3 = 0xcc;
 /** No case runs longer: more is a loop that does not end. */
 const BUDGET = 5_000_000;
 
-/** Runs cases on a Cpu: at one go, or in slices of so many instructions. */
+/** Runs cases on a Cpu: at one go, or in slices of so many instructions, `watch` before each. */
 export async function cpuRunner(
 	name: string,
 	slice = BUDGET,
+	watch: (given: Case, state: BigUint64Array) => void = () => {},
 ): Promise<Runner & { readonly description: string; close(): void }> {
 	const memory = new Memory({ bytes: 1 << 20 });
 	const code = memory.map("code", CODE, CODE_SIZE, PERM.READ | PERM.EXEC);
@@ -31,17 +32,25 @@ export async function cpuRunner(
 			last = given.code;
 		}
 		for (let at = 0; at < DATA_SIZE; at += PATTERN_BYTES) bytes.set(given.pattern, at);
-		return execute(cpu, given, bytes, slice);
+		return execute(cpu, given, bytes, slice, watch);
 	};
 	const { description = name } = cpu as { description?: string };
 	return { name, description, run: async (cases) => cases.map(one), close: () => cpu.close() };
 }
 
-function execute(cpu: Cpu, given: Case, data: Uint8Array, slice: number): Outcome {
+function execute(
+	cpu: Cpu,
+	given: Case,
+	data: Uint8Array,
+	slice: number,
+	watch: (given: Case, state: BigUint64Array) => void,
+): Outcome {
 	cpu.state.words.set(given.state);
+	watch(given, cpu.state.words);
 	let stop = cpu.run(slice);
 	let { executed } = stop;
 	while (stop.kind === "budget" && executed < BUDGET) {
+		watch(given, cpu.state.words);
 		stop = cpu.run(slice);
 		executed += stop.executed;
 	}
@@ -72,8 +81,11 @@ const KINDS = new Map<bigint, string>([
 	[255n, "budget"],
 ]);
 
-/** The processor of this machine; undefined, with the reason printed, where it cannot be used. */
-export function hardwareRunner(): Runner | undefined {
+/**
+ * The processor of this machine; undefined, with the reason printed, where it cannot be used. A case that has not ended after
+ * `tick` microseconds goes on in single steps, which are counted; 0: all cases go in single steps. The outcomes are the same.
+ */
+export function hardwareRunner(tick = 1_000_000): Runner | undefined {
 	if (process.arch !== "x64" || process.platform !== "linux") {
 		process.stderr.write("conformance: no comparison with the hardware, it is not x86-64 Linux\n");
 		return undefined;
@@ -83,7 +95,7 @@ export function hardwareRunner(): Runner | undefined {
 	return {
 		name: "hardware",
 		run: async (cases) => {
-			const { status, stdout, error } = spawnSync(binary, {
+			const { status, stdout, error } = spawnSync(binary, [String(tick)], {
 				input: Buffer.concat(requests(cases)),
 				maxBuffer: 1 << 30,
 			});

@@ -1,6 +1,6 @@
 import { GS_BASE, RFLAGS, RIP, RSP } from "../../src/cpu/index.js";
 import { type Case, CODE, DATA, PATTERN_BYTES } from "./case.js";
-import { type Encoded, encode, formsOf } from "./encode.js";
+import { type Encoded, encode, formsOf, isLocked } from "./encode.js";
 import { edgeOrRandom, rowName, TABLE } from "./generate.js";
 import type { Random } from "./random.js";
 
@@ -51,5 +51,9 @@ function instruction(random: Random): Encoded | undefined {
 	if (form.high && form.memory) return undefined;
 	// Results that are undefined for some counts.
 	if (/^sh[lr]d$/.test(row.semantic) && form.size === 16) return undefined;
-	return encode(row, form, random);
+	// On some processors a 32-bit one clears the destination's upper half when it finds a source of 0 (models.ts).
+	if (/^bs[fr]$/.test(row.semantic) && form.size === 32) return undefined;
+	const encoded = encode(row, form, random);
+	// An access that is steady stays within a cache line.
+	return isLocked(row, form) && (form.split || !encoded.steady) ? undefined : encoded;
 }
