@@ -61,7 +61,7 @@ export class Machine {
 	static readonly state = declareState({
 		fields: [
 			...["sched", "stacks", "hotplug", "kallsyms", "text_poke", "ftrace", "tracer", "klp", "loader", "guest"],
-			...["vmlinux", "workqueue", "areas", "hostTasks", "kworkerBusy", "dmesg"],
+			...["vmlinux", "workqueue", "areas", "hostTasks", "dmesg"],
 		],
 	});
 
@@ -108,6 +108,8 @@ export class Machine {
 	readonly #jiffies: Kaddr | undefined;
 	/** The kworker is in a work, and waits there for others. */
 	private kworkerBusy = false;
+	/** How many pieces of kernel code in TypeScript are in progress, each waiting for the next. */
+	private running = 0;
 
 	static async create(options: MachineOptions): Promise<Machine> {
 		const memory = new Memory({ bytes: options.memoryBytes });
@@ -437,6 +439,11 @@ export class Machine {
 		return false;
 	}
 
+	/** Kernel code in TypeScript is in progress: the machine cannot be saved. */
+	get busy(): boolean {
+		return this.running > 0;
+	}
+
 	/** Runs kernel code as `task` on CPU 0, to its end; the task sleeps in `sleepState` afterwards. */
 	#runAs<T>(task: task_struct, sleepState: number, code: Kernel<T>): T {
 		task.__state = TASK_RUNNING;
@@ -454,10 +461,12 @@ export class Machine {
 			this.sched.current = task;
 		};
 		const { mode } = task;
+		this.running++;
 		try {
 			return runStraight(code, (label) => this.#visit(label), block);
 		} finally {
 			// Also when the code was given up in the middle, perhaps of guest code.
+			this.running--;
 			task.mode = mode;
 			if (task.__state !== TASK_DEAD) {
 				task.__state = sleepState;

@@ -21,16 +21,15 @@ export interface SaveOptions {
 
 /**
  * All that may change in a machine between two operations: what its classes declare as state, guest memory, and registers. Not
- * while kernel code in TypeScript is in the middle of something: what a generator remembers cannot be saved. Throws
- * `SNAPSHOT_BUSY`.
+ * while kernel code in TypeScript is in progress: what a generator remembers cannot be saved. Throws `SNAPSHOT_BUSY`.
  */
 export function saveMachine(machine: Machine, options: SaveOptions = {}): SavedMachine {
+	if (machine.busy) throw busy("kernel code is in progress");
 	for (const task of machine.sched.all()) {
-		if (task.inHost !== undefined) throw busy(`task '${task.comm}' is in a kernel function in TypeScript`);
+		if (task.inHost !== undefined) throw busy(`task '${task.comm}' is in a kernel function that is TypeScript`);
 	}
 	const stacks = new Set(options.withoutStacks ? [...machine.sched.all()].map((task) => task.stack) : []);
-	// Of the data only what has been handed out: the rest is a quarter of a megabyte of zeroes.
-	const used = Math.ceil((machine.areas.nextOps - LAYOUT.data) / PAGE_SIZE) * PAGE_SIZE;
+	const used = usedData(machine);
 	const content = (region: Region) => {
 		if (stacks.has(region)) return 0;
 		return region.address === toU64(LAYOUT.data) ? used : region.length;
@@ -43,17 +42,24 @@ export function saveMachine(machine: Machine, options: SaveOptions = {}): SavedM
 	};
 }
 
-function busy(why: string): KlpemuError {
-	return new KlpemuError("SNAPSHOT_BUSY", `the machine cannot be saved now: ${why}`, {
-		hint: "let it run until that is through",
-	});
+/** Bytes of the data that have been handed out, in whole pages: the rest is a quarter of a megabyte of zeroes. */
+function usedData(machine: Machine): number {
+	return Math.ceil((machine.areas.nextOps - LAYOUT.data) / PAGE_SIZE) * PAGE_SIZE;
 }
 
-/** Makes a machine what it was when it was saved, and tells the Cpu what is another now. */
+function busy(why: string): KlpemuError {
+	return new KlpemuError("SNAPSHOT_BUSY", `a machine cannot be saved or restored now: ${why}`);
+}
+
+/** Makes a machine what it was when it was saved, and tells the Cpu what is another now. Throws `SNAPSHOT_BUSY`. */
 export function restoreMachine(machine: Machine, saved: SavedMachine): void {
+	if (machine.busy) throw busy("kernel code is in progress");
 	const { cpu, ftrace, memory } = machine;
 	const gone = new Set(ftrace.records.keys());
+	const written = usedData(machine);
 	restoreObjects(saved.objects);
+	const used = usedData(machine);
+	if (written > used) memory.write((LAYOUT.data + used) | 0, new Uint8Array(written - used));
 	memory.restore(saved.memory, (address, length) => {
 		if (memory.permissions(address) & PERM.EXEC) cpu.textChanged(address, length);
 	});

@@ -280,6 +280,7 @@ export class Memory {
 		for (const region of [...this.regions]) {
 			if (wanted.has(region)) continue;
 			this.#setEntries(region, 0);
+			this.bytes.fill(0, region.offset, region.offset + region.length);
 			for (const listener of this.#listeners) listener.unmapped(region);
 		}
 		const there = new Set(this.regions);
@@ -289,6 +290,9 @@ export class Memory {
 			if (!there.has(region)) {
 				this.#setEntries(region, perm);
 				for (const listener of this.#listeners) listener.mapped(region);
+			} else if (this.permissions(region.address) !== perm) {
+				this.#setEntries(region, perm);
+				for (const listener of this.#listeners) listener.protectionChanged(region);
 			}
 			this.#restoreContent(region, bytes, changed);
 		}
