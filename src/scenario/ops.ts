@@ -1,4 +1,4 @@
-import { KlpemuError } from "../base/index.js";
+import { declareState, KlpemuError } from "../base/index.js";
 import { FTRACE_OPS_CMD, FTRACE_OPS_FL, ftrace_ops, type ftrace_ops_cmd, PT_REGS } from "../linux/ftrace/index.js";
 import { EAGAIN, EBUSY, EINVAL, type Kernel } from "../linux/lib/index.js";
 import type { Machine } from "../machine/index.js";
@@ -7,6 +7,8 @@ import type { OpsSpec } from "./types.js";
 
 /** What an ops of the scenario is embedded in. All that changes is here or in the ops, so that a machine that is put back has it. */
 class Attachment {
+	static readonly state = declareState({ fields: "all" });
+
 	readonly spec: OpsSpec;
 	/** DIRECT: the function that the sites shall call now. */
 	direct: Kaddr = 0;
