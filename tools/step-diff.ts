@@ -4,8 +4,9 @@
  *
  *   echo '{"code":"4801d8","at":"0x10000","regs":{"rax":"1"}}' | npx tsx tools/step-diff.ts [--cpu jit] [--reference unicorn] [--all]
  *
- * The input is a request of `klpemu exec`. With --all it repairs our Cpu from the reference and goes on, so that one run
- * finds more than one bug. Exit status 1 when there was a difference.
+ * The input is a request of `klpemu exec`, which needs `code` and `at`. With --all it repairs our Cpu from the reference and goes on, so that one run
+ * finds more than one bug. Exit status: 0 no difference, 1 a difference,
+ * 2 no request, or one that is not valid.
  */
 import { text } from "node:stream/consumers";
 import { parseArgs } from "node:util";
@@ -91,6 +92,24 @@ function repair(request: ExecRequest, ours: Side, reference: Side): void {
 	}
 }
 
+const USAGE = `usage: echo REQUEST | npx tsx tools/step-diff.ts [--cpu jit] [--reference unicorn] [--all]
+  REQUEST is one of klpemu exec, such as {"code":"4801d8f6c880","at":"0x10000000","regs":{"rax":"1","rbx":"2"}}`;
+
+/** The request on stdin. Undefined, with the reason on stderr: there is none, or it is not valid. */
+async function readRequest(): Promise<ExecRequest | undefined> {
+	const input = process.stdin.isTTY ? "" : (await text(process.stdin)).trim();
+	if (input === "") {
+		console.error(USAGE);
+		return undefined;
+	}
+	try {
+		return parseRequest(JSON.parse(input));
+	} catch (error) {
+		console.error(`step-diff: ${error instanceof Error ? error.message : String(error)}\n${USAGE}`);
+		return undefined;
+	}
+}
+
 async function main(): Promise<number> {
 	const { values } = parseArgs({
 		options: {
@@ -99,7 +118,8 @@ async function main(): Promise<number> {
 			all: { type: "boolean", default: false },
 		},
 	});
-	const request = parseRequest(JSON.parse(await text(process.stdin)));
+	const request = await readRequest();
+	if (request === undefined) return 2;
 	const sides: Side[] = [];
 	for (const name of [values.cpu, values.reference]) {
 		const session = new ExecSession((memory) => createCpu(name, memory));

@@ -1,17 +1,19 @@
 import { spawnSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 
-function stepDiff(request: unknown): { status: number | null; stdout: string } {
-	const input = JSON.stringify(request);
+function stepDiff(input: string): { status: number | null; stdout: string; stderr: string } {
 	return spawnSync("npx", ["tsx", "tools/step-diff.ts"], { cwd: ROOT, input, encoding: "utf8" });
 }
 
-test("step-diff shows the instruction and the registers that differ", () => {
+test("the README's line shows the instruction and the registers that differ", () => {
+	const line = /^ {4}(echo .*tools\/step-diff\.ts.*)$/m.exec(readFileSync(join(ROOT, "README.md"), "utf8"))![1]!;
 	// add rax, rbx; then test with the encoding that Unicorn does not have (exceptions.ts)
-	const { status, stdout } = stepDiff({ code: "4801d8f6c880", at: "0x10000000", regs: { rax: "1", rbx: "2" } });
+	const { status, stdout } = spawnSync("bash", ["-c", line], { cwd: ROOT, encoding: "utf8" });
 	expect(status).toBe(1);
 	expect(stdout).toMatch(/^after 1 instructions, 0x0000000010000003: test al, 0x80$/m);
 	expect(stdout).toMatch(/start\s+jit\s+unicorn/);
@@ -19,7 +21,18 @@ test("step-diff shows the instruction and the registers that differ", () => {
 	expect(stdout).toMatch(/^\* rip\s+0x0000000010000003\s+0x0000000010000006\s+0x0000000010000003$/m);
 });
 
+test.each([
+	["", /^usage: echo REQUEST/],
+	["{", /^step-diff: .*JSON/],
+	['{"code":"4801d8"}', /^step-diff: 'at' must be a 64-bit number/],
+])("step-diff says how it is used, given %j", (input, message) => {
+	const { status, stdout, stderr } = stepDiff(input);
+	expect([status, stdout]).toEqual([2, ""]);
+	expect(stderr).toMatch(message);
+	expect(stderr).toContain("usage: ");
+});
+
 test("step-diff says when there is no difference", () => {
-	const { status, stdout } = stepDiff({ code: "4801d8", at: "0x10000000" });
+	const { status, stdout } = stepDiff('{"code":"4801d8","at":"0x10000000"}');
 	expect([status, stdout]).toEqual([0, "1 instructions, no difference\n"]);
 });
