@@ -5,8 +5,8 @@ import { build } from "esbuild";
 
 const project = (path) => fileURLToPath(new URL(`../${path}`, import.meta.url));
 
-// What tsc made of it is not used by anybody; paths relative to a module stay right, for the depth is the same.
-rmSync(project("dist/cli"), { recursive: true, force: true });
+// tsc compiles the command too, to dist/node/cli: nothing uses that. src/node/project.ts says why the bundle is in dist/cli.
+for (const folder of ["dist/cli", "dist/node/cli"]) rmSync(project(folder), { recursive: true, force: true });
 await build({
 	entryPoints: [project("src/node/cli/main.ts")],
 	outdir: project("dist/cli"),
