@@ -57,9 +57,9 @@ async function dispatch(argv: readonly string[], io: Io, entries: readonly Comma
 		throw new KlpemuError("CLI_UNKNOWN_COMMAND", `unknown ${what} '${name}'`, { where: "klpemu", hint });
 	}
 	const command = (await entry.load()) as Command<never>;
-	const { options, positionals, help } = await parseCommandArgs(command, rest);
+	const { options, positionals, help } = await parseCommandArgs(entry.name, command, rest);
 	if (help) {
-		io.stdout.write(commandHelp(command));
+		io.stdout.write(commandHelp(entry, command));
 		return EXIT.ok;
 	}
 	return command.run(options as never, positionals, io);

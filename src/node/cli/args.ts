@@ -1,6 +1,6 @@
 import { parseArgs } from "node:util";
 import { KlpemuError, suggest } from "../../base/index.js";
-import { type AnyOption, type Command, optionName } from "./command.js";
+import { type AnyOption, type Command, optionName, type Positional } from "./command.js";
 
 export interface ParsedArgs {
 	/** By key of the command's option table; flags that were not given are false. */
@@ -27,13 +27,17 @@ function uint64(command: string, name: string, text: string): bigint {
  * The arguments after the command's name, checked against its table. Throws `CLI_BAD_ARGUMENT`; with --help, nothing but
  * the options' names is checked.
  */
-export async function parseCommandArgs(command: Command<never>, argv: readonly string[]): Promise<ParsedArgs> {
+export async function parseCommandArgs(
+	name: string,
+	command: Command<never>,
+	argv: readonly string[],
+): Promise<ParsedArgs> {
 	const table = command.options as OptionTable;
 	const keys = new Map(Object.keys(table).map((key) => [optionName(key), key]));
 	const config: Record<string, { type: "boolean" | "string"; short?: string }> = {
 		help: { type: "boolean", short: "h" },
 	};
-	for (const [name, key] of keys) config[name] = { type: table[key]!.type === "flag" ? "boolean" : "string" };
+	for (const [option, key] of keys) config[option] = { type: table[key]!.type === "flag" ? "boolean" : "string" };
 	// Not strict: its own errors know nothing of near misses. The tokens tell everything.
 	const { tokens } = parseArgs({
 		args: [...argv],
@@ -50,16 +54,16 @@ export async function parseCommandArgs(command: Command<never>, argv: readonly s
 		if (token.kind !== "option") continue;
 		const key = keys.get(token.name);
 		if (token.name === "help") help = true;
-		else if (key === undefined) throw unknownOption(command.name, token.rawName, [...keys.keys()]);
-		else if (Object.hasOwn(options, key)) throw badArgument(command.name, `--${token.name} is given twice`);
-		else options[key] = optionValue(command.name, token.name, table[key]!, token.value, token.inlineValue === true);
+		else if (key === undefined) throw unknownOption(name, token.rawName, [...keys.keys()]);
+		else if (Object.hasOwn(options, key)) throw badArgument(name, `--${token.name} is given twice`);
+		else options[key] = optionValue(name, token.name, table[key]!, token.value, token.inlineValue === true);
 	}
 	if (help) return { options, positionals, help };
 	for (const [key, option] of Object.entries(table)) {
 		if (option.type === "flag") options[key] ??= false;
-		else await checkChoice(command.name, key, option, options[key]);
+		else await checkChoice(name, key, option, options[key]);
 	}
-	checkPositionals(command, positionals);
+	checkPositionals(name, command.positionals, positionals);
 	return { options, positionals, help };
 }
 
@@ -93,11 +97,10 @@ async function checkChoice(command: string, key: string, option: AnyOption, valu
 	throw badArgument(command, `--${optionName(key)}: there is no '${value}'`, suggest(value, "allowed", choices));
 }
 
-function checkPositionals(command: Command<never>, given: readonly string[]): void {
-	const wanted = command.positionals;
+function checkPositionals(command: string, wanted: readonly Positional[], given: readonly string[]): void {
 	const missing = wanted[given.length];
 	if (missing !== undefined && !missing.optional)
-		throw badArgument(command.name, `${missing.name} is missing: ${missing.help}`);
+		throw badArgument(command, `${missing.name} is missing: ${missing.help}`);
 	const extra = given[wanted.length];
-	if (extra !== undefined) throw badArgument(command.name, `unexpected argument '${extra}'`);
+	if (extra !== undefined) throw badArgument(command, `unexpected argument '${extra}'`);
 }

@@ -51,13 +51,10 @@ export interface Positional {
 }
 
 /**
- * A subcommand. The table must name every key of `Options` (hence `-?`), so an option that the code reads and the command
+ * A subcommand, whose name and summary are in commands.ts. The table must name every key of `Options` (hence `-?`), so an option that the code reads and the command
  * line does not know fails to compile. Flags are `boolean`, the others are undefined when they are not given.
  */
 export interface Command<Options extends object = Record<never, never>> {
-	readonly name: string;
-	/** One line, for the list of commands. */
-	readonly summary: string;
 	readonly positionals: readonly Positional[];
 	readonly options: { readonly [Key in keyof Options]-?: OptionFor<Options[Key]> };
 	/** More for --help: exit statuses, examples. */

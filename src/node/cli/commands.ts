@@ -1,6 +1,7 @@
 /** A command that is loaded only when it is called, so that start-up stays quick. */
 export interface CommandEntry {
 	readonly name: string;
+	/** One line, for the list of commands and the command's own help. */
 	readonly summary: string;
 	/** Its `Command<...>`; the options' type is the command's own business. */
 	load(): Promise<unknown>;

@@ -6,8 +6,6 @@ interface DesignsOptions {
 }
 
 export const designsCommand: Command<DesignsOptions> = {
-	name: "designs",
-	summary: "list the replace designs that --design knows",
 	positionals: [],
 	options: { json: { type: "flag", help: "print a JSON array of { name, title, source, fields }" } },
 	async run({ json }, _positionals, { stdout }) {

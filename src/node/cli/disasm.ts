@@ -8,8 +8,6 @@ interface DisasmOptions {
 }
 
 export const disasmCommand: Command<DisasmOptions> = {
-	name: "disasm",
-	summary: "show the code of an object, with its fentry sites and relocations",
 	positionals: [{ name: "OBJECT", help: "a relocatable object (.o), or a source (.c, .S) to compile" }],
 	options: { ibt: { type: "flag", help: "compile a source with endbr64 at the start of each function" } },
 	async run({ ibt }, [path], { stdout }) {

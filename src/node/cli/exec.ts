@@ -8,8 +8,6 @@ export interface ExecOptions {
 }
 
 export const execCommand: Command<ExecOptions> = {
-	name: "exec",
-	summary: "run machine code: JSON lines in, JSON lines out",
 	positionals: [],
 	options: {
 		cpu: { type: "text", value: "CPU", help: CPU_NAMES.join(" or "), choices: () => CPU_NAMES },

@@ -30,8 +30,6 @@ const designNames = designs.map(({ name }) => name);
 const BUDGET = 4_000_000;
 
 export const exploreCommand: Command<ExploreOptions> = {
-	name: "explore",
-	summary: "try every schedule of a scenario, and show the shortest that breaks something",
 	positionals: [{ name: "FILE", help: "a scenario, YAML" }],
 	options: {
 		design: { type: "text", value: "DESIGN", help: "instead of the scenario's", choices: () => designNames },

@@ -1,4 +1,5 @@
 import { type AnyOption, type Command, optionName } from "./command.js";
+import type { CommandEntry } from "./commands.js";
 
 /** Two columns, the right one aligned. */
 function columns(rows: readonly (readonly [string, string])[]): string[] {
@@ -6,7 +7,7 @@ function columns(rows: readonly (readonly [string, string])[]): string[] {
 	return rows.map(([left, right]) => `  ${left.padEnd(width)}  ${right}`);
 }
 
-export function generalHelp(commands: readonly { readonly name: string; readonly summary: string }[]): string {
+export function generalHelp(commands: readonly CommandEntry[]): string {
 	return [
 		"klpemu: run Linux livepatch transitions on an emulated x86-64 machine",
 		"",
@@ -24,21 +25,21 @@ export function generalHelp(commands: readonly { readonly name: string; readonly
 	].join("\n");
 }
 
-export function commandHelp(command: Command<never>): string {
+export function commandHelp({ name, summary }: CommandEntry, command: Command<never>): string {
 	const table = Object.entries(command.options as Readonly<Record<string, AnyOption>>);
 	const usage = [
 		"klpemu",
-		command.name,
-		...command.positionals.map(({ name, optional }) => (optional ? `[${name}]` : name)),
+		name,
+		...command.positionals.map((argument) => (argument.optional ? `[${argument.name}]` : argument.name)),
 	];
 	if (table.length > 0) usage.push("[OPTIONS]");
-	const lines = [command.summary, "", `Usage: ${usage.join(" ")}`, ""];
+	const lines = [summary, "", `Usage: ${usage.join(" ")}`, ""];
 	if (command.positionals.length > 0) {
-		lines.push("Arguments:", ...columns(command.positionals.map(({ name, help }) => [name, help])), "");
+		lines.push("Arguments:", ...columns(command.positionals.map((argument) => [argument.name, argument.help])), "");
 	}
 	const rows = table.map(([key, option]): [string, string] => {
-		const name = `--${optionName(key)}`;
-		return [option.type === "flag" ? name : `${name} ${option.value}`, option.help];
+		const left = `--${optionName(key)}`;
+		return [option.type === "flag" ? left : `${left} ${option.value}`, option.help];
 	});
 	lines.push("Options:", ...columns([...rows, ["--help, -h", "this text"]]), "");
 	if (command.details !== undefined) lines.push(...command.details, "");

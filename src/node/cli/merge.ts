@@ -8,8 +8,6 @@ export interface MergeOptions {
 }
 
 export const mergeCommand: Command<MergeOptions> = {
-	name: "merge",
-	summary: "join the --json reports of klpemu explore --shard",
 	positionals: [{ name: "FILES", help: "the reports, with commas between" }],
 	options: { json: { type: "flag", help: "print one JSON document, as klpemu explore --json does" } },
 	details: [

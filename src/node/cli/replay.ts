@@ -16,8 +16,6 @@ export interface ReplayOptions {
 }
 
 export const replayCommand: Command<ReplayOptions> = {
-	name: "replay",
-	summary: "make the moves of a saved schedule, and say what they break",
 	positionals: [{ name: "FILE", help: "a schedule that klpemu explore --save wrote" }],
 	options: {
 		story: { type: "flag", help: "as numbered steps: who does what, func_stack, who sees what" },

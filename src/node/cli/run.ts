@@ -27,8 +27,6 @@ export const runCommand = makeRunCommand(engine);
 
 export function makeRunCommand(runScenario: RunScenario): Command<RunOptions> {
 	return {
-		name: "run",
-		summary: "run a scenario and say whether the consistency model held",
 		positionals: [{ name: "FILE", help: "a scenario, YAML" }],
 		options: {
 			design: {

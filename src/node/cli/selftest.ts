@@ -45,8 +45,6 @@ async function scripts(): Promise<{ script: string; file: string; scenario: Scen
 }
 
 export const selftestCommand: Command<SelftestOptions> = {
-	name: "selftest",
-	summary: "run the kernel's own livepatch selftests, with its own modules",
 	positionals: [{ name: "FILTER", help: "only scripts and tests whose name has this text", optional: true }],
 	options: {
 		design: {

@@ -181,8 +181,6 @@ test("klpemu designs, for people and as JSON", async () => {
 describe("errors inside a command", () => {
 	const failing = (error: unknown): CommandEntry[] => {
 		const command: Command = {
-			name: "x",
-			summary: "x",
 			positionals: [],
 			options: {},
 			run: () => Promise.reject(error),
