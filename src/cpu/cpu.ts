@@ -13,7 +13,7 @@ export const RDI = 7;
 export const R8 = 8;
 export const R9 = 9;
 
-/** The first four integer arguments of a function (System V ABI, 3.2.3): those that gates get. */
+/** The registers with the first four integer arguments of a function (System V ABI, 3.2.3), which gates get. */
 export const ARGUMENT_REGISTERS = [RDI, RSI, RDX, RCX] as const;
 
 export const REGISTER_NAMES = [
@@ -35,7 +35,7 @@ export const REGISTER_NAMES = [
 	"r15",
 ] as const;
 
-/** Where rip, rflags and the gs base stand in {@link CpuState.words}, after the sixteen registers. */
+/** The index of rip, rflags and the gs base in {@link CpuState.words}, after the sixteen registers. */
 export const RIP = 16;
 export const RFLAGS = 17;
 export const GS_BASE = 18;
@@ -50,7 +50,7 @@ export class CpuState {
 	static readonly state = declareState({ fields: ["words"] });
 
 	readonly words: BigUint64Array;
-	/** The same words as int32 halves: `halves[2 * register]` is a {@link Kaddr} when the register holds a kernel address. */
+	/** The same words as int32 halves: `halves[2 * register]` is a {@link Kaddr} if the register holds a kernel address. */
 	readonly halves: Int32Array;
 
 	constructor(words: BigUint64Array = new BigUint64Array(STATE_WORDS)) {
@@ -90,8 +90,9 @@ export type Gate = CallGate | StoreGate;
 export interface CallGate {
 	readonly name: string;
 	/**
-	 * `"args"`: the hot kind. `call` gets the low halves of rdi, rsi, rdx and rcx (kernel addresses, small integers), may read
-	 * and write guest memory, and must not touch `Cpu.state`: the registers may live elsewhere at that moment.
+	 * `"args"`: the hot kind. `call` gets the low halves of rdi, rsi, rdx and rcx (kernel addresses, small integers), may
+	 * read and write guest memory, and must not touch `Cpu.state`: translated code may hold the registers in locals at
+	 * that moment.
 	 * `"state"`: `Cpu.state` is complete and may be changed (rip excepted); `call` gets no arguments.
 	 */
 	readonly passes: "args" | "state";
@@ -102,7 +103,10 @@ export interface CallGate {
 	call(rdi: number, rsi: number, rdx: number, rcx: number): boolean;
 }
 
-/** The hottest kind: from one pointer to another. The Cpu stores the result, at a fraction of what a store by TypeScript costs. */
+/**
+ * The hottest kind: a function from one pointer to another, whose result the Cpu stores. A store by TypeScript costs
+ * several times as much.
+ */
 export interface StoreGate {
 	readonly name: string;
 	readonly passes: "store";
@@ -111,10 +115,11 @@ export interface StoreGate {
 	/** Where the result goes: a distance in bytes from rcx. All eight bytes there must be readable and writable. */
 	readonly at: number;
 	/**
-	 * Makes the function, once for each Cpu. It returns a kernel address, which the Cpu stores, sign-extended to 64 bits; or 0:
-	 * nothing is stored. It must not touch `Cpu.state`, write guest memory, change what is mapped or what the text is, and cannot stop
-	 * the Cpu. What is thrown in it, it hands to `caught`, and returns what that returns. (Translated code calls it directly: a
-	 * wrapper that catches for all gates would be one function to V8, which inlines no call that goes to several places.)
+	 * Makes the function, once for each Cpu. It returns a kernel address, which the Cpu stores, sign-extended to 64 bits;
+	 * or 0: nothing is stored. It must not touch `Cpu.state`, write guest memory, or change mappings or text, and cannot
+	 * stop the Cpu. It catches all errors, hands each one to `caught`, and returns the result of that. (Translated code
+	 * calls the function directly: a wrapper that catches errors for all gates would be one function to V8, which inlines
+	 * a call only if it has one target.)
 	 */
 	readonly make: (caught: (error: unknown) => number) => (argument: number) => Kaddr;
 }
@@ -129,9 +134,9 @@ export interface Fault {
 	readonly kind: FaultKind;
 	/** The address that could not be accessed; page faults only. */
 	readonly address?: bigint;
-	/** What the access was; page faults only. */
+	/** The kind of access; page faults only. */
 	readonly access?: "read" | "write" | "fetch";
-	/** For people: bytes and disassembly of an instruction we do not have, and the like. */
+	/** A text for messages, for example bytes and disassembly of an instruction that is not emulated. */
 	readonly detail?: string;
 }
 
@@ -159,14 +164,15 @@ export interface Cpu {
 	addBreakpoint(address: bigint): void;
 	removeBreakpoint(address: bigint): void;
 	/**
-	 * Says that the five bytes at `address` are an fentry site, which text_poke will flip between nop, call and int3. A Cpu may
-	 * treat them as data, so that {@link textChanged} there costs no retranslation. Correct without it, only slower.
+	 * Declares the five bytes at `address` an fentry site, which text_poke flips between nop, call and int3. A Cpu may
+	 * treat them as data, so that {@link textChanged} there costs no retranslation. Without the declaration the Cpu is
+	 * slower, but correct.
 	 */
 	addCallSite(address: Kaddr): void;
 	removeCallSite(address: Kaddr): void;
-	/** The host changed code bytes. Without this call an old translation may go on running. */
+	/** The host has changed code bytes. Without this call the Cpu may go on running an old translation. */
 	textChanged(address: Kaddr | bigint, length: number): void;
-	/** Called before each instruction while set; slow. For traces and tests. */
+	/** If set, it is called before each instruction, which is slow. For traces and tests. */
 	onInstruction: ((rip: bigint) => void) | undefined;
 	close(): void;
 }

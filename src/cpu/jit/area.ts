@@ -1,6 +1,6 @@
 import { BACKING } from "../../memory/index.js";
 
-/** What generated code and the host share, in `BACKING.cpuArea`: byte offsets in the backing store. */
+/** The memory that generated code and the host share, in `BACKING.cpuArea`: byte offsets in the backing store. */
 const BASE = BACKING.cpuArea;
 export const AREA = {
 	/** CpuState.words. */
@@ -8,7 +8,7 @@ export const AREA = {
 	rip: BASE + 8 * 16,
 	rflags: BASE + 8 * 17,
 	gsBase: BASE + 8 * 18,
-	/** Lazy status flags: see flags.ts. */
+	/** Lazy status flags: see semantics/lazy-flags.ts. */
 	flagKind: BASE + 160,
 	flagA: BASE + 168,
 	flagB: BASE + 176,
@@ -16,24 +16,30 @@ export const AREA = {
 	/** Why generated code returned: {@link REASON}. */
 	reason: BASE + 192,
 	gate: BASE + 196,
-	/** Address of a memory access that the host looks after. */
+	/** Address of a memory access that the host makes (slow-access.ts). */
 	slowAddress: BASE + 208,
-	/** Changes whenever translated code may have become stale. */
+	/** Changes each time that translated code may have become stale. */
 	epoch: BASE + 220,
-	/** Set when the second tier ends for want of fuel: there is nothing left to make faster. */
+	/**
+	 * Set if the second tier ends because fuel is low: the program is in the second tier, and nothing is left to make
+	 * faster.
+	 */
 	stayed: BASE + 224,
-	/** Low half of the root of the translation that could not do something (REASON.slow). */
+	/** Low half of the root of the translation that left an instruction to the first tier (REASON.slow). */
 	refused: BASE + 228,
-	/** How often the second tier went on in the first since the host looked. */
+	/** How often the second tier has left to the first since the host last read this. */
 	exits: BASE + 244,
 	/** Instructions executed since the start, plus the fuel that was handed in: rdtsc is this minus the fuel left. */
 	clock: BASE + 232,
-	/** Where an access that the host looks after finds its bytes. */
+	/** The bytes of a memory access that the host makes. */
 	bounce: BASE + 256,
 	/** One i32 for each call site: {@link SITE} or the low half of the call's target. */
 	sites: BASE + 0x1000,
 	siteCount: 0x1f000 / 4,
-	/** Where translated code finds other translated code: {@link JUMP_SLOTS} slots of 16 bytes, by {@link jumpSlot}. */
+	/**
+	 * The table in which translated code looks up other translated code: {@link JUMP_SLOTS} slots of 16 bytes, by {@link
+	 * jumpSlot}.
+	 */
 	jumps: BASE + 0x20000,
 } as const;
 
@@ -42,7 +48,7 @@ export const REASON = { go: 0, gate: 1, fault: 2, divide: 3, nonCanonical: 4, si
 /** Bit of a page table entry that is ours: the page holds translated code, so that stores to it must go to the host. */
 export const PTE_CODE = 8;
 
-/** What the function of a gate returns to stop the Cpu; no kernel address. */
+/** The result of a gate's function that stops the Cpu. It is not a kernel address. */
 export const STOP = 1;
 
 /** Values of a call site cell that are not targets: kernel addresses are negative. */

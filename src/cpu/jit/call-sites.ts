@@ -4,7 +4,7 @@ import { AREA, SITE } from "./area.js";
 
 export const SITE_BYTES = 5;
 
-/** The fentry sites: what stands there is one word of data for translated code. */
+/** The fentry sites. Translated code reads the bytes of a site, nop or call, from one word of data. */
 export class CallSites {
 	readonly #memory: Memory;
 	readonly #cells = new Map<Kaddr, number>();
@@ -19,7 +19,7 @@ export class CallSites {
 		return this.#cells.get(address);
 	}
 
-	/** Throws `TOO_MANY_CALL_SITES`. False when it is one already. */
+	/** Throws `TOO_MANY_CALL_SITES`. Returns false if the address is a site already. */
 	add(address: Kaddr): boolean {
 		if (this.#cells.has(address)) return false;
 		const cell = this.#free.pop() ?? this.#next++;
@@ -38,7 +38,7 @@ export class CallSites {
 		return true;
 	}
 
-	/** Reads the sites that the range touches again; true when it lies within a single one. */
+	/** Reads the sites that the range touches again. Returns true if the range lies within a single one. */
 	changed(start: bigint, length: number): boolean {
 		if (!isKaddr(start) || length > 4096) {
 			for (const [address, cell] of this.#cells) this.#refresh(address, cell);

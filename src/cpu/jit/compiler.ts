@@ -7,8 +7,8 @@ import type { Translation } from "./translations.js";
 type Run = Translation["run"];
 
 /**
- * Makes functions from guest instructions for one Cpu. The keys of the {@link CompiledModules} name all that a module depends on: a
- * dependency that is left out makes machines run each other's code.
+ * Makes functions from guest instructions for one Cpu. The keys of the {@link CompiledModules} name all that a module
+ * depends on: a dependency that is left out makes machines run each other's code.
  */
 export class Compiler {
 	readonly #modules: CompiledModules;
@@ -63,7 +63,7 @@ export class Compiler {
 		return this.#text.isBreakpoint(address) || this.#text.isHot(address);
 	}
 
-	/** What a module that has the instruction depends on. */
+	/** Everything about the instruction that a module with it depends on. */
 	#describe(entry: RegionInstruction): string {
 		return `${entry.address.toString(16)}${this.#isApart(entry.address) ? "!" : ""}:${describeContent(entry)}`;
 	}

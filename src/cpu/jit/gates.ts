@@ -19,7 +19,7 @@ export class Gates {
 	readonly #at = new Map<Kaddr, BoundGate>();
 	#thrown: { error: unknown } | undefined;
 
-	/** Adds to `imports` what the second tier calls directly. */
+	/** Adds the functions that the second tier calls directly to `imports`. */
 	constructor(
 		memory: Memory,
 		state: CpuState,
@@ -46,7 +46,7 @@ export class Gates {
 		return this.#functions[index]!(rdi, rsi, rdx, rcx);
 	}
 
-	/** Throws what the gate that stopped has thrown. */
+	/** Throws the error of the gate that stopped, if it has thrown one. */
 	rethrow(): void {
 		const thrown = this.#thrown;
 		if (thrown === undefined) return;
@@ -94,8 +94,8 @@ export class Gates {
 	}
 
 	/**
-	 * As the first tier calls a store gate: all registers are in memory. The second tier relies on it that the gate changes no text and no
-	 * mapping, and does not look; the first tier does.
+	 * As the first tier calls a store gate: all registers are in memory. The second tier relies on it that the gate
+	 * changes no text and no mapping, and does not look; the first tier does.
 	 */
 	#storeFunction({ name, takes, at }: StoreGate, call: (argument: number) => Kaddr): GateFunction {
 		const memory = this.#memory;

@@ -30,7 +30,7 @@ import { type Translation, Translations } from "./translations.js";
 
 const STATUS = 0x8d5;
 const WASM_PAGE = 65536;
-/** Instructions handed in at a time: V8 replaces code by faster code only when it is entered. */
+/** Instructions that translated code runs at a time: V8 replaces code by faster code only at an entry. */
 const CHUNK = 1 << 20;
 /** Less while there may be something to make faster. */
 const SMALL_CHUNK = 1 << 14;
@@ -63,11 +63,11 @@ export class JitCpu implements Cpu {
 	readonly #listener: MemoryListener;
 	readonly #text: Text;
 	readonly #hotSpots: HotSpots;
-	/** Single instructions at call sites that are neither nop nor call just now, by address and bytes. */
+	/** Translations of single instructions at call sites in the middle of a poke, by address and bytes. */
 	readonly #raw = new Map<string, Translation>();
 	#regions = 0;
 	#hot = 0;
-	/** Instructions executed since the start; what rdtsc reads. */
+	/** Instructions executed since the start, which rdtsc reads. */
 	#clock = 0;
 
 	constructor(memory: Memory, options: JitOptions = {}) {
@@ -112,7 +112,10 @@ export class JitCpu implements Cpu {
 		memory.listen(this.#listener);
 	}
 
-	/** What was done so far: regions translated, pieces translated for the second tier, WebAssembly modules compiled for either. */
+	/**
+	 * Counts since the start: regions translated, pieces translated for the second tier, WebAssembly modules compiled for
+	 * either.
+	 */
 	get statistics(): { regions: number; hot: number; compiled: number } {
 		return { regions: this.#regions, hot: this.#hot, compiled: this.#compiler.compiled };
 	}
@@ -164,7 +167,7 @@ export class JitCpu implements Cpu {
 		return used;
 	}
 
-	/** Turns the reason why translated code came back into a stop; `undefined`: go on at rip. */
+	/** The stop that belongs to the reason for which translated code returned; `undefined`: go on at rip. */
 	#reason(executed: number): Stop | undefined {
 		switch (this.#view[AREA.reason >> 2]) {
 			case REASON.go:
@@ -188,7 +191,7 @@ export class JitCpu implements Cpu {
 		}
 	}
 
-	/** A call site in the middle of a poke: whatever its bytes are now, as one instruction. */
+	/** Executes the bytes of a call site in the middle of a poke as one instruction. */
 	#atOddSite(executed: number): Stop | undefined {
 		const { rip } = this.state;
 		const decoded = this.#decode(rip);
@@ -203,12 +206,12 @@ export class JitCpu implements Cpu {
 		return this.#reason(executed + used);
 	}
 
-	/** The translation of what stands at rip, or the fault of running it. */
+	/** The translation of the code at rip, or the fault if that cannot be executed. */
 	#find(fuel: number): { run: Translation["run"]; entry: number } | Fault {
 		const { halves } = this.state;
 		const low = halves[2 * RIP]!;
 		const inWindow = low < 0 && halves[2 * RIP + 1] === -1;
-		// A breakpoint is only seen when the run comes back here.
+		// Breakpoints are checked in run() only, so that no translated code may go to them directly.
 		const linked = inWindow && (this.#breakpoints.size === 0 || !this.#breakpoints.has(this.state.rip));
 		const hot = inWindow ? this.#translations.hot(low) : undefined;
 		if (this.#hotSpots.wants(hot?.hot, fuel) && hot !== undefined) {
@@ -234,7 +237,7 @@ export class JitCpu implements Cpu {
 		return { instructions, run, slot: this.#translations.enroll(run) };
 	}
 
-	/** Translates what the profile has seen from `root` on for the second tier; false when there is nothing to be had. */
+	/** Translates the code that the profile has seen from `root` on for the second tier; false if it cannot. */
 	#makeHot(root: Kaddr, profile: Profile, unrolled: boolean): boolean {
 		const graph = buildGraph(this.#text, root, profile, unrolled);
 		if (graph === undefined) return false;
@@ -272,7 +275,7 @@ export class JitCpu implements Cpu {
 		return { kind: "page-fault", address, access: "fetch" };
 	}
 
-	/** Runs what may look at `state`, and change all of it but rip. */
+	/** Calls a function that may read `state`, and change all of it but rip. */
 	#withState(call: () => boolean): boolean {
 		const { rip } = this.state;
 		this.#leave();
@@ -284,11 +287,12 @@ export class JitCpu implements Cpu {
 		}
 	}
 
-	/** rflags becomes the lazy flags' truth. */
+	/** Sets the lazy flags from rflags. */
 	#enter(): void {
 		this.#view[AREA.flagKind >> 2] = 0;
 		this.#view[AREA.flagR >> 2] = this.#view[AREA.rflags >> 2]! & STATUS;
 	}
+	/** Sets rflags from the lazy flags. */
 	#leave(): void {
 		const at = AREA.rflags >> 2;
 		this.#view[at] = (this.#view[at]! & ~STATUS) | this.#flags() | 2;
@@ -321,12 +325,12 @@ export class JitCpu implements Cpu {
 	textChanged(address: Kaddr | bigint, length: number): void {
 		const start = typeof address === "bigint" ? BigInt.asUintN(64, address) : toU64(address);
 		if (this.#sites.changed(start, length)) {
-			// Only translations that see these bytes as something else than a call site are affected.
+			// Translations that treat these bytes as a call site remain valid.
 			if (this.#translations.dropRange(start, length, true)) this.#view[AREA.epoch >> 2]!++;
 		} else this.#changed(start, length);
 	}
 
-	/** Drops what was translated from these bytes; true when there was something. */
+	/** Drops the translations of these bytes; true if there were any. */
 	#changed(address: bigint, length: number): boolean {
 		this.#sites.changed(address, length);
 		const dropped = this.#translations.dropRange(address, length);

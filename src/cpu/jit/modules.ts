@@ -1,11 +1,14 @@
 const MAX_MODULES = 4096;
 
 /**
- * Compiled WebAssembly modules, by everything that they were made of: Cpus that have the same text share them, which takes most of the
- * time from the start of the second one. A module is a pure function of its key, so that sharing changes nothing but speed.
+ * Compiled WebAssembly modules, by everything that they were made of: Cpus that have the same text share them, so that
+ * all but the first start fast. A module is a pure function of its key, so that sharing changes nothing but speed.
  */
 export class CompiledModules {
-	/** What all Cpus of the process share that are given no other. */
+	/**
+	 * For all Cpus of the process that are given no other. A module-level cache, but of a pure function: nothing can
+	 * depend on it.
+	 */
 	static readonly ofProcess = new CompiledModules(MAX_MODULES);
 
 	readonly #limit: number;

@@ -5,7 +5,10 @@ import { AREA, PTE_CODE } from "./area.js";
 const READ_NEEDED = 1;
 const WRITE_NEEDED = 2;
 
-/** Accesses that translated code does not do itself: across pages, outside the window, to pages with code, or faulting. */
+/**
+ * Memory accesses that the host makes for translated code: across pages, outside the window, to pages with code, or
+ * faulting.
+ */
 export class SlowAccess {
 	readonly #memory: Memory;
 	readonly #codeChanged: (address: bigint, length: number) => boolean;
@@ -20,7 +23,7 @@ export class SlowAccess {
 
 	takeFault(): Fault {
 		const fault = this.#fault;
-		if (fault === undefined) throw new Error("translated code reported a fault that nobody raised");
+		if (fault === undefined) throw new Error("translated code reported a fault, but the host raised none");
 		this.#fault = undefined;
 		return fault;
 	}
@@ -53,7 +56,7 @@ export class SlowAccess {
 		return this.#memory.offset(BigInt.asUintN(64, this.#address + BigInt(index)));
 	}
 
-	/** Copies the bounce buffer back. Returns 1 when that changed translated code. */
+	/** Copies the bounce buffer back. Returns 1 if that changed translated code. */
 	commit(): number {
 		let code = false;
 		for (let i = 0; i < this.#bytes; i++) {
@@ -63,7 +66,7 @@ export class SlowAccess {
 		return code && this.#codeChanged(this.#address, this.#bytes) ? 1 : 0;
 	}
 
-	/** rdx:rax by the divisor, all in the bounce buffer; 1 for a divide error. */
+	/** Divides rdx:rax by the divisor, all in the bounce buffer. Returns 1 for a divide error. */
 	divide(signed: number): number {
 		const { view } = this.#memory;
 		const low = view.getBigUint64(AREA.bounce, true);

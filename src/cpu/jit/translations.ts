@@ -20,7 +20,7 @@ export interface Entry {
 	readonly translation: Translation;
 }
 
-/** What has been translated: by address of each instruction, and by page for when the text changes. */
+/** The translations of a Cpu: by address of each instruction, and by page, to drop them if the text changes. */
 export class Translations {
 	readonly #memory: Memory;
 	readonly #window = new Map<Kaddr, Entry>();
@@ -37,7 +37,7 @@ export class Translations {
 	constructor(memory: Memory) {
 		this.#memory = memory;
 		this.#jumps = new Int32Array(memory.buffer, AREA.jumps, 4 * JUMP_SLOTS);
-		// A Cpu that this memory had before may have left some.
+		// An earlier Cpu of this memory may have left entries in the table.
 		this.unlinkAll();
 	}
 
@@ -49,7 +49,7 @@ export class Translations {
 		return slot;
 	}
 
-	/** From now on translated code that goes to the address finds this entry without asking. */
+	/** From now on translated code that goes to the address finds this entry without the host. */
 	link(low: Kaddr, entry: Entry): void {
 		const at = 4 * jumpSlot(low);
 		this.#jumps[at] = low;
@@ -59,7 +59,7 @@ export class Translations {
 
 	unlinkAll(): void {
 		this.#jumps.fill(0);
-		// A free slot must not be found: 0 is looked for in slot 0 only, 1 never.
+		// A free slot must match no address: address 0 belongs to slot 0 only, and 1 is not in the window.
 		this.#jumps[0] = 1;
 	}
 
@@ -75,12 +75,12 @@ export class Translations {
 		return this.#hot.get(root);
 	}
 
-	/** From now on the first tier goes to it. */
+	/** From now on the first tier goes to this translation at its root. */
 	addHot(translation: Translation): void {
 		const { root } = translation.hot!;
 		const old = this.#hot.get(root);
 		if (old !== undefined) this.#drop(old);
-		// What has the root in the middle is translated again, without it.
+		// Translations with the root in their middle are made again, without it.
 		const address = toU64(root);
 		for (const other of [...(this.#pages.get(address >> 12n) ?? [])]) {
 			if (other.hot === undefined && other.instructions.some((entry) => entry.address === address)) this.#drop(other);
@@ -90,7 +90,7 @@ export class Translations {
 		this.#remember(translation);
 	}
 
-	/** Leaves the code to the first tier. */
+	/** Drops a translation of the second tier: from now on the first tier executes the code. */
 	dropHot(translation: Translation): void {
 		this.unlinkAll();
 		this.#drop(translation);
@@ -105,7 +105,7 @@ export class Translations {
 		this.#remember(translation);
 	}
 
-	/** By page, for when the text changes. */
+	/** Registers the translation for each page that it has code of. */
 	#remember(translation: Translation): void {
 		for (const { address, length } of translation.instructions) {
 			for (const page of [address >> 12n, BigInt.asUintN(64, address + BigInt(length - 1)) >> 12n]) {
@@ -117,19 +117,19 @@ export class Translations {
 		}
 	}
 
-	/** Stores to a writable page with code must come to the host. */
+	/** Marks a writable page as one with code, so that stores to it go to the host. */
 	#mark(page: bigint): void {
 		const entry = this.#memory.entry(page << 12n);
 		if ((entry & PERM.WRITE) === 0 || (entry & PTE_CODE) !== 0) return;
-		// Translated code that is waiting for a gate may hold that this page has no code.
+		// Translated code that waits for a gate to return may have checked that this page has no code.
 		this.#memory.view.setUint32(AREA.epoch, this.#memory.view.getUint32(AREA.epoch, true) + 1, true);
 		if (isKaddr(page << 12n)) this.#memory.pageTable[Number(page & 0x7ffffn)] = (entry | PTE_CODE) >>> 0;
 		else this.#memory.outside.set(page, (entry | PTE_CODE) >>> 0);
 	}
 
 	/**
-	 * Drops the translations that have an instruction in the range; true when there were any. `sitesApart`: instructions that
-	 * are call sites do not count. `all`: everything goes.
+	 * Drops the translations that have an instruction in the range; true if there were any. `sitesApart`: instructions
+	 * that are call sites do not count. `all`: drops all translations, whatever the range.
 	 */
 	dropRange(start: bigint, length: number, sitesApart = false, all = false): boolean {
 		const end = start + BigInt(length);

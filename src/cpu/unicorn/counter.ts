@@ -1,6 +1,6 @@
 /**
  * The words that the counting hook and the host share. The hook runs before every instruction; as a JavaScript callback it
- * would cost 0.2 us each time, so on hosts where we can it is a few bytes of native code (thunk.ts).
+ * would cost 0.2 us each time, so that it is a few bytes of native code (thunk.ts) on hosts that allow it.
  */
 export const COUNTER = {
 	/** Instructions begun in this run. A rep string instruction counts once, however often the engine re-enters it. */
@@ -9,7 +9,7 @@ export const COUNTER = {
 	limit: 1,
 	/** Native code only: where uc_emu_stop is. */
 	stopFunction: 2,
-	/** Address of the last instruction that was begun; {@link NO_ADDRESS} when a run starts. */
+	/** Address of the last instruction that was begun; {@link NO_ADDRESS} at the start of a run. */
 	current: 3,
 	/** Address last known to hold a string instruction: repetitions there do not count. */
 	string: 4,

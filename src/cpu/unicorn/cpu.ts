@@ -22,12 +22,12 @@ import { decodeBytes, MAX_INSTRUCTION_BYTES } from "../x86/index.js";
 import { COUNTER, isStringInstruction, NO_ADDRESS } from "./counter.js";
 import { type EngineHook, MEM, REGISTER_IDS, UC_ERR_INSN_INVALID, type UnicornEngine } from "./engine.js";
 
-/** Where a run with no end of its own ends: at an address that is not canonical, where nothing can be executed anyway. */
+/** The end address of a run that has no other: not canonical, so that nothing can be executed there. */
 const NEVER = 1n << 63n;
 const PAGE_MASK = ~BigInt(PAGE_SIZE - 1);
 /** A budget without end, in instructions. */
 const NO_LIMIT = 1n << 62n;
-/** CF PF AF ZF SF TF IF DF OF and the bit that is always set; what else the engine keeps in rflags is its own. */
+/** CF PF AF ZF SF TF IF DF OF and the bit that is always set; the engine uses other bits of rflags for itself. */
 const FLAGS_MASK = 0xfd7n;
 
 interface ReachedGate {
@@ -39,7 +39,10 @@ function rethrow(error: unknown): never {
 	throw error;
 }
 
-/** The reference Cpu: Unicorn, with a counting hook before each instruction (counter.ts) and hooks at gates and breakpoints. */
+/**
+ * The reference Cpu: Unicorn, with a counting hook before each instruction (counter.ts) and hooks at gates and
+ * breakpoints.
+ */
 export class UnicornCpu implements Cpu {
 	readonly name = "unicorn";
 	readonly memory: Memory;
@@ -87,7 +90,7 @@ export class UnicornCpu implements Cpu {
 		});
 	}
 
-	/** For people: which build of Unicorn this is. */
+	/** The build of Unicorn, for messages. */
 	get description(): string {
 		return this.#engine.description;
 	}
@@ -126,7 +129,7 @@ export class UnicornCpu implements Cpu {
 		return { kind, executed: Number(this.#counter[COUNTER.count]!) };
 	}
 
-	/** One stretch inside the engine. Undefined: what stopped it has been dealt with, go on. */
+	/** One stretch inside the engine. Undefined: the run goes on, because the reason for the stop has been handled. */
 	#runOnce(until = NEVER): Stop | undefined {
 		const { state } = this;
 		const counter = this.#counter;
@@ -150,14 +153,14 @@ export class UnicornCpu implements Cpu {
 		return this.#atFault(error);
 	}
 
-	/** The instruction that was begun last was not completed after all. */
+	/** Takes back the count of the last instruction, which was begun but not completed. */
 	#uncount(): number {
 		return Number(--this.#counter[COUNTER.count]!);
 	}
 
 	#rethrow(error: unknown): never {
 		this.#thrown = undefined;
-		// A gate has executed its nop; what else throws is onInstruction, before its instruction.
+		// An error of a gate comes after its nop, an error of onInstruction before its instruction.
 		if (this.#gates.has(this.#counter[COUNTER.current]!)) this.state.rip = this.#counter[COUNTER.current]! + 1n;
 		throw error;
 	}
@@ -187,7 +190,7 @@ export class UnicornCpu implements Cpu {
 		}
 		const limit = this.#firstToFetch(access.address);
 		if (limit !== this.state.rip) {
-			// A whole block failed because the engine looked ahead of it: run up to the instruction that is to blame.
+			// The engine looked ahead, and a whole block failed: run up to the instruction that fails.
 			this.#engine.removeCache(this.state.rip, limit + BigInt(MAX_INSTRUCTION_BYTES));
 			const stop = this.#runOnce(limit);
 			this.#engine.removeCache(limit, limit + BigInt(MAX_INSTRUCTION_BYTES));
@@ -198,7 +201,10 @@ export class UnicornCpu implements Cpu {
 		return { kind: "fault", executed, fault: { kind: "page-fault", address: access.address, access: "fetch" } };
 	}
 
-	/** A branch to a non-canonical address fails by itself (SDM volume 2, CALL, JMP, RET): undoes what Unicorn did of it. */
+	/**
+	 * A branch to a non-canonical address fails by itself (SDM volume 2, CALL, JMP, RET): undoes the part that Unicorn has
+	 * executed.
+	 */
 	#badBranch(): Stop {
 		const fault: Fault = { kind: "general-protection" };
 		const branch = this.#counter[COUNTER.current]!;
@@ -213,14 +219,14 @@ export class UnicornCpu implements Cpu {
 		return { kind: "fault", executed: this.#uncount(), fault };
 	}
 
-	/** The first instruction at or after rip that needs bytes of the page of `missing`; rip itself when that is elsewhere. */
+	/** The first instruction at or after rip that needs bytes of the page of `missing`; rip itself if that is elsewhere. */
 	#firstToFetch(missing: bigint): bigint {
 		const { rip } = this.state;
 		const page = missing & PAGE_MASK;
 		if (rip >= page || page - rip > BigInt(PAGE_SIZE)) return rip;
 		for (let at = rip; ; ) {
 			const decoded = decodeBytes(this.#codeAt(at), at);
-			// Bytes that we do not have: what they need is the page that is missing, or they fail by themselves.
+			// Bytes that cannot be decoded: they need the page that is missing, or they fail by themselves.
 			if (!("length" in decoded)) return at;
 			const next = at + BigInt(decoded.length);
 			if (next > page) return at;
@@ -250,7 +256,7 @@ export class UnicornCpu implements Cpu {
 		return this.memory.read(address, length);
 	}
 
-	/** True in a hook when the engine will stop before this instruction anyway. */
+	/** True in a hook if the engine will stop before this instruction anyway. */
 	#stopping(): boolean {
 		return (
 			this.#counter[COUNTER.stopped] === 1n ||
@@ -358,7 +364,7 @@ export class UnicornCpu implements Cpu {
 		);
 	}
 
-	/** Call sites need nothing here: a poke drops what was translated, as any other change of text. */
+	/** Does nothing: a poke at a call site drops translations, as any other change of text. */
 	addCallSite(): void {}
 	removeCallSite(): void {}
 
@@ -369,7 +375,7 @@ export class UnicornCpu implements Cpu {
 		this.#engine.removeCache(start, start + BigInt(length));
 	}
 
-	/** Once is enough; the engine would free its memory twice. */
+	/** The engine is closed only once: it would free its memory twice. */
 	close(): void {
 		if (this.#closed) return;
 		this.#closed = true;

@@ -1,9 +1,9 @@
 /**
- * What {@link UnicornCpu} needs of a Unicorn engine, whichever build it is. Addresses and register values are 64-bit words;
- * functions throw `CPU_UNICORN` with the engine's own error text.
+ * The functions of a Unicorn engine that {@link UnicornCpu} uses, the same for all builds. Addresses and register values
+ * are 64-bit words; functions throw `CPU_UNICORN` with the engine's own error text.
  */
 export interface UnicornEngine {
-	/** For people: which build this is. */
+	/** The build, for messages. */
 	readonly description: string;
 	/** Writes the registers of `ids` from `words`, in one call. */
 	regWrite(ids: Int32Array, words: BigUint64Array): void;
@@ -33,7 +33,10 @@ export interface UnicornEngine {
 	 * afterwards.
 	 */
 	forgetException(): void;
-	/** Runs host code that looks at guest memory, from inside a hook. Engines that share our memory just call it. */
+	/**
+	 * Runs host code that looks at guest memory, from inside a hook. Engines that share the memory of the host just call
+	 * it.
+	 */
 	sync<T>(action: () => T): T;
 	close(): void;
 }
@@ -45,7 +48,9 @@ export interface EngineHook {
 export const UC_ARCH_X86 = 4;
 export const UC_MODE_64 = 8;
 
-/** uc_x86_reg of the words of CpuState, in their order: sixteen registers, rip, rflags, gs base. Same in all of Unicorn 2. */
+/**
+ * uc_x86_reg of the words of CpuState, in their order: sixteen registers, rip, rflags, gs base. Same in all of Unicorn 2.
+ */
 export const REGISTER_IDS = Int32Array.of(
 	...[35, 38, 40, 37, 44, 36, 43, 39, 106, 107, 108, 109, 110, 111, 112, 113],
 	...[41, 253, 251],

@@ -55,7 +55,7 @@ export interface Instruction {
 	readonly gs: boolean;
 }
 
-/** Why bytes are not an instruction that we have. `bytes` are those that were looked at. */
+/** Why bytes are not an instruction of the table. `bytes`: those that the decoder has read. */
 export interface NotDecoded {
 	readonly error: "invalid-opcode" | "general-protection" | "fetch";
 	readonly bytes: Uint8Array;
@@ -128,7 +128,7 @@ class Reader {
 	rep: "f2" | "f3" | undefined;
 	segment: "gs" | "fs" | undefined;
 	modrm = -1;
-	/** What the modrm operand needs after all immediates are known: rip-relative operands count from the end. */
+	/** Completes the modrm operand after the immediates: rip-relative operands count from the end of the instruction. */
 	memory: { base: number; index: number; scale: 1 | 2 | 4 | 8; disp: bigint; rip: boolean } | undefined;
 
 	constructor(fetch: (index: number) => number, address: bigint) {

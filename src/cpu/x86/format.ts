@@ -39,7 +39,7 @@ function operandText(operand: Operand): string {
 	}
 }
 
-/** Intel syntax, for people; assemblers are not promised to take it back. */
+/** Intel syntax, for messages; assemblers may not accept it. */
 export function format(instruction: Instruction): string {
 	const lock = instruction.lock ? "lock " : "";
 	const repeat = instruction.repeat === "none" ? "" : `${instruction.repeat} `;

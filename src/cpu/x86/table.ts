@@ -1,11 +1,11 @@
 /**
- * The opcode table: every instruction we have, once. The decoder, the disassembly, the translator and the conformance
- * cases all read it. An opcode that is not here is #UD.
+ * The opcode table: every instruction that is emulated, once. The decoder, the disassembly, the translator and the
+ * conformance cases all read it. An opcode that is not here is #UD.
  *
  * Sources: SDM volume 2 (opcode maps: appendix A; flags: volume 1, appendix A).
  */
 
-/** What an instruction does; the translator has one function for each. */
+/** The operation of an instruction; the translator has one function for each. */
 export type Semantic =
 	| "add"
 	| "or"
@@ -120,7 +120,7 @@ export interface OpcodeRow {
 	readonly undefined: string;
 	/** Flags it reads. */
 	readonly reads: string;
-	/** A lock prefix is allowed when the first operand is memory. */
+	/** A lock prefix is allowed if the first operand is memory. */
 	readonly lock: boolean;
 	/** Default operand size 64 (push, pop, near branches). */
 	readonly default64: boolean;

@@ -75,7 +75,7 @@ describe("JitCpu", () => {
 		expect(result()).toEqual(["invalid-opcode", 5, 2]);
 	});
 
-	it("translates nothing again for a text poke, and for other changes of text what they touch", () => {
+	it("translates nothing again for a text poke, and for other changes of text only their code", () => {
 		// call 0x40; call 0x80; ud2 ... 0x40: site; ret ... 0x80: mov eax, 1; ret ... 0xc0: ret
 		put(TEXT, "e8 3b 00 00 00 e8 76 00 00 00 0f 0b");
 		put(TEXT + 0x40, "0f 1f 44 00 00 c3");
@@ -118,7 +118,7 @@ describe("JitCpu", () => {
 		expect(run(new JitCpu(new Memory({ bytes: 1 << 20 })))).toEqual([55n, 1, 0]);
 	});
 
-	it("calls gates, stops when they ask to, and lets their exceptions out with the state complete", () => {
+	it("calls gates, stops if they ask to, and throws their errors with the state complete", () => {
 		// mov edi, 7; call 0x40; ud2
 		put(TEXT, "bf 07 00 00 00 e8 36 00 00 00 0f 0b");
 		put(TEXT + 0x40, "90 c3");

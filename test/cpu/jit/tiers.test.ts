@@ -33,7 +33,7 @@ function machine(warm: number): JitCpu {
 	return new JitCpu(memory, { heat: heat(warm) });
 }
 
-/** Everything that a program can see. */
+/** All state that a program can see. */
 function look(cpu: JitCpu): unknown {
 	const words = [...cpu.state.words].map((word) => word.toString(16)).join(" ");
 	const data = createHash("sha256")
@@ -127,7 +127,7 @@ describe("the two tiers of the jit", () => {
 		expect(hot).toBeGreaterThan(0);
 	});
 
-	test("a loop that ends where the memory ends, again and again, and one that runs over the end", () => {
+	test("a loop that ends where the memory ends, and one that runs over the end", () => {
 		// start: mov rcx, rsi; 1: mov al, [rcx]; inc byte [rcx]; add rcx, 1; cmp rcx, rdi; jne 1b; dec rdx; jnz start; int3
 		const code = [
 			...[0x48, 0x89, 0xf1, 0x8a, 0x01, 0xfe, 0x01, 0x48, 0x83, 0xc1, 0x01, 0x48, 0x39, 0xf9, 0x75, 0xf3],
@@ -150,7 +150,7 @@ describe("the two tiers of the jit", () => {
 		}
 	});
 
-	test("a call site in a hot loop, poked from nop to one target, to another, and back; a gate that stops now and then", () => {
+	test("a call site in a hot loop that is poked, and a gate that stops at times", () => {
 		// start: call f; inc rbx; jmp start.  f: site; inc rax; ret.  0x40: call 0x80; ret.  0x60: add rdx, 2; ret.  0x80: gate
 		const parts: [number, number[]][] = [
 			[0, [0xe8, 0x1b, 0, 0, 0, 0x48, 0xff, 0xc3, 0xeb, 0xf6]],
@@ -188,7 +188,7 @@ describe("the two tiers of the jit", () => {
 		expect(cpus[1]!.statistics.hot).toBeGreaterThan(1);
 	});
 
-	test("a gate whose result is stored, in a hot loop: here and there, across pages, now and then not at all, and an exception", () => {
+	test("a store gate in a hot loop: at several addresses, across pages, not at all, with an error", () => {
 		// start: call gate; mov rax, [rcx+16]; add rbx, rax; add rcx, rbp; jmp start
 		const code = [0xe8, 0x3b, 0, 0, 0, 0x48, 0x8b, 0x41, 0x10, 0x48, 0x01, 0xc3, 0x48, 0x01, 0xe9, 0xeb, 0xef];
 		const cpus = [machine(Number.POSITIVE_INFINITY), machine(300)];
@@ -261,7 +261,7 @@ describe("the two tiers of the jit", () => {
 	}
 
 	test("a hot loop in a function that returns to several callers, each with a frame of its own", () => {
-		// noipa: or gcc keeps x where it knows that leaf() does not look.
+		// noipa: otherwise gcc keeps x in a register that it knows leaf() not to use.
 		const noinline = "__attribute__((noinline, noipa)) long";
 		const source = `
 			${noinline} leaf(long x) { long s = 0; for (int i = 0; i < 8; i++) if (x >> i & 1) s += i; return s; }

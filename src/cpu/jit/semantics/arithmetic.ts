@@ -127,7 +127,7 @@ function multiply(signed: boolean): Emit {
 	};
 }
 
-/** With the whole product on the stack: 1 when it does not fit its lower half. */
+/** Replaces the whole product on the stack by 1 if it does not fit its lower half, else 0. */
 function productFits(t: Translator, size: number, low: number, signed: boolean): void {
 	t.code.get(low);
 	if (signed) t.signed(size);
@@ -196,7 +196,7 @@ function divideNarrow(t: Translator, size: number, divisor: number, signed: bool
 	t.setRegister(size === 8 ? RAX : RDX, size, remainder, size === 8);
 }
 
-/** 128 by 64 bits: in wasm while the upper half says nothing, else by the host. */
+/** 128 by 64 bits: in wasm if the upper half is only the extension of the lower one, else by the host. */
 function divideWide(t: Translator, divisor: number, signed: boolean): void {
 	const { code } = t;
 	const s = signed ? "s" : "u";

@@ -244,7 +244,7 @@ function bitTest(change?: "or" | "andnot" | "xor"): Emit {
 	};
 }
 
-/** Pushes 1 when the value is zero. */
+/** Pushes 1 if the value is zero, else 0. */
 function isZero(t: Translator, size: number, value: number): void {
 	t.code.get(value).op(`${typeOf(size)}.eqz` as OpName);
 }
@@ -259,7 +259,7 @@ function zeros(t: Translator, size: number, value: number, name: "clz" | "ctz"):
 	return t.keep(type);
 }
 
-/** bsf and bsr leave the destination alone when the source is zero (AMD's manual; Intel's hardware too). */
+/** bsf and bsr leave the destination alone if the source is zero (AMD's manual; Intel's hardware too). */
 function scan(forward: boolean): Emit {
 	return (t, i) => {
 		const { code } = t;

@@ -2,10 +2,10 @@ import { AREA } from "../area.js";
 import { Code, type ModuleFunction, type Signature } from "../wasm/index.js";
 
 /**
- * Lazy status flags: a kind word and three 64-bit words a, b and r (the result) from which the flags follow. The kind word has
- * a kind of {@link FLAG_KIND} in bits 0 and 1, 64 minus the operand size in bits 4 to 9, and the bits below.
- * `eager`: r holds the flags themselves. `add`, `sub`: r = a + b or a - b. `result`: CF is bit 0 of a, OF is bit 0 of b, and the
- * other flags follow from r.
+ * Lazy status flags: a kind word and three 64-bit words a, b and r (the result) from which the flags follow. The kind
+ * word has a kind of {@link FLAG_KIND} in bits 0 and 1, 64 minus the operand size in bits 4 to 9, and the bits below.
+ * `eager`: r holds the flags themselves. `add`, `sub`: r = a + b or a - b. `result`: CF is bit 0 of a, OF is bit 0 of b,
+ * and the other flags follow from r.
  */
 export const FLAG_KIND = { eager: 0, add: 1, sub: 2, result: 3 } as const;
 /** CF does not follow from the words, but is bit {@link CF_VALUE} of the kind word. */

@@ -2,7 +2,10 @@ import { BACKING } from "../../../memory/index.js";
 import { AREA, JUMP_SLOTS } from "../area.js";
 import type { Code } from "../wasm/index.js";
 
-/** Leaves the function for the translation of the address in the i64 local, if there is one. `fuel`: a local; `type`: of `run`. */
+/**
+ * Leaves the function for the translation of the address in the i64 local, if there is one. `fuel`: a local; `type`: of
+ * `run`.
+ */
 export function jumpTo(code: Code, target: number, fuel: number, type: number): void {
 	const low = code.temp("i32");
 	const slot = code.temp("i32");

@@ -11,7 +11,7 @@ const RBX = 3;
 const RSP = 4;
 const RBP = 5;
 
-/** The flags of rflags that popf can change besides the status flags: IF and DF. The others do not exist here. */
+/** The flags of rflags that popf can change besides the status flags: IF and DF. Other flags are not emulated. */
 const CONTROL = 0x600;
 const STATUS = 0x8d5;
 
@@ -159,7 +159,7 @@ const movbe: Emit = (t, i) => {
 	t.store(t.place(i.operands[0]!, "w"), value);
 };
 
-/** Makes room for `size` bits on the stack; rsp itself is left for {@link setRsp}. */
+/** Makes room for `size` bits on the stack; rsp itself is set by {@link setRsp}. */
 function pushPlace(t: Translator, size: number): { place: ReturnType<Translator["placeAt"]>; rsp: number } {
 	const rsp = t.address(t.near(RSP, -size / 8));
 	return { place: t.placeAt(rsp, size, "w"), rsp };
@@ -354,7 +354,10 @@ function control(bit: number, set: boolean): Emit {
 	};
 }
 
-/** Leaves of cpuid: [leaf, eax, ebx, ecx, edx]. Only what the table has is announced. Vendor: "klpemu-x86  ". */
+/**
+ * Leaves of cpuid: [leaf, eax, ebx, ecx, edx]. They announce only features that the opcode table has. Vendor: "klpemu-x86
+ * ".
+ */
 const CPUID: readonly (readonly number[])[] = [
 	[0, 1, 0x65706c6b, 0x20203638, 0x782d756d],
 	// ecx: cmpxchg16b, sse4.2's crc32, movbe, popcnt; edx: tsc, cmpxchg8b, cmov.
@@ -364,7 +367,7 @@ const CPUID: readonly (readonly number[])[] = [
 	[0x80000001, 0, 0, (1 << 0) | (1 << 5), 1 << 29],
 ];
 
-/** The same on every host; leaves that are not there are zero. */
+/** The same on every host; leaves that do not exist are zero. */
 const cpuid: Emit = (t) => {
 	t.getRegister(RAX, 32);
 	const leaf = t.keep("i32");

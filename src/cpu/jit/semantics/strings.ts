@@ -38,7 +38,7 @@ function stride(t: Translator, i: Instruction): number {
 	return t.keep("i64");
 }
 
-/** Does one element; leaves 1 in the result local when a comparison found equality. */
+/** Emits the work for one element; a comparison returns a local that is 1 if the values are equal. */
 type Element = (t: Translator, i: Instruction, by: number) => number | undefined;
 
 const movs: Element = (t, i, by) => {

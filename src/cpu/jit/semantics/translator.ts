@@ -45,9 +45,9 @@ export interface MemoryPlace {
 }
 
 /**
- * The language in which semantics are written: it emits their parts into `code`. The two tiers implement it. Values are in wasm locals: i64
- * for 64 bits, i32 (zero-extended) for less. An instruction must not change anything that the guest can see before its last
- * {@link place}, because place() can fault.
+ * The language in which semantics are written: it emits their parts into `code`. The two tiers implement it. Values are
+ * in wasm locals: i64 for 64 bits, i32 (zero-extended) for less. An instruction must not change anything that the guest
+ * can see before its last {@link place}, because place() can fault.
  */
 export abstract class Translator {
 	readonly code: Code;
@@ -61,7 +61,7 @@ export abstract class Translator {
 		this.functions = functions;
 	}
 
-	// ---- what the tiers differ in ----
+	// ---- each tier has its own ----
 
 	/** Pushes a register; `high`: ah, ch, dh, bh. */
 	abstract getRegister(reg: number, size: number, high?: boolean): Code;
@@ -120,11 +120,11 @@ export abstract class Translator {
 		this.mask(size);
 		return this.keep(type);
 	}
-	/** Zero-extends what is on the stack from 8 or 16 bits. */
+	/** Zero-extends the value on the stack from 8 or 16 bits. */
 	mask(size: number): void {
 		if (size < 32) this.code.i32(size === 8 ? 0xff : 0xffff).op("i32.and");
 	}
-	/** Sign-extends what is on the stack to the whole wasm type. */
+	/** Sign-extends the value on the stack to the whole wasm type. */
 	signed(size: number): void {
 		if (size < 32) this.code.op(size === 8 ? "i32.extend8_s" : "i32.extend16_s");
 	}

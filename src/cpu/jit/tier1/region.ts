@@ -1,15 +1,15 @@
 import type { Gate } from "../../cpu.js";
 import type { Decoded, Instruction, NotDecoded, RelativeOperand, Semantic } from "../../x86/index.js";
 
-/** What discovery has to know about the machine. */
+/** The guest text, as translation sees it. */
 export interface Text {
 	decodeAt(address: bigint): Decoded;
 	/** Cell number of the call site at the address. */
 	site(address: bigint): number | undefined;
 	gate(address: bigint): BoundGate | undefined;
-	/** Nothing may run into this address without asking the host first. */
+	/** Code must not go on at this address without the host. */
 	isBreakpoint(address: bigint): boolean;
-	/** Faster code begins here: the first tier goes to it instead of going on by itself. */
+	/** A translation of the second tier begins here, to which the first tier goes. */
 	isHot(address: bigint): boolean;
 }
 
@@ -30,7 +30,7 @@ export interface BoundGate {
 	readonly gate: Gate;
 }
 
-/** Enough for a function; longer ones go on in the next region. */
+/** Enough for most functions; longer ones are several regions. */
 const MAX_INSTRUCTIONS = 160;
 
 /** Semantics after which the next instruction is not reached directly. */
@@ -41,7 +41,7 @@ export function isFaulting(decoded: Decoded): decoded is NotDecoded {
 	return "error" in decoded || FAULTS.has(decoded.row.semantic);
 }
 
-/** What stands at the address, when it can be translated. */
+/** The instruction, call site or gate at the address, if it can be translated. */
 export function instructionAt(text: Text, address: bigint): RegionInstruction | undefined {
 	const cell = text.site(address);
 	if (cell !== undefined) return { kind: "site", address, length: 5, cell };

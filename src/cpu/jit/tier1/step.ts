@@ -39,7 +39,7 @@ export const FUEL = 1;
  * stop anywhere, at no cost. `run(entry, fuel)` returns the fuel that is left, with rip and the reason in the area.
  */
 export class StepTranslator extends Translator {
-	/** Of each instruction, while they are still ahead: forward jumps need no dispatch. */
+	/** The block in front of each instruction. A forward jump leaves the block of its target, with no dispatch. */
 	labels: readonly Label[] = [];
 	position = 0;
 	readonly #index: ReadonlyMap<bigint, number>;
@@ -70,7 +70,7 @@ export class StepTranslator extends Translator {
 
 	override goto(target: bigint): void {
 		const index = this.#index.get(target);
-		// A store of this instruction may have changed the code; then the jump slots know no more about it.
+		// A store of this instruction may have changed the code; the jump slots do not have dropped translations.
 		if (index === undefined || this.wrote) {
 			this.#chain(target);
 			return;
@@ -79,7 +79,7 @@ export class StepTranslator extends Translator {
 		else this.code.i32(index).set(ENTRY).br(this.#dispatch);
 	}
 
-	/** Goes straight to the translation of an address that is known now, when there is one. */
+	/** Goes to the translation of an address that is known now, if there is one, without the host. */
 	#chain(target: bigint): void {
 		const { code } = this;
 		if (isKaddr(target)) {
@@ -114,7 +114,7 @@ export class StepTranslator extends Translator {
 		else this.#gate(entry, next);
 	}
 
-	/** What stands at a call site is read at run time, so that a text poke changes one word of data. */
+	/** Reads nop or call from the site's cell at run time, so that a text poke changes one word of data. */
 	#site(cell: number, next: bigint): void {
 		const { code } = this;
 		code.i32(0).memory("i32.load", AREA.sites + 4 * cell);
@@ -161,7 +161,7 @@ export class StepTranslator extends Translator {
 		this.#body(entry, next);
 		code.br(done);
 		code.end();
-		// The instruction was not done, but paid for.
+		// Fuel was taken off for the instruction, which was not completed.
 		code.get(FUEL).i32(1).op("i32.add").set(FUEL);
 		code.i32(0).get(this.#why).memory("i32.store", AREA.reason);
 		this.leave(entry.address);
@@ -180,14 +180,12 @@ export class StepTranslator extends Translator {
 	override getRegister(reg: number, size: number, high = false): Code {
 		return this.code.i32(0).memory(LOADS[size]!, AREA.words + 8 * reg + (high ? 1 : 0));
 	}
-	/** Writing 32 bits clears the upper half; 8 and 16 leave the rest alone. */
 	override setRegister(reg: number, size: number, value: number, high = false): void {
 		const offset = AREA.words + 8 * reg + (high ? 1 : 0);
 		this.code.i32(0).get(value);
 		if (size === 32) this.code.op("i64.extend_i32_u").memory("i64.store", offset);
 		else this.code.memory(STORES[size]!, offset);
 	}
-	/** Leaves the instruction undone, for `reason`, if the i32 on the stack is not zero. */
 	override bailIf(reason: number): void {
 		this.code.if();
 		this.code.i32(reason).set(this.#why).br(this.#bail!);
@@ -234,7 +232,7 @@ export class StepTranslator extends Translator {
 	override placeAt(address: number, bits: number, access: Access): Place {
 		return { kind: "mem", host: this.#host(address, bits, access), offset: 0, size: bits, writes: access !== "r" };
 	}
-	/** After the bytes are written: the host takes over what went into the bounce buffer. */
+	/** The host copies the bytes from the bounce buffer, if that is where the store went. */
 	override finishStore(place: Place): void {
 		if (place.kind !== "mem") return;
 		this.wrote = true;
@@ -259,14 +257,12 @@ export class StepTranslator extends Translator {
 		else this.widened(size, value);
 		this.code.memory("i64.store", offset);
 	}
-	/** Adds to the kind word: CF stays what it was (an i32 local, 0 or 1). */
 	override fixCarry(carry: number): void {
 		const { code } = this;
 		code.i32(0).i32(0).memory("i32.load", AREA.flagKind);
 		this.withCarry(carry);
 		code.memory("i32.store", AREA.flagKind);
 	}
-	/** The same for CF and OF. */
 	override fixCarryOverflow(carry: number, overflow: number): void {
 		const { code } = this;
 		code.i32(0).i32(0).memory("i32.load", AREA.flagKind);
@@ -274,12 +270,10 @@ export class StepTranslator extends Translator {
 		this.withOverflow(overflow);
 		code.memory("i32.store", AREA.flagKind);
 	}
-	/** The status flags now, as they stand in rflags, in an i32 local. */
 	override flags(): number {
 		this.code.call(this.functions.flags);
 		return this.keep("i32");
 	}
-	/** Sets all status flags to the i32 local. */
 	override setEagerFlags(flags: number): void {
 		const { code } = this;
 		code.i32(0).i32(FLAG_KIND.eager).memory("i32.store", AREA.flagKind);

@@ -6,7 +6,7 @@ import { ENTRY, FLAGS_OF, FUEL, IMPORTS, StepTranslator } from "./step.js";
 
 const I32 = "i32" as const;
 
-/** A module with `run(entry, fuel)` for the instructions, ordered by address; breakpoints are never jumped to. */
+/** A module with `run(entry, fuel)` for the instructions, ordered by address. No jump in it goes to a breakpoint. */
 export function translate(
 	instructions: readonly RegionInstruction[],
 	memoryPages: number,
@@ -46,7 +46,7 @@ export function translate(
 	]);
 }
 
-/** The module whose `flags()` brings rflags up to date for the host. */
+/** The module whose `flags()` computes the status flags for the host. */
 export function flagsModule(memoryPages: number): Uint8Array<ArrayBuffer> {
 	return buildModule(memoryPages, [], [flagsOfFunction(), flagsFunction(0, "flags")]);
 }

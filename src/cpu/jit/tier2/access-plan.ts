@@ -36,8 +36,9 @@ export interface Group {
 export type OpenGroups = ReadonlyMap<string, readonly Group[]>;
 
 /**
- * The accesses to memory in a tree of nodes, and which of them one check is for. The tree is emitted twice: into a draft, where each
- * access is added to the plan, and for good, where each access takes its group from the plan, in the same order.
+ * The accesses to memory in a tree of nodes, and which of them one check is for. The tree is emitted twice: into a draft,
+ * where each access is added to the plan, and for good, where each access takes its group from the plan, in the same
+ * order.
  */
 export class AccessPlan {
 	readonly #groups: Group[] = [];

@@ -1,6 +1,9 @@
 import type { Node } from "./node.js";
 
-/** Numbers the nodes, finds dominators, loops and merges, and cuts jumps into the middle of a loop. Returns the nodes in order. */
+/**
+ * Numbers the nodes, finds dominators, loops and merges, and removes jumps into the middle of a loop. Returns the nodes
+ * in order.
+ */
 export function arrange(root: Node): Node[] {
 	const order = reversePostorder(root);
 	for (const node of order) Object.assign(node, { dominator: undefined, merges: [], isLoop: false });

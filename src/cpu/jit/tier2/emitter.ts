@@ -34,9 +34,10 @@ class Draft implements Tree {
 }
 
 /**
- * Emits a graph as structured control flow (Ramsey: Beyond Relooper), from its dominator tree: a node with several ways to it ends a block behind
- * which it stands, and a loop's head begins a loop. Between these nodes, the nodes that only one way leads to are trees,
- * within which ways keep what they know. Fuel is counted by way and checked at loops.
+ * Emits a graph as structured control flow (Ramsey: Beyond Relooper), from its dominator tree: a node with several ways
+ * to it ends a block behind which it stands, and a loop's head begins a loop. Between these nodes, the nodes that only
+ * one way leads to are trees, and within a tree each way keeps what is known on it. Fuel is counted by way and checked at
+ * loops.
  */
 export class Emitter {
 	readonly #fn: HotFunction;
@@ -109,7 +110,7 @@ export class Emitter {
 	#join(way: Way, node: Node): void {
 		this.#fn.payFuel(way.code, way.spent);
 		const label = this.#labels.get(node);
-		// A loop's head that is ahead, and that no other way leads to, is not there yet.
+		// The head of a loop that only this way enters has not been emitted yet.
 		if (label !== undefined) way.code.br(label);
 		else this.#dominated(node, () => this.#tree(node));
 	}

@@ -3,7 +3,7 @@ import { AREA } from "../area.js";
 import { CF_FIXED, FLAG_KIND, OF_FIXED, RESULT_FOLLOWS, type Translator, typeOf } from "../semantics/index.js";
 import type { Code, OpName } from "../wasm/index.js";
 
-/** What is known, where flags are used, about the instruction that set them. */
+/** The properties of the instruction that set the flags, where the flags are used. */
 export interface Setter {
 	readonly kind: number;
 	readonly size: number;
@@ -29,8 +29,8 @@ export function mayKeepFlags(i: Instruction): boolean {
 }
 
 /**
- * Lazy flags in locals. Conditions are computed from the operands of the instruction that set the flags, if that instruction is
- * known. One for each function; the {@link Setter} belongs to the way on which code is emitted.
+ * Lazy flags in locals. Conditions are computed from the operands of the instruction that set the flags, if that
+ * instruction is known. One for each function; the {@link Setter} belongs to the way on which code is emitted.
  */
 export class Flags {
 	readonly #kind: number;
@@ -117,8 +117,8 @@ export class Flags {
 	}
 
 	/**
-	 * Pushes one of the eight conditions that are not negations; false, with nothing pushed, if it needs all flags. SDM volume 1,
-	 * appendix B.
+	 * Pushes one of the eight conditions that are not negations; false, with nothing pushed, if it needs all flags. SDM
+	 * volume 1, appendix B.
 	 */
 	pushCondition(t: Translator, pair: number, setter: Setter): boolean {
 		const difference = setter.kind === FLAG_KIND.sub && setter.plain;

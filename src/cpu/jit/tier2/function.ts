@@ -7,7 +7,7 @@ import { Flags } from "./flags.js";
 import { Pages } from "./pages.js";
 import { Registers } from "./registers.js";
 
-/** What the whole function of a translation has in common: its locals, its beginning, and its end. */
+/** The function of a translation as a whole: its locals, its beginning and its end. */
 export class HotFunction {
 	readonly code: Code;
 	readonly functions: FunctionIndices;
@@ -89,7 +89,7 @@ export class HotFunction {
 		code.i32(0).get(this.#why).memory("i32.store", AREA.reason);
 		code.i32(0).i32(toKaddr(this.#root)).memory("i32.store", AREA.refused);
 		code.i32(0).i32(0).memory("i32.load", AREA.exits).i32(1).op("i32.add").memory("i32.store", AREA.exits);
-		// The root would come straight back here.
+		// At the root, the table has this translation, which would leave here again.
 		code.get(this.#why).op("i32.eqz").get(this.#rip).i64(this.#root).op("i64.ne").op("i32.and");
 		code.if();
 		jumpTo(code, this.#rip, FUEL, runType);

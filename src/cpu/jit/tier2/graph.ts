@@ -9,10 +9,10 @@ import { unrollLoops } from "./unroll.js";
 const MAX_INSTRUCTIONS = 600;
 const MAX_BLOCK = 64;
 
-/** Left to the first tier: they look at the fuel, run long, or let the host in. */
+/** Instructions that only the first tier executes: they read the fuel, run long, or call the host. */
 const ALONE = new Set<Semantic>(["rdtsc", "movs", "stos", "lods", "scas", "cmps", "cpuid", "enter"]);
 
-/** Where the calls that are under way will return to, innermost first. */
+/** The return addresses of the calls that have not returned, innermost first. */
 interface Context {
 	readonly returnTo: bigint;
 	readonly outer: Context | undefined;
@@ -21,8 +21,8 @@ interface Context {
 
 /**
  * The code around `root` that the profile has seen, calls inlined: every jump, call and return that was seen leads to the
- * node it leads to. `unrolled`: small loops are there several times. Undefined when even the first instruction has to be
- * left to the first tier.
+ * node it leads to. `unrolled`: the bodies of small loops are repeated. Undefined if only the first tier can execute the
+ * first instruction.
  */
 export function buildGraph(text: Text, root: Kaddr, profile: Profile, unrolled: boolean): Node | undefined {
 	const graph = new GraphBuilder(text, profile).build(BigInt.asUintN(64, BigInt(root)));
@@ -54,7 +54,7 @@ class GraphBuilder {
 		return root;
 	}
 
-	/** `fresh`: a place where a function, or the rest of one, begins. */
+	/** `fresh`: a function, or the rest of one, begins at the address. */
 	#node(address: bigint, context: Context | undefined, fresh: boolean): Node | undefined {
 		const key = `${address.toString(16)} ${context?.key ?? ""}`;
 		const known = this.#nodes.get(key);

@@ -4,21 +4,21 @@ import { AREA } from "../area.js";
 import type { RegionInstruction } from "../tier1/index.js";
 import { type Profile, Recorder } from "./profile.js";
 
-/** What an exit from the second tier costs, in instructions of the first. */
+/** The cost of an exit from the second tier, in instructions of the first. */
 const EXIT = 64;
 /** The most that {@link Heat.warm} is multiplied by: looking costs little. */
 const MAX_WARM = 64;
-/** Instructions before the same loop may be translated again; twice as many each time. */
+/** Instructions before the same loop may be translated again. The number doubles each time. */
 const REBUILD = 1 << 20;
-/** A translation that has to leave this often, with fewer instructions in between than this, is no good. */
+/** A translation that leaves so many times, with fewer instructions in between on average, is dropped. */
 const MAX_REFUSALS = 256;
 const INSTRUCTIONS_PER_REFUSAL = 2000;
 
 /** How soon code gets to the second tier. */
 export interface Heat {
 	/**
-	 * Instructions in the first tier after which the Cpu looks where they are; Infinity: never. It doubles each time that nothing new
-	 * is found.
+	 * Instructions in the first tier after which the Cpu looks where they are; Infinity: never. It doubles each time that
+	 * nothing new is found.
 	 */
 	readonly warm: number;
 	/** Instructions of the path that are recorded then. */
@@ -27,14 +27,14 @@ export interface Heat {
 
 export const DEFAULT_HEAT: Heat = { warm: 1 << 16, recording: 1024 };
 
-/** What is special about a translation of the second tier. */
+/** The additional properties of a translation of the second tier. */
 export interface Hot {
 	/** The only place where it can be entered. */
 	readonly root: Kaddr;
-	/** Below this it does nothing. */
+	/** With less fuel it does nothing. */
 	readonly enoughFuel: number;
 	readonly profile: Profile;
-	/** How often it had to leave something to the first tier, and since when (in instructions). */
+	/** How often it has left an instruction to the first tier, and since when (in instructions). */
 	refusals: number;
 	since: number;
 }
@@ -42,17 +42,24 @@ export interface Hot {
 export interface HotSpotsHooks {
 	instruction(address: Kaddr): RegionInstruction | undefined;
 	find(root: Kaddr): Hot | undefined;
-	/** Makes a translation of the second tier; false when it cannot. `unrolled`: small loops are there several times. */
+	/** Makes a translation of the second tier; false if it cannot. `unrolled`: the bodies of small loops are repeated. */
 	translate(root: Kaddr, profile: Profile, unrolled: boolean): boolean;
 	drop(root: Kaddr): void;
 }
 
-/** Decides what is worth a translation of the second tier: counts, records a stretch of the path, picks the busiest loop. */
+/**
+ * Decides which code gets a translation of the second tier: counts, records a stretch of the path, picks the busiest
+ * loop.
+ */
 export class HotSpots {
 	readonly #view: Int32Array;
 	readonly #hooks: HotSpotsHooks;
-	/** Roots whose loops are not to be repeated: checking for several rounds at once failed too often at the last ones. */
+	/**
+	 * Roots whose loops are not unrolled, because the check for several rounds at once failed too often in the last
+	 * rounds.
+	 */
 	readonly #plain = new Set<Kaddr>();
+	/** Roots that are not translated any more. */
 	readonly #hopeless = new Set<Kaddr>();
 	/** When each root may be translated again, and after how long the next time. */
 	readonly #rebuild = new Map<Kaddr, { at: number; pause: number }>();
@@ -62,9 +69,9 @@ export class HotSpots {
 	#heat = 0;
 	readonly #options: Heat;
 	#warm: number;
-	/** The second tier had to leave the instruction at rip to the first. */
+	/** The second tier has left the instruction at rip to the first. */
 	#refused = false;
-	/** Execution is in the second tier, as far as we know. */
+	/** When translated code last returned, it was in the second tier. */
 	cool = false;
 
 	constructor(view: Int32Array, hooks: HotSpotsHooks, options: Heat) {
@@ -78,19 +85,19 @@ export class HotSpots {
 		return this.#recorder !== undefined;
 	}
 
-	/** The path goes on somewhere else. */
+	/** The next instruction does not follow the last one: the host may have switched tasks. */
 	interrupted(): void {
 		this.#recorder?.interrupted();
 	}
 
-	/** Before each instruction while recording. */
+	/** Called before each instruction while recording. */
 	record(state: CpuState): void {
 		const low = state.halves[2 * RIP]!;
 		if (low >= 0 || state.halves[2 * RIP + 1] !== -1) this.#recorder = undefined;
 		else if (this.#recorder!.add(low, state.halves[2 * RSP]!)) this.#learn();
 	}
 
-	/** Translated code has run so many instructions. */
+	/** Called after translated code has run so many instructions. */
 	ran(instructions: number): void {
 		this.#total += instructions;
 		this.cool = this.#view[AREA.stayed >> 2] !== 0;
@@ -112,7 +119,7 @@ export class HotSpots {
 
 	#make(root: Kaddr, profile: Profile): boolean {
 		const rebuild = this.#rebuild.get(root) ?? { at: 0, pause: REBUILD };
-		// One whose calls never go the same way for long is not worth a translation each time.
+		// A loop whose calls keep going to new targets would be translated again and again.
 		if (this.#hopeless.has(root) || this.#total < rebuild.at) return false;
 		const old = this.#hooks.find(root)?.profile;
 		if (old !== undefined && !old.merge(profile)) return false;
@@ -120,14 +127,14 @@ export class HotSpots {
 		return this.#hooks.translate(root, old ?? profile, !this.#plain.has(root));
 	}
 
-	/** Shall this translation run now? */
+	/** Whether the Cpu enters this translation now. */
 	wants(hot: Hot | undefined, fuel: number): hot is Hot {
 		const refused = this.#refused;
 		this.#refused = false;
 		return hot !== undefined && !refused && fuel >= hot.enoughFuel;
 	}
 
-	/** The first tier has to do the instruction at rip. `clock`: instructions so far. */
+	/** Called if the first tier has to execute the instruction at rip. `clock`: instructions so far. */
 	refused(clock: number): void {
 		this.#refused = true;
 		const root = this.#view[AREA.refused >> 2]!;

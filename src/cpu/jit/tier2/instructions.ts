@@ -15,7 +15,7 @@ const QUIET = new Set<Semantic>([
 	...["shl", "shr", "sar", "rol", "ror", "imul", "bswap", "nop", "convert", "spread", "xchg"],
 ] as Semantic[]);
 
-/** Emits the instructions of a node, and what comes behind them. */
+/** Emits the instructions of a node, and the ways behind them. */
 export function emitNode(way: Way, node: Node): void {
 	way.node = node;
 	for (const [n, entry] of node.instructions.entries()) {
@@ -55,7 +55,7 @@ function flagsAreDead(node: Node, at: number): boolean {
 	return false;
 }
 
-/** The call site's cell says at run time whether it is a nop or a call; whatever was not seen leaves. */
+/** The call site's cell says at run time whether it is a nop or a call. A call with a target that was not seen leaves. */
 function emitSite(way: Way, cell: number): void {
 	const { code, node } = way;
 	const next = after(way.entry);
@@ -118,7 +118,7 @@ function emitGate(way: Way, { index, gate }: BoundGate): void {
 	}
 }
 
-/** Goes to the node whose address is in the local; `emit`: what the instruction does besides. */
+/** Goes to the node whose address is in the local; `emit`: the rest of the instruction. */
 function emitTargets(way: Way, address: number, emit: (way: Way) => void): void {
 	const { code } = way;
 	for (const [target, to] of way.node.to) {

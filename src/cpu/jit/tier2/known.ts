@@ -10,11 +10,11 @@ interface Value {
 }
 
 const REGISTERS = 16;
-/** They store exactly what they load. */
+/** Semantics that store exactly the value that they load. */
 const MOVES_VALUES = new Set<Semantic>(["mov", "push", "pop"]);
 const ADDS_CONSTANTS = new Set<Semantic>(["add", "sub"]);
 
-/** What is known about registers and memory at one place of a way, while code is emitted for it. */
+/** Facts about registers and memory at the current place of a {@link Way}, while code is emitted. */
 export class Known {
 	/** Next number of a value, for all ways of a tree: the registers have the first sixteen where the tree begins. */
 	readonly #numbers: { next: number };
@@ -43,7 +43,7 @@ export class Known {
 		return new Known({ next: REGISTERS }, values, new Map(), new Map());
 	}
 
-	/** For a way that branches off here: neither learns what the other one does. */
+	/** A copy for a way that branches off here. Later facts about one way are not known on the other one. */
 	fork(): Known {
 		const known = new Known(this.#numbers, [...this.#values], new Map(this.#homes), this.open);
 		known.setter = this.setter;
@@ -62,7 +62,7 @@ export class Known {
 
 	// ---- registers ----
 
-	/** The register gets what is in the local. */
+	/** The register is set to the local. */
 	setRegister(reg: number, size: number, local: number): void {
 		this.#values[reg] = (size === 64 ? this.#derived.get(local) : undefined) ?? this.#fresh();
 		this.#setHome(reg, size === 64 ? this.#loaded.get(local) : undefined);
@@ -89,7 +89,7 @@ export class Known {
 
 	// ---- memory ----
 
-	/** The local is what was loaded from there. */
+	/** The local was loaded from there. */
 	loaded(i: Instruction, place: MemoryPlace, local: number): void {
 		if (MOVES_VALUES.has(i.row.semantic)) this.#loaded.set(local, place);
 	}

@@ -4,11 +4,11 @@ import type { RegionInstruction } from "../tier1/index.js";
 export interface Node {
 	readonly address: bigint;
 	readonly instructions: readonly RegionInstruction[];
-	/** Where it goes on, by address. Everything else leaves the translation. */
+	/** The nodes in which it goes on, by address. A jump to any other address leaves the translation. */
 	readonly to: Map<bigint, Node>;
-	/** In reverse postorder; a jump to a smaller or the same number is a loop. */
+	/** Number in reverse postorder; a jump to a smaller or the same number closes a loop. */
 	order: number;
-	/** Ahead of it on every path from the root (immediate dominator). */
+	/** The last node that is ahead of it on every path from the root (immediate dominator). */
 	dominator: Node | undefined;
 	/** Nodes that it immediately dominates and that several jumps lead to, in order. */
 	merges: Node[];
@@ -35,7 +35,7 @@ export function instructionsOf(root: Node): RegionInstruction[] {
 	return [...found.values()];
 }
 
-/** Says the same for two graphs only if their translations are the same. */
+/** A key that is equal for two graphs only if their translations are equal. */
 export function graphKey(root: Node, describe: (entry: RegionInstruction) => string): string {
 	const nodes = allNodes(root);
 	const number = new Map(nodes.map((node, n) => [node, n]));
@@ -47,7 +47,7 @@ export function graphKey(root: Node, describe: (entry: RegionInstruction) => str
 		.join("\n\n");
 }
 
-/** Fuel without which a translation of the graph does nothing. */
+/** Fuel for the longest path without a check; with less, a translation of the graph does nothing. */
 export function enoughFuel(root: Node): number {
 	return allNodes(root).reduce((sum, { instructions }) => sum + instructions.length, 1);
 }

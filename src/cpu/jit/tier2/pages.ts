@@ -24,8 +24,8 @@ interface EarlyCheck {
 }
 
 /**
- * Checked pages in the locals of a function, by the registers that addresses are made of. A page that has been checked stays valid until the
- * function is left; if an access finds another page there, the page table is looked up.
+ * Checked pages in the locals of a function, by the registers that addresses are made of. A page that has been checked
+ * stays valid until the function is left; if an access finds another page there, the page table is looked up.
  */
 export class Pages {
 	readonly #pages = new Map<string, CachedPage>();
@@ -45,8 +45,8 @@ export class Pages {
 	}
 
 	/**
-	 * In the prologue: all pages begin as the one that the stack pointer is in, so that all are valid. Pushes 1 if the stack pointer is
-	 * in no page.
+	 * In the prologue: all pages begin as the one that the stack pointer is in, so that all are valid. Pushes 1 if the
+	 * stack pointer is in no page.
 	 */
 	enter(code: Code): void {
 		const entry = code.temp("i32");
@@ -76,7 +76,7 @@ export class Pages {
 
 	// ---- where a tree begins ----
 
-	/** What can be checked where the tree of the plan begins: one group for each page. */
+	/** The checks that can be made where the tree of the plan begins: one for each page. */
 	earlyChecks(code: Code, plan: AccessPlan): EarlyCheck[] {
 		const found = new Map<CachedPage, EarlyCheck>();
 		for (const group of plan.groups()) {
@@ -166,8 +166,9 @@ function maskOf(need: number): number {
 }
 
 /**
- * Looks up in the page table (SDM volume 3, 4.6) the page that has `span` bytes from `first` on in it. If these reach into the next
- * page, and that page follows in the backing store too, the last half of one and the first half of the other are taken.
+ * Looks up in the page table (SDM volume 3, 4.6) the page that has `span` bytes from `first` on in it. If these reach
+ * into the next page, and that page follows in the backing store too, the last half of one and the first half of the
+ * other are taken.
  */
 function findPage(t: Translator, page: CachedPage, first: number, span: number): void {
 	const { code } = t;
@@ -209,7 +210,7 @@ function findPage(t: Translator, page: CachedPage, first: number, span: number):
 function checkConstant(t: Translator, group: Group, address: bigint): void {
 	const { code } = t;
 	if (address < WINDOW || (address & 0xfffn) + BigInt(group.high - group.low) > BigInt(PAGE)) {
-		// Unusual: always for the first tier. What follows is never reached.
+		// Unusual: always left to the first tier. The code behind it is never reached.
 		code.i32(1);
 		t.bailIf(REASON.slow);
 		code.i32(0);

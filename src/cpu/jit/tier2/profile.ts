@@ -4,20 +4,20 @@ import type { RegionInstruction } from "../tier1/index.js";
 /** Targets of one indirect jump that are worth a comparison. */
 const MAX_TARGETS = 3;
 
-/** A round of a loop is not longer. */
+/** The most instructions that a round of a loop may have. */
 const MAX_ROUND = 128;
 
-/** By how much less an earlier recording says about where jumps go now. */
+/** Counts of earlier recordings are divided by this: the latest one says most about where jumps go now. */
 const OUTDATED = 4;
 
-/** Where an instruction that can go anywhere went, and how often. */
+/** The addresses to which an indirect jump went, and how often. */
 type Targets = Map<Kaddr, number>;
 
-/** What was seen while hot code ran, an instruction at a time: which code, and where its indirect jumps went. */
+/** The record of a stretch of hot code, an instruction at a time: which code ran, and where its indirect jumps went. */
 export class Profile {
 	readonly seen = new Set<Kaddr>();
 	readonly #targets = new Map<Kaddr, Targets>();
-	/** Returns that did not go where their call came from: what a redirected ftrace trampoline does. */
+	/** Returns that did not go back to their call, as the one of a redirected ftrace trampoline. */
 	readonly #redirects = new Map<Kaddr, Targets>();
 
 	/** Targets of an indirect jump or call, a call site, or a return whose call is not known; most frequent first. */
@@ -25,7 +25,7 @@ export class Profile {
 		return byFrequency(this.#targets.get(Number(BigInt.asIntN(32, address))));
 	}
 
-	/** Where a return can go whose call would have it return to `expected`. */
+	/** The addresses to which a return can go, if its call pushed `expected`. */
 	returns(address: bigint, expected: bigint): bigint[] {
 		const key = Number(BigInt.asIntN(32, address));
 		const redirects = byFrequency(this.#redirects.get(key));
@@ -34,7 +34,7 @@ export class Profile {
 		return redirects;
 	}
 
-	/** Adds a later one, whose word counts more; false when it says nothing new. */
+	/** Adds a later profile, whose counts weigh more; false if it changes nothing. */
 	merge(later: Profile): boolean {
 		const known = this.seen.size;
 		for (const address of later.seen) this.seen.add(address);
@@ -77,7 +77,7 @@ function byFrequency(targets: Targets | undefined): bigint[] {
 export class Recorder {
 	readonly #rip: Kaddr[] = [];
 	readonly #rsp: number[] = [];
-	/** Indices in the path where it was interrupted: another task may have come. */
+	/** Indices in the path before which it was interrupted: the next instruction may be another task's. */
 	readonly #breaks = new Set<number>();
 
 	readonly #length: number;
@@ -86,7 +86,7 @@ export class Recorder {
 		this.#length = length;
 	}
 
-	/** True when there is no room for more. */
+	/** Adds an instruction; true if the recording is then complete. */
 	add(rip: Kaddr, rsp: Kaddr): boolean {
 		this.#rip.push(rip);
 		this.#rsp.push(rsp);
@@ -97,7 +97,7 @@ export class Recorder {
 		this.#breaks.add(this.#rip.length);
 	}
 
-	/** What there is to learn; `root`: a good place to start a translation, if there is any. */
+	/** The profile, and the best root for a translation, if there is a loop. */
 	finish(instruction: (address: Kaddr) => RegionInstruction | undefined): {
 		profile: Profile;
 		root: Kaddr | undefined;
@@ -127,8 +127,8 @@ export class Recorder {
 	}
 
 	/**
-	 * Where the loop around `head` is entered from outside: compilers often jump into the middle of what they placed as a loop, and
-	 * there it begins for who follows the program. `head` itself when nobody was seen to enter.
+	 * The instruction at which execution enters the loop around `head` from outside. Compilers often place a loop so that
+	 * it is entered in its middle. `head` itself if the recording has no entry.
 	 */
 	#entryOf(head: Kaddr): Kaddr {
 		const passes = new Map<Kaddr, number>();
@@ -179,7 +179,7 @@ function learn(profile: Profile, entry: RegionInstruction, calls: Kaddr[], from:
 	}
 }
 
-/** The busiest loop; of several that are as busy, the outermost on the stack. */
+/** The head of the busiest loop; of several that are equally busy, the one that is outermost on the stack. */
 function best(heads: ReadonlyMap<Kaddr, { count: number; loop: boolean; rsp: number }>): Kaddr | undefined {
 	let found: Kaddr | undefined;
 	let score = { count: 1, loop: false, rsp: 0 };

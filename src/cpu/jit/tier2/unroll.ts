@@ -1,12 +1,12 @@
 import { type Node, newNode } from "./node.js";
 
-/** How often the body of a small innermost loop is there, and what small is. */
+/** How often the body of a small innermost loop is repeated, and how many instructions a small one has at most. */
 const COPIES = 4;
 const MAX_LOOP = 24;
 
 /**
- * Repeats the bodies of small loops: the copies have a check of fuel in common, and one of pages for all that they access with a
- * pointer that advances by a constant. False when there is no such loop.
+ * Repeats the bodies of small loops: the copies have a check of fuel in common, and one of pages for all that they access
+ * with a pointer that advances by a constant. False if there is no such loop.
  */
 export function unrollLoops(order: readonly Node[]): boolean {
 	let some = false;
@@ -23,24 +23,27 @@ export function unrollLoops(order: readonly Node[]): boolean {
 	return some;
 }
 
-/** The smallest loop that begins at `head`: where a nest of loops is entered in its middle, all of them begin there. */
+/** The smallest loop that begins at `head`. If a nest of loops is entered in its middle, all of its loops begin there. */
 function innerLoop(order: readonly Node[], head: Node): Node[] {
 	const ends = order.filter((node) => node.order >= head.order && node.to.get(head.address) === head);
 	const bodies = ends.map((end) => loopBody(order, head, end));
 	return bodies.reduce((smallest, body) => (body.length < smallest.length ? body : smallest));
 }
 
-/** The head, and what leads to `end`, from where a jump leads back, without passing the head. */
+/**
+ * The nodes of a loop: the head, `end`, from which a jump leads back, and those that lead to `end` without passing the
+ * head.
+ */
 function loopBody(order: readonly Node[], head: Node, end: Node): Node[] {
 	const body = new Set([head, end]);
-	// Against the order: a node comes behind all that it leads to, but for the head.
+	// In reverse order, all nodes that a node leads to, except the head, are visited before it.
 	for (const node of order.slice(head.order, end.order).reverse()) {
 		if ([...node.to.values()].some((to) => to !== head && body.has(to))) body.add(node);
 	}
 	return [...body];
 }
 
-/** The last copy goes back to the first; other jumps to the head remain what they are. */
+/** The last copy goes back to the first; other jumps to the head are left as they are. */
 function unroll(head: Node, body: readonly Node[]): void {
 	const copies = Array.from(
 		{ length: COPIES - 1 },

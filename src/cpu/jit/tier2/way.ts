@@ -9,7 +9,7 @@ import type { HotFunction } from "./function.js";
 import type { Known } from "./known.js";
 import type { Node } from "./node.js";
 
-/** What is done on the ways of a tree of nodes: a draft of it, or the code for good. */
+/** How the ways of a tree of nodes are emitted: as a draft, or for good. */
 export interface Tree {
 	/** The node where the tree begins. */
 	readonly root: Node;
@@ -24,9 +24,9 @@ export interface Tree {
 }
 
 /**
- * One way through a tree of nodes, as a translator: the registers, the lazy flags and checked pages are in locals, and what is known there is
- * used. Where ways part, each goes on with its own copy. An instruction that cannot be done here leaves the function in front of
- * it, and the first tier does it exactly.
+ * One way through a tree of nodes, as a translator: the registers, the lazy flags and checked pages are in locals. Where
+ * ways part, each goes on with its own copy of what is known. An instruction that cannot be done here leaves the function
+ * in front of it, and the first tier does it exactly.
  */
 export class Way extends Translator {
 	readonly fn: HotFunction;
@@ -56,7 +56,7 @@ export class Way extends Translator {
 		return way;
 	}
 
-	/** The current instruction, if it is one of the processor. */
+	/** The current instruction, if it is neither a call site nor a gate. */
 	get instruction(): Instruction | undefined {
 		return this.entry.kind === "plain" ? this.entry.instruction : undefined;
 	}
@@ -67,7 +67,7 @@ export class Way extends Translator {
 	leave(address: bigint, spent: number): void {
 		const { code, fn } = this;
 		fn.payFuel(code, spent);
-		// What is needed on a way out only must not occupy a local, which V8 would keep on its stack, on the way through.
+		// A register that memory has too is loaded here, so that V8 need not keep its local for the exit on the way through.
 		for (const [reg, { host, offset }] of this.known.homes()) {
 			code.get(host).memory("i64.load", offset);
 			fn.registers.refresh(code, reg);

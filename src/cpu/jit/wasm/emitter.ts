@@ -1,4 +1,4 @@
-/** A small WebAssembly emitter: what the translator needs of the binary format, and no more (core specification, chapter 5). */
+/** A small WebAssembly emitter: the part of the binary format that the translator uses (core specification, chapter 5). */
 
 export type Type = "i32" | "i64";
 const TYPE_CODE = { i32: 0x7f, i64: 0x7e } as const;
@@ -293,7 +293,10 @@ export interface ModuleFunction {
 
 type Pieces = readonly (readonly number[])[];
 
-/** A module with imported functions from `h`, the memory `h.m`, the table `h.t` and some functions, the exported ones named. */
+/**
+ * A module with imported functions from `h`, the memory `h.m`, the table `h.t` and some functions, the exported ones
+ * named.
+ */
 export function buildModule(
 	memoryPages: number,
 	imports: readonly ImportedFunction[],
@@ -326,7 +329,7 @@ function lengthOf(pieces: Pieces): number {
 	return pieces.reduce((sum, piece) => sum + piece.length, 0);
 }
 
-/** A count, and what `each` adds. */
+/** A count, and the bytes that `each` adds for each item. */
 function vector<T>(items: readonly T[], each: (out: number[], item: T, n: number) => void): number[] {
 	const out: number[] = [];
 	unsigned(out, items.length);

@@ -1,4 +1,4 @@
-/** What the second tier knows about registers and memory, on programs where knowing a little too much would show. */
+/** Programs on which the second tier would go wrong if it took too much for known about registers and memory. */
 import { expect, test } from "vitest";
 import { assemble } from "../../../../src/assemble/index.js";
 import { R9, RAX, RBX, RCX, RDI, RDX, RIP, RSI, RSP } from "../../../../src/cpu/index.js";
@@ -41,7 +41,7 @@ function compare([first, second]: [JitCpu, JitCpu], slices: readonly number[]): 
 const LONG = Array(50).fill(997);
 const ALL_LENGTHS = Array.from({ length: 400 }, (_, n) => n + 1);
 
-test("a register that was stored is not taken from where another pointer has written since", async () => {
+test("a stored register is not loaded from an address that another pointer has written since", async () => {
 	const cpus = await tiers(`
 start:	incq %rax
 	movq %rax, (%rsi)
@@ -60,7 +60,7 @@ out:	movl $1000, %ecx
 	compare(cpus, LONG);
 });
 
-test("nothing is taken from memory where a loop is entered that cannot begin", async () => {
+test("no register is loaded from memory if a loop is entered that cannot begin", async () => {
 	const cpus = await tiers(`
 start:	movq %rbx, (%rdx)
 	incq %rax
@@ -80,7 +80,7 @@ start:	movq %rbx, (%rdx)
 	expect(cpus[1].state.words[RAX]).toBe(42n);
 });
 
-test("what was stored in front of a loop is not taken from there in its second round", async () => {
+test("a register stored in front of a loop is not loaded from there in its second round", async () => {
 	// Too long to be unrolled; two rounds now and then, so that the outer loop is the busier one.
 	const cpus = await tiers(`
 start:	movq %rax, (%rsi)
@@ -98,7 +98,7 @@ inner:	${"incq %rax\n".repeat(25)}
 	compare(cpus, [...LONG, ...ALL_LENGTHS]);
 });
 
-test("two registers are not the same because an instruction may have copied one to the other", async () => {
+test("two registers are not equal if an instruction only may have copied one to the other", async () => {
 	// Not equal: rax becomes rbx, and rbx remains what it is.
 	const cpus = await tiers(`
 start:	xorl %eax, %eax
@@ -116,7 +116,7 @@ start:	xorl %eax, %eax
 	compare(cpus, LONG);
 });
 
-test("a register that was stored is not taken from where a gate has written since", async () => {
+test("a stored register is not loaded from an address that a gate has written since", async () => {
 	const cpus = await tiers(`
 start:	incq %rax
 	movq %rax, -24(%rsp)
