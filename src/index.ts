@@ -10,6 +10,14 @@
 
 export { assemble, type EngineImage, Keystone } from "./assemble/index.js";
 export { type EmscriptenLoader, KlpemuError } from "./base/index.js";
+export {
+	type Broken,
+	INVARIANTS,
+	type Invariant,
+	InvariantChecker,
+	type Violation,
+	type WatchedFunction,
+} from "./consistency/index.js";
 export { type Cpu, CpuState, type Fault, type Gate, GatePage, JitCpu, type Stop } from "./cpu/index.js";
 export { designs, findDesign } from "./designs/index.js";
 export { Disassembler, disasmObject, type Instruction } from "./disasm/index.js";
@@ -18,19 +26,15 @@ export {
 	type Exploration,
 	explore,
 	formatSchedule,
-	InvariantChecker,
 	type Model,
 	type Move,
 	minimise,
 	parseSchedule,
 	Replayer,
-	resolveView,
 	type Schedule,
 	type SearchOptions,
 	type Shard,
 	tellStory,
-	type Violation,
-	type WatchedFunction,
 } from "./explore/index.js";
 export { FTRACE_OPS_CMD, FTRACE_OPS_FL, ftrace_ops } from "./linux/ftrace/index.js";
 export { type Design, Klp, klp_func, klp_object, klp_ops, klp_patch, type Livepatch } from "./linux/klp/index.js";
@@ -46,7 +50,7 @@ export {
 export { task_struct } from "./linux/sched/index.js";
 export { type LoadedModule, Machine, type MachineOptions, type NewTask, type Observer } from "./machine/index.js";
 export { BACKING, hex, isKaddr, type Kaddr, Memory, PERM, type Region, toKaddr, toU64 } from "./memory/index.js";
-export { INVARIANTS, type Invariant, type Report, renderReport } from "./report/index.js";
+export { type Report, renderReport } from "./report/index.js";
 export {
 	createModel,
 	createScenarioMachine,

@@ -1,8 +1,9 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { expect, test } from "vitest";
+import { RULES } from "../src/consistency/index.js";
 import { commands } from "../src/node/cli/index.js";
 import { nodeHost } from "../src/node/index.js";
-import { INVARIANTS, renderReport } from "../src/report/index.js";
+import { renderReport } from "../src/report/index.js";
 import { parseScenario, runScenario, STEPS } from "../src/scenario/index.js";
 
 const readme = readFileSync("README.md", "utf8");
@@ -41,7 +42,7 @@ test("it names all scenarios, steps, invariants and commands, and no others", ()
 	);
 	const steps = readme.slice(readme.indexOf("| step |"), readme.indexOf("A step that must fail"));
 	for (const { kind } of STEPS) expect(steps).toMatch(new RegExp(`\`${kind}[:\`]`));
-	for (const invariant of INVARIANTS) expect(readme).toContain(`| \`${invariant}\` |`);
+	for (const [invariant, rule] of Object.entries(RULES)) expect(readme).toContain(`| \`${invariant}\` | ${rule} |`);
 	const listed = [...readme.matchAll(/^ {4}klpemu (\w+)/gm)].map(([, name]) => name);
 	expect(listed).toEqual(commands.map(({ name }) => name));
 });

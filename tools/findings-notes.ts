@@ -1,4 +1,4 @@
-import type { Invariant } from "../src/report/index.js";
+import type { Invariant } from "../src/consistency/index.js";
 
 /** What people have to know about a finding besides its story: who has told it before, or why it is no artefact of the model. */
 interface Note {

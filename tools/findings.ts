@@ -10,10 +10,10 @@ import { readdir, readFile, writeFile } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { INVARIANTS, type Invariant } from "../src/consistency/index.js";
 import { designs } from "../src/designs/index.js";
 import type { Schedule } from "../src/explore/index.js";
 import { nodeHost } from "../src/node/index.js";
-import { INVARIANTS, type Invariant } from "../src/report/index.js";
 import { exploreScenario, parseScenario, replaySchedule, type Scenario } from "../src/scenario/index.js";
 import { noteOn } from "./findings-notes.js";
 

@@ -44,6 +44,7 @@ export async function benchMachine(source: string, options: BenchMachineOptions)
 		cpus: options.cpus ?? 1,
 		seed: 1,
 		hz: options.hz ?? HZ,
+		preemption: "full",
 		memoryBytes: options.memoryBytes ?? 8 << 20,
 	});
 }

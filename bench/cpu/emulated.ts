@@ -86,6 +86,7 @@ async function machineOn(cpu: string): Promise<Machine> {
 		cpus: 1,
 		seed: 1,
 		hz: 250,
+		preemption: "full",
 		memoryBytes: 16 << 20,
 	});
 	machine.memory.map("bench stack", STACK, 8 * PAGE_SIZE, PERM.READ | PERM.WRITE);

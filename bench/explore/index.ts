@@ -4,9 +4,9 @@
  */
 import { readFile } from "node:fs/promises";
 import { parseArgs } from "node:util";
+import { INVARIANTS } from "../../src/consistency/index.js";
 import { explore } from "../../src/explore/index.js";
 import { nodeHost } from "../../src/node/index.js";
-import { INVARIANTS } from "../../src/report/index.js";
 import { createModel, parseScenario } from "../../src/scenario/index.js";
 import { describeMachine } from "../common/index.js";
 

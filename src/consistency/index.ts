@@ -1,22 +1,16 @@
-export {
-	ABSENT,
-	type Choice,
-	codeOf,
-	InvariantChecker,
-	implementation,
-	resolveView,
-	type Violation,
-	type WatchedFunction,
-} from "./invariants.js";
+export { InvariantChecker, type Violation } from "./checker.js";
+export { chosenOn } from "./chosen.js";
+export { INVARIANTS, type Invariant, RULES } from "./invariants.js";
 export {
 	type Broken,
 	COMPLETED,
-	type Judged,
-	judgeMove,
+	type JudgedTask,
+	judgeOops,
+	judgeStep,
 	judgeTask,
-	type KernelLook,
-	lookAt,
-	type NamedView,
-	promisedView,
-	viewFor,
+	judgeWarnings,
+	type Step,
 } from "./judge.js";
+export { type FromTo, fromTo, type Look, lookAt, viewOf } from "./look.js";
+export { tuple, type View, viewFor } from "./view.js";
+export type { WatchedFunction } from "./watched.js";

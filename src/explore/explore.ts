@@ -1,4 +1,4 @@
-import type { Invariant } from "../report/index.js";
+import type { Invariant } from "../consistency/index.js";
 import { KernelGraph } from "./kernel-graph.js";
 import type { Model } from "./model.js";
 import { type FoundViolation, Search, type SearchOptions, type SearchResult } from "./search.js";

@@ -1,11 +1,3 @@
-export { Hash } from "../base/index.js";
-export {
-	InvariantChecker,
-	implementation,
-	resolveView,
-	type Violation,
-	type WatchedFunction,
-} from "../consistency/index.js";
 export { type Exploration, explore } from "./explore.js";
 export type { Admin, AdminStep, Model, ModelTask } from "./model.js";
 export { minimise, type Replayed, Replayer } from "./replay.js";

@@ -1,9 +1,9 @@
 import { KlpemuError } from "../base/index.js";
-import { type Broken, type KernelLook, lookAt } from "../consistency/index.js";
+import { type Broken, type Look, lookAt } from "../consistency/index.js";
 import type { Effect, Read, SavedWorld, TaskOutcome, TaskState, World } from "./world/index.js";
 
 /** A state of everything but the tasks, and how to come there. */
-export interface KernelState extends KernelLook {
+export interface KernelState extends Look {
 	readonly id: number;
 	readonly key: string;
 	/** Undefined for the first. */
@@ -103,8 +103,9 @@ export class KernelGraph {
 		const key = world.kernelKey();
 		const known = this.#byKey.get(key);
 		if (known !== undefined) return known;
-		const { klp, workqueue } = world.model.machine;
-		const look = lookAt(world);
+		const { machine, functions } = world.model;
+		const { klp, workqueue } = machine;
+		const look = lookAt(machine, functions, world.transition);
 		const state: KernelState = {
 			...look,
 			id: this.states.length,

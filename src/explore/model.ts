@@ -40,8 +40,6 @@ export interface Model {
 	readonly functions: readonly WatchedFunction[];
 	readonly tasks: readonly ModelTask[];
 	readonly admins: readonly Admin[];
-	/** May a task be taken off its CPU in kernel mode, where it does not sleep? */
-	readonly preemption: "none" | "full";
 	/** Set by the explorer: whether tasks may fall asleep now, and whether all who race with each other are through. */
 	readonly control: { mayFallAsleep: boolean; racersDone: () => boolean };
 }

@@ -1,9 +1,23 @@
 import { KlpemuError } from "../base/index.js";
-import { type Broken, type Judged, judgeMove, judgeTask, lookAt } from "../consistency/index.js";
-import type { Invariant } from "../report/index.js";
+import {
+	type Broken,
+	COMPLETED,
+	type Invariant,
+	judgeStep,
+	judgeTask,
+	type Look,
+	lookAt,
+} from "../consistency/index.js";
 import type { Model } from "./model.js";
 import type { Move } from "./schedule.js";
 import { type SavedWorld, type TaskState, World } from "./world/index.js";
+
+/** A state as it is judged. */
+export interface Judged {
+	readonly kernel: Look;
+	/** By slot. */
+	readonly tasks: readonly TaskState[];
+}
 
 /** What a move did. */
 export interface Replayed {
@@ -64,7 +78,8 @@ export class Replayer {
 	}
 
 	#look(): Judged {
-		return { kernel: lookAt(this.world), tasks: this.world.allLoaded() };
+		const { model, transition } = this.world;
+		return { kernel: lookAt(model.machine, model.functions, transition), tasks: this.world.allLoaded() };
 	}
 
 	#moveTask({ who }: Move, index: number): { points: string[]; broken: Broken[] } {
@@ -76,8 +91,8 @@ export class Replayer {
 		const { kernel } = this.#now;
 		const { state: next, label, broken } = world.moveTask(slot);
 		this.#now = this.#look();
-		const judged = judgeTask(world.model.functions, who, kernel, state, this.#now.kernel, next);
-		return { points: [label], broken: judged === undefined ? [...broken] : [...broken, judged] };
+		const step = { functions: world.model.functions, from: kernel, to: this.#now.kernel };
+		return { points: [label], broken: [...broken, ...judgeTask(step, who, state, next)] };
 	}
 
 	#moveActor(
@@ -96,10 +111,9 @@ export class Replayer {
 			if (effect.blocked) throw impossible(index, who, "it waits for somebody");
 			if (!effect.isPlace) points.push(effect.label);
 			this.#now = this.#look();
-			const broken = [
-				...effect.broken,
-				...judgeMove(world.model.functions, world.judged, from, this.#now, effect.label),
-			];
+			const judged = { functions: world.model.functions, from: from.kernel, to: this.#now.kernel };
+			const completed = effect.label === COMPLETED;
+			const broken = [...effect.broken, ...judgeStep(judged, world.judged, from.tasks, this.#now.tasks, completed)];
 			if (broken.some(({ invariant }) => invariants.has(invariant))) return { points, broken };
 		}
 		return { points, broken: [] };

@@ -1,5 +1,5 @@
 import { KlpemuError } from "../base/index.js";
-import { INVARIANTS, type Invariant } from "../report/index.js";
+import { INVARIANTS, type Invariant } from "../consistency/index.js";
 
 /** One decision of a schedule. */
 export interface Move {

@@ -1,7 +1,6 @@
 import { Hash } from "../base/index.js";
-import { type Broken, COMPLETED, judgeMove, judgeTask } from "../consistency/index.js";
+import { type Broken, COMPLETED, type Invariant, judgeStep, judgeTask } from "../consistency/index.js";
 import { TASK_INTERRUPTIBLE, TASK_RUNNING } from "../linux/sched/index.js";
-import type { Invariant } from "../report/index.js";
 import type { KernelGraph, KernelState, Outcome } from "./kernel-graph.js";
 import type { Model } from "./model.js";
 import type { Move } from "./schedule.js";
@@ -89,6 +88,8 @@ export class Search {
 	/** Slot of the task that stands for all that are left out: it may be on a CPU whenever somebody looks. */
 	readonly #other: number;
 	readonly #cpus: number;
+	/** A task that runs in the kernel stays on its CPU. */
+	readonly #nonpreemptible: boolean;
 	readonly #table: Table;
 	/** By state, the one that it was reached from. By which move, is worked out again when somebody asks. */
 	readonly #parents = new Numbers();
@@ -117,6 +118,7 @@ export class Search {
 		const { world } = graph;
 		this.#active = active.map((name) => world.slot(name));
 		this.#cpus = model.machine.sched.cpus.length;
+		this.#nonpreemptible = model.machine.sched.preemption === "none";
 		this.#other = this.#cpus > 1 ? world.names.length - 1 : -1;
 		this.#table = new Table(world.names.length + 1);
 		this.#edges = options.invariants.has("stuck") ? new Numbers() : undefined;
@@ -211,11 +213,10 @@ export class Search {
 	// ---- moves ----
 
 	#expandActors(kernel: KernelState, tasks: readonly TaskState[]): void {
-		const nonpreemptible = this.#model.preemption === "none";
 		const used = this.#used(kernel, tasks);
 		for (let actor = 0; actor < kernel.next.length; actor++) {
 			if (kernel.next[actor] === undefined || !this.#isFree(actor, tasks)) continue;
-			if (!(nonpreemptible && kernel.onCpu[actor]) && used + 1 > this.#cpus) continue;
+			if (!(this.#nonpreemptible && kernel.onCpu[actor]) && used + 1 > this.#cpus) continue;
 			this.#expandActor(kernel, tasks, actor, false);
 			const worker = actor === kernel.next.length - 1;
 			if (worker && kernel.retries && !kernel.onCpu[actor] && this.#somebodySleeps(tasks)) {
@@ -247,7 +248,7 @@ export class Search {
 
 	/** CPUs that are taken, and cannot be taken away. */
 	#used(kernel: KernelState, tasks: readonly TaskState[]): number {
-		return this.#countInKernel(tasks) + (this.#model.preemption === "none" ? kernel.actorsOnCpu : 0);
+		return this.#countInKernel(tasks) + (this.#nonpreemptible ? kernel.actorsOnCpu : 0);
 	}
 
 	#countInKernel(tasks: readonly TaskState[]): number {
@@ -259,7 +260,7 @@ export class Search {
 	/** It is on a CPU and cannot be taken off. */
 	#inKernel({ alive, running, fields }: TaskState): boolean {
 		if (!alive) return false;
-		return fields.trace_recursion !== 0 || fields.preempt_count !== 0 || (running && this.#model.preemption === "none");
+		return fields.trace_recursion !== 0 || fields.preempt_count !== 0 || (running && this.#nonpreemptible);
 	}
 
 	/** Signals would change something. */
@@ -274,10 +275,10 @@ export class Search {
 		after[slot] = state;
 		const name = this.graph.world.names[slot]!;
 		const switched = state.fields.patch_state !== before.fields.patch_state;
-		const judged =
-			broken[0] ?? (switched ? judgeTask(this.#model.functions, name, kernel, before, kernel, state) : undefined);
+		const step = { functions: this.#model.functions, from: kernel, to: kernel };
+		const judged = broken.length > 0 || !switched ? broken : judgeTask(step, name, before, state);
 		const move = () => ({ who: name, steps: 1, busy: [], late: false, label });
-		this.#reach(kernel, after, judged === undefined ? NONE : [judged], move);
+		this.#reach(kernel, after, judged, move);
 	}
 
 	#expandActor(kernel: KernelState, tasks: readonly TaskState[], actor: number, late: boolean): void {
@@ -340,7 +341,7 @@ export class Search {
 		if (this.#inKernel(task)) return BUSY;
 		if (task.fields.mode === "host" || (slot !== this.#other && !this.#active.includes(slot))) return FREE;
 		if (task.fields.__state !== TASK_RUNNING || task.fields.held) return FREE;
-		const others = this.#model.preemption === "none" ? kernel.actorsOnCpu - (kernel.onCpu[actor] ? 1 : 0) : 0;
+		const others = this.#nonpreemptible ? kernel.actorsOnCpu - (kernel.onCpu[actor] ? 1 : 0) : 0;
 		return this.#countInKernel(tasks) + others + 1 < this.#cpus ? EITHER : FREE;
 	}
 
@@ -351,16 +352,11 @@ export class Search {
 		after: readonly TaskState[],
 	): readonly Broken[] {
 		const { to, changes, label } = outcome;
-		const same = from.viewsId === to.viewsId && from.before === to.before && from.inTransition === to.inTransition;
+		const same = from.viewsId === to.viewsId && from.fromTo === to.fromTo && from.inTransition === to.inTransition;
 		const nothing = same && changes.length === 0 && from.executableId === to.executableId;
 		if (nothing && label !== COMPLETED) return NONE;
-		return judgeMove(
-			this.#model.functions,
-			this.graph.world.judged,
-			{ kernel: from, tasks: before },
-			{ kernel: to, tasks: after },
-			label,
-		);
+		const step = { functions: this.#model.functions, from, to };
+		return judgeStep(step, this.graph.world.judged, before, after, label === COMPLETED);
 	}
 
 	/**

@@ -1,4 +1,4 @@
-import type { KernelLook, WatchedFunction } from "../consistency/index.js";
+import { type Broken, type Look, RULES, tuple, viewOf, type WatchedFunction } from "../consistency/index.js";
 import { patchStateName } from "../linux/klp/index.js";
 import type { Replayed } from "./replay.js";
 
@@ -39,22 +39,10 @@ export function tellStory(
 		lines.push(...changes(first.before.kernel, end.after.kernel, functions).map((line) => `       ${line}`));
 		if (!early) lines.push(...switches(first, end, names).map((line) => `       ${line}`));
 	}
-	for (const { invariant, message } of last?.broken ?? [])
-		lines.push("", `${invariant}: ${message}.`, `  ${WHY[invariant]}`);
+	for (const { invariant, message } of firstOfEach(last?.broken ?? []))
+		lines.push("", `${invariant}: ${message}.`, `  ${RULES[invariant]}`);
 	return `${lines.join("\n")}\n`;
 }
-
-/** What must hold, for the last line of a story. */
-const WHY: Readonly<Record<string, string>> = {
-	"sudden-change": "What a task would run for a function may change only when that very task switches.",
-	"mixed-universe": "A task must see all of the state before the transition, or all of the state after it.",
-	"switched-on-stack": "A task must not switch while it is inside an implementation that it leaves.",
-	"freed-text": "Nothing may return or jump into text that is not mapped any more.",
-	"use-after-free": "What the kernel reads must not have been freed.",
-	"lost-patch": "After a transition each task must run what the design promises for the enabled patches.",
-	stuck: "Under a fair schedule a transition must end.",
-	warn: "No WARN_ON may fire.",
-};
 
 /** Consecutive moves of one actor within one of its steps, or of one task. */
 function groupMoves(replayed: readonly Replayed[]): Group[] {
@@ -94,7 +82,7 @@ function summary(points: readonly string[]): string {
 	return runs.join("; ");
 }
 
-function changes(before: KernelLook, after: KernelLook, functions: readonly WatchedFunction[]): string[] {
+function changes(before: Look, after: Look, functions: readonly WatchedFunction[]): string[] {
 	return functions.flatMap(({ name }, index) => {
 		const [was, is] = [before.stacks[index]!.join(", "), after.stacks[index]!.join(", ")];
 		return was === is ? [] : [`func_stack of ${name}: [${is}]`];
@@ -117,6 +105,16 @@ function switches(first: Replayed, end: Replayed, names: readonly string[]): str
 	return [...lines].map(([line, who]) => `${who.join(", ")}: ${line}`);
 }
 
-function sees(kernel: KernelLook, patch_state: number): string {
-	return `(${kernel.views[patch_state + 1]!.names.join(", ")})`;
+function sees(kernel: Look, patch_state: number): string {
+	return tuple(viewOf(kernel, patch_state));
+}
+
+/** For each task, the first that it breaks of each invariant: a task may break one for several functions at once. */
+function firstOfEach(broken: readonly Broken[]): readonly Broken[] {
+	const first = new Map<string, Broken>();
+	for (const one of broken) {
+		const key = `${one.invariant} ${one.task}`;
+		if (!first.has(key)) first.set(key, one);
+	}
+	return [...first.values()];
 }

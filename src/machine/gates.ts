@@ -19,9 +19,10 @@ export function declareGates(gates: GatePage, machine: () => Machine): void {
 	// These stop the Cpu: what they mean for the task is the machine's business.
 	for (const name of COND_RESCHED) {
 		withState(name, () => {
-			// Nobody else was let on the CPU.
-			machine().cpu.state.words[RAX] = 0n;
-			return machine().klp.klp_sched_try_switch_key;
+			const { klp, cpu, sched } = machine();
+			const resched = sched.should_resched(sched.current);
+			cpu.state.words[RAX] = resched ? 1n : 0n;
+			return klp.klp_sched_try_switch_key || resched;
 		});
 	}
 	for (const name of ["exit_to_user_mode", "kthread_wait", "do_idle", "schedule", "return_to_host"]) {

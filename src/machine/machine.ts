@@ -135,7 +135,7 @@ export class Machine {
 		for (const code of [asm.entry, asm.ftrace, asm.ops]) this.#mapCode(code);
 		memory.map("percpu", LAYOUT.percpu, options.cpus * PAGE_SIZE, PERM.READ | PERM.WRITE);
 
-		this.sched = new Sched(options.cpus, new Random(options.seed));
+		this.sched = new Sched(options.cpus, new Random(options.seed), options.preemption);
 		this.text_poke = new TextPoke(memory, (address, length) => cpu.textChanged(address, length));
 		this.stacks = new KernelStacks(memory, { base: LAYOUT.stacks, end: LAYOUT.stacksEnd });
 		this.executor = new Executor(cpu, this.sched, this.stacks, {
@@ -426,7 +426,8 @@ export class Machine {
 	#takeWork() {
 		const { klp, ftrace, hotplug } = this;
 		const held = klp.klp_mutex.locked || ftrace.ftrace_lock.locked || ftrace.direct.direct_mutex.locked;
-		return this.kworkerBusy || held || hotplug.lock.locked ? undefined : this.workqueue.take(this.sched.jiffies);
+		if (this.kworkerBusy || held || hotplug.lock.locked || !this.workqueue.isDue(this.sched.jiffies)) return undefined;
+		return this.sched.cpuForHost() === undefined ? undefined : this.workqueue.take(this.sched.jiffies);
 	}
 
 	/** Rounds until no transition is in progress and no work is left; false when `max` were not enough. */
@@ -444,11 +445,21 @@ export class Machine {
 		return this.running > 0;
 	}
 
-	/** Runs kernel code as `task` on CPU 0, to its end; the task sleeps in `sleepState` afterwards. */
-	#runAs<T>(task: task_struct, sleepState: number, code: Kernel<T>): T {
+	/** Puts a process of the kernel's own on a CPU, as soon as one can be had: on CPU 0 if possible. */
+	#schedule(task: task_struct): void {
+		let cpu = this.sched.cpuForHost();
+		for (let i = 0; cpu === undefined; cpu = this.sched.cpuForHost()) {
+			if (i++ > WAIT_ROUNDS)
+				throw new KlpemuError("DEADLOCK", `${task.comm} gets no CPU: all tasks stay in the kernel`);
+			this.round();
+		}
 		task.__state = TASK_RUNNING;
-		this.sched.switch_to(this.sched.cpus[0]!, task);
+		this.sched.switch_to(cpu, task);
 		this.sched.current = task;
+	}
+
+	/** Runs kernel code as `task`, to its end; the task sleeps in `sleepState` afterwards. */
+	#runAs<T>(task: task_struct, sleepState: number, code: Kernel<T>): T {
 		const block = (wait: Wait) => {
 			task.__state = TASK_UNINTERRUPTIBLE;
 			this.sched.deschedule(task);
@@ -456,13 +467,12 @@ export class Machine {
 				if (i > WAIT_ROUNDS) throw new KlpemuError("DEADLOCK", `${task.comm} waits for ever: ${wait.label}`);
 				this.round();
 			}
-			task.__state = TASK_RUNNING;
-			this.sched.switch_to(this.sched.cpus[0]!, task);
-			this.sched.current = task;
+			this.#schedule(task);
 		};
 		const { mode } = task;
 		this.running++;
 		try {
+			this.#schedule(task);
 			return runStraight(code, (label) => this.#visit(label), block);
 		} finally {
 			// Also when the code was given up in the middle, perhaps of guest code.
@@ -506,8 +516,8 @@ export class Machine {
 				return "end-slice";
 			case "cond_resched":
 			case "__cond_resched":
-				runStraight(this.klp.__klp_sched_try_switch(), visit);
-				return "go-on";
+				if (this.klp.klp_sched_try_switch_key) runStraight(this.klp.__klp_sched_try_switch(), visit);
+				return this.sched.cond_resched(task) ? "end-slice" : "go-on";
 			case "kthread_wait":
 				if (task.program.next !== undefined) return this.#kworkerSleeps(task);
 				this.sched.set_timer(task, this.sched.jiffies + (task.program.sleepRounds ?? 1));

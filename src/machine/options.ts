@@ -3,6 +3,7 @@ import type { Cpu } from "../cpu/index.js";
 import type { ElfObject } from "../elf/index.js";
 import type { Design } from "../linux/klp/index.js";
 import type { ShouldFail } from "../linux/lib/index.js";
+import type { Preemption } from "../linux/sched/index.js";
 import type { Kaddr, Memory } from "../memory/index.js";
 
 export interface MachineOptions {
@@ -16,6 +17,8 @@ export interface MachineOptions {
 	readonly seed: bigint | number;
 	readonly hz: number;
 	readonly memoryBytes: number;
+	/** Where a task that runs in the kernel can lose its CPU. */
+	readonly preemption: Preemption;
 	/** See `Machine.should_fail`; from the very beginning. */
 	readonly should_fail?: ShouldFail;
 }

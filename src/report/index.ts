@@ -3,8 +3,6 @@ export { type KtapSuite, renderKtap } from "./ktap.js";
 export { wantsColour } from "./style.js";
 export { renderReport, type TextOptions } from "./text.js";
 export {
-	INVARIANTS,
-	type Invariant,
 	type Report,
 	type ReportFailure,
 	type ReportStep,

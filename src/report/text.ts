@@ -36,10 +36,10 @@ class TextReport {
 	}
 
 	lines(): string[] {
-		const { scenario, design, cpu, seed } = this.#report;
+		const { scenario, design, cpu, seed, preemption } = this.#report;
 		const lines = [
 			this.#paint("title", scenario),
-			this.#paint("dim", `design ${design} · cpu ${cpu} · seed ${seed}`),
+			this.#paint("dim", `design ${design} · cpu ${cpu} · seed ${seed} · preemption ${preemption}`),
 			"",
 		];
 		let held: StepChange[] = [];

@@ -1,15 +1,4 @@
-/** The invariants that every run checks (see the README for what each means). */
-export const INVARIANTS = [
-	"sudden-change",
-	"mixed-universe",
-	"switched-on-stack",
-	"freed-text",
-	"use-after-free",
-	"lost-patch",
-	"stuck",
-	"warn",
-] as const;
-export type Invariant = (typeof INVARIANTS)[number];
+import type { Invariant } from "../consistency/index.js";
 
 /** A broken invariant. What does not apply to it is null. */
 export interface ReportViolation {
@@ -80,6 +69,8 @@ export interface Report {
 	readonly cpu: string;
 	/** A decimal string where a JSON number would lose digits. */
 	readonly seed: number | string;
+	/** Where a task that runs in the kernel could lose its CPU: `none`, nowhere but where it sleeps or calls cond_resched(). */
+	readonly preemption: "none" | "full";
 	readonly verdict: "consistent" | "violated";
 	/** The verdict is the one that the scenario expects, and every `expect` step held (`failures` is empty). */
 	readonly asExpected: boolean;

@@ -17,7 +17,7 @@ export async function createModel(scenario: Scenario, options: RunScenarioOption
 	const world = createWorld(scenario, machine, objects, functions, control, driver(control));
 	for (const spec of scenario.tasks.values()) world.tasks.add(spec);
 	const { tasks, admins } = new Actors(scenario, world);
-	return { machine, functions, tasks, admins, preemption: scenario.preemption, control };
+	return { machine, functions, tasks, admins, control };
 }
 
 function driver(control: Model["control"]): Driver {

@@ -1,4 +1,4 @@
-import type { InvariantChecker, WatchedFunction } from "../explore/index.js";
+import type { InvariantChecker, WatchedFunction } from "../consistency/index.js";
 import { patchStateName } from "../linux/klp/index.js";
 import type { task_struct } from "../linux/sched/index.js";
 import type { Machine } from "../machine/index.js";

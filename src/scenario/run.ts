@@ -1,6 +1,6 @@
 import { KlpemuError } from "../base/index.js";
+import { InvariantChecker, type Violation } from "../consistency/index.js";
 import { findDesign } from "../designs/index.js";
-import { InvariantChecker, type Violation } from "../explore/index.js";
 import type { Kernel } from "../linux/lib/index.js";
 import { Machine } from "../machine/index.js";
 import type { Report, ReportFailure, ReportStep, ReportViolation } from "../report/index.js";
@@ -45,6 +45,7 @@ export async function createScenarioMachine(
 		seed: options.seed ?? scenario.seed,
 		hz: scenario.hz,
 		memoryBytes: scenario.memory,
+		preemption: scenario.preemption,
 	});
 	return { machine, objects };
 }
@@ -135,6 +136,7 @@ class ScenarioRun {
 			design: design.name,
 			cpu: this.#machine.cpu.name,
 			seed: reportSeed(this.#seed),
+			preemption: this.#machine.sched.preemption,
 			verdict,
 			asExpected: this.#failures.length === 0 && expected === verdict && (tests ?? []).every(({ ok }) => ok),
 			violations: this.#violations,
@@ -149,7 +151,7 @@ class ScenarioRun {
 		const violation: ReportViolation = {
 			invariant,
 			step: this.#index,
-			task: task?.comm ?? null,
+			task: task ?? null,
 			func: func ?? null,
 			from: from ?? null,
 			to: to ?? null,

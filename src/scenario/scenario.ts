@@ -1,14 +1,6 @@
+import type { Preemption } from "../linux/sched/index.js";
 import type { Step, StepBase } from "./steps/index.js";
-import type {
-	FunctionRef,
-	LivepatchSpec,
-	ModuleSpec,
-	OpsSpec,
-	Preemption,
-	SourceRef,
-	TaskSpec,
-	Verdict,
-} from "./types.js";
+import type { FunctionRef, LivepatchSpec, ModuleSpec, OpsSpec, SourceRef, TaskSpec, Verdict } from "./types.js";
 
 /** A checked scenario, defaults filled in. */
 export interface Scenario {

@@ -1,3 +1,4 @@
+import type { Preemption } from "../linux/sched/index.js";
 /** A place in the scenario file, counted from 1 as editors do. */
 export interface Position {
 	readonly line: number;
@@ -98,9 +99,8 @@ export const PATCH_STATES = ["IDLE", "UNPATCHED", "PATCHED"] as const;
 /** The kernel's KLP_TRANSITION_IDLE (-1), _UNPATCHED (0) and _PATCHED (1). */
 export type PatchState = (typeof PATCH_STATES)[number];
 
-/** Can a task lose its CPU in kernel mode, where it does not sleep? */
-export const PREEMPTION = ["none", "full"] as const;
-export type Preemption = (typeof PREEMPTION)[number];
+/** Where a task that runs in the kernel can lose its CPU. */
+export const PREEMPTION: readonly [Preemption, ...Preemption[]] = ["none", "full"];
 
 export const VERDICTS = ["consistent", "violated"] as const;
 export type Verdict = (typeof VERDICTS)[number];

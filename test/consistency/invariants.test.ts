@@ -1,6 +1,6 @@
 /** Each invariant can be broken, and is told once, at the very step that broke it. */
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { InvariantChecker, type Violation } from "../../src/explore/index.js";
+import { InvariantChecker, type Violation } from "../../src/consistency/index.js";
 import { klp_func } from "../../src/linux/klp/index.js";
 import { list_add, list_del_rcu } from "../../src/linux/lib/index.js";
 import { createTestMachine, type TestMachine } from "../support/machine.js";
@@ -23,7 +23,7 @@ afterEach(() => machine.close());
 function told(): unknown[] {
 	return violations
 		.splice(0)
-		.map(({ invariant, point, task, func, from, to }) => [invariant, point, task?.comm, func, from, to]);
+		.map(({ invariant, point, task, func, from, to }) => [invariant, point, task, func, from, to]);
 }
 
 const bothOfLp2 = () => machine.patch("lp2", ["funcA", "lp2_funcA"], ["funcB", "lp2_funcB"]);

@@ -1,6 +1,6 @@
 /** What distinguishes the designs, on the running machine: who is replaced, what tasks see meanwhile, what sysfs allows. */
 import { afterEach, describe, expect, test } from "vitest";
-import { InvariantChecker, resolveView, type Violation } from "../../src/explore/index.js";
+import { InvariantChecker, type Violation } from "../../src/consistency/index.js";
 import { createTestMachine, meaning, type PatchSpec, type Source, type TestMachine } from "../support/machine.js";
 
 const [EAGAIN, EACCES, EINVAL] = [-11, -13, -22];
@@ -27,7 +27,7 @@ function load(source: Source, funcs: readonly string[], fields: Partial<PatchSpe
 /** The implementations that a task in each state would run. */
 function views(...states: number[]): string[][] {
 	return states.map((state) =>
-		["funcA", "funcB"].map((name) => resolveView(machine.klp, machine.addr(name), state)?.new_name ?? "original"),
+		["funcA", "funcB"].map((name) => machine.klp.wouldRun(machine.addr(name), state)?.new_name ?? "original"),
 	);
 }
 const stacks = () => ["funcA", "funcB"].map((name) => machine.func_stack(name));

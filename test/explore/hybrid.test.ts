@@ -1,9 +1,9 @@
 /** The scenario that everything starts from, explored; and its schedule, made for real on every Cpu. */
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
+import { INVARIANTS } from "../../src/consistency/index.js";
 import { formatSchedule, parseSchedule, Replayer } from "../../src/explore/index.js";
 import { CPU_NAMES, nodeHost } from "../../src/node/index.js";
-import { INVARIANTS } from "../../src/report/index.js";
 import { createModel, exploreScenario, parseScenario, replaySchedule } from "../../src/scenario/index.js";
 
 const FILE = "scenarios/hybrid-lp1-lp2-lp3.yaml";

@@ -1,9 +1,9 @@
 /** Bugs planted in the core: each breaks what one would expect, and the explorer finds it. Unplanted, the same models are fine. */
 import { describe, expect, test } from "vitest";
+import type { Invariant } from "../../src/consistency/index.js";
 import type { Model } from "../../src/explore/index.js";
 import { KLP_TRANSITION_IDLE, type klp_func } from "../../src/linux/klp/index.js";
 import type { Kernel } from "../../src/linux/lib/index.js";
-import type { Invariant } from "../../src/report/index.js";
 import { exploreModel, modelOf, PATCHES } from "./support.js";
 
 const worker = "tasks: { worker: { calls: [funcA] } }";

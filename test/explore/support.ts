@@ -1,8 +1,8 @@
 /** Explorations of small scenarios that tests write down themselves. */
 
+import { INVARIANTS } from "../../src/consistency/index.js";
 import { type Exploration, explore, type Model, type SearchOptions } from "../../src/explore/index.js";
 import { nodeHost } from "../../src/node/index.js";
-import { INVARIANTS } from "../../src/report/index.js";
 import { createModel, parseScenario } from "../../src/scenario/index.js";
 
 const FILE = "scenarios/test.yaml";

@@ -175,6 +175,7 @@ describe("comparing", () => {
 			design: "mainline",
 			cpu: "jit",
 			seed: 1,
+			preemption: "none",
 			verdict: "consistent",
 			asExpected: true,
 			violations: [],

@@ -145,6 +145,7 @@ export const hybrid: Report = {
 	design: "rfc-2025",
 	cpu: "jit",
 	seed: 1,
+	preemption: "none",
 	verdict: "violated",
 	asExpected: true,
 	violations: ["worker/0", "worker/1", "kwork"].map((name) => ({

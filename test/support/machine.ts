@@ -13,7 +13,7 @@ import {
 	type klp_patch_fields,
 } from "../../src/linux/klp/index.js";
 import { type Kernel, runStraight, type ShouldFail } from "../../src/linux/lib/index.js";
-import type { task_struct } from "../../src/linux/sched/index.js";
+import type { Preemption, task_struct } from "../../src/linux/sched/index.js";
 import { type LoadedModule, Machine } from "../../src/machine/index.js";
 import type { Kaddr } from "../../src/memory/index.js";
 import { createCpu, engineImage, objectFor, PROJECT } from "../../src/node/index.js";
@@ -33,6 +33,8 @@ export interface TestMachineOptions {
 	readonly kernel?: boolean;
 	/** Default: that of asm/prebuilt. */
 	readonly image?: EngineImage;
+	/** Default: full. */
+	readonly preemption?: Preemption;
 	/** Fault injection from the very beginning. */
 	readonly should_fail?: ShouldFail;
 	/** Changes the bytes of funcs.o before they are loaded. */
@@ -292,6 +294,8 @@ export async function createTestMachine(options: TestMachineOptions = {}): Promi
 		cpus: options.cpus ?? 1,
 		seed: options.seed ?? 1,
 		hz: options.hz ?? 10,
+		// Tests bring tasks to exact places in the kernel, and take them off the CPU there.
+		preemption: options.preemption ?? "full",
 		memoryBytes: 4 << 20,
 		...(options.should_fail && { should_fail: options.should_fail }),
 	});

@@ -11,13 +11,15 @@ import type { TaskMove } from "./task-move.js";
 export class HandlerWalk {
 	readonly #machine: Machine;
 	readonly #cpu: Cpu;
-	/** Where the trampoline calls the handler. */
-	readonly gate: Kaddr;
 
 	constructor(machine: Machine) {
 		this.#machine = machine;
 		this.#cpu = machine.cpu;
-		this.gate = machine.klp.klp_ftrace_handler_address;
+	}
+
+	/** Where the trampoline calls the handler. */
+	get gate(): Kaddr {
+		return this.#machine.klp.klp_ftrace_handler_address;
 	}
 
 	/**
@@ -26,31 +28,29 @@ export class HandlerWalk {
 	 */
 	enter(task: task_struct): TaskMove {
 		const fops = task.regs.kaddr(RDX);
-		const { place } = this.#machine.klp.handlerStep(undefined, fops, task.regs.kaddr(RCX));
-		return place === undefined ? this.#return(task, fops) : this.#next(task, place);
+		const locked = this.#next(task, undefined, fops);
+		return locked.handler === undefined ? locked : this.#next(task, locked.handler, fops);
 	}
 
 	/** Goes on from `at`. */
 	step(task: task_struct, at: HandlerPlace): TaskMove {
 		this.#cpu.state.words.set(task.regs.words);
-		return this.#next(task, at);
+		return this.#next(task, at, at.fops);
 	}
 
-	#next(task: task_struct, at: HandlerPlace): TaskMove {
-		const { place, title } = this.#machine.klp.handlerStep(at, at.fops, task.regs.kaddr(RCX));
-		return place === undefined ? this.#return(task, at.fops) : { label: title, handler: place, chosen: undefined };
+	#next(task: task_struct, at: HandlerPlace | undefined, fops: Kaddr): TaskMove {
+		const { place, title } = this.#machine.klp.handlerStep(at, fops, task.regs.kaddr(RCX));
+		return place === undefined ? this.#return(task) : { label: title, handler: place };
 	}
 
 	/** The task goes on behind the gate's nop, as if the Cpu had called the handler there. */
-	#return(task: task_struct, fops: Kaddr): TaskMove {
-		const { ftrace, kallsyms, memory } = this.#machine;
+	#return(task: task_struct): TaskMove {
+		const machine = this.#machine;
 		task.trace_recursion = 0;
 		task.regs.setKaddr(RIP, (this.gate + 1) | 0);
-		const ip = memory.kaddr((task.regs.kaddr(RCX) + PT_REGS.RIP) | 0);
-		// Without its ops the handler has stored nothing, whatever is there.
-		const symbol = ftrace.opsByAddress.has(fops) ? kallsyms.kallsyms_lookup_size_offset(ip) : undefined;
-		const chosen = symbol?.offset === 0 ? ip : undefined;
-		const what = chosen === undefined ? "the original" : `ip = ${functionOf(this.#machine.symbolize(chosen))}`;
-		return { label: `klp_ftrace_handler: ${what}`, handler: undefined, chosen };
+		const ip = machine.memory.kaddr((task.regs.kaddr(RCX) + PT_REGS.RIP) | 0);
+		const redirected = machine.kallsyms.kallsyms_lookup_size_offset(ip)?.offset === 0;
+		const chosen = redirected ? `ip = ${functionOf(machine.symbolize(ip))}` : "the original";
+		return { label: `klp_ftrace_handler: ${chosen}` };
 	}
 }

@@ -1,13 +1,13 @@
 import { TIF_NOTIFY_SIGNAL, TIF_PATCH_PENDING, type task_struct } from "../../linux/sched/index.js";
 import type { Machine } from "../../machine/index.js";
-import { moved, type TaskMove } from "./task-move.js";
+import type { TaskMove } from "./task-move.js";
 
 /** exit_to_user_mode_loop() and the idle loop: klp_update_patch_state() clears the flag first. */
 export function leaveKernel({ klp }: Machine, task: task_struct): TaskMove {
 	task.rcu_tasks_holdout = false;
 	if (!task.pending) return left(task);
 	const code = klp.klp_update_patch_state(task);
-	return moved(String(code.next().value));
+	return { label: String(code.next().value) };
 }
 
 /**
@@ -21,12 +21,12 @@ export function finishSwitch({ klp }: Machine, task: task_struct): TaskMove {
 	code.next();
 	const { value } = code.next();
 	left(task);
-	return moved(String(value));
+	return { label: String(value) };
 }
 
 function left(task: task_struct): TaskMove {
 	task.thread_flags &= ~TIF_NOTIFY_SIGNAL;
-	if (task.idle) return moved("goes round in the idle loop");
+	if (task.idle) return { label: "goes round in the idle loop" };
 	task.mode = "user";
-	return moved("returns to user mode");
+	return { label: "returns to user mode" };
 }

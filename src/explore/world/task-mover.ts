@@ -1,14 +1,17 @@
 import { KlpemuError } from "../../base/index.js";
+import { judgeOops } from "../../consistency/index.js";
 import { type Cpu, type Fault, GS_BASE, RIP } from "../../cpu/index.js";
 import { MCOUNT_INSN_SIZE } from "../../linux/ftrace/index.js";
+import { runStraight } from "../../linux/lib/index.js";
 import { type StackTrace, TASK_RUNNING, type task_struct } from "../../linux/sched/index.js";
-import { hex, PAGE_SIZE, toKaddr, toU64 } from "../../memory/index.js";
+import { COND_RESCHED } from "../../machine/index.js";
+import { PAGE_SIZE, toKaddr, toU64 } from "../../memory/index.js";
 import type { Model } from "../model.js";
 import { watchedSites } from "./guest-visible.js";
 import { HandlerWalk } from "./handler-walk.js";
 import { finishSwitch, leaveKernel } from "./leave.js";
 import { functionOf, sameFrames, stackView, whereabouts } from "./stack-view.js";
-import { moved, type TaskMove } from "./task-move.js";
+import type { TaskMove } from "./task-move.js";
 import { type GuestContext, restoreContext, type TaskState } from "./task-state.js";
 
 /** Instructions that a task may execute in one move. */
@@ -89,7 +92,7 @@ export class TaskMover {
 			const trace = this.#walk(task);
 			if (passed || stackView(this.#model, trace.reliable ? trace.entries : undefined) !== start) {
 				if (sleeps.includes(next)) return this.#sleep(task, label);
-				return moved(`${label}${label && ", "}${whereabouts(machine, next, passed)}`);
+				return { label: `${label}${label && ", "}${whereabouts(machine, next, passed)}` };
 			}
 			known = sameFrames(machine, next);
 		}
@@ -125,15 +128,10 @@ export class TaskMover {
 	}
 
 	#oops(task: task_struct, fault: Fault): TaskMove {
-		const rip = this.#cpu.state.rip;
+		const { rip } = this.#cpu.state;
 		this.#model.machine.oops(task, fault, rip);
-		const fetched = fault.kind === "page-fault" && fault.access === "fetch";
-		const what = fetched ? `jumps into unmapped text at ${hex(rip)}` : `dies: ${task.oops}`;
-		const invariant = fetched ? "freed-text" : "warn";
-		return {
-			...moved(what),
-			oops: [{ invariant, task: task.comm, message: `${task.comm} ${what}`, died: true }],
-		};
+		const oops = judgeOops(task, fault, rip);
+		return { label: oops.message.slice(task.comm.length + 1), oops };
 	}
 
 	#sleep(task: task_struct, label: string): TaskMove {
@@ -141,12 +139,16 @@ export class TaskMover {
 		task.slept = true;
 		this.#model.machine.sched.fallAsleep(task);
 		const where = functionOf(this.#model.machine.symbolize(this.#cpu.state.kaddr(RIP)));
-		return moved(`${label}${label && ", "}falls asleep in ${where}`);
+		return { label: `${label}${label && ", "}falls asleep in ${where}` };
 	}
 
 	#gate(task: task_struct, name: string): TaskMove {
 		const { machine } = this.#model;
 		if (name === "exit_to_user_mode") return leaveKernel(machine, task);
+		if (COND_RESCHED.includes(name)) {
+			if (machine.klp.klp_sched_try_switch_key) runStraight(machine.klp.__klp_sched_try_switch());
+			return { label: "cond_resched()", yields: true };
+		}
 		machine.stoppedAt(name, task);
 		if (task.inHost !== undefined) {
 			throw new KlpemuError(
@@ -154,7 +156,6 @@ export class TaskMover {
 				`${task.comm} calls ${name}(), which may wait: that cannot be explored`,
 			);
 		}
-		if (name === "cond_resched") return moved("cond_resched()");
-		return moved(name === "kthread_wait" ? "goes to sleep" : "schedule()");
+		return { label: name === "kthread_wait" ? "goes to sleep" : "schedule()" };
 	}
 }

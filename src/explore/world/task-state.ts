@@ -1,9 +1,9 @@
 import { Hash, KlpemuError } from "../../base/index.js";
+import type { JudgedTask } from "../../consistency/index.js";
 import { RSP } from "../../cpu/index.js";
 import { entryKey, type HandlerPlace } from "../../linux/klp/index.js";
 import type { task_struct } from "../../linux/sched/index.js";
 import type { Machine } from "../../machine/index.js";
-import type { Kaddr } from "../../memory/index.js";
 
 /** The fields of a task that kernel code reads or writes; whatever else a task has is where it is in the guest. */
 export const TASK_FIELDS = [
@@ -30,22 +30,17 @@ export interface GuestContext {
 }
 
 /** Everything about one task. Immutable, and the same object for the same state. */
-export interface TaskState {
+export interface TaskState extends JudgedTask {
 	readonly id: number;
 	/** All of it, in words. */
 	readonly key: string;
 	/** Whose: no two tasks share a state, for each has a stack of its own. */
 	readonly slot: number;
 	readonly fields: TaskFields;
-	/** It is on the task list: not yet forked, or gone. */
-	readonly alive: boolean;
 	/** It runs in the kernel, and goes on to until it sleeps or leaves, unless the kernel is preemptible. */
 	readonly running: boolean;
 	readonly handler: HandlerPlace | undefined;
-	/** The handler is through and has chosen this address, but the trampoline has not jumped there yet: it is on no stack. */
-	readonly chosen: Kaddr | undefined;
-	/** Its stack, innermost first; undefined when it cannot be walked. Empty outside of guest kernel code. */
-	readonly entries: readonly Kaddr[] | undefined;
+	/** Of the addresses on its stack. */
 	readonly entriesKey: string;
 	/** Several, when the same place was reached with other data: what happens next must not depend on that. */
 	readonly contexts: GuestContext[];
@@ -66,7 +61,7 @@ export class TaskStates {
 	readonly #contexts = new Map<TaskState, Set<string>>();
 
 	intern(
-		state: Omit<TaskState, "id" | "key" | "contexts" | "derived" | "entriesKey">,
+		state: Omit<TaskState, "id" | "key" | "contexts" | "derived" | "entriesKey" | "patch_state" | "found">,
 		context: GuestContext,
 	): TaskState {
 		const entriesKey = state.entries === undefined ? "?" : state.entries.join();
@@ -85,7 +80,9 @@ export class TaskStates {
 		].join("|");
 		let known = this.#byKey.get(key);
 		if (known === undefined) {
-			known = { ...state, id: this.all.length, key, entriesKey, contexts: [], derived: new Map() };
+			const patch_state = state.fields.patch_state as number;
+			const found = state.entries ?? [];
+			known = { ...state, patch_state, found, id: this.all.length, key, entriesKey, contexts: [], derived: new Map() };
 			this.all.push(known);
 			this.#byKey.set(key, known);
 			this.#contexts.set(known, new Set());

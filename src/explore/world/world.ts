@@ -1,6 +1,5 @@
 import { KlpemuError, keyOf } from "../../base/index.js";
-import { type Broken, type NamedView, promisedView, viewFor } from "../../consistency/index.js";
-import { KLP_TRANSITION_IDLE, KLP_TRANSITION_PATCHED, type klp_patch } from "../../linux/klp/index.js";
+import { type Broken, chosenOn, type FromTo, fromTo, judgeWarnings } from "../../consistency/index.js";
 import type { Kernel, Point } from "../../linux/lib/index.js";
 import { TASK_RUNNING, type task_struct } from "../../linux/sched/index.js";
 import { restoreMachine, type SavedMachine, saveMachine } from "../../machine/index.js";
@@ -8,6 +7,7 @@ import type { Model } from "../model.js";
 import { Actor, BLOCKED } from "./actors.js";
 import { guestVisible } from "./guest-visible.js";
 import { type Read, TaskProbe, type Written } from "./probe.js";
+import type { TaskMove } from "./task-move.js";
 import { TaskMover } from "./task-mover.js";
 import { captureContext, TASK_FIELDS, type TaskState, TaskStates } from "./task-state.js";
 
@@ -47,8 +47,7 @@ interface Slot {
 export interface SavedWorld {
 	readonly machine: SavedMachine;
 	readonly indexes: readonly number[];
-	readonly before: NamedView | undefined;
-	readonly after: NamedView | undefined;
+	readonly transition: FromTo | undefined;
 }
 
 /** Moves that a kthread may need for its first round. */
@@ -70,9 +69,8 @@ export class World {
 	/** Those of them that invariants are about: the scenario's tasks. Administrators and idle tasks run no patched function. */
 	readonly judged: readonly string[];
 	readonly actors: readonly Actor[];
-	/** During a transition: what each task ran before it, and what the design promises for after it. */
-	before: NamedView | undefined = undefined;
-	after: NamedView | undefined = undefined;
+	/** Of the transition that runs, or that was the last one. */
+	transition: FromTo | undefined = undefined;
 
 	readonly #mover: TaskMover;
 	readonly #probe: TaskProbe;
@@ -100,6 +98,7 @@ export class World {
 		this.#mover = new TaskMover(model);
 		this.#probe = new TaskProbe(() => machine.sched.current);
 		this.#dead = this.#deadState();
+		machine.sched.reschedAlways = true;
 		this.#observe();
 		this.#adoptTasks();
 		this.#settleKthreads();
@@ -116,25 +115,18 @@ export class World {
 
 	#observe(): void {
 		const { machine, functions } = this.model;
-		const { klp } = machine;
 		machine.unwinder.substitute((task) => {
 			const slot = this.slot(task.comm);
 			const { entries, entriesKey } = this.#slots[slot]!.state!;
 			this.#probe.noteStackRead(slot, entriesKey);
 			return entries;
 		});
-		const invalidRead = (message: string) => {
-			this.#broken.push({ invariant: "use-after-free", message });
-		};
-		const transition = (what: "init" | "reverse", patch: klp_patch, target: number) => {
-			if (what !== "init") return;
-			const others = klp.klp_patches.filter((other) => other.enabled && other !== patch);
-			const goes = klp.design.replacesOnCompletion(patch);
-			const stay = others.filter((other) => !(goes && klp.design.supersedes(patch, other)));
-			this.before = viewFor(klp, functions, KLP_TRANSITION_IDLE);
-			this.after = promisedView(klp, functions, target === KLP_TRANSITION_PATCHED ? [...stay, patch] : others);
-		};
-		machine.observe({ invalidRead, transition });
+		machine.observe({
+			invalidRead: (message) => this.#broken.push({ invariant: "use-after-free", message }),
+			transition: (what) => {
+				if (what === "init") this.transition = fromTo(machine, functions);
+			},
+		});
 	}
 
 	/** Kernel threads begin asleep, between two rounds: only then may those that make no moves be left out. */
@@ -209,16 +201,17 @@ export class World {
 	}
 
 	/** The state that a task of the machine is in. */
-	#capture(slot: number, move?: Pick<TaskState, "handler" | "chosen">): TaskState {
+	#capture(slot: number, move?: TaskMove): TaskState {
 		const task = this.#slots[slot]!.task!;
 		const fields = this.#probe.fields(task);
 		const trace = this.#mover.walk(task);
 		const entries = trace.reliable ? trace.entries : undefined;
 		const inKernel = fields.mode === "kernel" && fields.__state === TASK_RUNNING && fields.held === false;
-		const running = move !== undefined && !task.idle && inKernel;
-		const { handler, chosen } = move ?? {};
-		const state = { slot, fields, alive: true, running, handler, chosen, entries };
-		return this.states.intern(state, captureContext(this.model.machine, task));
+		const running = move !== undefined && !move.yields && !task.idle && inKernel;
+		const { machine } = this.model;
+		const chosen = chosenOn(machine, trace);
+		const state = { slot, fields, alive: true, running, handler: move?.handler, chosen, entries };
+		return this.states.intern(state, captureContext(machine, task));
 	}
 
 	/** Gives a task the fields of `state`; its registers and stack only when it is about to run. */
@@ -247,7 +240,7 @@ export class World {
 			if (contextOf !== state || context > 0) this.#mover.restore(task!, state!.contexts[context]!);
 			return this.#mover.move(task!, state!);
 		});
-		if (result.oops !== undefined) broken.push(...result.oops);
+		if (result.oops !== undefined) broken.push(result.oops);
 		const next = result.oops ? this.#dead : this.#capture(number, result);
 		if (result.oops) this.#adoptTasks();
 		this.#setState(number, next, next);
@@ -336,9 +329,7 @@ export class World {
 		this.#broken = broken;
 		const warned = dmesg.warnings.length;
 		const result = move();
-		for (const warning of dmesg.warnings.slice(warned)) {
-			broken.push({ invariant: "warn", message: `WARN_ON in ${warning}` });
-		}
+		broken.push(...judgeWarnings(dmesg.warnings.slice(warned)));
 		return { result, broken };
 	}
 
@@ -351,7 +342,8 @@ export class World {
 
 	/** Worlds with the same key, and with the same states of tasks, go on alike. */
 	kernelKey(): string {
-		const views = [this.before, this.after].map((view) => view?.names.join() ?? "");
+		const { before, after } = this.transition ?? {};
+		const views = [before, after].map((view) => view?.names.join() ?? "");
 		return [keyOf(this.model.machine), ...this.actors.map(({ key }) => key), ...views, this.guestKey()].join("|");
 	}
 
@@ -365,8 +357,7 @@ export class World {
 		return {
 			machine: saveMachine(this.model.machine, { withoutStacks: true }),
 			indexes: this.actors.map(({ index }) => index),
-			before: this.before,
-			after: this.after,
+			transition: this.transition,
 		};
 	}
 
@@ -374,8 +365,7 @@ export class World {
 	restore(saved: SavedWorld): void {
 		restoreMachine(this.model.machine, saved.machine);
 		for (const [i, actor] of this.actors.entries()) actor.rewind(saved.indexes[i]!);
-		this.before = saved.before;
-		this.after = saved.after;
+		this.transition = saved.transition;
 		this.model.control.mayFallAsleep = false;
 		const there = this.#tasksByName();
 		for (const [number, name] of this.names.entries()) {

@@ -128,6 +128,19 @@ export class Trampolines {
 		ops.flags &= ~FTRACE_OPS_FL.ALLOC_TRAMP;
 	}
 
+	/**
+	 * `ip` is in a trampoline, or in ftrace_caller or ftrace_regs_caller, behind the call of the call-back: while the stack pointer is
+	 * that of the call, it points to the pt_regs that the call-back has been given.
+	 */
+	isBehindCall(ip: Kaddr): boolean {
+		const t = this.#templates;
+		const trampoline = this.containing(ip);
+		const at = trampoline === undefined ? ip : (trampoline.template + (ip - trampoline.address)) | 0;
+		return (
+			(at > t.ftrace_call && at < t.ftrace_caller_end) || (at > t.ftrace_regs_call && at < t.ftrace_regs_caller_end)
+		);
+	}
+
 	/** The trampoline that holds `ip`, if any. */
 	containing(ip: Kaddr): Trampoline | undefined {
 		const trampoline = this.live.get(ip & ~0xfff);

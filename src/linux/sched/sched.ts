@@ -20,7 +20,15 @@ export interface EmulatedCpu {
 	readonly idle: task_struct;
 	/** TIF_NEED_RESCHED of the idle task: it leaves its sleep, and passes through its loop once. */
 	need_resched: boolean;
+	/** TIF_NEED_RESCHED of any other task: it gives the CPU away at its next cond_resched(). */
+	resched_curr: boolean;
 }
+
+/**
+ * Where a task that runs in the kernel can lose its CPU. `none`, as in a PREEMPT_VOLUNTARY kernel: only where it sleeps, leaves the
+ * kernel or calls cond_resched(). `full`: after any instruction, unless preemption is disabled.
+ */
+export type Preemption = "none" | "full";
 
 /**
  * Who runs where. Purely bookkeeping: the machine executes. All choices come from the seed: the order of CPUs in a round,
@@ -30,7 +38,7 @@ export class Sched {
 	/** When and where tasks run is a choice: by the seed, or by the explorer, which makes all of them. */
 	static readonly state = declareState({
 		fields: ["tasks", "cpus", "nextPid"],
-		unkeyed: ["current", "instructions", "runqueue", "jiffies", "timers", "waiters", "random"],
+		unkeyed: ["current", "instructions", "reschedAlways", "runqueue", "jiffies", "timers", "waiters", "random"],
 	});
 
 	/** All processes and threads in pid order, without the idle tasks (for_each_process_thread). */
@@ -48,15 +56,19 @@ export class Sched {
 	/** Tasks that sleep until something holds, in the order in which they fell asleep. */
 	private readonly waiters = new Set<task_struct>();
 	private readonly random: Random;
+	readonly preemption: Preemption;
+	/** Each cond_resched() stops the task, also if no other task wants the CPU. */
+	reschedAlways = false;
 	nextPid = 1;
 
-	constructor(cpus: number, random: Random) {
+	constructor(cpus: number, random: Random, preemption: Preemption) {
 		this.random = random;
+		this.preemption = preemption;
 		for (let id = 0; id < cpus; id++) {
 			const idle = new task_struct(0, `swapper/${id}`, { flags: PF_IDLE, mode: "kernel" });
 			idle.on_cpu = id;
 			idle.pinned = id;
-			this.cpus.push({ id, online: true, curr: idle, idle, need_resched: true });
+			this.cpus.push({ id, online: true, curr: idle, idle, need_resched: true, resched_curr: false });
 		}
 		this.currentTask = this.cpus[0]!.idle;
 	}
@@ -114,7 +126,38 @@ export class Sched {
 		list_del(task.run_list);
 		task.on_cpu = cpu.id;
 		cpu.curr = task;
+		cpu.resched_curr = false;
 		this.enqueue(prev);
+	}
+
+	/** The task on a CPU can be taken off it now. */
+	preemptible({ curr }: EmulatedCpu): boolean {
+		if (this.preemption === "full" || curr.idle || curr.mode !== "kernel") return true;
+		return curr.__state !== TASK_RUNNING || curr.held;
+	}
+
+	/**
+	 * A CPU for kernel code that is to run as a process of the kernel's own: the first one whose task can be taken off. If there is none,
+	 * all tasks are asked to give their CPU away.
+	 */
+	cpuForHost(): EmulatedCpu | undefined {
+		const online = this.cpus.filter((cpu) => cpu.online);
+		const found = online.find((cpu) => this.preemptible(cpu));
+		if (found === undefined) for (const cpu of online) cpu.resched_curr = true;
+		return found;
+	}
+
+	/** should_resched(): the current task is to give its CPU away in cond_resched(). */
+	should_resched(task: task_struct): boolean {
+		return this.reschedAlways || (this.cpus[task.on_cpu]?.resched_curr ?? false);
+	}
+
+	/** The current task is in cond_resched(). True if it has given its CPU away. */
+	cond_resched(task: task_struct): boolean {
+		const cpu = this.cpus[task.on_cpu];
+		if (!cpu?.resched_curr) return false;
+		this.switch_to(cpu, this.#first(cpu) ?? cpu.idle);
+		return true;
 	}
 
 	/** Takes a task off its CPU, which goes idle until the next pick. */
@@ -124,6 +167,7 @@ export class Sched {
 		const cpu = this.cpus[task.on_cpu]!;
 		task.on_cpu = -1;
 		cpu.curr = cpu.idle;
+		cpu.resched_curr = false;
 		cpu.idle.on_cpu = cpu.id;
 	}
 
@@ -143,7 +187,9 @@ export class Sched {
 			if (!stay) this.switch_to(cpu, cpu.idle);
 			return cpu.curr;
 		}
-		if (!stay || this.random.below(2) === 0) this.switch_to(cpu, next);
+		if (stay && this.random.below(2) !== 0) return curr;
+		if (this.preemptible(cpu)) this.switch_to(cpu, next);
+		else cpu.resched_curr = true;
 		return cpu.curr;
 	}
 

@@ -16,10 +16,14 @@ export interface Stack {
 	readonly findRow: RowLookup;
 }
 
-export type StackTrace =
+interface Frames {
 	/** Innermost first: where the task is, then return addresses. */
-	| { readonly reliable: true; readonly entries: readonly Kaddr[] }
-	| { readonly reliable: false; readonly reason: string; readonly entries: readonly Kaddr[] };
+	readonly entries: readonly Kaddr[];
+	/** By entry: the stack pointer in that frame. */
+	readonly rsp: readonly Kaddr[];
+}
+
+export type StackTrace = Frames & ({ readonly reliable: true } | { readonly reliable: false; readonly reason: string });
 
 /**
  * Walks the stack of a task that does not run, and says whether every frame of it is known
@@ -31,17 +35,19 @@ export type StackTrace =
 export function stack_trace_save_tsk_reliable(regs: CpuState, stack: Stack): StackTrace {
 	const walk = new Walk(regs, stack);
 	const entries: Kaddr[] = [];
+	const rsp: Kaddr[] = [];
 	for (;;) {
 		if (!isKaddr(walk.ip)) {
-			return { reliable: false, reason: `return address ${hex(walk.ip)} is not in the kernel`, entries };
+			return { reliable: false, reason: `return address ${hex(walk.ip)} is not in the kernel`, entries, rsp };
 		}
 		if (entries.length === MAX_STACK_ENTRIES) {
-			return { reliable: false, reason: `more than ${MAX_STACK_ENTRIES} entries`, entries };
+			return { reliable: false, reason: `more than ${MAX_STACK_ENTRIES} entries`, entries, rsp };
 		}
 		entries.push(toKaddr(walk.ip));
+		rsp.push(walk.rsp);
 		const result = walk.step();
-		if (result === "end") return { reliable: true, entries };
-		if (result !== "next") return { reliable: false, reason: result, entries };
+		if (result === "end") return { reliable: true, entries, rsp };
+		if (result !== "next") return { reliable: false, reason: result, entries, rsp };
 	}
 }
 
@@ -60,6 +66,11 @@ class Walk {
 		this.#registers = regs.words.slice(0, 16);
 		this.lowest = stack.low;
 		this.ip = regs.words[RIP]!;
+	}
+
+	/** Of the frame that it is at. */
+	get rsp(): Kaddr {
+		return toKaddr(this.#registers[RSP]!);
 	}
 
 	/** Goes to the caller: "next", "end", or why that is not possible. */

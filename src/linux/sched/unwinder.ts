@@ -34,7 +34,7 @@ export class Unwinder {
 
 	/** The same with what was found before the walk became unreliable, and why. Never substituted. */
 	walk(task: task_struct): StackTrace {
-		if (task.mode !== "kernel" || task.stack === undefined) return { reliable: true, entries: [] };
+		if (task.mode !== "kernel" || task.stack === undefined) return { reliable: true, entries: [], rsp: [] };
 		const low = Number(BigInt.asIntN(32, task.stack.address));
 		const high = (low + THREAD_SIZE) | 0;
 		const findRow = (ip: Kaddr) => this.#rows.findRow(ip);

@@ -24,6 +24,11 @@ export class Workqueue {
 		this.delayed.push({ work, at });
 	}
 
+	/** {@link take} would find something. */
+	isDue(now: number): boolean {
+		return this.pending.length > 0 || this.next() <= now;
+	}
+
 	/** Moves what is due at `now` to the pending work, and takes the first of that. */
 	take(now: number): work_struct | undefined {
 		for (let i = 0; i < this.delayed.length; ) {

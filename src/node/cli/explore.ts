@@ -1,9 +1,9 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { KlpemuError } from "../../base/index.js";
+import { INVARIANTS, type Invariant } from "../../consistency/index.js";
 import { designs } from "../../designs/index.js";
 import { formatSchedule, type Schedule, type Shard } from "../../explore/index.js";
-import { INVARIANTS, type Invariant } from "../../report/index.js";
 import { parseScenario } from "../../scenario/index.js";
 import { CPU_NAMES } from "../cpus.js";
 import { readText } from "../files.js";

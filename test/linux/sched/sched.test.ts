@@ -15,7 +15,7 @@ import {
 	type work_struct,
 } from "../../../src/linux/sched/index.js";
 
-const make = (cpus = 1, seed: bigint | number = 1) => new Sched(cpus, new Random(seed));
+const make = (cpus = 1, seed: bigint | number = 1) => new Sched(cpus, new Random(seed), "full");
 const user = (sched: Sched, name: string) => {
 	const task = sched.add(name, { mode: "user" });
 	sched.enqueue(task);

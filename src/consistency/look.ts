@@ -1,0 +1,72 @@
+import { KLP_TRANSITION_IDLE, KLP_TRANSITION_PATCHED, KLP_TRANSITION_UNPATCHED } from "../linux/klp/index.js";
+import type { Machine } from "../machine/index.js";
+import { type Kaddr, PERM, toKaddr } from "../memory/index.js";
+import { promisedView, type View, viewFor } from "./view.js";
+import type { WatchedFunction } from "./watched.js";
+
+/** What a transition leads from and to. */
+export interface FromTo {
+	/** What each task ran before it. */
+	readonly before: View;
+	/** What the design promises for after it. */
+	readonly after: View;
+}
+
+/** To be called when a transition has been initialised, before anything of it can be seen. */
+export function fromTo({ klp }: Machine, functions: readonly WatchedFunction[]): FromTo {
+	return { before: viewFor(klp, functions, KLP_TRANSITION_IDLE), after: promisedView(klp, functions, "after") };
+}
+
+/** What invariants depend on, but for the tasks: a kernel between two steps. */
+export interface Look {
+	/** What tasks run, by patch_state + 1. */
+	readonly views: readonly View[];
+	/** Of the transition that runs, or that was the last one. */
+	readonly fromTo: FromTo | undefined;
+	/** What the enabled patches promise. */
+	readonly promised: View;
+	/** Name of the patch in transition. */
+	readonly inTransition: string | undefined;
+	/** Executable memory: start and end, in turn. */
+	readonly executable: readonly number[];
+	/** func_stack of each function, newest first. */
+	readonly stacks: readonly (readonly string[])[];
+}
+
+/** Looks at a machine as it is now. `transition`: see {@link Look.fromTo}. */
+export function lookAt(machine: Machine, functions: readonly WatchedFunction[], transition: FromTo | undefined): Look {
+	const { klp, memory } = machine;
+	return {
+		views: [KLP_TRANSITION_IDLE, KLP_TRANSITION_UNPATCHED, KLP_TRANSITION_PATCHED].map((patch_state) =>
+			viewFor(klp, functions, patch_state),
+		),
+		fromTo: transition,
+		promised: promisedView(klp, functions, "now"),
+		inTransition: klp.inTransition,
+		executable: memory.regions
+			.filter(({ perm }) => (perm & PERM.EXEC) !== 0)
+			.flatMap(({ address, length }) => [toKaddr(address), toKaddr(address) + length]),
+		stacks: functions.map((func) => {
+			const there = func.resolve();
+			const entries = there === undefined ? [] : klp.funcStack(there.address);
+			return entries.map((entry) => (entry.nop ? "nop" : entry.new_name));
+		}),
+	};
+}
+
+/** What a task in `patch_state` would run. */
+export function viewOf({ views }: Look, patch_state: number): View {
+	return views[patch_state - KLP_TRANSITION_IDLE]!;
+}
+
+export function isExecutable({ executable }: Look, address: Kaddr): boolean {
+	for (let i = 0; i < executable.length; i += 2) {
+		if (address >= executable[i]! && address < executable[i + 1]!) return true;
+	}
+	return false;
+}
+
+/** The same text is mapped in both. */
+export function sameText(a: Look, b: Look): boolean {
+	return a.executable.length === b.executable.length && a.executable.every((address, i) => address === b.executable[i]);
+}

@@ -1,0 +1,60 @@
+import type { Implementation, Livepatch } from "../linux/klp/index.js";
+import type { Kaddr } from "../memory/index.js";
+import type { WatchedFunction } from "./watched.js";
+
+/** What a task would run, function by function. */
+export interface View {
+	/** Addresses: two entries with the same new function are the same implementation. 0 is the original. */
+	readonly codes: readonly Kaddr[];
+	readonly names: readonly string[];
+	/** Address and size of the code. */
+	readonly ranges: readonly (readonly [Kaddr, number])[];
+}
+
+const ORIGINAL = "original";
+/** The module that has the function is not loaded: no task can run it. */
+const ABSENT = "absent";
+/** Stands for absent among the codes. No code is at address 1. */
+const ABSENT_CODE = 1;
+
+function view(functions: readonly WatchedFunction[], choose: (old_func: Kaddr) => Implementation | undefined): View {
+	const codes: Kaddr[] = [];
+	const names: string[] = [];
+	const ranges: (readonly [Kaddr, number])[] = [];
+	for (const func of functions) {
+		const there = func.resolve();
+		const chosen = there === undefined ? undefined : choose(there.address);
+		codes.push(there === undefined ? ABSENT_CODE : (chosen?.new_func ?? 0));
+		names.push(there === undefined ? ABSENT : (chosen?.new_name ?? ORIGINAL));
+		if (chosen !== undefined) ranges.push([chosen.new_func, chosen.new_size]);
+		else ranges.push([there?.address ?? 0, there?.size ?? 0]);
+	}
+	return { codes, names, ranges };
+}
+
+/** What a task in `patch_state` would run. */
+export function viewFor(klp: Livepatch, functions: readonly WatchedFunction[], patch_state: number): View {
+	return view(functions, (old_func) => klp.wouldRun(old_func, patch_state));
+}
+
+/** What the design promises, see {@link Livepatch.promised}. */
+export function promisedView(klp: Livepatch, functions: readonly WatchedFunction[], when: "now" | "after"): View {
+	return view(functions, (old_func) => klp.promised(when, old_func));
+}
+
+/**
+ * Indexes of the functions for which two views differ. A function that is absent in one of them does not differ, nor does one that was
+ * not watched yet in one of them.
+ */
+export function differences(a: View, b: View): number[] {
+	const differs: number[] = [];
+	for (let i = 0; i < a.codes.length && i < b.codes.length; i++) {
+		if (a.codes[i] !== b.codes[i] && a.codes[i] !== ABSENT_CODE && b.codes[i] !== ABSENT_CODE) differs.push(i);
+	}
+	return differs;
+}
+
+/** `(original, lp2_funcB)` */
+export function tuple(of: View): string {
+	return `(${of.names.join(", ")})`;
+}
