@@ -53,15 +53,25 @@ export async function createScenarioMachine(
 /** Runs a scenario from its first step to its last, and reports what every task ran at each. */
 export async function runScenario(scenario: Scenario, options: RunScenarioOptions): Promise<Report> {
 	const { machine, objects } = await createScenarioMachine(scenario, options);
-	const selftest = await loadSelftest(scenario, options.host.files, machine);
 	try {
-		if (options.traceInsns !== undefined) {
-			machine.observe({ instruction: await tracer(machine, options.host.loadCapstone, options.traceInsns) });
-		}
-		return new ScenarioRun(scenario, machine, objects, options, selftest).run();
+		return await runOn(machine, objects, scenario, options);
 	} finally {
 		machine.close();
 	}
+}
+
+/** The same on a machine that {@link createScenarioMachine} has made, which stays as the last step leaves it. */
+export async function runOn(
+	machine: Machine,
+	objects: LoadedObjects,
+	scenario: Scenario,
+	options: RunScenarioOptions,
+): Promise<Report> {
+	const selftest = await loadSelftest(scenario, options.host.files, machine);
+	if (options.traceInsns !== undefined) {
+		machine.observe({ instruction: await tracer(machine, options.host.loadCapstone, options.traceInsns) });
+	}
+	return new ScenarioRun(scenario, machine, objects, options, selftest).run();
 }
 
 class ScenarioRun {

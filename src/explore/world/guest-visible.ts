@@ -1,5 +1,4 @@
 import { Hash } from "../../base/index.js";
-import { MCOUNT_INSN_SIZE } from "../../linux/ftrace/index.js";
 import { type Kaddr, PERM } from "../../memory/index.js";
 import type { Model } from "../model.js";
 
@@ -18,9 +17,7 @@ export function watchedSites({ machine, functions }: Model): Set<Kaddr> {
  */
 export function guestVisible(model: Model): string {
 	const { machine, control } = model;
-	const parts: unknown[] = [control.mayFallAsleep, ...machine.klp.handlerKey()];
-	for (const [address, ops] of machine.ftrace.opsByAddress) parts.push(address, ops.name);
-	for (const site of watchedSites(model)) parts.push(site, machine.memory.read(site, MCOUNT_INSN_SIZE).join());
+	const parts: unknown[] = [control.mayFallAsleep, ...machine.klp.handlerKey(), ...machine.ftrace.callKey()];
 	for (const { address, text } of machine.text_poke.bp_desc) parts.push(address, text.join());
 	for (const { address, perm } of machine.memory.regions) if (perm & PERM.EXEC) parts.push(address);
 	const hash = new Hash();

@@ -377,6 +377,23 @@ export class Ftrace {
 
 	// ---- code ----
 
+	/**
+	 * All that a call through a fentry site depends on, besides what call-backs themselves read: two states with the same key call
+	 * alike.
+	 */
+	callKey(): readonly unknown[] {
+		const { memory, templates } = this.#env;
+		const parts: unknown[] = [memory.u64(templates.function_trace_op)];
+		for (const site of [templates.ftrace_call, templates.ftrace_regs_call, ...this.records.keys()]) {
+			parts.push(site, memory.read(site, MCOUNT_INSN_SIZE).join());
+		}
+		for (const ops of this.ftrace_ops_list) {
+			parts.push(ops.name, ops.flags, ops.func, ops.direct_call, [...ops.filter_hash], [...ops.notrace_hash]);
+		}
+		for (const [address, { name }] of this.opsByAddress) parts.push(address, name);
+		return parts;
+	}
+
 	/** Chooses what ftrace_caller calls: nothing, the only ops, or the list function. */
 	#update_ftrace_function(): void {
 		if (!this.ftrace_enabled) return;
