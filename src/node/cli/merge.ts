@@ -1,3 +1,4 @@
+import * as v from "valibot";
 import { KlpemuError } from "../../base/index.js";
 import { readText } from "../files.js";
 import { type Command, EXIT } from "./command.js";
@@ -24,19 +25,60 @@ export const mergeCommand: Command<MergeOptions> = {
 	},
 };
 
+const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
+const text = v.nullable(v.string());
+/** Millions of entries: one loop is quicker than a schema for each. */
+const visited = v.custom<Readonly<Record<string, number>>>(
+	(value) =>
+		typeof value === "object" &&
+		value !== null &&
+		Object.values(value).every((moves) => Number.isSafeInteger(moves) && moves >= 0),
+	"Invalid numbers of moves",
+);
+
+/** What `klpemu explore --json --shard` prints; keys that are added later are ignored. */
+const SHARD_REPORT: v.GenericSchema<unknown, ExploreReport> = v.object({
+	schema: v.literal(1),
+	scenario: v.string(),
+	shard: v.pipe(
+		v.string(),
+		v.check((shard) => {
+			const [, index, of] = /^([1-9]\d{0,4})\/([1-9]\d{0,4})$/.exec(shard) ?? [];
+			return index !== undefined && Number(index) <= Number(of);
+		}, "Invalid part"),
+	),
+	results: v.array(
+		v.object({
+			design: v.string(),
+			result: v.picklist(["complete", "bounded", "violated"]),
+			invariant: text,
+			message: text,
+			scheduleLength: v.nullable(count),
+			states: count,
+			transitions: count,
+			depth: count,
+			seconds: v.pipe(v.number(), v.finite(), v.minValue(0)),
+			schedule: text,
+			file: v.exactOptional(v.string()),
+			visited: v.exactOptional(visited),
+		}),
+	),
+});
+
 async function readReport(file: string): Promise<ExploreReport> {
 	const bad = (message: string) =>
 		new KlpemuError("MERGE_BAD_REPORT", message, { where: file, hint: "klpemu explore FILE --json --shard I/N" });
-	let report: ExploreReport;
+	let report: unknown;
 	try {
-		report = JSON.parse(await readText(file)) as ExploreReport;
+		report = JSON.parse(await readText(file));
 	} catch (cause) {
 		if (cause instanceof KlpemuError) throw cause;
 		throw bad("not JSON");
 	}
-	if (report.schema !== 1 || report.shard === undefined || !Array.isArray(report.results))
-		throw bad("not the report of a shard");
-	return report;
+	const result = v.safeParse(SHARD_REPORT, report);
+	if (result.success) return result.output;
+	const [issue] = result.issues;
+	throw bad(`not the report of a shard: ${v.getDotPath(issue) ?? "the document"}: ${issue.message}`);
 }
 
 /** Throws `MERGE_MISMATCH` when the reports are not the parts of one exploration. */

@@ -82,6 +82,11 @@ test("explore --json, every invariant", async () => {
 	}
 }, 60_000);
 
+interface Damaged {
+	shard?: string;
+	readonly results: Record<string, unknown>[];
+}
+
 test("explore --shard and merge: as one process, state by state", async () => {
 	const whole = JSON.parse((await cli("explore", SCENARIO, "--json", "--design", "universe")).stdout) as ExploreReport;
 	const files: string[] = [];
@@ -99,6 +104,20 @@ test("explore --shard and merge: as one process, state by state", async () => {
 	expect(row!.depth).toBeGreaterThanOrEqual(depth);
 	expect((await cli("merge", files[0]!)).stderr).toContain("parts are missing: 2/2");
 	expect((await cli("merge", SCENARIO)).stderr).toContain("not JSON");
+	const damage = async (change: (report: Damaged) => void) => {
+		const report = JSON.parse(readFileSync(files[0]!, "utf8")) as Damaged;
+		change(report);
+		const file = join(folder, "damaged.json");
+		writeFileSync(file, JSON.stringify(report));
+		return (await cli("merge", `${file},${files[1]}`)).stderr;
+	};
+	expect(await damage((report) => delete report.shard)).toContain("not the report of a shard: shard");
+	expect(await damage((report) => delete report.results[0]!.depth)).toContain("a shard: results.0.depth");
+	expect(await damage((report) => delete report.results[0]!.seconds)).toContain("a shard: results.0.seconds");
+	expect(await damage((report) => Object.assign(report, { shard: "3/2" }))).toContain("a shard: shard: Invalid part");
+	const visited = { state: "many" };
+	expect(await damage((report) => Object.assign(report.results[0]!, { visited }))).toContain("results.0.visited");
+	expect(await damage(() => {})).toBe("");
 }, 60_000);
 
 test("explore stops at its budget, its time, and at Ctrl-C, and says what is known", async () => {
