@@ -1,6 +1,9 @@
-/** Writes schema/scenario.schema.json from the schema that validates scenarios: `npm run schema`. */
-import { writeFileSync } from "node:fs";
+/** Writes what comes from the scenario's schema: schema/scenario.schema.json, and README's table of steps. `npm run schema` */
+import { readFileSync, writeFileSync } from "node:fs";
 import { scenarioJsonSchema } from "./json-schema.js";
+import { withStepsTable } from "./steps-table.js";
 
-const target = new URL("../schema/scenario.schema.json", import.meta.url);
-writeFileSync(target, `${JSON.stringify(scenarioJsonSchema(), undefined, "\t")}\n`);
+const schema = new URL("../schema/scenario.schema.json", import.meta.url);
+writeFileSync(schema, `${JSON.stringify(scenarioJsonSchema(), undefined, "\t")}\n`);
+const readme = new URL("../README.md", import.meta.url);
+writeFileSync(readme, withStepsTable(readFileSync(readme, "utf8")));
