@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Where tasks come from: the bottom frames of their kernel stacks. Assembled by Keystone when a machine starts.
+ * Where tasks come from: the bottom frames of their kernel stacks. npm run build:objects
+ * assembles this file.
  *
  * next_call, exit_to_user_mode, kthread_wait and do_idle are gates: they look like functions, and run TypeScript. next_call
  * returns in rax the next function of the task's program, with its argument in rdi, or 0 at the end of a round.

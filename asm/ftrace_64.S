@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * The ftrace trampolines of x86-64, as a kernel without CONFIG_FRAME_POINTER and call depth tracking has them: same labels,
- * same instructions in the same order, so that a count of instructions or a stopped task means the same. Assembled by
- * Keystone when a machine starts; create_trampoline() copies ftrace_caller..ftrace_caller_end for each ops.
+ * same instructions in the same order, so that a count of instructions or a stopped task means the same.
+ * npm run build:objects assembles this file; create_trampoline() copies ftrace_caller..ftrace_caller_end for each ops.
  *
  * A traced function calls here from its first instruction (behind endbr64), so all registers are the caller's:
  *

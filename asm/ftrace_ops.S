@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The call-backs that stand for others (C in the kernel: kernel/trace/ftrace.c). All of them get (ip, parent_ip, ops, fregs),
- * and the first word of a struct ftrace_ops is its func. Assembled by Keystone when a machine starts.
+ * The call-backs that call the call-backs of other ops (C in the kernel: kernel/trace/ftrace.c). All of them get
+ * (ip, parent_ip, ops, fregs), and the first word of a struct ftrace_ops is its func. npm run build:objects assembles this file.
  *
- * trace_test_and_set_recursion, trace_clear_recursion and ftrace_next_ops are gates. Of the kind that changes no register, so that
- * a call through here stays fast: what they return goes to the stack.
+ * trace_test_and_set_recursion, trace_clear_recursion and ftrace_next_ops are gates of the kind that changes no register,
+ * so that a call through here stays fast: they return their results on the stack.
  */
 .set TRACE_LIST_START, 5
 

@@ -70,10 +70,10 @@ export function assemble(
 	};
 }
 
-/** What stands for the displacement to an external until it is patched; far from anything a source would say. */
+/** Placeholder for the displacement to an external until it is patched; a value that no source uses. */
 const RIP_MARKER = 0x5a5a5a5a;
 
-/** Adds what we need to find our way in the output: a label at each hint, and one behind each external RIP reference. */
+/** Adds the labels that locate hints and references in the output: one at each hint, one behind each external RIP reference. */
 function instrument(
 	prepared: PreparedSource,
 	references: readonly string[],
@@ -104,7 +104,7 @@ function instrument(
 	return { code, rips, hintLabels };
 }
 
-/** Some operands that do not go together make Keystone give up with an empty result, and call that a success. */
+/** For some invalid combinations of operands Keystone reports success and returns no code. */
 const SHORT = "Keystone gave no code";
 
 /** Assembles, with the addresses of all labels in a table behind the code, which is cut off again. */

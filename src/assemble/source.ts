@@ -18,7 +18,7 @@ export interface PreparedSource {
 const NAME = "[A-Za-z_.][\\w.$]*";
 
 /**
- * Makes AT&T source digestible for Keystone, whose reader differs from GNU as: comments go, decimal numbers become hexadecimal
+ * Translates AT&T source for Keystone, whose syntax differs from that of GNU as: comments go, decimal numbers become hexadecimal
  * (it reads bare digits as such), and UNWIND_HINT lines are taken out. The number of lines stays, for messages.
  * Throws `ASM_BAD_HINT` and `ASM_UNSUPPORTED`.
  */

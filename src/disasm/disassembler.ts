@@ -19,7 +19,7 @@ interface CapstoneModule {
 		mode: number,
 	) => {
 		option(option: number, value: number): void;
-		/** Stops at the first byte that it cannot decode; throws when that is the first of all. */
+		/** Stops at the first byte that it cannot decode; throws if that is the first one. */
 		disasm(
 			bytes: readonly number[],
 			address: bigint,

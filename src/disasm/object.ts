@@ -3,7 +3,7 @@ import type { Disassembler, Instruction } from "./disassembler.js";
 
 const SHF_EXECINSTR = 4;
 const BYTES_PER_LINE = 8;
-/** Sections that list the addresses of call sites, and how we call what they list. */
+/** Sections that list the addresses of call sites, and the name of such a site in the output. */
 const SITE_SECTIONS: Readonly<Record<string, string>> = {
 	__mcount_loc: "fentry site",
 	__patchable_function_entries: "patchable function entry",
@@ -11,7 +11,7 @@ const SITE_SECTIONS: Readonly<Record<string, string>> = {
 
 /**
  * The code of a relocatable object as text, for people: functions, instructions in AT&T syntax, the relocations that patch
- * them, and the sites that ftrace will take over. Throws what {@link parseElf} throws.
+ * them, and the sites that ftrace will take over. Throws the errors of {@link parseElf}.
  */
 export function disasmObject(bytes: Uint8Array, fileName: string, disassembler: Disassembler): string {
 	const object = parseElf(bytes, fileName);
@@ -26,7 +26,7 @@ export function disasmObject(bytes: Uint8Array, fileName: string, disassembler: 
 	return `${lines.join("\n")}\n`;
 }
 
-/** Call sites by section and offset, with what to call them. */
+/** Call sites by section and offset, with the name of the kind of site. */
 function callSites(object: ElfObject): Map<number, Map<number, string>> {
 	const out = new Map<number, Map<number, string>>();
 	for (const section of object.sections) {

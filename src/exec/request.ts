@@ -4,7 +4,7 @@ import { PERM } from "../memory/index.js";
 
 /** Bytes of guest memory that one request may give, code included. */
 export const MAX_BYTES = 16 << 20;
-/** Instructions that run when the request has no `limit`. */
+/** Limit of a request that has none, in instructions. */
 export const DEFAULT_LIMIT = 1_000_000;
 
 export interface MemoryRange {

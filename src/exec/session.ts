@@ -14,7 +14,7 @@ export interface ExecAnswer {
 	readonly fault?: { readonly kind: FaultKind; readonly address?: string };
 }
 
-/** What the pages of code are filled with beyond the code: running off its end otherwise than to `at + length` is an int3. */
+/** Fills the rest of the pages of code, so that a jump beyond the code, other than to `at + length`, ends in an int3. */
 const INT3 = 0xcc;
 
 /** One memory and one Cpu, warm over any number of requests. */
@@ -28,7 +28,7 @@ export class ExecSession {
 		this.#create = create;
 	}
 
-	/** Runs one request. Throws what the factory throws. */
+	/** Runs one request. Throws the errors of the factory. */
 	async run(request: ExecRequest): Promise<ExecAnswer> {
 		const cpu = await this.start(request);
 		try {
@@ -38,7 +38,7 @@ export class ExecSession {
 		}
 	}
 
-	/** Sets a request up without running it, for who steps through it. {@link finish} ends it. */
+	/** Sets a request up without running it, for a caller that steps through it. {@link finish} ends it. */
 	async start(request: ExecRequest): Promise<Cpu> {
 		const cpu = await this.#ready();
 		try {

@@ -6,7 +6,7 @@ import type { Memory } from "../memory/index.js";
 export const CPU_NAMES = ["jit", "unicorn"] as const;
 export const DEFAULT_CPU = CPU_NAMES[0];
 
-/** Makes a processor by name. Throws `UNKNOWN_CPU`, or what its loader throws when something is not installed. */
+/** Makes a processor by name. Throws `UNKNOWN_CPU`, or `CPU_UNICORN_MISSING` if Unicorn is not installed. */
 export async function createCpu(name: string, memory: Memory): Promise<Cpu> {
 	switch (name) {
 		case "jit":

@@ -5,8 +5,8 @@ import { answerLine, type CpuFactory, ExecSession } from "../exec/index.js";
 
 /**
  * The line protocol of `klpemu exec`: one JSON request a line, one JSON answer a line, in order. Blank lines are skipped.
- * Resolves to the number of answers when the input ends. Throws only what makes every further answer impossible, for
- * example `CPU_UNICORN_MISSING`.
+ * Resolves to the number of answers when the input ends. Throws only errors after which no
+ * further answer is possible, for example `CPU_UNICORN_MISSING`.
  */
 export async function runExec(options: { create: CpuFactory; input: Readable; output: Writable }): Promise<number> {
 	const session = new ExecSession(options.create);

@@ -4,7 +4,7 @@ import { KlpemuError } from "../base/index.js";
 import type { FileReader } from "../scenario/index.js";
 import { PROJECT } from "./project.js";
 
-/** The content, or undefined when there is no such file. Throws `FILE_UNREADABLE`. */
+/** The content, or undefined if there is no such file. Throws `FILE_UNREADABLE`. */
 export function readIfThere(path: string): Promise<Uint8Array | undefined> {
 	return ifThere(path, () => readFile(path));
 }
@@ -36,7 +36,7 @@ function unreadable(path: string, reason: string, cause?: unknown): KlpemuError 
 	return new KlpemuError("FILE_UNREADABLE", `cannot read '${path}': ${reason}`, { cause });
 }
 
-/** Reads what a scenario names: first beside the scenario, then in the project that klpemu came with. */
+/** Reads the files that a scenario names: first beside the scenario, then in the package of klpemu. */
 export class NodeFileReader implements FileReader {
 	readonly #folders: readonly string[];
 

@@ -47,7 +47,7 @@ export function flagsFor(options: ObjectOptions): readonly string[] {
 	return [...CFLAGS, `-fcf-protection=${options.ibt ? "branch" : "none"}`];
 }
 
-/** An entry of asm/prebuilt/manifest.json: what the committed object was made of, and what it must be. */
+/** An entry of asm/prebuilt/manifest.json: the sources of a committed object, and its hash. */
 export interface PrebuiltEntry {
 	/** {@link sourceKey} of the source. */
 	readonly key: string;
@@ -64,7 +64,7 @@ export function manifestKey(projectPath: string, options: ObjectOptions): string
 	return options.ibt ? `${projectPath} (ibt)` : projectPath;
 }
 
-/** What an object depends on: flags, source, and every header of asm/include that it includes. SHA-256. */
+/** SHA-256 of everything that an object depends on: flags, source, and every header of asm/include that it includes. */
 export async function sourceKey(path: string, options: ObjectOptions): Promise<string> {
 	const hash = createHash("sha256").update(flagsFor(options).join("\0"));
 	const seen = new Set<string>();
@@ -85,7 +85,7 @@ export function sha256(bytes: Uint8Array): string {
 	return createHash("sha256").update(bytes).digest("hex");
 }
 
-/** The committed objects; empty when there are none. */
+/** The committed objects; empty if there are none. */
 export function readManifest(): Promise<Manifest> {
 	return readFile(join(PREBUILT, "manifest.json"), "utf8").then(
 		(text) => JSON.parse(text) as Manifest,

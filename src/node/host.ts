@@ -5,7 +5,7 @@ import { engineImage } from "./engine-image.js";
 import { NodeFileReader } from "./files.js";
 import { objectFor } from "./gcc.js";
 
-/** What a scenario needs, in Node: files beside the scenario file and in this package, gcc, and the Cpus by name. */
+/** The host of a scenario in Node: files beside the scenario file and in this package, gcc, and the Cpus by name. */
 export function nodeHost(scenarioFile: string): Host {
 	return {
 		files: new NodeFileReader(scenarioFile),

@@ -1,3 +1,17 @@
+/**
+ * The parts of klpemu that need Node: files, gcc, the Cpus by name, and the host of a scenario.
+ *
+ * ```ts
+ * import { parseScenario, runScenario } from "klpemu";
+ * import { nodeHost, readText } from "klpemu/node";
+ *
+ * const file = "scenarios/hybrid-lp1-lp2-lp3.yaml";
+ * const report = await runScenario(parseScenario(await readText(file), file), { host: nodeHost(file) });
+ * ```
+ *
+ * @module
+ */
+
 export { loadCapstone } from "./capstone.js";
 export { CPU_NAMES, createCpu, DEFAULT_CPU } from "./cpus.js";
 export { assembleEngineImage, engineImage } from "./engine-image.js";

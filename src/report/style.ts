@@ -1,4 +1,4 @@
-/** What a piece of text means; how it looks is decided here alone. */
+/** The meaning of a piece of text; only this file knows how it looks. */
 export type Role = "title" | "heading" | "dim" | "change" | "good" | "wait" | "bad" | "verdict-good" | "verdict-bad";
 
 /** An attribute of SGR (ECMA-48, 8.3.117): the parameter that sets it, and the one that takes it back. */

@@ -1,6 +1,6 @@
 import type { Readable } from "node:stream";
 
-/** What a command may touch of the outside world. Tests give their own. */
+/** The streams and the environment of a command. Tests give their own. */
 export interface Io {
 	readonly stdin: Readable;
 	readonly stdout: Output;
@@ -51,8 +51,9 @@ export interface Positional {
 }
 
 /**
- * A subcommand, whose name and summary are in commands.ts. The table must name every key of `Options` (hence `-?`), so an option that the code reads and the command
- * line does not know fails to compile. Flags are `boolean`, the others are undefined when they are not given.
+ * A subcommand, whose name and summary are in commands.ts. The table must name every key of `Options` (hence `-?`), so an
+ * option that the code reads and the command line does not know fails to compile. Flags are `boolean`, the other options are
+ * undefined if they are not given.
  */
 export interface Command<Options extends object = Record<never, never>> {
 	readonly positionals: readonly Positional[];

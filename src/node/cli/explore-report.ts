@@ -18,7 +18,7 @@ export interface ExploreRow {
 	readonly visited?: Readonly<Record<string, number>>;
 }
 
-/** What `klpemu explore --json` prints. Keys are only ever added within one `schema` number. */
+/** The document that `klpemu explore --json` prints. Keys are only ever added within one `schema` number. */
 export interface ExploreReport {
 	readonly schema: 1;
 	/** The scenario's title. */

@@ -36,7 +36,7 @@ const visited = v.custom<Readonly<Record<string, number>>>(
 	"Invalid numbers of moves",
 );
 
-/** What `klpemu explore --json --shard` prints; keys that are added later are ignored. */
+/** The document that `klpemu explore --json --shard` prints; keys that are added later are ignored. */
 const SHARD_REPORT: v.GenericSchema<unknown, ExploreReport> = v.object({
 	schema: v.literal(1),
 	scenario: v.string(),
@@ -107,7 +107,7 @@ export function mergeReports(reports: readonly ExploreReport[], files: readonly 
 function mergeRows(parts: readonly (readonly ExploreRow[])[]): ExploreRow[] {
 	const rows = parts.flat();
 	const visited = new Map(parts.flatMap(([row]) => Object.entries(row?.visited ?? {})));
-	// What one part has not gone on from, another may have: the larger number of moves counts.
+	// One part may have expanded a state that another has only seen: the larger number of moves counts.
 	for (const [row] of parts) {
 		for (const [state, moves] of Object.entries(row?.visited ?? {}))
 			visited.set(state, Math.max(moves, visited.get(state)!));

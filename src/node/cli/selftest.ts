@@ -16,7 +16,7 @@ export interface SelftestOptions {
 
 const FOLDER = join(PROJECT, "scenarios", "selftests");
 
-/** What of tools/testing/selftests/livepatch is not run, and why. */
+/** The parts of tools/testing/selftests/livepatch that are not run, and why. */
 const NOT_RUN = [
 	"not run: is_root, has_kdir, push_config, pop_config of functions.sh: no users, no kbuild, no other machine's settings to restore",
 	"not run: the process test_klp-call_getpid of test-syscall.sh: there is no user space; tasks that call __x64_sys_getpid() stand for it",

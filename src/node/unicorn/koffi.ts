@@ -31,7 +31,7 @@ function loadKoffi(module: unknown): Koffi {
 	return ((module as { default?: Koffi }).default ?? module) as Koffi;
 }
 
-/** The system's libunicorn 2 through koffi; undefined when koffi or the library is not installed. */
+/** The system's libunicorn 2 through koffi; undefined if koffi or the library is not installed. */
 export async function koffiEngine(): Promise<UnicornEngine | undefined> {
 	let koffi: Koffi;
 	let lib: ReturnType<Koffi["load"]>;
@@ -54,7 +54,7 @@ class KoffiEngine implements UnicornEngine {
 	readonly #callbacks: bigint[] = [];
 	/** Views that are mapped: the engine has pointers into their buffers, so that they must stay reachable. */
 	readonly #mapped: Uint8Array[] = [];
-	/** What the engine has pointers to, so that it stays reachable. */
+	/** Arrays that the engine has pointers to: the reference keeps them from being collected. */
 	readonly #pinned: BigUint64Array[] = [];
 	readonly #stopSymbol: unknown;
 	#release: (() => void) | undefined;
@@ -144,13 +144,13 @@ class KoffiEngine implements UnicornEngine {
 	#hook(type: number, callback: bigint, begin: bigint, end: bigint, user: unknown = null): EngineHook {
 		const handle: unknown[] = [0];
 		this.#check("uc_hook_add", this.#calls.hook(this.#uc, handle, type, callback, user, begin, end));
-		// What was translated without the hook would not call it.
+		// Code that was translated without the hook does not call it.
 		if (type === HOOK.CODE && begin <= end) this.removeCache(begin, end + 1n);
 		return {
 			remove: () => {
 				this.#check("uc_hook_del", this.#calls.unhook(this.#uc, handle[0]));
 				if (type === HOOK.CODE && begin <= end) this.removeCache(begin, end + 1n);
-				// The engine frees a hook when it next starts, so that its callback must outlive it.
+				// The engine frees a hook at its next start, so the callback must live until then.
 			},
 		};
 	}

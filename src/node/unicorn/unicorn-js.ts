@@ -49,7 +49,7 @@ export interface UnicornJsInstance {
 
 export type UnicornJsFactory = () => Promise<UnicornJs>;
 
-/** `@alexaltea/unicorn-js`, when it is installed; undefined otherwise. */
+/** `@alexaltea/unicorn-js`, if it is installed; undefined otherwise. */
 export async function unicornJsEngine(
 	load: () => Promise<unknown> = () => import("@alexaltea/unicorn-js/x86" as string),
 ): Promise<UnicornEngine | undefined> {
@@ -152,7 +152,7 @@ class UnicornJsEngine implements UnicornEngine {
 
 	#hook(type: number, hook: (uc: unknown, ...args: never[]) => unknown, begin: bigint, end: bigint): EngineHook {
 		const added = this.#try("hook_add", () => this.#uc.hook_add(type, hook, {}, begin, end, 0));
-		// What was translated without the hook would not call it.
+		// Code that was translated without the hook does not call it.
 		if (type === HOOK.CODE && begin <= end) this.removeCache(begin, end + 1n);
 		return { remove: () => this.#try("hook_del", () => this.#uc.hook_del(added)) };
 	}
