@@ -1,4 +1,4 @@
-/** npm run bench:cpu: what a call, a redirected call and computing cost, on every Cpu and on the hardware, in one run. */
+/** npm run bench:cpu: the cost of a call, a redirected call and computing, on every Cpu and on the hardware, in one run. */
 import { parseArgs } from "node:util";
 import { CPU_NAMES } from "../../src/node/index.js";
 import { describeMachine, geometricMean, median } from "../common/index.js";
@@ -32,7 +32,7 @@ async function measure(): Promise<{ samples: Map<string, Rows[]>; instructions: 
 	const qemu = await findQemu();
 	if (qemu !== undefined) runners.set("qemu-user", (ms) => native.rows(ms, qemu));
 	for (const processor of emulated) runners.set(processor.cpu, (ms) => processor.rows(ms));
-	// Warm: translated, and translated again by whoever has several tiers.
+	// Warm-up: a Cpu with several tiers translates the code several times.
 	for (const processor of emulated) await processor.rows(MILLISECONDS * 4);
 
 	const samples = new Map<string, Rows[]>([...runners.keys()].map((cpu) => [cpu, []]));
@@ -46,7 +46,7 @@ async function measure(): Promise<{ samples: Map<string, Rows[]>; instructions: 
 	return { samples, instructions };
 }
 
-/** The same work must have the same result everywhere, or the numbers mean nothing. */
+/** Throws if the same work has different results on two Cpus: the numbers would mean nothing. */
 function checkResults(samples: ReadonlyMap<string, readonly Rows[]>): void {
 	const truth = samples.get("hardware")![0]!;
 	for (const [cpu, rounds] of samples) {
@@ -65,7 +65,7 @@ function table(samples: ReadonlyMap<string, readonly Rows[]>, instructions: Read
 		if (what === "loop") continue;
 		const loop = what === "call" || what === "redirect";
 		for (const [cpu, rounds] of samples) {
-			// Calls are made in a loop, whose own cost (the median of all rounds) is taken off.
+			// Calls are made in a loop, whose own cost (the median of all rounds) is subtracted.
 			const off = loop ? median(rounds.map((round) => round.get("loop")!.ns)) : 0;
 			const ns = rounds.map((round) => Math.max(round.get(what)!.ns - off, 0));
 			const medianNs = median(ns);

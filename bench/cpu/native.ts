@@ -52,7 +52,7 @@ export class Native {
 	}
 }
 
-/** `qemu-x86_64`, when it is installed. */
+/** The path of `qemu-x86_64`, if it is installed. */
 export async function findQemu(): Promise<string | undefined> {
 	return run("qemu-x86_64", ["--version"]).then(
 		() => "qemu-x86_64",

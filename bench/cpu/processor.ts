@@ -9,7 +9,7 @@ interface Answer {
 	readonly instructions: ReadonlyMap<string, number>;
 }
 
-/** A machine in a process of its own: V8 makes faster code of functions that there are only one of. */
+/** A machine in a process of its own: V8 makes faster code for functions of which the process has only one. */
 class Child {
 	readonly #process: ChildProcess;
 	/** Rejects when the process ends. */

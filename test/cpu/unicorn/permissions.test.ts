@@ -25,7 +25,7 @@ beforeEach(async () => {
 });
 afterEach(() => cpu.close());
 
-test("read-only data: the write faults with rax counted up and memory as it was; writable again, it goes on", () => {
+test("a write to read-only data faults without a trace, and succeeds once the page is writable", () => {
 	expect(cpu.run(8)).toEqual({ kind: "budget", executed: 8 });
 	memory.protect(data, PERM.READ);
 	expect(cpu.run(100)).toEqual({
