@@ -47,8 +47,9 @@ export {
 	type ShouldFail,
 	type Wait,
 } from "./linux/lib/index.js";
+export type { LoadedModule } from "./linux/module/index.js";
 export { task_struct } from "./linux/sched/index.js";
-export { type LoadedModule, Machine, type MachineOptions, type NewTask, type Observer } from "./machine/index.js";
+export { boot, Machine, type MachineOptions, type NewTask, type Observer } from "./machine/index.js";
 export { BACKING, hex, isKaddr, type Kaddr, Memory, PERM, type Region, toKaddr, toU64 } from "./memory/index.js";
 export { type Report, renderReport } from "./report/index.js";
 export {

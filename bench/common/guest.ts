@@ -5,7 +5,7 @@ import { findDesign } from "../../src/designs/index.js";
 import { parseElf } from "../../src/elf/index.js";
 import { klp_func, klp_object, klp_patch, type klp_patch_fields, type module } from "../../src/linux/klp/index.js";
 import { errnoName } from "../../src/linux/lib/index.js";
-import { Machine } from "../../src/machine/index.js";
+import { boot, type Machine } from "../../src/machine/index.js";
 import { compile, createCpu, engineImage, PROJECT, sourceKey } from "../../src/node/index.js";
 
 /** As Debian's kernels: a transition is retried every 250 rounds. */
@@ -36,7 +36,7 @@ export interface BenchMachineOptions {
 
 /** A machine whose kernel is bench/guest/`source`. */
 export async function benchMachine(source: string, options: BenchMachineOptions): Promise<Machine> {
-	return Machine.create({
+	return boot({
 		design: findDesign(options.design),
 		createCpu: (memory) => createCpu(options.cpu, memory),
 		vmlinux: [parseElf(await objectOf(source), source)],
@@ -66,6 +66,6 @@ export function patchOf(machine: Machine, { funcs, ...fields }: TestPatch): (mod
 
 /** insmod of a livepatch; `undefined`, or why it was refused. */
 export function enable(machine: Machine, name: string, patch: TestPatch): string | undefined {
-	const ret = machine.insmod(name, [], { patchOf: patchOf(machine, patch) });
+	const ret = machine.shell.insmod(name, [], { patchOf: patchOf(machine, patch) });
 	return ret === 0 ? undefined : `insmod gives ${errnoName(ret)}`;
 }

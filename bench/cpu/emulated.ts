@@ -4,7 +4,8 @@ import { RAX, RDI, RSP } from "../../src/cpu/index.js";
 import { findDesign } from "../../src/designs/index.js";
 import { parseElf } from "../../src/elf/index.js";
 import { klp_func, klp_object, klp_patch } from "../../src/linux/klp/index.js";
-import { type LoadedModule, Machine } from "../../src/machine/index.js";
+import type { LoadedModule } from "../../src/linux/module/index.js";
+import { boot, type Machine } from "../../src/machine/index.js";
 import { type Kaddr, PAGE_SIZE, PERM, toU64 } from "../../src/memory/index.js";
 import { compile, createCpu, engineImage, PROJECT } from "../../src/node/index.js";
 import type { Rows } from "./native.js";
@@ -78,7 +79,7 @@ export class Emulated {
 
 async function machineOn(cpu: string): Promise<Machine> {
 	const bytes = await compile(join(PROJECT, "bench/cpu/guest.c"), {});
-	const machine = await Machine.create({
+	const machine = await boot({
 		design: findDesign("mainline"),
 		createCpu: (memory) => createCpu(cpu, memory),
 		vmlinux: [parseElf(bytes, "guest.c")],
@@ -101,6 +102,6 @@ function enable(machine: Machine): void {
 		const func = new klp_func({ old_name: "traced", new_name: "lp_traced", new_func });
 		return new klp_patch({ mod, objs: [new klp_object({ name: undefined, funcs: [func] })] });
 	};
-	const ret = machine.insmod("bench_lp", [], { patchOf });
+	const ret = machine.shell.insmod("bench_lp", [], { patchOf });
 	if (ret !== 0 || !machine.settle(10_000)) throw new Error(`the livepatch cannot be enabled (${ret})`);
 }

@@ -195,7 +195,7 @@ export class Rig {
 		memory.setU64(this.address("bench_n"), BigInt(n));
 		memory.setU64(this.address("bench_result"), 0n);
 		memory.setKaddr(this.address("bench_body"), this.address(loop));
-		this.machine.wake(task);
+		this.machine.tasks.wake(task);
 		sched.switch_to(sched.cpus[0]!, task);
 		const before = sched.instructions;
 		const start = performance.now();
@@ -223,7 +223,7 @@ export class Rig {
 				this.#stack("stay_late");
 				if (!this.machine.settle(1000)) throw new Error("the transition does not end");
 				this.#tasks.patched = this.#sleeper("stay_late");
-				this.machine.writeSysfs("top/enabled", "0");
+				this.machine.shell.write("/sys/kernel/livepatch/top/enabled", "0");
 				this.#check(KLP_TRANSITION_UNPATCHED);
 				return;
 			case "replacing":
@@ -245,7 +245,7 @@ export class Rig {
 	/** A task that sleeps in `func`, where {@link call} wakes it. */
 	#sleeper(func: string): task_struct {
 		const { machine } = this;
-		const task = machine.addTask({ name: func, kthread: false, calls: [this.address(func)] });
+		const task = machine.tasks.add({ name: func, kthread: false, calls: [this.address(func)] });
 		for (let i = 0; task.__state === 0; i++) {
 			if (i > 1000) throw new Error(`${func} does not sleep`);
 			machine.round();
@@ -338,7 +338,7 @@ export class Rig {
 		const site = machine.ftrace.ftrace_location(this.address("traced"));
 		const mod = { name: "poke", livepatch: true, klp_alive: false, refcount: 0, symbols: () => [] };
 		const patch = patchOf(machine, { funcs: [["traced", "lp_first"]] })(mod);
-		machine.sched.current = machine.shell;
+		machine.sched.current = machine.shell.task;
 		const code = machine.klp.klp_enable_patch(patch);
 		while (machine.memory.u8(site) !== INT3_INSN_OPCODE) {
 			if (code.next().done) throw new Error("the site was never poked");

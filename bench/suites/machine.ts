@@ -72,7 +72,7 @@ async function memory(row: AddRow, design: string, cpu: string, smoke: boolean):
 	const functions = smoke ? 100 : 1000;
 	const made = await benchMachine("many.c", { design, cpu, memoryBytes: (16 << 20) + 100 * 16384 });
 	const address = made.vmlinux.symbol("sleep_deep")!.address;
-	const addTask = (name: string, idle: boolean) => made.addTask({ name, kthread: false, calls: [address], idle });
+	const addTask = (name: string, idle: boolean) => made.tasks.add({ name, kthread: false, calls: [address], idle });
 	// Whatever comes with the first of its kind has come.
 	addTask("first", false);
 	for (let i = 0; i < 20; i++) made.round();

@@ -161,13 +161,13 @@ function populate(machine: Machine, { place, tasks, functions, depth }: Point): 
 	for (let i = 0; i < tasks; i++) {
 		const name = `task/${i}`;
 		const patched = [i, i + 1].map((index) => address(machine, funcName(index % functions)));
-		if (place === "outside") machine.addTask({ name, kthread: false, calls: patched, idle: true });
-		else if (place === "busy") machine.addTask({ name, kthread: false, calls: patched });
-		else machine.addTask({ name, kthread: false, calls: [address(machine, "sleep_deep")] });
+		if (place === "outside") machine.tasks.add({ name, kthread: false, calls: patched, idle: true });
+		else if (place === "busy") machine.tasks.add({ name, kthread: false, calls: patched });
+		else machine.tasks.add({ name, kthread: false, calls: [address(machine, "sleep_deep")] });
 	}
 	if (place === "asleep") {
 		memory.setU64(address(machine, "bench_depth"), BigInt(depth));
-		const awake = () => sched.tasks.some((task) => task.__state === 0 && task !== machine.shell);
+		const awake = () => sched.tasks.some((task) => task.__state === 0 && task !== machine.shell.task);
 		for (let i = 0; awake(); i += 100) {
 			if (i > MAX_ROUNDS) throw new Error("the tasks do not fall asleep");
 			for (let round = 0; round < 100; round++) machine.round();

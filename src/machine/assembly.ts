@@ -10,7 +10,8 @@ import {
 import { KlpemuError } from "../base/index.js";
 import { type GatePage, gateAddress } from "../cpu/index.js";
 import type { TrampolineTemplates } from "../linux/ftrace/index.js";
-import type { Kaddr } from "../memory/index.js";
+import type { Icache } from "../linux/lib/index.js";
+import { type Kaddr, type Memory, PAGE_SIZE, PERM } from "../memory/index.js";
 import { ENGINE_GATES, LAYOUT } from "./layout.js";
 
 /** The sources of the engine's own assembly, and the addresses they are assembled for. */
@@ -90,4 +91,14 @@ export function trampolineTemplates(ftrace: Assembled, ops: Assembled, gates: Ga
 		ftrace_ops_assist_func: label(ops, "ftrace_ops_assist_func"),
 		call_direct_funcs: gates.address("call_direct_funcs"),
 	};
+}
+
+/** Puts the engine's code into guest memory. */
+export function loadEngine(engine: AssembledEngine, memory: Memory, icache: Icache): void {
+	for (const code of [engine.entry, engine.ftrace, engine.ops]) {
+		const length = Math.ceil(code.bytes.length / PAGE_SIZE) * PAGE_SIZE;
+		memory.map("entry text", code.base, length, PERM.READ | PERM.EXEC);
+		memory.write(code.base, code.bytes);
+		icache.flush_icache_range(code.base, code.bytes.length);
+	}
 }

@@ -1,6 +1,8 @@
 export { assembleEngine, ENGINE_SOURCES, type EngineSource, fitsLayout } from "./assembly.js";
-export { COND_RESCHED } from "./gates.js";
+export { boot, type MachineOptions } from "./boot.js";
 export { LAYOUT } from "./layout.js";
-export { type LoadedModule, Machine, type MachineOptions, type NewTask } from "./machine.js";
+export { Machine } from "./machine.js";
 export type { Observer } from "./observers.js";
+export type { Shell } from "./shell.js";
 export { restoreMachine, type SavedMachine, saveMachine } from "./snapshot.js";
+export type { NewTask, Tasks } from "./tasks.js";

@@ -54,14 +54,14 @@ function busy(why: string): KlpemuError {
 /** Makes a machine what it was when it was saved, and tells the Cpu what is another now. Throws `SNAPSHOT_BUSY`. */
 export function restoreMachine(machine: Machine, saved: SavedMachine): void {
 	if (machine.busy) throw busy("kernel code is in progress");
-	const { cpu, ftrace, memory } = machine;
+	const { cpu, ftrace, icache, memory } = machine;
 	const gone = new Set(ftrace.records.keys());
 	const written = usedData(machine);
 	restoreObjects(saved.objects);
 	const used = usedData(machine);
 	if (written > used) memory.write((LAYOUT.data + used) | 0, new Uint8Array(written - used));
 	memory.restore(saved.memory, (address, length) => {
-		if (memory.permissions(address) & PERM.EXEC) cpu.textChanged(address, length);
+		if (memory.permissions(address) & PERM.EXEC) icache.flush_icache_range(address, length);
 	});
 	for (const site of saved.sites) if (!gone.delete(site)) cpu.addCallSite(site);
 	for (const site of gone) cpu.removeCallSite(site);

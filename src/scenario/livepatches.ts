@@ -1,5 +1,5 @@
 import { klp_func, klp_object, klp_patch, type klp_patch_fields } from "../linux/klp/index.js";
-import type { LoadedModule } from "../machine/index.js";
+import type { LoadedModule } from "../linux/module/index.js";
 import type { LivepatchSpec } from "./types.js";
 
 /** The klp_patch of a livepatch module that a scenario describes. */

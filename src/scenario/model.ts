@@ -55,7 +55,7 @@ class Actors {
 			...{ name, group, named: named.has(name) },
 			runs: calls.length > 0,
 		}));
-		const shell = this.#admin("shell", world.machine.shell, steps, undefined);
+		const shell = this.#admin("shell", world.machine.shell.task, steps, undefined);
 		this.admins = [shell, ...this.#racers(steps), ...declared.flatMap((spec) => this.#doings(spec))];
 	}
 

@@ -25,7 +25,9 @@ export class Observer {
 
 	state(): Pick<ReportStep, "tasks" | "sysfs" | "func_stacks"> {
 		const tasks = Object.fromEntries([...this.#tasks].map(([name, task]) => [name, this.#task(task)]));
-		const sysfs = Object.fromEntries([...this.#machine.sysfs.entries()].map(([path, value]) => [path, Number(value)]));
+		const sysfs = Object.fromEntries(
+			[...this.#machine.klp.sysfs.entries()].map(([path, value]) => [path, Number(value)]),
+		);
 		const func_stacks: Record<string, string[]> = {};
 		for (const { name, entries } of this.#stacks()) {
 			if (entries.length > 0) func_stacks[name] = entries.map((func) => (func.nop ? "nop" : func.new_name));

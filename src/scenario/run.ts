@@ -2,7 +2,7 @@ import { KlpemuError } from "../base/index.js";
 import { InvariantChecker, type Violation } from "../consistency/index.js";
 import { findDesign } from "../designs/index.js";
 import type { Kernel } from "../linux/lib/index.js";
-import { Machine } from "../machine/index.js";
+import { boot, type Machine } from "../machine/index.js";
 import type { Report, ReportFailure, ReportStep, ReportViolation } from "../report/index.js";
 import { reportSeed } from "../report/index.js";
 import { checkErrno, type Found } from "./expectation.js";
@@ -36,7 +36,7 @@ export async function createScenarioMachine(
 ): Promise<{ machine: Machine; objects: LoadedObjects }> {
 	const { host } = options;
 	const objects = await loadObjects(scenario, host.files, host.loadObject);
-	const machine = await Machine.create({
+	const machine = await boot({
 		design: findDesign(options.design ?? scenario.design),
 		createCpu: (memory) => host.createCpu(options.cpu ?? scenario.cpu, memory),
 		vmlinux: objects.vmlinux,
@@ -210,7 +210,7 @@ class ScenarioRun {
 		this.#control.mayFallAsleep = mayFallAsleep;
 		try {
 			const code = run(step, this.#world);
-			return outside ? this.#outside(code) : this.#machine.runAsShell(code);
+			return outside ? this.#outside(code) : this.#machine.shell.run(code);
 		} finally {
 			this.#control.mayFallAsleep = false;
 		}

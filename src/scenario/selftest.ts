@@ -41,7 +41,7 @@ export class Selftest {
 
 	/** Writes a line as functions.sh does; undefined: it writes none. */
 	log(line: string | undefined): void {
-		if (line !== undefined) this.#machine.write("/dev/kmsg", line);
+		if (line !== undefined) this.#machine.shell.write("/dev/kmsg", line);
 	}
 
 	begin(title: string, step: number): void {

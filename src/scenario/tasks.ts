@@ -38,19 +38,19 @@ export class ScenarioTasks {
 
 	add(spec: TaskSpec): void {
 		this.names.add(spec.name);
-		this.present.set(spec.name, this.#machine.addTask(this.#newTask(spec)));
+		this.present.set(spec.name, this.#machine.tasks.add(this.#newTask(spec)));
 	}
 
 	/** A child that is where its parent is (klp_copy_process). */
 	fork(parent: string, child: TaskSpec): void {
 		// The name first: the child may break an invariant in the moment that it is there.
 		this.names.add(child.name);
-		this.present.set(child.name, this.#machine.fork(this.get(parent), this.#newTask(child)));
+		this.present.set(child.name, this.#machine.tasks.fork(this.get(parent), this.#newTask(child)));
 	}
 
 	/** Ends a task, which is outside of guest kernel code. */
 	exit(name: string): void {
-		this.#machine.exit(this.get(name));
+		this.#machine.tasks.exit(this.get(name));
 		this.present.delete(name);
 	}
 

@@ -34,11 +34,11 @@ test("nothing is told of a run where nothing is wrong", () => {
 	checker.check("start");
 	bothOfLp2();
 	machine.rounds(20);
-	machine.it.wake(sleeper);
+	machine.it.tasks.wake(sleeper);
 	machine.settle();
 	machine.echo("0", "lp2/enabled");
 	machine.settle();
-	machine.it.rmmod("lp2");
+	machine.it.shell.rmmod("lp2");
 	expect(told()).toEqual([]);
 });
 
@@ -114,9 +114,9 @@ test("freed-text: a module goes while a task is in it, and the task gets there",
 		["switched-on-stack", "klp_update_patch_state: patch_state", sleeper.comm, "funcA", "lp1_funcA", "original"],
 	]);
 	machine.it.modules.get("lp1")!.refcount = 0;
-	machine.it.rmmod("lp1");
+	machine.it.shell.rmmod("lp1");
 	expect(told()).toEqual([["freed-text", "free_module(lp1)", sleeper.comm, undefined, undefined, undefined]]);
-	machine.it.wake(sleeper);
+	machine.it.tasks.wake(sleeper);
 	machine.until(() => sleeper.oops !== undefined);
 	expect(told()).toEqual([["freed-text", "oops", sleeper.comm, undefined, undefined, undefined]]);
 });
@@ -128,7 +128,7 @@ test("lost-patch: an enabled patch whose entry is gone when a transition ends", 
 	checker.check("start");
 	machine.patch("lp3", ["funcB", "lp3_funcB"]);
 	list_del_rcu(machine.patchOf("lp1").obj_list[0]!.funcs[0]!.stack_node);
-	machine.it.wake(sleeper);
+	machine.it.tasks.wake(sleeper);
 	machine.settle();
 	const lost = told().filter((one) => (one as unknown[])[0] === "lost-patch");
 	expect(lost).toEqual([["lost-patch", "klp_complete_transition: done", undefined, "funcA", "lp1_funcA", "original"]]);

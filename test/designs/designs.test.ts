@@ -117,7 +117,7 @@ describe("universe", () => {
 			meaning.funcA(task.pid, 1100),
 			meaning.funcA(task.pid, 3200),
 		]);
-		machine.it.wake(sleeper);
+		machine.it.tasks.wake(sleeper);
 		machine.settle();
 		expect([stacks(), views(-1), enabled()]).toEqual([
 			[["lp1_funcA"], ["lp3_funcB"]],
@@ -157,7 +157,7 @@ describe("universe", () => {
 			["lp2_funcA", "lp3_funcB"],
 		]);
 		expect([sleeper.patch_state, blocker.patch_state]).toEqual([1, 0]);
-		machine.it.wake(blocker);
+		machine.it.tasks.wake(blocker);
 		machine.settle();
 		expect([sleeper.held, stacks(), enabled()]).toEqual([true, [["lp2_funcA"], ["lp3_funcB"]], ["lp2", "lp3"]]);
 		expect(violations).toEqual([]);
@@ -174,7 +174,7 @@ describe("universe", () => {
 			["lp4_funcA", "original"],
 			["lp4_funcA", "lp2_funcB"],
 		]);
-		machine.it.wake(blocker);
+		machine.it.tasks.wake(blocker);
 		machine.settle();
 		expect([sleeper.held, stacks()]).toEqual([true, [["lp4_funcA", "lp1_funcA"], []]]);
 		expect(violations).toEqual([]);

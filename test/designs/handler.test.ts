@@ -66,20 +66,20 @@ describe.each(designs.map((design): [string] => [design.name]))("%s", (name) => 
 				ops.fops = new ftrace_ops("f", ops, 0, undefined, FTRACE_OPS_FL.DYNAMIC);
 				ops.fops.address = FREGS;
 				ftrace.opsByAddress.set(FREGS, ops.fops);
-				it.shell.patch_state = patch_state;
+				it.shell.task.patch_state = patch_state;
 				const whole = outcome(hot);
 				const step = outcome(() => stepwise(ops.fops));
 				ops.fops.address = 0;
 				expect(step).toEqual(whole);
 				expect(whole[1].includes(WARNING)).toBe(patch_state === -1 && entries[0]?.transition === true);
-				expect(it.shell.trace_recursion).toBe(0);
+				expect(it.shell.task.trace_recursion).toBe(0);
 				outcomes.add(whole[0]);
 			}),
 			{ numRuns: 300 },
 		);
 		// Original, first, second: all of them have been seen.
 		expect(outcomes.size).toBeGreaterThanOrEqual(3);
-		it.shell.patch_state = -1;
+		it.shell.task.patch_state = -1;
 	});
 
 	test("what is thrown in the handler goes to who made it", () => {
@@ -97,12 +97,12 @@ describe.each(designs.map((design): [string] => [design.name]))("%s", (name) => 
 		ops.fops = new ftrace_ops("f", ops, 0, undefined, FTRACE_OPS_FL.DYNAMIC);
 		ops.fops.address = FREGS;
 		machine.ftrace.opsByAddress.set(FREGS, ops.fops);
-		it.shell.trace_recursion = 0x18;
+		it.shell.task.trace_recursion = 0x18;
 		const handlers = [hot, () => stepwise(ops.fops)];
 		for (const handler of handlers) {
 			expect(outcome(handler)).toEqual([(OLD + 5) | 0, ["klp_ftrace_handler: recursion"]]);
 		}
-		it.shell.trace_recursion = 0;
+		it.shell.task.trace_recursion = 0;
 		for (const handler of handlers) expect(outcome(handler)).toEqual([(OLD + 0x1000) | 0, []]);
 	});
 });

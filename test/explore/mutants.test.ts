@@ -201,8 +201,8 @@ const MUTANTS: readonly Mutant[] = [
 		model: "enable",
 		plant: (model) => {
 			const { machine } = model;
-			const original = own(machine, "delete_module");
-			machine.delete_module = (name) => {
+			const original = own(machine.loader, "delete_module");
+			machine.loader.delete_module = (name) => {
 				machine.modules.get(name)!.refcount = 0;
 				return original(name);
 			};
@@ -210,7 +210,7 @@ const MUTANTS: readonly Mutant[] = [
 			(steps as { title: string; mayFallAsleep: boolean; run(): Kernel<unknown> }[]).splice(2, 2, {
 				title: "rmmod lp1",
 				mayFallAsleep: false,
-				run: () => machine.delete_module("lp1"),
+				run: () => machine.loader.delete_module("lp1"),
 			});
 		},
 		breaks: ["freed-text", "use-after-free", "sudden-change"],
@@ -236,8 +236,8 @@ const MUTANTS: readonly Mutant[] = [
 		bug: "a module's memory is freed without a grace period",
 		model: "disable",
 		plant: ({ machine }) => {
-			const original = own(machine, "delete_module");
-			machine.delete_module = function* (name) {
+			const original = own(machine.loader, "delete_module");
+			machine.loader.delete_module = function* (name) {
 				const mod = machine.modules.get(name)!;
 				for (const func of mod.patch!.funcs()) func.freed = true;
 				return yield* original(name);

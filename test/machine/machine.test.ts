@@ -150,7 +150,7 @@ test("after everything is disabled and unloaded, text is byte for byte what it w
 	for (const name of ["lp1", "lp2"]) {
 		expect(machine.echo("0", `${name}/enabled`)).toBe(0);
 		machine.settle();
-		expect(machine.it.rmmod(name)).toBe(0);
+		expect(machine.it.shell.rmmod(name)).toBe(0);
 	}
 	expect(machine.text()).toEqual(before);
 	expect(machine.it.dmesg.warnings).toEqual([]);
@@ -167,7 +167,7 @@ test("memory goes back: a hundred rounds of insmod, disable, rmmod fit where one
 		machine.settle();
 		expect(machine.echo("0", "lp1/enabled")).toBe(0);
 		machine.settle();
-		expect(machine.it.rmmod("lp1")).toBe(0);
+		expect(machine.it.shell.rmmod("lp1")).toBe(0);
 	}
 	expect(regions()).toEqual(before);
 	expect(machine.ftrace.opsByAddress.size).toBe(0);
@@ -177,11 +177,11 @@ test("memory goes back: a hundred rounds of insmod, disable, rmmod fit where one
 describe("modules", () => {
 	test("insmod of a name that is loaded: -EEXIST; rmmod: -ENOENT without it, -EAGAIN while in use", async () => {
 		await start();
-		expect(machine.it.rmmod("lp1")).toBe(-2);
+		expect(machine.it.shell.rmmod("lp1")).toBe(-2);
 		expect(machine.patch("lp1", ["funcA", "lp1_funcA"])).toBe(0);
 		expect(machine.patch("lp1", ["funcB", "lp1_funcA"])).toBe(-17);
 		machine.settle();
-		expect(machine.it.rmmod("lp1")).toBe(-11);
+		expect(machine.it.shell.rmmod("lp1")).toBe(-11);
 	});
 
 	test("the kernel is tainted by the first livepatch, and says so once", async () => {
@@ -197,7 +197,7 @@ describe("faults of the guest", () => {
 	test("a task that jumps to nowhere dies alone, with an oops that names the place", async () => {
 		const { it } = await start();
 		const good = machine.task("good", "funcA");
-		const bad = it.addTask({ name: "bad", kthread: false, calls: [-0x10000] });
+		const bad = it.tasks.add({ name: "bad", kthread: false, calls: [-0x10000] });
 		machine.until(() => bad.oops !== undefined);
 		expect(bad.oops).toBe("BUG: unable to handle page fault for address: 0xffffffffffff0000 at 0xffffffffffff0000");
 		expect(it.sched.tasks).not.toContain(bad);

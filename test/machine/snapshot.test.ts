@@ -3,10 +3,24 @@ import { readdirSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { describe, expect, test, vi } from "vitest";
 import { KlpemuError } from "../../src/base/index.js";
-import { Machine, restoreMachine, type SavedMachine, saveMachine } from "../../src/machine/index.js";
+import { type Machine, restoreMachine, type SavedMachine, saveMachine } from "../../src/machine/index.js";
 import { nodeHost } from "../../src/node/index.js";
 import { parseScenario, runScenario } from "../../src/scenario/index.js";
 import { difference, dumpMachine } from "../support/dump.js";
+
+/** Called with each machine that is made. */
+const watch = vi.hoisted(() => ({ booted: (_machine: Machine): void => {} }));
+vi.mock(import("../../src/machine/index.js"), async (original) => {
+	const real = await original();
+	return {
+		...real,
+		async boot(options) {
+			const machine = await real.boot(options);
+			watch.booted(machine);
+			return machine;
+		},
+	};
+});
 
 const ROUNDS = 50;
 /** Rounds of a scenario before which its machine is saved. */
@@ -80,17 +94,12 @@ class Trial {
 
 /** Runs a scenario, and watches its machine if there is a trial. */
 async function run(file: string, trial?: Trial) {
-	const create = Machine.create;
-	const spy = vi.spyOn(Machine, "create").mockImplementation(async (options) => {
-		const machine = await create.call(Machine, options);
-		trial?.watch(machine);
-		return machine;
-	});
+	watch.booted = (machine) => trial?.watch(machine);
 	try {
 		const scenario = parseScenario(await readFile(file, "utf8"), file);
 		return await runScenario(scenario, { host: nodeHost(file) });
 	} finally {
-		spy.mockRestore();
+		watch.booted = () => {};
 	}
 }
 

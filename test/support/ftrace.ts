@@ -34,7 +34,7 @@ export class FtraceTest {
 	}
 
 	run<T>(code: Kernel<T>): T {
-		return this.machine.it.runAsShell(code);
+		return this.machine.it.shell.run(code);
 	}
 
 	filter(ops: ftrace_ops, ...funcs: string[]): ftrace_ops {
@@ -69,7 +69,7 @@ export class FtraceTest {
 	/** Loads asm/modules/tracers.c. */
 	async loadTracers(ibt = false): Promise<void> {
 		const object = parseElf(await objectBytes("modules/tracers", ibt), "tracers.o");
-		expect(this.machine.it.insmod("tracers", [object])).toBe(0);
+		expect(this.machine.it.shell.insmod("tracers", [object])).toBe(0);
 	}
 
 	/** A variable of tracers.c or of vmlinux. */

@@ -13,8 +13,9 @@ import {
 	type klp_patch_fields,
 } from "../../src/linux/klp/index.js";
 import { type Kernel, runStraight, type ShouldFail } from "../../src/linux/lib/index.js";
+import type { LoadedModule } from "../../src/linux/module/index.js";
 import type { Preemption, task_struct } from "../../src/linux/sched/index.js";
-import { type LoadedModule, Machine } from "../../src/machine/index.js";
+import { boot, type Machine } from "../../src/machine/index.js";
 import type { Kaddr } from "../../src/memory/index.js";
 import { createCpu, engineImage, objectFor, PROJECT } from "../../src/node/index.js";
 
@@ -131,28 +132,28 @@ export class TestMachine {
 
 	/** A user task that calls these functions for ever. */
 	task(name: string, ...calls: string[]): task_struct {
-		return this.it.addTask({ name, kthread: false, calls: calls.map((func) => this.addr(func)) });
+		return this.it.tasks.add({ name, kthread: false, calls: calls.map((func) => this.addr(func)) });
 	}
 
 	kthread(name: string, ...calls: string[]): task_struct {
-		return this.it.addTask({ name, kthread: true, calls: calls.map((func) => this.addr(func)) });
+		return this.it.tasks.add({ name, kthread: true, calls: calls.map((func) => this.addr(func)) });
 	}
 
 	/** One call by a task, and its result as a number. */
 	call(task: task_struct, func: string): number {
-		const result = this.it.callOnce(task, this.addr(func), 1000);
+		const result = this.it.tasks.callOnce(task, this.addr(func), 1000);
 		if (result === undefined) throw new Error(`${func} does not return`);
 		return Number(BigInt.asIntN(64, result));
 	}
 
 	/** Loads the objects of a livepatch as an ordinary module. */
 	insmodPlain(name: string, source: Source): number {
-		return this.it.insmod(name, [this.#sources.get(source)!]);
+		return this.it.shell.insmod(name, [this.#sources.get(source)!]);
 	}
 
 	/** Loads a livepatch module. What was made of the spec is in `patch(name)`. */
 	insmod(source: Source, spec: PatchSpec): number {
-		return this.it.insmod(spec.name ?? source, [this.#sources.get(source)!], {
+		return this.it.shell.insmod(spec.name ?? source, [this.#sources.get(source)!], {
 			patchOf: (mod) => makePatch(spec, mod),
 		});
 	}
@@ -171,7 +172,7 @@ export class TestMachine {
 
 	/** Loads a module in C that {@link compileModule} has made. */
 	insmodC(name: string, object: ElfObject, params: Readonly<Record<string, string>> = {}): number {
-		return this.it.insmod(name, [object], { params: new Map(Object.entries(params)) });
+		return this.it.shell.insmod(name, [object], { params: new Map(Object.entries(params)) });
 	}
 
 	settle(): void {
@@ -193,7 +194,7 @@ export class TestMachine {
 	/** Lets a new task run into a function and stop in its body; it holds that function on its stack until `wake`. */
 	sleeper(name: string, func: string, ...inside: string[]): task_struct {
 		const bodies = [func, ...inside].map((target) => (this.site(target) + 5) | 0);
-		const task = this.it.addTask({
+		const task = this.it.tasks.add({
 			name,
 			kthread: false,
 			calls: [this.addr(func)],
@@ -215,10 +216,10 @@ export class TestMachine {
 	}
 
 	cat(path: string): string | number {
-		return this.it.sysfs.read(path);
+		return this.it.klp.sysfs.read(path);
 	}
 	echo(value: string, path: string): number {
-		return this.it.writeSysfs(path, value);
+		return this.it.shell.write(`/sys/kernel/livepatch/${path}`, value);
 	}
 
 	/** All bytes that can be executed, for comparisons. */
@@ -286,7 +287,7 @@ export async function createTestMachine(options: TestMachineOptions = {}): Promi
 	const vmlinux = [parseElf(funcs, "funcs.o")];
 	if (options.twin) vmlinux.push(parseElf(await objectBytes("vmlinux/twin", ibt), "twin.o"));
 	if (options.kernel) vmlinux.push(parseElf(await objectBytes("vmlinux/kernel", ibt), "kernel.o"));
-	const machine = await Machine.create({
+	const machine = await boot({
 		design: findDesign(options.design ?? "mainline"),
 		createCpu: (memory) => createCpu(options.cpu ?? process.env.KLPEMU_TEST_CPU ?? "unicorn", memory),
 		vmlinux,

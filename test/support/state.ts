@@ -40,7 +40,7 @@ export function kernelState(machine: TestMachine) {
 	return {
 		text: textHashes(machine),
 		patches: klp.klp_patches.map(({ name, enabled, forced }) => [name, enabled, forced]),
-		sysfs: [...it.sysfs.entries()],
+		sysfs: [...it.klp.sysfs.entries()],
 		files: it.files.paths(),
 		modules: [...it.modules.values()].map((mod) => [mod.name, mod.refcount, mod.state, mod.klp_alive]),
 		func_stacks: [...klp.patching.klp_ops.values()].map((ops) => [

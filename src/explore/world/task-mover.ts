@@ -1,11 +1,11 @@
 import { KlpemuError } from "../../base/index.js";
 import { judgeOops } from "../../consistency/index.js";
 import { type Cpu, type Fault, GS_BASE, RIP } from "../../cpu/index.js";
+import { COND_RESCHED } from "../../linux/exports/index.js";
 import { MCOUNT_INSN_SIZE } from "../../linux/ftrace/index.js";
 import { runStraight } from "../../linux/lib/index.js";
 import { type StackTrace, TASK_RUNNING, type task_struct } from "../../linux/sched/index.js";
-import { COND_RESCHED } from "../../machine/index.js";
-import { PAGE_SIZE, toKaddr, toU64 } from "../../memory/index.js";
+import { toU64 } from "../../memory/index.js";
 import type { Model } from "../model.js";
 import { watchedSites } from "./guest-visible.js";
 import { HandlerWalk } from "./handler-walk.js";
@@ -24,19 +24,12 @@ export class TaskMover {
 	readonly #handler: HandlerWalk;
 	readonly #walk: (task: task_struct) => StackTrace;
 
-	/** Pages of text that have changed since the Cpu last ran. Most text that is poked and put back is never run in between. */
-	readonly #changedPages = new Set<number>();
-	readonly #textChanged: Cpu["textChanged"];
-
 	constructor(model: Model) {
 		this.#model = model;
 		const { machine } = model;
 		this.#cpu = machine.cpu;
-		this.#textChanged = machine.cpu.textChanged.bind(machine.cpu);
-		machine.cpu.textChanged = (address, length) => {
-			const start = typeof address === "bigint" ? toKaddr(address) : address;
-			for (let page = start & ~(PAGE_SIZE - 1); page < start + length; page += PAGE_SIZE) this.#changedPages.add(page);
-		};
+		// Most text that is poked and put back is never run in between.
+		machine.icache.hold();
 		this.#handler = new HandlerWalk(machine);
 		this.#walk = (task) => machine.unwinder.walk(task);
 	}
@@ -103,10 +96,9 @@ export class TaskMover {
 
 	/** Puts a task on the Cpu. */
 	#begin(task: task_struct): void {
-		for (const page of this.#changedPages) this.#textChanged(page, PAGE_SIZE);
-		this.#changedPages.clear();
+		this.#model.machine.icache.deliver();
 		this.#cpu.state.words.set(task.regs.words);
-		this.#cpu.state.words[GS_BASE] = toU64(this.#model.machine.executor.percpu(0));
+		this.#cpu.state.words[GS_BASE] = toU64(this.#model.machine.percpu.per_cpu_offset(0));
 	}
 
 	#store(task: task_struct): void {
@@ -129,7 +121,7 @@ export class TaskMover {
 
 	#oops(task: task_struct, fault: Fault): TaskMove {
 		const { rip } = this.#cpu.state;
-		this.#model.machine.oops(task, fault, rip);
+		this.#model.machine.oops.die(task, fault, rip);
 		const oops = judgeOops(task, fault, rip);
 		return { label: oops.message.slice(task.comm.length + 1), oops };
 	}
@@ -149,7 +141,7 @@ export class TaskMover {
 			if (machine.klp.klp_sched_try_switch_key) runStraight(machine.klp.__klp_sched_try_switch());
 			return { label: "cond_resched()", yields: true };
 		}
-		machine.stoppedAt(name, task);
+		machine.executor.stoppedAt(name, task);
 		if (task.inHost !== undefined) {
 			throw new KlpemuError(
 				"EXPLORE_UNSUPPORTED",

@@ -83,7 +83,7 @@ export class World {
 	constructor(model: Model) {
 		this.model = model;
 		const { machine } = model;
-		const { kworker } = machine;
+		const { kworker } = machine.hostTasks;
 		const own = model.admins.filter((admin) => admin.of === undefined).map((admin) => admin.task.comm);
 		const idle = machine.sched.cpus.map((cpu) => cpu.idle.comm);
 		this.names = [...model.tasks.map(({ name }) => name), ...own, kworker.comm, ...idle];

@@ -1,9 +1,8 @@
 import { declareState } from "../../base/index.js";
 import { type Kaddr, type Memory, toU64 } from "../../memory/index.js";
+import type { GuestCalls, Heap } from "../guest/index.js";
+import { type HostFunctions, stringAt } from "../guest/index.js";
 import { EINVAL, ENOENT, type Kernel, S_IFDIR } from "../lib/index.js";
-import { type HostFunctions, stringAt } from "./arguments.js";
-import type { GuestCalls } from "./call.js";
-import type { Heap } from "./heap.js";
 
 /** struct kobject, struct attribute and struct kobj_attribute (include/linux/kobject.h, sysfs.h). */
 const KOBJECT = { name: 0, parent: 24, size: 64 } as const;

@@ -1,5 +1,8 @@
 import { declareState } from "../../base/index.js";
 import { type Kaddr, type Memory, toU64 } from "../../memory/index.js";
+import type { Symbols } from "../ftrace/index.js";
+import type { GuestCalls, Heap } from "../guest/index.js";
+import { type GuestArguments, type HostFunctions, stringAt } from "../guest/index.js";
 import {
 	type Klp,
 	type klp_callbacks,
@@ -7,15 +10,11 @@ import {
 	klp_get_prev_state,
 	klp_object,
 	klp_patch,
-	type klp_patch_fields,
 	type klp_state,
-	type module,
 	type Shadow,
 } from "../klp/index.js";
 import { EINVAL, type Kernel } from "../lib/index.js";
-import { type GuestArguments, type HostFunctions, stringAt } from "./arguments.js";
-import type { GuestCalls } from "./call.js";
-import type { Heap } from "./heap.js";
+import type { LoadedModule, Loader } from "../module/index.js";
 
 /** Offsets in the structs of include/linux/livepatch.h, Linux 6.12 on x86-64; test/node/headers.test.ts holds them. */
 const FUNC = { old_name: 0, new_func: 8, old_sympos: 16, size: 152 } as const;
@@ -24,35 +23,29 @@ const CALLBACKS = { pre_patch: 0, post_patch: 8, pre_unpatch: 16, post_unpatch: 
 const STATE = { id: 0, version: 8, size: 24 } as const;
 const PATCH = { mod: 0, objs: 8, states: 16, replace: 24 } as const;
 
-export interface GuestLivepatchEnvironment {
+interface Parts {
 	readonly memory: Memory;
 	readonly heap: Heap;
 	readonly calls: GuestCalls;
+	readonly symbols: Symbols;
 	readonly klp: Klp;
+	readonly loader: Loader;
 	readonly shadow: Shadow;
-	/** The module whose struct module this is. */
-	moduleAt(address: Kaddr): (module & { patch: klp_patch | undefined }) | undefined;
-	/** The struct module of a module. */
-	structOf(mod: module): Kaddr;
-	/** The name of a function in guest memory. */
-	nameAt(address: Kaddr): string;
-	/** What the scenario adds to a module's klp_patch: the fields that only some replace designs have. */
-	fieldsOf(mod: module): Partial<klp_patch_fields>;
 }
 
 /** klp_enable_patch() and what else livepatch modules in C call. Their structs are read out of guest memory. */
 export class GuestLivepatch {
 	static readonly state = declareState({ fields: ["made"] });
 
-	readonly #env: GuestLivepatchEnvironment;
+	readonly #parts: Parts;
 	private readonly made = new Map<klp_state, Kaddr>();
 
-	constructor(env: GuestLivepatchEnvironment) {
-		this.#env = env;
+	constructor(parts: Parts) {
+		this.#parts = parts;
 	}
 
 	#pointer(address: number): Kaddr {
-		return this.#env.memory.kaddr(address | 0);
+		return this.#parts.memory.kaddr(address | 0);
 	}
 
 	/** Entries of an array of structs that ends with one for which `last` holds. */
@@ -62,10 +55,10 @@ export class GuestLivepatch {
 	}
 
 	#callback(address: Kaddr, obj: klp_object): Kernel<bigint> {
-		const { memory, structOf, calls } = this.#env;
+		const { memory, loader, calls } = this.#parts;
 		// What the core knows and the module may look at: the guest's struct says it when guest code can read it.
 		const at = obj.address!;
-		memory.setU64((at + OBJECT.mod) | 0, obj.mod === undefined ? 0n : toU64(structOf(obj.mod)));
+		memory.setU64((at + OBJECT.mod) | 0, obj.mod === undefined ? 0n : toU64(loader.structOf(obj.mod as LoadedModule)));
 		memory.setU8((at + OBJECT.patched) | 0, Number(obj.patched));
 		return calls.call(address, toU64(at));
 	}
@@ -96,19 +89,19 @@ export class GuestLivepatch {
 	}
 
 	#func(at: Kaddr): klp_func {
-		const { memory, nameAt } = this.#env;
+		const { memory, symbols } = this.#parts;
 		const new_func = this.#pointer(at + FUNC.new_func);
 		return new klp_func({
 			old_name: this.#string(at + FUNC.old_name),
 			new_func,
-			new_name: new_func === 0 ? "" : nameAt(new_func),
+			new_name: new_func === 0 ? "" : symbols.sprint_symbol(new_func, true),
 			old_sympos: Number(memory.u64((at + FUNC.old_sympos) | 0)),
 		});
 	}
 
 	#string(at: number): string {
 		const address = this.#pointer(at);
-		return address === 0 ? "" : stringAt(this.#env.memory, toU64(address));
+		return address === 0 ? "" : stringAt(this.#parts.memory, toU64(address));
 	}
 
 	#object(at: Kaddr): klp_object {
@@ -117,7 +110,7 @@ export class GuestLivepatch {
 		const end = (func: Kaddr) =>
 			this.#pointer(func + FUNC.old_name) === 0 &&
 			this.#pointer(func + FUNC.new_func) === 0 &&
-			this.#env.memory.u64((func + FUNC.old_sympos) | 0) === 0n;
+			this.#parts.memory.u64((func + FUNC.old_sympos) | 0) === 0n;
 		return new klp_object({
 			name: this.#pointer(at + OBJECT.name) === 0 ? undefined : this.#string(at + OBJECT.name),
 			funcs: [...this.#array(funcs, FUNC.size, end)].map((func) => this.#func(func)),
@@ -127,7 +120,7 @@ export class GuestLivepatch {
 	}
 
 	#states(start: Kaddr): klp_state[] {
-		const { memory } = this.#env;
+		const { memory } = this.#parts;
 		const id = (at: Kaddr) => memory.u64((at + STATE.id) | 0);
 		return [...this.#array(start, STATE.size, (at) => id(at) === 0n)].map((address) => ({
 			id: id(address),
@@ -139,19 +132,19 @@ export class GuestLivepatch {
 	/** The patch at an address; undefined for what klp_enable_patch() refuses at once. */
 	#read(at: Kaddr): klp_patch | undefined {
 		const objs = at === 0 ? 0 : this.#pointer(at + PATCH.objs);
-		const mod = at === 0 ? undefined : this.#env.moduleAt(this.#pointer(at + PATCH.mod));
+		const mod = at === 0 ? undefined : this.#parts.loader.moduleAt(this.#pointer(at + PATCH.mod));
 		if (mod === undefined || objs === 0) return undefined;
 		// klp_for_each_object_static(): the last one has neither functions nor a name.
 		const end = (obj: Kaddr) => this.#pointer(obj + OBJECT.funcs) === 0 && this.#pointer(obj + OBJECT.name) === 0;
 		const objects = [...this.#array(objs, OBJECT.size, end)];
 		// An object with a name but without functions.
 		if (objects.some((obj) => this.#pointer(obj + OBJECT.funcs) === 0)) return undefined;
-		const replace = this.#env.memory.u8((at + PATCH.replace) | 0) !== 0;
+		const replace = this.#parts.memory.u8((at + PATCH.replace) | 0) !== 0;
 		mod.patch = new klp_patch({
 			mod,
 			objs: objects.map((obj) => this.#object(obj)),
 			states: this.#states(this.#pointer(at + PATCH.states)),
-			fields: { replace, replace_tag: Number(replace), ...this.#env.fieldsOf(mod) },
+			fields: { replace, replace_tag: Number(replace), ...mod.fields },
 			address: at,
 		});
 		return mod.patch;
@@ -160,7 +153,7 @@ export class GuestLivepatch {
 	*#enable(at: Kaddr): Kernel<number> {
 		const patch = this.#read(at);
 		if (patch === undefined) return -EINVAL;
-		return yield* this.#env.klp.klp_enable_patch(patch);
+		return yield* this.#parts.klp.klp_enable_patch(patch);
 	}
 
 	/** A struct klp_state for guest code: the module's own, or one made for a livepatch that the scenario describes. */
@@ -168,7 +161,7 @@ export class GuestLivepatch {
 		if (state === undefined) return 0n;
 		const known = state.address ?? this.made.get(state);
 		if (known !== undefined) return toU64(known);
-		const { memory, heap } = this.#env;
+		const { memory, heap } = this.#parts;
 		const made = heap.kmalloc(STATE.size, true);
 		if (made === 0) return 0n;
 		memory.setU64(made, state.id);
@@ -178,7 +171,7 @@ export class GuestLivepatch {
 	}
 
 	*#allocShadow(args: GuestArguments, warn_on_exist: boolean): Kernel<bigint> {
-		const { calls, shadow } = this.#env;
+		const { calls, shadow } = this.#parts;
 		const [obj, id, size, ctor, ctor_data] = [
 			args.u64(0),
 			args.u64(1),
@@ -199,7 +192,7 @@ export class GuestLivepatch {
 	}
 
 	#dtor(address: Kaddr) {
-		const { calls } = this.#env;
+		const { calls } = this.#parts;
 		if (address === 0) return undefined;
 		return function* (obj: bigint, data: Kaddr): Kernel<void> {
 			yield* calls.call(address, obj, toU64(data));
@@ -207,7 +200,7 @@ export class GuestLivepatch {
 	}
 
 	functions(): HostFunctions {
-		const { klp, shadow } = this.#env;
+		const { klp, shadow } = this.#parts;
 		const enable = (at: Kaddr) => this.#enable(at);
 		const allocShadow = (args: GuestArguments, warn: boolean) => this.#allocShadow(args, warn);
 		const dtor = (address: Kaddr) => this.#dtor(address);

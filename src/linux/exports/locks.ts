@@ -1,17 +1,10 @@
 import { type Kaddr, type Memory, toU64 } from "../../memory/index.js";
+import type { HostFunctions } from "../guest/index.js";
 import type { Kernel } from "../lib/index.js";
-import type { HostFunctions } from "./arguments.js";
+import type { Sched } from "../sched/index.js";
 
 /** `done` of a completion after complete_all(): never used up. */
 const UINT_MAX = 0xffffffff;
-
-export interface LocksEnvironment {
-	readonly memory: Memory;
-	readonly HZ: number;
-	jiffies(): number;
-	/** Something that tells tasks apart and is not 0. */
-	currentId(): number;
-}
 
 /** kernel/time/time.c, rounded up. */
 export function msecs_to_jiffies(milliseconds: number, HZ: number): number {
@@ -19,8 +12,7 @@ export function msecs_to_jiffies(milliseconds: number, HZ: number): number {
 }
 
 /** Mutexes, completions and sleeping. All of their state is in the guest's own structs. */
-export function lockFunctions(env: LocksEnvironment): HostFunctions {
-	const { memory } = env;
+export function lockFunctions(memory: Memory, sched: Sched, HZ: number): HostFunctions {
 	// Both first fields: mutex.owner, completion.done.
 	const owner = (lock: Kaddr) => memory.u64(lock);
 	const done = (x: Kaddr) => memory.u32(x);
@@ -35,14 +27,15 @@ export function lockFunctions(env: LocksEnvironment): HostFunctions {
 				if (done(x) !== UINT_MAX) memory.setU32(x, done(x) + 1);
 				return undefined;
 			},
-			__msecs_to_jiffies: (args) => msecs_to_jiffies(args.u32(0), env.HZ),
+			__msecs_to_jiffies: (args) => msecs_to_jiffies(args.u32(0), HZ),
 		},
 		sleeping: {
 			*mutex_lock(args): Kernel<undefined> {
 				const lock = args.pointer(0);
 				// Of several that wait, each looks again: another may have been faster.
 				while (owner(lock) !== 0n) yield { label: "mutex_lock", ready: () => owner(lock) === 0n };
-				memory.setU64(lock, toU64(env.currentId()));
+				// Tells tasks apart, and is not 0.
+				memory.setU64(lock, toU64(sched.current.pid + 1));
 				return undefined;
 			},
 			*wait_for_completion(args): Kernel<undefined> {
@@ -52,8 +45,8 @@ export function lockFunctions(env: LocksEnvironment): HostFunctions {
 				return undefined;
 			},
 			*msleep(args): Kernel<undefined> {
-				const end = env.jiffies() + msecs_to_jiffies(args.u32(0), env.HZ) + 1;
-				yield { label: "msleep", ready: () => env.jiffies() >= end };
+				const end = sched.jiffies + msecs_to_jiffies(args.u32(0), HZ) + 1;
+				yield { label: "msleep", ready: () => sched.jiffies >= end };
 				return undefined;
 			},
 		},

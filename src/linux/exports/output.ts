@@ -1,35 +1,33 @@
 import { declareState } from "../../base/index.js";
 import type { Kaddr, Memory } from "../../memory/index.js";
 import { toKaddr } from "../../memory/index.js";
+import type { Symbols } from "../ftrace/index.js";
+import { type GuestArguments, type HostFunctions, stringAt } from "../guest/index.js";
 import { type Dmesg, type FormatSource, format, KERN } from "../lib/index.js";
-import { type GuestArguments, type HostFunctions, stringAt } from "./arguments.js";
-
-export interface OutputEnvironment {
-	readonly memory: Memory;
-	readonly dmesg: Dmesg;
-	/** `funcA+0x4/0x20`, or only the name. */
-	symbol(address: Kaddr, bare: boolean): string;
-}
 
 /** printk(), sprintf(), seq_printf(). */
 export class GuestOutput {
 	static readonly state = declareState({ fields: ["files"] });
 
-	readonly #env: OutputEnvironment;
+	readonly #memory: Memory;
+	readonly #dmesg: Dmesg;
+	readonly #symbols: Symbols;
 	/** Text of the files that are being read, by the address of their struct seq_file. */
 	private readonly files = new Map<Kaddr, string>();
 
-	constructor(env: OutputEnvironment) {
-		this.#env = env;
+	constructor(memory: Memory, dmesg: Dmesg, symbols: Symbols) {
+		this.#memory = memory;
+		this.#dmesg = dmesg;
+		this.#symbols = symbols;
 	}
 
 	/** The formatted text of a call whose format is argument `at`, and whose other arguments come behind it. */
 	#format(args: GuestArguments, at: number): string {
-		const { memory, symbol } = this.#env;
+		const memory = this.#memory;
 		const source: FormatSource = {
 			argument: (index) => args.u64(at + 1 + index),
 			string: (address) => stringAt(memory, address),
-			symbol: (address, bare) => symbol(toKaddr(address), bare),
+			symbol: (address, bare) => this.#symbols.sprint_symbol(toKaddr(address), bare),
 			u32: (address) => (memory.permissions(address) === 0 ? 0 : memory.u32(toKaddr(address))),
 		};
 		return format(args.string(at), source);
@@ -41,7 +39,7 @@ export class GuestOutput {
 		const hasLevel = text.charCodeAt(0) === 1;
 		const level = hasLevel ? Number(text[1]) : KERN.WARNING;
 		const body = hasLevel ? text.slice(2) : text;
-		for (const line of body.replace(/\n$/, "").split("\n")) this.#env.dmesg.print(level, line);
+		for (const line of body.replace(/\n$/, "").split("\n")) this.#dmesg.print(level, line);
 		return body.length;
 	}
 
@@ -50,7 +48,7 @@ export class GuestOutput {
 		const bytes = new TextEncoder().encode(text);
 		if (size > 0) {
 			const kept = bytes.subarray(0, size - 1);
-			this.#env.memory.write(to, Uint8Array.of(...kept, 0));
+			this.#memory.write(to, Uint8Array.of(...kept, 0));
 		}
 		return bytes.length;
 	}

@@ -1,20 +1,13 @@
 import { declareState } from "../../base/index.js";
 import { type Kaddr, type Memory, toU64 } from "../../memory/index.js";
+import type { HostFunctions } from "../guest/index.js";
+import type { Livepatch } from "../klp/index.js";
 import type { Kernel } from "../lib/index.js";
-import type { task_struct } from "../sched/index.js";
-import type { HostFunctions } from "./arguments.js";
+import { type HostTasks, PF_KTHREAD, type Sched, TASK_IDLE, type task_struct } from "../sched/index.js";
 
 /** struct work_struct: its first word has the flag WORK_STRUCT_PENDING, the function is behind the list head. */
 const WORK_STRUCT_PENDING = 1n;
 const WORK_FUNC = 24;
-
-export interface GuestWorkqueueEnvironment {
-	readonly memory: Memory;
-	jiffies(): number;
-	/** A new kworker, asleep, which asks {@link GuestWorkqueue.next} for what to call. */
-	createKworker(index: number): task_struct;
-	wake(task: task_struct): void;
-}
 
 /**
  * schedule_work() and its relatives for work_structs of guest code: each runs on the stack of a kworker, and may sleep there.
@@ -23,7 +16,10 @@ export interface GuestWorkqueueEnvironment {
 export class GuestWorkqueue {
 	static readonly state = declareState({ fields: ["pending", "delayed", "running", "canceling"] });
 
-	readonly #env: GuestWorkqueueEnvironment;
+	readonly #memory: Memory;
+	readonly #sched: Sched;
+	readonly #klp: Livepatch;
+	readonly #hostTasks: HostTasks;
 	private readonly pending: Kaddr[] = [];
 	private readonly delayed: { readonly work: Kaddr; readonly at: number }[] = [];
 	/** What each kworker is in. */
@@ -31,8 +27,23 @@ export class GuestWorkqueue {
 	/** Works that somebody cancels: they cannot be queued, not even by themselves. */
 	private readonly canceling = new Set<Kaddr>();
 
-	constructor(env: GuestWorkqueueEnvironment) {
-		this.#env = env;
+	constructor(memory: Memory, sched: Sched, klp: Livepatch, hostTasks: HostTasks) {
+		this.#memory = memory;
+		this.#sched = sched;
+		this.#klp = klp;
+		this.#hostTasks = hostTasks;
+	}
+
+	/** A new kworker, asleep. It copies the transition state of the one that is there, as kthreadd's children do. */
+	#createKworker(index: number): task_struct {
+		const task: task_struct = this.#sched.add(`kworker/0:${index + 2}`, {
+			flags: PF_KTHREAD,
+			mode: "kernel",
+			program: { calls: [], next: () => this.next(task) },
+		});
+		task.__state = TASK_IDLE;
+		this.#klp.klp_copy_process(this.#hostTasks.kworker, task);
+		return task;
 	}
 
 	/** There is something that a kworker should take. */
@@ -42,7 +53,7 @@ export class GuestWorkqueue {
 
 	/** A kworker is back from its work: the next one, or nothing. */
 	next(kworker: task_struct): { func: Kaddr; argument: bigint } | undefined {
-		const { memory } = this.#env;
+		const memory = this.#memory;
 		const work = this.pending.shift();
 		this.running.set(kworker, work);
 		if (work === undefined) return undefined;
@@ -56,7 +67,7 @@ export class GuestWorkqueue {
 	tick(): void {
 		for (let i = 0; i < this.delayed.length; ) {
 			const { work, at } = this.delayed[i]!;
-			if (at > this.#env.jiffies()) i++;
+			if (at > this.#sched.jiffies) i++;
 			else {
 				this.delayed.splice(i, 1);
 				this.#queue(work);
@@ -68,14 +79,14 @@ export class GuestWorkqueue {
 		this.pending.push(work);
 		const busy = [...this.running.values()].filter((running) => running !== undefined).length;
 		if (busy + this.pending.length > this.running.size) {
-			this.running.set(this.#env.createKworker(this.running.size), undefined);
+			this.running.set(this.#createKworker(this.running.size), undefined);
 		}
-		for (const [kworker, running] of this.running) if (running === undefined) this.#env.wake(kworker);
+		for (const [kworker, running] of this.running) if (running === undefined) this.#sched.wake_up_state(kworker, -1);
 	}
 
 	/** test_and_set_bit(WORK_STRUCT_PENDING_BIT): false when it waits already. */
 	#claim(work: Kaddr): boolean {
-		const { memory } = this.#env;
+		const memory = this.#memory;
 		const data = memory.u64(work);
 		if (data & WORK_STRUCT_PENDING || this.canceling.has(work)) return false;
 		memory.setU64(work, data | WORK_STRUCT_PENDING);
@@ -85,7 +96,7 @@ export class GuestWorkqueue {
 	#schedule(work: Kaddr, delay: number): boolean {
 		if (!this.#claim(work)) return false;
 		if (delay === 0) this.#queue(work);
-		else this.delayed.push({ work, at: this.#env.jiffies() + delay });
+		else this.delayed.push({ work, at: this.#sched.jiffies + delay });
 		return true;
 	}
 
@@ -102,7 +113,7 @@ export class GuestWorkqueue {
 
 	/** Takes a work out of the queue and waits until nobody is in it. */
 	*#cancel(work: Kaddr): Kernel<boolean> {
-		const { memory } = this.#env;
+		const memory = this.#memory;
 		this.canceling.add(work);
 		const at = this.pending.indexOf(work);
 		const delayed = this.delayed.findIndex((entry) => entry.work === work);

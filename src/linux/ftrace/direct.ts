@@ -1,7 +1,7 @@
 import { declareState } from "../../base/index.js";
 import type { Kaddr } from "../../memory/index.js";
 import { EBUSY, EINVAL, ENOMEM, type FaultInjection, type Kernel, mutex } from "../lib/index.js";
-import type { Ftrace } from "./ftrace.js";
+import type { FtraceCore } from "./core.js";
 import { FTRACE_OPS_CMD, FTRACE_OPS_FL, ftrace_ops } from "./ops.js";
 import type { TrampolineTemplates } from "./trampoline.js";
 
@@ -14,19 +14,20 @@ const MULTI_FLAGS = FTRACE_OPS_FL.DIRECT | FTRACE_OPS_FL.SAVE_REGS;
 export class DirectFunctions {
 	static readonly state = declareState({ fields: ["direct_mutex", "direct_functions", "tmp_ops"] });
 
-	readonly #ftrace: Ftrace;
+	readonly #ftrace: FtraceCore;
 	readonly #templates: TrampolineTemplates;
 	readonly direct_mutex = new mutex("direct_mutex");
 	/** Site -> direct function. */
-	readonly direct_functions = new Map<Kaddr, Kaddr>();
+	readonly direct_functions: Map<Kaddr, Kaddr>;
 	/** Keeps sites on the list function while their direct function changes. Static, as in the kernel. */
 	private readonly tmp_ops: ftrace_ops;
 
 	readonly #faults: FaultInjection;
 
-	constructor(ftrace: Ftrace, templates: TrampolineTemplates, faults: FaultInjection) {
+	constructor(ftrace: FtraceCore, templates: TrampolineTemplates, faults: FaultInjection) {
 		this.#faults = faults;
 		this.#ftrace = ftrace;
+		this.direct_functions = ftrace.sites.direct_functions;
 		this.#templates = templates;
 		this.tmp_ops = new ftrace_ops("tmp_ops", undefined, templates.ftrace_stub, undefined, FTRACE_OPS_FL.STUB);
 	}
@@ -67,7 +68,7 @@ export class DirectFunctions {
 	*unregister_ftrace_direct(ops: ftrace_ops, addr: Kaddr): Kernel<number> {
 		if ((ops.flags & MULTI_FLAGS) !== MULTI_FLAGS || !(ops.flags & FTRACE_OPS_FL.ENABLED)) return -EINVAL;
 		yield* this.direct_mutex.lock();
-		const ret = yield* this.#ftrace.unregister_ftrace_function(ops);
+		const ret = yield* this.#ftrace.unregister_ftrace_function_nolock(ops);
 		this.#reset_direct(ops, addr);
 		this.direct_mutex.unlock();
 		return ret;
@@ -95,7 +96,7 @@ export class DirectFunctions {
 			ops.direct_call = addr;
 			yield "__modify_ftrace_direct: direct_call";
 		}
-		yield* this.#ftrace.unregister_ftrace_function(tmp_ops);
+		yield* this.#ftrace.unregister_ftrace_function_nolock(tmp_ops);
 		return ret;
 	}
 

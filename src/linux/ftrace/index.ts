@@ -1,5 +1,5 @@
 export { DirectFunctions } from "./direct.js";
-export { Ftrace, type FtraceEnvironment } from "./ftrace.js";
+export { Ftrace } from "./ftrace.js";
 export {
 	type dyn_ftrace,
 	FRAME_SIZE,
@@ -19,7 +19,8 @@ export {
 	trace_clear_recursion,
 	trace_test_and_set_recursion,
 } from "./recursion.js";
+export { Symbols } from "./symbols.js";
 export { ftrace_call_replace, INT3_INSN_OPCODE, MCOUNT_INSN_SIZE, NOP5, TextPoke } from "./text-poke.js";
-export { Tracefs, type TraceSymbols } from "./tracefs.js";
-export { FunctionTracer, TRACE_ENTRIES_MAX, TRACERS, type TraceEntry, type TracerEnvironment } from "./tracer.js";
+export { Tracefs } from "./tracefs.js";
+export { FunctionTracer, TRACE_ENTRIES_MAX, TRACERS, type TraceEntry } from "./tracer.js";
 export { type Trampoline, Trampolines, type TrampolineTemplates } from "./trampoline.js";

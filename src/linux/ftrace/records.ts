@@ -1,20 +1,24 @@
 import { declareState, KlpemuError } from "../../base/index.js";
+import type { Cpu } from "../../cpu/index.js";
 import { hex, type Kaddr } from "../../memory/index.js";
-import type { FtraceEnvironment } from "./ftrace.js";
 import type { dyn_ftrace } from "./ops.js";
-import { ftrace_call_replace, MCOUNT_INSN_SIZE, NOP5, sameBytes } from "./text-poke.js";
+import { ftrace_call_replace, MCOUNT_INSN_SIZE, NOP5, sameBytes, type TextPoke } from "./text-poke.js";
 
 /** All fentry sites there are (the ftrace_pages of kernel/trace/ftrace.c). */
 export class Records {
 	static readonly state = declareState({ fields: ["byIp"], dropCaches: (records: Records) => records.#sort() });
 
-	readonly #env: FtraceEnvironment;
+	readonly #cpu: Cpu;
+	readonly #text_poke: TextPoke;
+	/** Site -> direct function, see DirectFunctions. */
+	readonly direct_functions = new Map<Kaddr, Kaddr>();
 	readonly byIp = new Map<Kaddr, dyn_ftrace>();
 	/** The same in ascending order of address, as do_for_each_ftrace_rec() has them. */
 	sorted: readonly dyn_ftrace[] = [];
 
-	constructor(env: FtraceEnvironment) {
-		this.#env = env;
+	constructor(cpu: Cpu, text_poke: TextPoke) {
+		this.#cpu = cpu;
+		this.#text_poke = text_poke;
 	}
 
 	/** Those at these addresses, in ascending order; addresses of sites that are gone are passed over. */
@@ -25,23 +29,23 @@ export class Records {
 	/** Makes nops of call sites and takes them over. Throws `FTRACE_BAD_SITE`. */
 	add(owner: string, sites: readonly Kaddr[], fentry: Kaddr): void {
 		for (const ip of sites) {
-			const found = this.#env.memory.read(ip, MCOUNT_INSN_SIZE);
+			const found = this.#cpu.memory.read(ip, MCOUNT_INSN_SIZE);
 			if (!sameBytes(found, ftrace_call_replace(ip, fentry)) && !sameBytes(found, NOP5)) {
 				const bytes = [...found].map((byte) => byte.toString(16).padStart(2, "0")).join(" ");
 				throw new KlpemuError("FTRACE_BAD_SITE", `'${owner}' has no fentry call at ${hex(ip)} but ${bytes}`, {
 					hint: "compile with -pg -mfentry -mrecord-mcount, or -fpatchable-function-entry=5",
 				});
 			}
-			this.#env.text_poke.text_poke_early(ip, NOP5);
+			this.#text_poke.text_poke_early(ip, NOP5);
 			this.byIp.set(ip, { ip, flags: 0, count: 0, current: 0 });
-			this.#env.addCallSite(ip);
+			this.#cpu.addCallSite(ip);
 		}
 		this.#sort();
 	}
 
 	remove(sites: readonly Kaddr[]): void {
 		for (const ip of sites) {
-			if (this.byIp.delete(ip)) this.#env.removeCallSite(ip);
+			if (this.byIp.delete(ip)) this.#cpu.removeCallSite(ip);
 		}
 		this.#sort();
 	}

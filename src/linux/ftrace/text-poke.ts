@@ -1,7 +1,7 @@
 import { declareState } from "../../base/index.js";
 import { type CpuState, FLAG, RSP } from "../../cpu/index.js";
 import { hex, type Kaddr, type Memory, toKaddr } from "../../memory/index.js";
-import type { Kernel } from "../lib/index.js";
+import type { Icache, Kernel } from "../lib/index.js";
 
 export const INT3_INSN_OPCODE = 0xcc;
 export const CALL_INSN_OPCODE = 0xe8;
@@ -73,21 +73,21 @@ export class TextPoke {
 	static readonly state = declareState({ fields: ["queue", "bp_desc"] });
 
 	readonly #memory: Memory;
-	readonly #textChanged: (address: Kaddr, length: number) => void;
+	readonly #icache: Icache;
 	/** What the next batch will change. */
 	queue: text_poke_loc[] = [];
 	/** bp_desc: the places being changed, sorted by address; empty when its refcount is 0. */
 	bp_desc: readonly text_poke_loc[] = [];
 
-	constructor(memory: Memory, textChanged: (address: Kaddr, length: number) => void) {
+	constructor(memory: Memory, icache: Icache) {
 		this.#memory = memory;
-		this.#textChanged = textChanged;
+		this.#icache = icache;
 	}
 
 	/** Code that nobody can be executing yet: one plain write (text_poke_early). */
 	text_poke_early(address: Kaddr, text: Uint8Array): void {
 		this.#memory.write(address, text);
-		this.#textChanged(address, text.length);
+		this.#icache.flush_icache_range(address, text.length);
 	}
 
 	/** Adds to the batch; flushes first when it is full or when `address` would break its order. */
@@ -123,7 +123,7 @@ export class TextPoke {
 
 	#write(address: Kaddr, bytes: Uint8Array): void {
 		this.#memory.write(address, bytes);
-		this.#textChanged(address, bytes.length);
+		this.#icache.flush_icache_range(address, bytes.length);
 	}
 
 	/**

@@ -2,15 +2,8 @@ import { hex, type Kaddr } from "../../memory/index.js";
 import { EINVAL, type Kernel } from "../lib/index.js";
 import type { Ftrace } from "./ftrace.js";
 import { type dyn_ftrace, FTRACE_FL } from "./ops.js";
+import type { Symbols } from "./symbols.js";
 import { type FunctionTracer, TRACERS } from "./tracer.js";
-
-/** How addresses are shown. */
-export interface TraceSymbols {
-	/** The function that holds the address: `funcA`, or `lp1_funcA [lp1]`. */
-	name(address: Kaddr): string;
-	/** `funcA+0x4` (%pS without the size). */
-	symbolize(address: Kaddr): string;
-}
 
 interface File {
 	readonly mode: number;
@@ -22,10 +15,10 @@ interface File {
 export class Tracefs {
 	readonly #ftrace: Ftrace;
 	readonly #tracer: FunctionTracer;
-	readonly #symbols: TraceSymbols;
+	readonly #symbols: Symbols;
 	readonly #files: ReadonlyMap<string, File>;
 
-	constructor(ftrace: Ftrace, tracer: FunctionTracer, symbols: TraceSymbols) {
+	constructor(ftrace: Ftrace, tracer: FunctionTracer, symbols: Symbols) {
 		this.#ftrace = ftrace;
 		this.#tracer = tracer;
 		this.#symbols = symbols;

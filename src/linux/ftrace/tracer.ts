@@ -1,25 +1,10 @@
 import { declareState } from "../../base/index.js";
 import type { Kaddr } from "../../memory/index.js";
 import { EINVAL, type Kernel } from "../lib/index.js";
+import type { Sched } from "../sched/index.js";
 import type { Ftrace } from "./ftrace.js";
 import { ftrace_ops } from "./ops.js";
-import { isRecursion, type Recursion } from "./recursion.js";
-
-/** What the tracer needs of the machine round it. */
-export interface TracerEnvironment {
-	/** The gate whose host function is `call` of the ops. */
-	readonly ftrace_host_func: Kaddr;
-	/** Jiffies in a second. */
-	readonly HZ: number;
-	jiffies(): number;
-	current(): Recursion & {
-		readonly comm: string;
-		readonly pid: number;
-		readonly idle: boolean;
-		readonly on_cpu: number;
-	};
-	onlineCpus(): number;
-}
+import { isRecursion } from "./recursion.js";
 
 /** One line of the trace. */
 export interface TraceEntry {
@@ -47,7 +32,8 @@ export class FunctionTracer {
 	});
 
 	readonly #ftrace: Ftrace;
-	readonly #env: TracerEnvironment;
+	readonly #sched: Sched;
+	readonly #HZ: number;
 	readonly global_ops: ftrace_ops;
 	current_tracer: TracerName = "nop";
 	tracing_on = true;
@@ -56,19 +42,21 @@ export class FunctionTracer {
 	/** Entries there have been since the buffer was last cleared. */
 	written = 0;
 
-	constructor(ftrace: Ftrace, env: TracerEnvironment) {
+	/** `ftrace_host_func`: the gate whose host function is `call` of an ops. `HZ`: jiffies in a second. */
+	constructor(ftrace: Ftrace, sched: Sched, ftrace_host_func: Kaddr, HZ: number) {
 		this.#ftrace = ftrace;
-		this.#env = env;
+		this.#sched = sched;
+		this.#HZ = HZ;
 		const call = (ip: Kaddr, parent_ip: Kaddr) => this.#function_trace_call(ip, parent_ip);
-		this.global_ops = new ftrace_ops("global_ops", this, env.ftrace_host_func, call, 0);
+		this.global_ops = new ftrace_ops("global_ops", this, ftrace_host_func, call, 0);
 	}
 
 	#function_trace_call(ip: Kaddr, parent_ip: Kaddr): void {
-		const task = this.#env.current();
+		const task = this.#sched.current;
 		if (!this.tracing_on || isRecursion(task)) return;
 		const { pid, on_cpu: cpu } = task;
 		const comm = task.idle ? "<idle>" : task.comm;
-		this.buffer.push({ comm, pid, cpu, jiffies: this.#env.jiffies(), ip, parent_ip });
+		this.buffer.push({ comm, pid, cpu, jiffies: this.#sched.jiffies, ip, parent_ip });
 		this.written++;
 		if (this.buffer.length === 2 * TRACE_ENTRIES_MAX) this.buffer = this.entries;
 	}
@@ -104,7 +92,7 @@ export class FunctionTracer {
 	line(entry: TraceEntry, name: (address: Kaddr) => string): string {
 		const task = `${entry.comm.padStart(16)}-${String(entry.pid).padEnd(7)}`;
 		const cpu = `[${String(entry.cpu).padStart(3, "0")}]`;
-		const { HZ } = this.#env;
+		const HZ = this.#HZ;
 		const seconds = String(Math.floor(entry.jiffies / HZ)).padStart(5);
 		const microseconds = String(Math.floor(((entry.jiffies % HZ) * 1_000_000) / HZ)).padStart(6, "0");
 		// No interrupts, no softirq, preemption as the traced function has it: five dots.
@@ -116,7 +104,7 @@ export class FunctionTracer {
 		return [
 			`# tracer: ${this.current_tracer}`,
 			"#",
-			`# entries-in-buffer/entries-written: ${this.entries.length}/${this.written}   #P:${this.#env.onlineCpus()}`,
+			`# entries-in-buffer/entries-written: ${this.entries.length}/${this.written}   #P:${this.#sched.cpus.filter(({ online }) => online).length}`,
 			"#",
 			"#                                _-----=> irqs-off/BH-disabled",
 			"#                               / _----=> need-resched",

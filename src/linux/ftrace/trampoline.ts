@@ -1,6 +1,6 @@
 import { declareState } from "../../base/index.js";
 import type { Kaddr, Memory } from "../../memory/index.js";
-import type { Kernel } from "../lib/index.js";
+import type { FaultInjection, GuestAreas, Kernel } from "../lib/index.js";
 import { FTRACE_OPS_FL, type ftrace_ops } from "./ops.js";
 import { ftrace_call_replace, INT3_INSN_OPCODE, RET_INSN_OPCODE, sameBytes, type TextPoke } from "./text-poke.js";
 
@@ -45,7 +45,8 @@ export class Trampolines {
 	readonly #memory: Memory;
 	readonly #text_poke: TextPoke;
 	readonly #templates: TrampolineTemplates;
-	readonly #pages: { allocTrampoline(name: string, size: number): Kaddr; freeTrampoline(address: Kaddr): void };
+	readonly #areas: GuestAreas;
+	readonly #faults: FaultInjection;
 	/** Live trampolines by the page they start on; each has pages of its own. */
 	readonly live = new Map<Kaddr, Trampoline>();
 
@@ -53,12 +54,14 @@ export class Trampolines {
 		memory: Memory,
 		text_poke: TextPoke,
 		templates: TrampolineTemplates,
-		pages: { allocTrampoline(name: string, size: number): Kaddr; freeTrampoline(address: Kaddr): void },
+		areas: GuestAreas,
+		faults: FaultInjection,
 	) {
 		this.#memory = memory;
 		this.#text_poke = text_poke;
 		this.#templates = templates;
-		this.#pages = pages;
+		this.#areas = areas;
+		this.#faults = faults;
 	}
 
 	/** What a trampoline of its own, or ftrace_caller, calls for an ops. */
@@ -96,8 +99,9 @@ export class Trampolines {
 		const code = new Uint8Array(total);
 		code.set(this.#memory.read(start, size));
 		code.set([RET_INSN_OPCODE, INT3_INSN_OPCODE], size);
-		const address = this.#pages.allocTrampoline(`ftrace_trampoline:${ops.name}`, total);
-		if (address === 0) return;
+		const name = `ftrace_trampoline:${ops.name}`;
+		if (this.#faults.should_fail(`alloc_tramp(${name})`)) return;
+		const address = this.#areas.allocTrampoline(name, total);
 		const view = new DataView(code.buffer);
 		if (OP_REF.some((byte, index) => code[opPtr + index] !== byte)) {
 			throw new Error("create_trampoline: the template does not load its ops where it says");
@@ -122,7 +126,7 @@ export class Trampolines {
 	arch_ftrace_trampoline_free(ops: ftrace_ops): void {
 		if (!(ops.flags & FTRACE_OPS_FL.ALLOC_TRAMP)) return;
 		this.live.delete(ops.trampoline);
-		this.#pages.freeTrampoline(ops.trampoline);
+		this.#areas.freeTrampoline(ops.trampoline);
 		ops.trampoline = 0;
 		ops.trampoline_size = 0;
 		ops.flags &= ~FTRACE_OPS_FL.ALLOC_TRAMP;

@@ -12,7 +12,7 @@ export type {
 	LivepatchSysfs,
 	StackEntry,
 } from "./livepatch.js";
-export { type klp_shadow_ctor_t, type klp_shadow_dtor_t, Shadow, type ShadowEnvironment } from "./shadow.js";
+export { type klp_shadow_ctor_t, type klp_shadow_dtor_t, Shadow } from "./shadow.js";
 export { klp_get_prev_state, klp_get_state } from "./state.js";
 export { kstrtobool } from "./sysfs.js";
 export { onStack } from "./transition.js";

@@ -1,13 +1,7 @@
 import { declareState } from "../../base/index.js";
 import { hex, type Kaddr } from "../../memory/index.js";
+import type { Slab } from "../guest/index.js";
 import { type Dmesg, type Kernel, Printer } from "../lib/index.js";
-
-export interface ShadowEnvironment {
-	readonly dmesg: Dmesg;
-	/** Zeroed guest memory, 0 when there is none left; and back. */
-	kzalloc(size: number): Kaddr;
-	kfree(address: Kaddr): void;
-}
 
 interface klp_shadow {
 	readonly obj: bigint;
@@ -23,14 +17,16 @@ export type klp_shadow_dtor_t = (obj: bigint, data: Kaddr) => Kernel<void>;
 export class Shadow {
 	static readonly state = declareState({ fields: ["shadows"] });
 
-	readonly #env: ShadowEnvironment;
+	readonly #dmesg: Dmesg;
+	readonly #slab: Slab;
 	readonly #print: Printer;
 	/** klp_shadow_hash. The kernel's order is that of its hash; here it is the order of attaching. */
 	private readonly shadows: klp_shadow[] = [];
 
-	constructor(env: ShadowEnvironment) {
-		this.#env = env;
-		this.#print = new Printer(env.dmesg, "livepatch: ");
+	constructor(dmesg: Dmesg, slab: Slab) {
+		this.#dmesg = dmesg;
+		this.#slab = slab;
+		this.#print = new Printer(dmesg, "livepatch: ");
 	}
 
 	/** How many variables there are. */
@@ -53,13 +49,13 @@ export class Shadow {
 		const existing = this.klp_shadow_get(obj, id);
 		if (existing !== 0) {
 			const what = `Duplicate shadow variable <${hex(obj)}, ${id.toString(16)}>`;
-			return this.#env.dmesg.WARN_ON(warn_on_exist, what) ? 0 : existing;
+			return this.#dmesg.WARN_ON(warn_on_exist, what) ? 0 : existing;
 		}
-		const data = this.#env.kzalloc(size);
+		const data = this.#slab.kmalloc("klp_shadow", size, true);
 		if (data === 0) return 0;
 		const err = ctor === undefined ? 0 : yield* ctor(data);
 		if (err !== 0) {
-			this.#env.kfree(data);
+			this.#slab.kfree(data);
 			this.#print.pr_err(`Failed to construct shadow variable <${hex(obj)}, ${id.toString(16)}> (${err})`);
 			return 0;
 		}
@@ -80,7 +76,7 @@ export class Shadow {
 	*#free(shadow: klp_shadow, dtor: klp_shadow_dtor_t | undefined): Kernel<void> {
 		this.shadows.splice(this.shadows.indexOf(shadow), 1);
 		if (dtor !== undefined) yield* dtor(shadow.obj, shadow.data);
-		this.#env.kfree(shadow.data);
+		this.#slab.kfree(shadow.data);
 	}
 
 	*klp_shadow_free(obj: bigint, id: bigint, dtor: klp_shadow_dtor_t | undefined): Kernel<void> {

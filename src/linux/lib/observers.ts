@@ -1,3 +1,9 @@
+/** What those who watch the kernel are told of kernel code. */
+export interface PointObserver {
+	/** A step has been made whose effect other tasks or CPUs can see: the label that it yielded. */
+	point?(label: string): void;
+}
+
 /**
  * Those who watch the kernel without being part of it. Each part of the kernel says in an interface of its own what it tells
  * (for example KlpObserver); all parts share one list.

@@ -1,2 +1,1 @@
-export { Symbols } from "./kallsyms.js";
-export { type InsmodOptions, LoadedModule, Loader, type LoaderEnvironment, type ModuleState } from "./loader.js";
+export { type InsmodOptions, LoadedModule, Loader, type ModuleState } from "./loader.js";

@@ -1,8 +1,8 @@
 import { declareState, KlpemuError } from "../../base/index.js";
 import { type ElfObject, type Image, klpConvert, linkImage } from "../../elf/index.js";
 import type { Kaddr, Memory } from "../../memory/index.js";
-import type { GuestCalls, Heap, HostFunctions } from "../exports/index.js";
-import type { Ftrace } from "../ftrace/index.js";
+import type { Ftrace, Symbols } from "../ftrace/index.js";
+import type { GuestCalls, Heap, HostFunctions } from "../guest/index.js";
 import type { klp_patch, klp_patch_fields, Livepatch, module } from "../klp/index.js";
 import {
 	type Dmesg,
@@ -12,11 +12,14 @@ import {
 	ENOENT,
 	ENOMEM,
 	type FaultInjection,
+	type GuestAreas,
+	type Icache,
 	type Kallsyms,
 	type Kernel,
 	Printer,
 	S_IFDIR,
 } from "../lib/index.js";
+import { type Sched, synchronize_rcu } from "../sched/index.js";
 import { type Param, Params } from "./params.js";
 
 /** enum module_state, in its order. */
@@ -78,27 +81,23 @@ export interface InsmodOptions {
 	readonly fields?: Partial<klp_patch_fields>;
 }
 
-export interface LoaderEnvironment {
+interface Parts {
 	readonly memory: Memory;
+	readonly icache: Icache;
 	readonly dmesg: Dmesg;
+	readonly faults: FaultInjection;
+	readonly areas: GuestAreas;
+	readonly kallsyms: Kallsyms;
+	readonly symbols: Symbols;
+	/** All loaded modules by name. */
+	readonly modules: Map<string, LoadedModule>;
+	readonly sched: Sched;
 	readonly ftrace: Ftrace;
 	readonly heap: Heap;
 	readonly calls: GuestCalls;
 	readonly klp: Livepatch;
 	/** Address of __fentry__. */
 	readonly fentry: Kaddr;
-	/** Symbols of vmlinux, gates, and what loaded modules define. */
-	resolve(symbol: string): Kaddr | undefined;
-	/** Where the next module goes; and that it has taken so many bytes. */
-	nextModule(): Kaddr;
-	takeModuleArea(bytes: number): void;
-	textChanged(address: bigint, length: number): void;
-	readonly faults: FaultInjection;
-	readonly kallsyms: Kallsyms;
-	/** All loaded modules by name. */
-	readonly modules: Map<string, LoadedModule>;
-	/** synchronize_rcu() */
-	synchronize(what: string): Kernel<void>;
 }
 
 /** kernel/module/main.c: loading modules and taking them out. */
@@ -106,17 +105,17 @@ export class Loader {
 	/** A taint is only told. */
 	static readonly state = declareState({ fields: ["modules", "params"], unkeyed: ["tainted"] });
 
-	readonly #env: LoaderEnvironment;
+	readonly #parts: Parts;
 	readonly #print: Printer;
 	private readonly params: Params;
 	readonly modules: Map<string, LoadedModule>;
 	private tainted = false;
 
-	constructor(env: LoaderEnvironment) {
-		this.#env = env;
-		this.modules = env.modules;
-		this.#print = new Printer(env.dmesg, "");
-		this.params = new Params(env.memory, env.heap, env.calls, this.#print);
+	constructor(parts: Parts) {
+		this.#parts = parts;
+		this.modules = parts.modules;
+		this.#print = new Printer(parts.dmesg, "");
+		this.params = new Params(parts.memory, parts.heap, parts.calls, this.#print);
 	}
 
 	functions(): HostFunctions {
@@ -126,16 +125,17 @@ export class Loader {
 	/** Links vmlinux, the first image of all. */
 	linkVmlinux(objects: readonly ElfObject[], base: Kaddr): Image {
 		const image = this.link("vmlinux", objects, base);
-		this.#env.kallsyms.add(image);
+		this.#parts.kallsyms.add(image);
 		return image;
 	}
 
 	/** Links objects into memory and takes over their fentry sites. `own`: symbols that only this image sees. */
 	link(name: string, objects: readonly ElfObject[], base: Kaddr, own?: (symbol: string) => Kaddr | undefined): Image {
-		const { memory, ftrace, resolve, fentry, textChanged } = this.#env;
-		const image = linkImage({ name, objects, base, memory, resolve: (symbol) => own?.(symbol) ?? resolve(symbol) });
+		const { memory, ftrace, symbols, fentry, icache } = this.#parts;
+		const resolve = (symbol: string) => own?.(symbol) ?? symbols.resolve(symbol);
+		const image = linkImage({ name, objects, base, memory, resolve });
 		ftrace.ftrace_process_locs(name, image.mcountLocs, fentry);
-		for (const region of image.regions) textChanged(region.address, region.length);
+		for (const region of image.regions) icache.flush_icache_range(region.address, region.length);
 		return image;
 	}
 
@@ -155,7 +155,7 @@ export class Loader {
 
 	/** Throws `HEAP_FULL`. */
 	#allocateStruct(name: string): Kaddr {
-		const { heap, memory } = this.#env;
+		const { heap, memory } = this.#parts;
 		const address = heap.kmalloc(MODULE.size, true);
 		if (address === 0) throw new KlpemuError("HEAP_FULL", `no memory for the struct module of ${name}`);
 		memory.write((address + MODULE.name) | 0, new TextEncoder().encode(name));
@@ -164,7 +164,7 @@ export class Loader {
 
 	#setState(mod: LoadedModule, state: ModuleState): void {
 		mod.state = state;
-		if (mod.address !== 0) this.#env.memory.setU32((mod.address + MODULE.state) | 0, MODULE_STATES.indexOf(state));
+		if (mod.address !== 0) this.#parts.memory.setU32((mod.address + MODULE.state) | 0, MODULE_STATES.indexOf(state));
 	}
 
 	/**
@@ -173,20 +173,20 @@ export class Loader {
 	 */
 	*load_module(name: string, objects: readonly ElfObject[], options: InsmodOptions): Kernel<number> {
 		if (this.modules.has(name)) return -EEXIST;
-		if (this.#env.faults.should_fail(`module_memory_alloc(${name})`)) return -ENOMEM;
+		if (this.#parts.faults.should_fail(`module_memory_alloc(${name})`)) return -ENOMEM;
 		const mod = this.#load(name, objects, options);
 		if (mod === undefined) return -ENOENT;
 		if (mod.livepatch && !this.tainted) {
 			this.tainted = true;
 			this.#print.pr_notice(`${name}: tainting kernel with TAINT_LIVEPATCH`);
 		}
-		const relocated = this.#env.klp.klp_apply_section_relocs(mod);
+		const relocated = this.#parts.klp.klp_apply_section_relocs(mod);
 		if (relocated !== 0) {
 			yield* this.#free_module(mod);
 			return relocated;
 		}
-		yield* this.#env.ftrace.ftrace_module_enable(mod.image.mcountLocs);
-		const coming = yield* this.#env.klp.klp_module_coming(mod);
+		yield* this.#parts.ftrace.ftrace_module_enable(mod.image.mcountLocs);
+		const coming = yield* this.#parts.klp.klp_module_coming(mod);
 		if (coming !== 0) {
 			yield* this.#free_module(mod);
 			return coming;
@@ -194,7 +194,7 @@ export class Loader {
 		const ret = yield* this.#init(mod, options);
 		if (ret === 0) return 0;
 		this.#setState(mod, "going");
-		yield* this.#env.klp.klp_module_going(mod);
+		yield* this.#parts.klp.klp_module_going(mod);
 		yield* this.#free_module(mod);
 		return ret;
 	}
@@ -213,28 +213,28 @@ export class Loader {
 			image = this.link(
 				name,
 				objects.map(klpConvert),
-				this.#env.nextModule(),
+				this.#parts.areas.nextModule,
 				(symbol) => own(symbol) ?? this.#resolve(symbol, needs),
 			);
 		} catch (error) {
-			this.#env.heap.kfree(address);
+			this.#parts.heap.kfree(address);
 			if (!(error instanceof KlpemuError) || error.code !== "ELF_UNDEFINED_SYMBOL") throw error;
 			this.#print.pr_warn(`${name}: ${error.message}`);
 			return undefined;
 		}
-		this.#env.takeModuleArea(image.end - image.base);
+		this.#parts.areas.takeModuleArea(image.end - image.base);
 		const livepatch = options.patchOf !== undefined || this.#modinfo(image, "livepatch") === "Y";
 		const mod = new LoadedModule({ image, livepatch, needs, address, fields: options.fields ?? {} });
 		this.#setState(mod, "coming");
 		mod.params = this.params.list(image.sections("__param"));
 		this.modules.set(name, mod);
-		this.#env.kallsyms.add(image);
+		this.#parts.kallsyms.add(image);
 		for (const needed of needs) needed.refcount++;
 		return mod;
 	}
 
 	#resolve(symbol: string, needs: Set<LoadedModule>): Kaddr | undefined {
-		const address = this.#env.resolve(symbol);
+		const address = this.#parts.symbols.resolve(symbol);
 		if (address === undefined) return undefined;
 		for (const mod of this.modules.values()) if (mod.image.contains(address)) needs.add(mod);
 		return address;
@@ -243,7 +243,7 @@ export class Loader {
 	/** The value of a tag in .modinfo. */
 	#modinfo(image: Image, tag: string): string | undefined {
 		for (const { address, size } of image.sections(".modinfo")) {
-			const text = new TextDecoder().decode(this.#env.memory.read(address, size));
+			const text = new TextDecoder().decode(this.#parts.memory.read(address, size));
 			const found = text.split("\0").find((entry) => entry.startsWith(`${tag}=`));
 			if (found !== undefined) return found.slice(tag.length + 1);
 		}
@@ -253,10 +253,10 @@ export class Loader {
 	/** parse_args() and do_init_module(). */
 	*#init(mod: LoadedModule, { params, patchOf }: InsmodOptions): Kernel<number> {
 		let ret = yield* this.params.parse(mod.name, mod.params, params ?? new Map());
-		if (ret === 0 && this.#env.faults.should_fail(`mod_sysfs_setup(${mod.name})`)) ret = -ENOMEM;
+		if (ret === 0 && this.#parts.faults.should_fail(`mod_sysfs_setup(${mod.name})`)) ret = -ENOMEM;
 		const init = mod.image.symbol("init_module");
 		if (ret === 0 && init !== undefined) {
-			ret = Number(BigInt.asIntN(32, yield* this.#env.calls.call(init.address)));
+			ret = Number(BigInt.asIntN(32, yield* this.#parts.calls.call(init.address)));
 			if (ret > 0) {
 				this.#print.pr_warn(
 					`do_init_module: '${mod.name}'->init suspiciously returned ${ret}, it should follow 0/-E convention`,
@@ -266,7 +266,7 @@ export class Loader {
 		}
 		if (ret === 0 && patchOf !== undefined) {
 			mod.patch = patchOf(mod);
-			ret = yield* this.#env.klp.klp_enable_patch(mod.patch);
+			ret = yield* this.#parts.klp.klp_enable_patch(mod.patch);
 		}
 		if (ret === 0) this.#setState(mod, "live");
 		return ret;
@@ -282,24 +282,24 @@ export class Loader {
 		if (exit === undefined && mod.image.symbol("init_module") !== undefined) return -EBUSY;
 		if (mod.refcount !== 0) return -EAGAIN;
 		this.#setState(mod, "going");
-		if (exit !== undefined) yield* this.#env.calls.call(exit.address);
-		yield* this.#env.klp.klp_module_going(mod);
+		if (exit !== undefined) yield* this.#parts.calls.call(exit.address);
+		yield* this.#parts.klp.klp_module_going(mod);
 		yield* this.#free_module(mod);
 		return 0;
 	}
 
 	*#free_module(mod: LoadedModule): Kernel<void> {
 		// A handler may still stand on a klp_func of the module.
-		yield* this.#env.synchronize("free_module: synchronize_rcu");
+		yield* synchronize_rcu(this.#parts.sched, "free_module: synchronize_rcu");
 		yield* this.params.destroy(mod.params);
-		this.#env.ftrace.ftrace_release(mod.image.mcountLocs);
+		this.#parts.ftrace.ftrace_release(mod.image.mcountLocs);
 		for (const needed of mod.needs) needed.refcount--;
 		const regions = [...mod.image.regions];
 		this.modules.delete(mod.name);
-		this.#env.kallsyms.remove(mod.image);
+		this.#parts.kallsyms.remove(mod.image);
 		mod.image.unload();
-		this.#env.heap.kfree(mod.address);
-		for (const region of regions) this.#env.textChanged(region.address, region.length);
+		this.#parts.heap.kfree(mod.address);
+		for (const region of regions) this.#parts.icache.flush_icache_range(region.address, region.length);
 		yield `free_module(${mod.name})`;
 	}
 

@@ -1,6 +1,6 @@
 import { declareState } from "../../base/index.js";
 import { type Kaddr, type Memory, toU64 } from "../../memory/index.js";
-import { type GuestArguments, type GuestCalls, type Heap, type HostFunctions, stringAt } from "../exports/index.js";
+import { type GuestArguments, type GuestCalls, type Heap, type HostFunctions, stringAt } from "../guest/index.js";
 import { kstrtobool } from "../klp/index.js";
 import { EINVAL, ENOENT, ENOMEM, type Kernel, type Printer } from "../lib/index.js";
 

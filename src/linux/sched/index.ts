@@ -1,6 +1,6 @@
-export { type Continuation, Executor, type ExecutorHooks } from "./executor.js";
 export { HostTasks } from "./host-tasks.js";
 export { CpuHotplug } from "./hotplug.js";
+export { PerCpu } from "./percpu.js";
 export { synchronize_rcu, synchronize_rcu_tasks } from "./rcu.js";
 export { type EmulatedCpu, type Preemption, Sched } from "./sched.js";
 export { KernelStacks, THREAD_SIZE } from "./stacks.js";

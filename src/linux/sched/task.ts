@@ -111,6 +111,9 @@ export class task_struct {
 	}
 }
 
+/** What a task does when a gate has stopped the Cpu. */
+export type Continuation = "go-on" | "end-slice";
+
 /** It is not in code with preemption disabled: the scheduler may give its CPU to another task. */
 export function preemptible(task: task_struct): boolean {
 	return task.trace_recursion === 0 && task.preempt_count === 0;

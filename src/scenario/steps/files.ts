@@ -53,7 +53,7 @@ export const reverse = step("reverse", {
 	title: ({ livepatch }) => (livepatch === undefined ? "reverse" : `reverse ${livepatch}`),
 	*run({ livepatch }, { machine }) {
 		const path = `${livepatch ?? inTransition(machine)}/enabled`;
-		const value = machine.sysfs.read(path);
+		const value = machine.klp.sysfs.read(path);
 		if (typeof value === "number") return value;
 		return yield* machine.files.write(`${LIVEPATCH}/${path}`, value === "1" ? "0" : "1");
 	},

@@ -73,11 +73,11 @@ export const insmod = step("insmod", {
 		const spec = livepatches.get(module);
 		const options = { params: paramTexts(params, world) };
 		const parts = objects.get(module) ?? [];
-		if (spec === undefined) return yield* machine.load_module(module, parts, options);
+		if (spec === undefined) return yield* machine.loader.load_module(module, parts, options);
 		if (spec.objects.length === 0) {
-			return yield* machine.load_module(module, parts, { ...options, fields: designFields(spec) });
+			return yield* machine.loader.load_module(module, parts, { ...options, fields: designFields(spec) });
 		}
-		return yield* machine.load_module(module, parts, { ...options, patchOf: (mod) => patchOf(spec, mod) });
+		return yield* machine.loader.load_module(module, parts, { ...options, patchOf: (mod) => patchOf(spec, mod) });
 	},
 });
 
@@ -89,5 +89,5 @@ export const rmmod = step("rmmod", {
 	read: (raw, place) => ({ module: place.module(raw) }),
 	title: ({ module }) => `rmmod ${module}`,
 	logsBefore: ({ module }) => `% rmmod ${module}`,
-	run: ({ module }, { machine }) => machine.delete_module(module),
+	run: ({ module }, { machine }) => machine.loader.delete_module(module),
 });

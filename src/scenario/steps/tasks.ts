@@ -17,7 +17,7 @@ export const wake = step("wake", {
 	title: ({ tasks }) => `wake ${tasks.join(", ")}`,
 	named: ({ tasks }) => tasks,
 	*run({ tasks: names }, { machine, tasks }) {
-		for (const name of names) machine.wake(tasks.get(name));
+		for (const name of names) machine.tasks.wake(tasks.get(name));
 		yield `wake ${names.join(", ")}`;
 		return 0;
 	},
@@ -67,7 +67,7 @@ export const exit = step("exit", {
 	*run({ tasks: names }, { machine, tasks }) {
 		for (const name of names) {
 			const task = tasks.get(name);
-			if (!isOutside(task) && (task.held || task.__state !== TASK_RUNNING)) machine.wake(task);
+			if (!isOutside(task) && (task.held || task.__state !== TASK_RUNNING)) machine.tasks.wake(task);
 			yield new Outside(`exit ${name}`, () => isOutside(task), EXIT_ROUNDS);
 			if (!isOutside(task)) throw new KlpemuError("TASK_STUCK", `task '${name}' does not come out of the kernel`);
 			tasks.exit(name);
@@ -94,7 +94,7 @@ export const call = step("call", {
 	notExplored: () => ({ skips: "what a task calls is no step of an administrator" }),
 	// biome-ignore lint/correctness/useYield: the machine makes rounds until the call has returned
 	*run({ task, func, value }, { machine, tasks, fail }) {
-		const result = machine.callOnce(tasks.get(task), tasks.address(func), CALL_ROUNDS);
+		const result = machine.tasks.callOnce(tasks.get(task), tasks.address(func), CALL_ROUNDS);
 		if (result === undefined) fail(`${func} does not return within ${CALL_ROUNDS} rounds`);
 		else if (value !== undefined && value !== BigInt.asUintN(64, result)) {
 			fail(`${func} returns ${BigInt.asIntN(64, result)}, not ${BigInt.asIntN(64, value)}`);

@@ -67,12 +67,12 @@ describe.each(CPU_NAMES)("on %s", (cpu) => {
 		expect(machine.echo("0", "lp/enabled")).toBe(0);
 		machine.settle();
 		expect(machine.call(task, "funcA")).toBe(before);
-		expect(machine.it.rmmod("lp")).toBe(0);
+		expect(machine.it.shell.rmmod("lp")).toBe(0);
 		const noise = /^livepatch|TAINT/;
 		expect(lines("lp").filter((line) => !noise.test(line))).toEqual([
 			...["pre_patch vmlinux", "post_patch 1", "pre_unpatch", "post_unpatch 0", "lp_exit"],
 		]);
-		expect(machine.it.guest.heap.count).toBe(0);
+		expect(machine.it.heap.count).toBe(0);
 		expect(machine.it.dmesg.warnings).toEqual([]);
 	});
 
@@ -82,7 +82,7 @@ describe.each(CPU_NAMES)("on %s", (cpu) => {
 		expect(machine.it.modules.size).toBe(0);
 		expect(machine.func_stack("funcA")).toEqual([]);
 		expect(machine.text()).toEqual(before);
-		expect(machine.it.guest.heap.count).toBe(0);
+		expect(machine.it.heap.count).toBe(0);
 	});
 
 	test.each([
@@ -126,8 +126,8 @@ static int cb(struct klp_object *obj) { look("callback"); return 0; }`;
 		machine.it.dmesg.print = new Proxy(machine.it.dmesg.print, {
 			apply(print, self, args) {
 				if (String(args[1]).includes("pre_patch")) {
-					machine.it.shell.regs.words.set(machine.it.cpu.state.words);
-					const trace = machine.it.unwinder.walk(machine.it.shell);
+					machine.it.shell.task.regs.words.set(machine.it.cpu.state.words);
+					const trace = machine.it.unwinder.walk(machine.it.shell.task);
 					expect(trace.reliable).toBe(true);
 					seen = trace.entries.map((entry) => machine.it.symbolize(entry).replace(/\+.*/, ""));
 				}
@@ -170,7 +170,7 @@ static DECLARE_DELAYED_WORK(never, quick);`;
 		expect(await load("m", plain(init, body, exit))).toBe(0);
 		expect(lines("m")).toEqual(["1 0", "slow enter", "quick"]);
 		expect(machine.it.sched.tasks.map(({ comm }) => comm)).toContain("kworker/0:3");
-		expect(machine.it.rmmod("m")).toBe(0);
+		expect(machine.it.shell.rmmod("m")).toBe(0);
 		expect(lines("m")).toEqual(["1 0", "slow enter", "quick", "1", "slow exit", "bye"]);
 	});
 
@@ -203,7 +203,7 @@ static void again(struct work_struct *work) { pr_info("again\\n"); msleep(500); 
 		expect(await load("m", plain("schedule_work(&work); flush_work(&work); return 0;", body))).toBe(0);
 		const [first, second] = ["kworker/0:1", "kworker/0:2"].map((name) => machine.it.sched.find(name)!);
 		expect(second!.patch_state).toBe(first!.patch_state);
-		machine.it.wake(sleeper);
+		machine.it.tasks.wake(sleeper);
 		machine.settle();
 		expect(machine.it.dmesg.warnings).toEqual([]);
 	});
@@ -211,13 +211,13 @@ static void again(struct work_struct *work) { pr_info("again\\n"); msleep(500); 
 	test("a host function may call the guest, and sleep after that: its caller's registers are as they were", async () => {
 		const body = "noinline long slow(long x) { long y = x; msleep(1); return 100 * y + x; }";
 		expect(await load("m", plain("return 0;", body))).toBe(0);
-		const { guest, sched } = machine.it;
+		const { hostCalls, sched } = machine.it;
 		const weigh = machine.addr("weigh");
-		guest.add({
+		hostCalls.add({
 			plain: {},
 			sleeping: {
 				*msleep() {
-					expect(yield* guest.calls.call(weigh, 3n)).toBe(4n);
+					expect(yield* machine.it.calls.call(weigh, 3n)).toBe(4n);
 					const end = sched.jiffies + 3;
 					yield { label: "msleep", ready: () => sched.jiffies >= end };
 					return undefined;
@@ -259,8 +259,8 @@ static void dtor(void *obj, void *data) { pr_info("dtor %d\\n", *(int *)data); }
 		expect(lines("m")).toEqual(["1 42 1", "1", "1", "dtor 42", "dtor 0", "1"]);
 		expect(machine.it.dmesg.warnings).toEqual([expect.stringMatching(/^Duplicate shadow variable <0x[0-9a-f]+, 5>$/)]);
 		expect(machine.dmesg("Failed to construct")).toHaveLength(1);
-		expect(machine.it.guest.shadow.count).toBe(0);
-		expect(machine.it.guest.heap.count).toBe(0);
+		expect(machine.it.exports.shadow.count).toBe(0);
+		expect(machine.it.heap.count).toBe(0);
 	});
 
 	test("no memory: kmalloc() and klp_shadow_alloc() are NULL, and the module's -ENOMEM comes out of insmod", async () => {
@@ -276,14 +276,14 @@ static void dtor(void *obj, void *data) { pr_info("dtor %d\\n", *(int *)data); }
 		for (const site of ["kmalloc(shell)", "klp_shadow(shell)"]) {
 			machine.it.faults.should_fail = (where) => where === site;
 			expect(machine.insmodC("m", object)).toBe(ENOMEM);
-			expect([machine.it.guest.heap.count, machine.it.guest.shadow.count, machine.it.modules.size]).toEqual([0, 0, 0]);
+			expect([machine.it.heap.count, machine.it.exports.shadow.count, machine.it.modules.size]).toEqual([0, 0, 0]);
 		}
 		machine.it.faults.should_fail = () => false;
 		expect(machine.insmodC("m", object)).toBe(0);
 	});
 
 	test("an init that crashes kills the shell, as an oops in insmod does; the next command has a new one", async () => {
-		const dead = machine.it.shell;
+		const dead = machine.it.shell.task;
 		let error: unknown;
 		try {
 			await load("m", plain("*(volatile int *)8 = 1; return 0;"));
@@ -293,9 +293,9 @@ static void dtor(void *obj, void *data) { pr_info("dtor %d\\n", *(int *)data); }
 		expect(error).toBeInstanceOf(KlpemuError);
 		expect((error as KlpemuError).code).toBe("GUEST_OOPS");
 		expect(machine.dmesg("BUG: unable to handle page fault for address: 0x0000000000000008")).toHaveLength(1);
-		expect(machine.it.shell).not.toBe(dead);
+		expect(machine.it.shell.task).not.toBe(dead);
 		// Its init never came back: it can neither be used nor be removed.
-		expect(machine.it.rmmod("m")).toBe(EBUSY);
+		expect(machine.it.shell.rmmod("m")).toBe(EBUSY);
 		expect(machine.patch("lp1", ["funcA", "lp1_funcA"])).toBe(0);
 		machine.settle();
 	});
@@ -304,11 +304,11 @@ static void dtor(void *obj, void *data) { pr_info("dtor %d\\n", *(int *)data); }
 		const body = "static DECLARE_COMPLETION(nobody);";
 		const object = await compileModule("m", plain("wait_for_completion(&nobody); return 0;", body));
 		expect(() => machine.insmodC("m", object)).toThrow("shell waits for ever: wait_for_completion");
-		expect(machine.it.rmmod("m")).toBe(EBUSY);
-		expect(machine.it.read("/sys/module/m/initstate")).toBe("coming\n");
+		expect(machine.it.shell.rmmod("m")).toBe(EBUSY);
+		expect(machine.it.shell.read("/sys/module/m/initstate")).toBe("coming\n");
 		expect(await load("n", plain('pr_info("fine\\n"); return 0;'))).toBe(0);
 		expect(lines("n")).toEqual(["fine"]);
-		expect(machine.it.unwinder.stack_trace_save_tsk_reliable(machine.it.shell)).toEqual([]);
+		expect(machine.it.unwinder.stack_trace_save_tsk_reliable(machine.it.shell.task)).toEqual([]);
 	});
 
 	test("a bad pointer to a host function is an oops of whoever called, in a task of its own as in an init", async () => {
@@ -332,7 +332,7 @@ static DECLARE_WORK(work, w);`;
 		const body =
 			'static void w(struct work_struct *work) { pr_info("never\\n"); } static DECLARE_DELAYED_WORK(work, w);';
 		expect(await load("m", plain("schedule_delayed_work(&work, 50); return 0;", body))).toBe(0);
-		expect(machine.it.rmmod("m")).toBe(0);
+		expect(machine.it.shell.rmmod("m")).toBe(0);
 		machine.rounds(100);
 		expect(machine.dmesg("unable to handle page fault")).toHaveLength(1);
 		expect(lines("m")).toEqual([]);
@@ -345,7 +345,7 @@ static DECLARE_WORK(work, w);`;
 		const object = await compileModule("lp", livepatch(init, body));
 		machine.it.observe({
 			point: (point) => {
-				if (point === "klp_init_transition: patch_state") machine.it.wake(task);
+				if (point === "klp_init_transition: patch_state") machine.it.tasks.wake(task);
 			},
 		});
 		expect(machine.insmodC("lp", object)).toBe(0);
@@ -359,11 +359,11 @@ static DECLARE_WORK(work, w);`;
 		expect(machine.dmesg("nowhere")).toHaveLength(1);
 		expect(await load("base", plain("return 0;", "long exported(long x) { return x; }"))).toBe(0);
 		expect(await load("user", plain("extern long exported(long); return exported(0);"))).toBe(0);
-		expect(machine.it.rmmod("base")).toBe(EAGAIN);
-		expect(machine.it.rmmod("user")).toBe(0);
-		expect(machine.it.rmmod("base")).toBe(0);
+		expect(machine.it.shell.rmmod("base")).toBe(EAGAIN);
+		expect(machine.it.shell.rmmod("user")).toBe(0);
+		expect(machine.it.shell.rmmod("base")).toBe(0);
 		const forever = plain("return 0;").replace("module_exit(m_exit);", "void *keep = m_exit;");
 		expect(await load("stays", forever)).toBe(0);
-		expect(machine.it.rmmod("stays")).toBe(EBUSY);
+		expect(machine.it.shell.rmmod("stays")).toBe(EBUSY);
 	});
 });

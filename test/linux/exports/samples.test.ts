@@ -25,13 +25,13 @@ describe.runIf(existsSync(KERNEL_MODULES)).each(CPU_NAMES)("on %s", (cpu) => {
 	};
 
 	test("livepatch-sample: /proc/cmdline says that it has been live patched", async () => {
-		const before = machine.it.read("/proc/cmdline");
+		const before = machine.it.shell.read("/proc/cmdline");
 		expect(await insmod("livepatch_sample")).toBe(0);
 		machine.settle();
-		expect(machine.it.read("/proc/cmdline")).toBe("this has been live patched\n");
+		expect(machine.it.shell.read("/proc/cmdline")).toBe("this has been live patched\n");
 		disable("livepatch_sample");
-		expect(machine.it.read("/proc/cmdline")).toBe(before);
-		expect(machine.it.rmmod("livepatch_sample")).toBe(0);
+		expect(machine.it.shell.read("/proc/cmdline")).toBe(before);
+		expect(machine.it.shell.rmmod("livepatch_sample")).toBe(0);
 	});
 
 	test("livepatch-callbacks: the busy module stalls the transition until its work is done", async () => {
@@ -48,9 +48,10 @@ describe.runIf(existsSync(KERNEL_MODULES)).each(CPU_NAMES)("on %s", (cpu) => {
 		expect(lines("busymod_work_func exit")).toHaveLength(1);
 		expect(lines("post_patch_callback")).toHaveLength(3);
 		disable("livepatch_callbacks_demo");
-		for (const name of ["demo", "mod", "busymod"]) expect(machine.it.rmmod(`livepatch_callbacks_${name}`)).toBe(0);
+		for (const name of ["demo", "mod", "busymod"])
+			expect(machine.it.shell.rmmod(`livepatch_callbacks_${name}`)).toBe(0);
 		expect(machine.it.dmesg.warnings).toEqual([]);
-		expect(machine.it.guest.heap.count).toBe(0);
+		expect(machine.it.heap.count).toBe(0);
 	});
 
 	test("livepatch-shadow: leaks, then fix1 prevents new ones, then fix2 counts the checks", async () => {
@@ -73,13 +74,13 @@ describe.runIf(existsSync(KERNEL_MODULES)).each(CPU_NAMES)("on %s", (cpu) => {
 		expect([4, 5]).toContain(Math.max(...counters));
 		disable("livepatch_shadow_fix2");
 		disable("livepatch_shadow_fix1");
-		expect(machine.it.rmmod("livepatch_shadow_fix2")).toBe(0);
-		expect(machine.it.rmmod("livepatch_shadow_fix1")).toBe(0);
-		expect(machine.it.guest.shadow.count).toBe(0);
-		expect(machine.it.rmmod("livepatch_shadow_mod")).toBe(0);
+		expect(machine.it.shell.rmmod("livepatch_shadow_fix2")).toBe(0);
+		expect(machine.it.shell.rmmod("livepatch_shadow_fix1")).toBe(0);
+		expect(machine.it.exports.shadow.count).toBe(0);
+		expect(machine.it.shell.rmmod("livepatch_shadow_mod")).toBe(0);
 		// Nothing but what leaked before fix1 is left.
 		const leaked = lines("leaked!").length;
-		expect(machine.it.guest.heap.count).toBeGreaterThanOrEqual(leaked);
+		expect(machine.it.heap.count).toBeGreaterThanOrEqual(leaked);
 		expect(machine.it.dmesg.warnings).toEqual([]);
 	});
 });

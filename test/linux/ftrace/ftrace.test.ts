@@ -9,7 +9,7 @@ import {
 	PT_REGS,
 	TextPoke,
 } from "../../../src/linux/ftrace/index.js";
-import { type Kernel, runStraight } from "../../../src/linux/lib/index.js";
+import { type Icache, type Kernel, runStraight } from "../../../src/linux/lib/index.js";
 import type { Kaddr } from "../../../src/memory/index.js";
 import { toKaddr } from "../../../src/memory/index.js";
 import { FtraceTest } from "../../support/ftrace.js";
@@ -247,7 +247,9 @@ describe("text_poke", () => {
 	/** TextPoke alone, with a log of what it writes. */
 	function alone() {
 		const writes: [Kaddr, number][] = [];
-		const poke = new TextPoke(machine.it.memory, (address, length) => writes.push([address, length]));
+		const poke = new TextPoke(machine.it.memory, {
+			flush_icache_range: (address: Kaddr, length: number) => writes.push([address, length]),
+		} as unknown as Icache);
 		return { poke, writes };
 	}
 	const drive = (code: Kernel<void>) => {

@@ -246,7 +246,7 @@ describe.each(["jit", "unicorn"])("on %s", (cpu) => {
 		test("without protection the stack ends in the guard page", async () => {
 			await f.loadTracers();
 			const task = machine.task("t", "weigh");
-			machine.it.wake(task);
+			machine.it.tasks.wake(task);
 			f.register(f.guestTracer("recursive_func"), "weigh");
 			machine.until(() => task.oops !== undefined);
 			expect(task.oops).toMatch(/page fault/);
@@ -412,7 +412,7 @@ describe.each(["jit", "unicorn"])("on %s", (cpu) => {
 			await f.loadTracers();
 			const ops = direct("funcA");
 			register(ops, "direct_tramp_stack");
-			const sleeper = machine.it.addTask({
+			const sleeper = machine.it.tasks.add({
 				name: "s",
 				kthread: false,
 				calls: [machine.addr("funcC")],

@@ -15,8 +15,8 @@ describe.each(["jit", "unicorn"])("on %s", (cpu) => {
 	});
 	afterEach(() => machine.close());
 
-	const echo = (value: string, file: string) => machine.it.write(`/sys/kernel/tracing/${file}`, value);
-	const cat = (file: string) => machine.it.read(`/sys/kernel/tracing/${file}`);
+	const echo = (value: string, file: string) => machine.it.shell.write(`/sys/kernel/tracing/${file}`, value);
+	const cat = (file: string) => machine.it.shell.read(`/sys/kernel/tracing/${file}`);
 	/** Functions that the trace holds, in order: `callee <-caller`. */
 	const traced = () => machine.it.tracefs.lines().map((line) => line.replace(/^.*\d: /, ""));
 
@@ -128,7 +128,7 @@ describe.each(["jit", "unicorn"])("on %s", (cpu) => {
 	});
 	test("ftrace_enabled=0 silences it; it comes back with all of its sites", () => {
 		const task = machine.task("worker", "untraced");
-		const sysctl = (value: string) => machine.it.write("/proc/sys/kernel/ftrace_enabled", value);
+		const sysctl = (value: string) => machine.it.shell.write("/proc/sys/kernel/ftrace_enabled", value);
 		echo("funcA", "set_ftrace_filter");
 		echo("function", "current_tracer");
 		expect([sysctl("0"), f.calls("funcA")]).toEqual([0, "nop"]);
@@ -138,6 +138,6 @@ describe.each(["jit", "unicorn"])("on %s", (cpu) => {
 		expect(traced()).toEqual(["funcA <-do_syscall_64"]);
 		machine.patch("lp1", ["funcA", "lp1_funcA"]);
 		machine.settle();
-		expect([sysctl("0"), machine.it.read("/proc/sys/kernel/ftrace_enabled")]).toEqual([EBUSY, "1\n"]);
+		expect([sysctl("0"), machine.it.shell.read("/proc/sys/kernel/ftrace_enabled")]).toEqual([EBUSY, "1\n"]);
 	});
 });

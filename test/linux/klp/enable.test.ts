@@ -17,7 +17,7 @@ function traces() {
 	return {
 		text: machine.text(),
 		patches: klp.klp_patches.map(({ name }) => name),
-		sysfs: [...it.sysfs.entries()].map(([path]) => path),
+		sysfs: [...it.klp.sysfs.entries()].map(([path]) => path),
 		modules: [...it.modules.keys()],
 		ops: [...klp.patching.klp_ops.keys()],
 		registered: [...ftrace.ftrace_ops_list].length,
@@ -53,7 +53,7 @@ describe("checks before anything is touched", () => {
 		const plain: module = { name: "plain", livepatch: false, klp_alive: true, refcount: 0 };
 		const enable = (funcs: klp_func[]) => {
 			const patch = new klp_patch({ mod: plain, objs: [new klp_object({ name: undefined, funcs })] });
-			return machine.it.runAsShell(machine.klp.klp_enable_patch(patch));
+			return machine.it.shell.run(machine.klp.klp_enable_patch(patch));
 		};
 		expect(enable([new klp_func({ old_name: "funcA", new_func: 1, new_name: "x" })])).toBe(EINVAL);
 		expect(machine.dmesg()).toEqual(["livepatch: module plain is not marked as a livepatch module"]);
@@ -211,7 +211,7 @@ describe("patching itself fails", () => {
 		]);
 	});
 	test("[rule 6.6] ftrace is off: -EBUSY for a livepatch, whose ops are permanent", () => {
-		machine.it.runAsShell(machine.ftrace.ftrace_enable_sysctl(false));
+		machine.it.shell.run(machine.ftrace.ftrace_enable_sysctl(false));
 		expect(refused(vmlinux(replaceA), EBUSY)).toContain(
 			"livepatch: failed to register ftrace handler for function 'funcA' (-16)",
 		);
@@ -266,7 +266,7 @@ describe("klp_mutex", () => {
 		let steps = 0;
 		for (let step = code.next(); !step.done; step = code.next()) {
 			expect(machine.klp.klp_mutex.locked).toBe(true);
-			const other = machine.it.sysfs.write("lp1/enabled", "0");
+			const other = machine.it.klp.sysfs.write("lp1/enabled", "0");
 			const blocked = other.next().value;
 			expect(blocked).toMatchObject({ label: "mutex_lock(klp_mutex)" });
 			expect((blocked as { ready(): boolean }).ready()).toBe(false);

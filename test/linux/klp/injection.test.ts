@@ -140,7 +140,7 @@ const cases: readonly Case[] = [
 			const ret = machine.ftrace.ftrace_set_filter_ip(ops, machine.site("funcA"), false);
 			if (ret !== 0) return ret;
 			const direct = machine.ftrace.direct.register_ftrace_direct(ops, machine.addr("untraced"));
-			return machine.it.runAsShell(direct);
+			return machine.it.shell.run(direct);
 		},
 	},
 	{
@@ -149,7 +149,7 @@ const cases: readonly Case[] = [
 			ok(machine.insmodPlain(MODULE, "lp4"));
 			ok(settled(machine, insmodLp1(machine)));
 		},
-		act: (machine) => machine.it.rmmod(MODULE),
+		act: (machine) => machine.it.shell.rmmod(MODULE),
 	},
 ];
 
@@ -241,7 +241,7 @@ describe("other ways to fail", () => {
 	});
 	test("[rule 1.4] without reliable stacks: two warnings, and only those switch who do it themselves", async () => {
 		const machine = await createTestMachine({ cpu: "jit", hz: 10 });
-		const asleep = machine.it.addTask({ name: "asleep", kthread: true, calls: [], idle: true });
+		const asleep = machine.it.tasks.add({ name: "asleep", kthread: true, calls: [], idle: true });
 		const busy = machine.task("busy", "funcC");
 		Object.assign(machine.klp.env, { klp_have_reliable_stack: false });
 		expect(machine.patch("lp1", ["funcA", "lp1_funcA"])).toBe(0);
@@ -282,7 +282,7 @@ describe("other ways to fail", () => {
 		// That of funcA cannot be unregistered any more: ftrace refuses to touch anything.
 		expect(ops.map(([name]) => name)).toEqual(["funcA"]);
 		expect([machine.ftrace.ftrace_disabled, machine.patch("lp1", ["funcA", "lp1_funcA"])]).toEqual([true, ENODEV]);
-		expect(machine.it.write("/proc/sys/kernel/ftrace_enabled", "0")).toBe(ENODEV);
+		expect(machine.it.shell.write("/proc/sys/kernel/ftrace_enabled", "0")).toBe(ENODEV);
 		machine.close();
 	});
 });

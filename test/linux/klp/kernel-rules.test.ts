@@ -33,14 +33,14 @@ describe.each(CPU_NAMES)("on %s", (cpu) => {
 		expect(machine.insmodC(name, await compileModule(name, HEAD + text))).toBe(0);
 	/** A kthread that calls a function of a module for ever, and is now in it. */
 	const inside = (name: string, func: string): task_struct => {
-		const task = machine.it.addTask({ name, kthread: true, calls: [machine.addr(func)], cpu: 1 });
+		const task = machine.it.tasks.add({ name, kthread: true, calls: [machine.addr(func)], cpu: 1 });
 		machine.until(() => (machine.it.unwinder.stack_trace_save_tsk_reliable(task) ?? []).length > 3);
 		return task;
 	};
 	/** A task that calls `func`, and is asleep in the body of another function on the way. */
 	const asleepIn = (name: string, func: string, body: string): task_struct => {
 		const sleepAt = () => [(machine.site(body) + 5) | 0];
-		const task = machine.it.addTask({ name, kthread: false, calls: [machine.addr(func)], sleepAt });
+		const task = machine.it.tasks.add({ name, kthread: false, calls: [machine.addr(func)], sleepAt });
 		machine.until(() => task.held);
 		return task;
 	};
@@ -64,7 +64,7 @@ describe.each(CPU_NAMES)("on %s", (cpu) => {
 			expect(machine.klp.transition.klp_sched_try_switch_key).toBe(true);
 			machine.until(() => spinner.patch_state === PATCHED);
 			expect([spinner.pending, spinner.nvcsw, spinner.__state]).toEqual([false, nvcsw, 0]);
-			machine.it.wake(sleeper);
+			machine.it.tasks.wake(sleeper);
 			machine.settle();
 			expect(machine.klp.transition.klp_sched_try_switch_key).toBe(false);
 		});
@@ -74,7 +74,7 @@ describe.each(CPU_NAMES)("on %s", (cpu) => {
 			machine.settle();
 			expect(machine.echo("0", "lp1/enabled")).toBe(0);
 			machine.settle();
-			expect(machine.it.rmmod("lp1")).toBe(0);
+			expect(machine.it.shell.rmmod("lp1")).toBe(0);
 			const spinner = inside("spinner", "spin_in_target");
 			machine.insmod("lp1", { objects: { spinner: [{ old: "spin_in_target", by: "lp1_funcA" }] } });
 			machine.rounds(3 * HZ);
@@ -108,7 +108,7 @@ describe.each(CPU_NAMES)("on %s", (cpu) => {
 				expect(diver.patch_state).toBe(state);
 				const words = `livepatch: klp_try_switch_task: diver:${diver.pid} has an unreliable stack`;
 				expect(machine.dmesg("unreliable")).toEqual(state === PATCHED ? [] : [words]);
-				machine.it.wake(diver);
+				machine.it.tasks.wake(diver);
 				machine.settle();
 			},
 		);
@@ -121,7 +121,7 @@ describe.each(CPU_NAMES)("on %s", (cpu) => {
 			lp1();
 			machine.rounds(3 * HZ);
 			expect([odd.patch_state, odd.pending, machine.cat("lp1/transition")]).toEqual([UNPATCHED, true, "1"]);
-			machine.it.wake(odd);
+			machine.it.tasks.wake(odd);
 			machine.settle();
 			expect(odd.patch_state).toBe(IDLE);
 		});
@@ -192,7 +192,7 @@ describe.each(CPU_NAMES)("on %s", (cpu) => {
 						log.push(`${label}, marked ${marked}`);
 				},
 			});
-			machine.it.wake(sleeper);
+			machine.it.tasks.wake(sleeper);
 			machine.settle();
 			expect(log).toEqual([
 				"klp_unpatch_func: list_del_rcu(lp2_funcA), marked true",
@@ -264,8 +264,8 @@ describe.each(CPU_NAMES)("on %s", (cpu) => {
 			machine.rounds(2 * HZ);
 			expect([inLate.patch_state, sleeper.patch_state]).toEqual([PATCHED, UNPATCHED]);
 			obj.patched = true;
-			machine.it.wake(inLate);
-			machine.it.wake(sleeper);
+			machine.it.tasks.wake(inLate);
+			machine.it.tasks.wake(sleeper);
 			machine.settle();
 		});
 		test("[rule 3.16] a task that exits holds nothing up", () => {
@@ -273,7 +273,7 @@ describe.each(CPU_NAMES)("on %s", (cpu) => {
 			lp1();
 			machine.rounds(2 * HZ);
 			expect(machine.cat("lp1/transition")).toBe("1");
-			machine.it.exit(sleeper);
+			machine.it.tasks.exit(sleeper);
 			machine.settle();
 			expect([machine.it.sched.find("s"), machine.cat("lp1/transition")]).toEqual([undefined, "0"]);
 		});
@@ -306,7 +306,7 @@ describe.each(CPU_NAMES)("on %s", (cpu) => {
 	});
 
 	test("a hole in mainline: who is preempted right behind the handler has the new function nowhere on its stack", () => {
-		const task = machine.it.addTask({
+		const task = machine.it.tasks.add({
 			name: "t",
 			kthread: false,
 			calls: [machine.addr("funcA")],
@@ -336,8 +336,8 @@ describe.each(CPU_NAMES)("on %s", (cpu) => {
 		expect(machine.it.symbolize(Number(BigInt.asIntN(32, task.regs.rip)))).toMatch(/^lp1_funcA/);
 		machine.settle();
 		// It sleeps, so that synchronize_rcu_tasks() does not wait for it, and the module can go.
-		expect(machine.it.rmmod("lp1")).toBe(0);
-		machine.it.wake(task);
+		expect(machine.it.shell.rmmod("lp1")).toBe(0);
+		machine.it.tasks.wake(task);
 		machine.until(() => task.oops !== undefined);
 		expect(task.oops).toMatch(/page fault/);
 	});
@@ -352,8 +352,8 @@ describe.each(CPU_NAMES)("on %s", (cpu) => {
 		// lp3's nop looks for lp2_funcA, the entry below it; nobody looks for lp1_funcA any more.
 		machine.insmod("lp3", { objects: { vmlinux: [{ old: "funcB", by: "lp3_funcB" }] }, replace: true });
 		machine.settle();
-		expect([machine.klp.klp_patches.map(({ name }) => name), machine.it.rmmod("lp1")]).toEqual([["lp3"], 0]);
-		machine.it.wake(sleeper);
+		expect([machine.klp.klp_patches.map(({ name }) => name), machine.it.shell.rmmod("lp1")]).toEqual([["lp3"], 0]);
+		machine.it.tasks.wake(sleeper);
 		machine.until(() => sleeper.oops !== undefined);
 		expect(sleeper.oops).toMatch(/page fault/);
 	});
@@ -373,7 +373,7 @@ describe.each(CPU_NAMES)("on %s", (cpu) => {
 			machine.patch("lp2", ["funcA", "lp2_funcA"], ["funcB", "lp2_funcB"]);
 			expect(machine.func_stack("funcB")).toEqual(["lp2_funcB", "lp4_funcB", "lp1_funcA"]);
 			expect(task.patch_state).toBe(UNPATCHED);
-			machine.it.wake(task);
+			machine.it.tasks.wake(task);
 			machine.until(() => results.length > 0);
 			expect(results[0]).toBe(meaning.funcA(task.pid) + b4(task.pid + 1));
 			machine.settle();
@@ -383,7 +383,7 @@ describe.each(CPU_NAMES)("on %s", (cpu) => {
 			const results: number[] = [];
 			machine.it.observe({ call: (caller, _func, value) => caller === task && results.push(Number(value)) });
 			machine.patch("lp2", ["funcA", "lp2_funcA"], ["funcB", "lp2_funcB"]);
-			machine.it.wake(task);
+			machine.it.tasks.wake(task);
 			machine.until(() => results.length > 0);
 			expect(results[0]).toBe(meaning.funcA(task.pid) + meaning.funcB(task.pid + 1, task.pid));
 			machine.settle();
@@ -397,7 +397,7 @@ describe.each(CPU_NAMES)("on %s", (cpu) => {
 			machine.until(() => task.patch_state === PATCHED);
 			expect(machine.func_stack("funcA")).toEqual(["nop", "lp2_funcA"]);
 			expect(machine.call(task, "funcA")).toBe(meaning.funcA(task.pid));
-			machine.it.wake(sleeper);
+			machine.it.tasks.wake(sleeper);
 			machine.settle();
 		});
 		const warned = (what: string) => {
@@ -426,15 +426,15 @@ describe.each(CPU_NAMES)("on %s", (cpu) => {
 	test("[rule 3.1] [rule 4.6] /proc/PID/patch_state: -1, 0 and 1", () => {
 		const sleeper = machine.sleeper("s", "funcA");
 		const other = machine.task("o", "untraced");
-		const states = () => [sleeper, other].map(({ pid }) => machine.it.read(`/proc/${pid}/patch_state`));
+		const states = () => [sleeper, other].map(({ pid }) => machine.it.shell.read(`/proc/${pid}/patch_state`));
 		expect(states()).toEqual(["-1\n", "-1\n"]);
 		lp1();
 		machine.until(() => !other.pending);
 		expect(states()).toEqual(["0\n", "1\n"]);
-		machine.it.wake(sleeper);
+		machine.it.tasks.wake(sleeper);
 		machine.settle();
 		expect(states()).toEqual(["-1\n", "-1\n"]);
-		expect(machine.it.read("/proc/4711/patch_state")).toBe(-2);
+		expect(machine.it.shell.read("/proc/4711/patch_state")).toBe(-2);
 	});
 
 	describe("ops of livepatch", () => {

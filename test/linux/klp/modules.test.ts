@@ -66,7 +66,7 @@ test("[rule 5.2] [rule 5.5] a module that comes is patched before its init; one 
 	const task = machine.task("t", "untraced");
 	expect(base(task)).toBe(1100);
 	log.length = 0;
-	expect(machine.it.rmmod(MOD)).toBe(0);
+	expect(machine.it.shell.rmmod(MOD)).toBe(0);
 	expect(machine.dmesg("reverting")).toEqual(["livepatch: reverting patch 'lp1' on unloading module 'mod'"]);
 	expect(log).toEqual(["lp1 pre_unpatch mod", "lp1 post_unpatch mod"]);
 	expect([machine.cat("lp1/mod/patched"), machine.klp.patching.klp_ops.size]).toEqual(["0", 0]);
@@ -118,7 +118,7 @@ test("[rule 5.4] in the middle of a transition: no post_patch yet, and each task
 	const sees = (task: task_struct) => machine.klp.design.select(ops, task.patch_state)?.new_name;
 	expect([sees(sleeper), sees(other)]).toEqual([undefined, "lp1_funcA"]);
 	expect(base(other)).toBe(1100);
-	machine.it.wake(sleeper);
+	machine.it.tasks.wake(sleeper);
 	machine.settle();
 	expect(log).toEqual(["lp1 pre_patch mod", "lp1 post_patch vmlinux", "lp1 post_patch mod"]);
 });
@@ -134,9 +134,9 @@ test("[rule 5.5] a module that goes in the middle of a transition: no pre_unpatc
 		callbacks: callbacks("lp1"),
 	});
 	log.length = 0;
-	expect(machine.it.rmmod(MOD)).toBe(0);
+	expect(machine.it.shell.rmmod(MOD)).toBe(0);
 	expect(log).toEqual(["lp1 post_unpatch mod"]);
-	machine.it.wake(sleeper);
+	machine.it.tasks.wake(sleeper);
 	machine.settle();
 	expect(log).toEqual(["lp1 post_unpatch mod", "lp1 post_patch vmlinux"]);
 });
@@ -174,25 +174,29 @@ describe("in a transition of another kind", () => {
 			"1",
 		]);
 		expect(base(other)).toBe(4100);
-		machine.it.wake(sleeper);
+		machine.it.tasks.wake(sleeper);
 		machine.settle();
 		expect(log).toEqual(["lp1 pre_patch mod", "lp1 post_unpatch vmlinux", "lp1 post_unpatch mod"]);
-		expect([machine.func_stack("lp4_funcA"), machine.it.rmmod(MOD), machine.it.rmmod("lp1")]).toEqual([[], 0, 0]);
+		expect([machine.func_stack("lp4_funcA"), machine.it.shell.rmmod(MOD), machine.it.shell.rmmod("lp1")]).toEqual([
+			[],
+			0,
+			0,
+		]);
 		expect(machine.it.dmesg.warnings).toEqual([]);
 	});
 	test("[rule 5.5] going while the patch is being disabled: unpatched at once, pre_unpatch has been run already", () => {
 		insmodTarget();
 		const { sleeper } = unpatching();
-		expect(machine.it.rmmod(MOD)).toBe(0);
+		expect(machine.it.shell.rmmod(MOD)).toBe(0);
 		expect([log, machine.cat("lp1/mod/patched")]).toEqual([["lp1 post_unpatch mod"], "0"]);
-		machine.it.wake(sleeper);
+		machine.it.tasks.wake(sleeper);
 		machine.settle();
 		expect(log).toEqual(["lp1 post_unpatch mod", "lp1 post_unpatch vmlinux"]);
 		expect(machine.it.dmesg.warnings).toEqual([]);
 	});
 	test("[rule 5.4] coming after a reversal: the patch that is on its way out still applies", () => {
 		const sleeper = machine.sleeper("s", "funcA");
-		const inside = machine.it.addTask({
+		const inside = machine.it.tasks.add({
 			name: "i",
 			kthread: false,
 			calls: [machine.addr("funcA")],
@@ -209,7 +213,7 @@ describe("in a transition of another kind", () => {
 			["lp1_funcA"],
 			"0",
 		]);
-		for (const task of [sleeper, inside]) machine.it.wake(task);
+		for (const task of [sleeper, inside]) machine.it.tasks.wake(task);
 		machine.settle();
 		expect([machine.func_stack("lp4_funcA"), machine.cat("lp1/enabled")]).toEqual([[], -2]);
 		expect(base(machine.task("t", "untraced"))).toBe(4100);
@@ -225,7 +229,7 @@ describe("in a transition of another kind", () => {
 		const other = machine.task("o", "untraced");
 		machine.until(() => !other.pending && other.patch_state === 1);
 		expect(base(other)).toBe(4100);
-		machine.it.wake(sleeper);
+		machine.it.tasks.wake(sleeper);
 		machine.settle();
 		expect([machine.func_stack("lp4_funcA"), base(other)]).toEqual([[], 4100]);
 		expect(machine.it.dmesg.warnings).toEqual([]);
@@ -235,7 +239,7 @@ describe("in a transition of another kind", () => {
 		machine.sleeper("s", "funcA");
 		both();
 		expect(machine.echo("1", "lp1/force")).toBe(0);
-		expect([machine.cat("lp1/transition"), machine.it.rmmod(MOD)]).toEqual(["1", 0]);
+		expect([machine.cat("lp1/transition"), machine.it.shell.rmmod(MOD)]).toEqual(["1", 0]);
 		machine.settle();
 		expect([machine.cat("lp1/mod/patched"), machine.cat("lp1/transition")]).toEqual(["0", "0"]);
 		expect(insmodTarget()).toBe(0);
@@ -300,7 +304,7 @@ test("[rule 5.8] replace: functions of a module that is not there get nops too",
 	machine.insmod("lp2", { objects: { vmlinux: [{ old: "funcB", by: "lp2_funcB" }] }, replace: true });
 	const [, dynamic] = machine.patchOf("lp2").obj_list;
 	expect([dynamic?.label, dynamic?.dynamic, dynamic?.funcs.map(({ nop }) => nop)]).toEqual([MOD, true, [true]]);
-	machine.it.wake(sleeper);
+	machine.it.tasks.wake(sleeper);
 	machine.settle();
 	expect(machine.patchOf("lp2").obj_list.map(({ label }) => label)).toEqual(["vmlinux"]);
 	expect(insmodTarget()).toBe(0);

@@ -84,7 +84,7 @@ class World {
 		this.#f.filter(this.#probe, "funcA", "weigh");
 		this.#workers = [machine.task("worker", "funcC", "funcA"), machine.kthread("kworker", "funcD", "funcB")];
 		const calls = [machine.addr("funcA")];
-		this.#workers.push(machine.it.addTask({ name: "sleeper", kthread: false, calls, sleepAt: () => this.#bodies() }));
+		this.#workers.push(machine.it.tasks.add({ name: "sleeper", kthread: false, calls, sleepAt: () => this.#bodies() }));
 		// The tracer's ops is static, and keeps what it got when it was first used.
 		this.#trace();
 		this.#trace();
@@ -104,7 +104,7 @@ class World {
 	#trace(): number {
 		const { tracer } = this.machine.it;
 		const next = tracer.current_tracer === "nop" ? "function" : "nop";
-		return this.machine.it.write("/sys/kernel/tracing/current_tracer", next);
+		return this.machine.it.shell.write("/sys/kernel/tracing/current_tracer", next);
 	}
 
 	#insmod(lp: Livepatch, replace: boolean): number {
@@ -136,9 +136,9 @@ class World {
 			}
 			case "rmmod":
 				// Mainline would let text go that a forced task is still in, see kernel-rules.test.ts.
-				return this.#forced ? -1 : machine.it.rmmod(it.name);
+				return this.#forced ? -1 : machine.it.shell.rmmod(it.name);
 			case "module":
-				return machine.it.modules.has(MODULE) ? machine.it.rmmod(MODULE) : machine.insmodPlain(MODULE, "lp4");
+				return machine.it.modules.has(MODULE) ? machine.it.shell.rmmod(MODULE) : machine.insmodPlain(MODULE, "lp4");
 			case "trace":
 				return this.#trace();
 			case "probe": {
@@ -148,13 +148,15 @@ class World {
 			case "fork": {
 				const calls = [machine.addr("funcC")];
 				const parent = this.#workers[this.#children.length % this.#workers.length]!;
-				this.#children.push(machine.it.fork(parent, { name: `child${this.#children.length}`, kthread: false, calls }));
+				this.#children.push(
+					machine.it.tasks.fork(parent, { name: `child${this.#children.length}`, kthread: false, calls }),
+				);
 				return 0;
 			}
 			case "exit": {
 				const child = this.#children.pop();
 				if (child === undefined) return -1;
-				machine.it.exit(child);
+				machine.it.tasks.exit(child);
 				return 0;
 			}
 			case "asleep":
@@ -166,7 +168,7 @@ class World {
 				return machine.it.settle(100) ? 0 : -1;
 			case "cpu": {
 				const file = `/sys/devices/system/cpu/cpu${it.cpu}/online`;
-				return machine.it.write(file, machine.it.read(file) === "1\n" ? "0" : "1");
+				return machine.it.shell.write(file, machine.it.shell.read(file) === "1\n" ? "0" : "1");
 			}
 			case "rounds":
 				machine.rounds(it.count);
@@ -178,7 +180,7 @@ class World {
 		const sleeper = this.#workers[2]!;
 		this.#asleep = asleep;
 		if (asleep) sleeper.slept = false;
-		else this.machine.it.wake(sleeper);
+		else this.machine.it.tasks.wake(sleeper);
 	}
 
 	check(): void {
@@ -190,8 +192,8 @@ class World {
 	undo(): string[] {
 		const { machine } = this;
 		this.#sleep(false);
-		for (const child of this.#children.splice(0)) machine.it.exit(child);
-		for (const cpu of [1, 2]) machine.it.write(`/sys/devices/system/cpu/cpu${cpu}/online`, "1");
+		for (const child of this.#children.splice(0)) machine.it.tasks.exit(child);
+		for (const cpu of [1, 2]) machine.it.shell.write(`/sys/devices/system/cpu/cpu${cpu}/online`, "1");
 		machine.settle();
 		for (const patch of [...machine.klp.klp_patches].reverse()) {
 			// A replaced patch may have gone with another's completion by now.
@@ -201,11 +203,11 @@ class World {
 		}
 		if (machine.it.tracer.current_tracer === "function") this.#trace();
 		if ([...machine.ftrace.ftrace_ops_list].includes(this.#probe)) this.#f.unregister(this.#probe);
-		if (machine.it.modules.has(MODULE)) expect(machine.it.rmmod(MODULE)).toBe(0);
+		if (machine.it.modules.has(MODULE)) expect(machine.it.shell.rmmod(MODULE)).toBe(0);
 		machine.rounds(5);
 		const pinned: string[] = [];
 		for (const mod of [...machine.it.modules.values()]) {
-			if (mod.refcount === 0) expect(machine.it.rmmod(mod.name)).toBe(0);
+			if (mod.refcount === 0) expect(machine.it.shell.rmmod(mod.name)).toBe(0);
 			else {
 				expect([mod.name, mod.patch?.forced, mod.patch?.freed]).toEqual([mod.name, true, true]);
 				pinned.push(mod.name);

@@ -66,8 +66,8 @@ describe.each(CPU_NAMES)("[rule 1.15] on %s", (cpu) => {
 		for (let round = 0; round < 3; round++) {
 			expect(machine.insmodC("target", target)).toBe(0);
 			call("target_func", 1080);
-			machine.it.exit(machine.it.sched.find("t")!);
-			expect(machine.it.rmmod("target")).toBe(0);
+			machine.it.tasks.exit(machine.it.sched.find("t")!);
+			expect(machine.it.shell.rmmod("target")).toBe(0);
 			expect(machine.text()).toEqual(before);
 		}
 	});
@@ -125,14 +125,14 @@ describe.each(CPU_NAMES)("[rule 1.15] on %s", (cpu) => {
 	test("a target that was refused once finds its relocations applied already: -ENOEXEC", async () => {
 		expect(await load(livepatch(".klp.sym.target.helper,1"))).toBe(0);
 		machine.settle();
-		expect(machine.it.write("/sys/module/lp/parameters/refuse", "-19")).toBe(0);
+		expect(machine.it.shell.write("/sys/module/lp/parameters/refuse", "-19")).toBe(0);
 		expect(machine.insmodC("target", target)).toBe(ENODEV);
-		expect(machine.it.write("/sys/module/lp/parameters/refuse", "0")).toBe(0);
+		expect(machine.it.shell.write("/sys/module/lp/parameters/refuse", "0")).toBe(0);
 		expect(machine.insmodC("target", target)).toBe(ENOEXEC);
 		expect(machine.dmesg("Invalid relocation target, existing value is nonzero")).toHaveLength(1);
 		machine.echo("0", "lp/enabled");
 		machine.settle();
-		expect(machine.it.rmmod("lp")).toBe(0);
+		expect(machine.it.shell.rmmod("lp")).toBe(0);
 		expect(machine.insmodC("target", target)).toBe(0);
 	});
 });

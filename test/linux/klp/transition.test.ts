@@ -74,7 +74,7 @@ describe("func_stack", () => {
 			["nop", "lp2_funcB"],
 		]);
 		expect(machine.klp.sysfs.functions(machine.patchOf("lp1").obj_list[0]!)).toEqual(["funcA,1", "funcB,1"]);
-		machine.it.wake(sleeper);
+		machine.it.tasks.wake(sleeper);
 		machine.settle();
 		expect([machine.func_stack("funcA"), machine.func_stack("funcB")]).toEqual([["lp1_funcA"], []]);
 		expect(machine.klp.sysfs.functions(machine.patchOf("lp1").obj_list[0]!)).toEqual(["funcA,1"]);
@@ -100,7 +100,7 @@ describe("while a task sleeps in the function", () => {
 				if (task === sleeper) results.push(result);
 			},
 		});
-		machine.it.wake(sleeper);
+		machine.it.tasks.wake(sleeper);
 		machine.settle();
 		machine.until(() => results.length >= 2);
 		expect(results.slice(0, 2).map(Number)).toEqual([meaning.funcA(sleeper.pid), meaning.funcA(sleeper.pid, 1100)]);
@@ -111,7 +111,7 @@ describe("while a task sleeps in the function", () => {
 	test("[rule 3.5] unpatching waits for a sleeper in the new function, not for one in the old", () => {
 		machine.patch("lp1", ["funcA", "lp1_funcA"]);
 		machine.settle();
-		const sleeper = machine.it.addTask({
+		const sleeper = machine.it.tasks.add({
 			name: "s",
 			kthread: false,
 			calls: [machine.addr("funcA")],
@@ -121,7 +121,7 @@ describe("while a task sleeps in the function", () => {
 		expect(machine.echo("0", "lp1/enabled")).toBe(0);
 		machine.rounds(5 * HZ);
 		expect([sleeper.patch_state, machine.cat("lp1/transition")]).toEqual([PATCHED, "1"]);
-		machine.it.wake(sleeper);
+		machine.it.tasks.wake(sleeper);
 		machine.settle();
 		expect(machine.func_stack("funcA")).toEqual([]);
 	});
@@ -187,7 +187,7 @@ describe("the worker", () => {
 		expect([user.thread_flags & TIF_NOTIFY_SIGNAL, kthread.__state]).toEqual([0, 1]);
 		machine.rounds(1);
 		expect([user.thread_flags & TIF_NOTIFY_SIGNAL, kthread.__state]).toEqual([TIF_NOTIFY_SIGNAL, 0]);
-		it.wake(user);
+		it.tasks.wake(user);
 		machine.until(() => user.mode === "user");
 		expect(user.thread_flags & TIF_NOTIFY_SIGNAL).toBe(0);
 	});
@@ -216,7 +216,7 @@ describe("others", () => {
 		machine.close();
 		machine = await createTestMachine({ hz: HZ, cpus: 2 });
 		const calls = [machine.addr("funcD")];
-		const task = machine.it.addTask({ name: "busy", kthread: true, calls, cpu: 1 });
+		const task = machine.it.tasks.add({ name: "busy", kthread: true, calls, cpu: 1 });
 		machine.until(() => task.on_cpu === 1 && task.mode === "kernel" && task.nvcsw > 0);
 		expect(machine.it.unwinder.stack_trace_save_tsk_reliable(task)).not.toContain(machine.addr("funcA"));
 		machine.patch("lp1", ["funcA", "lp1_funcA"]);
@@ -245,7 +245,7 @@ describe("others", () => {
 	test("[rule 3.13] a child is where its parent is, pending or switched; outside of a transition IDLE", () => {
 		const parent = machine.sleeper("p", "funcA");
 		const calls = [machine.addr("funcA")];
-		const fork = (name: string, of = parent) => machine.it.fork(of, { name, kthread: false, calls });
+		const fork = (name: string, of = parent) => machine.it.tasks.fork(of, { name, kthread: false, calls });
 		const early = fork("early");
 		expect([early.patch_state, early.pending]).toEqual([IDLE, false]);
 		machine.patch("lp1", ["funcA", "lp1_funcA"]);
@@ -261,18 +261,18 @@ describe("others", () => {
 	test("[rule 3.11] the shell switches when its own system call ends", () => {
 		machine.sleeper("s", "funcA");
 		machine.patch("lp1", ["funcA", "lp1_funcA"]);
-		expect([machine.it.shell.patch_state, machine.it.shell.pending]).toEqual([PATCHED, false]);
+		expect([machine.it.shell.task.patch_state, machine.it.shell.task.pending]).toEqual([PATCHED, false]);
 	});
 	test("[rule 3.21] rmmod of a livepatch: -EWOULDBLOCK while it is enabled or in transition, possible after it", () => {
 		const sleeper = machine.sleeper("s", "funcA");
 		machine.patch("lp1", ["funcA", "lp1_funcA"]);
-		expect(machine.it.rmmod("lp1")).toBe(EWOULDBLOCK);
-		machine.it.wake(sleeper);
+		expect(machine.it.shell.rmmod("lp1")).toBe(EWOULDBLOCK);
+		machine.it.tasks.wake(sleeper);
 		machine.settle();
-		expect(machine.it.rmmod("lp1")).toBe(EWOULDBLOCK);
+		expect(machine.it.shell.rmmod("lp1")).toBe(EWOULDBLOCK);
 		machine.echo("0", "lp1/enabled");
 		machine.settle();
-		expect(machine.it.rmmod("lp1")).toBe(0);
+		expect(machine.it.shell.rmmod("lp1")).toBe(0);
 	});
 });
 
@@ -282,7 +282,7 @@ describe("reversal", () => {
 		machine.patch("lp1", ["funcA", "lp1_funcA"]);
 		const { transition } = machine.klp;
 		sleeper.trace_recursion = 1;
-		const code = machine.it.sysfs.write("lp1/enabled", "0");
+		const code = machine.it.klp.sysfs.write("lp1/enabled", "0");
 		let step = code.next();
 		while (!step.done && (typeof step.value === "string" || step.value.ready())) step = code.next();
 		expect(step.value).toMatchObject({ label: "klp_synchronize_transition" });
@@ -317,11 +317,11 @@ describe("reversal", () => {
 		expect(sleeper.held).toBe(true);
 		expect(machine.dmesg("reversing")).toEqual(["livepatch: 'lp1': reversing transition from patching to unpatching"]);
 		expect(machine.cat("lp1/enabled")).toBe(-2);
-		expect(machine.it.rmmod("lp1")).toBe(0);
+		expect(machine.it.shell.rmmod("lp1")).toBe(0);
 	});
 	test("[rule 3.14] [rule 4.1] twice: the patch ends enabled, and what it was asked between has its errno", () => {
 		const sleeper = machine.sleeper("s", "funcA");
-		const inside = machine.it.addTask({
+		const inside = machine.it.tasks.add({
 			name: "i",
 			kthread: false,
 			calls: [machine.addr("funcA")],
@@ -337,8 +337,8 @@ describe("reversal", () => {
 		expect([machine.cat("lp1/enabled"), machine.cat("lp1/transition")]).toEqual(["0", "1"]);
 		expect(machine.echo("1", "lp1/enabled")).toBe(0);
 		expect([sleeper.pending, inside.pending]).toEqual([true, false]);
-		machine.it.wake(sleeper);
-		machine.it.wake(inside);
+		machine.it.tasks.wake(sleeper);
+		machine.it.tasks.wake(inside);
 		machine.settle();
 		expect([machine.cat("lp1/enabled"), machine.cat("lp1/transition")]).toEqual(["1", "0"]);
 		expect(machine.dmesg("reversing").map((line) => line.slice(-23))).toEqual([
@@ -349,7 +349,7 @@ describe("reversal", () => {
 	test("[rule 3.14] of a disable: the patch stays", () => {
 		machine.patch("lp1", ["funcA", "lp1_funcA"]);
 		machine.settle();
-		const sleeper = machine.it.addTask({
+		const sleeper = machine.it.tasks.add({
 			name: "s",
 			kthread: false,
 			calls: [machine.addr("funcA")],
@@ -374,16 +374,16 @@ describe("force", () => {
 		expect(machine.dmesg("forcing")).toEqual(["livepatch: forcing remaining tasks to the patched state"]);
 		machine.settle();
 		expect(machine.patchOf("lp1").forced).toBe(false);
-		machine.it.wake(sleeper);
+		machine.it.tasks.wake(sleeper);
 		machine.rounds(10);
 		machine.echo("0", "lp1/enabled");
 		machine.settle();
-		expect(machine.it.rmmod("lp1")).toBe(0);
+		expect(machine.it.shell.rmmod("lp1")).toBe(0);
 	});
 	test("[rule 3.20] while unpatching: the module stays for ever", () => {
 		machine.patch("lp1", ["funcA", "lp1_funcA"]);
 		machine.settle();
-		const sleeper = machine.it.addTask({
+		const sleeper = machine.it.tasks.add({
 			name: "s",
 			kthread: false,
 			calls: [machine.addr("funcA")],
@@ -394,9 +394,9 @@ describe("force", () => {
 		machine.echo("1", "lp1/force");
 		machine.settle();
 		expect(machine.cat("lp1/enabled")).toBe(-2);
-		expect([machine.it.modules.get("lp1")!.refcount, machine.it.rmmod("lp1")]).toEqual([1, EWOULDBLOCK]);
+		expect([machine.it.modules.get("lp1")!.refcount, machine.it.shell.rmmod("lp1")]).toEqual([1, EWOULDBLOCK]);
 		// That is what it is for: the sleeper returns through text that must still be there.
-		machine.it.wake(sleeper);
+		machine.it.tasks.wake(sleeper);
 		machine.until(() => sleeper.mode === "user");
 		expect(Number(sleeper.lastResult)).toBe(meaning.funcA(sleeper.pid, 1100));
 	});
@@ -405,7 +405,7 @@ describe("force", () => {
 		machine.settle();
 		machine.patch("lp3", ["funcB", "lp3_funcB"]);
 		machine.settle();
-		const sleeper = machine.it.addTask({
+		const sleeper = machine.it.tasks.add({
 			name: "s",
 			kthread: false,
 			calls: [machine.addr("funcA")],
@@ -417,11 +417,11 @@ describe("force", () => {
 		machine.settle();
 		const refcount = (name: string) => machine.it.modules.get(name)!.refcount;
 		expect(["lp1", "lp3", "lp2"].map(refcount)).toEqual([1, 1, 1]);
-		expect([machine.it.rmmod("lp1"), machine.it.rmmod("lp3")]).toEqual([EWOULDBLOCK, EWOULDBLOCK]);
-		machine.it.wake(sleeper);
+		expect([machine.it.shell.rmmod("lp1"), machine.it.shell.rmmod("lp3")]).toEqual([EWOULDBLOCK, EWOULDBLOCK]);
+		machine.it.tasks.wake(sleeper);
 		machine.echo("0", "lp2/enabled");
 		machine.settle();
-		expect(machine.it.rmmod("lp2")).toBe(0);
+		expect(machine.it.shell.rmmod("lp2")).toBe(0);
 	});
 });
 
@@ -431,7 +431,7 @@ describe("sysfs", () => {
 		machine.patch("lp1", ["funcA", "lp1_funcA"]);
 		machine.settle();
 		machine.patch("lp2", ["funcB", "lp2_funcB"]);
-		expect(Object.fromEntries(machine.it.sysfs.entries())).toMatchObject({
+		expect(Object.fromEntries(machine.it.klp.sysfs.entries())).toMatchObject({
 			"lp1/enabled": "1",
 			"lp1/transition": "0",
 			"lp1/replace": "0",

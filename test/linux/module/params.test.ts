@@ -37,8 +37,8 @@ afterEach(() => machine.close());
 
 const insmod = async (params: Record<string, string> = {}) => machine.insmodC("m", await compileModule("m", C), params);
 const path = (name: string) => `/sys/module/m/parameters/${name}`;
-const cat = (name: string) => machine.it.read(path(name));
-const echo = (name: string, value: string) => machine.it.write(path(name), value);
+const cat = (name: string) => machine.it.shell.read(path(name));
+const echo = (name: string, value: string) => machine.it.shell.write(path(name), value);
 
 describe("each type", () => {
 	test.each([
@@ -74,7 +74,7 @@ describe("each type", () => {
 		expect(await insmod({ [name]: value })).toBe(EINVAL);
 		expect(machine.dmesg()).toContain(`m: \`${value}' invalid for parameter \`${name}'`);
 		expect(machine.it.modules.size).toBe(0);
-		expect(machine.it.guest.heap.count).toBe(0);
+		expect(machine.it.heap.count).toBe(0);
 	});
 });
 
@@ -103,12 +103,12 @@ test("the file's mode is the parameter's: read-only ones refuse, hidden ones are
 
 test("a text is the parameter's own copy, freed when another takes its place and when the module goes", async () => {
 	expect(await insmod({ name: "first" })).toBe(0);
-	const before = machine.it.guest.heap.count;
+	const before = machine.it.heap.count;
 	expect(echo("name", "second")).toBe(0);
 	expect(cat("name")).toBe("second\n");
-	expect(machine.it.guest.heap.count).toBe(before);
-	expect(machine.it.rmmod("m")).toBe(0);
-	expect(machine.it.guest.heap.count).toBe(0);
+	expect(machine.it.heap.count).toBe(before);
+	expect(machine.it.shell.rmmod("m")).toBe(0);
+	expect(machine.it.heap.count).toBe(0);
 });
 
 test("a dash is an underscore; an unknown parameter is ignored with a warning", async () => {

@@ -14,13 +14,14 @@ afterEach(() => {
 	machine.close();
 });
 
-const online = (value: string, cpu: number) => machine.it.write(`/sys/devices/system/cpu/cpu${cpu}/online`, value);
+const online = (value: string, cpu: number) =>
+	machine.it.shell.write(`/sys/devices/system/cpu/cpu${cpu}/online`, value);
 const idle = (cpu: number) => machine.it.sched.cpus[cpu]!.idle;
 
 test("what was on the CPU goes on elsewhere, what was bound to it too, and says so", () => {
 	const calls = [machine.addr("funcD")];
-	const bound = machine.it.addTask({ name: "bound", kthread: false, calls, cpu: 1 });
-	const kthread = machine.it.addTask({ name: "kbound", kthread: true, calls, cpu: 1 });
+	const bound = machine.it.tasks.add({ name: "bound", kthread: false, calls, cpu: 1 });
+	const kthread = machine.it.tasks.add({ name: "kbound", kthread: true, calls, cpu: 1 });
 	machine.until(() => bound.on_cpu === 1);
 	expect(online("0", 1)).toBe(0);
 	expect([bound.on_cpu, bound.pinned, kthread.pinned, machine.it.sched.cpus[1]!.curr.comm]).toEqual([
@@ -40,18 +41,18 @@ test("what was on the CPU goes on elsewhere, what was bound to it too, and says 
 	machine.until(() => bound.on_cpu === 1 || kthread.on_cpu === 1);
 });
 test("files: which are online; the first cannot go; nonsense is -EINVAL", () => {
-	const list = () => machine.it.read("/sys/devices/system/cpu/online");
+	const list = () => machine.it.shell.read("/sys/devices/system/cpu/online");
 	expect([online("0", 0), online("0", 7), online("x", 1), list()]).toEqual([ENOENT, ENOENT, EINVAL, "0-3\n"]);
 	expect([online("0", 1), online("0", 1), list()]).toEqual([0, 0, "0,2-3\n"]);
-	expect([online("0", 2), online("0", 3), list(), machine.it.write("/sys/devices/system/cpu/online", "1")]).toEqual([
-		0,
-		0,
-		"0\n",
-		EACCES,
-	]);
-	expect(machine.it.read("/sys/devices/system/cpu/cpu2/online")).toBe("0\n");
+	expect([
+		online("0", 2),
+		online("0", 3),
+		list(),
+		machine.it.shell.write("/sys/devices/system/cpu/online", "1"),
+	]).toEqual([0, 0, "0\n", EACCES]);
+	expect(machine.it.shell.read("/sys/devices/system/cpu/cpu2/online")).toBe("0\n");
 	const { hotplug } = machine.it;
-	const run = (code: ReturnType<typeof hotplug.cpu_up>) => machine.it.runAsShell(code);
+	const run = (code: ReturnType<typeof hotplug.cpu_up>) => machine.it.shell.run(code);
 	expect([run(hotplug.cpu_down(0)), run(hotplug.cpu_down(9)), run(hotplug.cpu_up(9))]).toEqual([EPERM, EINVAL, EINVAL]);
 	expect([run(hotplug.cpu_up(2)), run(hotplug.cpu_up(2)), list()]).toEqual([0, 0, "0,2\n"]);
 });
@@ -94,7 +95,7 @@ test("a CPU that goes or comes in the middle of a transition does not hold it up
 	machine.rounds(2 * 20);
 	online("1", 2);
 	expect([1, 2, 3].map((cpu) => idle(cpu).patch_state)).toEqual([PATCHED, PATCHED, PATCHED]);
-	machine.it.wake(sleeper);
+	machine.it.tasks.wake(sleeper);
 	machine.settle();
 	expect([...machine.it.sched.all()].every(({ patch_state }) => patch_state === IDLE)).toBe(true);
 });

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { beforeEach, expect, test } from "vitest";
-import { Heap } from "../../../src/linux/exports/index.js";
+import { Heap } from "../../../src/linux/guest/index.js";
 import { Memory, PAGE_SIZE } from "../../../src/memory/index.js";
 
 const BASE = -0x7000_0000;

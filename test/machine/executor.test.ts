@@ -1,8 +1,8 @@
 /** Tasks on the Cpu: slices, stacks, and the ways out of guest code. */
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { THREAD_SIZE } from "../../../src/linux/sched/index.js";
-import { PAGE_SIZE, PERM, toU64 } from "../../../src/memory/index.js";
-import { createTestMachine, type TestMachine } from "../../support/machine.js";
+import { THREAD_SIZE } from "../../src/linux/sched/index.js";
+import { PAGE_SIZE, PERM, toU64 } from "../../src/memory/index.js";
+import { createTestMachine, type TestMachine } from "../support/machine.js";
 
 let machine: TestMachine;
 beforeEach(async () => {
@@ -18,7 +18,7 @@ function taskOf(name: string, code: string) {
 	memory.map(name, CODE, PAGE_SIZE, PERM.READ | PERM.EXEC);
 	memory.write(CODE, Uint8Array.from(Buffer.from(code.replaceAll(" ", ""), "hex")));
 	cpu.textChanged(CODE, PAGE_SIZE);
-	return machine.it.addTask({ name, kthread: false, calls: [CODE] });
+	return machine.it.tasks.add({ name, kthread: false, calls: [CODE] });
 }
 
 test("a slice is exact: a task that never ends runs as many instructions as it was given", () => {
@@ -72,10 +72,10 @@ test("the stack of a task that exits is used again by the next one", () => {
 	const first = machine.task("first", "funcC");
 	machine.until(() => first.stack !== undefined && first.mode === "user");
 	const address = first.stack!.address;
-	machine.it.exit(first);
+	machine.it.tasks.exit(first);
 	expect(machine.it.memory.permissions(address)).toBe(0);
-	const second = machine.it.addTask({ name: "second", kthread: false, calls: [machine.addr("funcA")], idle: true });
-	machine.it.wake(second);
+	const second = machine.it.tasks.add({ name: "second", kthread: false, calls: [machine.addr("funcA")], idle: true });
+	machine.it.tasks.wake(second);
 	machine.until(() => second.stack !== undefined);
 	expect(second.stack!.address).toBe(address);
 });
@@ -84,7 +84,7 @@ test("stacks come and go without end", () => {
 	for (let i = 0; i < 200; i++) {
 		const task = machine.task(`t${i}`, "untraced");
 		machine.until(() => task.stack !== undefined);
-		machine.it.exit(task);
+		machine.it.tasks.exit(task);
 	}
 	expect(machine.it.sched.tasks.map(({ comm }) => comm)).toEqual(["shell", "kworker/0:1"]);
 });
@@ -109,7 +109,7 @@ test("a task stops in front of the body it is to sleep in, once; awake, it goes 
 	).toBe("funcA");
 	machine.rounds(20);
 	expect(task.held).toBe(true);
-	machine.it.wake(task);
+	machine.it.tasks.wake(task);
 	machine.until(() => task.nvcsw >= 3);
 	expect(task.held).toBe(false);
 });

@@ -1,31 +1,20 @@
 import { KlpemuError } from "../../base/index.js";
-import { ARGUMENT_REGISTERS, type Cpu, type Fault, GS_BASE, RAX, RFLAGS_RESET, RSP } from "../../cpu/index.js";
+import { ARGUMENT_REGISTERS, type Cpu, GS_BASE, RAX, RFLAGS_RESET, RSP } from "../../cpu/index.js";
 import { type Kaddr, toU64 } from "../../memory/index.js";
+import type { TextPoke } from "../ftrace/index.js";
 import type { Kernel } from "../lib/index.js";
-import type { task_struct } from "../sched/index.js";
+import type { KernelStacks, PerCpu, Sched, task_struct } from "../sched/index.js";
+import type { HostCalls } from "./host-calls.js";
+import type { Oops } from "./oops.js";
 
 /** Instructions of one call after which it is called endless. */
 const ENDLESS = 200_000_000;
 const SLICE = 1_000_000;
 
-export interface GuestCallsEnvironment {
-	readonly cpu: Cpu;
-	/** Labels of asm/entry_64.S. */
+/** Labels of asm/entry_64.S. */
+export interface CallLabels {
 	readonly call_from_host: Kaddr;
 	readonly host_bottom: Kaddr;
-	/** The task that executes. */
-	current(): task_struct;
-	/** The stack pointer of the task's empty stack, which is mapped if it was not yet. */
-	emptyStack(task: task_struct): Kaddr;
-	percpu(cpu: number): Kaddr;
-	/** Instructions that were executed. */
-	executed(count: number): void;
-	/** A gate has stopped the Cpu, with the task's registers in `task.regs`: runs what it stands for. */
-	gate(name: string, task: task_struct): Kernel<void>;
-	/** An int3: true when somebody was patching there and rip has been set. */
-	int3(): boolean;
-	/** The guest did what no kernel survives. Throws. */
-	oops(task: task_struct, fault: Fault, rip: bigint): never;
 }
 
 /**
@@ -37,28 +26,54 @@ export interface GuestCallsEnvironment {
  * on the same stack below them, so that an unwinder sees all of it.
  */
 export class GuestCalls {
-	readonly #env: GuestCallsEnvironment;
+	readonly #cpu: Cpu;
+	readonly #sched: Sched;
+	readonly #stacks: KernelStacks;
+	readonly #percpu: PerCpu;
+	readonly #text_poke: TextPoke;
+	readonly #hostCalls: HostCalls;
+	readonly #oops: Oops;
+	readonly #labels: CallLabels;
 
-	constructor(env: GuestCallsEnvironment) {
-		this.#env = env;
+	constructor(parts: {
+		readonly cpu: Cpu;
+		readonly sched: Sched;
+		readonly stacks: KernelStacks;
+		readonly percpu: PerCpu;
+		readonly text_poke: TextPoke;
+		readonly hostCalls: HostCalls;
+		readonly oops: Oops;
+		readonly labels: CallLabels;
+	}) {
+		this.#cpu = parts.cpu;
+		this.#sched = parts.sched;
+		this.#stacks = parts.stacks;
+		this.#percpu = parts.percpu;
+		this.#text_poke = parts.text_poke;
+		this.#hostCalls = parts.hostCalls;
+		this.#oops = parts.oops;
+		this.#labels = parts.labels;
 	}
 
-	/** rax of `func(args)`. Throws `GUEST_ENDLESS`, and what {@link GuestCallsEnvironment.oops} throws. */
+	/** rax of `func(args)`. Throws `GUEST_ENDLESS`, and `GUEST_OOPS` if the task dies. */
 	*call(func: Kaddr, ...args: readonly bigint[]): Kernel<bigint> {
-		const task = this.#env.current();
+		const task = this.#sched.current;
 		const { mode } = task;
 		const saved = task.regs.words.slice();
 		this.#enter(task, func, args);
 		task.mode = "kernel";
-		const result = yield* this.#run(task);
-		task.mode = mode;
-		task.regs.words.set(saved);
-		this.#env.cpu.state.words.set(saved);
-		return result;
+		try {
+			const result = yield* this.#run(task);
+			task.regs.words.set(saved);
+			this.#cpu.state.words.set(saved);
+			return result;
+		} finally {
+			task.mode = mode;
+		}
 	}
 
 	#enter(task: task_struct, func: Kaddr, args: readonly bigint[]): void {
-		const { cpu, call_from_host, host_bottom, emptyStack, percpu } = this.#env;
+		const { call_from_host, host_bottom } = this.#labels;
 		const { regs } = task;
 		const nested = task.mode === "kernel";
 		if (!nested) {
@@ -66,11 +81,11 @@ export class GuestCalls {
 			regs.rflags = RFLAGS_RESET;
 			// Where a call would return to is looked up as the address before it.
 			regs.rip = toU64((host_bottom + 1) | 0);
-			regs.setKaddr(RSP, emptyStack(task));
+			regs.setKaddr(RSP, this.#stacks.emptyStack(task));
 		}
-		regs.words[GS_BASE] = toU64(percpu(Math.max(task.on_cpu, 0)));
+		regs.words[GS_BASE] = toU64(this.#percpu.per_cpu_offset(Math.max(task.on_cpu, 0)));
 		const sp = (regs.kaddr(RSP) - 8) | 0;
-		cpu.memory.setU64(sp, regs.rip);
+		this.#cpu.memory.setU64(sp, regs.rip);
 		regs.setKaddr(RSP, sp);
 		regs.setKaddr(RAX, func);
 		args.forEach((value, index) => {
@@ -80,19 +95,19 @@ export class GuestCalls {
 	}
 
 	*#run(task: task_struct): Kernel<bigint> {
-		const { cpu } = this.#env;
+		const cpu = this.#cpu;
 		for (let executed = 0; executed < ENDLESS; ) {
 			cpu.state.words.set(task.regs.words);
 			const stop = cpu.run(SLICE);
 			task.regs.words.set(cpu.state.words);
 			executed += stop.executed;
-			this.#env.executed(stop.executed);
+			this.#sched.instructions += stop.executed;
 			if (stop.kind === "gate") {
 				if (stop.gate.name === "return_to_host") return task.regs.words[RAX]!;
-				yield* this.#env.gate(stop.gate.name, task);
+				yield* this.#hostCalls.run(stop.gate.name, task);
 			} else if (stop.kind === "fault") {
-				if (stop.fault.kind !== "breakpoint" || !this.#env.int3()) {
-					this.#env.oops(task, stop.fault, cpu.state.rip);
+				if (stop.fault.kind !== "breakpoint" || !this.#text_poke.poke_int3_handler(cpu.state)) {
+					this.#oops.dieInCall(task, stop.fault, cpu.state.rip);
 				}
 				task.regs.words.set(cpu.state.words);
 			}

@@ -2,8 +2,8 @@ import type { Assembled } from "../../assemble/index.js";
 import { type GatePage, RSP } from "../../cpu/index.js";
 import type { UnwindRow } from "../../elf/index.js";
 import { hex, type Kaddr } from "../../memory/index.js";
-import type { Trampolines } from "../ftrace/index.js";
 import type { Kallsyms } from "../lib/index.js";
+import type { Trampolines } from "./trampoline.js";
 
 /** All guest code there is, of whatever origin. */
 export interface GuestCode {

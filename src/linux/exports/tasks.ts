@@ -1,0 +1,44 @@
+import { declareState } from "../../base/index.js";
+import type { Kaddr, Memory } from "../../memory/index.js";
+import type { Heap, HostFunctions } from "../guest/index.js";
+import type { Sched, task_struct } from "../sched/index.js";
+
+/** struct task_struct of asm/include/linux/sched.h. */
+const TASK = { pid: 0, tgid: 4, comm: 8, commLength: 16, size: 24 } as const;
+
+/** `current`, as guest code reads it. */
+export class GuestTasks {
+	static readonly state = declareState({ fields: ["structs"] });
+
+	readonly #memory: Memory;
+	readonly #heap: Heap;
+	readonly #sched: Sched;
+	/** The struct task_struct of each task that guest code has asked for. */
+	private readonly structs = new Map<task_struct, Kaddr>();
+
+	constructor(memory: Memory, heap: Heap, sched: Sched) {
+		this.#memory = memory;
+		this.#heap = heap;
+		this.#sched = sched;
+	}
+
+	/** Address of the struct of `current`; 0 if there is no memory for one. */
+	#current(): Kaddr {
+		const memory = this.#memory;
+		const task = this.#sched.current;
+		const known = this.structs.get(task);
+		if (known !== undefined) return known;
+		const address = this.#heap.kmalloc(TASK.size, true);
+		if (address === 0) return 0;
+		memory.setU32((address + TASK.pid) | 0, task.pid);
+		memory.setU32((address + TASK.tgid) | 0, task.pid);
+		const comm = new TextEncoder().encode(task.comm).subarray(0, TASK.commLength - 1);
+		memory.write((address + TASK.comm) | 0, comm);
+		this.structs.set(task, address);
+		return address;
+	}
+
+	functions(): HostFunctions {
+		return { plain: { get_current: () => BigInt(this.#current()) }, sleeping: {} };
+	}
+}

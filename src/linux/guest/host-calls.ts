@@ -1,0 +1,89 @@
+import { declareState, KlpemuError } from "../../base/index.js";
+import { type Cpu, RAX } from "../../cpu/index.js";
+import type { Kernel, Point, PointObserver } from "../lib/index.js";
+import { type Continuation, type Sched, switchedVoluntarily, type task_struct } from "../sched/index.js";
+import { GuestArguments, type HostFunctions, isBadPointer } from "./arguments.js";
+import type { Oops } from "./oops.js";
+
+/** Host functions that may sleep: their gates stop the Cpu, and the task goes on in TypeScript until it is back in guest code. */
+export class HostCalls {
+	static readonly state = declareState({ fields: ["failure"] });
+
+	readonly #cpu: Cpu;
+	readonly #sched: Sched;
+	readonly #oops: Oops;
+	readonly #observers: Iterable<PointObserver>;
+	/** By the name of their gate. */
+	readonly #functions = new Map<string, HostFunctions["sleeping"][string]>();
+	private failure: KlpemuError | undefined = undefined;
+
+	constructor(cpu: Cpu, sched: Sched, oops: Oops, observers: Iterable<PointObserver>) {
+		this.#cpu = cpu;
+		this.#sched = sched;
+		this.#oops = oops;
+		this.#observers = observers;
+	}
+
+	add(functions: HostFunctions): void {
+		for (const [name, call] of Object.entries(functions.sleeping)) this.#functions.set(name, call);
+	}
+
+	/** A host function that does not sleep has followed a bad pointer: its task dies when the Cpu has stopped. */
+	failed(error: KlpemuError): void {
+		this.failure = error;
+	}
+
+	/** Runs the host function behind a gate that has stopped the Cpu, with the registers in `task.regs`. */
+	*run(name: string, task: task_struct): Kernel<void> {
+		try {
+			if (this.failure !== undefined) throw this.failure;
+			const call = this.#functions.get(name);
+			if (call === undefined) throw new Error(`gate ${name} has stopped the Cpu, and no host function has its name`);
+			const result = yield* call(new GuestArguments(this.#cpu.memory, task.regs));
+			if (result !== undefined) task.regs.words[RAX] = BigInt.asUintN(64, BigInt(result));
+		} catch (error) {
+			if (!isBadPointer(error)) throw error;
+			this.failure = undefined;
+			this.#oops.dieInCall(task, { kind: "page-fault", access: "read", detail: error.message }, task.regs.rip);
+		}
+	}
+
+	/** A task of the scheduler has reached such a gate. */
+	enter(name: string, task: task_struct): Continuation {
+		task.inHost = this.run(name, task);
+		return this.goOn(task);
+	}
+
+	/** Goes on in the host function that the task is in, until it sleeps or is back in guest code. */
+	goOn(task: task_struct): Continuation {
+		for (;;) {
+			// It may have been woken for nothing.
+			if (task.waitsFor !== undefined && !task.waitsFor.ready()) {
+				switchedVoluntarily(task);
+				this.#sched.wait_event(task, task.waitsFor);
+				return "end-slice";
+			}
+			task.waitsFor = undefined;
+			const next = this.#advance(task);
+			if (next === undefined) return "end-slice";
+			const { done, value } = next;
+			if (done) {
+				task.inHost = undefined;
+				this.#cpu.state.words.set(task.regs.words);
+				return "go-on";
+			}
+			if (typeof value !== "string") task.waitsFor = value;
+			else for (const observer of this.#observers) observer.point?.(value);
+		}
+	}
+
+	/** One step of the host function that the task is in; undefined: the task has died there. */
+	#advance(task: task_struct): IteratorResult<Point, void> | undefined {
+		try {
+			return task.inHost!.next();
+		} catch (error) {
+			if (!(error instanceof KlpemuError) || error.code !== "GUEST_OOPS") throw error;
+			return undefined;
+		}
+	}
+}

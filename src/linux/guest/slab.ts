@@ -1,0 +1,27 @@
+import type { Kaddr } from "../../memory/index.js";
+import type { FaultInjection } from "../lib/index.js";
+import type { Sched } from "../sched/index.js";
+import type { Heap } from "./heap.js";
+
+/** kmalloc() and kfree() as kernel code calls them: fault injection may say that there is no memory. */
+export class Slab {
+	readonly #heap: Heap;
+	readonly #faults: FaultInjection;
+	readonly #sched: Sched;
+
+	constructor(heap: Heap, faults: FaultInjection, sched: Sched) {
+		this.#heap = heap;
+		this.#faults = faults;
+		this.#sched = sched;
+	}
+
+	/** A new object for `current`, zeroed if asked for; 0 (NULL) if there is no memory. `site`: who asks, for fault injection. */
+	kmalloc(site: string, size: number, zero: boolean): Kaddr {
+		return this.#faults.should_fail(`${site}(${this.#sched.current.comm})`) ? 0 : this.#heap.kmalloc(size, zero);
+	}
+
+	/** False for what is no object in use. */
+	kfree(address: Kaddr): boolean {
+		return this.#heap.kfree(address);
+	}
+}

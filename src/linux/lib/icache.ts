@@ -1,0 +1,36 @@
+import type { Cpu } from "../../cpu/index.js";
+import { type Kaddr, PAGE_SIZE, toKaddr } from "../../memory/index.js";
+
+/** The Cpu's memory of code: it must be told of each change before it runs the changed code. */
+export class Icache {
+	readonly #cpu: Cpu;
+	/** Pages that have changed since {@link hold}; undefined: changes are told at once. */
+	private held: Set<Kaddr> | undefined = undefined;
+
+	constructor(cpu: Cpu) {
+		this.#cpu = cpu;
+	}
+
+	/** `length` bytes of code from `address` on have changed. */
+	flush_icache_range(address: Kaddr | bigint, length: number): void {
+		if (this.held === undefined) this.#cpu.textChanged(address, length);
+		else {
+			const start = typeof address === "bigint" ? toKaddr(address) : address;
+			for (let page = start & ~(PAGE_SIZE - 1); page < start + length; page += PAGE_SIZE) this.held.add(page);
+		}
+	}
+
+	/**
+	 * From now on changes are told when {@link deliver} is called: for a host that changes code and puts it back many times between
+	 * two runs of the Cpu, as the explorer does.
+	 */
+	hold(): void {
+		this.held ??= new Set();
+	}
+
+	/** Tells the Cpu of the changes that were held back. Must be called before the Cpu runs. */
+	deliver(): void {
+		for (const page of this.held ?? []) this.#cpu.textChanged(page, PAGE_SIZE);
+		this.held?.clear();
+	}
+}

@@ -1,0 +1,211 @@
+import type { EngineImage } from "../assemble/index.js";
+import { Random } from "../base/index.js";
+import { type Cpu, GatePage } from "../cpu/index.js";
+import type { ElfObject } from "../elf/index.js";
+import { condReschedFunctions, Exports } from "../linux/exports/index.js";
+import {
+	Files,
+	mountAt,
+	mountCpus,
+	mountDynamicDebug,
+	mountFtraceEnabled,
+	mountKmsg,
+	mountLivepatch,
+	Procfs,
+} from "../linux/fs/index.js";
+import { Ftrace, FunctionTracer, Symbols, TextPoke, Tracefs } from "../linux/ftrace/index.js";
+import { GuestCalls, Heap, HostCalls, Oops } from "../linux/guest/index.js";
+import { type Design, Klp } from "../linux/klp/index.js";
+import { Dmesg, FaultInjection, GuestAreas, Icache, Kallsyms, Observers, type ShouldFail } from "../linux/lib/index.js";
+import { type LoadedModule, Loader } from "../linux/module/index.js";
+import {
+	CpuHotplug,
+	HostTasks,
+	KernelStacks,
+	PerCpu,
+	type Preemption,
+	Sched,
+	Unwinder,
+	Workqueue,
+} from "../linux/sched/index.js";
+import { Memory } from "../memory/index.js";
+import { type AssembledEngine, decodeEngine, label, loadEngine, trampolineTemplates } from "./assembly.js";
+import { Executor } from "./executor.js";
+import { declareFtraceGates, declareHandler, declareHostFunctions, declareProgram } from "./gates.js";
+import { ENGINE_GATES, KERNEL_GATES, LAYOUT } from "./layout.js";
+import { Machine } from "./machine.js";
+import type { Observer } from "./observers.js";
+import { Rounds } from "./rounds.js";
+import { Shell } from "./shell.js";
+import { declareSwitchPoints } from "./switch-points.js";
+import { Tasks } from "./tasks.js";
+
+export interface MachineOptions {
+	readonly design: Design;
+	/** Makes the processor that runs the guest. */
+	readonly createCpu: (memory: Memory) => Cpu | Promise<Cpu>;
+	readonly vmlinux: readonly ElfObject[];
+	/** The engine's own assembly. */
+	readonly image: EngineImage;
+	readonly cpus: number;
+	readonly seed: bigint | number;
+	/** Jiffies in a second. */
+	readonly hz: number;
+	readonly memoryBytes: number;
+	/** Where a task that runs in the kernel can lose its CPU. */
+	readonly preemption: Preemption;
+	/** Fault injection from the very beginning; see FaultInjection. */
+	readonly should_fail?: ShouldFail;
+}
+
+/**
+ * Makes a machine, from the ground up: no part is used before it is made. Gates are known by their address first, so that
+ * assembly and structs can refer to them, and declared behind what they call.
+ */
+export async function boot(options: MachineOptions): Promise<Machine> {
+	const memory = new Memory({ bytes: options.memoryBytes });
+	const cpu = await options.createCpu(memory);
+	const gates = new GatePage(memory, cpu, LAYOUT.gates, [...ENGINE_GATES, ...KERNEL_GATES]);
+	const engine = decodeEngine(options.image);
+
+	const base = bootBase(options, cpu, engine);
+	const sched = bootSched(options, base);
+	const ftrace = bootFtrace({ ...base, ...sched }, gates, engine);
+	const guest = bootGuest({ ...base, ...sched, ...ftrace }, gates, engine);
+	const kernel = bootKernel(options, { ...base, ...sched, ...ftrace, ...guest }, gates, engine);
+	return bootMachine({ ...base, ...sched, ...ftrace, ...guest, ...kernel }, engine);
+}
+
+/** Memory, messages, and what watches or breaks the kernel. */
+function bootBase(options: MachineOptions, cpu: Cpu, engine: AssembledEngine) {
+	const { memory } = cpu;
+	const icache = new Icache(cpu);
+	loadEngine(engine, memory, icache);
+	return {
+		...{ memory, cpu, icache, hz: options.hz },
+		dmesg: new Dmesg(),
+		faults: new FaultInjection(options.should_fail),
+		observers: new Observers<Observer>(),
+		areas: new GuestAreas(memory, LAYOUT),
+		kallsyms: new Kallsyms(),
+	};
+}
+type Base = ReturnType<typeof bootBase>;
+
+/** Tasks, CPUs, and the time that they have. */
+function bootSched(options: MachineOptions, { memory, dmesg }: Base) {
+	const percpu = new PerCpu(memory, LAYOUT.percpu, options.cpus);
+	const sched = new Sched(options.cpus, new Random(options.seed), options.preemption);
+	const hostTasks = new HostTasks(sched);
+	sched.current = hostTasks.shell;
+	return {
+		...{ percpu, sched, hostTasks },
+		stacks: new KernelStacks(memory, { base: LAYOUT.stacks, end: LAYOUT.stacksEnd }),
+		hotplug: new CpuHotplug(sched, dmesg),
+		workqueue: new Workqueue(),
+	};
+}
+type WithSched = Base & ReturnType<typeof bootSched>;
+
+/** Call sites, trampolines, and what is known of any address. */
+function bootFtrace(parts: WithSched, gates: GatePage, engine: AssembledEngine) {
+	const { cpu, memory, icache, sched, kallsyms, observers, hz } = parts;
+	const text_poke = new TextPoke(memory, icache);
+	const templates = trampolineTemplates(engine.ftrace, engine.ops, gates);
+	const ftrace = new Ftrace({ ...parts, text_poke, templates });
+	declareFtraceGates(gates, cpu, sched, ftrace);
+	declareProgram(gates, cpu, sched, observers);
+
+	const assembly = [engine.entry, engine.ops];
+	const { trampolines } = ftrace;
+	const symbols = new Symbols({ gates, ftrace: engine.ftrace, assembly, kallsyms, trampolines });
+	const tracer = new FunctionTracer(ftrace, sched, gates.address("ftrace_host_func"), hz);
+	return {
+		...{ text_poke, ftrace, symbols, tracer },
+		unwinder: new Unwinder(memory, symbols),
+		tracefs: new Tracefs(ftrace, tracer, symbols),
+	};
+}
+type WithFtrace = WithSched & ReturnType<typeof bootFtrace>;
+
+/** How TypeScript calls guest code, and guest code TypeScript. */
+function bootGuest(parts: WithFtrace, gates: GatePage, engine: AssembledEngine) {
+	const { cpu, memory, sched, observers } = parts;
+	const oops = new Oops(parts);
+	const hostCalls = new HostCalls(cpu, sched, oops, observers);
+	const labels = {
+		call_from_host: label(engine.entry, "call_from_host"),
+		host_bottom: label(engine.entry, "host_bottom"),
+	};
+	const calls = new GuestCalls({ ...parts, oops, hostCalls, labels });
+	gates.add({ name: "return_to_host", passes: "state", call: () => true });
+	return { oops, hostCalls, calls, heap: new Heap(memory, { base: LAYOUT.heap, end: LAYOUT.heapEnd }) };
+}
+type WithGuest = WithFtrace & ReturnType<typeof bootGuest>;
+
+/** Livepatch, modules, what they may call, vmlinux, and the files that show it all. */
+function bootKernel(options: MachineOptions, parts: WithGuest, gates: GatePage, engine: AssembledEngine) {
+	const { cpu, hostCalls, hz } = parts;
+	const modules = new Map<string, LoadedModule>();
+	const klp_ftrace_handler_address = gates.address("klp_ftrace_handler");
+	const klp = new Klp(
+		{ ...parts, modules, klp_ftrace_handler_address, HZ: hz, klp_have_reliable_stack: true },
+		options.design,
+	);
+	declareHandler(gates, klp);
+
+	const loader = new Loader({ ...parts, modules, klp, fentry: label(engine.ftrace, "__fentry__") });
+	const exports = new Exports({ ...parts, klp, loader, HZ: hz });
+	const functions = [...exports.functions, loader.functions()];
+	for (const family of functions) declareHostFunctions(gates, cpu, hostCalls, family);
+	hostCalls.add(condReschedFunctions(klp));
+	const switchPoints = declareSwitchPoints(gates, { ...parts, klp, work: exports.work });
+
+	const vmlinux = loader.linkVmlinux(options.vmlinux, LAYOUT.vmlinux);
+	return { klp, modules, loader, exports, switchPoints, vmlinux };
+}
+type WithKernel = WithGuest & ReturnType<typeof bootKernel>;
+
+/** Every file there is. */
+function mountFiles({
+	klp,
+	loader,
+	exports,
+	sched,
+	hotplug,
+	vmlinux,
+	heap,
+	calls,
+	ftrace,
+	tracefs,
+	dmesg,
+}: WithKernel) {
+	return new Files([
+		mountLivepatch(klp.sysfs),
+		mountAt("/sys/module/", loader),
+		mountAt("", exports.kobjects),
+		new Procfs(sched, vmlinux, heap, calls, exports.output),
+		mountFtraceEnabled(ftrace),
+		mountAt("/sys/kernel/tracing/", tracefs),
+		mountCpus(sched, hotplug),
+		mountKmsg(dmesg),
+		mountDynamicDebug(dmesg),
+	]);
+}
+
+/** What makes the kernel run, and those who act on it. */
+function bootMachine(parts: WithKernel, engine: AssembledEngine): Machine {
+	const { klp, hostTasks, loader, exports, vmlinux } = parts;
+	const entry = {
+		user: label(engine.entry, "entry_SYSCALL_64"),
+		kthread: label(engine.entry, "ret_from_fork_asm"),
+		idle: label(engine.entry, "secondary_startup_64"),
+	};
+	const executor = new Executor({ ...parts, entry });
+	const jiffies = vmlinux.symbol("jiffies")?.address;
+	const rounds = new Rounds({ ...parts, work: exports.work, executor, jiffies });
+	const files = mountFiles(parts);
+	const shell = new Shell(rounds, hostTasks, klp, loader, files);
+	const tasks = new Tasks({ ...parts, rounds });
+	return new Machine({ ...parts, files, executor, rounds, shell, tasks });
+}

@@ -1,0 +1,145 @@
+import { KlpemuError } from "../base/index.js";
+import type { GuestWorkqueue } from "../linux/exports/index.js";
+import type { Ftrace } from "../linux/ftrace/index.js";
+import type { Livepatch } from "../linux/klp/index.js";
+import { type Kernel, type PointObserver, runStraight, type Wait } from "../linux/lib/index.js";
+import {
+	type CpuHotplug,
+	type HostTasks,
+	type Sched,
+	TASK_DEAD,
+	TASK_IDLE,
+	TASK_RUNNING,
+	TASK_UNINTERRUPTIBLE,
+	type task_struct,
+	type Workqueue,
+	type work_struct,
+} from "../linux/sched/index.js";
+import type { Kaddr, Memory } from "../memory/index.js";
+import type { Executor } from "./executor.js";
+
+/** Rounds that a task may wait for another one, before that is called a deadlock. */
+export const WAIT_ROUNDS = 100_000;
+
+interface Parts {
+	readonly memory: Memory;
+	readonly sched: Sched;
+	readonly hostTasks: HostTasks;
+	readonly hotplug: CpuHotplug;
+	readonly workqueue: Workqueue;
+	readonly ftrace: Ftrace;
+	readonly klp: Livepatch;
+	readonly work: GuestWorkqueue;
+	readonly executor: Executor;
+	readonly observers: Iterable<PointObserver>;
+	/** Guest address of `jiffies`, if vmlinux has it. */
+	readonly jiffies: Kaddr | undefined;
+}
+
+/** Time: rounds, in which every emulated CPU runs a slice of one task, and kernel code in TypeScript between them. */
+export class Rounds {
+	readonly #parts: Parts;
+	/** The kworker is in a work, and waits there for other tasks. */
+	private kworkerBusy = false;
+	/** How many pieces of kernel code in TypeScript are in progress, each waiting for the next. */
+	private running = 0;
+
+	constructor(parts: Parts) {
+		this.#parts = parts;
+	}
+
+	/** Kernel code in TypeScript is in progress: what a generator remembers cannot be saved. */
+	get busy(): boolean {
+		return this.running > 0;
+	}
+
+	/** One round: timers, due work, then a slice on every CPU. */
+	round(): void {
+		const { sched, memory, jiffies, work, executor, hostTasks } = this.#parts;
+		sched.tick();
+		if (jiffies !== undefined) memory.setU64(jiffies, BigInt(sched.jiffies));
+		work.tick();
+		for (let due = this.#takeWork(); due !== undefined; due = this.#takeWork()) this.#doWork(due);
+		for (const cpu of sched.order()) {
+			const task = sched.pick(cpu);
+			executor.runSlice(cpu, task, sched.slice());
+		}
+		sched.current = hostTasks.shell;
+	}
+
+	/**
+	 * The next work of the kernel itself. Works take these locks, and would wait for the task that holds one, which could not go on
+	 * before the work is through.
+	 */
+	#takeWork(): work_struct | undefined {
+		const { klp, ftrace, hotplug, workqueue, sched } = this.#parts;
+		const held = klp.klp_mutex.locked || ftrace.ftrace_lock.locked || ftrace.direct.direct_mutex.locked;
+		if (this.kworkerBusy || held || hotplug.lock.locked || !workqueue.isDue(sched.jiffies)) return undefined;
+		return sched.cpuForHost() === undefined ? undefined : workqueue.take(sched.jiffies);
+	}
+
+	#doWork(work: work_struct): void {
+		this.kworkerBusy = true;
+		try {
+			this.runAs(this.#parts.hostTasks.kworker, TASK_IDLE, work.func());
+		} finally {
+			this.kworkerBusy = false;
+		}
+	}
+
+	/** Rounds until no transition is in progress and no work is left; false if `max` were not enough. */
+	settle(max: number): boolean {
+		const { klp, workqueue } = this.#parts;
+		for (let i = 0; i <= max; i++) {
+			const busy = klp.inTransition !== undefined || workqueue.pending.length > 0;
+			if (!busy) return true;
+			this.round();
+		}
+		return false;
+	}
+
+	/** Runs kernel code as `task`, to its end; the task sleeps in `sleepState` afterwards. Throws `DEADLOCK`. */
+	runAs<T>(task: task_struct, sleepState: number, code: Kernel<T>): T {
+		const { sched, observers } = this.#parts;
+		const block = (wait: Wait) => {
+			task.__state = TASK_UNINTERRUPTIBLE;
+			sched.deschedule(task);
+			for (let i = 0; !wait.ready(); i++) {
+				if (i > WAIT_ROUNDS) throw new KlpemuError("DEADLOCK", `${task.comm} waits for ever: ${wait.label}`);
+				this.round();
+			}
+			this.#schedule(task);
+		};
+		const visit = (label: string) => {
+			for (const observer of observers) observer.point?.(label);
+		};
+		const { mode } = task;
+		this.running++;
+		try {
+			this.#schedule(task);
+			return runStraight(code, visit, block);
+		} finally {
+			// Also when the code was given up in the middle, perhaps of guest code.
+			this.running--;
+			task.mode = mode;
+			if (task.__state !== TASK_DEAD) {
+				task.__state = sleepState;
+				sched.deschedule(task);
+			}
+		}
+	}
+
+	/** Puts a process of the kernel's own on a CPU, as soon as one can be had: on CPU 0 if possible. Throws `DEADLOCK`. */
+	#schedule(task: task_struct): void {
+		const { sched } = this.#parts;
+		let cpu = sched.cpuForHost();
+		for (let i = 0; cpu === undefined; cpu = sched.cpuForHost()) {
+			if (i++ > WAIT_ROUNDS)
+				throw new KlpemuError("DEADLOCK", `${task.comm} gets no CPU: all tasks stay in the kernel`);
+			this.round();
+		}
+		task.__state = TASK_RUNNING;
+		sched.switch_to(cpu, task);
+		sched.current = task;
+	}
+}

@@ -1,0 +1,91 @@
+import { type Cpu, type GatePage, RAX } from "../cpu/index.js";
+import { COND_RESCHED, type GuestWorkqueue } from "../linux/exports/index.js";
+import type { Livepatch } from "../linux/klp/index.js";
+import { type Kernel, type PointObserver, runStraight } from "../linux/lib/index.js";
+import {
+	type Continuation,
+	type Sched,
+	switchedVoluntarily,
+	TASK_IDLE,
+	TASK_INTERRUPTIBLE,
+	TASK_UNINTERRUPTIBLE,
+	TIF_NOTIFY_SIGNAL,
+	type task_struct,
+} from "../linux/sched/index.js";
+
+/** What a task does at a gate where it may leave its CPU, by the name of the gate. */
+export type SwitchPoints = ReadonlyMap<string, (task: task_struct) => Continuation>;
+
+/** Declares the gates where tasks switch, each beside what it stands for. */
+export function declareSwitchPoints(
+	gates: GatePage,
+	parts: {
+		readonly cpu: Cpu;
+		readonly sched: Sched;
+		readonly klp: Livepatch;
+		readonly work: GuestWorkqueue;
+		readonly observers: Iterable<PointObserver>;
+	},
+): SwitchPoints {
+	const { cpu, sched, klp, work, observers } = parts;
+	const run = (code: Kernel<void>) =>
+		runStraight(code, (label) => {
+			for (const observer of observers) observer.point?.(label);
+		});
+	const points = new Map<string, (task: task_struct) => Continuation>();
+	/** `stops`: whether the Cpu stops at the gate. */
+	const point = (name: string, stops: () => boolean, then: (task: task_struct) => Continuation) => {
+		gates.add({ name, passes: "state", call: stops });
+		points.set(name, then);
+	};
+	/** The task sleeps there, or leaves the kernel, of its own accord. */
+	const leaves = (name: string, then: (task: task_struct) => Continuation) => {
+		point(
+			name,
+			() => true,
+			(task) => {
+				switchedVoluntarily(task);
+				return then(task);
+			},
+		);
+	};
+	const sleep = (task: task_struct, state: number): Continuation => {
+		task.__state = state;
+		sched.deschedule(task);
+		return "end-slice";
+	};
+
+	// exit_to_user_mode_loop(): the place where user tasks switch.
+	leaves("exit_to_user_mode", (task) => {
+		run(klp.klp_update_patch_state(task));
+		task.thread_flags &= ~TIF_NOTIFY_SIGNAL;
+		task.mode = "user";
+		return "end-slice";
+	});
+	leaves("do_idle", (task) => {
+		if (sched.leaveIdle(task)) run(klp.klp_update_patch_state(task));
+		return "end-slice";
+	});
+	leaves("kthread_wait", (task) => {
+		if (task.program.next !== undefined) {
+			// A kworker has nothing to do, unless some work came just now.
+			return work.hasWork ? "go-on" : sleep(task, TASK_IDLE);
+		}
+		sched.set_timer(task, sched.jiffies + (task.program.sleepRounds ?? 1));
+		return sleep(task, TASK_INTERRUPTIBLE);
+	});
+	// Guest code has no set_current_state(): it sleeps until another task wakes it.
+	leaves("schedule", (task) => sleep(task, TASK_UNINTERRUPTIBLE));
+	for (const name of COND_RESCHED) {
+		const stops = () => {
+			const resched = sched.should_resched(sched.current);
+			cpu.state.words[RAX] = resched ? 1n : 0n;
+			return klp.klp_sched_try_switch_key || resched;
+		};
+		point(name, stops, (task) => {
+			if (klp.klp_sched_try_switch_key) run(klp.__klp_sched_try_switch());
+			return sched.cond_resched(task) ? "end-slice" : "go-on";
+		});
+	}
+	return points;
+}

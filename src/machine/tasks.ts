@@ -1,0 +1,127 @@
+import { KlpemuError } from "../base/index.js";
+import type { Livepatch } from "../linux/klp/index.js";
+import type { Observers } from "../linux/lib/index.js";
+import {
+	type HostTasks,
+	type KernelStacks,
+	PF_KTHREAD,
+	type Sched,
+	TASK_INTERRUPTIBLE,
+	TASK_RUNNING,
+	type TaskProgram,
+	type task_struct,
+} from "../linux/sched/index.js";
+import type { Kaddr } from "../memory/index.js";
+import type { Observer } from "./observers.js";
+import { type Rounds, WAIT_ROUNDS } from "./rounds.js";
+
+export interface NewTask {
+	readonly name: string;
+	readonly kthread: boolean;
+	readonly calls: readonly Kaddr[];
+	readonly sleepAt?: (() => readonly Kaddr[]) | undefined;
+	/** A signal ends the sleep there. */
+	readonly interruptible?: boolean;
+	/** The CPU it is bound to. */
+	readonly cpu?: number | undefined;
+	/** Asleep until it is woken. */
+	readonly idle?: boolean;
+}
+
+/** Tasks that call guest functions: how they come, go, sleep and wake. */
+export class Tasks {
+	readonly #rounds: Rounds;
+	readonly #sched: Sched;
+	readonly #stacks: KernelStacks;
+	readonly #hostTasks: HostTasks;
+	readonly #klp: Livepatch;
+	readonly #observers: Observers<Observer>;
+
+	constructor(parts: {
+		readonly rounds: Rounds;
+		readonly sched: Sched;
+		readonly stacks: KernelStacks;
+		readonly hostTasks: HostTasks;
+		readonly klp: Livepatch;
+		readonly observers: Observers<Observer>;
+	}) {
+		this.#rounds = parts.rounds;
+		this.#sched = parts.sched;
+		this.#stacks = parts.stacks;
+		this.#hostTasks = parts.hostTasks;
+		this.#klp = parts.klp;
+		this.#observers = parts.observers;
+	}
+
+	/** A new task: a child of the shell, as every task is a child of some task. */
+	add(spec: NewTask): task_struct {
+		return this.fork(this.#hostTasks.shell, spec);
+	}
+
+	/** A child that is where its parent is (copy_process, klp_copy_process); it starts outside of guest kernel code. */
+	fork(parent: task_struct, spec: NewTask): task_struct {
+		const { calls, sleepAt, interruptible = false } = spec;
+		const program: TaskProgram = { calls, ...(sleepAt && { sleepAt }), interruptible, sleepRounds: 2 };
+		const flags = spec.kthread ? PF_KTHREAD : 0;
+		const task = this.#sched.add(spec.name, { flags, mode: spec.kthread ? "kernel" : "user", program });
+		if (spec.cpu !== undefined) task.pinned = spec.cpu;
+		if (spec.idle) task.__state = TASK_INTERRUPTIBLE;
+		else this.#sched.enqueue(task);
+		this.#klp.klp_copy_process(parent, task);
+		for (const observer of this.#observers) observer.point?.("klp_copy_process");
+		return task;
+	}
+
+	/**
+	 * Lets a task make one call of `func` instead of its own program, and come back from it. The call's rax; undefined if that
+	 * takes more than `rounds` rounds.
+	 */
+	callOnce(task: task_struct, func: Kaddr, rounds: number): bigint | undefined {
+		const { program } = task;
+		this.wake(task);
+		this.#untilOutside(task, rounds);
+		let result: bigint | undefined;
+		const call = (caller: task_struct, called: Kaddr, value: bigint) => {
+			if (caller === task && called === func) result = value;
+		};
+		const unsubscribe = this.#observers.observe({ call });
+		try {
+			task.program = { calls: [func], sleepRounds: 1 };
+			task.nextCall = 0;
+			for (let i = 0; result === undefined && i < rounds; i++) this.#rounds.round();
+			if (result !== undefined) this.#untilOutside(task, rounds);
+			return result;
+		} finally {
+			unsubscribe();
+			task.program = program;
+		}
+	}
+
+	/** Rounds until a task is between two rounds of its program: in user mode, or in its kthread's sleep. */
+	#untilOutside(task: task_struct, rounds: number): boolean {
+		const inside = () =>
+			task.mode === "kernel" && task.stack !== undefined && !(task.kthread && task.__state !== TASK_RUNNING);
+		for (let i = 0; inside(); i++) {
+			if (i >= rounds) return false;
+			this.#rounds.round();
+		}
+		return true;
+	}
+
+	/** Ends a task as soon as it is outside of guest kernel code. Throws `TASK_STUCK`. */
+	exit(task: task_struct): void {
+		if (!task.kthread || task.held) this.wake(task);
+		if (!this.#untilOutside(task, WAIT_ROUNDS)) {
+			throw new KlpemuError("TASK_STUCK", `task '${task.comm}' does not come out of the kernel`);
+		}
+		this.#sched.remove(task);
+		this.#stacks.release(task);
+	}
+
+	/** Ends a sleep, whatever its kind. */
+	wake(task: task_struct): void {
+		task.held = false;
+		task.slept = true;
+		if (!this.#sched.wake_up_state(task, -1)) this.#sched.enqueue(task);
+	}
+}
