@@ -1,0 +1,18 @@
+import { defineConfig } from "vitest/config";
+
+/** npm run test:long: what takes minutes, and the tests of random inputs with many more of these. `.ci/run` runs it. */
+export default defineConfig({
+	test: {
+		include: [
+			"test/**/*.long.ts",
+			"test/conformance/{sequence,programs}.test.ts",
+			"test/cpu/jit/tiers.test.ts",
+			"test/exec/fuzz.test.ts",
+			"test/linux/klp/random.test.ts",
+		],
+		env: { KLPEMU_SEQUENCES: "1500", KLPEMU_PROGRAMS: "20", KLPEMU_FUZZ: "20000", KLPEMU_RANDOM_RUNS: "300" },
+		testTimeout: 600_000,
+		hookTimeout: 600_000,
+		pool: "forks",
+	},
+});
