@@ -1,18 +1,7 @@
-import {
-	type Core,
-	type Design,
-	HANDLER_AT,
-	type HandlerAt,
-	type HandlerChoice,
-	KLP_TRANSITION_IDLE,
-	KLP_TRANSITION_UNPATCHED,
-	type klp_func,
-	type klp_ops,
-	type klp_patch,
-} from "../linux/klp/index.js";
+import { type Core, type Design, KLP_TRANSITION_UNPATCHED, type klp_func, type klp_patch } from "../linux/klp/index.js";
 import { EINVAL, type Kernel } from "../linux/lib/index.js";
 
-/** Imported names cost the hot path a check each. */
+/** For the handler: an imported name costs it a check, see hotHandler(). */
 const UNPATCHED = KLP_TRANSITION_UNPATCHED;
 
 /**
@@ -78,35 +67,8 @@ export const mainline: Design = {
 		return undefined;
 	},
 
-	select(ops: klp_ops, patch_state: number): klp_func | undefined {
-		const node = ops.func_stack.next;
-		let func = node.owner;
-		// Only one step back is taken: what lies below is not in transition, for there is one transition at a time.
-		if (patch_state === UNPATCHED && func !== undefined && func.transition === true) func = node.next.owner;
-		return func !== undefined && func.nop === true ? undefined : func;
-	},
-
-	select_step(ops, task, at, sawIdle): HandlerAt | HandlerChoice {
-		const func = at?.func;
-		switch (at?.label) {
-			case undefined:
-				return { label: HANDLER_AT.func_stack, func: ops.func_stack.next.owner };
-			// smp_rmb(): func_stack before func->transition, see __klp_enable_patch().
-			case HANDLER_AT.func_stack:
-				return { label: HANDLER_AT.transition, func, flag: func?.transition ?? false };
-			// smp_rmb(): func->transition before patch_state, see klp_init_transition().
-			case HANDLER_AT.transition: {
-				const { patch_state } = task;
-				if (at?.flag && patch_state === KLP_TRANSITION_IDLE) sawIdle();
-				if (at?.flag && patch_state === KLP_TRANSITION_UNPATCHED) return { label: HANDLER_AT.patch_state, func };
-				return { chosen: func?.nop ? undefined : func };
-			}
-			default: {
-				const prev = func?.stack_node.next.owner;
-				return { chosen: prev?.nop ? undefined : prev };
-			}
-		}
-	},
+	sees: (_func, patch_state) => patch_state !== UNPATCHED,
+	looks: 1,
 
 	promise(enabled, old_func): klp_func | undefined {
 		for (const patch of [...enabled].reverse()) {

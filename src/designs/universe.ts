@@ -1,10 +1,6 @@
 import {
 	type Core,
 	type Design,
-	HANDLER_AT,
-	type HandlerAt,
-	type HandlerChoice,
-	KLP_TRANSITION_IDLE,
 	KLP_TRANSITION_PATCHED,
 	KLP_TRANSITION_UNPATCHED,
 	type klp_func,
@@ -25,11 +21,6 @@ function replaced(klp: Core, patch: klp_patch): klp_patch[] {
 function* concerned(patch: klp_patch, older: readonly klp_patch[]): Generator<klp_func, void, void> {
 	yield* patch.funcs();
 	for (const old of older) yield* old.funcs();
-}
-
-/** Does a task in `patch_state` see this entry? Entries outside the transition are in both universes. */
-function visible(func: klp_func, patch_state: number): boolean {
-	return !func.transition || func.universe === patch_state;
 }
 
 /**
@@ -99,8 +90,8 @@ export const universe: Design = {
 			const ops = klp.patching.klp_find_ops(func.old_func);
 			if (ops === undefined || seen.has(ops)) continue;
 			seen.add(ops);
-			const leaves = universe.select(ops, task.patch_state);
-			if (leaves === universe.select(ops, target)) continue;
+			const leaves = klp.select(ops, task.patch_state);
+			if (leaves === klp.select(ops, target)) continue;
 			const [address, size] = leaves ? [leaves.new_func, leaves.new_size] : [func.old_func, func.old_size];
 			if (onStack(entries, address, size)) return func.old_name;
 			// Whoever is between the function's entry and the end of its trampoline may have chosen already; the stack does not
@@ -110,30 +101,6 @@ export const universe: Design = {
 		return undefined;
 	},
 
-	select(ops: klp_ops, patch_state: number): klp_func | undefined {
-		const head = ops.func_stack;
-		for (let node = head.next; node !== head; node = node.next) {
-			if (visible(node.owner!, patch_state)) return node.owner;
-		}
-		return undefined;
-	},
-
-	select_step(ops, task, at, sawIdle): HandlerAt | HandlerChoice {
-		const func = at?.func;
-		const to = (next: klp_func | undefined): HandlerAt | HandlerChoice =>
-			next === undefined ? { chosen: undefined } : { label: HANDLER_AT.func_stack, func: next };
-		if (at === undefined || func === undefined) return to(ops.func_stack.next.owner);
-		switch (at.label) {
-			case HANDLER_AT.func_stack:
-				return { label: HANDLER_AT.transition, func, flag: func.transition };
-			case HANDLER_AT.transition: {
-				if (!at.flag) return { chosen: func };
-				const { patch_state } = task;
-				if (func.stack_node === ops.func_stack.next && patch_state === KLP_TRANSITION_IDLE) sawIdle();
-				return { label: HANDLER_AT.patch_state, func, flag: func.universe === patch_state };
-			}
-			default:
-				return at.flag ? { chosen: func } : to(func.stack_node.next.owner);
-		}
-	},
+	sees: (func, patch_state) => func.universe === patch_state,
+	looks: Number.POSITIVE_INFINITY,
 };

@@ -6,8 +6,8 @@ import type { Sched } from "../linux/sched/index.js";
 import type { Observer } from "./observers.js";
 
 /** The hottest gate of all. */
-export function declareHandler(gates: GatePage, { patching }: Klp): void {
-	const make = (caught: (error: unknown) => number) => patching.klp_ftrace_handler(caught);
+export function declareHandler(gates: GatePage, klp: Klp): void {
+	const make = (caught: (error: unknown) => number) => klp.makeHandler(caught);
 	gates.add({ name: "klp_ftrace_handler", passes: "store", takes: RDX, at: PT_REGS.RIP, make });
 }
 

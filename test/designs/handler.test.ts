@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { designs } from "../../src/designs/index.js";
 import { FTRACE_OPS_FL, ftrace_ops, PT_REGS } from "../../src/linux/ftrace/index.js";
-import { type HandlerAt, klp_func, klp_ops } from "../../src/linux/klp/index.js";
+import { type HandlerAt, klp_ftrace_handler_step, klp_func, klp_ops } from "../../src/linux/klp/index.js";
 import { list_add_tail } from "../../src/linux/lib/index.js";
 import type { Kaddr } from "../../src/memory/index.js";
 import { createTestMachine, type TestMachine } from "../support/machine.js";
@@ -25,7 +25,7 @@ describe.each(designs.map((design): [string] => [design.name]))("%s", (name) => 
 	const errors: unknown[] = [];
 	beforeAll(async () => {
 		machine = await createTestMachine({ design: name });
-		handler = machine.klp.patching.klp_ftrace_handler((error) => errors.push(error));
+		handler = machine.klp.makeHandler((error) => errors.push(error));
 		machine.it.memory.map("fregs", FREGS, 4096, 3);
 	});
 	afterAll(() => machine.close());
@@ -35,7 +35,8 @@ describe.each(designs.map((design): [string] => [design.name]))("%s", (name) => 
 	/** Stores the ip by itself. */
 	function stepwise(fops: ftrace_ops): 0 {
 		let at: HandlerAt | undefined;
-		do at = machine.klp.patching.klp_ftrace_handler_step(fops, FREGS, at);
+		const { env, design } = machine.klp;
+		do at = klp_ftrace_handler_step(env, design, fops, FREGS, at);
 		while (at !== undefined);
 		return 0;
 	}

@@ -282,7 +282,7 @@ const MUTANTS: readonly Mutant[] = [
 		model: "enable",
 		plant: (model) => {
 			const { design } = klpOf(model);
-			set(klpOf(model), { design: { ...design, select: (ops) => ops.func_stack.next.owner } satisfies typeof design });
+			set(klpOf(model), { design: { ...design, sees: () => true } satisfies typeof design });
 		},
 		breaks: ["sudden-change", "mixed-universe"],
 	},

@@ -65,13 +65,13 @@ export class TaskStates {
 		context: GuestContext,
 	): TaskState {
 		const entriesKey = state.entries === undefined ? "?" : state.entries.join();
-		const { label, fops, func, flag } = state.handler ?? {};
+		const { at, fops, func, flag } = state.handler ?? {};
 		const key = [
 			state.slot,
 			state.alive,
 			state.running,
 			...TASK_FIELDS.map((field) => state.fields[field]),
-			label,
+			at,
 			fops,
 			func === undefined ? undefined : entryKey(func),
 			flag,

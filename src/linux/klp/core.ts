@@ -11,11 +11,13 @@ import {
 	type FaultInjection,
 	type Kallsyms,
 	type Kernel,
+	list_empty,
 	mutex,
 	Printer,
 } from "../lib/index.js";
 import type { CpuHotplug, Sched, Unwinder, Workqueue } from "../sched/index.js";
 import type { Design } from "./design.js";
+import { select } from "./handler.js";
 import type { KlpObserver } from "./livepatch.js";
 import { Patching } from "./patch.js";
 import { klp_apply_relocs } from "./relocs.js";
@@ -26,6 +28,7 @@ import {
 	KSYM_NAME_LEN,
 	klp_func,
 	klp_object,
+	type klp_ops,
 	type klp_patch,
 	MODULE_NAME_LEN,
 	type module,
@@ -75,6 +78,11 @@ export class Core {
 		this.klp_initialized = !env.faults.should_fail("kobject_create_and_add(livepatch)");
 		this.patching = new Patching(this);
 		this.transition = new Transition(this);
+	}
+
+	/** The entry that a task in `patch_state` takes; undefined: the original. */
+	select(ops: klp_ops, patch_state: number): klp_func | undefined {
+		return list_empty(ops.func_stack) ? undefined : select(this.design, ops, patch_state);
 	}
 
 	/** Tells observers that the kernel reads what is not, or no longer, a klp_func or klp_ops. */

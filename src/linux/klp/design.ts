@@ -1,7 +1,8 @@
 import type { Kernel } from "../lib/index.js";
 import type { task_struct } from "../sched/index.js";
 import type { Core } from "./core.js";
-import type { klp_func, klp_object, klp_ops, klp_patch, klp_patch_fields } from "./types.js";
+import type { HandlerRules } from "./handler.js";
+import type { klp_func, klp_object, klp_patch, klp_patch_fields } from "./types.js";
 
 /** A file in /sys/kernel/livepatch/<patch>/ that a design adds or changes. `store` undefined: read-only. */
 export interface PatchAttribute {
@@ -10,34 +11,11 @@ export interface PatchAttribute {
 	store?(klp: Core, patch: klp_patch, value: string): number;
 }
 
-/** Where klp_ftrace_handler() is between two reads that others can race with, and all that it remembers. */
-export interface HandlerAt {
-	/** What it has just read. */
-	readonly label: string;
-	/** The entry it is on. */
-	readonly func?: klp_func | undefined;
-	/** What it has read of the entry or of the task: what it does next depends on it. */
-	readonly flag?: boolean;
-}
-
-/** The labels of {@link HandlerAt}. */
-export const HANDLER_AT = {
-	locked: "klp_ftrace_handler: preempt_disable",
-	func_stack: "klp_ftrace_handler: func_stack",
-	transition: "klp_ftrace_handler: func->transition",
-	patch_state: "klp_ftrace_handler: patch_state",
-} as const;
-
-/** The handler is through: the entry it takes, or undefined for the original. */
-export interface HandlerChoice {
-	readonly chosen: klp_func | undefined;
-}
-
 /**
  * What distinguishes one replace design from another. The core has no `if (design === ...)`: it asks here. Each design is a
  * record of small decisions; `mainline` is the base that the others are written as changes of.
  */
-export interface Design {
+export interface Design extends HandlerRules {
 	readonly name: string;
 	readonly title: string;
 	/** Where it was proposed. */
@@ -68,23 +46,6 @@ export interface Design {
 	clear_transition(klp: Core, patch: klp_patch): Kernel<void>;
 	/** Functions that `task` must not have on its stack to switch: klp_check_stack_func() for all. First hit's old_name. */
 	check_stack(klp: Core, patch: klp_patch, task: task_struct, entries: readonly number[]): string | undefined;
-
-	/**
-	 * The heart of klp_ftrace_handler(): which entry a task in `patch_state` takes. Undefined: the original (also for a nop).
-	 * Pure, so that views can be resolved with it too. func_stack is not empty.
-	 */
-	select(ops: klp_ops, patch_state: number): klp_func | undefined;
-	/**
-	 * The same, one read at a time: the next thing that the handler does after `at` (undefined: it has the recursion lock and has
-	 * read nothing yet). `sawIdle`: called when an entry is in transition but the task is KLP_TRANSITION_IDLE, for the handler's
-	 * WARN_ON_ONCE.
-	 */
-	select_step(
-		ops: klp_ops,
-		task: task_struct,
-		at: HandlerAt | undefined,
-		sawIdle: () => void,
-	): HandlerAt | HandlerChoice;
 
 	/** Which enabled patch provides `old_func` once no transition is running: what the design promises. Undefined: none. */
 	promise(enabled: readonly klp_patch[], old_func: number): klp_func | undefined;

@@ -1,8 +1,16 @@
 import type { Kaddr } from "../../memory/index.js";
 import type { Core } from "./core.js";
-import { HANDLER_AT, type HandlerAt } from "./design.js";
+import { type HandlerAt, klp_ftrace_handler_step } from "./handler.js";
 import type { EntryId, HandlerPlace, HandlerStep } from "./livepatch.js";
 import type { klp_func, klp_ops, klp_patch } from "./types.js";
+
+/** What the handler has just done, for people. */
+const TITLE: Readonly<Record<HandlerPlace["at"], string>> = {
+	locked: "klp_ftrace_handler: preempt_disable",
+	func_stack: "klp_ftrace_handler: func_stack",
+	transition: "klp_ftrace_handler: func->transition",
+	patch_state: "klp_ftrace_handler: patch_state",
+};
 
 /** The handler has returned. */
 const RETURNED: HandlerStep = { place: undefined, title: "" };
@@ -30,32 +38,36 @@ export class HandlerPlaces {
 
 	/** See {@link Livepatch.handlerStep}. */
 	step(at: HandlerPlace | undefined, fops: Kaddr, fregs: Kaddr): HandlerStep {
-		const { env, patching } = this.#core;
-		const { comm } = env.sched.current;
+		const { env, design } = this.#core;
 		const ops = env.ftrace.opsByAddress.get(fops);
-		const func = at?.func === undefined ? undefined : this.#find(at.func);
-		const freed = whatIsFreed(ops?.owner as klp_ops | undefined, at?.func, func);
-		if (ops === undefined || freed !== undefined) {
-			const where = `behind "${at?.label ?? ""}"`;
-			this.#core.invalidRead(`${comm} is in klp_ftrace_handler(), ${where}, and goes on to read a freed ${freed}`);
-			return RETURNED;
+		if (ops === undefined || (ops.owner as klp_ops).freed) return this.#readsFreed(at, "klp_ops");
+		const func = at?.func && this.#find(at.func);
+		if (at?.func !== undefined && func === undefined) {
+			return this.#readsFreed(at, `klp_func, ${describeEntry(at.func)}`);
 		}
-		const from: HandlerAt | undefined = at && {
-			label: at.label,
-			func,
-			...(at.flag !== undefined && { flag: at.flag }),
-		};
-		const next = patching.klp_ftrace_handler_step(ops, fregs, from);
+		const next = klp_ftrace_handler_step(env, design, ops, fregs, at && resumed(at, func));
 		if (next === undefined) return RETURNED;
-		const id = next.func === undefined ? undefined : this.#idOf(next.func);
-		if (next.func !== undefined && id === undefined) {
-			this.#core.invalidRead(
-				`${comm} finds a klp_func in func_stack that is gone with its module: ${next.func.new_name}`,
-			);
+		const title = TITLE[next.at];
+		if (next.at === "locked") return { place: { at: next.at, fops, func: undefined, flag: undefined }, title };
+		const id = this.#idOf(next.func);
+		if (id === undefined) {
+			const { new_name } = next.func;
+			this.#invalidRead(`finds a klp_func in func_stack that is gone with its module: ${new_name}`);
 			return RETURNED;
 		}
-		const found = next.label === HANDLER_AT.func_stack ? ` (${next.func?.nop ? "nop" : next.func?.new_name})` : "";
-		return { place: { label: next.label, fops, func: id, flag: next.flag }, title: `${next.label}${found}` };
+		if (next.at !== "func_stack") return { place: { at: next.at, fops, func: id, flag: next.flag }, title };
+		const entry = next.func.nop ? "nop" : next.func.new_name;
+		return { place: { at: next.at, fops, func: id, flag: undefined }, title: `${title} (${entry})` };
+	}
+
+	#readsFreed(at: HandlerPlace | undefined, what: string): HandlerStep {
+		const where = at === undefined ? "" : TITLE[at.at];
+		this.#invalidRead(`is in klp_ftrace_handler(), behind "${where}", and goes on to read a freed ${what}`);
+		return RETURNED;
+	}
+
+	#invalidRead(what: string): void {
+		this.#core.invalidRead(`${this.#core.env.sched.current.comm} ${what}`);
 	}
 
 	/** See {@link Livepatch.handlerKey}. */
@@ -93,20 +105,16 @@ export class HandlerPlaces {
 		return undefined;
 	}
 
+	/** Undefined: the klp_func is freed. */
 	#find(wanted: EntryId): klp_func | undefined {
 		const key = entryKey(wanted);
-		for (const [id, entry] of this.#entries()) if (entryKey(id) === key) return entry;
+		for (const [id, entry] of this.#entries()) if (entryKey(id) === key) return entry.freed ? undefined : entry;
 		return undefined;
 	}
 }
 
-/** Undefined: the handler can go on. */
-function whatIsFreed(
-	ops: klp_ops | undefined,
-	id: EntryId | undefined,
-	func: klp_func | undefined,
-): string | undefined {
-	if (ops === undefined || ops.freed) return "klp_ops";
-	if (id !== undefined && (func === undefined || func.freed)) return `klp_func, ${describeEntry(id)}`;
-	return undefined;
+/** The place, with the object that the handler is on now. */
+function resumed({ at, flag = false }: HandlerPlace, func: klp_func | undefined): HandlerAt {
+	if (at === "locked" || func === undefined) return { at: "locked" };
+	return at === "func_stack" ? { at, func } : { at, func, flag };
 }

@@ -1,5 +1,12 @@
 export { Core, type KlpParts } from "./core.js";
-export { type Design, HANDLER_AT, type HandlerAt, type HandlerChoice, type PatchAttribute } from "./design.js";
+export type { Design, PatchAttribute } from "./design.js";
+export {
+	type CustomHandler,
+	type HandlerAt,
+	type HandlerChoice,
+	type HandlerRules,
+	klp_ftrace_handler_step,
+} from "./handler.js";
 export { entryKey } from "./handler-places.js";
 export { Klp } from "./klp.js";
 export type {

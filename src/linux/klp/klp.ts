@@ -4,6 +4,7 @@ import type { Kernel } from "../lib/index.js";
 import type { task_struct, work_struct } from "../sched/index.js";
 import { Core, type KlpParts } from "./core.js";
 import type { Design } from "./design.js";
+import { type HotHandler, klp_ftrace_handler } from "./handler.js";
 import { HandlerPlaces } from "./handler-places.js";
 import type { HandlerPlace, HandlerStep, Implementation, Livepatch, StackEntry } from "./livepatch.js";
 import { ModuleNotifier } from "./module-notifier.js";
@@ -13,17 +14,24 @@ import { KLP_TRANSITION_PATCHED, type klp_patch, type module } from "./types.js"
 
 /** The livepatch core in TypeScript, with all its parts: kernel/livepatch/{core,patch,transition}.c. */
 export class Klp extends Core implements Livepatch {
-	static readonly state = declareState({ fields: ["klp_mutex", "klp_patches", "patching", "transition", "sysfs"] });
+	static readonly state = declareState({
+		fields: ["klp_mutex", "klp_patches", "patching", "transition", "sysfs"],
+		dropCaches: (klp: Klp) => {
+			for (const { forget } of klp.#handlers) forget();
+		},
+	});
 
 	readonly sysfs: Sysfs;
 	readonly notifier: ModuleNotifier;
-	readonly #handler: HandlerPlaces;
+	readonly #handlerPlaces: HandlerPlaces;
+	/** Those that were made. */
+	readonly #handlers: HotHandler[] = [];
 
 	constructor(env: KlpParts, design: Design) {
 		super(env, design);
 		this.sysfs = new Sysfs(this);
 		this.notifier = new ModuleNotifier(this);
-		this.#handler = new HandlerPlaces(this, this.sysfs.all);
+		this.#handlerPlaces = new HandlerPlaces(this, this.sysfs.all);
 	}
 
 	override *klp_enable_patch(patch: klp_patch): Kernel<number> {
@@ -54,6 +62,12 @@ export class Klp extends Core implements Livepatch {
 		return this.transition.klp_sched_try_switch_key;
 	}
 
+	/** Makes the handler's gate, see klp_ftrace_handler(). */
+	makeHandler(caught: (error: unknown) => number): (fops: Kaddr) => Kaddr {
+		const handler = klp_ftrace_handler(this.env, this.design, caught);
+		this.#handlers.push(handler);
+		return handler.handle;
+	}
 	get klp_ftrace_handler_address(): Kaddr {
 		return this.env.klp_ftrace_handler_address;
 	}
@@ -66,9 +80,7 @@ export class Klp extends Core implements Livepatch {
 	}
 	wouldRun(old_func: Kaddr, patch_state: number): Implementation | undefined {
 		const ops = this.patching.klp_find_ops(old_func);
-		return ops === undefined || ops.func_stack.next === ops.func_stack
-			? undefined
-			: this.design.select(ops, patch_state);
+		return ops === undefined ? undefined : this.select(ops, patch_state);
 	}
 	funcStack(old_func: Kaddr): readonly StackEntry[] {
 		return [...(this.patching.klp_find_ops(old_func)?.func_stack ?? [])];
@@ -98,9 +110,9 @@ export class Klp extends Core implements Livepatch {
 		this.transition.klp_signals_cnt = count;
 	}
 	handlerStep(at: HandlerPlace | undefined, fops: Kaddr, fregs: Kaddr): HandlerStep {
-		return this.#handler.step(at, fops, fregs);
+		return this.#handlerPlaces.step(at, fops, fregs);
 	}
 	handlerKey(): readonly unknown[] {
-		return this.#handler.key();
+		return this.#handlerPlaces.key();
 	}
 }

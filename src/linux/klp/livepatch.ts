@@ -1,6 +1,7 @@
 import type { Kaddr } from "../../memory/index.js";
 import type { Kernel } from "../lib/index.js";
 import type { task_struct, work_struct } from "../sched/index.js";
+import type { HandlerAt } from "./handler.js";
 import type { klp_patch, module } from "./types.js";
 
 /** Code that a call of a livepatched function runs instead of the original. A klp_func is one. */
@@ -49,7 +50,7 @@ export interface EntryId {
 /** Where a task is in klp_ftrace_handler(), between two reads that can race. Plain data, so that it outlives a restore. */
 export interface HandlerPlace {
 	/** What the handler has just read. */
-	readonly label: string;
+	readonly at: HandlerAt["at"];
 	/** Guest address of the struct ftrace_ops. */
 	readonly fops: Kaddr;
 	/** The klp_func that the handler is on. */

@@ -115,7 +115,7 @@ test("[rule 5.4] in the middle of a transition: no post_patch yet, and each task
 	const func = machine.patchOf("lp1").obj_list[1]!.funcs[0]!;
 	expect([func.transition, func.patched]).toEqual([true, true]);
 	const ops = machine.klp.patching.klp_find_ops(machine.addr("lp4_funcA"))!;
-	const sees = (task: task_struct) => machine.klp.design.select(ops, task.patch_state)?.new_name;
+	const sees = (task: task_struct) => machine.klp.select(ops, task.patch_state)?.new_name;
 	expect([sees(sleeper), sees(other)]).toEqual([undefined, "lp1_funcA"]);
 	expect(base(other)).toBe(1100);
 	machine.it.tasks.wake(sleeper);
