@@ -15,6 +15,9 @@ await build({
 	platform: "node",
 	format: "esm",
 	target: "node20",
+	// Node reads and compiles all of it at each start. Names stay, for the stack in the report of a bug.
+	minifyWhitespace: true,
+	minifySyntax: true,
 	// Loaded when needed, if at all.
 	external: ["koffi", "@alexaltea/*"],
 	// For the CommonJS modules in it.
