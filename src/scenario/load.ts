@@ -46,7 +46,7 @@ export async function loadObjects(scenario: Scenario, files: FileReader, load: O
 	for (const { name, objects: patched, position } of scenario.livepatches.values()) {
 		const hasInit = objects.livepatches.get(name)!.some(({ symbols }) => symbols.some(isInit));
 		if (patched.length > 0 || hasInit) continue;
-		throw new KlpemuError("SCENARIO_NO_PATCH", `'${name}' says nowhere what it patches`, {
+		throw new KlpemuError("SCENARIO_NO_PATCH", `livepatch '${name}' does not say what it patches`, {
 			where: whereOf(scenario.fileName, position),
 			hint: "funcs: { OLD: NEW }, objects: { vmlinux: { OLD: NEW } }, or C code with a module_init() that calls klp_enable_patch()",
 		});

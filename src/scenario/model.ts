@@ -26,14 +26,14 @@ function driver(control: Model["control"]): Driver {
 	};
 	return {
 		pass: () => {},
-		// Those who race are administrators of their own.
+		// The lists of a race have administrators of their own.
 		race: () => () => control.racersDone(),
 		fail: () => {},
 		...{ look: never, lastErrno: never, beginTest: never },
 	};
 }
 
-/** Who acts in a scenario: administrators with the steps that they make, and tasks. */
+/** The actors of a scenario: administrators with the steps that they make, and tasks. */
 class Actors {
 	readonly tasks: readonly ModelTask[];
 	readonly admins: readonly Admin[];
@@ -120,7 +120,7 @@ function* atOnce(act: () => void): Kernel<void> {
 	act();
 }
 
-/** What a task that forks gives birth to: one like itself, which does not fork. */
+/** The child of a task that forks by itself: it does the same, but does not fork. */
 function childOf(spec: TaskSpec): TaskSpec {
 	return { ...spec, name: `${spec.name}.child`, group: `${spec.group}.child`, fork: false };
 }

@@ -73,7 +73,7 @@ export class ScenarioTasks {
 	}
 
 	#newTask(spec: TaskSpec): NewTask {
-		const { name, kthread, cpu, idle, interruptible, sleeps_in } = spec;
+		const { name, kthread, cpu, idle, interruptible = false, sleeps_in } = spec;
 		const calls = spec.calls.map((func) => this.address(func));
 		const bodies = (func: string) =>
 			this.#control.mayFallAsleep ? bodiesOf(this.#machine, this.#functions, func) : [];

@@ -1,4 +1,6 @@
 import type { Preemption } from "../linux/sched/index.js";
+import type { RawTaskEntries } from "./values.js";
+
 /** A place in the scenario file, counted from 1 as editors do. */
 export interface Position {
 	readonly line: number;
@@ -72,26 +74,12 @@ export interface OpsSpec {
 	readonly position: Position;
 }
 
-/** What a task does, over and over. */
-export interface TaskSpec {
+/** What a task does, over and over: the keys of the file, and its name. */
+export interface TaskSpec extends Readonly<RawTaskEntries> {
 	/** `worker/0` when the file says `worker: { count: 2 }`, else the plain name. */
 	readonly name: string;
 	/** The key in the file; a step that names it means all its tasks. */
 	readonly group: string;
-	readonly kthread: boolean;
-	/** Functions it calls, one after the other, each time it enters the kernel (a kthread: in each round of its loop). */
-	readonly calls: readonly string[];
-	/** The function in whose body it falls asleep, in whatever implementation it reaches, until a `wake` step. */
-	readonly sleeps_in: string | undefined;
-	/** A signal ends that sleep too. */
-	readonly interruptible: boolean;
-	/** The CPU it is bound to. */
-	readonly cpu: number | undefined;
-	/** It starts asleep outside every patchable function and stays so until a `wake` step. */
-	readonly idle: boolean;
-	/** Explorer only: it may fork a task like itself (once), or exit, at any time in user mode. */
-	readonly fork: boolean;
-	readonly exit: boolean;
 	readonly position: Position;
 }
 

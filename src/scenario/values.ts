@@ -49,6 +49,7 @@ export const scalar = v.union([
 
 export const filePath = v.pipe(text, v.description("absolute, or below /sys/kernel/livepatch"));
 
+/** The keys of a task, with their defaults; `undefined` is none. */
 export const taskEntries = {
 	calls: v.optional(
 		v.pipe(
@@ -56,16 +57,21 @@ export const taskEntries = {
 			expected("a list of functions"),
 			v.description("what it calls each time it enters the kernel"),
 		),
+		[],
 	),
 	sleeps_in: v.optional(v.pipe(symbol, v.description("falls asleep in this function until a wake step"))),
 	interruptible: v.optional(v.pipe(flag, v.description("a signal ends the sleep of sleeps_in as well"))),
-	kthread: v.optional(flag),
+	kthread: v.optional(flag, false),
 	cpu: v.optional(v.pipe(whole(0, 63), v.description("the CPU it is bound to"))),
 	fork: v.optional(
 		v.pipe(flag, v.description("klpemu explore: it may fork a task like itself, once, at any time in user mode")),
+		false,
 	),
-	exit: v.optional(v.pipe(flag, v.description("klpemu explore: it may exit at any time in user mode"))),
-	idle: v.optional(v.pipe(flag, v.description("starts asleep outside every patchable function, until a wake step"))),
+	exit: v.optional(v.pipe(flag, v.description("klpemu explore: it may exit at any time in user mode")), false),
+	idle: v.optional(
+		v.pipe(flag, v.description("starts asleep outside every patchable function, until a wake step")),
+		false,
+	),
 };
 
 const taskSchema = v.strictObject(taskEntries);

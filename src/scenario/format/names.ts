@@ -52,7 +52,7 @@ export class Names {
 	/** Adds one task. Throws `SCENARIO_BAD_VALUE`, `SCENARIO_DUPLICATE`. */
 	task(name: string, group: string, raw: RawTaskEntries, path: Path, at: "key" | "value"): TaskSpec {
 		const { document } = this;
-		const calls = raw.calls ?? [];
+		const { calls } = raw;
 		if (this.tasks.has(name)) {
 			throw document.error("SCENARIO_DUPLICATE", path, `there already is a task '${name}'`, "choose another name", at);
 		}
@@ -73,19 +73,7 @@ export class Names {
 			this.functionRef(func, [...path, "calls", index]);
 		});
 		if (raw.sleeps_in !== undefined) this.functionRef(raw.sleeps_in, [...path, "sleeps_in"]);
-		const task: TaskSpec = {
-			name,
-			group,
-			kthread: raw.kthread ?? false,
-			calls,
-			sleeps_in: raw.sleeps_in,
-			interruptible: raw.interruptible ?? false,
-			cpu: raw.cpu,
-			idle: raw.idle ?? false,
-			fork: raw.fork ?? false,
-			exit: raw.exit ?? false,
-			position: document.position(path, at),
-		};
+		const task = { ...raw, name, group, position: document.position(path, at) };
 		this.tasks.set(name, task);
 		return task;
 	}

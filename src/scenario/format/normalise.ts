@@ -55,8 +55,7 @@ export class Normaliser {
 		};
 	}
 
-	#taskGroup(group: string, raw: RawTask): void {
-		const count = raw.count ?? 1;
+	#taskGroup(group: string, { count = 1, ...raw }: RawTask): void {
 		const names = count === 1 ? [group] : Array.from({ length: count }, (_, index) => `${group}/${index}`);
 		const before = this.#names.functions.length;
 		for (const name of names) {
