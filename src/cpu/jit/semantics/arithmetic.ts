@@ -1,10 +1,8 @@
+import { RAX, RDX } from "../../cpu.js";
 import { AREA, REASON } from "../area.js";
 import type { OpName } from "../wasm/index.js";
 import { FLAG_KIND } from "./lazy-flags.js";
 import { type Emit, type SemanticTable, type Translator, typeOf } from "./translator.js";
-
-const RAX = 0;
-const RDX = 2;
 
 /** add, sub and their relatives; `name` is the wasm operation. */
 function sum(name: "add" | "sub", withCarry: boolean, writes: boolean): Emit {

@@ -1,9 +1,8 @@
+import { RCX } from "../../cpu.js";
 import type { Instruction, RelativeOperand } from "../../x86/index.js";
 import type { OpName } from "../wasm/index.js";
-import { moveRsp, pushValue, topOfStack } from "./moves.js";
+import { moveRsp, pushValue, topOfStack } from "./stack.js";
 import { type Emit, type SemanticTable, type Translator, typeOf } from "./translator.js";
-
-const RCX = 1;
 
 const target = (i: Instruction): bigint => (i.operands[0] as RelativeOperand).target;
 const next = (i: Instruction): bigint => BigInt.asUintN(64, i.address + BigInt(i.length));

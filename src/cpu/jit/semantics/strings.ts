@@ -1,13 +1,9 @@
+import { RAX, RCX, RDI, RSI } from "../../cpu.js";
 import type { Instruction } from "../../x86/index.js";
 import { AREA } from "../area.js";
 import type { OpName } from "../wasm/index.js";
 import { FLAG_KIND } from "./lazy-flags.js";
 import { type Emit, type SemanticTable, type Translator, typeOf } from "./translator.js";
-
-const RAX = 0;
-const RCX = 1;
-const RSI = 6;
-const RDI = 7;
 
 /** [rsi] (with the segment of the prefix) or [rdi] (never). */
 function pointer(t: Translator, i: Instruction, reg: number): number {
