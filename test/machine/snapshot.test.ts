@@ -190,14 +190,15 @@ describe("what modules in C leave in the kernel is in a snapshot", () => {
 
 	test("objects, kobjects, works and shadow variables of a module that comes", async () => {
 		thereAndBack(await load());
-		const { heap, kobjects, shadow } = machine.it.guest;
+		const { heap, exports } = machine.it;
+		const { kobjects, shadow } = exports;
 		expect([heap.count > 5, kobjects.paths(), shadow.count]).toEqual([true, ["/sys/kernel/m"], 1]);
 	});
 
 	test("and of one that goes", async () => {
 		(await load())();
 		machine.rounds(3);
-		thereAndBack(() => expect(machine.it.rmmod("m")).toBe(0));
+		thereAndBack(() => expect(machine.it.shell.rmmod("m")).toBe(0));
 	});
 
 	test("and of one that waits for its work", async () => {
@@ -207,7 +208,7 @@ describe("what modules in C leave in the kernel is in a snapshot", () => {
 
 	test("a parameter's text, which is the kernel's to free", async () => {
 		(await load())();
-		thereAndBack(() => expect(machine.it.write("/sys/module/m/parameters/name", "other")).toBe(0));
+		thereAndBack(() => expect(machine.it.shell.write("/sys/module/m/parameters/name", "other")).toBe(0));
 		expect(machine.it.dmesg.warnings).toEqual([]);
 	});
 });
@@ -224,11 +225,11 @@ describe("after a restore", () => {
 		const ops = (name: string) =>
 			new ftrace_ops(name, undefined, machine.addr("funcB"), undefined, FTRACE_OPS_FL.DYNAMIC);
 		const [first, second] = [ops("first"), ops("second")];
-		it.runAsShell(ftrace.register_ftrace_function(first));
+		it.shell.run(ftrace.register_ftrace_function(first));
 		const { address } = first;
 		const saved = saveMachine(it);
-		it.runAsShell(ftrace.unregister_ftrace_function(first));
-		it.runAsShell(ftrace.register_ftrace_function(second));
+		it.shell.run(ftrace.unregister_ftrace_function(first));
+		it.shell.run(ftrace.register_ftrace_function(second));
 		expect(second.address).toBe(address);
 		expect(ftrace.opsAt(address)).toBe(second);
 		restoreMachine(it, saved);
@@ -313,23 +314,32 @@ module_init(m_init);`;
 	});
 });
 
-/** Fields that change and are no state, with the reason. */
+/** Fields that can change and that their class does not declare, with the reason. */
 const NO_STATE: Readonly<Record<string, string>> = {
-	"GuestKernel.#sleeping": "filled while the machine is built",
 	"Records.sorted": "a cache, which is dropped",
-	"Core.klp_mutex": "declared by Klp, which is all of it",
-	"Core.klp_patches": "declared by Klp, which is all of it",
-	"Patching.#forgetLastOps": "filled while the machine is built",
-	"FaultInjection.should_fail": "a choice of the caller",
-	"Observers.#all": "observers are not part of the machine",
+	"Records.direct_functions": "declared by DirectFunctions",
+	...Object.fromEntries(
+		["lock", "ops_list", "enabled", "disabled", "trace_function"].map((name) => [
+			`FtraceCore.ftrace_${name}`,
+			"declared by Ftrace",
+		]),
+	),
+	"FtraceCore.opsByAddress": "declared by Ftrace",
+	"FtraceCore.saved_ftrace_func": "declared by Ftrace",
+	"Core.klp_mutex": "declared by Klp",
+	"Core.klp_patches": "declared by Klp",
 	"Sched.currentTask": "declared as `current`",
+	"Klp.#handlers": "filled while the machine is built",
+	"HostCalls.#functions": "filled while the machine is built",
+	"FaultInjection.should_fail": "a choice of the caller",
+	"Unwinder.#substitutes": "a choice of the caller",
+	"Observers.#all": "observers are no part of the machine",
+	"Icache.held": "changes of text that the Cpu has yet to be told, restored or not",
 	"Walk.ip": "lives for one walk",
 	"Walk.lowest": "lives for one walk",
 	"Walk.isCallSite": "lives for one walk",
-	"Unwinder.#substitutes": "a choice of the caller",
-	"Machine.modules": "the map that Loader declares",
-	"Machine.kworkerBusy": "false whenever the machine can be saved",
-	"Machine.running": "0 whenever the machine can be saved",
+	"Rounds.kworkerBusy": "false whenever a machine can be saved",
+	"Rounds.running": "0 whenever a machine can be saved",
 };
 
 test("each field that can change is declared", () => {
