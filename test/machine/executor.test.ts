@@ -122,3 +122,35 @@ test("one stack more than the guest has addresses for is an error of its own, no
 	machine.task("last", "funcA");
 	expect(() => machine.rounds(5)).toThrow(expect.objectContaining({ code: "STACK_AREA_FULL" }));
 });
+
+test("a task that never enables preemption again is an error, which names it", () => {
+	const task = taskOf("endless", "ebfe"); // jmp .
+	machine.rounds(2);
+	// As if it were in an ftrace call-back that does not come back.
+	task.trace_recursion = 1;
+	expect(() => machine.rounds(5)).toThrow(
+		expect.objectContaining({ code: "PREEMPTION_DISABLED", message: expect.stringContaining("'endless'") }),
+	);
+});
+
+test("a notice of changed code that is held back reaches the Cpu when it is delivered, once a page", () => {
+	const { cpu, icache } = machine.it;
+	const told: unknown[] = [];
+	const textChanged = cpu.textChanged.bind(cpu);
+	Object.assign(cpu, {
+		textChanged(address: number, length: number) {
+			told.push([address, length]);
+			textChanged(address, length);
+		},
+	});
+	const funcA = machine.addr("funcA");
+	icache.flush_icache_range(funcA, 5);
+	expect(told).toEqual([[funcA, 5]]);
+	icache.hold();
+	icache.flush_icache_range(funcA, 5);
+	icache.flush_icache_range(funcA + 8, 5);
+	expect(told).toHaveLength(1);
+	icache.deliver();
+	icache.deliver();
+	expect(told.slice(1)).toEqual([[funcA & -PAGE_SIZE, PAGE_SIZE]]);
+});

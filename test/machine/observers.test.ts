@@ -48,7 +48,8 @@ test("callOnce() puts the task's program back, and watches no longer, when a rou
 	const task = machine.task("t", "funcB");
 	machine.rounds(5);
 	const { program } = task;
-	const unsubscribe = machine.it.observe({ call: stop });
+	const funcA = machine.addr("funcA");
+	const unsubscribe = machine.it.observe({ call: (_task, func) => (func === funcA ? stop() : undefined) });
 	expect(() => machine.call(task, "funcA")).toThrow(Stop);
 	expect(task.program).toBe(program);
 	unsubscribe();
@@ -72,4 +73,18 @@ test("the kworker takes the next work although the one before it has thrown", ()
 	machine.it.observe({ point: (label) => told.push(label) });
 	machine.rounds(1);
 	expect(told).toEqual(["next"]);
+});
+
+test("kernel code of the shell that throws leaves the shell asleep, off its CPU, and the machine idle", () => {
+	const { shell, sched } = machine.it;
+	const { mode } = shell.task;
+	function* code(): Kernel<void> {
+		yield "before";
+		throw new Stop();
+	}
+	expect(() => shell.run(code())).toThrow(Stop);
+	expect([shell.task.__state, shell.task.on_cpu, shell.task.mode]).toEqual([1, -1, mode]);
+	expect(sched.cpus[0]!.curr).toBe(sched.cpus[0]!.idle);
+	expect(machine.it.busy).toBe(false);
+	expect(machine.patch("lp1", ["funcA", "lp1_funcA"])).toBe(0);
 });

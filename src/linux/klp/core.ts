@@ -234,7 +234,7 @@ export class Core {
 	 * come in the kernel's order.
 	 */
 	*klp_enable_patch(patch: klp_patch): Kernel<number> {
-		// What is NULL in the guest's structs (objs, an object's funcs) never gets here: guest/livepatch.ts refuses it.
+		// What is NULL in the guest's structs (objs, an object's funcs) never gets here: exports/livepatch.ts refuses it.
 		if (!patch.mod.livepatch) {
 			this.print.pr_err(`module ${patch.name} is not marked as a livepatch module`);
 			return -EINVAL;
