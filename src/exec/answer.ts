@@ -22,6 +22,6 @@ export async function answerLine(
 		return { id, ...(await session.run(parseRequest(value))) };
 	} catch (error) {
 		if (!(error instanceof KlpemuError) || error.code.startsWith("CPU_")) throw error;
-		return { id, error: { code: error.code, message: error.message } };
+		return { id, error: { code: error.code, message: error.reason } };
 	}
 }

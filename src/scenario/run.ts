@@ -197,7 +197,7 @@ class ScenarioRun {
 			return this.#make(step);
 		} catch (error) {
 			if (!(error instanceof KlpemuError)) throw error;
-			this.#failIf(step, error.hint === undefined ? error.message : `${error.message} (${error.hint})`);
+			this.#failIf(step, error.hint === undefined ? error.reason : `${error.reason} (${error.hint})`);
 			return expectedErrno(step, this.#machine.klp.design.name);
 		} finally {
 			this.#step = outer;

@@ -195,7 +195,7 @@ describe("linkImage", () => {
 		const objects = [object([{ name: ".text", data: text, relocations }], undefinedSymbols, "user.o")];
 		const error = failure(() => linkImage({ name: "m", objects, base: BASE, memory, resolve: () => undefined }));
 		expect(error.code).toBe("ELF_UNDEFINED_SYMBOL");
-		expect(error.message).toBe("undefined symbols 'missing_one' (user.o), 'missing_two' (user.o)");
+		expect(error.reason).toBe("undefined symbols 'missing_one' (user.o), 'missing_two' (user.o)");
 		expect(memory.regions).toEqual([]);
 	});
 
@@ -223,7 +223,7 @@ describe("linkImage", () => {
 		const one = (name: string) => object([{ name: ".text", data: text }], [{ name: "f", section: ".text" }], name);
 		const error = failure(() => load([one("one.o"), one("two.o")]));
 		expect([error.code, error.where]).toEqual(["ELF_DUPLICATE_SYMBOL", "two.o"]);
-		expect(error.message).toBe("'f' is defined in one.o too");
+		expect(error.reason).toBe("'f' is defined in one.o too");
 	});
 
 	it("keeps static functions of one name apart, in order of address (sympos)", () => {

@@ -205,7 +205,7 @@ describe("functions", () => {
 			expect.objectContaining({
 				code: "SCENARIO_UNKNOWN_FUNC",
 				where: "s.yaml:9:32",
-				message: "unknown function 'funkA'",
+				reason: "unknown function 'funkA'",
 				hint: "did you mean 'funcA'? functions: funcA, funcB",
 			}),
 		);
@@ -213,7 +213,7 @@ describe("functions", () => {
 	test("a replacement must be in the livepatch's own objects", () => {
 		const only = new Map([["lp1", new Set(["lp1_funcA"])]]);
 		expect(() => checkFunctions(scenario("settle"), { kernel, livepatches: only })).toThrow(
-			expect.objectContaining({ where: "s.yaml:4:78", message: "unknown function 'lp1_funcB' of the livepatch 'lp1'" }),
+			expect.objectContaining({ where: "s.yaml:4:78", reason: "unknown function 'lp1_funcB' of the livepatch 'lp1'" }),
 		);
 	});
 });

@@ -100,7 +100,7 @@ describe("mistakes end in an error that says what and where", () => {
 
 	test("a function that no object defines", async () => {
 		const error = await rejects(BASE.replace("calls: [funcA]", "calls: [funcX]").concat("steps: [settle]\n"));
-		expect([error.code, error.message, error.where]).toEqual([
+		expect([error.code, error.reason, error.where]).toEqual([
 			"SCENARIO_UNKNOWN_FUNC",
 			"unknown function 'funcX'",
 			expect.stringMatching(/scenario\.yaml:6:\d+$/),

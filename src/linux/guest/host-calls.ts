@@ -44,7 +44,7 @@ export class HostCalls {
 		} catch (error) {
 			if (!isBadPointer(error)) throw error;
 			this.failure = undefined;
-			this.#oops.dieInCall(task, { kind: "page-fault", access: "read", detail: error.message }, task.regs.rip);
+			this.#oops.dieInCall(task, { kind: "page-fault", access: "read", detail: error.reason }, task.regs.rip);
 		}
 	}
 

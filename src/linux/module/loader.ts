@@ -219,7 +219,7 @@ export class Loader {
 		} catch (error) {
 			this.#parts.heap.kfree(address);
 			if (!(error instanceof KlpemuError) || error.code !== "ELF_UNDEFINED_SYMBOL") throw error;
-			this.#print.pr_warn(`${name}: ${error.message}`);
+			this.#print.pr_warn(`${name}: ${error.reason}`);
 			return undefined;
 		}
 		this.#parts.areas.takeModuleArea(image.end - image.base);

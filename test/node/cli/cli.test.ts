@@ -228,7 +228,7 @@ describe("files of a scenario", () => {
 			expect.objectContaining({
 				code: "SCENARIO_MISSING_FILE",
 				where: `${file}:2:16`,
-				message: "there is no file 'b.c'",
+				reason: "there is no file 'b.c'",
 				hint: `looked for: ${join(folder, "b.c")}, ${join(process.cwd(), "b.c")}`,
 			}),
 		);
