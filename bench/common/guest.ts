@@ -3,7 +3,7 @@ import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { findDesign } from "../../src/designs/index.js";
 import { parseElf } from "../../src/elf/index.js";
-import { klp_func, klp_object, klp_patch, type klp_patch_fields, type module } from "../../src/linux/klp/index.js";
+import { type FieldValues, klp_func, klp_object, klp_patch, type module } from "../../src/linux/klp/index.js";
 import { errnoName } from "../../src/linux/lib/index.js";
 import { boot, type Machine } from "../../src/machine/index.js";
 import { compile, createCpu, engineImage, PROJECT, sourceKey } from "../../src/node/index.js";
@@ -50,16 +50,18 @@ export async function benchMachine(source: string, options: BenchMachineOptions)
 }
 
 /** A livepatch of vmlinux with functions of vmlinux. */
-export interface TestPatch extends Partial<klp_patch_fields> {
+export interface TestPatch {
+	/** Of replace designs. */
+	readonly fields?: FieldValues;
 	/** Old function, new function. */
 	readonly funcs: readonly (readonly [string, string])[];
 }
 
-export function patchOf(machine: Machine, { funcs, ...fields }: TestPatch): (mod: module) => klp_patch {
+export function patchOf(machine: Machine, { funcs, fields }: TestPatch): (mod: module) => klp_patch {
 	const func = ([old_name, new_name]: readonly [string, string]) => {
 		const new_func = machine.vmlinux.symbol(new_name)!.address;
 		// Designs that ask each function whether it may be replaced are told that it may.
-		return new klp_func({ old_name, new_name, new_func, replaceable: true });
+		return new klp_func({ old_name, new_name, new_func, fields: { replaceable: true } });
 	};
 	return (mod) => new klp_patch({ mod, objs: [new klp_object({ name: undefined, funcs: funcs.map(func) })], fields });
 }

@@ -255,7 +255,10 @@ export class Rig {
 
 	/** Enables a livepatch that nothing holds up. `set`: a number that designs with sets do not replace anything by. */
 	#settled(name: string, funcs: readonly (readonly [string, string])[], set = 0): void {
-		const refused = enable(this.machine, name, { funcs, replaceable: true, replace_set: set });
+		const refused = enable(this.machine, name, {
+			funcs,
+			fields: { replaceable: true, replace_set: set },
+		});
 		this.#refused ??= refused;
 		if (!this.machine.settle(1000)) throw new Error(`the transition of ${name} does not end`);
 	}
@@ -283,8 +286,7 @@ export class Rig {
 	/** Whatever "this patch supersedes those before" means to the design. */
 	#replace(): void {
 		const refused = enable(this.machine, "top", {
-			replace: true,
-			replace_tag: 1,
+			fields: { replace: 1 },
 			funcs: [
 				["bottom", "lp_second"],
 				["stay_old", "stay_lp"],

@@ -23,8 +23,9 @@ export const designs: readonly Design[] = [
 	universe,
 ];
 
-/** A design by name; throws `UNKNOWN_DESIGN` with the names there are. */
-export function findDesign(name: string): Design {
+/** A design by name, or one that is in no registry; throws `UNKNOWN_DESIGN` with the names there are. */
+export function findDesign(name: string | Design): Design {
+	if (typeof name !== "string") return name;
 	const design = designs.find((candidate) => candidate.name === name);
 	if (design === undefined) {
 		throw new KlpemuError("UNKNOWN_DESIGN", `there is no design '${name}'`, {

@@ -1,4 +1,11 @@
-import { type Core, type Design, KLP_TRANSITION_UNPATCHED, type klp_func, type klp_patch } from "../linux/klp/index.js";
+import {
+	bool,
+	type Core,
+	type Design,
+	KLP_TRANSITION_UNPATCHED,
+	type klp_func,
+	type klp_patch,
+} from "../linux/klp/index.js";
 import { EINVAL, type Kernel } from "../linux/lib/index.js";
 
 /** For the handler: an imported name costs it a check, see hotHandler(). */
@@ -18,6 +25,8 @@ export function statesCompatible(klp: Core, patch: klp_patch, mayLack: (old: klp
 	return 0;
 }
 
+export const replace = bool("replace", false, "atomic replace: all older patches go when this one is complete");
+
 /**
  * Linux 6.12, kernel/livepatch. The base of the other designs: what they do not change, they take from here.
  */
@@ -25,15 +34,15 @@ export const mainline: Design = {
 	name: "mainline",
 	title: "Linux 6.12: atomic replace of everything, or stacking",
 	source: "kernel/livepatch of Linux 6.12",
-	fields: ["replace"],
-	attributes: { replace: { show: (patch) => (patch.replace ? "1" : "0") } },
+	fields: [replace],
+	attributes: { replace: { show: (patch) => (replace.of(patch) ? "1" : "0") } },
 
-	isCompatible: (klp, patch) => statesCompatible(klp, patch, () => !patch.replace),
-	addsNops: (patch) => patch.replace,
+	isCompatible: (klp, patch) => statesCompatible(klp, patch, () => !replace.of(patch)),
+	addsNops: (patch) => replace.of(patch),
 	needsNop: () => true,
-	replacesOnCompletion: (patch) => patch.replace,
+	replacesOnCompletion: (patch) => replace.of(patch),
 	supersedes: () => true,
-	forceMarks: (patch, other) => patch.replace && other !== patch,
+	forceMarks: (patch, other) => replace.of(patch) && other !== patch,
 
 	*init_transition(_klp, patch): Kernel<void> {
 		for (const func of patch.funcs()) {

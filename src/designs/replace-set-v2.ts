@@ -1,6 +1,6 @@
 import type { Design, klp_patch } from "../linux/klp/index.js";
 import { EINVAL } from "../linux/lib/index.js";
-import { replaceSetV1 } from "./replace-set-v1.js";
+import { replaceSetV1, sameSet } from "./replace-set-v1.js";
 import { sharesFunction } from "./sets.js";
 
 /** Patches of the same set: the new one must know each state of the old one, and no version may go back. */
@@ -27,9 +27,8 @@ export const replaceSetV2: Design = {
 	title: 'PATCH v2 "replace_set": as v1, and sets must not overlap',
 	source: "live-patching list, PATCH v2 of 29 May 2026 (v3 of 7 Jun 2026 has the same rules)",
 	isCompatible(klp, patch) {
-		const fits = (old: klp_patch) =>
-			old.replace_set === patch.replace_set ? knowsStates(patch, old) : isApart(patch, old);
+		const fits = (old: klp_patch) => (sameSet(old, patch) ? knowsStates(patch, old) : isApart(patch, old));
 		return klp.klp_patches.every(fits) ? 0 : -EINVAL;
 	},
-	forceMarks: (patch, other) => other !== patch && other.replace_set === patch.replace_set,
+	forceMarks: (patch, other) => other !== patch && sameSet(other, patch),
 };

@@ -1,5 +1,7 @@
-import type { Design } from "../linux/klp/index.js";
+import { type Design, u32 } from "../linux/klp/index.js";
 import { mainline } from "./mainline.js";
+
+const replace = u32("replace", 0, "a tag: patches with the same one replace each other; 0: replaces nothing");
 
 /**
  * Yafang Shao's draft: `u32 replace` is a tag. 0 removes nothing and is superseded by any tagged patch; a tagged patch replaces
@@ -10,7 +12,7 @@ export const replaceTagDraft: Design = {
 	name: "replace-tag-draft",
 	title: "`replace` is a number: patches with the same one replace each other",
 	source: "Yafang Shao, live-patching list, 7 Apr 2026",
-	fields: ["replace_tag"],
-	attributes: { replace: { show: (patch) => String(patch.replace_tag) } },
-	supersedes: (patch, old) => old.replace_tag === 0 || old.replace_tag === patch.replace_tag,
+	fields: [replace],
+	attributes: { replace: { show: (patch) => String(replace.of(patch)) } },
+	supersedes: (patch, old) => replace.of(old) === 0 || replace.of(old) === replace.of(patch),
 };

@@ -1,5 +1,5 @@
 import type { Design } from "../linux/klp/index.js";
-import { rfc2025 } from "./rfc-2025.js";
+import { replaceable, rfc2025 } from "./rfc-2025.js";
 
 /**
  * Petr Mladek's first step towards a fix, alone: the RFC, but without the nop that sends a function to the original code
@@ -11,9 +11,9 @@ export const rfc2025NoNop: Design = {
 	title: "the RFC, without nops for functions that a patch which stays also has",
 	source: "https://lore.kernel.org/live-patching/Z5eYzcF5JLR4o5Yl@pathway.suse.cz",
 	needsNop(klp, _patch, old, _obj, func) {
-		if (!old.replaceable) return false;
+		if (!replaceable.of(old)) return false;
 		const stack = [...(klp.patching.klp_find_ops(func.old_func)?.func_stack ?? [])];
-		const staying = klp.klp_patches.filter((patch) => !patch.replaceable);
+		const staying = klp.klp_patches.filter((patch) => !replaceable.of(patch));
 		return !staying.some((patch) => [...patch.funcs()].some((other) => stack.includes(other)));
 	},
 };

@@ -1,4 +1,5 @@
 import {
+	bool,
 	type Core,
 	type Design,
 	KLP_TRANSITION_PATCHED,
@@ -9,7 +10,9 @@ import {
 	onStack,
 } from "../linux/klp/index.js";
 import type { Kernel } from "../linux/lib/index.js";
-import { mainline } from "./mainline.js";
+import { mainline, replace } from "./mainline.js";
+
+const replaceable = bool("replaceable", true, "a later patch with replace replaces this one");
 
 /** The older patches that go when `patch` comes. */
 function replaced(klp: Core, patch: klp_patch): klp_patch[] {
@@ -25,7 +28,7 @@ function* concerned(patch: klp_patch, older: readonly klp_patch[]): Generator<kl
 
 /**
  * Petr Mladek's "proper solution" in its simplest form. A transition has an old and a new universe, and patch_state says which
- * one a task is in. While `transition` is set, an entry of func_stack is seen in `universe` only: what comes in PATCHED, what
+ * one a task is in. While `transition` is set, an entry of func_stack is seen in the universe `mark` only: what comes in PATCHED, what
  * goes in UNPATCHED. The handler takes the first entry that the task sees, so that one function may go forward while another
  * goes back to what lies below, and completion drops only entries that nobody sees any more. No nops are needed.
  */
@@ -34,28 +37,29 @@ export const universe: Design = {
 	name: "universe",
 	title: "klpemu's proposal: every func_stack entry is visible in the old universe, the new one, or both",
 	source: "klpemu, after Petr Mladek, https://lore.kernel.org/live-patching/Z5eYzcF5JLR4o5Yl@pathway.suse.cz",
-	fields: ["replace", "replaceable"],
+	fields: [replace, replaceable],
+	initialMark: KLP_TRANSITION_PATCHED,
 	attributes: {
 		...mainline.attributes,
-		replaceable: { show: (patch) => (patch.replaceable === false ? "0" : "1") },
+		replaceable: { show: (patch) => (replaceable.of(patch) ? "1" : "0") },
 	},
 	addsNops: () => false,
 	needsNop: () => false,
-	supersedes: (_patch, old) => old.replaceable !== false,
-	forceMarks: (patch, other) => patch.replace && other !== patch && other.replaceable !== false,
+	supersedes: (_patch, old) => replaceable.of(old),
+	forceMarks: (patch, other) => replace.of(patch) && other !== patch && replaceable.of(other),
 
 	*init_transition(klp, patch, target): Kernel<void> {
 		// Every task is in the state it starts from by now, so that nothing it sees changes here.
 		const older = target === KLP_TRANSITION_PATCHED ? replaced(klp, patch) : [];
 		for (const old of older) {
 			for (const func of old.funcs()) {
-				func.universe = KLP_TRANSITION_UNPATCHED;
+				func.mark = KLP_TRANSITION_UNPATCHED;
 				func.transition = true;
 				yield "klp_init_transition: func->universe";
 			}
 		}
 		for (const func of patch.funcs()) {
-			func.universe = KLP_TRANSITION_PATCHED;
+			func.mark = KLP_TRANSITION_PATCHED;
 			func.transition = true;
 			yield "klp_init_transition: func->transition";
 		}
@@ -101,6 +105,6 @@ export const universe: Design = {
 		return undefined;
 	},
 
-	sees: (func, patch_state) => func.universe === patch_state,
+	sees: (func, patch_state) => func.mark === patch_state,
 	looks: Number.POSITIVE_INFINITY,
 };

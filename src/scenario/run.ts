@@ -1,6 +1,7 @@
 import { KlpemuError } from "../base/index.js";
 import { InvariantChecker, type Violation } from "../consistency/index.js";
 import { findDesign } from "../designs/index.js";
+import type { Design } from "../linux/klp/index.js";
 import type { Kernel } from "../linux/lib/index.js";
 import { boot, type Machine } from "../machine/index.js";
 import type { Report, ReportFailure, ReportStep, ReportViolation } from "../report/index.js";
@@ -19,7 +20,7 @@ import { createWorld } from "./world.js";
 
 export interface RunScenarioOptions {
 	/** Instead of the scenario's. */
-	readonly design?: string;
+	readonly design?: string | Design;
 	readonly cpu?: string;
 	readonly seed?: bigint | number;
 	/** Called with one line for each guest instruction. */

@@ -1,3 +1,4 @@
+import type { FieldValues } from "../linux/klp/index.js";
 import type { Preemption } from "../linux/sched/index.js";
 import type { RawTaskEntries } from "./values.js";
 
@@ -19,8 +20,8 @@ export interface FuncSpec {
 	readonly new_func: string;
 	/** Which of several symbols called `old_name`, counted from 1; 0 says that there must be only one. */
 	readonly sympos: number;
-	/** Only the `per-func-reject` design reads it. */
-	readonly replaceable: boolean | undefined;
+	/** What it says about fields of replace designs. */
+	readonly fields: FieldValues;
 	readonly position: Position;
 }
 
@@ -32,14 +33,12 @@ export interface ObjectSpec {
 	readonly position: Position;
 }
 
-/** A livepatch module. `undefined` says that the scenario is silent: the design has its own default. */
+/** A livepatch module. */
 export interface LivepatchSpec {
 	readonly name: string;
 	readonly sources: readonly SourceRef[];
-	/** A number is the tag of the `replace-tag-draft` design. */
-	readonly replace: boolean | number | undefined;
-	readonly replaceable: boolean | undefined;
-	readonly replace_set: number | undefined;
+	/** What it says about fields of replace designs. */
+	readonly fields: FieldValues;
 	/** Empty: its C code calls klp_enable_patch(). */
 	readonly objects: readonly ObjectSpec[];
 	readonly states: readonly { readonly id: number; readonly version: number }[];

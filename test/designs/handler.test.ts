@@ -15,7 +15,7 @@ const WARNING = "klp_ftrace_handler: patch_state == KLP_TRANSITION_IDLE";
 const entry = fc.record({
 	kind: fc.constantFrom("replacement", "nop"),
 	transition: fc.boolean(),
-	universe: fc.constantFrom(0, 1),
+	mark: fc.constantFrom(0, 1),
 });
 
 describe.each(designs.map((design): [string] => [design.name]))("%s", (name) => {
@@ -56,12 +56,12 @@ describe.each(designs.map((design): [string] => [design.name]))("%s", (name) => 
 		fc.assert(
 			fc.property(fc.array(entry, { maxLength: 5 }), fc.constantFrom(-1, 0, 1), (entries, patch_state) => {
 				const ops = new klp_ops(OLD);
-				for (const [index, { kind, transition, universe }] of entries.entries()) {
+				for (const [index, { kind, transition, mark }] of entries.entries()) {
 					// The universe design has no nops.
 					const nop = kind === "nop" && name !== "universe";
 					const new_func = nop ? OLD : (OLD + 0x1000 * (index + 1)) | 0;
 					const func = new klp_func({ old_name: "f", new_name: `f${index}`, new_func, nop });
-					Object.assign(func, { transition, universe });
+					Object.assign(func, { transition, mark });
 					list_add_tail(func.stack_node, ops.func_stack);
 				}
 				ops.fops = new ftrace_ops("f", ops, 0, undefined, FTRACE_OPS_FL.DYNAMIC);

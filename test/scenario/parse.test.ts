@@ -46,14 +46,13 @@ describe("defaults and short forms", () => {
 
 	test("funcs is objects.vmlinux, and #2 a sympos", () => {
 		expect(scenario("settle").livepatches.get("lp1")).toMatchObject({
-			replace: undefined,
-			replaceable: undefined,
+			fields: {},
 			objects: [
 				{
 					name: "vmlinux",
 					funcs: [
-						{ old_name: "funcA", new_func: "lp1_funcA", sympos: 0, replaceable: undefined },
-						{ old_name: "funcB", new_func: "lp1_funcB", sympos: 2, replaceable: true },
+						{ old_name: "funcA", new_func: "lp1_funcA", sympos: 0, fields: {} },
+						{ old_name: "funcB", new_func: "lp1_funcB", sympos: 2, fields: { replaceable: true } },
 					],
 				},
 			],
@@ -79,7 +78,7 @@ steps: [insmod: mod1]
 			["vmlinux", "a"],
 			["mod1", "c"],
 		]);
-		expect([lp1.replace_set, lp1.states]).toEqual([7, [{ id: 1, version: 2 }]]);
+		expect([lp1.fields.replace_set, lp1.states]).toEqual([7, [{ id: 1, version: 2 }]]);
 	});
 
 	test("count makes numbered tasks; a step that names the group means them all", () => {

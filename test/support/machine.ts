@@ -5,13 +5,7 @@ import { join } from "node:path";
 import type { EngineImage } from "../../src/assemble/index.js";
 import { findDesign } from "../../src/designs/index.js";
 import { type ElfObject, parseElf } from "../../src/elf/index.js";
-import {
-	type klp_callbacks,
-	klp_func,
-	klp_object,
-	klp_patch,
-	type klp_patch_fields,
-} from "../../src/linux/klp/index.js";
+import { type klp_callbacks, klp_func, klp_object, klp_patch } from "../../src/linux/klp/index.js";
 import { type Kernel, runStraight, type ShouldFail } from "../../src/linux/lib/index.js";
 import type { LoadedModule } from "../../src/linux/module/index.js";
 import type { Preemption, task_struct } from "../../src/linux/sched/index.js";
@@ -77,7 +71,11 @@ function kernelCallbacks(plain: PlainCallbacks): klp_callbacks {
 	};
 }
 
-export interface PatchSpec extends Partial<klp_patch_fields> {
+export interface PatchSpec {
+	/** Fields of replace designs. */
+	readonly replace?: boolean | number;
+	readonly replaceable?: boolean;
+	readonly replace_set?: number;
 	/** The module's name; default: that of its source. */
 	readonly name?: string;
 	/** `vmlinux` stands for no name. */

@@ -144,7 +144,7 @@ export class GuestLivepatch {
 			mod,
 			objs: objects.map((obj) => this.#object(obj)),
 			states: this.#states(this.#pointer(at + PATCH.states)),
-			fields: { replace, replace_tag: Number(replace), ...mod.fields },
+			fields: { replace, ...mod.fields },
 			address: at,
 		});
 		return mod.patch;

@@ -169,6 +169,7 @@ export class Core {
 		if (func.old_name.length >= KSYM_NAME_LEN) return -EINVAL;
 		func.patched = false;
 		func.transition = false;
+		func.mark = this.design.initialMark ?? 0;
 		// kobject_add("%s,%lu"): position 0 is shown as 1, so that both together are one name too many.
 		if (obj.funcs.some((other) => other.in_sysfs && sameFunction(other, func))) return -EEXIST;
 		if (this.env.faults.should_fail(`kobject_add(${func.old_name})`)) return -ENOMEM;

@@ -1,8 +1,9 @@
 import type { Kernel } from "../lib/index.js";
 import type { task_struct } from "../sched/index.js";
 import type { Core } from "./core.js";
+import type { Field } from "./fields.js";
 import type { HandlerRules } from "./handler.js";
-import type { klp_func, klp_object, klp_patch, klp_patch_fields } from "./types.js";
+import type { klp_func, klp_object, klp_patch } from "./types.js";
 
 /** A file in /sys/kernel/livepatch/<patch>/ that a design adds or changes. `store` undefined: read-only. */
 export interface PatchAttribute {
@@ -20,8 +21,12 @@ export interface Design extends HandlerRules {
 	readonly title: string;
 	/** Where it was proposed. */
 	readonly source: string;
-	/** The fields of struct klp_patch it reads, for scenarios and help. */
-	readonly fields: readonly (keyof klp_patch_fields)[];
+	/** The fields that it adds to struct klp_patch. */
+	readonly fields: readonly Field[];
+	/** The fields that it adds to struct klp_func. */
+	readonly funcFields?: readonly Field[];
+	/** klp_func.mark of a new entry; default 0. */
+	readonly initialMark?: number;
 	/** Attributes besides enabled, transition, force and stack_order. */
 	readonly attributes: Readonly<Record<string, PatchAttribute>>;
 

@@ -80,7 +80,7 @@ export class HandlerPlaces {
 		for (const [id, func] of this.#entries()) names.set(func, entryKey(id));
 		const nameOf = (func: klp_func | undefined) => (func === undefined ? "-" : (names.get(func) ?? "gone"));
 		for (const [func, name] of names) {
-			key.push(name, func.transition, func.universe, func.freed, nameOf(func.stack_node.next.owner));
+			key.push(name, func.transition, func.mark, func.freed, nameOf(func.stack_node.next.owner));
 		}
 		for (const [old, ops] of patching.klp_ops) key.push(old, nameOf(ops.func_stack.next.owner));
 		return key;

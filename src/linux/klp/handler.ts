@@ -136,6 +136,7 @@ export function klp_ftrace_handler(
  * - It is handed in as parameters: V8 asks of a captured `const`, and of an imported name, at each use whether it has its value
  *   already; a parameter has. For the same reason KLP_TRANSITION_IDLE is not named: `state < 0`.
  * - `=== true` compares two words; a test for truth asks for the type first.
+ * - `looks === 1` is walk() without the loop, and asks the design first: mainline's answer is in a register, `transition` in memory.
  * - `looks` is a small integer: Infinity is a double, and `passed` would become one.
  * - `last`: the ops of the call before. Whether it is the one again can be predicted; what is read through it need not wait until
  *   the address has come out of guest memory.
@@ -177,7 +178,10 @@ function hotHandler(
 			if (state < 0 && first.transition === true) {
 				dmesg.WARN_ON_ONCE(true, "klp_ftrace_handler: patch_state == KLP_TRANSITION_IDLE");
 			}
-			const func = choose === undefined ? walk(node, state, sees, looks) : choose(ops, state);
+			let func: klp_func | undefined;
+			if (choose !== undefined) func = choose(ops, state);
+			else if (looks === 1) func = sees(first, state) || first.transition !== true ? first : node.next.owner;
+			else func = walk(node, state, sees, looks);
 			// A nop must not set the ip: new_func is the function itself, and it would call here for ever.
 			return func === undefined || func.nop === true ? 0 : func.new_func;
 		} catch (error) {

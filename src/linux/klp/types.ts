@@ -3,6 +3,7 @@ import type { PendingRelocation } from "../../elf/index.js";
 import type { Kaddr } from "../../memory/index.js";
 import type { ftrace_ops } from "../ftrace/index.js";
 import { type Kernel, list_head } from "../lib/index.js";
+import type { FieldValues } from "./fields.js";
 
 /** Task patch states (include/linux/livepatch.h). */
 export const KLP_TRANSITION_IDLE = -1;
@@ -38,8 +39,8 @@ export class klp_func {
 	readonly old_name: string;
 	new_func: Kaddr;
 	readonly old_sympos: number;
-	/** `replaceable` of the per-func-reject design. */
-	readonly replaceable: boolean | undefined;
+	/** What was said about the fields that replace designs add. Only the design reads them (Field.of). */
+	fields: FieldValues;
 
 	old_func: Kaddr = 0;
 	readonly stack_node: list_head<klp_func> = new list_head<klp_func>(this);
@@ -48,8 +49,8 @@ export class klp_func {
 	readonly nop: boolean;
 	patched = false;
 	transition = false;
-	/** Design `universe` only: while `transition` is set, the patch_state that sees this entry. */
-	universe = KLP_TRANSITION_PATCHED;
+	/** A number of the design's own, for Design.sees(): a plain field, as the handler reads it. */
+	mark = 0;
 	/** What the new function is called, for people. */
 	readonly new_name: string;
 	/** The kobject is in sysfs. */
@@ -62,14 +63,14 @@ export class klp_func {
 		new_func: Kaddr;
 		new_name: string;
 		old_sympos?: number;
-		replaceable?: boolean | undefined;
+		fields?: FieldValues | undefined;
 		nop?: boolean;
 	}) {
 		this.old_name = external.old_name;
 		this.new_func = external.new_func;
 		this.new_name = external.new_name;
 		this.old_sympos = external.old_sympos ?? 0;
-		this.replaceable = external.replaceable;
+		this.fields = external.fields ?? {};
 		this.nop = external.nop ?? false;
 	}
 }
@@ -132,19 +133,8 @@ export interface klp_state {
 	readonly address?: Kaddr;
 }
 
-/** The fields that replace designs add to struct klp_patch; each design documents what it reads. */
-export interface klp_patch_fields {
-	replace: boolean;
-	/** rfc-2025 and relatives, universe. Undefined: not given. */
-	replaceable: boolean | undefined;
-	/** replace-set-v1, -v2. */
-	replace_set: number;
-	/** replace-tag-draft: its `u32 replace`. */
-	replace_tag: number;
-}
-
 /** struct klp_patch. */
-export class klp_patch implements klp_patch_fields {
+export class klp_patch {
 	static readonly state = declareState({ fields: "all" });
 
 	readonly mod: module;
@@ -152,10 +142,8 @@ export class klp_patch implements klp_patch_fields {
 	readonly states: readonly klp_state[];
 	/** Its struct klp_patch in guest memory, when a C module has it. */
 	readonly address: Kaddr | undefined;
-	replace: boolean;
-	replaceable: boolean | undefined;
-	replace_set: number;
-	replace_tag: number;
+	/** What was said about the fields that replace designs add. Only the design reads them (Field.of). */
+	fields: FieldValues;
 
 	/** obj_list: the static objects, then the dynamic ones that nops needed. */
 	obj_list: klp_object[] = [];
@@ -170,17 +158,14 @@ export class klp_patch implements klp_patch_fields {
 		mod: module;
 		objs: readonly klp_object[];
 		states?: readonly klp_state[];
-		fields?: Partial<klp_patch_fields>;
+		fields?: FieldValues | undefined;
 		address?: Kaddr;
 	}) {
 		this.mod = external.mod;
 		this.objs = external.objs;
 		this.states = external.states ?? [];
 		this.address = external.address;
-		this.replace = external.fields?.replace ?? false;
-		this.replaceable = external.fields?.replaceable;
-		this.replace_set = external.fields?.replace_set ?? 0;
-		this.replace_tag = external.fields?.replace_tag ?? 0;
+		this.fields = external.fields ?? {};
 	}
 
 	get name(): string {

@@ -3,7 +3,7 @@ import { type ElfObject, type Image, klpConvert, linkImage } from "../../elf/ind
 import type { Kaddr, Memory } from "../../memory/index.js";
 import type { Ftrace, Symbols } from "../ftrace/index.js";
 import type { GuestCalls, Heap, HostFunctions } from "../guest/index.js";
-import type { klp_patch, klp_patch_fields, Livepatch, module } from "../klp/index.js";
+import type { FieldValues, klp_patch, Livepatch, module } from "../klp/index.js";
 import {
 	type Dmesg,
 	EAGAIN,
@@ -48,14 +48,14 @@ export class LoadedModule implements module {
 	address: Kaddr;
 	params: readonly Param[] = [];
 	/** For replace designs that have fields in struct klp_patch which the module's own has not. */
-	readonly fields: Partial<klp_patch_fields>;
+	readonly fields: FieldValues;
 
 	constructor(given: {
 		image: Image;
 		livepatch: boolean;
 		needs: ReadonlySet<LoadedModule>;
 		address: Kaddr;
-		fields: Partial<klp_patch_fields>;
+		fields: FieldValues;
 	}) {
 		this.name = given.image.name;
 		this.image = given.image;
@@ -78,7 +78,7 @@ export interface InsmodOptions {
 	/** The klp_patch that the module's init enables, when no C code of it does. */
 	readonly patchOf?: (mod: LoadedModule) => klp_patch;
 	/** What a replace design wants to know and a C module's struct klp_patch does not say. */
-	readonly fields?: Partial<klp_patch_fields>;
+	readonly fields?: FieldValues;
 }
 
 interface Parts {

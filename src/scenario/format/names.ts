@@ -1,4 +1,5 @@
 import { suggest } from "../../base/index.js";
+import type { Design } from "../../linux/klp/index.js";
 import type { FunctionRef, LivepatchSpec, ModuleSpec, OpsSpec, TaskSpec } from "../types.js";
 import type { RawTaskEntries } from "../values.js";
 import type { Path, ScenarioDocument } from "./document.js";
@@ -6,6 +7,8 @@ import type { Path, ScenarioDocument } from "./document.js";
 export interface ParseOptions {
 	/** The designs there are; with them, unknown names in the file are errors. */
 	readonly designs?: readonly string[];
+	/** The designs whose fields livepatches may have; default: those of the registry. */
+	readonly registry?: readonly Design[];
 }
 
 /** The names that a scenario file has declared so far, and what they stand for. */

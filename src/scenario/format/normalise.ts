@@ -1,8 +1,9 @@
 import type { Scenario } from "../scenario.js";
 import { type FuncSpec, type ObjectSpec, PREEMPTION, type SourceRef, VERDICTS, type Verdict } from "../types.js";
+import { fieldValues } from "./design-fields.js";
 import type { Path, ScenarioDocument } from "./document.js";
 import { Names, type ParseOptions } from "./names.js";
-import type { RawLivepatch, RawOps, RawScenario, RawTask } from "./schema.js";
+import type { LivepatchKeys, RawLivepatch, RawOps, RawScenario, RawTask } from "./schema.js";
 import { readSteps } from "./steps.js";
 
 const MIB = 1 << 20;
@@ -10,11 +11,14 @@ const DEFAULTS = { design: "mainline", cpus: 2, seed: 1n, hz: 250, memory: "64 M
 
 /** Turns a valid file into a {@link Scenario}: short forms written out, defaults filled in, names resolved. */
 export class Normaliser {
+	readonly #keys: LivepatchKeys;
 	readonly #document: ScenarioDocument;
 	readonly #raw: RawScenario;
 	readonly #names: Names;
 
-	constructor(document: ScenarioDocument, raw: RawScenario, options: ParseOptions) {
+	/** `keys`: of the schema that `raw` fits. */
+	constructor(document: ScenarioDocument, raw: RawScenario, options: ParseOptions, keys: LivepatchKeys) {
+		this.#keys = keys;
 		this.#document = document;
 		this.#raw = raw;
 		this.#names = new Names(document, options, raw.cpus ?? DEFAULTS.cpus, raw.selftest !== undefined);
@@ -114,9 +118,7 @@ export class Normaliser {
 		this.#names.livepatches.set(name, {
 			name,
 			sources: this.#sources(raw.sources, [...path, "sources"]),
-			replace: raw.replace,
-			replaceable: raw.replaceable,
-			replace_set: raw.replace_set,
+			fields: fieldValues(this.#keys.patch, raw),
 			objects,
 			states: raw.states ?? [],
 			position: document.position(path, "key"),
@@ -133,7 +135,7 @@ export class Normaliser {
 				old_name: old_name!,
 				new_func,
 				sympos: sympos === undefined ? 0 : Number(sympos),
-				replaceable: typeof entry === "string" ? undefined : entry.replaceable,
+				fields: typeof entry === "string" ? {} : fieldValues(this.#keys.func, entry),
 				position: this.#document.position(at, "key"),
 			};
 		});

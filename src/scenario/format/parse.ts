@@ -1,10 +1,11 @@
 import * as v from "valibot";
+import { designs } from "../../designs/index.js";
 import type { Scenario } from "../scenario.js";
 import { ScenarioDocument } from "./document.js";
 import { explain } from "./explain.js";
 import type { ParseOptions } from "./names.js";
 import { Normaliser } from "./normalise.js";
-import { scenarioSchema } from "./schema.js";
+import { livepatchKeys, scenarioSchema, scenarioSchemaOf } from "./schema.js";
 
 /**
  * Reads a scenario file: YAML 1.2, checked against the schema, names resolved, defaults filled in.
@@ -16,9 +17,11 @@ import { scenarioSchema } from "./schema.js";
  */
 export function parseScenario(text: string, fileName: string, options: ParseOptions = {}): Scenario {
 	const document = new ScenarioDocument(text, fileName);
-	const result = v.safeParse(scenarioSchema, document.value);
-	if (result.success) return new Normaliser(document, result.output, options).scenario();
-	const problem = explain(scenarioSchema, document.value, []);
+	const keys = livepatchKeys(options.registry ?? designs);
+	const schema = options.registry === undefined ? scenarioSchema : scenarioSchemaOf(keys);
+	const result = v.safeParse(schema, document.value);
+	if (result.success) return new Normaliser(document, result.output, options, keys).scenario();
+	const problem = explain(schema, document.value, []);
 	// explain() walks the schema that has just refused the value, so it finds something, or it has a bug.
 	if (problem === undefined) throw new Error(`${fileName}: refused without a reason: ${result.issues[0].message}`);
 	throw document.error(problem.code, problem.path, problem.message, problem.hint, problem.at);

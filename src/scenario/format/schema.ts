@@ -3,6 +3,8 @@
  * the same schema validates, gives the types and is published as JSON Schema. `normalise.ts` makes a {@link Scenario} of it.
  */
 import * as v from "valibot";
+import { designs } from "../../designs/index.js";
+import type { Design } from "../../linux/klp/index.js";
 import { stepSchema } from "../steps/index.js";
 import { OPS_FLAGS, PREEMPTION, VERDICTS } from "../types.js";
 import {
@@ -18,6 +20,7 @@ import {
 	text,
 	whole,
 } from "../values.js";
+import { type DesignFields, designFields, fieldEntries } from "./design-fields.js";
 
 const sources = v.pipe(
 	v.array(text),
@@ -26,37 +29,52 @@ const sources = v.pipe(
 	v.description(".c, .S or .o files, relative to the scenario file or to the project"),
 );
 
-const funcEntry = v.union([symbol, v.strictObject({ new_func: symbol, replaceable: v.optional(flag) })]);
-const funcs = v.pipe(
-	v.record(
-		v.pipe(v.string(), v.regex(/^[A-Za-z_.$][\w.$]*(#\d{1,4})?$/), expected("a function, perhaps with #sympos")),
-		funcEntry,
-	),
-	expected("a map of functions"),
-	v.description("patched function -> its replacement; func#2 is the second symbol of that name"),
-);
+function funcsSchema(keys: DesignFields) {
+	return v.pipe(
+		v.record(
+			v.pipe(v.string(), v.regex(/^[A-Za-z_.$][\w.$]*(#\d{1,4})?$/), expected("a function, perhaps with #sympos")),
+			v.union([symbol, v.strictObject({ new_func: symbol, ...fieldEntries("klp_func", keys) })]),
+		),
+		expected("a map of functions"),
+		v.description("patched function -> its replacement; func#2 is the second symbol of that name"),
+	);
+}
 
-export const livepatchSchema = v.strictObject({
-	sources,
-	replace: v.optional(v.pipe(v.union([flag, whole(0, 0xffffffff)]), v.description("klp_patch.replace"))),
-	replaceable: v.optional(v.pipe(flag, v.description("klp_patch.replaceable (rfc-2025)"))),
-	replace_set: v.optional(v.pipe(whole(0, 0xffffffff), v.description("klp_patch.replace_set"))),
-	funcs: v.optional(funcs),
-	objects: v.optional(
-		v.pipe(
-			v.record(moduleName, funcs),
-			expected("a map of objects"),
-			v.description("the long form of funcs: vmlinux or a module -> its functions"),
+/** The keys of a livepatch that replace designs add to it and to its functions. */
+export interface LivepatchKeys {
+	readonly patch: DesignFields;
+	readonly func: DesignFields;
+}
+
+export function livepatchKeys(designs: readonly Design[]): LivepatchKeys {
+	return {
+		patch: designFields(designs, ({ fields }) => fields),
+		func: designFields(designs, ({ funcFields = [] }) => funcFields),
+	};
+}
+
+function livepatchSchema(keys: LivepatchKeys) {
+	const funcs = funcsSchema(keys.func);
+	return v.strictObject({
+		sources,
+		...fieldEntries("klp_patch", keys.patch),
+		funcs: v.optional(funcs),
+		objects: v.optional(
+			v.pipe(
+				v.record(moduleName, funcs),
+				expected("a map of objects"),
+				v.description("the long form of funcs: vmlinux or a module -> its functions"),
+			),
 		),
-	),
-	states: v.optional(
-		v.pipe(
-			v.array(v.strictObject({ id: whole(0, 0xffffffff), version: whole(0, 0xffffffff) })),
-			expected("a list of states"),
-			v.description("klp_patch.states"),
+		states: v.optional(
+			v.pipe(
+				v.array(v.strictObject({ id: whole(0, 0xffffffff), version: whole(0, 0xffffffff) })),
+				expected("a list of states"),
+				v.description("klp_patch.states"),
+			),
 		),
-	),
-});
+	});
+}
 
 export const opsSchema = v.strictObject({
 	funcs: v.optional(
@@ -78,58 +96,65 @@ export const taskSchema = v.strictObject({
 
 const verdict = v.picklist(VERDICTS);
 
-export const scenarioSchema = v.strictObject({
-	title: text,
-	source: v.optional(v.pipe(text, v.description("where the scenario comes from, usually a mail"))),
-	design: v.optional(v.pipe(designName, v.description("the replace design; --design overrides it"))),
-	cpu: v.optional(v.picklist(["jit", "unicorn"])),
-	cpus: v.optional(v.pipe(whole(1, 64), v.description("emulated CPUs"))),
-	preemption: v.optional(
-		v.pipe(
-			v.picklist(PREEMPTION),
-			v.description("klpemu explore: can a task lose its CPU in kernel mode? none (default), or full (CONFIG_PREEMPT)"),
-		),
-	),
-	seed: v.optional(v.pipe(seed, v.description("the schedule's seed; --seed overrides it"))),
-	hz: v.optional(v.pipe(whole(24, 10_000), v.description("timer ticks per second (CONFIG_HZ)"))),
-	ibt: v.optional(v.pipe(flag, v.description("compile guest code with -fcf-protection=branch"))),
-	memory: v.optional(
-		v.pipe(
-			v.string(),
-			v.regex(/^[1-9]\d{0,3} ?MiB$/),
-			expected("a size such as 64 MiB"),
-			v.description("guest memory"),
-		),
-	),
-	vmlinux: sources,
-	modules: v.optional(v.pipe(v.record(moduleName, v.strictObject({ sources })), expected("a map of modules"))),
-	livepatches: v.optional(v.pipe(v.record(moduleName, livepatchSchema), expected("a map of livepatches"))),
-	ftrace_ops: v.optional(
-		v.pipe(
-			v.record(opsName, opsSchema),
-			expected("a map of ops"),
-			v.description("what register and unregister steps attach beside livepatches"),
-		),
-	),
-	selftest: v.optional(
-		v.pipe(
-			text,
-			v.description(
-				"what a kernel printed in this script of tools/testing/selftests/livepatch; steps then write to the log as functions.sh does",
+/** `keys`: what {@link livepatchKeys} gives for the designs that there are. */
+export function scenarioSchemaOf(keys: LivepatchKeys) {
+	return v.strictObject({
+		title: text,
+		source: v.optional(v.pipe(text, v.description("where the scenario comes from, usually a mail"))),
+		design: v.optional(v.pipe(designName, v.description("the replace design; --design overrides it"))),
+		cpu: v.optional(v.picklist(["jit", "unicorn"])),
+		cpus: v.optional(v.pipe(whole(1, 64), v.description("emulated CPUs"))),
+		preemption: v.optional(
+			v.pipe(
+				v.picklist(PREEMPTION),
+				v.description(
+					"klpemu explore: can a task lose its CPU in kernel mode? none (default), or full (CONFIG_PREEMPT)",
+				),
 			),
 		),
-	),
-	tasks: v.optional(v.pipe(v.record(taskKey, taskSchema), expected("a map of tasks"))),
-	steps: v.pipe(v.array(stepSchema), v.nonEmpty(), expected("a list of steps")),
-	expect: v.optional(
-		v.pipe(
-			v.union([verdict, v.pipe(v.record(designName, verdict), expected("a map of designs"))]),
-			v.description("the verdict, or verdicts by design"),
+		seed: v.optional(v.pipe(seed, v.description("the schedule's seed; --seed overrides it"))),
+		hz: v.optional(v.pipe(whole(24, 10_000), v.description("timer ticks per second (CONFIG_HZ)"))),
+		ibt: v.optional(v.pipe(flag, v.description("compile guest code with -fcf-protection=branch"))),
+		memory: v.optional(
+			v.pipe(
+				v.string(),
+				v.regex(/^[1-9]\d{0,3} ?MiB$/),
+				expected("a size such as 64 MiB"),
+				v.description("guest memory"),
+			),
 		),
-	),
-});
+		vmlinux: sources,
+		modules: v.optional(v.pipe(v.record(moduleName, v.strictObject({ sources })), expected("a map of modules"))),
+		livepatches: v.optional(v.pipe(v.record(moduleName, livepatchSchema(keys)), expected("a map of livepatches"))),
+		ftrace_ops: v.optional(
+			v.pipe(
+				v.record(opsName, opsSchema),
+				expected("a map of ops"),
+				v.description("what register and unregister steps attach beside livepatches"),
+			),
+		),
+		selftest: v.optional(
+			v.pipe(
+				text,
+				v.description(
+					"what a kernel printed in this script of tools/testing/selftests/livepatch; steps then write to the log as functions.sh does",
+				),
+			),
+		),
+		tasks: v.optional(v.pipe(v.record(taskKey, taskSchema), expected("a map of tasks"))),
+		steps: v.pipe(v.array(stepSchema), v.nonEmpty(), expected("a list of steps")),
+		expect: v.optional(
+			v.pipe(
+				v.union([verdict, v.pipe(v.record(designName, verdict), expected("a map of designs"))]),
+				v.description("the verdict, or verdicts by design"),
+			),
+		),
+	});
+}
+
+export const scenarioSchema = scenarioSchemaOf(livepatchKeys(designs));
 
 export type RawScenario = v.InferOutput<typeof scenarioSchema>;
-export type RawLivepatch = v.InferOutput<typeof livepatchSchema>;
+export type RawLivepatch = v.InferOutput<ReturnType<typeof livepatchSchema>>;
 export type RawOps = v.InferOutput<typeof opsSchema>;
 export type RawTask = v.InferOutput<typeof taskSchema>;

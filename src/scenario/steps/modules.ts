@@ -1,5 +1,5 @@
 import * as v from "valibot";
-import { designFields, patchOf } from "../livepatches.js";
+import { patchOf } from "../livepatches.js";
 import { expected, fileText, moduleName, scalar, taskNames } from "../values.js";
 import { type StepWorld, step } from "./step.js";
 import { insmodStrerror } from "./strerror.js";
@@ -75,7 +75,7 @@ export const insmod = step("insmod", {
 		const parts = objects.get(module) ?? [];
 		if (spec === undefined) return yield* machine.loader.load_module(module, parts, options);
 		if (spec.objects.length === 0) {
-			return yield* machine.loader.load_module(module, parts, { ...options, fields: designFields(spec) });
+			return yield* machine.loader.load_module(module, parts, { ...options, fields: spec.fields });
 		}
 		return yield* machine.loader.load_module(module, parts, { ...options, patchOf: (mod) => patchOf(spec, mod) });
 	},
