@@ -1,8 +1,9 @@
+import type { StepKind } from "../linux/lib/index.js";
 import type { task_struct } from "../linux/sched/index.js";
 import type { Machine } from "../machine/index.js";
 import type { Kaddr } from "../memory/index.js";
 import { chosenOn } from "./chosen.js";
-import { type Broken, COMPLETED, type JudgedTask, judgeOops, judgeStep, judgeWarnings } from "./judge.js";
+import { type Broken, type JudgedTask, judgeOops, judgeStep, judgeWarnings } from "./judge.js";
 import { type FromTo, fromTo, type Look, lookAt, viewOf } from "./look.js";
 import { tuple } from "./view.js";
 import type { WatchedFunction } from "./watched.js";
@@ -33,7 +34,7 @@ export class InvariantChecker {
 		this.#functions = functions;
 		this.#report = report;
 		machine.observe({
-			point: (label) => this.check(label),
+			point: (label, kind) => this.check(label, kind),
 			oops: (task, fault, rip) => report({ ...judgeOops(task, fault, rip), point: "oops" }),
 			invalidRead: (message) => {
 				report({ invariant: "use-after-free", point: "read", task: machine.sched.current.comm, message });
@@ -55,7 +56,7 @@ export class InvariantChecker {
 	}
 
 	/** Looks at everything. `point`: the step of kernel code that has just been made. */
-	check(point: string): void {
+	check(point: string, kind: StepKind = "step"): void {
 		const look = this.#lookNow();
 		const { sched, dmesg } = this.#machine;
 		// The tasks of the scenario first: a violation of the shell, a kworker or an idle task counts only if none of them has it.
@@ -67,7 +68,7 @@ export class InvariantChecker {
 			const step = { functions: this.#functions, from: this.#look, to: look, point };
 			const before = tasks.map((task) => this.#tasks.get(task));
 			const names = tasks.map(({ comm }) => comm);
-			const broken = judgeStep(step, names, before, now, point === COMPLETED);
+			const broken = judgeStep(step, names, before, now, kind === "done");
 			this.#tell(broken, point, (name) => tuple(viewOf(look, now[names.indexOf(name)]!.patch_state)));
 		}
 		for (const broken of judgeWarnings(dmesg.warnings.slice(this.#warnings))) this.#report({ ...broken, point });

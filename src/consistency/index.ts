@@ -3,7 +3,6 @@ export { chosenOn } from "./chosen.js";
 export { INVARIANTS, type Invariant, RULES } from "./invariants.js";
 export {
 	type Broken,
-	COMPLETED,
 	type JudgedTask,
 	judgeOops,
 	judgeStep,

@@ -43,9 +43,6 @@ export interface Step {
 	readonly point?: string;
 }
 
-/** The point at which a transition is over. */
-export const COMPLETED = "klp_complete_transition: done";
-
 /**
  * All that one step breaks. `names`, `before` and `after` are the tasks that are judged; `before` is undefined for a task that was not
  * there. `completed`: with this step a transition has ended.

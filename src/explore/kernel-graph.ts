@@ -1,6 +1,6 @@
 import { KlpemuError } from "../base/index.js";
 import { type Broken, type Look, lookAt } from "../consistency/index.js";
-import type { Effect, Read, SavedWorld, TaskOutcome, TaskState, World } from "./world/index.js";
+import type { ArrivalKind, Effect, Read, SavedWorld, TaskOutcome, TaskState, World } from "./world/index.js";
 
 /** A state of everything but the tasks, and how to come there. */
 export interface KernelState extends Look {
@@ -43,7 +43,7 @@ export interface Outcome {
 	/** It has looked at tasks or changed them. */
 	readonly touchesTasks: boolean;
 	readonly label: string;
-	readonly isPlace: boolean;
+	readonly kind: ArrivalKind;
 	/** Slots of tasks that were on a CPU when it looked. */
 	readonly busy: readonly number[];
 	readonly broken: readonly Broken[];
@@ -121,7 +121,7 @@ export class KernelGraph {
 			outOfTheWay: world.actors.map(({ wait }, index) => {
 				// What tasks do by themselves concerns no kernel state but the list of tasks.
 				const itself = world.model.admins[index]?.of !== undefined;
-				return itself || wait?.label === "mutex_lock(klp_mutex)" || world.nextStep(index) === undefined;
+				return itself || wait?.lock === klp.klp_mutex || world.nextStep(index) === undefined;
 			}),
 			mutexHeld: klp.klp_mutex.locked,
 			retries: klp.isTransitionWork(workqueue.pending[0] ?? workqueue.delayed[0]?.work),
@@ -230,7 +230,7 @@ export class KernelGraph {
 			changes: [...changes],
 			touchesTasks: effect.reads.length > 0 || changes.size > 0,
 			label: effect.label,
-			isPlace: effect.isPlace,
+			kind: effect.kind,
 			busy: effect.reads.filter(({ field, value }) => field === "on_cpu" && value === true).map(({ slot }) => slot),
 			broken: effect.broken,
 		});
@@ -253,7 +253,7 @@ export class KernelGraph {
 		const effect = this.world.moveActor(actor, busy, late);
 		this.executed.kernel++;
 		let leaf: Leaf;
-		if (effect.blocked) leaf = { to: undefined, effect };
+		if (effect.kind === "blocked") leaf = { to: undefined, effect };
 		else {
 			const to = this.#intern({ from, actor, busy, late, tasks: [...tasks] });
 			this.#live = to;

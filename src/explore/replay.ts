@@ -1,13 +1,5 @@
 import { KlpemuError } from "../base/index.js";
-import {
-	type Broken,
-	COMPLETED,
-	type Invariant,
-	judgeStep,
-	judgeTask,
-	type Look,
-	lookAt,
-} from "../consistency/index.js";
+import { type Broken, type Invariant, judgeStep, judgeTask, type Look, lookAt } from "../consistency/index.js";
 import type { Model } from "./model.js";
 import type { Move } from "./schedule.js";
 import { type SavedWorld, type TaskState, World } from "./world/index.js";
@@ -26,10 +18,15 @@ export interface Replayed {
 	readonly title: string | undefined;
 	/** The points it passed, the last one included. */
 	readonly points: readonly string[];
+	/** Those of them that a story tells of. */
+	readonly told: readonly string[];
 	readonly before: Judged;
 	readonly after: Judged;
 	readonly broken: readonly Broken[];
 }
+
+/** What making a move gives. */
+type Made = Pick<Replayed, "points" | "told" | "broken">;
 
 /** Makes the moves of schedules for real, on the model's machine, each time from its beginning. */
 export class Replayer {
@@ -65,12 +62,13 @@ export class Replayer {
 		const before = this.#now;
 		const actor = world.actors.findIndex(({ name }) => name === move.who);
 		const title = actor < 0 ? undefined : world.nextStep(actor);
-		const { points, broken } =
+		const { points, told, broken } =
 			actor < 0 ? this.#moveTask(move, index) : this.#moveActor(move, index, actor, invariants);
 		return {
 			move,
 			title,
 			points,
+			told,
 			before,
 			after: this.#now,
 			broken: broken.filter(({ invariant }) => invariants.has(invariant)),
@@ -82,7 +80,7 @@ export class Replayer {
 		return { kernel: lookAt(model.machine, model.functions, transition), tasks: this.world.allLoaded() };
 	}
 
-	#moveTask({ who }: Move, index: number): { points: string[]; broken: Broken[] } {
+	#moveTask({ who }: Move, index: number): Made {
 		const { world } = this;
 		const slot = world.names.indexOf(who);
 		const state = slot < 0 ? undefined : world.loaded(slot);
@@ -92,31 +90,28 @@ export class Replayer {
 		const { state: next, label, broken } = world.moveTask(slot);
 		this.#now = this.#look();
 		const step = { functions: world.model.functions, from: kernel, to: this.#now.kernel };
-		return { points: [label], broken: [...broken, ...judgeTask(step, who, state, next)] };
+		return { points: [label], told: [label], broken: [...broken, ...judgeTask(step, who, state, next)] };
 	}
 
-	#moveActor(
-		{ who, steps, busy, late }: Move,
-		index: number,
-		actor: number,
-		invariants: ReadonlySet<Invariant>,
-	): { points: string[]; broken: Broken[] } {
+	#moveActor({ who, steps, busy, late }: Move, index: number, actor: number, invariants: ReadonlySet<Invariant>): Made {
 		const { world } = this;
 		const points: string[] = [];
+		const told: string[] = [];
 		for (let step = 0; step < steps; step++) {
 			if (world.nextStep(actor) === undefined) throw impossible(index, who, "it has nothing to do");
 			const from = this.#now;
 			const slots = busy.filter((entry) => entry.step === step).map(({ task }) => world.slot(task));
 			const effect = world.moveActor(actor, new Set(slots), late && step === 0);
-			if (effect.blocked) throw impossible(index, who, "it waits for somebody");
-			if (!effect.isPlace) points.push(effect.label);
+			if (effect.kind === "blocked") throw impossible(index, who, "it waits for somebody");
+			if (effect.kind !== "place") points.push(effect.label);
+			if (effect.kind !== "place" && !effect.quiet) told.push(effect.label);
 			this.#now = this.#look();
 			const judged = { functions: world.model.functions, from: from.kernel, to: this.#now.kernel };
-			const completed = effect.label === COMPLETED;
+			const completed = effect.kind === "done";
 			const broken = [...effect.broken, ...judgeStep(judged, world.judged, from.tasks, this.#now.tasks, completed)];
-			if (broken.some(({ invariant }) => invariants.has(invariant))) return { points, broken };
+			if (broken.some(({ invariant }) => invariants.has(invariant))) return { points, told, broken };
 		}
-		return { points, broken: [] };
+		return { points, told, broken: [] };
 	}
 }
 

@@ -1,5 +1,5 @@
 import { Hash } from "../base/index.js";
-import { type Broken, COMPLETED, type Invariant, judgeStep, judgeTask } from "../consistency/index.js";
+import { type Broken, type Invariant, judgeStep, judgeTask } from "../consistency/index.js";
 import { TASK_INTERRUPTIBLE, TASK_RUNNING } from "../linux/sched/index.js";
 import type { KernelGraph, KernelState, Outcome } from "./kernel-graph.js";
 import type { Model } from "./model.js";
@@ -48,17 +48,6 @@ export interface SearchResult {
 	/** Of a shard: what it visited, and how many moves led away from there. */
 	readonly visited: ReadonlyMap<string, number> | undefined;
 }
-
-/**
- * Points at the end of one turn of a loop over all tasks. A turn looks at one task and changes that one only, so that whatever
- * another task does in between can as well be done before the loop, or after it.
- */
-const TURNS: ReadonlySet<string> = new Set([
-	"klp_start_transition: TIF_PATCH_PENDING",
-	"klp_try_switch_task: patch_state",
-	"klp_try_complete_transition: offline idle task",
-	"klp_send_signals",
-]);
 
 /** States per process when the work is dealt out. */
 const PER_SHARD = 8;
@@ -311,7 +300,7 @@ export class Search {
 			tasks: next,
 			steps: steps + 1,
 			busy: outcome.busy.length === 0 ? busy : [...busy, [steps, ...outcome.busy]],
-			label: outcome.isPlace ? chain.label : outcome.label,
+			label: outcome.kind === "place" ? chain.label : outcome.label,
 			broken: broken.filter(({ invariant }) => this.#options.invariants.has(invariant)),
 		};
 	}
@@ -329,8 +318,9 @@ export class Search {
 
 	/** May everybody else wait for this actor's next point? The argument for each case is in docs/exploring.md. */
 	#nobodyCares(at: KernelState, actor: number, outcome: Outcome): boolean {
-		if (!this.#options.reduction) return outcome.isPlace;
-		if (outcome.isPlace || TURNS.has(outcome.label)) return true;
+		if (outcome.kind === "place") return true;
+		if (!this.#options.reduction) return false;
+		if (outcome.kind === "turn") return true;
 		const alone = at.mutexHeld && outcome.to.mutexHeld && at.outOfTheWay.every((out, other) => out || other === actor);
 		return alone && !outcome.touchesTasks && outcome.to.text === at.text && outcome.to.next[actor] !== undefined;
 	}
@@ -351,12 +341,12 @@ export class Search {
 		outcome: Outcome,
 		after: readonly TaskState[],
 	): readonly Broken[] {
-		const { to, changes, label } = outcome;
+		const { to, changes, kind } = outcome;
 		const same = from.viewsId === to.viewsId && from.fromTo === to.fromTo && from.inTransition === to.inTransition;
 		const nothing = same && changes.length === 0 && from.executableId === to.executableId;
-		if (nothing && label !== COMPLETED) return NONE;
+		if (nothing && kind !== "done") return NONE;
 		const step = { functions: this.#model.functions, from, to };
-		return judgeStep(step, this.graph.world.judged, before, after, label === COMPLETED);
+		return judgeStep(step, this.graph.world.judged, before, after, kind === "done");
 	}
 
 	/**

@@ -2,9 +2,6 @@ import { type Broken, type Look, RULES, tuple, viewOf, type WatchedFunction } fr
 import { patchStateName } from "../linux/klp/index.js";
 import type { Replayed } from "./replay.js";
 
-/** Kernel code is told of by these points; the others are steps on the way. */
-const QUIET = /^(done|settle|blocked|text_poke_bp_batch: (int3|tail) written)$/;
-
 interface Group {
 	readonly who: string;
 	readonly title: string | undefined;
@@ -31,7 +28,7 @@ export function tellStory(
 		const early = replayed.indexOf(end) < begin;
 		const what = title === undefined ? "" : begun.has(`${who} ${title}`) ? `${title} goes on` : title;
 		begun.add(`${who} ${title}`);
-		const points = moves.flatMap((move) => [...busyText(move), ...move.points]).filter((point) => !QUIET.test(point));
+		const points = moves.flatMap((move) => [...busyText(move), ...move.told]);
 		const told = early && title !== undefined ? what : [what, summary(points)].filter((text) => text !== "").join(": ");
 		lines.push(
 			`${String(number++).padStart(3)}. ${who}${moves.some(({ move }) => move.late) ? " (15th try)" : ""}: ${told || "goes on"}`,

@@ -2,7 +2,7 @@ import { KlpemuError } from "../base/index.js";
 import type { GuestWorkqueue } from "../linux/exports/index.js";
 import type { Ftrace } from "../linux/ftrace/index.js";
 import type { Livepatch } from "../linux/klp/index.js";
-import { type Kernel, type PointObserver, runStraight, type Wait } from "../linux/lib/index.js";
+import { type Kernel, type PointObserver, runStraight, visitor, type Wait } from "../linux/lib/index.js";
 import {
 	type CpuHotplug,
 	type HostTasks,
@@ -110,14 +110,11 @@ export class Rounds {
 			}
 			this.#schedule(task);
 		};
-		const visit = (label: string) => {
-			for (const observer of observers) observer.point?.(label);
-		};
 		const { mode } = task;
 		this.running++;
 		try {
 			this.#schedule(task);
-			return runStraight(code, visit, block);
+			return runStraight(code, visitor(observers), block);
 		} finally {
 			// Also when the code was given up in the middle, perhaps of guest code.
 			this.running--;

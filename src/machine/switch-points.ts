@@ -1,7 +1,7 @@
 import { type Cpu, type GatePage, RAX } from "../cpu/index.js";
 import { COND_RESCHED, type GuestWorkqueue } from "../linux/exports/index.js";
 import type { Livepatch } from "../linux/klp/index.js";
-import { type Kernel, type PointObserver, runStraight } from "../linux/lib/index.js";
+import { type Kernel, type PointObserver, runStraight, visitor } from "../linux/lib/index.js";
 import {
 	type Continuation,
 	type Sched,
@@ -28,10 +28,7 @@ export function declareSwitchPoints(
 	},
 ): SwitchPoints {
 	const { cpu, sched, klp, work, observers } = parts;
-	const run = (code: Kernel<void>) =>
-		runStraight(code, (label) => {
-			for (const observer of observers) observer.point?.(label);
-		});
+	const run = (code: Kernel<void>) => runStraight(code, visitor(observers));
 	const points = new Map<string, (task: task_struct) => Continuation>();
 	/** `stops`: whether the Cpu stops at the gate. */
 	const point = (name: string, stops: () => boolean, then: (task: task_struct) => Continuation) => {

@@ -68,7 +68,7 @@ export class Tasks {
 		if (spec.idle) task.__state = TASK_INTERRUPTIBLE;
 		else this.#sched.enqueue(task);
 		this.#klp.klp_copy_process(parent, task);
-		for (const observer of this.#observers) observer.point?.("klp_copy_process");
+		for (const observer of this.#observers) observer.point?.("klp_copy_process", "step");
 		return task;
 	}
 

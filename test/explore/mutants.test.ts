@@ -226,7 +226,7 @@ const MUTANTS: readonly Mutant[] = [
 					const { done, value } = code.next();
 					if (done) return value as number;
 					// Whatever it waits for, it does not wait.
-					yield typeof value === "string" ? value : "does not wait";
+					yield typeof value === "object" && value.kind === "wait" ? "does not wait" : value;
 				}
 			};
 		},
@@ -250,7 +250,7 @@ const MUTANTS: readonly Mutant[] = [
 				for (;;) {
 					const { done, value } = code.next();
 					if (done) return value as number;
-					yield typeof value === "string" ? value : "does not wait";
+					yield typeof value === "object" && value.kind === "wait" ? "does not wait" : value;
 				}
 			};
 		},

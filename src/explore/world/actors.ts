@@ -2,7 +2,7 @@ import type { Kernel, Point, Wait } from "../../linux/lib/index.js";
 import type { task_struct } from "../../linux/sched/index.js";
 
 /** The actor cannot go on: the condition that it waits for does not hold. */
-export const BLOCKED: Wait = { label: "blocked", ready: () => false };
+export const BLOCKED = { kind: "blocked", label: "blocked" } as const;
 
 /**
  * An actor of the kernel: it makes one step after the other, and each step is kernel code. Actors are the administrators, tasks that
@@ -45,7 +45,7 @@ export class Actor {
 	}
 
 	/** Runs to the next point. `start` makes the code of the next step. Undefined: the step is done. {@link BLOCKED}: it must wait. */
-	advance(start: () => Kernel<unknown>): Point | undefined {
+	advance(start: () => Kernel<unknown>): Point | typeof BLOCKED | undefined {
 		if (this.#wait !== undefined && !this.#wait.ready()) return BLOCKED;
 		this.#code ??= start();
 		this.#wait = undefined;
@@ -54,7 +54,7 @@ export class Actor {
 			this.rewind(this.index);
 			return undefined;
 		}
-		if (typeof value !== "string") this.#wait = value.at === undefined ? value : undefined;
+		if (typeof value !== "string" && value.kind === "wait") this.#wait = value;
 		this.#path = pathAfter(this.#path, value);
 		return value;
 	}
@@ -71,7 +71,7 @@ export class Actor {
 /** The path after a point. Of a loop only the last turn counts: all that the loop remembers of the turns before is in `at`. */
 export function pathAfter(path: readonly string[], point: Point): readonly string[] {
 	if (typeof point === "string") return [...path, point];
-	if (point.at === undefined) return [...path, point.label];
+	if (point.kind !== "place") return [...path, point.label];
 	const loop = `${point.label}@`;
 	const begin = path.findIndex((step) => step.startsWith(loop));
 	return [...(begin < 0 ? path : path.slice(0, begin)), `${loop}${point.at.join()}`];

@@ -1,15 +1,21 @@
 import { KlpemuError, keyOf } from "../../base/index.js";
 import { type Broken, chosenOn, type FromTo, fromTo, judgeWarnings } from "../../consistency/index.js";
-import type { Kernel, Point } from "../../linux/lib/index.js";
+import type { Kernel, StepKind } from "../../linux/lib/index.js";
 import { TASK_RUNNING, type task_struct } from "../../linux/sched/index.js";
 import { restoreMachine, type SavedMachine, saveMachine } from "../../machine/index.js";
 import type { Model } from "../model.js";
-import { Actor, BLOCKED } from "./actors.js";
+import { Actor } from "./actors.js";
 import { guestVisible } from "./guest-visible.js";
 import { type Read, TaskProbe, type Written } from "./probe.js";
 import type { TaskMove } from "./task-move.js";
 import { TaskMover } from "./task-mover.js";
 import { captureContext, TASK_FIELDS, type TaskState, TaskStates } from "./task-state.js";
+
+/**
+ * How a step of an actor ends: at a point of that kind, at the end of its code (`end`), or where it began, for it cannot go on
+ * (`blocked`). At a `place` of a loop nothing has happened.
+ */
+export type ArrivalKind = StepKind | "place" | "wait" | "end" | "blocked";
 
 /** What a step of kernel code did, as far as it concerns tasks. */
 export interface Effect {
@@ -20,10 +26,9 @@ export interface Effect {
 	readonly replaced: ReadonlyMap<number, TaskState>;
 	/** Where the actor is now. */
 	readonly label: string;
-	/** A {@link place} of a loop: nothing has happened. */
-	readonly isPlace: boolean;
-	/** It could not go on. */
-	readonly blocked: boolean;
+	readonly kind: ArrivalKind;
+	/** Stories leave the point out. */
+	readonly quiet: boolean;
 	readonly broken: readonly Broken[];
 }
 
@@ -290,12 +295,10 @@ export class World {
 			const after = this.states.withFields(before!, written);
 			this.#setState(number, after, contextOf === before ? after : contextOf);
 		}
-		const isPlace = typeof point === "object" && point.at !== undefined;
-		const label = typeof point === "string" ? point : point === undefined ? "done" : point.label;
-		return { ...touched, replaced, label, isPlace, blocked: point === BLOCKED, broken };
+		return { ...touched, ...arrival(point), replaced, broken };
 	}
 
-	#advance(index: number): Point | undefined {
+	#advance(index: number): ReturnType<Actor["advance"]> {
 		const actor = this.actors[index]!;
 		const { admins, control } = this.model;
 		const point = actor.advance(() => this.#start(index));
@@ -372,4 +375,11 @@ export class World {
 			Object.assign(this.#slots[number]!, { task: there.get(name), state: undefined, contextOf: undefined });
 		}
 	}
+}
+
+function arrival(point: ReturnType<Actor["advance"]>): Pick<Effect, "label" | "kind" | "quiet"> {
+	if (point === undefined) return { label: "done", kind: "end", quiet: true };
+	if (typeof point === "string") return { label: point, kind: "step", quiet: false };
+	const { label, kind } = point;
+	return { label, kind, quiet: kind === "detail" || kind === "blocked" || (kind === "wait" && point.quiet === true) };
 }

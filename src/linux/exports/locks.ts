@@ -1,6 +1,6 @@
 import { type Kaddr, type Memory, toU64 } from "../../memory/index.js";
 import type { HostFunctions } from "../guest/index.js";
-import type { Kernel } from "../lib/index.js";
+import { type Kernel, wait } from "../lib/index.js";
 import type { Sched } from "../sched/index.js";
 
 /** `done` of a completion after complete_all(): never used up. */
@@ -33,20 +33,20 @@ export function lockFunctions(memory: Memory, sched: Sched, HZ: number): HostFun
 			*mutex_lock(args): Kernel<undefined> {
 				const lock = args.pointer(0);
 				// Of several that wait, each looks again: another may have been faster.
-				while (owner(lock) !== 0n) yield { label: "mutex_lock", ready: () => owner(lock) === 0n };
+				while (owner(lock) !== 0n) yield wait("mutex_lock", () => owner(lock) === 0n);
 				// Tells tasks apart, and is not 0.
 				memory.setU64(lock, toU64(sched.current.pid + 1));
 				return undefined;
 			},
 			*wait_for_completion(args): Kernel<undefined> {
 				const x = args.pointer(0);
-				while (done(x) === 0) yield { label: "wait_for_completion", ready: () => done(x) !== 0 };
+				while (done(x) === 0) yield wait("wait_for_completion", () => done(x) !== 0);
 				if (done(x) !== UINT_MAX) memory.setU32(x, done(x) - 1);
 				return undefined;
 			},
 			*msleep(args): Kernel<undefined> {
 				const end = sched.jiffies + msecs_to_jiffies(args.u32(0), HZ) + 1;
-				yield { label: "msleep", ready: () => sched.jiffies >= end };
+				yield wait("msleep", () => sched.jiffies >= end);
 				return undefined;
 			},
 		},

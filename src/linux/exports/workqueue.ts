@@ -2,7 +2,7 @@ import { declareState } from "../../base/index.js";
 import { type Kaddr, type Memory, toU64 } from "../../memory/index.js";
 import type { HostFunctions } from "../guest/index.js";
 import type { Livepatch } from "../klp/index.js";
-import type { Kernel } from "../lib/index.js";
+import { type Kernel, wait } from "../lib/index.js";
 import { type HostTasks, PF_KTHREAD, type Sched, TASK_IDLE, type task_struct } from "../sched/index.js";
 
 /** struct work_struct: its first word has the flag WORK_STRUCT_PENDING, the function is behind the list head. */
@@ -107,7 +107,7 @@ export class GuestWorkqueue {
 	*#flush(work: Kaddr): Kernel<boolean> {
 		const idle = () => !this.pending.includes(work) && !this.#isRunning(work);
 		const waited = !idle();
-		yield { label: "flush_work", ready: idle };
+		yield wait("flush_work", idle);
 		return waited;
 	}
 
@@ -121,7 +121,7 @@ export class GuestWorkqueue {
 		if (delayed >= 0) this.delayed.splice(delayed, 1);
 		const waiting = at >= 0 || delayed >= 0;
 		if (waiting) memory.setU64(work, memory.u64(work) & ~WORK_STRUCT_PENDING);
-		yield { label: "cancel_work_sync", ready: () => !this.#isRunning(work) };
+		yield wait("cancel_work_sync", () => !this.#isRunning(work));
 		this.canceling.delete(work);
 		return waiting;
 	}

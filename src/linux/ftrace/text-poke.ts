@@ -1,7 +1,7 @@
 import { declareState } from "../../base/index.js";
 import { type CpuState, FLAG, RSP } from "../../cpu/index.js";
 import { hex, type Kaddr, type Memory, toKaddr } from "../../memory/index.js";
-import type { Icache, Kernel } from "../lib/index.js";
+import { detail, type Icache, type Kernel } from "../lib/index.js";
 
 export const INT3_INSN_OPCODE = 0xcc;
 export const CALL_INSN_OPCODE = 0xe8;
@@ -113,9 +113,9 @@ export class TextPoke {
 	*#text_poke_bp_batch(batch: readonly text_poke_loc[]): Kernel<void> {
 		this.bp_desc = batch;
 		for (const loc of batch) this.#write(loc.address, Uint8Array.of(INT3_INSN_OPCODE));
-		yield "text_poke_bp_batch: int3 written";
+		yield detail("text_poke_bp_batch: int3 written");
 		for (const loc of batch) this.#write((loc.address + 1) | 0, loc.text.subarray(1));
-		yield "text_poke_bp_batch: tail written";
+		yield detail("text_poke_bp_batch: tail written");
 		for (const loc of batch) this.#write(loc.address, loc.text.subarray(0, 1));
 		yield "text_poke_bp_batch: first byte written";
 		this.bp_desc = [];

@@ -1,6 +1,6 @@
 import { declareState, KlpemuError } from "../../base/index.js";
 import { type Cpu, RAX } from "../../cpu/index.js";
-import type { Kernel, Point, PointObserver } from "../lib/index.js";
+import { type Kernel, type Point, type PointObserver, tellStep, visitor } from "../lib/index.js";
 import { type Continuation, type Sched, switchedVoluntarily, type task_struct } from "../sched/index.js";
 import { GuestArguments, type HostFunctions, isBadPointer } from "./arguments.js";
 import type { Oops } from "./oops.js";
@@ -72,8 +72,8 @@ export class HostCalls {
 				this.#cpu.state.words.set(task.regs.words);
 				return "go-on";
 			}
-			if (typeof value !== "string") task.waitsFor = value;
-			else for (const observer of this.#observers) observer.point?.(value);
+			if (typeof value === "object" && value.kind === "wait") task.waitsFor = value;
+			else tellStep(value, visitor(this.#observers));
 		}
 	}
 

@@ -1,5 +1,15 @@
 import { declareState } from "../../base/index.js";
-import { EADDRINUSE, EBUSY, EINVAL, errnoName, type Kernel, list_is_singular, place } from "../lib/index.js";
+import {
+	done,
+	EADDRINUSE,
+	EBUSY,
+	EINVAL,
+	errnoName,
+	type Kernel,
+	list_is_singular,
+	place,
+	turn,
+} from "../lib/index.js";
 import {
 	synchronize_rcu,
 	TASK_INTERRUPTIBLE,
@@ -93,7 +103,7 @@ export class Transition {
 		print.pr_notice(`'${patch.name}': ${this.#direction} complete`);
 		this.klp_target_state = KLP_TRANSITION_IDLE;
 		this.klp_transition_patch = undefined;
-		yield "klp_complete_transition: done";
+		yield done("klp_complete_transition: done");
 	}
 
 	/** Takes back an enable that failed before any task could switch. */
@@ -170,7 +180,7 @@ export class Transition {
 		const who = `${task.comm}:${task.pid}`;
 		switch (ret) {
 			case 0:
-				yield "klp_try_switch_task: patch_state";
+				yield turn("klp_try_switch_task: patch_state");
 				break;
 			case -EBUSY:
 				print.pr_debug(`klp_try_switch_task: ${who} is running`, "klp_try_switch_task");
@@ -207,7 +217,7 @@ export class Transition {
 			if (!task.pending) continue;
 			if (task.kthread) env.sched.wake_up_state(task, TASK_INTERRUPTIBLE);
 			else env.sched.set_notify_signal(task);
-			yield "klp_send_signals";
+			yield turn("klp_send_signals");
 		}
 	}
 
@@ -237,7 +247,7 @@ export class Transition {
 			} else if (task.patch_state !== this.klp_target_state) {
 				task.thread_flags &= ~TIF_PATCH_PENDING;
 				task.patch_state = this.klp_target_state;
-				yield "klp_try_complete_transition: offline idle task";
+				yield turn("klp_try_complete_transition: offline idle task");
 			}
 		}
 		env.hotplug.lock.unlock();
@@ -267,7 +277,7 @@ export class Transition {
 			yield place("klp_start_transition", task.comm);
 			if (task.patch_state === this.klp_target_state) continue;
 			task.thread_flags |= TIF_PATCH_PENDING;
-			yield "klp_start_transition: TIF_PATCH_PENDING";
+			yield turn("klp_start_transition: TIF_PATCH_PENDING");
 		}
 		this.klp_sched_try_switch_key = true;
 		this.klp_signals_cnt = 0;

@@ -4,9 +4,9 @@ export { FaultInjection, type ShouldFail } from "./fault.js";
 export { type FormatSource, format } from "./format.js";
 export { Icache } from "./icache.js";
 export { Kallsyms } from "./kallsyms.js";
-export { type Kernel, mutex, type Point, place, runStraight, type Wait } from "./kernel-code.js";
+export * from "./kernel-code.js";
 export { list_add, list_add_tail, list_del, list_del_rcu, list_empty, list_head, list_is_singular } from "./list.js";
-export { Observers, type PointObserver } from "./observers.js";
+export { Observers, type PointObserver, visitor } from "./observers.js";
 export { Dmesg, KERN, Printer, type PrintkRecord } from "./printk.js";
 
 /** The bit of a file's mode that says it is a directory (include/uapi/linux/stat.h). */

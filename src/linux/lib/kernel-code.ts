@@ -1,28 +1,91 @@
 import { declareState } from "../../base/index.js";
+
 /**
- * Kernel code that others can race with is a generator. It yields after each access that the kernel orders or locks around:
- * a label, where anybody else may run, or a {@link Wait}, where somebody else must. Who drives the generator decides what
- * happens there: `run` goes straight on (and checks the invariants), `explore` tries everything.
+ * Kernel code that other tasks can race with is a generator. It yields a {@link Point} after each access that the kernel orders or
+ * locks around. The driver of the generator decides what happens there: `run` goes straight on (and checks the invariants), `explore`
+ * tries everything.
  */
 export type Kernel<T> = Generator<Point, T, void>;
 
-/** `"klp_patch_func: list_add_rcu"`: function and what it just did. */
-export type Point = string | Wait;
+/**
+ * Where kernel code is. A string is a step that has been made, as function and access: `"klp_patch_func: list_add_rcu"`. Drivers go
+ * by the kind of a point, never by its label: labels are for people, and part of saved schedules.
+ */
+export type Point = string | Mark | Place | Wait;
 
-export interface Wait {
+/** A step that has been made, and that a driver treats in its own way. */
+export interface Mark {
+	/**
+	 * `turn`: the end of one turn of a loop over all tasks, which looked at one task and changed that one only. `done`: a transition has
+	 * ended. `detail`: a step that stories leave out.
+	 */
+	readonly kind: "turn" | "done" | "detail";
 	readonly label: string;
-	/** Must hold before the generator may go on. */
+}
+
+/** What a step that has been made is. */
+export type StepKind = "step" | Mark["kind"];
+
+/** Kernel code cannot go on before `ready` holds. */
+export interface Wait {
+	readonly kind: "wait";
+	readonly label: string;
 	ready(): boolean;
-	/** Only of a {@link place}. */
-	readonly at?: readonly (string | number | boolean)[];
+	/** The lock that it waits for, if it is one. */
+	readonly lock?: { readonly locked: boolean };
+	/** Stories leave it out. */
+	readonly quiet?: boolean;
 }
 
 /**
- * The beginning of a turn of a loop: nothing has happened that somebody could see, and nobody need wait. `at` holds all that the
+ * The beginning of a turn of a loop: nothing has happened that another task could see, and no task need wait. `at` holds all that the
  * loop remembers from the turns before, so that the explorer can tell two turns that go on alike, whatever led there.
  */
-export function place(label: string, ...at: readonly (string | number | boolean)[]): Wait {
-	return { label, ready: () => true, at };
+export interface Place {
+	readonly kind: "place";
+	readonly label: string;
+	readonly at: readonly (string | number | boolean)[];
+}
+
+export function place(label: string, ...at: Place["at"]): Place {
+	return { kind: "place", label, at };
+}
+
+export function wait(label: string, ready: () => boolean): Wait {
+	return { kind: "wait", label, ready };
+}
+
+/** See {@link Mark}. */
+export function turn(label: string): Mark {
+	return { kind: "turn", label };
+}
+
+/** See {@link Mark}. */
+export function done(label: string): Mark {
+	return { kind: "done", label };
+}
+
+/** See {@link Mark}. */
+export function detail(label: string): Mark {
+	return { kind: "detail", label };
+}
+
+export function labelOf(point: Point): string {
+	return typeof point === "string" ? point : point.label;
+}
+
+/** Kernel code can go straight on. */
+export function isReady(point: Point): boolean {
+	return typeof point === "string" || point.kind !== "wait" || point.ready();
+}
+
+/** Told of each step that has been made. */
+export type Visit = (label: string, kind: StepKind) => void;
+
+/** Tells `visit` of a point, if it is a step that has been made. */
+export function tellStep(point: Point, visit: Visit): void {
+	if (typeof point === "string") visit(point, "step");
+	else if (point.kind !== "place" && point.kind !== "wait") visit(point.label, point.kind);
 }
 
 /** A sleeping lock. `holder` is for messages only. */
@@ -38,7 +101,7 @@ export class mutex {
 
 	*lock(): Kernel<void> {
 		// Of several that wait, each looks again: another may have been faster.
-		while (this.locked) yield { label: `mutex_lock(${this.name})`, ready: () => !this.locked };
+		while (this.locked) yield { ...wait(`mutex_lock(${this.name})`, () => !this.locked), lock: this };
 		this.locked = true;
 	}
 
@@ -50,15 +113,15 @@ export class mutex {
 /** Drives kernel code to its end. A wait whose condition does not hold is `block`ed on, which must make it hold or throw. */
 export function runStraight<T>(
 	code: Kernel<T>,
-	visit: (label: string) => void = () => {},
+	visit: Visit = () => {},
 	block: (wait: Wait) => void = (wait) => {
-		throw new Error(`${wait.label}: would wait forever, nobody else runs`);
+		throw new Error(`${wait.label}: would wait forever, no other task runs`);
 	},
 ): T {
 	for (;;) {
 		const { done, value } = code.next();
 		if (done) return value as T;
-		if (typeof value === "string") visit(value);
+		if (typeof value === "string" || value.kind !== "wait") tellStep(value, visit);
 		else if (!value.ready()) block(value);
 	}
 }

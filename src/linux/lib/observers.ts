@@ -1,7 +1,9 @@
+import type { StepKind, Visit } from "./kernel-code.js";
+
 /** What those who watch the kernel are told of kernel code. */
 export interface PointObserver {
 	/** A step has been made whose effect other tasks or CPUs can see: the label that it yielded. */
-	point?(label: string): void;
+	point?(label: string, kind: StepKind): void;
 }
 
 /**
@@ -20,4 +22,11 @@ export class Observers<Observer extends object> {
 	[Symbol.iterator](): IterableIterator<Observer> {
 		return this.#all.values();
 	}
+}
+
+/** Tells observers of each step of kernel code. */
+export function visitor(observers: Iterable<PointObserver>): Visit {
+	return (label, kind) => {
+		for (const observer of observers) observer.point?.(label, kind);
+	};
 }

@@ -1,11 +1,11 @@
-import { type Kernel, place } from "../lib/index.js";
+import { type Kernel, place, wait } from "../lib/index.js";
 import type { Sched } from "./sched.js";
 import { preemptible, TASK_RUNNING, type task_struct } from "./task.js";
 
 /** synchronize_rcu(), schedule_on_each_cpu(): every CPU comes out of code that runs with preemption disabled. */
 export function* synchronize_rcu(sched: Sched, what: string): Kernel<void> {
 	// In handlers, and in klp_update_patch_state().
-	yield { label: what, ready: () => [...sched.all()].every(preemptible) };
+	yield wait(what, () => [...sched.all()].every(preemptible));
 }
 
 /**
@@ -19,5 +19,5 @@ export function* synchronize_rcu_tasks(sched: Sched, what: string): Kernel<void>
 		task.rcu_tasks_holdout = !outside(task);
 	}
 	yield* synchronize_rcu(sched, what);
-	yield { label: what, ready: () => sched.tasks.every((task) => !task.rcu_tasks_holdout || outside(task)) };
+	yield wait(what, () => sched.tasks.every((task) => !task.rcu_tasks_holdout || outside(task)));
 }

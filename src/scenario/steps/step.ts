@@ -83,15 +83,18 @@ export type NotExplored = { readonly skips: string } | { readonly refuses: strin
 
 /** Beside the shell: the administrator's process waits in user mode while the machine goes on. Not a system call. */
 export class Outside implements Wait {
+	readonly kind = "wait";
 	readonly label: string;
 	readonly ready: () => boolean;
 	/** Rounds that `run` makes at most. The code behind the wait must look whether it is ready. */
 	readonly rounds: number;
+	readonly quiet: boolean;
 
-	constructor(label: string, ready: () => boolean, rounds: number) {
+	constructor(label: string, ready: () => boolean, rounds: number, quiet = false) {
 		this.label = label;
 		this.ready = ready;
 		this.rounds = rounds;
+		this.quiet = quiet;
 	}
 }
 

@@ -18,7 +18,7 @@ export const settle = step("settle", {
 	title: () => "settle",
 	*run({ rounds }, { machine: { klp, workqueue }, fail }) {
 		const settled = () => klp.inTransition === undefined && workqueue.pending.length === 0;
-		yield new Outside("settle", settled, rounds);
+		yield new Outside("settle", settled, rounds, true);
 		if (!settled()) fail(`the transition does not end within ${rounds} rounds`);
 		return 0;
 	},

@@ -2,6 +2,7 @@
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { KlpemuError } from "../../../src/base/index.js";
 import type { ElfObject } from "../../../src/elf/index.js";
+import { wait } from "../../../src/linux/lib/index.js";
 import { CPU_NAMES } from "../../../src/node/index.js";
 import { compileModule, createTestMachine, type TestMachine } from "../../support/machine.js";
 
@@ -219,7 +220,7 @@ static void again(struct work_struct *work) { pr_info("again\\n"); msleep(500); 
 				*msleep() {
 					expect(yield* machine.it.calls.call(weigh, 3n)).toBe(4n);
 					const end = sched.jiffies + 3;
-					yield { label: "msleep", ready: () => sched.jiffies >= end };
+					yield wait("msleep", () => sched.jiffies >= end);
 					return undefined;
 				},
 			},

@@ -9,7 +9,7 @@ import {
 	PT_REGS,
 	TextPoke,
 } from "../../../src/linux/ftrace/index.js";
-import { type Icache, type Kernel, runStraight } from "../../../src/linux/lib/index.js";
+import { type Icache, isReady, type Kernel, labelOf, runStraight } from "../../../src/linux/lib/index.js";
 import type { Kaddr } from "../../../src/memory/index.js";
 import { toKaddr } from "../../../src/memory/index.js";
 import { FtraceTest } from "../../support/ftrace.js";
@@ -167,7 +167,7 @@ describe("trampolines", () => {
 		machine.until(onTrampoline);
 		const code = machine.ftrace.unregister_ftrace_function(ops);
 		let step = code.next();
-		while (!step.done && (typeof step.value === "string" || step.value.ready())) step = code.next();
+		while (!step.done && isReady(step.value)) step = code.next();
 		expect(step.done).toBe(false);
 		expect(step.value).toMatchObject({ label: expect.stringContaining("synchronize_rcu_tasks") });
 		expect(onTrampoline()).toBe(true);
@@ -190,10 +190,10 @@ describe("text_poke", () => {
 	function* phases(code: Kernel<number>): Generator<[string, number[], number], void, void> {
 		const task = machine.it.sched.find("t") ?? machine.task("t", "untraced");
 		for (let step = code.next(); !step.done; step = code.next()) {
-			if (typeof step.value !== "string" && !step.value.ready()) throw new Error("waits");
-			if (typeof step.value === "string" && step.value.startsWith("text_poke")) {
+			if (!isReady(step.value)) throw new Error("waits");
+			if (labelOf(step.value).startsWith("text_poke")) {
 				const bytes = bytesAt(machine.site("funcA"));
-				yield [step.value, bytes, machine.call(task, "funcA")];
+				yield [labelOf(step.value), bytes, machine.call(task, "funcA")];
 			}
 		}
 	}

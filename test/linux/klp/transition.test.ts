@@ -5,6 +5,7 @@ import {
 	KLP_TRANSITION_PATCHED as PATCHED,
 	KLP_TRANSITION_UNPATCHED as UNPATCHED,
 } from "../../../src/linux/klp/index.js";
+import { isReady } from "../../../src/linux/lib/index.js";
 import { TIF_NOTIFY_SIGNAL } from "../../../src/linux/sched/index.js";
 import { createTestMachine, meaning, type TestMachine } from "../../support/machine.js";
 
@@ -284,7 +285,7 @@ describe("reversal", () => {
 		sleeper.trace_recursion = 1;
 		const code = machine.it.klp.sysfs.write("lp1/enabled", "0");
 		let step = code.next();
-		while (!step.done && (typeof step.value === "string" || step.value.ready())) step = code.next();
+		while (!step.done && isReady(step.value)) step = code.next();
 		expect(step.value).toMatchObject({ label: "klp_synchronize_transition" });
 		expect([sleeper.pending, machine.cat("lp1/enabled"), transition.klp_target_state]).toEqual([false, "1", PATCHED]);
 		sleeper.trace_recursion = 0;

@@ -15,6 +15,7 @@ import {
 	mutex,
 	Printer,
 	runStraight,
+	wait,
 } from "../../../src/linux/lib/index.js";
 
 describe("list_head", () => {
@@ -80,8 +81,8 @@ describe("list_head", () => {
 describe("runStraight", () => {
 	function* code(): Kernel<number> {
 		yield "first";
-		yield { label: "a wait that holds", ready: () => true };
-		yield { label: "a wait", ready: () => ready };
+		yield wait("a wait that holds", () => true);
+		yield wait("a wait", () => ready);
 		yield "last";
 		return 42;
 	}

@@ -94,7 +94,7 @@ export class Bench {
 			const kworker = world.actors.length - 1;
 			const busy = [...model.admins.keys()].filter((admin) => model.admins[admin]!.of === undefined);
 			const hasStep = (actor: number) => world.nextStep(actor) !== undefined;
-			const moves = (actor: number) => hasStep(actor) && !world.moveActor(actor, new Set()).blocked;
+			const moves = (actor: number) => hasStep(actor) && world.moveActor(actor, new Set()).kind !== "blocked";
 			for (let turns = 0; busy.some(hasStep); turns++) {
 				if (turns > 10_000) throw new Error(`'${world.nextStep(0)}' does not end`);
 				if (busy.some(moves)) continue;
