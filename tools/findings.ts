@@ -1,18 +1,18 @@
 /**
  * Explores scenarios/hybrid-lp1-lp2-lp3.yaml and scenarios/family/ under every design, and writes what it finds to
- * docs/findings.md. Usage: npm run findings [-- --check]
+ * docs/findings.md, and its schedules to test/consistency/schedules/. Usage: npm run findings [-- --check]
  *
  * --check writes nothing and fails when a verdict or what is said of it is not what the file has. It does not compare stories: they
  * tell every step of kernel code, also those that no verdict depends on.
  */
 import { fork } from "node:child_process";
-import { readdir, readFile, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { availableParallelism } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { INVARIANTS, type Invariant } from "../src/consistency/index.js";
 import { designs } from "../src/designs/index.js";
-import type { Schedule } from "../src/explore/index.js";
+import { formatSchedule, type Schedule } from "../src/explore/index.js";
 import { nodeHost } from "../src/node/index.js";
 import { exploreScenario, parseScenario, replaySchedule, type Scenario } from "../src/scenario/index.js";
 import { noteOn } from "./findings-notes.js";
@@ -157,6 +157,18 @@ function document(explored: readonly Explored[]): string {
 	].join("\n");
 }
 
+/** The schedules behind the findings: test/consistency/schedules.test.ts makes their moves under the judge of `run`. */
+const SCHEDULES = "test/consistency/schedules";
+
+async function saveSchedules(schedules: readonly Schedule[]): Promise<void> {
+	await rm(SCHEDULES, { recursive: true, force: true });
+	await mkdir(SCHEDULES, { recursive: true });
+	for (const schedule of schedules) {
+		const name = `${basename(schedule.scenario, ".yaml")}.${schedule.design}.${schedule.invariant}.schedule`;
+		await writeFile(join(SCHEDULES, name), formatSchedule(schedule));
+	}
+}
+
 const FILE = "docs/findings.md";
 const STORIES = "## The stories";
 
@@ -186,5 +198,8 @@ if (given.length > 0) {
 	explored.sort((a, b) => files.indexOf(a.file) - files.indexOf(b.file));
 	const text = `${document(explored).trimEnd()}\n`;
 	if (checks) await check(text);
-	else await writeFile(FILE, text);
+	else {
+		await writeFile(FILE, text);
+		await saveSchedules(explored.flatMap(({ findings }) => findings.map(({ schedule }) => schedule)));
+	}
 }

@@ -23,6 +23,8 @@ export interface ExploreReport {
 	readonly schema: 1;
 	/** The scenario's title. */
 	readonly scenario: string;
+	/** Where a task that runs in the kernel could lose its CPU. Older reports do not say it. */
+	readonly preemption?: "none" | "full";
 	readonly shard?: string;
 	readonly results: readonly ExploreRow[];
 }
@@ -30,7 +32,7 @@ export interface ExploreReport {
 const HEAD = ["design", "verdict", "invariant", "schedule", "states", "transitions", "depth", "seconds"];
 
 /** The report for people. */
-export function exploreTable({ scenario, shard, results }: ExploreReport): string {
+export function exploreTable({ scenario, preemption, shard, results }: ExploreReport): string {
 	const rows = results.map((row) => [
 		row.design,
 		row.result,
@@ -47,7 +49,13 @@ export function exploreTable({ scenario, shard, results }: ExploreReport): strin
 			.map((cell, column) => (column < 3 ? cell.padEnd(widths[column]!) : cell.padStart(widths[column]!)))
 			.join("  ")
 			.trimEnd();
-	const lines = [`${scenario}${shard === undefined ? "" : `, part ${shard}`}`, "", line(HEAD), ...rows.map(line)];
+	const rule = preemption === undefined ? "" : ` · preemption ${preemption}`;
+	const lines = [
+		`${scenario}${rule}${shard === undefined ? "" : `, part ${shard}`}`,
+		"",
+		line(HEAD),
+		...rows.map(line),
+	];
 	const told = results.filter(({ message }) => message !== null);
 	if (told.length > 0) lines.push("");
 	for (const { design, invariant, message, file } of told) {

@@ -109,7 +109,8 @@ async function exploreFile(file: string, options: ExploreOptions, io: Io): Promi
 	} finally {
 		control.end();
 	}
-	return { schema: 1, scenario: scenario.title, ...(shard !== undefined && { shard: options.shard! }), results };
+	const { title, preemption } = scenario;
+	return { schema: 1, scenario: title, preemption, ...(shard !== undefined && { shard: options.shard! }), results };
 }
 
 function shardOf(text: string | undefined): Shard | undefined {

@@ -39,7 +39,9 @@ async function cli(...argv: string[]) {
 test("explore: a table, a schedule that is saved, and its replay with a story", async () => {
 	const { status, stdout } = await cli("explore", SCENARIO, "--save", folder);
 	expect(status).toBe(1);
-	expect(stdout).toMatch(/^Small\n\ndesign +verdict +invariant +schedule +states +transitions +depth +seconds\n/);
+	expect(stdout).toMatch(
+		/^Small · preemption none\n\ndesign +verdict +invariant +schedule +states +transitions +depth +seconds\n/,
+	);
 	expect(stdout).toMatch(/\nrfc-2025 +violated +mixed-universe +\d+ moves +\d+ /);
 	const file = join(folder, "small.rfc-2025.mixed-universe.schedule");
 	expect(readFileSync(file, "utf8")).toMatch(/^klpemu schedule 1\nscenario: .*\nfingerprint: .*\ndesign: rfc-2025\n/);
