@@ -5,7 +5,7 @@ import type { Exports } from "../linux/exports/index.js";
 import type { Files } from "../linux/fs/index.js";
 import type { Ftrace, FunctionTracer, Symbols, TextPoke, Tracefs } from "../linux/ftrace/index.js";
 import type { GuestCalls, Heap, HostCalls, Oops } from "../linux/guest/index.js";
-import type { Klp } from "../linux/klp/index.js";
+import type { Livepatch } from "../linux/klp/index.js";
 import type { Dmesg, FaultInjection, GuestAreas, Icache, Kallsyms, Observers } from "../linux/lib/index.js";
 import type { LoadedModule, Loader } from "../linux/module/index.js";
 import type { CpuHotplug, HostTasks, KernelStacks, PerCpu, Sched, Unwinder, Workqueue } from "../linux/sched/index.js";
@@ -52,7 +52,7 @@ export interface MachineParts {
 	readonly hostCalls: HostCalls;
 	readonly calls: GuestCalls;
 
-	readonly klp: Klp;
+	readonly klp: Livepatch;
 	/** All loaded modules by name, in the order they were loaded. */
 	readonly modules: ReadonlyMap<string, LoadedModule>;
 	readonly loader: Loader;
@@ -118,7 +118,7 @@ export class Machine implements MachineParts {
 	readonly heap: Heap;
 	readonly hostCalls: HostCalls;
 	readonly calls: GuestCalls;
-	readonly klp: Klp;
+	readonly klp: Livepatch;
 	readonly modules: ReadonlyMap<string, LoadedModule>;
 	readonly loader: Loader;
 	readonly exports: Exports;

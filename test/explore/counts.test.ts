@@ -1,6 +1,7 @@
 /** Models so small that all their states can be counted by hand. */
 import { expect, test } from "vitest";
 import type { SearchOptions } from "../../src/explore/index.js";
+import { coreOf } from "../support/machine.js";
 import { exploreModel, modelOf, PATCHES } from "./support.js";
 
 async function count(yaml: string, options: Partial<SearchOptions> = {}) {
@@ -90,7 +91,7 @@ test("the parts of a shared search visit together what one process visits", asyn
 
 test("steps that change what is not saved are found out", async () => {
 	const model = await modelOf(`${PATCHES}\ntasks: { worker: { calls: [funcA] } }\nsteps: [{ insmod: lp1 }, settle]`);
-	const { patching } = model.machine.klp;
+	const { patching } = coreOf(model.machine);
 	const { klp_patch_func } = Object.getPrototypeOf(patching);
 	let calls = 0;
 	patching.klp_patch_func = function* (func) {

@@ -4,6 +4,7 @@ import type { Invariant } from "../../src/consistency/index.js";
 import type { Model } from "../../src/explore/index.js";
 import { KLP_TRANSITION_IDLE, type klp_func } from "../../src/linux/klp/index.js";
 import type { Kernel } from "../../src/linux/lib/index.js";
+import { coreOf } from "../support/machine.js";
 import { exploreModel, modelOf, PATCHES } from "./support.js";
 
 const worker = "tasks: { worker: { calls: [funcA] } }";
@@ -47,7 +48,7 @@ function own<T extends object, K extends keyof T>(object: T, name: K): T[K] {
 	return method.bind(object) as T[K];
 }
 
-const klpOf = (model: Model) => model.machine.klp;
+const klpOf = (model: Model) => coreOf(model.machine);
 const set = (object: object, values: object) => void Object.assign(object, values);
 
 const MUTANTS: readonly Mutant[] = [

@@ -2,6 +2,7 @@
 import { expect, test } from "vitest";
 import type { Model } from "../../src/explore/index.js";
 import type { Kernel } from "../../src/linux/lib/index.js";
+import { coreOf } from "../support/machine.js";
 import { exploreModel, modelOf, PATCHES } from "./support.js";
 
 function* nothing(): Kernel<void> {}
@@ -19,13 +20,13 @@ const CASES: readonly (readonly [string, string, string, ((model: Model) => void
 		"handlers are not waited for",
 		"mainline",
 		`${worker}\nsteps: [{ insmod: lp1 }, settle]`,
-		({ machine }) => void Object.assign(machine.klp.transition, { klp_synchronize_transition: nothing }),
+		({ machine }) => void Object.assign(coreOf(machine).transition, { klp_synchronize_transition: nothing }),
 	],
 	[
 		"stacks are not checked",
 		"mainline",
 		"tasks: { sleeper: { calls: [funcA], sleeps_in: funcA } }\nsteps: [{ run: { task: sleeper } }, { insmod: lp1 }]",
-		({ machine }) => void Object.assign(machine.klp.transition, { klp_check_stack_func: () => false }),
+		({ machine }) => void Object.assign(coreOf(machine).transition, { klp_check_stack_func: () => false }),
 	],
 	[
 		"the RFC, with a patch that stays",

@@ -105,7 +105,7 @@ async function record(seed: bigint | number, cpus: number, cpu?: string): Promis
 	machine.rounds(20);
 	machine.patch("lp2", ["funcA", "lp2_funcA"], ["funcB", "lp2_funcB"]);
 	machine.rounds(60);
-	log.push(machine.dmesg(), it.sched.instructions, it.klp.transition.klp_transition_patch?.name);
+	log.push(machine.dmesg(), it.sched.instructions, it.klp.inTransition);
 	return log;
 }
 

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import type { EngineImage } from "../../src/assemble/index.js";
 import { findDesign } from "../../src/designs/index.js";
 import { type ElfObject, parseElf } from "../../src/elf/index.js";
-import { type klp_callbacks, klp_func, klp_object, klp_patch } from "../../src/linux/klp/index.js";
+import { Klp, type klp_callbacks, klp_func, klp_object, klp_patch } from "../../src/linux/klp/index.js";
 import { type Kernel, runStraight, type ShouldFail } from "../../src/linux/lib/index.js";
 import type { LoadedModule } from "../../src/linux/module/index.js";
 import type { Preemption, task_struct } from "../../src/linux/sched/index.js";
@@ -71,6 +71,12 @@ function kernelCallbacks(plain: PlainCallbacks): klp_callbacks {
 	};
 }
 
+/** The livepatch core in TypeScript, with all its insides. */
+export function coreOf({ klp }: Machine): Klp {
+	if (!(klp instanceof Klp)) throw new Error("another core");
+	return klp;
+}
+
 export interface PatchSpec {
 	/** Fields of replace designs. */
 	readonly replace?: boolean | number;
@@ -108,8 +114,8 @@ export class TestMachine {
 		this.#sources = sources;
 	}
 
-	get klp() {
-		return this.it.klp;
+	get klp(): Klp {
+		return coreOf(this.it);
 	}
 	get ftrace() {
 		return this.it.ftrace;

@@ -1,24 +1,18 @@
-import type { Kaddr, Memory } from "../../memory/index.js";
-import type { Ftrace, TextPoke } from "../ftrace/index.js";
+import type { Kaddr } from "../../memory/index.js";
 import {
-	type Dmesg,
 	EBUSY,
 	EEXIST,
 	EINVAL,
 	ENODEV,
 	ENOENT,
 	ENOMEM,
-	type FaultInjection,
-	type Kallsyms,
 	type Kernel,
 	list_empty,
 	mutex,
 	Printer,
 } from "../lib/index.js";
-import type { CpuHotplug, Sched, Unwinder, Workqueue } from "../sched/index.js";
-import type { Design } from "./design.js";
+import type { Core, Design, KlpParts } from "./design.js";
 import { select } from "./handler.js";
-import type { KlpObserver } from "./livepatch.js";
 import { Patching } from "./patch.js";
 import { klp_apply_relocs } from "./relocs.js";
 import { Transition } from "./transition.js";
@@ -31,35 +25,11 @@ import {
 	type klp_ops,
 	type klp_patch,
 	MODULE_NAME_LEN,
-	type module,
 	sameFunction,
 } from "./types.js";
 
-/** The parts of the kernel that livepatch calls, and two numbers. */
-export interface KlpParts {
-	readonly memory: Memory;
-	readonly dmesg: Dmesg;
-	readonly observers: Iterable<KlpObserver>;
-	readonly faults: FaultInjection;
-	readonly sched: Sched;
-	readonly hotplug: CpuHotplug;
-	readonly workqueue: Workqueue;
-	readonly unwinder: Unwinder;
-	readonly kallsyms: Kallsyms;
-	/** All loaded modules by name. */
-	readonly modules: ReadonlyMap<string, module>;
-	readonly text_poke: TextPoke;
-	readonly ftrace: Ftrace;
-	/** The gate that trampolines call. */
-	readonly klp_ftrace_handler_address: Kaddr;
-	/** Jiffies in a second. */
-	readonly HZ: number;
-	/** CONFIG_HAVE_RELIABLE_STACKTRACE; without it no task can be switched from outside. */
-	readonly klp_have_reliable_stack: boolean;
-}
-
 /** kernel/livepatch/core.c: patches from registration to removal. */
-export class Core {
+export class KlpCore implements Core {
 	readonly env: KlpParts;
 	readonly design: Design;
 	readonly print: Printer;

@@ -1,5 +1,5 @@
 import type { Kaddr } from "../../memory/index.js";
-import type { Core } from "./core.js";
+import type { Core } from "./design.js";
 import { type HandlerAt, klp_ftrace_handler_step } from "./handler.js";
 import type { EntryId, HandlerPlace, HandlerStep } from "./livepatch.js";
 import type { klp_func, klp_ops, klp_patch } from "./types.js";

@@ -1,5 +1,4 @@
-export { Core, type KlpParts } from "./core.js";
-export type { Design, PatchAttribute } from "./design.js";
+export type { Core, Design, KlpParts, PatchAttribute } from "./design.js";
 export { bool, type Field, type FieldValues, u32, type WithFields } from "./fields.js";
 export {
 	type CustomHandler,

@@ -2,8 +2,8 @@ import { declareState } from "../../base/index.js";
 import type { Kaddr } from "../../memory/index.js";
 import type { Kernel } from "../lib/index.js";
 import type { task_struct, work_struct } from "../sched/index.js";
-import { Core, type KlpParts } from "./core.js";
-import type { Design } from "./design.js";
+import { KlpCore } from "./core.js";
+import type { Design, KlpParts } from "./design.js";
 import { type HotHandler, klp_ftrace_handler } from "./handler.js";
 import { HandlerPlaces } from "./handler-places.js";
 import type { HandlerPlace, HandlerStep, Implementation, Livepatch, StackEntry } from "./livepatch.js";
@@ -13,7 +13,7 @@ import { Sysfs } from "./sysfs.js";
 import { KLP_TRANSITION_PATCHED, type klp_patch, type module } from "./types.js";
 
 /** The livepatch core in TypeScript, with all its parts: kernel/livepatch/{core,patch,transition}.c. */
-export class Klp extends Core implements Livepatch {
+export class Klp extends KlpCore implements Livepatch {
 	static readonly state = declareState({
 		fields: ["klp_mutex", "klp_patches", "patching", "transition", "sysfs"],
 		dropCaches: (klp: Klp) => {

@@ -1,5 +1,5 @@
 import { EINVAL, type Kernel } from "../lib/index.js";
-import type { Core } from "./core.js";
+import type { Core } from "./design.js";
 import { klp_clear_relocs } from "./relocs.js";
 import type { klp_object, klp_patch, module } from "./types.js";
 

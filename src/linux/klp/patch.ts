@@ -2,7 +2,7 @@ import { declareState } from "../../base/index.js";
 import type { Kaddr } from "../../memory/index.js";
 import { FTRACE_OPS_FL, ftrace_ops as FtraceOps } from "../ftrace/index.js";
 import { EINVAL, ENOMEM, type Kernel, list_add, list_del_rcu, list_is_singular } from "../lib/index.js";
-import type { Core } from "./core.js";
+import type { Core } from "./design.js";
 import { type klp_func, type klp_object, klp_ops, type klp_patch } from "./types.js";
 
 /** kernel/livepatch/patch.c */

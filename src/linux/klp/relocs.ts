@@ -1,7 +1,7 @@
 import { KLP_SYMBOL, type PendingRelocation, relocationBytes, relocationName } from "../../elf/index.js";
 import { hex } from "../../memory/index.js";
 import { EINVAL, ENOEXEC } from "../lib/index.js";
-import type { Core } from "./core.js";
+import type { Core } from "./design.js";
 import type { module } from "./types.js";
 
 /** The address of a livepatch symbol, or a negative errno (klp_resolve_symbols, one symbol). */

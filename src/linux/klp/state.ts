@@ -1,4 +1,4 @@
-import type { Core } from "./core.js";
+import type { Core } from "./design.js";
 import type { klp_patch, klp_state } from "./types.js";
 
 /** kernel/livepatch/state.c: what livepatches say about changes of the system's state. Compatibility is the design's business. */

@@ -1,6 +1,6 @@
 import { declareState } from "../../base/index.js";
 import { EACCES, EINVAL, ENOENT, type Kernel, S_IFDIR } from "../lib/index.js";
-import type { Core } from "./core.js";
+import type { Core } from "./design.js";
 import type { klp_object, klp_patch } from "./types.js";
 
 /** kstrtobool(): what counts as true and false in sysfs files; undefined for anything else. */

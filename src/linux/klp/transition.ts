@@ -17,7 +17,7 @@ import {
 	type task_struct,
 	type work_struct,
 } from "../sched/index.js";
-import type { Core } from "./core.js";
+import type { Core } from "./design.js";
 import {
 	KLP_TRANSITION_IDLE,
 	KLP_TRANSITION_PATCHED,
