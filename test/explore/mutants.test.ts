@@ -243,7 +243,7 @@ const MUTANTS: readonly Mutant[] = [
 				for (const func of mod.patch!.funcs()) func.freed = true;
 				return yield* original(name);
 			} as typeof original;
-			const { transition } = machine.klp;
+			const { transition } = coreOf(machine);
 			transition.klp_synchronize_transition = nothing;
 			const unregister = own(machine.ftrace, "unregister_ftrace_function");
 			machine.ftrace.unregister_ftrace_function = function* (ops) {
