@@ -70,6 +70,8 @@ export abstract class FtraceCore {
 	/** What ftrace_caller is to call, and what the last update of the code made of it. */
 	ftrace_trace_function: TraceFunction;
 	saved_ftrace_func: Kaddr;
+	/** Some site has called ftrace_caller, which all ops share: from then on a task may be in it. */
+	sharedCallerUsed = false;
 
 	constructor(parts: FtraceParts) {
 		const { cpu, dmesg, areas, faults, text_poke, templates } = parts;
@@ -356,6 +358,7 @@ export abstract class FtraceCore {
 			if (!dmesg.WARN_ON_ONCE(direct === 0, "ftrace_get_addr_new: !ftrace_find_rec_direct")) return direct;
 		}
 		if (rec.flags & FTRACE_FL.TRAMP) return this.#opsOf(rec)[0]!.trampoline;
+		this.sharedCallerUsed = true;
 		return rec.flags & FTRACE_FL.REGS ? templates.ftrace_regs_caller : templates.ftrace_caller;
 	}
 
@@ -368,12 +371,17 @@ export abstract class FtraceCore {
 	callKey(): readonly unknown[] {
 		const { templates } = this.#parts;
 		const memory = this.#memory;
-		const parts: unknown[] = [memory.u64(templates.function_trace_op)];
-		for (const site of [templates.ftrace_call, templates.ftrace_regs_call, ...this.records.keys()]) {
-			parts.push(site, memory.read(site, MCOUNT_INSN_SIZE).join());
-		}
-		for (const ops of this.ftrace_ops_list) {
-			parts.push(ops.name, ops.flags, ops.func, ops.direct_call, [...ops.filter_hash], [...ops.notrace_hash]);
+		const parts: unknown[] = [];
+		const addText = (at: Kaddr) => parts.push(at, memory.read(at, MCOUNT_INSN_SIZE).join());
+		for (const site of this.records.keys()) addText(site);
+		// No call depends on these as long as each site has one ops with a trampoline of its own.
+		if (this.sharedCallerUsed) {
+			parts.push(memory.u64(templates.function_trace_op));
+			addText(templates.ftrace_call);
+			addText(templates.ftrace_regs_call);
+			for (const ops of this.ftrace_ops_list) {
+				parts.push(ops.name, ops.flags, ops.func, ops.direct_call, [...ops.filter_hash], [...ops.notrace_hash]);
+			}
 		}
 		for (const [address, { name }] of this.opsByAddress) parts.push(address, name);
 		return parts;

@@ -9,7 +9,7 @@ export class Ftrace extends FtraceCore {
 	static readonly state = declareState({
 		fields: [
 			...["sites", "trampolines", "direct", "ftrace_lock", "ftrace_ops_list", "opsByAddress"],
-			...["ftrace_enabled", "ftrace_disabled", "ftrace_trace_function", "saved_ftrace_func"],
+			...["ftrace_enabled", "ftrace_disabled", "ftrace_trace_function", "saved_ftrace_func", "sharedCallerUsed"],
 		],
 		dropCaches: (ftrace: Ftrace) => ftrace.dropCaches(),
 	});
