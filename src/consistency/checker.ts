@@ -4,7 +4,8 @@ import type { Machine } from "../machine/index.js";
 import type { Kaddr } from "../memory/index.js";
 import { chosenOn } from "./chosen.js";
 import { type Broken, type JudgedTask, judgeOops, judgeStep, judgeWarnings } from "./judge.js";
-import { type FromTo, fromTo, type Look, lookAt, viewOf } from "./look.js";
+import { type FromTo, fromTo, type Look, viewOf } from "./look.js";
+import { Looks } from "./looks.js";
 import { tuple } from "./view.js";
 import type { WatchedFunction } from "./watched.js";
 
@@ -21,6 +22,7 @@ export interface Violation extends Broken {
 export class InvariantChecker {
 	readonly #machine: Machine;
 	readonly #functions: readonly WatchedFunction[];
+	readonly #looks: Looks;
 	readonly #report: (violation: Violation) => void;
 	#transition: FromTo | undefined = undefined;
 	#look: Look | undefined = undefined;
@@ -32,6 +34,7 @@ export class InvariantChecker {
 	constructor(machine: Machine, functions: readonly WatchedFunction[], report: (violation: Violation) => void) {
 		this.#machine = machine;
 		this.#functions = functions;
+		this.#looks = new Looks(machine, functions);
 		this.#report = report;
 		machine.observe({
 			point: (label, kind) => this.check(label, kind),
@@ -52,7 +55,7 @@ export class InvariantChecker {
 	}
 
 	#lookNow(): Look {
-		return lookAt(this.#machine, this.#functions, this.#transition);
+		return this.#looks.now(this.#transition);
 	}
 
 	/** Looks at everything. `point`: the step of kernel code that has just been made. */

@@ -3,7 +3,7 @@ import { KLP_TRANSITION_IDLE, onStack } from "../linux/klp/index.js";
 import type { task_struct } from "../linux/sched/index.js";
 import { hex, type Kaddr } from "../memory/index.js";
 import type { Invariant } from "./invariants.js";
-import { isExecutable, type Look, sameText, viewOf } from "./look.js";
+import { type FromTo, isExecutable, type Look, sameText, viewOf } from "./look.js";
 import { differences, tuple, type View } from "./view.js";
 import type { WatchedFunction } from "./watched.js";
 
@@ -55,7 +55,9 @@ export function judgeStep(
 	completed: boolean,
 ): Broken[] {
 	const broken: Broken[] = [];
-	for (const [i, name] of names.entries()) broken.push(...judgeTask(step, name, before[i], after[i]!));
+	// Many tasks run the same: what is compared for one is kept for the others.
+	const mixed: Mixed = new Map();
+	for (const [i, name] of names.entries()) broken.push(...judgeTask(step, name, before[i], after[i]!, mixed));
 	if (completed) broken.push(...judgeCompletion(step));
 	if (sameText(step.from, step.to)) return broken;
 	for (const [i, name] of names.entries()) broken.push(...judgeText(step, name, after[i]!));
@@ -63,7 +65,13 @@ export function judgeStep(
 }
 
 /** All that one task breaks in one step: `sudden-change` or `switched-on-stack`, and `mixed-universe`. */
-export function judgeTask(step: Step, task: string, before: JudgedTask | undefined, after: JudgedTask): Broken[] {
+export function judgeTask(
+	step: Step,
+	task: string,
+	before: JudgedTask | undefined,
+	after: JudgedTask,
+	mixed?: Mixed,
+): Broken[] {
 	if (!after.alive) return [];
 	const is = viewOf(step.to, after.patch_state);
 	const broken: Broken[] = [];
@@ -72,7 +80,7 @@ export function judgeTask(step: Step, task: string, before: JudgedTask | undefin
 		const changed = switched(before, after) ? leaves : sudden;
 		for (const index of differences(was, is)) broken.push(...changed(step, task, after, was, is, index));
 	}
-	broken.push(...judgeTuple(step, task, is));
+	broken.push(...judgeTuple(step, task, is, mixed));
 	return broken;
 }
 
@@ -148,12 +156,23 @@ function isIn({ entries, chosen }: JudgedTask, [address, size]: readonly [Kaddr,
 	return undefined;
 }
 
+/** By view: in which functions it is neither what was before the transition nor what comes after. Undefined: it is one of them. */
+type Mixed = Map<View, { readonly sinceBefore: number[]; readonly untilAfter: number[] } | undefined>;
+
+function mixedUniverse(view: View, { before, after }: FromTo) {
+	const sinceBefore = differences(view, before);
+	const untilAfter = sinceBefore.length === 0 ? [] : differences(view, after);
+	return untilAfter.length === 0 ? undefined : { sinceBefore, untilAfter };
+}
+
 /** `mixed-universe`: during a transition, a task's whole tuple is the one before or the one after. */
-function judgeTuple({ functions, to: look, point }: Step, task: string, view: View): Broken[] {
+function judgeTuple({ functions, to: look, point }: Step, task: string, view: View, all?: Mixed): Broken[] {
 	if (look.inTransition === undefined || look.fromTo === undefined) return [];
 	const { before, after } = look.fromTo;
-	const [sinceBefore, untilAfter] = [differences(view, before), differences(view, after)];
-	if (sinceBefore.length === 0 || untilAfter.length === 0) return [];
+	const mixed = all?.has(view) ? all.get(view) : mixedUniverse(view, look.fromTo);
+	all?.set(view, mixed);
+	if (mixed === undefined) return [];
+	const { sinceBefore, untilAfter } = mixed;
 	// The function that is neither. Where each function is one or the other: a function that lags behind.
 	const neither = sinceBefore.find((index) => untilAfter.includes(index));
 	const index = neither ?? untilAfter[0]!;

@@ -1,6 +1,11 @@
-import { KLP_TRANSITION_IDLE, KLP_TRANSITION_PATCHED, KLP_TRANSITION_UNPATCHED } from "../linux/klp/index.js";
+import {
+	KLP_TRANSITION_IDLE,
+	KLP_TRANSITION_PATCHED,
+	KLP_TRANSITION_UNPATCHED,
+	type Livepatch,
+} from "../linux/klp/index.js";
 import type { Machine } from "../machine/index.js";
-import { type Kaddr, PERM, toKaddr } from "../memory/index.js";
+import { type Kaddr, type Memory, PERM, toKaddr } from "../memory/index.js";
 import { promisedView, type View, viewFor } from "./view.js";
 import type { WatchedFunction } from "./watched.js";
 
@@ -43,15 +48,22 @@ export function lookAt(machine: Machine, functions: readonly WatchedFunction[], 
 		fromTo: transition,
 		promised: promisedView(klp, functions, "now"),
 		inTransition: klp.inTransition,
-		executable: memory.regions
-			.filter(({ perm }) => (perm & PERM.EXEC) !== 0)
-			.flatMap(({ address, length }) => [toKaddr(address), toKaddr(address) + length]),
-		stacks: functions.map((func) => {
-			const there = func.resolve();
-			const entries = there === undefined ? [] : klp.funcStack(there.address);
-			return entries.map((entry) => (entry.nop ? "nop" : entry.new_name));
-		}),
+		executable: executableOf(memory),
+		stacks: functions.map((func) => stackOf(klp, func.resolve())),
 	};
+}
+
+/** See {@link Look.executable}. */
+export function executableOf({ regions }: Memory): number[] {
+	return regions
+		.filter(({ perm }) => (perm & PERM.EXEC) !== 0)
+		.flatMap(({ address, length }) => [toKaddr(address), toKaddr(address) + length]);
+}
+
+/** See {@link Look.stacks}. */
+export function stackOf(klp: Livepatch, there: ReturnType<WatchedFunction["resolve"]>): string[] {
+	const entries = there === undefined ? [] : klp.funcStack(there.address);
+	return entries.map((entry) => (entry.nop ? "nop" : entry.new_name));
 }
 
 /** What a task in `patch_state` would run. */
@@ -68,5 +80,6 @@ export function isExecutable({ executable }: Look, address: Kaddr): boolean {
 
 /** The same text is mapped in both. */
 export function sameText(a: Look, b: Look): boolean {
+	if (a.executable === b.executable) return true;
 	return a.executable.length === b.executable.length && a.executable.every((address, i) => address === b.executable[i]);
 }

@@ -22,14 +22,23 @@ function view(functions: readonly WatchedFunction[], choose: (old_func: Kaddr) =
 	const names: string[] = [];
 	const ranges: (readonly [Kaddr, number])[] = [];
 	for (const func of functions) {
-		const there = func.resolve();
-		const chosen = there === undefined ? undefined : choose(there.address);
-		codes.push(there === undefined ? ABSENT_CODE : (chosen?.new_func ?? 0));
-		names.push(there === undefined ? ABSENT : (chosen?.new_name ?? ORIGINAL));
-		if (chosen !== undefined) ranges.push([chosen.new_func, chosen.new_size]);
-		else ranges.push([there?.address ?? 0, there?.size ?? 0]);
+		const { code, name, range } = implementationOf(func.resolve(), choose);
+		codes.push(code);
+		names.push(name);
+		ranges.push(range);
 	}
 	return { codes, names, ranges };
+}
+
+/** What a view says of one function. `there`: where it is, see {@link WatchedFunction.resolve}. */
+export function implementationOf(
+	there: ReturnType<WatchedFunction["resolve"]>,
+	choose: (old_func: Kaddr) => Implementation | undefined,
+): { readonly code: Kaddr; readonly name: string; readonly range: readonly [Kaddr, number] } {
+	if (there === undefined) return { code: ABSENT_CODE, name: ABSENT, range: [0, 0] };
+	const chosen = choose(there.address);
+	if (chosen === undefined) return { code: 0, name: ORIGINAL, range: [there.address, there.size] };
+	return { code: chosen.new_func, name: chosen.new_name, range: [chosen.new_func, chosen.new_size] };
 }
 
 /** What a task in `patch_state` would run. */
@@ -48,6 +57,7 @@ export function promisedView(klp: Livepatch, functions: readonly WatchedFunction
  */
 export function differences(a: View, b: View): number[] {
 	const differs: number[] = [];
+	if (a === b) return differs;
 	for (let i = 0; i < a.codes.length && i < b.codes.length; i++) {
 		if (a.codes[i] !== b.codes[i] && a.codes[i] !== ABSENT_CODE && b.codes[i] !== ABSENT_CODE) differs.push(i);
 	}

@@ -80,8 +80,11 @@ export const mainline: Design = {
 	looks: 1,
 
 	promise(enabled, old_func): klp_func | undefined {
-		for (const patch of [...enabled].reverse()) {
-			for (const func of patch.funcs()) if (func.old_func === old_func && !func.nop) return func;
+		for (const { obj_list } of [...enabled].reverse()) {
+			for (const { funcs } of obj_list) {
+				const func = funcs.find((candidate) => candidate.old_func === old_func && !candidate.nop);
+				if (func !== undefined) return func;
+			}
 		}
 		return undefined;
 	},

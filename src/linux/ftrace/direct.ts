@@ -116,7 +116,7 @@ export class DirectFunctions {
 	*prepare_direct_functions_for_ipmodify(ops: ftrace_ops): Kernel<number> {
 		if (!(ops.flags & FTRACE_OPS_FL.IPMODIFY)) return 0;
 		for (const ip of ops.filter_hash) {
-			const direct = this.#directAt(ip);
+			const direct = this.direct_functions.has(ip) ? this.#directAt(ip) : undefined;
 			if (direct === undefined) continue;
 			if (direct.ops_func === undefined) return -EBUSY;
 			const ret = yield* direct.ops_func(FTRACE_OPS_CMD.ENABLE_SHARE_IPMODIFY_PEER);
@@ -130,7 +130,7 @@ export class DirectFunctions {
 		if (!(ops.flags & FTRACE_OPS_FL.IPMODIFY)) return;
 		yield* this.direct_mutex.lock();
 		for (const ip of ops.filter_hash) {
-			const func = this.#directAt(ip)?.ops_func;
+			const func = this.direct_functions.has(ip) ? this.#directAt(ip)?.ops_func : undefined;
 			if (func !== undefined) yield* func(FTRACE_OPS_CMD.DISABLE_SHARE_IPMODIFY_PEER);
 		}
 		this.direct_mutex.unlock();

@@ -11,6 +11,7 @@ import { ModuleNotifier } from "./module-notifier.js";
 import { klp_apply_relocs } from "./relocs.js";
 import { Sysfs } from "./sysfs.js";
 import { KLP_TRANSITION_PATCHED, type klp_patch, type module } from "./types.js";
+import { watchPromises, watchStack } from "./watch.js";
 
 /** The livepatch core in TypeScript, with all its parts: kernel/livepatch/{core,patch,transition}.c. */
 export class Klp extends KlpCore implements Livepatch {
@@ -88,6 +89,13 @@ export class Klp extends KlpCore implements Livepatch {
 	promised(when: "now" | "after", old_func: Kaddr): Implementation | undefined {
 		const enabled = when === "now" ? this.klp_patches.filter((patch) => patch.enabled) : this.#enabledAfter();
 		return this.design.promise(enabled, old_func);
+	}
+
+	watchStack(old_func: Kaddr): () => boolean {
+		return watchStack(this, old_func);
+	}
+	watchPromises(): () => boolean {
+		return watchPromises(this);
 	}
 
 	/** The patches that are enabled when the transition that runs has come to its target. */

@@ -143,6 +143,13 @@ export interface Livepatch {
 	 * transition ran; `after`, when the transition that runs will have come to its target. Undefined: the original.
 	 */
 	promised(when: "now" | "after", old_func: Kaddr): Implementation | undefined;
+	/**
+	 * Makes a function that says whether wouldRun() and funcStack() of `old_func` may answer otherwise than when it was asked last. It
+	 * reads the few words that they depend on, so that looking at many functions costs little where nothing happens.
+	 */
+	watchStack(old_func: Kaddr): () => boolean;
+	/** The same for promised("now", ...) of all functions. */
+	watchPromises(): () => boolean;
 
 	// ---- for the explorer ----
 
