@@ -1,5 +1,5 @@
 import type { Kaddr } from "../../memory/index.js";
-import type { Core } from "./core.js";
+import type { Core } from "./design.js";
 import { KLP_TRANSITION_IDLE, KLP_TRANSITION_PATCHED, KLP_TRANSITION_UNPATCHED, type klp_func } from "./types.js";
 
 /** What a watch reads, word by word, beside what it read the time before. Not state: it only saves work. */
