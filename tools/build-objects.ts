@@ -28,7 +28,8 @@ const manifest: Record<string, Manifest[string]> = {};
 for (const source of await sources()) {
 	for (const ibt of [false, true]) {
 		const path = join(PROJECT, source);
-		const bytes = await compile(path, { ibt });
+		const { bytes, warnings } = await compile(path, { ibt });
+		if (warnings !== "") throw new Error(`${source}: ${warnings}`);
 		const file = source.replace(/^asm\//, "").replace(/\.c$/, ibt ? ".ibt.o" : ".o");
 		await mkdir(dirname(join(PREBUILT, file)), { recursive: true });
 		await writeFile(join(PREBUILT, file), bytes);

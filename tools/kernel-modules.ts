@@ -37,7 +37,7 @@ for (const folder of FOLDERS) {
 	for (const source of sources) {
 		// As kbuild names modules.
 		const name = basename(source, ".c").replaceAll("-", "_");
-		await writeFile(join(OBJECTS, `${name}.o`), await compile(join(tree, folder, source), {}));
+		await writeFile(join(OBJECTS, `${name}.o`), (await compile(join(tree, folder, source), {})).bytes);
 		count++;
 	}
 }

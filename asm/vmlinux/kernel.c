@@ -3,12 +3,14 @@
  * What modules in C expect of vmlinux besides the functions that are TypeScript (src/linux/exports, src/linux/module): variables, strings, and
  * functions that livepatches like to patch. Put it into `vmlinux:` of a scenario that loads such modules.
  */
+#include <linux/ctype.h>
 #include <linux/jiffies.h>
 #include <linux/kernel.h>
 #include <linux/kobject.h>
 #include <linux/moduleparam.h>
 #include <linux/sched.h>
 #include <linux/seq_file.h>
+#include <linux/slab.h>
 
 /* Written by the machine at each tick, where it exists. */
 unsigned long volatile jiffies;
@@ -99,4 +101,374 @@ int strcmp(const char *a, const char *b)
 		b++;
 	}
 	return (unsigned char)*a - (unsigned char)*b;
+}
+
+/* lib/string.c and its relatives. barrier() keeps gcc from finding a call of the function itself in its loop. */
+
+void *memmove(void *to, const void *from, size_t size)
+{
+	char *d = to;
+	const char *s = from;
+
+	if (d <= s)
+		return memcpy(to, from, size);
+	while (size--) {
+		d[size] = s[size];
+		barrier();
+	}
+	return to;
+}
+
+int memcmp(const void *a, const void *b, size_t size)
+{
+	const unsigned char *x = a, *y = b;
+
+	for (; size; size--, x++, y++)
+		if (*x != *y)
+			return *x - *y;
+	return 0;
+}
+
+void *memchr(const void *start, int value, size_t size)
+{
+	const unsigned char *at = start;
+
+	for (; size; size--, at++)
+		if (*at == (unsigned char)value)
+			return (void *)at;
+	return NULL;
+}
+
+size_t strnlen(const char *text, size_t size)
+{
+	size_t length = 0;
+
+	while (length < size && text[length]) {
+		length++;
+		barrier();
+	}
+	return length;
+}
+
+int strncmp(const char *a, const char *b, size_t size)
+{
+	for (; size; size--, a++, b++)
+		if (*a != *b || !*a)
+			return (unsigned char)*a - (unsigned char)*b;
+	return 0;
+}
+
+int strncasecmp(const char *a, const char *b, size_t size)
+{
+	for (; size; size--, a++, b++) {
+		int x = tolower((unsigned char)*a), y = tolower((unsigned char)*b);
+
+		if (x != y || !x)
+			return x - y;
+	}
+	return 0;
+}
+
+int strcasecmp(const char *a, const char *b)
+{
+	return strncasecmp(a, b, ~(size_t)0);
+}
+
+char *strcpy(char *to, const char *from)
+{
+	memcpy(to, from, strlen(from) + 1);
+	return to;
+}
+
+char *strncpy(char *to, const char *from, size_t size)
+{
+	size_t length = strnlen(from, size);
+
+	memcpy(to, from, length);
+	memset(to + length, 0, size - length);
+	return to;
+}
+
+ssize_t sized_strscpy(char *to, const char *from, size_t size)
+{
+	size_t length;
+
+	if (!size || size > INT_MAX)
+		return -E2BIG;
+	length = strnlen(from, size);
+	if (length < size) {
+		memcpy(to, from, length + 1);
+		return length;
+	}
+	memcpy(to, from, size - 1);
+	to[size - 1] = '\0';
+	return -E2BIG;
+}
+
+char *strcat(char *to, const char *from)
+{
+	strcpy(to + strlen(to), from);
+	return to;
+}
+
+size_t strlcat(char *to, const char *from, size_t size)
+{
+	size_t before = strnlen(to, size), length = strlen(from);
+
+	if (before < size)
+		sized_strscpy(to + before, from, size - before);
+	return before + length;
+}
+
+char *strchrnul(const char *text, int c)
+{
+	while (*text && *text != (char)c)
+		text++;
+	return (char *)text;
+}
+
+char *strchr(const char *text, int c)
+{
+	text = strchrnul(text, c);
+	return *text == (char)c ? (char *)text : NULL;
+}
+
+char *strrchr(const char *text, int c)
+{
+	const char *last = NULL;
+
+	do {
+		if (*text == (char)c)
+			last = text;
+	} while (*text++);
+	return (char *)last;
+}
+
+char *strnstr(const char *text, const char *wanted, size_t size)
+{
+	size_t length = strlen(wanted);
+
+	for (; size >= length; size--, text++) {
+		if (!memcmp(text, wanted, length))
+			return (char *)text;
+		if (!*text)
+			break;
+	}
+	return NULL;
+}
+
+char *strstr(const char *text, const char *wanted)
+{
+	return strnstr(text, wanted, strlen(text));
+}
+
+size_t strcspn(const char *text, const char *reject)
+{
+	size_t length = 0;
+
+	while (text[length] && !strchr(reject, text[length]))
+		length++;
+	return length;
+}
+
+size_t strspn(const char *text, const char *accept)
+{
+	size_t length = 0;
+
+	while (text[length] && strchr(accept, text[length]))
+		length++;
+	return length;
+}
+
+char *strpbrk(const char *text, const char *accept)
+{
+	text += strcspn(text, accept);
+	return *text ? (char *)text : NULL;
+}
+
+char *strsep(char **text, const char *delimiters)
+{
+	char *start = *text, *end;
+
+	if (!start)
+		return NULL;
+	end = strpbrk(start, delimiters);
+	if (end)
+		*end++ = '\0';
+	*text = end;
+	return start;
+}
+
+char *skip_spaces(const char *text)
+{
+	while (isspace((unsigned char)*text))
+		text++;
+	return (char *)text;
+}
+
+char *strim(char *text)
+{
+	size_t length = strlen(text);
+
+	while (length && isspace((unsigned char)text[length - 1]))
+		length--;
+	text[length] = '\0';
+	return skip_spaces(text);
+}
+
+/* Equal, apart from a newline at the end. */
+bool sysfs_streq(const char *a, const char *b)
+{
+	while (*a && *a == *b) {
+		a++;
+		b++;
+	}
+	if (*a == *b)
+		return true;
+	return (!*a && *b == '\n' && !b[1]) || (*a == '\n' && !a[1] && !*b);
+}
+
+void *kmemdup(const void *from, size_t size, gfp_t flags)
+{
+	void *copy = kmalloc(size, flags);
+
+	return copy ? memcpy(copy, from, size) : NULL;
+}
+
+char *kstrndup(const char *text, size_t max, gfp_t flags)
+{
+	size_t length;
+	char *copy;
+
+	if (!text)
+		return NULL;
+	length = strnlen(text, max);
+	copy = kmalloc(length + 1, flags);
+	if (!copy)
+		return NULL;
+	memcpy(copy, text, length);
+	copy[length] = '\0';
+	return copy;
+}
+
+char *kstrdup(const char *text, gfp_t flags)
+{
+	return kstrndup(text, ~(size_t)0, flags);
+}
+
+/* Reads digits from *text on; 0 or -ERANGE. Base 0: as the text says. */
+static int parse_digits(const char **text, unsigned int base, unsigned long long *result)
+{
+	const char *at = *text;
+	bool hex = at[0] == '0' && tolower((unsigned char)at[1]) == 'x' && isxdigit((unsigned char)at[2]);
+	int ret = 0;
+
+	if (base == 0)
+		base = hex ? 16 : at[0] == '0' ? 8 : 10;
+	if (base == 16 && hex)
+		at += 2;
+	for (*result = 0; isxdigit((unsigned char)*at); at++) {
+		unsigned int digit = isdigit((unsigned char)*at) ? *at - '0' : tolower((unsigned char)*at) - 'a' + 10;
+
+		if (digit >= base)
+			break;
+		if (__builtin_mul_overflow(*result, base, result) || __builtin_add_overflow(*result, digit, result))
+			ret = -ERANGE;
+	}
+	*text = at;
+	return ret;
+}
+
+int kstrtoull(const char *text, unsigned int base, unsigned long long *result)
+{
+	const char *end;
+	unsigned long long value;
+	int ret;
+
+	if (*text == '+')
+		text++;
+	end = text;
+	ret = parse_digits(&end, base, &value);
+	if (end == text)
+		return -EINVAL;
+	if (ret)
+		return ret;
+	if (*end == '\n')
+		end++;
+	if (*end)
+		return -EINVAL;
+	*result = value;
+	return 0;
+}
+
+int kstrtoll(const char *text, unsigned int base, long long *result)
+{
+	unsigned long long value;
+	bool negative = *text == '-';
+	int ret = kstrtoull(text + negative, base, &value);
+
+	if (ret)
+		return ret;
+	if (negative ? value > 1ULL << 63 : value >= 1ULL << 63)
+		return -ERANGE;
+	*result = negative ? -value : value;
+	return 0;
+}
+
+int kstrtouint(const char *text, unsigned int base, unsigned int *result)
+{
+	unsigned long long value;
+	int ret = kstrtoull(text, base, &value);
+
+	if (ret)
+		return ret;
+	if (value != (unsigned int)value)
+		return -ERANGE;
+	*result = value;
+	return 0;
+}
+
+int kstrtoint(const char *text, unsigned int base, int *result)
+{
+	long long value;
+	int ret = kstrtoll(text, base, &value);
+
+	if (ret)
+		return ret;
+	if (value != (int)value)
+		return -ERANGE;
+	*result = value;
+	return 0;
+}
+
+int kstrtobool(const char *text, bool *result)
+{
+	int first, second;
+
+	if (!text)
+		return -EINVAL;
+	first = tolower((unsigned char)text[0]);
+	second = first ? tolower((unsigned char)text[1]) : 0;
+	if (first == 'y' || first == 't' || first == '1' || (first == 'o' && second == 'n'))
+		*result = true;
+	else if (first == 'n' || first == 'f' || first == '0' || (first == 'o' && second == 'f'))
+		*result = false;
+	else
+		return -EINVAL;
+	return 0;
+}
+
+unsigned long simple_strtoul(const char *text, char **end, unsigned int base)
+{
+	unsigned long long value;
+
+	parse_digits(&text, base, &value);
+	if (end)
+		*end = (char *)text;
+	return value;
+}
+
+long simple_strtol(const char *text, char **end, unsigned int base)
+{
+	return *text == '-' ? -simple_strtoul(text + 1, end, base) : simple_strtoul(text, end, base);
 }

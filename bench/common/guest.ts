@@ -19,7 +19,7 @@ async function objectOf(source: string): Promise<Uint8Array> {
 	const file = join(CACHE, `${source}-${await sourceKey(path, {})}.o`);
 	const cached = await readFile(file).catch(() => undefined);
 	if (cached !== undefined) return cached;
-	const bytes = await compile(path, {});
+	const { bytes } = await compile(path, {});
 	await mkdir(CACHE, { recursive: true });
 	await writeFile(file, bytes);
 	return bytes;

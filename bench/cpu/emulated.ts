@@ -78,7 +78,7 @@ export class Emulated {
 }
 
 async function machineOn(cpu: string): Promise<Machine> {
-	const bytes = await compile(join(PROJECT, "bench/cpu/guest.c"), {});
+	const { bytes } = await compile(join(PROJECT, "bench/cpu/guest.c"), {});
 	const machine = await boot({
 		design: findDesign("mainline"),
 		createCpu: (memory) => createCpu(cpu, memory),

@@ -25,7 +25,7 @@ export class Native {
 		const folder = join(PROJECT, ".cache", "bench-cpu");
 		await mkdir(folder, { recursive: true });
 		const object = join(folder, "guest.o");
-		await writeFile(object, await compile(join(PROJECT, "bench/cpu/guest.c"), {}));
+		await writeFile(object, (await compile(join(PROJECT, "bench/cpu/guest.c"), {})).bytes);
 		const program = join(folder, "native");
 		const source = join(PROJECT, "bench/cpu/native.c");
 		await run("gcc", ["-O2", "-no-pie", "-fno-pie", "-fcf-protection=none", source, object, "-o", program]);

@@ -1,3 +1,5 @@
+import { printable } from "./printable.js";
+
 /**
  * Everything the user can do wrong ends in one of these: a stable `code`, where it happened, and what to do about it.
  * What the *kernel* would refuse is not an error here but a negative errno (see linux/lib/errno.ts).
@@ -15,7 +17,7 @@ export class KlpemuError extends Error {
 	constructor(code: string, reason: string, details: { where?: string; hint?: string; cause?: unknown } = {}) {
 		const head = details.where === undefined ? reason : `${details.where}: ${reason}`;
 		const message = details.hint === undefined ? head : `${head}\n  hint: ${details.hint}`;
-		super(message, details.cause === undefined ? undefined : { cause: details.cause });
+		super(printable(message), details.cause === undefined ? undefined : { cause: details.cause });
 		this.name = "KlpemuError";
 		this.code = code;
 		this.reason = reason;
@@ -23,7 +25,7 @@ export class KlpemuError extends Error {
 		this.hint = details.hint;
 	}
 
-	/** `where: reason`, then the hint on a line of its own: what the CLI prints, and what `message` holds. */
+	/** `where: reason`, then the hint on a line of its own: what the CLI prints, and what `message` holds. Control characters are visible in it. */
 	format(): string {
 		return this.message;
 	}

@@ -1,50 +1,19 @@
-import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { basename, dirname, extname, join, relative, resolve, sep } from "node:path";
-import { promisify } from "node:util";
+import { readFile } from "node:fs/promises";
+import { dirname, extname, join, relative, resolve, sep } from "node:path";
 import { KlpemuError } from "../base/index.js";
+import { compile, flagsFor, INCLUDE, type ObjectOptions } from "./compile.js";
 import { PROJECT } from "./project.js";
 
-const run = promisify(execFile);
-
-const INCLUDE = join(PROJECT, "asm", "include");
 const PREBUILT = join(PROJECT, "asm", "prebuilt");
-
-/** How kernel-style code is compiled. No absolute path may get into an object: objects of the repo are committed. */
-export const CFLAGS: readonly string[] = [
-	"-O2",
-	"-mcmodel=kernel",
-	"-mno-red-zone",
-	"-mgeneral-regs-only",
-	"-fno-pic",
-	"-fno-stack-protector",
-	"-ffreestanding",
-	"-fno-strict-aliasing",
-	"-fno-common",
-	"-pg",
-	"-mfentry",
-	"-mrecord-mcount",
-	"-fasynchronous-unwind-tables",
-	"-Wall",
-];
-
-export interface ObjectOptions {
-	/** Compile with -fcf-protection=branch: functions begin with endbr64. */
-	readonly ibt?: boolean;
-}
 
 /** Bytes of a relocatable object, ready for parseElf. */
 export interface ObjectFile {
 	readonly bytes: Uint8Array;
 	/** For messages. */
 	readonly fileName: string;
-}
-
-/** The flags for one variant. */
-export function flagsFor(options: ObjectOptions): readonly string[] {
-	return [...CFLAGS, `-fcf-protection=${options.ibt ? "branch" : "none"}`];
+	/** What gcc warns of; empty if it warns of nothing. */
+	readonly warnings: string;
 }
 
 /** An entry of asm/prebuilt/manifest.json: the sources of a committed object, and its hash. */
@@ -111,12 +80,13 @@ async function prebuilt(path: string, options: ObjectOptions): Promise<Uint8Arra
 
 /**
  * The object for a .c, .S or .o file: an .o as it is; one of the repo's own sources from asm/prebuilt; anything else compiled
- * by gcc now. Throws `GCC_MISSING`, `GCC_FAILED`, `SOURCE_KIND`, `SOURCE_NAME`, `FILE_UNREADABLE`, `PREBUILT_DAMAGED`.
+ * by gcc now. Throws `GCC_MISSING`, `GCC_FAILED`, `GCC_INCLUDE`, `GCC_LIMIT`, `SOURCE_KIND`, `SOURCE_NAME`, `FILE_UNREADABLE`,
+ * `PREBUILT_DAMAGED`.
  */
 export async function objectFor(sourcePath: string, options: ObjectOptions = {}): Promise<ObjectFile> {
 	const path = resolve(sourcePath);
 	const kind = extname(path);
-	if (kind === ".o") return { bytes: await read(path), fileName: sourcePath };
+	if (kind === ".o") return { bytes: await read(path), fileName: sourcePath, warnings: "" };
 	if (kind !== ".c" && kind !== ".S") {
 		throw new KlpemuError("SOURCE_KIND", `'${sourcePath}' is neither C, assembly nor an object`, {
 			hint: "sources end in .c, .S or .o",
@@ -125,7 +95,8 @@ export async function objectFor(sourcePath: string, options: ObjectOptions = {})
 	// First of all: a folder that does not exist would look like a compiler that does not.
 	await read(path);
 	const committed = await prebuilt(path, options);
-	return { bytes: committed ?? (await compile(path, options)), fileName: sourcePath };
+	if (committed !== undefined) return { bytes: committed, fileName: sourcePath, warnings: "" };
+	return { ...(await compile(path, options)), fileName: sourcePath };
 }
 
 async function read(path: string): Promise<Uint8Array> {
@@ -134,51 +105,5 @@ async function read(path: string): Promise<Uint8Array> {
 	} catch (cause) {
 		const { code } = cause as NodeJS.ErrnoException;
 		throw new KlpemuError("FILE_UNREADABLE", `cannot read '${path}' (${code})`, { where: path, cause });
-	}
-}
-
-/**
- * Names that may stand on gcc's command line. gcc and its passes (cc1, as) read an argument that begins with `@` as a file of
- * further options, one of which runs a command, and one that begins with `-` as an option. The name also stands between the quotes
- * of KBUILD_MODNAME.
- */
-const SAFE_NAME = /^[^@\-"\\\p{Cc}][^"\\\p{Cc}]*$/u;
-
-function refuseUnsafeName(path: string): void {
-	if (SAFE_NAME.test(basename(path))) return;
-	throw new KlpemuError("SOURCE_NAME", `the file name ${JSON.stringify(basename(path))} is not given to a compiler`, {
-		where: path,
-		hint: "rename the file: no @ or - at the beginning, no quote, backslash or control character",
-	});
-}
-
-/** Compiles one source with gcc. Throws `SOURCE_NAME`, `GCC_MISSING`, `GCC_FAILED`. */
-export async function compile(path: string, options: ObjectOptions): Promise<Uint8Array> {
-	refuseUnsafeName(path);
-	const folder = await mkdtemp(join(tmpdir(), "klpemu-"));
-	try {
-		const output = join(folder, "out.o");
-		// Relative paths from the source's folder, so that nothing in the object tells where it was made.
-		const prefix = `-ffile-prefix-map=${dirname(path)}=.`;
-		// As kbuild names modules; only sources that are modules say it.
-		const modname = `-DKBUILD_MODNAME="${basename(path, extname(path)).replaceAll("-", "_")}"`;
-		const args = [...flagsFor(options), modname, prefix, "-I", INCLUDE, "-c", basename(path), "-o", output];
-		await run(process.env.CC ?? "gcc", args, { cwd: dirname(path) });
-		return new Uint8Array(await readFile(output));
-	} catch (cause) {
-		const { code, stderr } = cause as { code?: unknown; stderr?: string };
-		if (code === "ENOENT") {
-			throw new KlpemuError("GCC_MISSING", `'${path}' must be compiled, and there is no gcc`, {
-				where: path,
-				hint: "apt-get install -y gcc, or give an object (.o) instead",
-				cause,
-			});
-		}
-		throw new KlpemuError("GCC_FAILED", `gcc does not compile '${path}':\n${(stderr ?? String(cause)).trim()}`, {
-			where: path,
-			cause,
-		});
-	} finally {
-		await rm(folder, { recursive: true, force: true });
 	}
 }

@@ -1,3 +1,5 @@
+import { dirname, resolve } from "node:path";
+import { printable } from "../base/index.js";
 import type { Host } from "../scenario/index.js";
 import { loadCapstone } from "./capstone.js";
 import { createCpu, DEFAULT_CPU } from "./cpus.js";
@@ -5,11 +7,21 @@ import { engineImage } from "./engine-image.js";
 import { NodeFileReader } from "./files.js";
 import { objectFor } from "./gcc.js";
 
-/** The host of a scenario in Node: files beside the scenario file and in this package, gcc, and the Cpus by name. */
-export function nodeHost(scenarioFile: string): Host {
+const toStderr = (text: string) => void process.stderr.write(`${printable(text)}\n`);
+
+/**
+ * The host of a scenario in Node: files beside the scenario file and in this package, gcc, and the Cpus by name. `warn` is given
+ * the warnings of gcc.
+ */
+export function nodeHost(scenarioFile: string, warn: (text: string) => void = toStderr): Host {
+	const folder = dirname(resolve(scenarioFile));
 	return {
 		files: new NodeFileReader(scenarioFile),
-		loadObject: objectFor,
+		async loadObject(path, options) {
+			const object = await objectFor(path, { ...options, folder });
+			if (object.warnings !== "") warn(object.warnings);
+			return object;
+		},
 		engineImage,
 		createCpu: (name = DEFAULT_CPU, memory) => createCpu(name, memory),
 		loadCapstone,

@@ -13,6 +13,7 @@
  */
 
 export { loadCapstone } from "./capstone.js";
+export { CFLAGS, compile, flagsFor, type ObjectOptions } from "./compile.js";
 export { CPU_NAMES, createCpu, DEFAULT_CPU } from "./cpus.js";
 export { assembleEngineImage, engineImage } from "./engine-image.js";
 export { runExec } from "./exec-lines.js";

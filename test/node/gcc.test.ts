@@ -1,10 +1,11 @@
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { KlpemuError } from "../../src/base/index.js";
 import { parseElf } from "../../src/elf/index.js";
-import { compile, type Manifest, manifestKey, objectFor, readManifest, sha256, sourceKey } from "../../src/node/gcc.js";
+import { compile } from "../../src/node/compile.js";
+import { type Manifest, manifestKey, objectFor, readManifest, sha256, sourceKey } from "../../src/node/gcc.js";
 import { PROJECT } from "../../src/node/project.js";
 
 const PREBUILT = join(PROJECT, "asm/prebuilt");
@@ -114,6 +115,80 @@ describe("objectFor", () => {
 		const error = await failure(() => objectFor(path));
 		expect([error.code, error.where]).toEqual(["GCC_FAILED", path]);
 		expect(error.message).toMatch(/broken\.c:1:\d+: error: .y. undeclared/);
+	});
+
+	it("gives gcc's warnings, with control characters made visible", async () => {
+		const path = await write("warns.c", "#warning \x1b[31mred\nlong f(long x) { int y; return x; }\n");
+		const { warnings } = await objectFor(path);
+		expect(warnings).toContain("warns.c:2:");
+		expect(warnings).toContain("unused variable 'y'");
+		expect(warnings).toContain("\\x1b[31mred");
+		expect(warnings).not.toContain("\x1b");
+	});
+
+	it.each([
+		[
+			"an implicit declaration",
+			"long f(void) { return g(); }",
+			/bad\.c:1:\d+: error: implicit declaration of function 'g'/,
+		],
+		["an implicit int", "f(void) { return 1; }", /bad\.c:1:1: error: return type defaults to 'int'/],
+		[
+			"a pointer of another type",
+			"char *f(long *x) { char *y = x; return y; }",
+			/bad\.c:1:\d+: error: .*incompatible pointer type/,
+		],
+		["an int as a pointer", "char *f(int x) { return x; }", /bad\.c:1:\d+: error: .*makes pointer from integer/],
+	])("refuses %s", async (_what, text, message) => {
+		const error = await failure(async () => objectFor(await write("bad.c", `${text}\n`)));
+		expect(error.code).toBe("GCC_FAILED");
+		expect(error.message).toMatch(message);
+	});
+
+	it("says which header declares a function", async () => {
+		const error = await failure(async () => objectFor(await write("f.c", "void *f(void) { return kzalloc(8, 0); }\n")));
+		expect(error.hint).toBe("#include <linux/slab.h> declares kzalloc()");
+	});
+
+	it("never sees the host's headers, and says which there are", async () => {
+		vi.stubEnv("CPATH", "/usr/include");
+		for (const name of ["stdio.h", "stddef.h", "linux/if.h"]) {
+			const error = await failure(async () => objectFor(await write("f.c", `#include <${name}>\n`)));
+			expect(error.message).toContain(`fatal error: ${name}: No such file`);
+			expect(error.hint).toContain("linux/slab.h, ");
+		}
+		const error = await failure(async () => objectFor(await write("f.c", "#include <linux/spinlok.h>\n")));
+		expect(error.hint).toMatch(/^did you mean <linux\/spinlock\.h>\?/);
+	});
+
+	it.each([
+		['#include "/etc/passwd"', "f.c includes '/etc/passwd'"],
+		['#include "link.h"', "f.c includes 'link.h'"],
+		['#include "deep.h"', "deep.h includes '/etc/passwd'"],
+		['__asm__(".incbin \\"/etc/passwd\\"");', "f.c includes '/etc/passwd'"],
+		['__asm__(".include \\"/etc/passwd\\"");', "f.c includes '/etc/passwd'"],
+	])("reads no file outside of the folders: %s", async (text, message) => {
+		await symlink("/etc/passwd", join(folder, "link.h"));
+		await write("deep.h", '#include "/etc/passwd"\n');
+		const error = await failure(async () => objectFor(await write("f.c", `${text}\n`)));
+		expect(error.code).toBe("GCC_INCLUDE");
+		expect(error.message).toContain(message);
+		expect(error.format()).not.toContain("root:");
+	});
+
+	it("may include files of the scenario's folder", async () => {
+		await mkdir(join(folder, "a"));
+		await write("common.h", "#define VALUE 7\n");
+		const path = await write("a/f.c", '#include "../common.h"\nlong f(void) { return VALUE; }\n');
+		expect((await failure(() => objectFor(path))).code).toBe("GCC_INCLUDE");
+		expect((await objectFor(path, { folder })).bytes.length).toBeGreaterThan(0);
+	});
+
+	it("has limits: an object of a gigabyte, and an endless file", async () => {
+		for (const text of ["char x[1 << 30] = { 1 };", '#include "/dev/zero"']) {
+			const error = await failure(async () => objectFor(await write("f.c", `${text}\n`)));
+			expect(error.code).toBe("GCC_LIMIT");
+		}
 	});
 
 	it.each(["@args.c", "@args.S", "-wrapper.c", '"; #define X.c', "a\nb.c", "a\\.c"])(

@@ -18,6 +18,16 @@ struct completion {
 #define DECLARE_COMPLETION(name) \
 	struct completion name = { .wait = { .task_list = { &name.wait.task_list, &name.wait.task_list } } }
 
+static inline void init_completion(struct completion *x)
+{
+	*x = (struct completion) { .wait = { .task_list = { &x->wait.task_list, &x->wait.task_list } } };
+}
+
+static inline void reinit_completion(struct completion *x)
+{
+	x->done = 0;
+}
+
 void complete(struct completion *x);
 void wait_for_completion(struct completion *x);
 

@@ -10,5 +10,7 @@ unsigned long __msecs_to_jiffies(const unsigned int m);
 /* Right also when the counter has wrapped round in between. */
 #define time_after(a, b) ((long)((b) - (a)) < 0)
 #define time_before(a, b) time_after(b, a)
+#define time_after_eq(a, b) ((long)((a) - (b)) >= 0)
+#define time_before_eq(a, b) time_after_eq(b, a)
 
 #endif

@@ -3,35 +3,33 @@
 #ifndef _LINUX_KERNEL_H
 #define _LINUX_KERNEL_H
 
+#include <linux/align.h>
+#include <linux/array_size.h>
+#include <linux/build_bug.h>
 #include <linux/compiler.h>
+#include <linux/container_of.h>
 #include <linux/errno.h>
+#include <linux/init.h>
+#include <linux/kconfig.h>
+#include <linux/kstrtox.h>
+#include <linux/limits.h>
+#include <linux/math.h>
+#include <linux/minmax.h>
 #include <linux/printk.h>
+#include <linux/sprintf.h>
+#include <linux/stddef.h>
+#include <linux/string.h>
+#include <linux/stringify.h>
 #include <linux/types.h>
-
-#define ARRAY_SIZE(array) (sizeof(array) / sizeof((array)[0]))
-#define container_of(pointer, type, member) ((type *)((char *)(pointer) - __builtin_offsetof(type, member)))
-
-#define __stringify_1(x...) #x
-#define __stringify(x...) __stringify_1(x)
-#define __concat_1(a, b) a##b
-#define __concat(a, b) __concat_1(a, b)
-
-#define READ_ONCE(x) (*(const volatile typeof(x) *)&(x))
-#define WRITE_ONCE(x, value) (*(volatile typeof(x) *)&(x) = (value))
-
-#define __init
-#define __exit
-#define __maybe_unused __attribute__((__unused__))
-#define asmlinkage
 
 /* CONFIG_NR_CPUS of a distribution's kernel; arrays by CPU have that many entries. */
 #define NR_CPUS 64
 
-int sprintf(char *buf, const char *fmt, ...) __attribute__((__format__(__printf__, 2, 3)));
-int snprintf(char *buf, size_t size, const char *fmt, ...) __attribute__((__format__(__printf__, 3, 4)));
-void *memcpy(void *to, const void *from, size_t size);
-void *memset(void *to, int value, size_t size);
-int strcmp(const char *a, const char *b);
-size_t strlen(const char *text);
+#define upper_32_bits(n) ((u32)(((n) >> 16) >> 16))
+#define lower_32_bits(n) ((u32)((n) & 0xffffffff))
+#define might_sleep() do { } while (0)
+#define might_sleep_if(condition) do { (void)(condition); } while (0)
+
+void panic(const char *fmt, ...) __noreturn __compiletime_error("panic() is not emulated: use BUG()");
 
 #endif

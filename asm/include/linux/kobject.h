@@ -4,6 +4,7 @@
 #define _LINUX_KOBJECT_H
 
 #include <linux/kernel.h>
+#include <linux/sysfs.h>
 #include <linux/types.h>
 
 struct kset;
@@ -25,25 +26,14 @@ struct kobject {
 	unsigned int uevent_suppress : 1;
 };
 
-struct attribute {
-	const char *name;
-	umode_t mode;
-};
-
 struct kobj_attribute {
 	struct attribute attr;
 	ssize_t (*show)(struct kobject *kobj, struct kobj_attribute *attr, char *buf);
 	ssize_t (*store)(struct kobject *kobj, struct kobj_attribute *attr, const char *buf, size_t count);
 };
 
-#define __ATTR(_name, _mode, _show, _store) \
-	{ .attr = { .name = __stringify(_name), .mode = _mode }, .show = _show, .store = _store }
-#define __ATTR_RO(_name) __ATTR(_name, 0444, _name##_show, NULL)
-#define __ATTR_RW(_name) __ATTR(_name, 0644, _name##_show, _name##_store)
-
 extern struct kobject *kernel_kobj;
 struct kobject *kobject_create_and_add(const char *name, struct kobject *parent);
 void kobject_put(struct kobject *kobj);
-int sysfs_create_file(struct kobject *kobj, const struct attribute *attr);
 
 #endif

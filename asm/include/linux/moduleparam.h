@@ -58,8 +58,13 @@ extern struct module __this_module;
 		.name = #name_, .mod = &__this_module, .ops = &ops_, .perm = perm_, .level = -1, argument \
 	}
 
-#define module_param(name, type, perm) \
-	__module_param(name, param_ops_##type, perm, .arg = &name)
+#define module_param_named(name, value, type, perm) \
+	__module_param(name, param_ops_##type, perm, .arg = &value)
+#define module_param(name, type, perm) module_param_named(name, name, type, perm)
+#define module_param_cb(name, ops, argument, perm) \
+	static const struct kernel_param __param_##name __used __section("__param") __aligned(sizeof(void *)) = { \
+		#name, &__this_module, ops, perm, -1, 0, { argument } \
+	}
 
 #define module_param_array(name, type, count, perm) \
 	static const struct kparam_array __param_arr_##name = { \

@@ -18,4 +18,14 @@ struct mutex {
 void mutex_lock(struct mutex *lock);
 void mutex_unlock(struct mutex *lock);
 
+static inline void mutex_init(struct mutex *lock)
+{
+	*lock = (struct mutex) { .wait_list = { &lock->wait_list, &lock->wait_list } };
+}
+
+static inline bool mutex_is_locked(struct mutex *lock)
+{
+	return *(volatile s64 *)&lock->owner.counter != 0;
+}
+
 #endif

@@ -3,8 +3,14 @@
 #ifndef _LINUX_SEQ_FILE_H
 #define _LINUX_SEQ_FILE_H
 
+#include <linux/compiler.h>
+#include <linux/fs.h>
+#include <linux/types.h>
+
 struct seq_file;
-void seq_printf(struct seq_file *m, const char *fmt, ...) __attribute__((__format__(__printf__, 2, 3)));
+__printf(2, 3) void seq_printf(struct seq_file *m, const char *fmt, ...);
 void seq_puts(struct seq_file *m, const char *text);
+void seq_putc(struct seq_file *m, char c);
+int seq_write(struct seq_file *m, const void *data, size_t length);
 
 #endif

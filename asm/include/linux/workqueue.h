@@ -4,6 +4,7 @@
 #define _LINUX_WORKQUEUE_H
 
 #include <linux/completion.h>
+#include <linux/container_of.h>
 #include <linux/jiffies.h>
 #include <linux/types.h>
 
@@ -37,6 +38,14 @@ struct delayed_work {
 #define DECLARE_WORK(name, function) struct work_struct name = __WORK_INITIALIZER(name, function)
 #define DECLARE_DELAYED_WORK(name, function) \
 	struct delayed_work name = { .work = __WORK_INITIALIZER(name.work, function) }
+
+#define INIT_WORK(work_, function) do { \
+	*(work_) = (struct work_struct)__WORK_INITIALIZER(*(work_), function); \
+} while (0)
+#define INIT_DELAYED_WORK(dwork, function) do { \
+	*(dwork) = (struct delayed_work) { .work = __WORK_INITIALIZER((dwork)->work, function) }; \
+} while (0)
+#define to_delayed_work(w) container_of(w, struct delayed_work, work)
 
 bool schedule_work(struct work_struct *work);
 bool schedule_delayed_work(struct delayed_work *work, unsigned long delay);

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Locks that are waited for in a loop. A queued spinlock is one word; here it is 1 while it is held. */
+#ifndef _LINUX_SPINLOCK_H
+#define _LINUX_SPINLOCK_H
+
+#include <linux/irqflags.h>
+#include <linux/preempt.h>
+#include <linux/processor.h>
+#include <linux/types.h>
+
+typedef struct spinlock {
+	raw_spinlock_t rlock;
+} spinlock_t;
+
+#define __SPIN_LOCK_UNLOCKED(name) { { 0 } }
+#define DEFINE_SPINLOCK(name) spinlock_t name = __SPIN_LOCK_UNLOCKED(name)
+#define DEFINE_RAW_SPINLOCK(name) raw_spinlock_t name = { 0 }
+
+static inline void raw_spin_lock_init(raw_spinlock_t *lock)
+{
+	lock->val = 0;
+}
+
+static inline bool raw_spin_trylock(raw_spinlock_t *lock)
+{
+	return __atomic_exchange_n(&lock->val, 1, __ATOMIC_SEQ_CST) == 0;
+}
+
+static inline void raw_spin_lock(raw_spinlock_t *lock)
+{
+	while (!raw_spin_trylock(lock))
+		cpu_relax();
+}
+
+static inline void raw_spin_unlock(raw_spinlock_t *lock)
+{
+	__atomic_store_n(&lock->val, 0, __ATOMIC_RELEASE);
+}
+
+static inline bool raw_spin_is_locked(raw_spinlock_t *lock)
+{
+	return lock->val != 0;
+}
+
+#define raw_spin_lock_irqsave(lock, flags) do { local_irq_save(flags); raw_spin_lock(lock); } while (0)
+#define raw_spin_unlock_irqrestore(lock, flags) do { raw_spin_unlock(lock); local_irq_restore(flags); } while (0)
+
+#define spin_lock_init(lock) raw_spin_lock_init(&(lock)->rlock)
+#define spin_trylock(lock) raw_spin_trylock(&(lock)->rlock)
+#define spin_lock(lock) raw_spin_lock(&(lock)->rlock)
+#define spin_unlock(lock) raw_spin_unlock(&(lock)->rlock)
+#define spin_is_locked(lock) raw_spin_is_locked(&(lock)->rlock)
+#define spin_lock_bh(lock) spin_lock(lock)
+#define spin_unlock_bh(lock) spin_unlock(lock)
+#define spin_lock_irq(lock) spin_lock(lock)
+#define spin_unlock_irq(lock) spin_unlock(lock)
+#define spin_lock_irqsave(lock, flags) raw_spin_lock_irqsave(&(lock)->rlock, flags)
+#define spin_unlock_irqrestore(lock, flags) raw_spin_unlock_irqrestore(&(lock)->rlock, flags)
+
+#endif

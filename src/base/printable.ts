@@ -1,0 +1,13 @@
+/** What a terminal may take for a command: control characters, and marks that change the direction of text. */
+const CONTROL = /(?![\t\n])[\p{Cc}\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu;
+
+/**
+ * Text from a file or from guest code as it may be written to a terminal: each control character is shown as `\x1b` or `\u202e`. Tabs
+ * and newlines stay.
+ */
+export function printable(text: string): string {
+	return text.replace(CONTROL, (character) => {
+		const code = character.charCodeAt(0).toString(16);
+		return code.length > 2 ? `\\u${code.padStart(4, "0")}` : `\\x${code.padStart(2, "0")}`;
+	});
+}
