@@ -41,8 +41,24 @@ export const RFLAGS = 17;
 export const GS_BASE = 18;
 export const STATE_WORDS = 19;
 
-/** The flags that programs can change; bit 1 of rflags is always set. */
-export const FLAG = { CF: 0x1, PF: 0x4, AF: 0x10, ZF: 0x40, SF: 0x80, IF: 0x200, DF: 0x400, OF: 0x800 } as const;
+/**
+ * The flags that programs can change; bit 1 of rflags is always set. TF is not among them: single steps are not emulated,
+ * and a popf that sets it is refused.
+ */
+export const FLAG = {
+	CF: 0x1,
+	PF: 0x4,
+	AF: 0x10,
+	ZF: 0x40,
+	SF: 0x80,
+	IF: 0x200,
+	DF: 0x400,
+	OF: 0x800,
+	IOPL: 0x3000,
+	NT: 0x4000,
+	AC: 0x40000,
+	ID: 0x200000,
+} as const;
 export const RFLAGS_RESET = 0x202n;
 
 /** The registers of the task that is on a Cpu. A plain array of words, so that switching tasks is one `set`. */
@@ -127,7 +143,14 @@ export interface StoreGate {
 /** The bytes of a gate. */
 export const GATE_BYTES: readonly number[] = [0x90, 0xc3];
 
-export type FaultKind = "divide-error" | "page-fault" | "invalid-opcode" | "breakpoint" | "general-protection";
+/** `stack-segment`: a non-canonical address through rsp or rbp; through other registers it is `general-protection`. */
+export type FaultKind =
+	| "divide-error"
+	| "page-fault"
+	| "invalid-opcode"
+	| "breakpoint"
+	| "general-protection"
+	| "stack-segment";
 
 /** An exception of the guest. The state is the one before the faulting instruction, int3 included. */
 export interface Fault {

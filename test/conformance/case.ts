@@ -40,8 +40,8 @@ export interface Runner {
 	run(cases: readonly Case[]): Promise<Outcome[]>;
 }
 
-/** CF PF AF ZF SF DF OF: what a user program can change. */
-const COMPARED_FLAGS = 0xcd5n;
+/** CF PF AF ZF SF DF OF NT ID: what a user program can change, but AC, with which its accesses must be aligned. */
+const COMPARED_FLAGS = 0x204cd5n;
 const NAMES = [..."rax rcx rdx rbx rsp rbp rsi rdi r8 r9 r10 r11 r12 r13 r14 r15".split(" "), ...["rip", "rflags"]];
 
 /** What differs, a line each; empty when nothing does. */

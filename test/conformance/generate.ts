@@ -26,8 +26,8 @@ const GS = DATA + 0x800n;
 /** Not canonical, be addresses of 48 or of 57 bits. */
 const NOT_CANONICAL = 0x4000000010000300n;
 
-/** The processor's own answers (cpuid, rdtsc), and what a user program may not do. */
-const NOT_ON_HARDWARE = new Set(["cpuid", "rdtsc", "cli", "sti"]);
+/** The processor's own answers (cpuid, rdtsc, rdtscp, rdpkru), and what a user program may not do. */
+const NOT_ON_HARDWARE = new Set(["cpuid", "rdtsc", "rdtscp", "rdpkru", "cli", "sti", "stac", "clac"]);
 
 export function rowName(row: OpcodeRow): string {
 	return `${row.prefix === undefined ? "" : `${row.prefix} `}${row.pattern} ${row.mnemonic}`;
@@ -55,11 +55,12 @@ function inputs(encoded: Encoded, turn: number, random: Random): { state: BigUin
 	if (/^bt/.test(semantic) && encoded.form.memory) {
 		state[encoded.reg] = BigInt.asUintN(64, BigInt(random.below(16384) - 8192));
 	}
+	if (semantic === "rdpkru") state[RCX] = BigInt(turn % 2);
 	if (/^loop|jrcxz/.test(semantic)) state[RCX] = BigInt(turn % 3);
 	if (semantic === "enter" || semantic === "leave") state[RBP] = MIDDLE + BigInt(8 * random.below(8));
 	if (semantic === "xlat") state[3] = MIDDLE;
 	if (semantic === "cmpxchg8b" && turn % 2 === 0) compareEqual(state, pattern, encoded);
-	if (semantic === "popf") for (let i = 0; i < 8; i++) pattern[i] = 0x202n | (random.word() & 0xcd5n);
+	if (semantic === "popf") for (let i = 0; i < 8; i++) pattern[i] = 0x202n | (random.word() & 0x204cd5n);
 	const bad = turn % 3 === 2;
 	if (semantic === "ret")
 		for (let i = 0; i < 8; i++) pattern[i] = bad ? NOT_CANONICAL : CODE + BigInt(0x100 + random.below(256));

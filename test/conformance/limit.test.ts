@@ -1,26 +1,10 @@
 import { describe, expect, test } from "vitest";
-import { RCX, RFLAGS, RIP, RSP } from "../../src/cpu/index.js";
-import { type Case, CODE, DATA, DATA_SIZE, PATTERN_BYTES } from "./case.js";
+import { RCX, RIP } from "../../src/cpu/index.js";
+import { CODE } from "./case.js";
+import { hexCase } from "./kinds.js";
 import { hardwareRunner } from "./runners.js";
 
 const hardware = hardwareRunner();
-
-function hexCase(name: string, code: string, rcx = 0n): Case {
-	const state = new BigUint64Array(19);
-	state[RCX] = rcx;
-	state[RSP] = DATA + BigInt(DATA_SIZE - 64);
-	state[RIP] = CODE;
-	state[RFLAGS] = 0x202n;
-	return {
-		name,
-		rows: [name],
-		code: Uint8Array.from(Buffer.from(code, "hex")),
-		state,
-		pattern: new Uint8Array(PATTERN_BYTES),
-		undefinedFlags: 0n,
-		notOnHardware: false,
-	};
-}
 
 describe.skipIf(hardware === undefined)("the hardware's limit of a case is work, not time", () => {
 	test("a loop without an end is found", async () => {
@@ -30,8 +14,8 @@ describe.skipIf(hardware === undefined)("the hardware's limit of a case is work,
 
 	test("single steps change nothing that a case can see", async () => {
 		const cases = [
-			hexCase("pushf and popf, of 64 and 16 bits, in a loop", "9c9d669c669d9c9d9c9d48ffc975f1", 1000n),
-			hexCase("rep stosb over the end of the data", "488d3c24f3aa", 1000n),
+			hexCase("pushf and popf, of 64 and 16 bits, in a loop", "9c9d669c669d9c9d9c9d48ffc975f1", { [RCX]: 1000n }),
+			hexCase("rep stosb over the end of the data", "488d3c24f3aa", { [RCX]: 1000n }),
 		];
 		const steady = await hardware!.run(cases);
 		expect(steady.map(({ kind }) => kind)).toEqual(["breakpoint", "page-fault"]);

@@ -1,8 +1,10 @@
 import { describe, expect, test } from "vitest";
+import { RCX, RDI, RFLAGS } from "../../src/cpu/index.js";
 import { CPU_NAMES } from "../../src/node/index.js";
 import { type Case, CODE, DATA, type Outcome } from "./case.js";
 import { compare } from "./compare.js";
 import { casesOf, rowName, TABLE } from "./generate.js";
+import { KINDS } from "./kinds.js";
 import { onProcessor } from "./models.js";
 import { Random } from "./random.js";
 import { cpuRunner } from "./runners.js";
@@ -69,6 +71,36 @@ describe("bsf and bsr of a source that is 0", () => {
 		}
 		expect(cleared).toBeGreaterThan(0);
 		expect(cleared).toBeLessThanOrEqual(found.length);
+	});
+});
+
+describe("a repeated comparison that faults half-way", () => {
+	const faulting = KINDS.filter(({ name, state }) => /cmps|scas/.test(name) && state[RCX] === 40n);
+
+	test("leaves the flags of before in jit, and rcx, rsi and rdi at the element", async () => {
+		const runner = await cpuRunner("jit");
+		const outcomes = await runner.run(faulting);
+		runner.close();
+		let faults = 0;
+		for (const [n, { kind, state }] of outcomes.entries()) {
+			const given = faulting[n]!.state;
+			if (kind === "breakpoint") continue;
+			faults++;
+			expect([kind, state[RFLAGS]]).toEqual(["page-fault", given[RFLAGS]]);
+			expect(given[RCX]! - state[RCX]!).toBeGreaterThan(5n);
+			expect(state[RDI]).toBeGreaterThan(given[RDI]!);
+		}
+		expect(faults).toBeGreaterThan(20);
+	});
+
+	test("compares equal with a processor that has the flags of the last comparison", async () => {
+		const given = faulting[0]!;
+		const runner = await cpuRunner("jit");
+		const [ours] = await runner.run([given]);
+		runner.close();
+		const other = { ...ours!, state: ours!.state.with(RFLAGS, ours!.state[RFLAGS]! ^ 0x40n) };
+		expect(failures(given, ours!, other)).toEqual([]);
+		expect(failures(given, { ...ours!, kind: "breakpoint" }, { ...other, kind: "breakpoint" })).toHaveLength(1);
 	});
 });
 

@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { RSP } from "../../src/cpu/index.js";
+import { RFLAGS, RIP, RSP } from "../../src/cpu/index.js";
 import { decodeBytes, type Operand } from "../../src/cpu/x86/index.js";
 import { type Case, CODE, DATA, type Outcome } from "./case.js";
 
@@ -44,6 +44,17 @@ export const MODELS: readonly Model[] = [
 			const register = zeroSourceDestination(given, outcome);
 			if (register === undefined) return outcome;
 			return { ...outcome, state: outcome.state.with(register, outcome.state[register]! & LOW_HALF) };
+		},
+	},
+	{
+		row: /(cmps|scas)/,
+		reason:
+			"A repeated comparison that faults half-way: SDM volume 2, REP, gives the flags of before the instruction back; processors of AMD " +
+			"have those of the last comparison.",
+		jit: "the flags of before the instruction",
+		normal(given, outcome) {
+			const fault = outcome.kind !== "breakpoint" && outcome.state[RIP] === CODE;
+			return fault ? { ...outcome, state: outcome.state.with(RFLAGS, given.state[RFLAGS]!) } : outcome;
 		},
 	},
 	{

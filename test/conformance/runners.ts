@@ -74,8 +74,7 @@ const KINDS = new Map<bigint, string>([
 	[0n, "divide-error"],
 	[3n, "breakpoint"],
 	[6n, "invalid-opcode"],
-	// A stack segment fault: what a non-canonical address is when rsp or rbp is its base. The Cpus do not tell them apart.
-	[12n, "general-protection"],
+	[12n, "stack-segment"],
 	[13n, "general-protection"],
 	[14n, "page-fault"],
 	[255n, "budget"],

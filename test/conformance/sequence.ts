@@ -7,7 +7,10 @@ import type { Random } from "./random.js";
 /** Left out: what moves rsp or rip, needs set-up of its own, shows undefined flags, or that user programs may not do. */
 const ROWS = TABLE.filter(
 	({ branch, string, default64, semantic }) =>
-		!branch && !string && !default64 && !/^(lahf|cli|sti|cpuid|rdtsc|int3|ud2|xlat|div|idiv|std|popf)$/.test(semantic),
+		!branch &&
+		!string &&
+		!default64 &&
+		!/^(lahf|cli|sti|stac|clac|cpuid|rdtscp?|rdpkru|int3|ud2|xlat|div|idiv|std|popf)$/.test(semantic),
 );
 /** add r11, r11: gives every flag a defined value. */
 const DEFINE_FLAGS = Buffer.from("4d01db", "hex");

@@ -43,7 +43,10 @@ export const AREA = {
 	jumps: BASE + 0x20000,
 } as const;
 
-export const REASON = { go: 0, gate: 1, fault: 2, divide: 3, nonCanonical: 4, site: 5, slow: 6 } as const;
+export const REASON = { go: 0, gate: 1, fault: 2, divide: 3, general: 4, site: 5, slow: 6, trapFlag: 7 } as const;
+
+/** What an access needs of a page, as the bits of a page table entry; `stack`: it is in the stack segment. */
+export const NEED = { r: 1, w: 2, rw: 3, stack: 4 } as const;
 
 /** Bit of a page table entry that is ours: the page holds translated code, so that stores to it must go to the host. */
 export const PTE_CODE = 8;

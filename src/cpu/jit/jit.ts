@@ -179,8 +179,12 @@ export class JitCpu implements Cpu {
 				return { kind: "fault", executed, fault: this.#slow.takeFault() };
 			case REASON.divide:
 				return { kind: "fault", executed, fault: { kind: "divide-error" } };
-			case REASON.nonCanonical:
+			case REASON.general:
 				return { kind: "fault", executed, fault: { kind: "general-protection" } };
+			case REASON.trapFlag: {
+				const detail = "popf sets TF: single steps are not emulated";
+				return { kind: "fault", executed, fault: { kind: "general-protection", detail } };
+			}
 			case REASON.site:
 				return this.#atOddSite(executed);
 			case REASON.slow:

@@ -1,9 +1,6 @@
 import { type Memory, PERM } from "../../memory/index.js";
 import type { Fault } from "../cpu.js";
-import { AREA, PTE_CODE } from "./area.js";
-
-const READ_NEEDED = 1;
-const WRITE_NEEDED = 2;
+import { AREA, NEED, PTE_CODE } from "./area.js";
 
 /**
  * Memory accesses that the host makes for translated code: across pages, outside the window, to pages with code, or
@@ -28,11 +25,16 @@ export class SlowAccess {
 		return fault;
 	}
 
-	/** Checks all bytes, then copies them to the bounce buffer. Returns its place, or 0 and a fault. */
+	/** Checks all bytes for {@link NEED}, then copies them to the bounce buffer. Returns its place, or 0 and a fault. */
 	prepare(bytes: number, need: number): number {
 		const { view } = this.#memory;
 		const start = view.getBigUint64(AREA.slowAddress, true);
 		const last = BigInt.asUintN(64, start + BigInt(bytes - 1));
+		// That the address is canonical is checked before paging, and for all bytes.
+		if (!canonical(start) || !canonical(last)) {
+			this.#fault = { kind: (need & NEED.stack) !== 0 ? "stack-segment" : "general-protection" };
+			return 0;
+		}
 		for (const address of [start, start >> 12n === last >> 12n ? start : last & ~0xfffn]) {
 			this.#fault = this.#check(address, need);
 			if (this.#fault !== undefined) return 0;
@@ -44,11 +46,9 @@ export class SlowAccess {
 	}
 
 	#check(address: bigint, need: number): Fault | undefined {
-		if (BigInt.asUintN(64, BigInt.asIntN(48, address)) !== address) return { kind: "general-protection" };
 		const perm = this.#memory.permissions(address);
-		if ((need & READ_NEEDED) !== 0 && (perm & PERM.READ) === 0) return { kind: "page-fault", address, access: "read" };
-		if ((need & WRITE_NEEDED) !== 0 && (perm & PERM.WRITE) === 0)
-			return { kind: "page-fault", address, access: "write" };
+		if ((need & NEED.r) !== 0 && (perm & PERM.READ) === 0) return { kind: "page-fault", address, access: "read" };
+		if ((need & NEED.w) !== 0 && (perm & PERM.WRITE) === 0) return { kind: "page-fault", address, access: "write" };
 		return undefined;
 	}
 
@@ -84,4 +84,9 @@ export class SlowAccess {
 		view.setBigUint64(AREA.bounce + 8, BigInt.asUintN(64, dividend % divisor), true);
 		return 0;
 	}
+}
+
+/** Four-level paging: bits 63 to 47 are equal (SDM volume 1, 3.3.7.1). */
+function canonical(address: bigint): boolean {
+	return BigInt.asUintN(64, BigInt.asIntN(48, address)) === address;
 }

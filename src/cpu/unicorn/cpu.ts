@@ -21,14 +21,15 @@ import {
 import { decodeBytes, MAX_INSTRUCTION_BYTES } from "../x86/index.js";
 import { COUNTER, isStringInstruction, NO_ADDRESS } from "./counter.js";
 import { type EngineHook, MEM, REGISTER_IDS, UC_ERR_INSN_INVALID, type UnicornEngine } from "./engine.js";
+import { canonical, interruptFault, nonCanonical } from "./faults.js";
 
 /** The end address of a run that has no other: not canonical, so that nothing can be executed there. */
 const NEVER = 1n << 63n;
 const PAGE_MASK = ~BigInt(PAGE_SIZE - 1);
 /** A budget without end, in instructions. */
 const NO_LIMIT = 1n << 62n;
-/** CF PF AF ZF SF TF IF DF OF and the bit that is always set; the engine uses other bits of rflags for itself. */
-const FLAGS_MASK = 0xfd7n;
+/** {@link FLAG}, TF and the bit that is always set; the engine uses other bits of rflags for itself. */
+const FLAGS_MASK = 0x247fd7n;
 
 interface ReachedGate {
 	readonly gate: CallGate;
@@ -236,9 +237,12 @@ export class UnicornCpu implements Cpu {
 	}
 
 	#fault(error: number, access: { readonly type: number; readonly address: bigint } | undefined): Fault {
-		if (this.#interrupt !== undefined) return { kind: interruptKind(this.#interrupt) };
+		if (this.#interrupt !== undefined) return interruptFault(this.#interrupt);
 		if (access !== undefined) {
-			if (!canonical(access.address)) return { kind: "general-protection" };
+			if (!canonical(access.address)) {
+				const { rip } = this.state;
+				return nonCanonical(decodeBytes(this.#codeAt(rip), rip), this.state, access.address);
+			}
 			const write = access.type === MEM.WRITE_UNMAPPED || access.type === MEM.WRITE_PROT;
 			return { kind: "page-fault", address: access.address, access: write ? "write" : "read" };
 		}
@@ -381,26 +385,5 @@ export class UnicornCpu implements Cpu {
 		this.#closed = true;
 		this.memory.unlisten(this.#listener);
 		this.#engine.close();
-	}
-}
-
-/** Four-level paging: bits 63 to 47 are equal (SDM volume 1, 3.3.7.1). */
-function canonical(address: bigint): boolean {
-	return BigInt.asUintN(64, BigInt.asIntN(48, address)) === address;
-}
-
-/** Exception vectors, SDM volume 3, table 6-1. */
-function interruptKind(vector: number): Fault["kind"] {
-	switch (vector) {
-		case 0:
-			return "divide-error";
-		case 3:
-			return "breakpoint";
-		case 6:
-			return "invalid-opcode";
-		case 14:
-			return "page-fault";
-		default:
-			return "general-protection";
 	}
 }

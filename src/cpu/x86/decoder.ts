@@ -1,3 +1,4 @@
+import { REFUSED, type RefusedRow } from "./refused.js";
 import { OPCODES, type OpcodeRow } from "./table.js";
 
 /** Operand size in bits. */
@@ -66,8 +67,8 @@ export type Decoded = Instruction | NotDecoded;
 
 export const MAX_INSTRUCTION_BYTES = 15;
 
-interface Candidate {
-	readonly row: OpcodeRow;
+interface Candidate<Row = OpcodeRow> {
+	readonly row: Row;
 	/** modrm.reg must be this; -1: any. */
 	readonly digit: number;
 	/** The whole modrm byte must be this; -1: any. */
@@ -76,9 +77,9 @@ interface Candidate {
 }
 
 /** Key: opcode byte, plus 0x100 for 0f, 0x200 for 0f 38. */
-const LOOKUP = new Map<number, Candidate[]>();
+type Lookup<Row> = Map<number, Candidate<Row>[]>;
 
-function addRow(row: OpcodeRow): void {
+function addRow<Row extends { readonly pattern: string }>(lookup: Lookup<Row>, row: Row): void {
 	const parts = row.pattern.split(" ");
 	let map = 0;
 	let at = 0;
@@ -92,9 +93,9 @@ function addRow(row: OpcodeRow): void {
 	}
 	const opcode = Number.parseInt(parts[at]!, 16);
 	const tail = parts[at + 1] ?? "";
-	const put = (key: number, candidate: Candidate): void => {
-		const list = LOOKUP.get(key);
-		if (list === undefined) LOOKUP.set(key, [candidate]);
+	const put = (key: number, candidate: Candidate<Row>): void => {
+		const list = lookup.get(key);
+		if (list === undefined) lookup.set(key, [candidate]);
 		else list.push(candidate);
 	};
 	if (tail === "+r") {
@@ -104,7 +105,17 @@ function addRow(row: OpcodeRow): void {
 	else if (tail !== "") put(map + opcode, { row, digit: -1, modrm: Number.parseInt(tail, 16), hasModrm: true });
 	else put(map + opcode, { row, digit: -1, modrm: -1, hasModrm: false });
 }
-for (const row of OPCODES) addRow(row);
+
+function lookUp<Row extends { readonly pattern: string }>(rows: readonly Row[]): ReadonlyMap<number, Candidate<Row>[]> {
+	const lookup: Lookup<Row> = new Map();
+	for (const row of rows) addRow(lookup, row);
+	return lookup;
+}
+const LOOKUP = lookUp(OPCODES);
+const REFUSED_LOOKUP = lookUp(REFUSED);
+
+/** Opcodes without a mandatory prefix that are other instructions, or none, with one. */
+const NO_PREFIX: ReadonlySet<number> = new Set([0x101, 0x1ae, 0x1c3]);
 
 class Refused extends Error {
 	readonly error: NotDecoded["error"];
@@ -217,9 +228,26 @@ class Reader {
 	}
 }
 
+/** The error for an opcode that is not in the table, with the instruction's name if it is known. */
+function refuse(reader: Reader, key: number, unknown: string): Refused {
+	const candidates = REFUSED_LOOKUP.get(key) ?? [];
+	if (candidates.some(({ hasModrm }) => hasModrm) && reader.modrm < 0) reader.modrm = reader.byte();
+	const prefix = reader.rep ?? (reader.opsize ? "66" : undefined);
+	const fits = ({ row, digit, modrm }: Candidate<RefusedRow>, wanted: string | undefined): boolean =>
+		row.prefix === wanted &&
+		(digit < 0 || digit === ((reader.modrm >> 3) & 7)) &&
+		(modrm < 0 || modrm === reader.modrm);
+	const named = (wanted: string | undefined): RefusedRow | undefined =>
+		(candidates.find((one) => one.modrm >= 0 && fits(one, wanted)) ?? candidates.find((one) => fits(one, wanted)))?.row;
+	const row = named(prefix) ?? named(undefined);
+	if (row === undefined) return new Refused("invalid-opcode", unknown);
+	if (row.privileged) return new Refused("general-protection", `${row.name}: a privileged instruction, not emulated`);
+	return new Refused("invalid-opcode", `${row.name}: not emulated`);
+}
+
 function choose(reader: Reader, key: number): Candidate {
 	const candidates = LOOKUP.get(key);
-	if (candidates === undefined) throw new Refused("invalid-opcode", "no such opcode");
+	if (candidates === undefined) throw refuse(reader, key, "no such opcode");
 	if (candidates[0]!.hasModrm) reader.modrm = reader.byte();
 	const digit = (reader.modrm >> 3) & 7;
 	let plain: Candidate | undefined;
@@ -229,14 +257,13 @@ function choose(reader: Reader, key: number): Candidate {
 		// With REX.B, f3 90 is an exchange and not pause.
 		if (key === 0x90 && candidate.row.prefix !== undefined && (reader.rex & 1) !== 0) continue;
 		if (candidate.row.prefix === undefined) {
-			// 0f ae with a mandatory prefix holds other instructions than the fences.
-			if (key === 0x1ae && (reader.rep !== undefined || reader.opsize)) continue;
+			if (NO_PREFIX.has(key) && (reader.rep !== undefined || reader.opsize)) continue;
 			// 90 is nop, unless REX.B makes it xchg r8, rax.
 			if (key === 0x90 && (candidate.row.semantic === "nop") === ((reader.rex & 1) !== 0)) continue;
 			if (plain === undefined || candidate.modrm >= 0) plain = candidate;
 		} else if (candidate.row.prefix === reader.rep) return candidate;
 	}
-	if (plain === undefined) throw new Refused("invalid-opcode", "no such opcode extension");
+	if (plain === undefined) throw refuse(reader, key, "no such opcode extension");
 	return plain;
 }
 
@@ -250,7 +277,7 @@ function operandSize(reader: Reader, row: OpcodeRow): Size {
 	if (row.string && /b$/.test(row.mnemonic)) return 8;
 	if (/^(E|G|Z|O)b|^AL|Ob,/.test(row.operands) && !/^Gv|^Gy/.test(row.operands)) return 8;
 	if (reader.rexW) return 64;
-	if (/^[GZ]y/.test(row.operands) && row.operands !== "Gy,Ev") return 32;
+	if (/^[GZM]y/.test(row.operands) && row.operands !== "Gy,Ev") return 32;
 	return reader.opsize ? 16 : 32;
 }
 

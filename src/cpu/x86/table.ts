@@ -91,7 +91,11 @@ export type Semantic =
 	| "sti"
 	| "nop"
 	| "cpuid"
+	| "stac"
+	| "clac"
 	| "rdtsc"
+	| "rdtscp"
+	| "rdpkru"
 	| "int3"
 	| "ud2";
 
@@ -291,6 +295,8 @@ function moves(): void {
 	row("0f c8 +r", "bswap", "Zy");
 	row("0f 38 f0 /r", "movbe", "Gv,Mv");
 	row("0f 38 f1 /r", "movbe", "Mv,Gv");
+	// Non-temporal: for the caches only.
+	row("0f c3 /r", "movnti", "My,Gy", { semantic: "mov" });
 	row("98", "cbw", "", { semantic: "convert" });
 	row("99", "cwd", "", { semantic: "spread" });
 	row("d7", "xlat", "");
@@ -387,8 +393,13 @@ function system(): void {
 	}
 	row("0f a2", "cpuid", "");
 	row("0f 31", "rdtsc", "");
+	row("0f 01 f9", "rdtscp", "");
+	row("0f 01 ca", "clac", "");
+	row("0f 01 cb", "stac", "");
+	row("0f 01 ee", "rdpkru", "");
 	row("cc", "int3", "");
 	row("0f 0b", "ud2", "");
+	row("0f b9 /r", "ud1", "Gv,Ev", { semantic: "ud2" });
 }
 
 arithmetic();

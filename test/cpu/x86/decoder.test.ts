@@ -1,6 +1,6 @@
 import { Decoder, DecoderOptions, Instruction as Iced } from "iced-x86";
-import { describe, expect, it } from "vitest";
-import { decodeBytes, format } from "../../../src/cpu/x86/index.js";
+import { describe, expect, it, test } from "vitest";
+import { decodeBytes, format, type NotDecoded } from "../../../src/cpu/x86/index.js";
 
 /** xorshift32: the same byte strings in each run. */
 function generator(seed: number): () => number {
@@ -76,5 +76,48 @@ describe("decoder", () => {
 		["48", "fetch"],
 	])("%s is refused: %s", (hex, error) => {
 		expect(decodeBytes(Uint8Array.from(hex.split(" ").map((b) => Number.parseInt(b, 16))))).toMatchObject({ error });
+	});
+});
+
+describe("an instruction that is not emulated is named", () => {
+	const refused = (hex: string) => decodeBytes(Uint8Array.from(Buffer.from(hex, "hex"))) as NotDecoded;
+
+	test.each([
+		["0f30", "wrmsr"],
+		["0f32", "rdmsr"],
+		["e421", "in"],
+		["ee", "out"],
+		["66ef", "out"],
+		["8ed8", "mov to a segment register"],
+		["0f01f8", "swapgs"],
+		["f4", "hlt"],
+		["0f011424", "lgdt"],
+		["0f013b", "invlpg"],
+		["0f22d8", "mov to a control register"],
+		["48cf", "iret"],
+		["0f09", "wbinvd"],
+	])("%s: %s is privileged, #GP", (hex, name) => {
+		expect(refused(hex).error).toBe("general-protection");
+		expect(refused(hex).detail).toMatch(new RegExp(`: ${name}: a privileged instruction, not emulated$`));
+	});
+
+	test.each([
+		["8ce8", "mov from a segment register"],
+		["480fc7f0", "rdrand"],
+		["f3480faec0", "rdfsbase"],
+		["660faef1", "tpause"],
+		["0f01fa", "monitorx"],
+		["480fae27", "xsave"],
+		["0f2801", "an SSE or MMX instruction"],
+		["dbe3", "an x87 instruction"],
+		["c4e283f7c9", "an AVX or BMI instruction"],
+	])("%s: %s is #UD", (hex, name) => {
+		expect(refused(hex).error).toBe("invalid-opcode");
+		expect(refused(hex).detail).toMatch(new RegExp(`: ${name}.*: not emulated$`));
+	});
+
+	test("with opcodes that the table has in other forms", () => {
+		expect(refused("0fff").detail).toMatch(/no such opcode/);
+		expect("row" in refused("0f01ca")).toBe(true);
 	});
 });

@@ -207,7 +207,7 @@ function bitPlace(t: Translator, i: Instruction, offset: number, access: "r" | "
 		.i64(BigInt(Math.log2(i.size)))
 		.op("i64.shr_s");
 	t.code.i64(BigInt(i.size / 8)).op("i64.mul");
-	return t.placeAt(t.address(target, t.keep("i64")), i.size, access);
+	return t.placeAt(t.address(target, t.keep("i64")), i.size, access, target);
 }
 
 function bitTest(change?: "or" | "andnot" | "xor"): Emit {

@@ -13,6 +13,7 @@ export { SEMANTICS } from "./table.js";
 export {
 	type Access,
 	type FunctionIndices,
+	inStackSegment,
 	LOADS,
 	type MemoryPlace,
 	type Place,

@@ -88,9 +88,9 @@ const cmpxchg8b: Emit = (t, i) => {
 	const address = t.address(operand);
 	if (size === 64) {
 		code.get(address).i64(15n).op("i64.and").op("i64.eqz").op("i32.eqz");
-		t.bailIf(REASON.nonCanonical);
+		t.bailIf(REASON.general);
 	}
-	const place = t.placeAt(address, 2 * size, "rw");
+	const place = t.placeAt(address, 2 * size, "rw", operand);
 	if (place.kind !== "mem") throw new Error("cmpxchg8b operand");
 	const [load, store] = size === 64 ? (["i64.load", "i64.store"] as const) : (["i32.load", "i32.store"] as const);
 	const half = place.offset + size / 8;

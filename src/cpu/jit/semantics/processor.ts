@@ -1,6 +1,6 @@
-import { RAX, RBX, RCX, RDX } from "../../cpu.js";
+import { FLAG, RAX, RBX, RCX, RDX } from "../../cpu.js";
 import type { Instruction } from "../../x86/index.js";
-import { AREA } from "../area.js";
+import { AREA, REASON } from "../area.js";
 import type { Emit, SemanticTable, Translator } from "./translator.js";
 
 function setCarry(value: (t: Translator) => number): Emit {
@@ -26,8 +26,8 @@ const CPUID: readonly (readonly number[])[] = [
 	// ecx: cmpxchg16b, sse4.2's crc32, movbe, popcnt; edx: tsc, cmpxchg8b, cmov.
 	[1, 0x600, 0, (1 << 13) | (1 << 20) | (1 << 22) | (1 << 23), (1 << 4) | (1 << 8) | (1 << 15)],
 	[0x80000000, 0x80000001, 0, 0, 0],
-	// ecx: lahf, lzcnt; edx: long mode.
-	[0x80000001, 0, 0, (1 << 0) | (1 << 5), 1 << 29],
+	// ecx: lahf, lzcnt; edx: rdtscp, long mode.
+	[0x80000001, 0, 0, (1 << 0) | (1 << 5), (1 << 27) | (1 << 29)],
 ];
 
 /** The same on every host; leaves that do not exist are zero. */
@@ -62,6 +62,19 @@ const rdtsc: Emit = (t) => {
 	t.setRegister(RDX, 32, t.keep("i32"));
 };
 
+/** TSC_AUX, which the kernel sets to the number of the CPU and its node, is 0. */
+const rdtscp: Emit = (t, i) => {
+	rdtsc(t, i);
+	t.setRegister(RCX, 32, t.constant(32, 0n));
+};
+
+/** No protection key protects anything: PKRU is 0. SDM volume 2, RDPKRU. */
+const rdpkru: Emit = (t) => {
+	t.getRegister(RCX, 32);
+	t.bailIf(REASON.general);
+	for (const register of [RAX, RDX]) t.setRegister(register, 32, t.constant(32, 0n));
+};
+
 const nothing: Emit = (_t: Translator, _i: Instruction) => {};
 
 export const PROCESSOR: SemanticTable = {
@@ -76,6 +89,10 @@ export const PROCESSOR: SemanticTable = {
 	cli: control(0x200, false),
 	sti: control(0x200, true),
 	cpuid,
+	stac: control(FLAG.AC, true),
+	clac: control(FLAG.AC, false),
 	rdtsc,
+	rdtscp,
+	rdpkru,
 	nop: nothing,
 };

@@ -1,15 +1,17 @@
-import { RAX, RBP, RSP } from "../../cpu.js";
-import { AREA } from "../area.js";
+import { FLAG, RAX, RBP, RSP } from "../../cpu.js";
+import { AREA, REASON } from "../area.js";
 import { type Emit, type SemanticTable, type Translator, typeOf } from "./translator.js";
 
-/** The flags of rflags that popf can change besides the status flags: IF and DF. Other flags are not emulated. */
-const CONTROL = 0x600;
+/** The flags of rflags that popf can change besides the status flags, in a kernel (SDM volume 2, POPF). */
+const CONTROL = FLAG.IF | FLAG.DF | FLAG.IOPL | FLAG.NT | FLAG.AC | FLAG.ID;
 const STATUS = 0x8d5;
+const TRAP_FLAG = 0x100;
 
 /** Makes room for `size` bits on the stack; rsp itself is set by the caller. */
 function pushPlace(t: Translator, size: number): { place: ReturnType<Translator["placeAt"]>; rsp: number } {
-	const rsp = t.address(t.near(RSP, -size / 8));
-	return { place: t.placeAt(rsp, size, "w"), rsp };
+	const top = t.near(RSP, -size / 8);
+	const rsp = t.address(top);
+	return { place: t.placeAt(rsp, size, "w", top), rsp };
 }
 
 /** Pushes a value local of `size` bits. */
@@ -36,7 +38,7 @@ const pop: Emit = (t, i) => {
 	const target = i.operands[0]!;
 	if (target.kind === "mem") {
 		const adjust = target.base === RSP ? t.constant(64, BigInt(i.size / 8)) : undefined;
-		const place = t.placeAt(t.address(target, adjust), i.size, "w");
+		const place = t.placeAt(t.address(target, adjust), i.size, "w", target);
 		t.store(place, value);
 		moveRsp(t, i.size / 8);
 		return;
@@ -52,21 +54,24 @@ const pushf: Emit = (t, i) => {
 	pushValue(t, i.size, t.keep(typeOf(i.size)));
 };
 
-/** Replaces control flags (IF, DF) by those of the i32 local. */
-function setControl(t: Translator, value: number): void {
+/** Replaces control flags by those of the i32 local; popf of 16 bits has the lower half only. */
+function setControl(t: Translator, size: number, value: number): void {
 	const { code } = t;
-	code.i32(0).get(value).i32(CONTROL).op("i32.and");
-	code.i32(0).memory("i32.load", AREA.rflags).i32(~CONTROL).op("i32.and").op("i32.or");
+	const control = size === 16 ? CONTROL & 0xffff : CONTROL;
+	code.i32(0).get(value).i32(control).op("i32.and");
+	code.i32(0).memory("i32.load", AREA.rflags).i32(~control).op("i32.and").op("i32.or");
 	code.memory("i32.store", AREA.rflags);
 }
 
 const popf: Emit = (t, i) => {
 	const value = topOfStack(t, i.size);
-	moveRsp(t, i.size / 8);
 	t.code.get(value);
 	if (i.size === 64) t.code.op("i32.wrap_i64");
 	const flags = t.keep("i32");
-	setControl(t, flags);
+	t.code.get(flags).i32(TRAP_FLAG).op("i32.and");
+	t.bailIf(REASON.trapFlag);
+	moveRsp(t, i.size / 8);
+	setControl(t, i.size, flags);
 	t.code.get(flags).i32(STATUS).op("i32.and");
 	t.setEagerFlags(t.keep("i32"));
 };
@@ -97,26 +102,27 @@ const enter: Emit = (t, i) => {
 	};
 	t.getRegister(RBP, i.size);
 	const old = t.keep(typeOf(i.size));
-	t.store(t.placeAt(down(BigInt(bytes)), i.size, "w"), old);
+	const stack = t.near(RSP, 0);
+	t.store(t.placeAt(down(BigInt(bytes)), i.size, "w", stack), old);
 	const frame = down(BigInt(bytes));
 	for (let n = 1; n < level; n++) {
 		t.getRegister(RBP, 64)
 			.i64(BigInt(n * bytes))
 			.op("i64.sub");
-		const copied = t.load(t.placeAt(t.keep("i64"), i.size, "r"));
-		t.store(t.placeAt(down(BigInt((n + 1) * bytes)), i.size, "w"), copied);
+		const copied = t.load(t.placeAt(t.keep("i64"), i.size, "r", stack));
+		t.store(t.placeAt(down(BigInt((n + 1) * bytes)), i.size, "w", stack), copied);
 	}
 	if (level > 0) {
 		t.code.get(frame);
 		if (i.size !== 64) t.code.op("i32.wrap_i64");
 		t.mask(i.size);
 		const link = t.keep(typeOf(i.size));
-		t.store(t.placeAt(down(BigInt((level + 1) * bytes)), i.size, "w"), link);
+		t.store(t.placeAt(down(BigInt((level + 1) * bytes)), i.size, "w", stack), link);
 	}
 	const pushed = BigInt((level > 0 ? level + 1 : 1) * bytes);
 	const rsp = down(pushed + immediate(0));
 	// The hardware checks that the new top of the stack can be written.
-	t.placeAt(rsp, i.size, "w");
+	t.placeAt(rsp, i.size, "w", stack);
 	t.code.get(frame);
 	if (i.size !== 64) t.code.op("i32.wrap_i64");
 	t.mask(i.size);

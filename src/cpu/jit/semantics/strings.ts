@@ -34,8 +34,15 @@ function stride(t: Translator, i: Instruction): number {
 	return t.keep("i64");
 }
 
-/** Emits the work for one element; a comparison returns a local that is 1 if the values are equal. */
-type Element = (t: Translator, i: Instruction, by: number) => number | undefined;
+/** Locals with what was compared, and the difference, from which the flags follow. */
+interface Compared {
+	readonly a: number;
+	readonly b: number;
+	readonly r: number;
+}
+
+/** Emits the work for one element, but for the flags. */
+type Element = (t: Translator, i: Instruction, by: number) => Compared | undefined;
 
 const movs: Element = (t, i, by) => {
 	const value = t.load(t.placeAt(pointer(t, i, RSI), i.size, "r"));
@@ -60,11 +67,8 @@ const lods: Element = (t, i, by) => {
 	return undefined;
 };
 
-function compare(t: Translator, i: Instruction, a: number, b: number): number {
-	const r = t.binary("sub", i.size, a, b);
-	t.setFlags(FLAG_KIND.sub, i.size, a, b, r);
-	t.code.get(r).op(`${typeOf(i.size)}.eqz` as OpName);
-	return t.keep("i32");
+function compare(t: Translator, i: Instruction, a: number, b: number): Compared {
+	return { a, b, r: t.binary("sub", i.size, a, b) };
 }
 
 const cmps: Element = (t, i, by) => {
@@ -85,16 +89,20 @@ const scas: Element = (t, i, by) => {
 
 /**
  * A repeated string instruction counts as one instruction. The registers move with every element, so a fault in the middle
- * leaves them at the element that faulted, as the hardware does.
+ * leaves them at the element that faulted. The flags are those of the last comparison, and those of before the
+ * instruction if it faults (SDM volume 2, REP).
  */
 function repeated(element: Element): Emit {
 	return (t, i) => {
 		const { code } = t;
 		const by = stride(t, i);
+		const setFlags = ({ a, b, r }: Compared): void => t.setFlags(FLAG_KIND.sub, i.size, a, b, r);
 		if (i.repeat === "none") {
-			element(t, i, by);
+			const compared = element(t, i, by);
+			if (compared !== undefined) setFlags(compared);
 			return;
 		}
+		const any = t.constant(32, 0n);
 		const size = i.address32 ? 32 : 64;
 		const type = typeOf(size);
 		const done = code.block();
@@ -102,18 +110,24 @@ function repeated(element: Element): Emit {
 		t.getRegister(RCX, size)
 			.op(`${type}.eqz` as OpName)
 			.brIf(done);
-		const equal = element(t, i, by);
+		const compared = element(t, i, by);
 		t.getRegister(RCX, size)
 			.constant(type, 1n)
 			.op(`${type}.sub` as OpName);
 		t.setRegister(RCX, size, t.keep(type));
-		if (equal !== undefined) {
-			code.get(equal);
+		if (compared !== undefined) {
+			code.i32(1).set(any);
+			code.get(compared.r).op(`${typeOf(i.size)}.eqz` as OpName);
 			if (i.repeat === "rep") code.op("i32.eqz");
 			code.brIf(done);
 		}
 		code.br(again);
 		code.end();
+		code.end();
+		if (compared === undefined) return;
+		code.get(any);
+		code.if();
+		setFlags(compared);
 		code.end();
 	};
 }

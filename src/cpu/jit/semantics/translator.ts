@@ -1,3 +1,4 @@
+import { RBP, RSP } from "../../cpu.js";
 import type { Instruction, MemoryOperand, Operand, RegisterOperand, Semantic } from "../../x86/index.js";
 import { AREA, REASON } from "../area.js";
 import type { Code, MemoryOp, OpName, Type } from "../wasm/index.js";
@@ -15,6 +16,11 @@ export interface FunctionIndices {
 }
 
 export type Access = "r" | "w" | "rw";
+
+/** Through rsp and rbp a program addresses the stack segment, if no prefix names another (SDM volume 1, 3.7.4). */
+export function inStackSegment({ base, gs }: MemoryOperand): boolean {
+	return !gs && (base === RSP || base === RBP);
+}
 
 /** Loads and stores by operand size in bits. */
 export const LOADS: Readonly<Record<number, MemoryOp>> = {
@@ -67,8 +73,11 @@ export abstract class Translator {
 	abstract getRegister(reg: number, size: number, high?: boolean): Code;
 	/** Sets a register to a local. Writing 32 bits clears the upper half; 8 and 16 leave the rest alone. */
 	abstract setRegister(reg: number, size: number, value: number, high?: boolean): void;
-	/** Checks an access to the address in an i64 local (SDM volume 3, 4.6). */
-	abstract placeAt(address: number, bits: number, access: Access): Place;
+	/**
+	 * Checks an access to the address in an i64 local (SDM volume 3, 4.6). `of`: the operand that the address belongs to,
+	 * which says whether it is in the stack segment.
+	 */
+	abstract placeAt(address: number, bits: number, access: Access, of?: MemoryOperand): Place;
 	/** Emitted after the bytes of a store are written. */
 	abstract finishStore(place: Place): void;
 	/** Leaves the instruction undone, for the {@link REASON}, if the i32 on the stack is not zero. */
@@ -161,7 +170,7 @@ export abstract class Translator {
 	/** Checks the access to an operand. */
 	place(operand: Operand, access: Access): Place {
 		if (operand.kind === "reg") return { kind: "reg", operand };
-		if (operand.kind === "mem") return this.placeAt(this.address(operand), operand.size, access);
+		if (operand.kind === "mem") return this.placeAt(this.address(operand), operand.size, access, operand);
 		throw new Error("not a place");
 	}
 	load(place: Place): number {
@@ -222,6 +231,6 @@ export abstract class Translator {
 	/** Bails with general-protection unless the address in the local is canonical: 48 bits, sign-extended. */
 	requireCanonical(address: number): void {
 		this.code.get(address).i64(16n).op("i64.shl").i64(16n).op("i64.shr_s").get(address).op("i64.ne");
-		this.bailIf(REASON.nonCanonical);
+		this.bailIf(REASON.general);
 	}
 }

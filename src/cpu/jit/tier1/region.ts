@@ -35,7 +35,7 @@ const MAX_INSTRUCTIONS = 160;
 
 /** Semantics after which the next instruction is not reached directly. */
 export const ENDS: ReadonlySet<Semantic> = new Set<Semantic>(["jmp", "jmp_indirect", "call", "call_indirect", "ret"]);
-const FAULTS = new Set(["int3", "ud2"]);
+const FAULTS: ReadonlySet<Semantic> = new Set<Semantic>(["int3", "ud2"]);
 
 export function isFaulting(decoded: Decoded): decoded is NotDecoded {
 	return "error" in decoded || FAULTS.has(decoded.row.semantic);

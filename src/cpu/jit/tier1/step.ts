@@ -1,10 +1,12 @@
 import { BACKING, isKaddr, toKaddr } from "../../../memory/index.js";
 import { ARGUMENT_REGISTERS } from "../../cpu.js";
-import { AREA, jumpSlot, PTE_CODE, REASON, SITE } from "../area.js";
+import type { MemoryOperand } from "../../x86/index.js";
+import { AREA, jumpSlot, NEED, PTE_CODE, REASON, SITE } from "../area.js";
 import {
 	type Access,
 	emitCall,
 	FLAG_KIND,
+	inStackSegment,
 	jumpTo,
 	LOADS,
 	type Place,
@@ -193,11 +195,11 @@ export class StepTranslator extends Translator {
 	}
 
 	/** Checks `bits` at the address for the access; leaves the place in the backing store in a local. SDM volume 3, 4.6. */
-	#host(address: number, bits: number, access: Access): number {
+	#host(address: number, bits: number, access: Access, of: MemoryOperand | undefined): number {
 		const { code } = this;
 		const host = this.temp("i32");
 		const entry = this.temp("i32");
-		const need = access === "r" ? 1 : access === "w" ? 2 : 3;
+		const need = NEED[access];
 		code.get(address).i64(31n).op("i64.shr_s").i64(-1n).op("i64.eq");
 		code.get(address).op("i32.wrap_i64").set(host);
 		code.get(address);
@@ -220,7 +222,7 @@ export class StepTranslator extends Translator {
 		code.i32(0).get(address).memory("i64.store", AREA.slowAddress);
 		code
 			.i32(bits / 8)
-			.i32(need)
+			.i32(need | (of !== undefined && inStackSegment(of) ? NEED.stack : 0))
 			.call(IMPORT.prepare)
 			.tee(host)
 			.op("i32.eqz");
@@ -229,8 +231,8 @@ export class StepTranslator extends Translator {
 		return host;
 	}
 
-	override placeAt(address: number, bits: number, access: Access): Place {
-		return { kind: "mem", host: this.#host(address, bits, access), offset: 0, size: bits, writes: access !== "r" };
+	override placeAt(address: number, bits: number, access: Access, of?: MemoryOperand): Place {
+		return { kind: "mem", host: this.#host(address, bits, access, of), offset: 0, size: bits, writes: access !== "r" };
 	}
 	/** The host copies the bytes from the bounce buffer, if that is where the store went. */
 	override finishStore(place: Place): void {

@@ -20,8 +20,12 @@ const PLAIN = new Set<Semantic>(["add", "sub", "cmp", "and", "or", "xor", "test"
 /** With a count of zero these leave the flags alone. */
 const COUNTED = new Set<Semantic>(["shl", "shr", "sar", "rol", "ror", "rcl", "rcr", "shld", "shrd"]);
 
-/** A shift or rotation sets the flags only if its count is not zero, which may be known at run time only. */
+/**
+ * A shift or rotation sets the flags only if its count is not zero, which may be known at run time only, and so does a
+ * repeated comparison.
+ */
 export function mayKeepFlags(i: Instruction): boolean {
+	if (i.repeat !== "none") return i.row.writes !== "";
 	if (!COUNTED.has(i.row.semantic)) return false;
 	const count = i.operands.at(-1)!;
 	const mask = i.size === 64 ? 63n : 31n;
