@@ -52,6 +52,11 @@ export class GatePage {
 		return bound ?? gateAddress(this.base, reserved);
 	}
 
+	/** The names of all gates that are bound. */
+	names(): Iterable<string> {
+		return this.#addresses.keys();
+	}
+
 	find(name: string): Kaddr | undefined {
 		return this.#addresses.get(name);
 	}

@@ -22,6 +22,13 @@ export interface TaskChange {
 	readonly tone: Tone;
 }
 
+/** A func_stack before and after. */
+export interface StackChange {
+	readonly func: string;
+	readonly from: readonly string[];
+	readonly to: readonly string[];
+}
+
 export interface StepChange {
 	readonly step: ReportStep;
 	readonly violations: readonly ReportViolation[];
@@ -34,10 +41,12 @@ export interface StepChange {
 		readonly from: number | undefined;
 		readonly to: number | undefined;
 	}[];
-	readonly stacks: readonly {
-		readonly func: string;
-		readonly from: readonly string[];
-		readonly to: readonly string[];
+	readonly stacks: readonly StackChange[];
+	/** Refcounts; undefined: the module is not loaded. */
+	readonly modules: readonly {
+		readonly name: string;
+		readonly from: number | undefined;
+		readonly to: number | undefined;
 	}[];
 }
 
@@ -70,6 +79,7 @@ export function changes(report: Report, functions: readonly string[]): StepChang
 			unchanged: rows.filter((row) => !hasChanged(row)).map((row) => row.task),
 			sysfs: sysfsChanges(before, step),
 			stacks: stackChanges(before, step),
+			modules: moduleChanges(before, step),
 		};
 	});
 }
@@ -119,14 +129,16 @@ function reason(
 	if (state.to === "-") return { why: "exited", tone: "plain" };
 	if (state.from === "-") return { why: "forked", tone: "plain" };
 	const moved = views.some((cell) => cell.from !== cell.to);
+	const switched = is?.switched ?? (moved || state.from !== state.to);
 	if (is?.pending && where.to !== "-") return { why: `cannot switch yet: ${where.to} is on its stack`, tone: "wait" };
 	if (is?.pending) return { why: "has yet to switch", tone: "wait" };
 	if (state.from !== state.to && state.to === "IDLE") {
 		// The last task to switch ends the transition, so both fall into one step for it.
-		return { why: moved ? "switched; the transition is complete" : "the transition is complete", tone: "good" };
+		const both = is?.switched ?? moved;
+		return { why: both ? "switched; the transition is complete" : "the transition is complete", tone: "good" };
 	}
-	if (moved) return { why: "switched", tone: "good" };
-	if (state.from !== state.to) return { why: "switched; nothing changes for it", tone: "good" };
+	if (switched) return { why: moved ? "switched" : "switched; nothing changes for it", tone: "good" };
+	if (moved) return { why: "a module came or went; the task did not switch", tone: "plain" };
 	if (where.from !== where.to) {
 		return { why: where.to === "-" ? `left ${where.from}` : `is inside ${where.to}`, tone: "plain" };
 	}
@@ -167,4 +179,11 @@ function stackChanges(before: ReportStep | undefined, step: ReportStep): StepCha
 		.sort()
 		.map((func) => ({ func, from: before?.func_stacks[func] ?? [], to: step.func_stacks[func] ?? [] }))
 		.filter(({ from, to }) => from.join() !== to.join());
+}
+
+function moduleChanges(before: ReportStep | undefined, step: ReportStep): StepChange["modules"] {
+	const names = new Set([...Object.keys(before?.modules ?? {}), ...Object.keys(step.modules ?? {})]);
+	return [...names]
+		.map((name) => ({ name, from: before?.modules?.[name], to: step.modules?.[name] }))
+		.filter(({ from, to }) => from !== to);
 }

@@ -23,7 +23,7 @@ function suiteLines({ report, tests }: KtapSuite): string[] {
 	const lines = ["KTAP version 1", `1..${tests.length}`];
 	for (const [index, test] of tests.entries()) {
 		const next = report.tests!.find(({ step }) => step > test.step);
-		lines.push(...diagnostics(test, report, next?.step ?? Number.POSITIVE_INFINITY));
+		for (const line of diagnostics(test, report, next?.step ?? Number.POSITIVE_INFINITY)) lines.push(line);
 		lines.push(`${test.ok ? "ok" : "not ok"} ${index + 1} ${test.title}`);
 	}
 	return lines;
@@ -33,7 +33,7 @@ function suiteLines({ report, tests }: KtapSuite): string[] {
 export function renderKtap(suites: readonly KtapSuite[], notes: readonly string[]): string {
 	const lines = ["KTAP version 1", `1..${suites.length}`];
 	for (const [index, suite] of suites.entries()) {
-		lines.push(...suiteLines(suite).map((line) => `    ${line}`));
+		for (const line of suiteLines(suite)) lines.push(`    ${line}`);
 		const ok = suite.tests.every((test) => test.ok);
 		lines.push(`${ok ? "ok" : "not ok"} ${index + 1} ${suite.name}`);
 	}

@@ -68,7 +68,7 @@ function cellRole({ from, to, violated }: Cell): Role {
 }
 
 function widest(texts: readonly string[]): number {
-	return Math.max(0, ...texts.map((text) => text.length));
+	return texts.reduce((most, text) => Math.max(most, text.length), 0);
 }
 
 /** Columns in blocks that fit beside the label and the state. At least one column goes into each. */
@@ -89,9 +89,57 @@ function blocksOf(widths: readonly number[], available: number): number[][] {
 	return blocks.length === 0 ? [[]] : blocks;
 }
 
+/** What happens in a column, row by row, whatever the implementations are called. */
+function patternOf(cells: readonly Cell[]): string {
+	const side = (name: string) => (/^(original|absent|-)$/.test(name) ? name : "patched");
+	return cells.map(({ from, to, violated }) => `${side(from)} ${side(to)} ${from === to} ${violated}`).join();
+}
+
+/** Most functions for which each gets a column, and how many of a kind get one where there are more. */
+const ALL_COLUMNS = 8;
+const COLUMNS_OF_A_KIND = 2;
+
+interface Columns {
+	readonly shown: readonly number[];
+	/** One sentence for each kind of columns of which not all are shown. */
+	readonly notes: readonly string[];
+}
+
+/** Which functions get a column: of many with which the same happens, the first ones; none where nothing happens. */
+function columnsOf(rows: readonly Row[], functions: readonly string[]): Columns {
+	const all = [...functions.keys()];
+	if (functions.length <= ALL_COLUMNS) return { shown: all, notes: [] };
+	const kinds = new Map<string, number[]>();
+	for (const column of all) {
+		const pattern = patternOf(rows.map((row) => row.views[column]!));
+		const same = kinds.get(pattern);
+		if (same === undefined) kinds.set(pattern, [column]);
+		else same.push(column);
+	}
+	const shown: number[] = [];
+	const notes: string[] = [];
+	for (const columns of kinds.values()) {
+		const quiet = rows.every((row) => {
+			const { from, to, violated } = row.views[columns[0]!]!;
+			return from === to && !violated;
+		});
+		const some = columns.slice(0, quiet && kinds.size > 1 ? 0 : COLUMNS_OF_A_KIND);
+		for (const column of some) shown.push(column);
+		const rest = columns.slice(some.length).map((column) => functions[column]!);
+		if (rest.length > 0) notes.push(`${rest.length} functions ${quiet ? "unchanged" : "likewise"}: ${namesOf(rest)}`);
+	}
+	return { shown: shown.sort((one, other) => one - other), notes };
+}
+
+/** The first and the last of many names. */
+export function namesOf(names: readonly string[]): string {
+	return names.length <= 4 ? names.join(", ") : `${names.slice(0, 2).join(", ")}, ..., ${names.at(-1)}`;
+}
+
 /**
  * The table task x function of one step: what each task would run, `old→new` where that changed, ✗ where it must not have,
- * and below each row why. Functions that do not fit into `width` continue in a further block.
+ * and below each row why. Functions that do not fit into `width` continue in a further block; of many with which the same happens, the
+ * first ones are shown.
  */
 export function taskTable(
 	changes: readonly TaskChange[],
@@ -100,38 +148,37 @@ export function taskTable(
 ): string[] {
 	const { width, paint } = options;
 	let rows = rowsOf(changes, LABEL_LIMIT);
-	let labelWidth = Math.max("task".length, widest(rows.map((row) => row.label)));
-	const columns = functions.map((func, column) => widest([func, ...rows.map((row) => cellText(row.views[column]!))]));
-	const all = columns.reduce((sum, column) => sum + GAP.length + column, 0);
-	let states = rows.map((row) => cellText(row.state));
-	const tooWide = () => labelWidth + GAP.length + widest(["patch_state", ...states]) + all > width;
-	// Where space is short, the state before is the first thing that a reader can do without, then the full list of tasks.
-	if (tooWide()) states = rows.map((row) => row.state.to);
-	if (tooWide()) {
-		rows = rowsOf(changes, SHORT_LABEL_LIMIT);
-		labelWidth = Math.max("task".length, widest(rows.map((row) => row.label)));
-	}
+	const { shown, notes } = columnsOf(rows, functions);
+	const widthOf = (column: number) => widest([functions[column]!, ...rows.map((row) => cellText(row.views[column]!))]);
+	const columns = new Map(shown.map((column) => [column, widthOf(column)]));
+	const states = rows.map((row) => cellText(row.state));
 	const stateWidth = widest(["patch_state", ...states]);
-	const left = labelWidth + GAP.length + stateWidth;
+	const all = [...columns.values()].reduce((sum, column) => sum + GAP.length + column, 0);
+	const label = () => Math.max("task".length, widest(rows.map((row) => row.label)));
+	// Where space is short, the full list of tasks is the first thing that a reader can do without.
+	if (label() + GAP.length + stateWidth + all > width) rows = rowsOf(changes, SHORT_LABEL_LIMIT);
+	const labelWidth = label();
 	const lines: string[] = [];
-	const blocks = blocksOf(columns, width - left);
+	const blocks = blocksOf([...columns.values()], width - labelWidth - GAP.length - stateWidth);
 	for (const [number, block] of blocks.entries()) {
 		const heads = ["task".padEnd(labelWidth), "patch_state".padEnd(stateWidth)];
-		for (const column of block) heads.push(functions[column]!.padEnd(columns[column]!));
+		for (const index of block) heads.push(functions[shown[index]!]!.padEnd(columns.get(shown[index]!)!));
 		lines.push(paint("dim", heads.join(GAP).trimEnd()));
 		for (const [index, row] of rows.entries()) {
 			const cells = [
 				paint("heading", row.label) + " ".repeat(labelWidth - row.label.length),
 				paint(cellRole(row.state), states[index]!) + " ".repeat(stateWidth - states[index]!.length),
 			];
-			for (const column of block) {
+			for (const column of block.map((place) => shown[place]!)) {
 				const text = cellText(row.views[column]!);
-				cells.push(paint(cellRole(row.views[column]!), text) + " ".repeat(columns[column]! - text.length));
+				cells.push(paint(cellRole(row.views[column]!), text) + " ".repeat(columns.get(column)! - text.length));
 			}
 			lines.push(cells.join(GAP).trimEnd());
-			if (number === blocks.length - 1 && row.why !== undefined) lines.push(...whyLines(row, width, paint));
+			if (number === blocks.length - 1 && row.why !== undefined)
+				for (const line of whyLines(row, width, paint)) lines.push(line);
 		}
 	}
+	for (const note of notes) for (const line of wrap(note, width)) lines.push(paint("dim", line));
 	return lines;
 }
 

@@ -1,8 +1,8 @@
 import { errnoName } from "../linux/lib/index.js";
-import { changes, patchedFunctions, type StepChange, type TaskChange } from "./diff.js";
+import { changes, patchedFunctions, type StackChange, type StepChange, type TaskChange } from "./diff.js";
 import { coloured, type Paint, plain, wrap } from "./style.js";
-import { joinNames, taskTable } from "./table.js";
-import type { Report, ReportStep, ReportTest, ReportViolation } from "./types.js";
+import { joinNames, namesOf, taskTable } from "./table.js";
+import type { Report, ReportStep, ReportTask, ReportTest, ReportViolation } from "./types.js";
 
 export interface TextOptions {
 	/** Columns of the terminal; default 100. Less than 60 is taken as 60. */
@@ -14,6 +14,54 @@ export interface TextOptions {
 }
 
 const INDENT = "      ";
+/** Most func_stacks of a step that are all shown; how many of a kind are, where there are more. */
+const ALL_STACKS = 8;
+const STACKS_OF_A_KIND = 2;
+/** Violations of one invariant in one step that are shown. */
+const VIOLATIONS_OF_A_KIND = 8;
+/** Lines of a file that are shown. */
+const READ_LINES = 20;
+
+/** Lists from a run have no bound: spread into push() they overflow the host's stack. */
+function append(lines: string[], more: readonly string[]): void {
+	for (const line of more) lines.push(line);
+}
+
+/** Equal lines that follow each other, as one: `line (x 3)`. */
+function counted(lines: readonly string[]): string[] {
+	const groups: { readonly line: string; count: number }[] = [];
+	for (const line of lines) {
+		const last = groups.at(-1);
+		if (last?.line === line) last.count++;
+		else groups.push({ line, count: 1 });
+	}
+	return groups.map(({ line, count }) => (count === 1 ? line : `${line} (x ${count})`));
+}
+
+/** What a `cat` has read; of a long file the first lines. */
+function readLines(text: string | undefined): string[] {
+	if (text === undefined) return [];
+	const lines = counted(text.split("\n"));
+	const rest = lines.length - READ_LINES;
+	return rest <= 0 ? lines : [...lines.slice(0, READ_LINES), `... ${rest} more lines`];
+}
+
+function isGone(value: string): boolean {
+	return value.endsWith(" gone");
+}
+
+/** A func_stack without the names in it. */
+function shapeOf(stack: readonly string[]): string {
+	return stack.map((name) => (name === "nop" ? name : "func")).join();
+}
+
+/** Where a task is; undefined: outside of the kernel. */
+function insideOf({ in: inside, stack }: ReportTask): string | undefined {
+	if (stack === null) return `is inside ${inside ?? "the kernel"}; its stack cannot be walked reliably`;
+	const [inner, ...callers] = stack ?? (inside === null ? [] : [inside]);
+	if (inner === undefined) return undefined;
+	return `is inside ${[inner, ...callers].join(", called by ")}`;
+}
 
 /** The report for a person. Ends without a newline. */
 export function renderReport(report: Report, options: TextOptions = {}): string {
@@ -54,7 +102,7 @@ class TextReport {
 				const step = this.#step(change);
 				// Air around what is more than a line.
 				if (step.length > 1 && lines.at(-1) !== "") lines.push("");
-				lines.push(...step);
+				append(lines, step);
 				if (step.length > 1) lines.push("");
 			}
 		}
@@ -85,25 +133,35 @@ class TextReport {
 		const { step, changed, unchanged, violations } = change;
 		const failures = this.#failuresOf(step);
 		const result = step.errno === 0 ? "" : `  ${errnoName(step.errno)}`;
-		const quiet = changed.length === 0 && change.sysfs.length === 0 && change.stacks.length === 0;
+		const facts = this.#facts(change);
+		const read = readLines(step.read);
+		const quiet = changed.length === 0 && facts.length === 0 && read.length === 0;
+		const failed = step.errno !== 0 || failures.length > 0;
 		// A title is to be found again, not to be explained.
 		const mark = /^(state|test): /.test(step.action);
-		const fold = !mark && quiet && step.errno === 0 && failures.length === 0 && violations.length === 0;
+		const fold = !mark && quiet && !failed && violations.length === 0;
 		const lines = [
 			`${this.#number(String(step.index))}  ${this.#paint("heading", step.action)}` +
 				this.#paint(failures.length > 0 ? "bad" : "wait", result) +
 				(fold ? this.#paint("dim", "  · changes nothing") : ""),
 		];
-		if (this.#dmesg) lines.push(...step.dmesg.map((line) => this.#paint("dim", `${INDENT}│ ${line}`)));
-		lines.push(...this.#facts(change).map((line) => INDENT + line));
-		if (changed.length > 0) lines.push(...this.#table(changed));
+		// What the kernel printed says why it refused.
+		const log = this.#dmesg || failed ? counted(step.dmesg) : [];
+		for (const line of log) lines.push(this.#paint("dim", `${INDENT}│ ${line}`));
+		for (const hint of step.hints ?? []) append(lines, this.#block("wait", "hint: ", hint));
+		for (const line of read) lines.push(this.#paint("dim", `${INDENT}> ${line}`));
+		append(
+			lines,
+			facts.map((line) => INDENT + line),
+		);
+		if (changed.length > 0) append(lines, this.#table(changed));
 		if (changed.length > 0 && unchanged.length > 0) {
 			lines.push(INDENT + this.#paint("dim", `unchanged: ${joinNames(unchanged, this.#width - 20)}`));
 		}
 		for (const violation of violations.filter((each) => each.task === null)) {
-			lines.push(...this.#block("bad", `✗ ${violation.invariant}: `, violation.message));
+			append(lines, this.#block("bad", `✗ ${violation.invariant}: `, violation.message));
 		}
-		for (const { message, where } of failures) lines.push(...this.#block("bad", "✗ ", `${message} (${where})`));
+		for (const { message, where } of failures) append(lines, this.#block("bad", "✗ ", `${message} (${where})`));
 		return lines;
 	}
 
@@ -120,62 +178,115 @@ class TextReport {
 		);
 	}
 
-	/** sysfs and func_stacks, as far as they changed. */
-	#facts({ sysfs, stacks }: StepChange): string[] {
+	/** sysfs, refcounts and func_stacks, as far as they changed. */
+	#facts({ sysfs, stacks, modules }: StepChange): string[] {
 		const lines: string[] = [];
 		const livepatches = new Map<string, string[]>();
 		for (const { path, from, to } of sysfs) {
 			const [name, ...file] = path.split("/");
 			const value = to === undefined ? "gone" : from === undefined ? String(to) : `${from}→${to}`;
-			livepatches.set(name!, [...(livepatches.get(name!) ?? []), `${file.join("/")} ${value}`]);
+			const values = livepatches.get(name!);
+			const text = `${file.join("/")} ${value}`;
+			if (values === undefined) livepatches.set(name!, [text]);
+			else values.push(text);
+		}
+		for (const [name, values] of livepatches) if (values.every(isGone)) livepatches.set(name, ["gone"]);
+		for (const { name, from, to } of modules) {
+			const values = livepatches.get(name);
+			if (from !== undefined && to !== undefined) livepatches.set(name, [...(values ?? []), `refcount ${from}→${to}`]);
+			else if (values === undefined) livepatches.set(name, [to === undefined ? "unloaded" : `loaded, refcount ${to}`]);
 		}
 		for (const [name, values] of livepatches) {
-			const gone = values.every((value) => value.endsWith(" gone"));
-			const text = wrap(gone ? "gone" : values.join(", "), this.#width - INDENT.length - name.length - 2);
-			text.forEach((line, index) => {
+			const text = wrap(values.join(", "), this.#width - INDENT.length - name.length - 2);
+			for (const [index, line] of text.entries()) {
 				lines.push(`${index === 0 ? this.#paint("change", name) : " ".repeat(name.length)}  ${line}`);
-			});
+			}
 		}
-		for (const { func, from, to } of stacks) {
-			const now = to.length === 0 ? "unpatched" : `func_stack [${to.join(", ")}]`;
-			const was = `was [${from.join(", ")}]`;
-			const head = `${this.#paint("change", func)}  ${now}`;
-			const room = this.#width - INDENT.length - func.length - 2;
-			if (from.length === 0) lines.push(head);
-			else if (now.length + 3 + was.length <= room) lines.push(`${head}   ${this.#paint("dim", was)}`);
-			else lines.push(head, " ".repeat(func.length + 2) + this.#paint("dim", was));
+		append(lines, this.#stackLines(stacks));
+		return lines;
+	}
+
+	/** Of many func_stacks with which the same happens, the first ones. */
+	#stackLines(stacks: readonly StackChange[]): string[] {
+		const kinds = new Map<string, StackChange[]>();
+		for (const stack of stacks) {
+			const kind = stacks.length <= ALL_STACKS ? stack.func : `${shapeOf(stack.from)} ${shapeOf(stack.to)}`;
+			const same = kinds.get(kind);
+			if (same === undefined) kinds.set(kind, [stack]);
+			else same.push(stack);
+		}
+		const lines: string[] = [];
+		for (const same of kinds.values()) {
+			for (const stack of same.slice(0, STACKS_OF_A_KIND)) append(lines, this.#stackLine(stack));
+			const rest = same.slice(STACKS_OF_A_KIND).map(({ func }) => func);
+			if (rest.length > 0) lines.push(this.#paint("dim", `${rest.length} functions likewise: ${namesOf(rest)}`));
 		}
 		return lines;
 	}
 
-	/** What everybody runs at last. */
+	#stackLine({ func, from, to }: StackChange): string[] {
+		const now = to.length === 0 ? "unpatched" : `func_stack [${to.join(", ")}]`;
+		const was = `was [${from.join(", ")}]`;
+		const head = `${this.#paint("change", func)}  ${now}`;
+		const room = this.#width - INDENT.length - func.length - 2;
+		if (from.length === 0) return [head];
+		if (now.length + 3 + was.length <= room) return [`${head}   ${this.#paint("dim", was)}`];
+		return [head, " ".repeat(func.length + 2) + this.#paint("dim", was)];
+	}
+
+	/** What each task runs at last, and where it is. */
 	#end(): string[] {
 		const last = this.#report.steps.at(-1);
 		if (last === undefined) return [];
 		const rows = Object.entries(last.tasks).map(([task, is]): TaskChange => {
 			const still = (value: string) => ({ from: value, to: value, violated: false });
 			const views = this.#functions.map((func) => still(is.view[func] ?? "original"));
-			return { task, state: still(is.patch_state), in: still(is.in ?? "-"), views, why: undefined, tone: "plain" };
+			return { task, state: still(is.patch_state), in: still(is.in ?? "-"), views, why: insideOf(is), tone: "plain" };
 		});
-		return [this.#paint("heading", "At the end"), ...this.#table(rows), ""];
+		const modules = Object.entries(last.modules ?? {}).map(([name, refcount]) => `${name} refcount ${refcount}`);
+		const loaded = modules.length === 0 ? [] : this.#block("dim", "modules: ", modules.join(", "));
+		return [this.#paint("heading", "At the end"), ...this.#table(rows), ...loaded, ""];
 	}
 
 	#verdict(): string[] {
-		const { verdict, asExpected, violations, failures } = this.#report;
+		const { verdict, asExpected, violations, failures, notRun = 0 } = this.#report;
 		const good = verdict === "consistent";
 		const word = this.#paint(good ? "verdict-good" : "verdict-bad", ` ${verdict.toUpperCase()} `);
 		const expected = asExpected ? "as the scenario expects" : "NOT as the scenario expects";
 		const lines = [`${word} ${this.#paint(asExpected ? "good" : "bad", expected)}`];
 		if (good) lines.push("  Whatever changed for a task changed when that very task switched.");
-		for (const group of groupViolations(violations)) lines.push(...this.#violation(group));
+		append(lines, this.#violationLines(groupViolations(violations)));
 		if (failures.length > 0) {
 			const what = failures.length === 1 ? "1 expectation does" : `${failures.length} expectations do`;
 			lines.push(this.#paint("bad", `  ${what} not hold:`));
 		}
 		for (const { step, where, message } of failures) {
-			lines.push(...this.#block("bad", `step ${step}: `, `${message} (${where})`, "    "));
+			append(lines, this.#block("bad", `step ${step}: `, `${message} (${where})`, "    "));
 		}
-		for (const test of this.#report.tests ?? []) lines.push(...this.#test(test));
+		if (notRun > 0) {
+			const what = notRun === 1 ? "1 step behind it was" : `${notRun} steps behind it were`;
+			append(lines, this.#block("wait", "", `${what} not run (--keep-going runs them)`, "  "));
+		}
+		for (const test of this.#report.tests ?? []) append(lines, this.#test(test));
+		return lines;
+	}
+
+	/** Of many violations of one invariant in one step, the first ones. */
+	#violationLines(groups: readonly (readonly ReportViolation[])[]): string[] {
+		const lines: string[] = [];
+		const kinds = new Map<string, (readonly ReportViolation[])[]>();
+		for (const group of groups) {
+			const kind = `${group[0]!.invariant} ${group[0]!.step}`;
+			const same = kinds.get(kind);
+			if (same === undefined) kinds.set(kind, [group]);
+			else same.push(group);
+		}
+		for (const same of kinds.values()) {
+			for (const group of same.slice(0, VIOLATIONS_OF_A_KIND)) append(lines, this.#violation(group));
+			const rest = same.slice(VIOLATIONS_OF_A_KIND);
+			const { invariant, step } = same[0]![0]!;
+			if (rest.length > 0) lines.push(this.#paint("bad", `  ✗ ${invariant} at step ${step}, ${rest.length} more`));
+		}
 		return lines;
 	}
 
@@ -183,7 +294,7 @@ class TextReport {
 	#test({ title, ok, diff }: ReportTest): string[] {
 		const lines = [this.#paint(ok ? "good" : "bad", `  ${ok ? "ok" : "not ok"}  ${title}`)];
 		// Not wrapped: the lines are those of a log.
-		if (diff !== null) lines.push(...diff.split("\n").map((line) => `    ${line}`.trimEnd()));
+		for (const line of diff?.split("\n") ?? []) lines.push(`    ${line}`.trimEnd());
 		return lines;
 	}
 
@@ -194,9 +305,9 @@ class TextReport {
 		const move = from !== null && to !== null ? `: ${func ?? ""} ${from} → ${to}` : func === null ? "" : `: ${func}`;
 		const head = `${invariant} at step ${step}, ${action}${move.replace(":  ", ": ")}`;
 		const lines = this.#block("bad", "✗ ", head, "  ");
-		if (tasks.length > 0) lines.push(...this.#block("dim", "for ", joinNames(tasks), "    "));
+		if (tasks.length > 0) append(lines, this.#block("dim", "for ", joinNames(tasks), "    "));
 		for (const text of new Set(group.map((each) => each.message))) {
-			lines.push(...wrap(text, this.#width - 4).map((line) => `    ${line}`));
+			for (const line of wrap(text, this.#width - 4)) lines.push(`    ${line}`);
 			// The same cause in other words for each task would say nothing new.
 			if (text === message && group.length > 1) break;
 		}

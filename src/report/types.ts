@@ -22,6 +22,10 @@ export interface ReportTask {
 	readonly in: string | null;
 	/** What it would run for each function: an implementation, or `original`. */
 	readonly view: Readonly<Record<string, string>>;
+	/** It switched in this step: its patch_state went from UNPATCHED to PATCHED or back. Absent: that was not observed. */
+	readonly switched?: boolean;
+	/** The functions on its kernel stack, innermost first; null: the stack cannot be walked reliably. */
+	readonly stack?: readonly string[] | null;
 }
 
 /** The machine after a step. */
@@ -37,8 +41,14 @@ export interface ReportStep {
 	readonly sysfs: Readonly<Record<string, number>>;
 	/** Function -> implementations on its func_stack, newest first; `nop` for a nop. Unpatched functions are not in it. */
 	readonly func_stacks: Readonly<Record<string, readonly string[]>>;
+	/** Each loaded module and its refcount. */
+	readonly modules?: Readonly<Record<string, number>>;
+	/** The text that a `cat` step has read. */
+	readonly read?: string;
 	/** The lines of dmesg that this step printed. */
 	readonly dmesg: readonly string[];
+	/** Of a step that failed: what was probably meant by a name that the kernel did not find. */
+	readonly hints?: readonly string[];
 }
 
 /** Something that the scenario said would be so, and was not. */
@@ -77,6 +87,8 @@ export interface Report {
 	readonly violations: readonly ReportViolation[];
 	readonly failures: readonly ReportFailure[];
 	readonly steps: readonly ReportStep[];
+	/** Steps that were not run, because a step before them did not end as the scenario says. */
+	readonly notRun?: number;
 	readonly dmesg: readonly string[];
 	/** Only of a scenario that has `test` steps. */
 	readonly tests?: readonly ReportTest[];

@@ -1,8 +1,10 @@
 import type { InvariantChecker, WatchedFunction } from "../consistency/index.js";
-import { patchStateName } from "../linux/klp/index.js";
+import { patchStateName, type StackEntry } from "../linux/klp/index.js";
 import type { task_struct } from "../linux/sched/index.js";
 import type { Machine } from "../machine/index.js";
+import type { Kaddr } from "../memory/index.js";
 import type { ReportStep, ReportTask } from "../report/index.js";
+import { functionsOn, type Whereabouts } from "./whereabouts.js";
 
 /** Looks at a machine in the terms of a report. */
 export class Observer {
@@ -10,42 +12,51 @@ export class Observer {
 	readonly #checker: InvariantChecker;
 	readonly #functions: readonly WatchedFunction[];
 	readonly #tasks: ReadonlyMap<string, task_struct>;
+	readonly #whereabouts: Whereabouts;
 
 	constructor(
 		machine: Machine,
 		checker: InvariantChecker,
 		functions: readonly WatchedFunction[],
 		tasks: ReadonlyMap<string, task_struct>,
+		whereabouts: Whereabouts,
 	) {
 		this.#machine = machine;
 		this.#checker = checker;
 		this.#functions = functions;
 		this.#tasks = tasks;
+		this.#whereabouts = whereabouts;
 	}
 
-	state(): Pick<ReportStep, "tasks" | "sysfs" | "func_stacks"> {
-		const tasks = Object.fromEntries([...this.#tasks].map(([name, task]) => [name, this.#task(task)]));
+	state(): Pick<ReportStep, "tasks" | "sysfs" | "func_stacks" | "modules"> {
+		const stacks = this.#stacks();
+		const ranges = rangesOf(stacks);
+		const tasks = Object.fromEntries([...this.#tasks].map(([name, task]) => [name, this.#task(task, ranges)]));
 		const sysfs = Object.fromEntries(
 			[...this.#machine.klp.sysfs.entries()].map(([path, value]) => [path, Number(value)]),
 		);
 		const func_stacks: Record<string, string[]> = {};
-		for (const { name, entries } of this.#stacks()) {
+		for (const { name, entries } of stacks) {
 			if (entries.length > 0) func_stacks[name] = entries.map((func) => (func.nop ? "nop" : func.new_name));
 		}
-		return { tasks, sysfs, func_stacks };
+		const modules = Object.fromEntries([...this.#machine.modules].map(([name, { refcount }]) => [name, refcount]));
+		return { tasks, sysfs, func_stacks, modules };
 	}
 
 	/** swapper/0, ...: not in reports, but an expectation may be about them. */
 	idleTasks(): Record<string, ReportTask> {
-		return Object.fromEntries(this.#machine.sched.cpus.map(({ idle }) => [idle.comm, this.#task(idle)]));
+		const ranges = rangesOf(this.#stacks());
+		return Object.fromEntries(this.#machine.sched.cpus.map(({ idle }) => [idle.comm, this.#task(idle, ranges)]));
 	}
 
-	#task(task: task_struct): ReportTask {
+	#task(task: task_struct, ranges: readonly Range[]): ReportTask {
 		return {
 			patch_state: patchStateName(task.patch_state),
 			pending: task.pending,
-			in: this.#in(task),
+			in: this.#in(task, ranges),
 			view: this.#checker.view(task),
+			switched: this.#whereabouts.switched.has(task),
+			stack: functionsOn(this.#machine, task) ?? null,
 		};
 	}
 
@@ -58,17 +69,33 @@ export class Observer {
 	}
 
 	/** The innermost implementation of a watched function on the task's stack. */
-	#in(task: task_struct): string | null {
-		const ranges = this.#stacks().flatMap(({ name, there, entries }) => [
-			...(there === undefined ? [] : [{ name, address: there.address, size: there.size }]),
-			...entries
-				.filter((func) => !func.nop)
-				.map((func) => ({ name: func.new_name, address: func.new_func, size: func.new_size })),
-		]);
+	#in(task: task_struct, ranges: readonly Range[]): string | null {
 		for (const entry of this.#machine.unwinder.stack_trace_save_tsk_reliable(task) ?? []) {
 			const hit = ranges.find(({ address, size }) => entry >= address && entry < address + size);
 			if (hit !== undefined) return hit.name;
 		}
 		return null;
 	}
+}
+
+/** The code of an implementation. */
+interface Range {
+	readonly name: string;
+	readonly address: Kaddr;
+	readonly size: number;
+}
+
+function rangesOf(
+	stacks: readonly {
+		readonly name: string;
+		readonly there: { readonly address: Kaddr; readonly size: number } | undefined;
+		readonly entries: readonly StackEntry[];
+	}[],
+): Range[] {
+	return stacks.flatMap(({ name, there, entries }) => [
+		...(there === undefined ? [] : [{ name, address: there.address, size: there.size }]),
+		...entries
+			.filter((func) => !func.nop)
+			.map((func) => ({ name: func.new_name, address: func.new_func, size: func.new_size })),
+	]);
 }

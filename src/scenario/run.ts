@@ -7,15 +7,17 @@ import { boot, type Machine } from "../machine/index.js";
 import type { Report, ReportFailure, ReportStep, ReportViolation } from "../report/index.js";
 import { reportSeed } from "../report/index.js";
 import { checkErrno, type Found } from "./expectation.js";
+import { hintsFor } from "./hints.js";
 import type { Host } from "./host.js";
 import { type LoadedObjects, loadObjects } from "./load.js";
 import { Observer } from "./observe.js";
 import { expectedErrno, expectedVerdict, type Scenario } from "./scenario.js";
 import { loadSelftest, type Selftest } from "./selftest.js";
-import { type Driver, definitionOf, Outside, type StepBase, type StepWorld } from "./steps/index.js";
+import { type Driver, definitionOf, Outside, type Step, type StepBase, type StepWorld } from "./steps/index.js";
 import { tracer } from "./trace.js";
 import { whereOf } from "./types.js";
 import { watchedFunctions, watchPatch } from "./watched.js";
+import { Whereabouts } from "./whereabouts.js";
 import { createWorld } from "./world.js";
 
 export interface RunScenarioOptions {
@@ -23,6 +25,8 @@ export interface RunScenarioOptions {
 	readonly design?: string | Design;
 	readonly cpu?: string;
 	readonly seed?: bigint | number;
+	/** Also runs the steps behind one that does not end as the scenario says. */
+	readonly keepGoing?: boolean;
 	/** Called with one line for each guest instruction. */
 	readonly traceInsns?: (line: string) => void;
 	/** Called with one line for each point of kernel code and each guest call, with the guest instructions so far. */
@@ -93,6 +97,12 @@ class ScenarioRun {
 	#dmesgExpected = 0;
 	#dmesgReported = 0;
 	#lastErrno = 0;
+	/** What a `cat` of this step has read. */
+	#read: string | undefined = undefined;
+	/** A step did not end as the scenario says: the steps behind it were written for another machine. */
+	#hasFailed = false;
+	readonly #keepGoing: boolean;
+	readonly #whereabouts: Whereabouts;
 
 	constructor(
 		scenario: Scenario,
@@ -105,39 +115,63 @@ class ScenarioRun {
 		this.#scenario = scenario;
 		this.#machine = machine;
 		this.#seed = options.seed ?? scenario.seed;
+		// Each test of a selftest script is judged by itself.
+		this.#keepGoing = options.keepGoing ?? scenario.selftest !== undefined;
+		this.#whereabouts = new Whereabouts(machine);
 		const watched = watchedFunctions(scenario.livepatches, machine);
 		machine.observe({ enable: (patch) => watchPatch(watched, machine, patch) });
 		if (options.onEvent !== undefined) tell(machine, options.onEvent);
 		const checker = new InvariantChecker(machine, watched, (violation) => this.#violated(violation));
 		this.#world = createWorld(scenario, machine, objects, watched, this.#control, this.#driver());
-		this.#observer = new Observer(machine, checker, watched, this.#world.tasks.present);
+		this.#observer = new Observer(machine, checker, watched, this.#world.tasks.present, this.#whereabouts);
 		for (const spec of scenario.tasks.values()) this.#world.tasks.add(spec);
 		checker.check("start");
 	}
 
 	run(): Report {
-		const { design } = this.#machine.klp;
+		this.#whereabouts.end();
 		for (const step of this.#scenario.steps) {
-			this.#index++;
-			const definition = definitionOf(step);
-			this.#selftest?.log(definition.logsBefore?.(step, this.#world));
-			const errno = this.#stepOrFail(step);
-			this.#selftest?.log(definition.logsAfter?.(step, errno));
-			this.#dropEchoes();
-			if (!definition.hasNoResult) {
-				this.#lastErrno = errno;
-				this.#failIf(step, checkErrno(errno, expectedErrno(step, design.name)));
-			}
-			const dmesg = this.#machine.dmesg.lines();
-			this.#steps.push({
-				index: this.#index,
-				action: definition.title(step),
-				errno,
-				...this.#observer.state(),
-				dmesg: dmesg.slice(this.#dmesgReported),
-			});
-			this.#dmesgReported = dmesg.length;
+			if (this.#hasFailed && !this.#keepGoing) break;
+			this.#runStep(step);
 		}
+		return this.#report();
+	}
+
+	#runStep(step: Step): void {
+		this.#index++;
+		this.#read = undefined;
+		const definition = definitionOf(step);
+		const action = definition.title(step);
+		this.#whereabouts.begin(`step ${this.#index}, ${action}`);
+		const failures = this.#failures.length;
+		this.#selftest?.log(definition.logsBefore?.(step, this.#world));
+		const errno = this.#stepOrFail(step);
+		this.#selftest?.log(definition.logsAfter?.(step, errno));
+		this.#dropEchoes();
+		if (!definition.hasNoResult) {
+			this.#lastErrno = errno;
+			const message = checkErrno(errno, expectedErrno(step, this.#machine.klp.design.name));
+			this.#failIf(step, message);
+			this.#hasFailed ||= message !== undefined;
+		}
+		this.#whereabouts.end();
+		const dmesg = this.#machine.dmesg.lines();
+		const printed = dmesg.slice(this.#dmesgReported);
+		const failed = errno !== 0 || this.#failures.length > failures;
+		this.#steps.push({
+			index: this.#index,
+			action,
+			errno,
+			...this.#observer.state(),
+			...(this.#read !== undefined && { read: this.#read }),
+			dmesg: printed,
+			...(failed && { hints: hintsFor(printed, this.#machine) }),
+		});
+		this.#dmesgReported = dmesg.length;
+	}
+
+	#report(): Report {
+		const { design } = this.#machine.klp;
 		const tests = this.#selftest?.results(this.#failures, this.#violations);
 		const verdict = this.#violations.length > 0 ? "violated" : "consistent";
 		const expected = expectedVerdict(this.#scenario, design.name) ?? "consistent";
@@ -153,6 +187,7 @@ class ScenarioRun {
 			violations: this.#violations,
 			failures: this.#failures,
 			steps: this.#steps,
+			notRun: this.#scenario.steps.length - this.#steps.length,
 			dmesg: this.#machine.dmesg.lines(),
 			...(tests && { tests }),
 		};
@@ -190,7 +225,7 @@ class ScenarioRun {
 		this.#failures.push({ step: this.#index, where: whereOf(this.#scenario.fileName, step.position), message });
 	}
 
-	/** A step that cannot be made (its task is dead, something waits for ever) fails; the run goes on. */
+	/** A step that cannot be made (its task is dead, a wait does not end) fails. */
 	#stepOrFail(step: StepBase): number {
 		const outer = this.#step;
 		this.#step = step;
@@ -198,6 +233,7 @@ class ScenarioRun {
 			return this.#make(step);
 		} catch (error) {
 			if (!(error instanceof KlpemuError)) throw error;
+			this.#hasFailed = true;
 			this.#failIf(step, error.hint === undefined ? error.reason : `${error.reason} (${error.hint})`);
 			return expectedErrno(step, this.#machine.klp.design.name);
 		} finally {
@@ -239,6 +275,10 @@ class ScenarioRun {
 				return done;
 			},
 			fail: (message) => this.#failIf(this.#step!, message),
+			hasRead: (text) => {
+				this.#read = text;
+			},
+			holdUps: (tasks) => tasks?.map((task) => this.#whereabouts.of(task)).join("; ") ?? this.#whereabouts.holdUps(),
 			look: (takeDmesg) => this.#look(takeDmesg),
 			lastErrno: () => this.#lastErrno,
 			beginTest: (title) => this.#selftest!.begin(title, this.#index),

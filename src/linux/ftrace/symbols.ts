@@ -36,6 +36,14 @@ export class Symbols {
 		return vmlinux ?? gates.find(name) ?? ftrace.symbols.get(name) ?? modules.find((address) => address !== undefined);
 	}
 
+	/** All names that {@link resolve} knows, for "did you mean". */
+	*names(): Generator<string, void, void> {
+		const { gates, ftrace, kallsyms } = this.#code;
+		for (const { symbols } of kallsyms.images) for (const { name } of symbols) yield name;
+		yield* gates.names();
+		yield* ftrace.symbols.keys();
+	}
+
 	/** `funcA+0x4/0x20` as %pS prints it, and `funcA` as %ps does; the bare address for what is no function. */
 	sprint_symbol(address: Kaddr, bare: boolean): string {
 		for (const image of this.#code.kallsyms.images) {

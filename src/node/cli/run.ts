@@ -12,6 +12,7 @@ export interface RunOptions {
 	readonly seed: bigint | undefined;
 	readonly json: boolean;
 	readonly dmesg: boolean;
+	readonly keepGoing: boolean;
 	readonly traceInsns: boolean;
 }
 
@@ -39,6 +40,7 @@ export function makeRunCommand(runScenario: RunScenario): Command<RunOptions> {
 			seed: { type: "uint64", value: "N", help: "seed of the schedule, instead of the scenario's" },
 			json: { type: "flag", help: "print the report as one JSON document" },
 			dmesg: { type: "flag", help: "show under each step what the kernel printed" },
+			keepGoing: { type: "flag", help: "also run the steps behind one that does not end as the scenario says" },
 			traceInsns: {
 				type: "flag",
 				help: "print each executed instruction (with --json to standard error); long",
@@ -57,6 +59,7 @@ export function makeRunCommand(runScenario: RunScenario): Command<RunOptions> {
 				...(options.design === undefined ? {} : { design: options.design }),
 				...(options.cpu === undefined ? {} : { cpu: options.cpu }),
 				...(options.seed === undefined ? {} : { seed: options.seed }),
+				...(options.keepGoing ? { keepGoing: true } : {}),
 				...(options.traceInsns ? { traceInsns: traceTo(options.json ? io.stderr : io.stdout) } : {}),
 			});
 			print(report, options, io);

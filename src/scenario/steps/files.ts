@@ -122,11 +122,14 @@ export const cat = step("cat", {
 		return to === undefined ? reads : `${reads} > ${to}`;
 	},
 	notExplored: ({ to }) => (to === undefined ? { skips: "reading a file changes nothing" } : undefined),
-	*run({ path, value, grep = "", to }, { machine, fail }) {
+	*run({ path, value, grep = "", to }, { machine, fail, hasRead }) {
 		const content = yield* machine.files.read(path);
 		if (typeof content === "number") return content;
 		const lines = content.replace(/\n$/, "").split("\n");
 		const found = lines.filter((line) => line.includes(grep)).join("\n");
+		hasRead(found);
+		if (grep !== "" && found === "" && value === undefined && to === undefined)
+			fail(`no line of ${path} has '${grep}'`);
 		if (value !== undefined && value !== found) fail(`${path} holds '${found}', not '${value}'`);
 		if (to === undefined || found === "") return 0;
 		// read() and write() are two system calls, and between them the process leaves the kernel.

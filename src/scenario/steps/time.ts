@@ -1,10 +1,15 @@
 import * as v from "valibot";
+import { KlpemuError } from "../../base/index.js";
 import { expected, taskNames, whole } from "../values.js";
 import { Outside, step } from "./step.js";
 
 /** Rounds after which a scenario that should have come to rest has not. */
 const ROUNDS_LIMIT = 10_000;
 const rounds = whole(0, 1_000_000);
+
+function endless(message: string): KlpemuError {
+	return new KlpemuError("STEP_ENDLESS", message);
+}
 
 export const settle = step("settle", {
 	value: v.strictObject({ rounds }),
@@ -16,10 +21,10 @@ export const settle = step("settle", {
 	word: () => ({ rounds: ROUNDS_LIMIT }),
 	read: (raw) => ({ rounds: raw.rounds }),
 	title: () => "settle",
-	*run({ rounds }, { machine: { klp, workqueue }, fail }) {
+	*run({ rounds }, { machine: { klp, workqueue }, holdUps }) {
 		const settled = () => klp.inTransition === undefined && workqueue.pending.length === 0;
 		yield new Outside("settle", settled, rounds, true);
-		if (!settled()) fail(`the transition does not end within ${rounds} rounds`);
+		if (!settled()) throw endless(`it does not settle within ${rounds} rounds: ${holdUps()}`);
 		return 0;
 	},
 });
@@ -45,7 +50,7 @@ export const run = step("run", {
 		return rounds === 1 ? "run 1 round" : `run ${rounds} rounds`;
 	},
 	named: ({ tasks }) => tasks,
-	*run({ rounds, tasks: names }, { tasks, pass, fail }) {
+	*run({ rounds, tasks: names }, { tasks, pass, holdUps }) {
 		if (names.length === 0) {
 			pass(rounds);
 			yield "run";
@@ -55,7 +60,8 @@ export const run = step("run", {
 		for (const task of awaited) if (!tasks.isAsleep(task)) task.slept = false;
 		const asleep = () => awaited.every((task) => tasks.isAsleep(task));
 		yield new Outside(`run ${names.join(", ")}`, asleep, rounds);
-		if (!asleep()) fail(`not asleep after ${rounds} rounds: ${names.join(", ")}`);
+		const awake = awaited.filter((task) => !tasks.isAsleep(task));
+		if (awake.length > 0) throw endless(`not asleep after ${rounds} rounds: ${holdUps(awake)}`);
 		return 0;
 	},
 });

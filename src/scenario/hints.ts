@@ -1,0 +1,54 @@
+import { nearest } from "../base/index.js";
+import type { Machine } from "../machine/index.js";
+
+/** Lines of dmesg about a name that the kernel has not found. */
+const PATCHED = [
+	/^livepatch: symbol '(.+)' not found in symbol table$/,
+	/^livepatch: failed to find location for function '(.+)'$/,
+	/^livepatch: symbol position \d+ for symbol '(.+)' in object '.+' not found$/,
+	/^livepatch: unresolvable ambiguity for symbol '(.+)' in object '.+'$/,
+];
+const LINKED = [/: Unknown symbol (\S+)/, /undefined symbols? '([^']+)'/];
+
+/** What was probably meant by names that the kernel did not find, one sentence for each. */
+export function hintsFor(lines: readonly string[], machine: Machine): string[] {
+	const hints = lines.flatMap((line) => {
+		const patched = wordIn(line, PATCHED);
+		if (patched !== undefined) return patchedHint(patched, machine);
+		const linked = wordIn(line, LINKED);
+		return linked === undefined ? [] : linkedHint(linked, machine);
+	});
+	return [...new Set(hints)];
+}
+
+function wordIn(line: string, patterns: readonly RegExp[]): string | undefined {
+	return patterns.map((pattern) => pattern.exec(line)?.[1]).find((word) => word !== undefined);
+}
+
+/** About a function that a livepatch shall change. */
+function patchedHint(name: string, { kallsyms, ftrace }: Machine): string[] {
+	const found = kallsyms.images.flatMap((image) => image.lookup(name).map(({ address }) => ({ image, address })));
+	if (found.length > 1) {
+		const list = found.map(({ image }) => image.name).join(", ");
+		return [`there are ${found.length} functions '${name}' (${list}): say which one by its sympos, counted from 1`];
+	}
+	const [one] = found;
+	if (one === undefined) {
+		const known = kallsyms.images.flatMap(({ symbols }) => symbols.map((symbol) => symbol.name));
+		return [`no function is called '${name}'${didYouMean(name, known)}`];
+	}
+	if (ftrace.ftrace_location(one.address) !== 0) return [`'${name}' is a function of ${one.image.name}`];
+	return [`'${name}' has no fentry site: only functions that are compiled with -mfentry can be patched`];
+}
+
+/** About a symbol that a module links against. */
+function linkedHint(name: string, { symbols }: Machine): string[] {
+	return [
+		`neither vmlinux, nor klpemu, nor a loaded module has a symbol '${name}'${didYouMean(name, symbols.names())}`,
+	];
+}
+
+function didYouMean(name: string, candidates: Iterable<string>): string {
+	const near = nearest(name, candidates);
+	return near === undefined ? "" : `: did you mean '${near}'?`;
+}

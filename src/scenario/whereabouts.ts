@@ -1,0 +1,110 @@
+import { TASK_RUNNING, type task_struct } from "../linux/sched/index.js";
+import type { Machine } from "../machine/index.js";
+
+/** The functions on a task's kernel stack, innermost first; undefined: the stack cannot be walked reliably. */
+export function functionsOn(machine: Machine, task: task_struct): string[] | undefined {
+	const trace = machine.unwinder.walk(task);
+	return trace.reliable ? namesOf(machine, trace.entries) : undefined;
+}
+
+/** Compiled functions only: the assembly below them says nothing of where a task is. */
+function namesOf(machine: Machine, entries: readonly number[]): string[] {
+	const { images } = machine.kallsyms;
+	return entries.flatMap((entry, index) => {
+		// A return address may lie behind the last instruction of the function that called.
+		const address = index === 0 ? entry : (entry - 1) | 0;
+		const hit = images.map((image) => image.symbolAt(address)).find((found) => found !== undefined);
+		return hit === undefined ? [] : [hit.symbol.name];
+	});
+}
+
+/** A place and the step in which the task came there. */
+interface Since {
+	readonly place: string;
+	readonly step: string;
+}
+
+/** Which tasks switch, where tasks are, and since which step: for reports, and for the message of a step that waits in vain. */
+export class Whereabouts {
+	/** Tasks that have switched in this step. */
+	readonly switched = new Set<task_struct>();
+	readonly #machine: Machine;
+	readonly #states = new Map<task_struct, number>();
+	#since = new Map<task_struct, Since>();
+	#step = "the start";
+	/** The step that began the transition, or turned it round. */
+	#began = "";
+
+	constructor(machine: Machine) {
+		this.#machine = machine;
+		machine.observe({
+			point: () => this.#compareStates(),
+			transition: () => {
+				this.#began = this.#step;
+			},
+		});
+	}
+
+	/** A step begins. `title`: `step 3, insmod lp2`. */
+	begin(title: string): void {
+		this.#step = title;
+		this.switched.clear();
+	}
+
+	/** The step has ended: takes down where all tasks are. */
+	end(): void {
+		const since = new Map<task_struct, Since>();
+		for (const task of this.#machine.sched.all()) since.set(task, this.#sinceOf(task));
+		this.#since = since;
+	}
+
+	/** KLP_TRANSITION_UNPATCHED (0) to _PATCHED (1), or back. What begins and ends a transition (-1) switches no task. */
+	#compareStates(): void {
+		for (const task of this.#machine.sched.all()) {
+			const before = this.#states.get(task) ?? -1;
+			if (before === task.patch_state) continue;
+			if (before >= 0 && task.patch_state >= 0) this.switched.add(task);
+			this.#states.set(task, task.patch_state);
+		}
+	}
+
+	#sinceOf(task: task_struct): Since {
+		const place = placeOf(this.#machine, task);
+		const before = this.#since.get(task);
+		return before?.place === place ? before : { place, step: this.#step };
+	}
+
+	/** `sleeper sleeps in funcB (since step 2, run sleeper until asleep)` */
+	of(task: task_struct): string {
+		const { place, step } = this.#sinceOf(task);
+		return `${task.comm} ${place} (since ${step})`;
+	}
+
+	/** What holds a transition up, task by task; or the work that is still pending. */
+	holdUps(): string {
+		const { klp, sched } = this.#machine;
+		if (klp.inTransition === undefined) return "no transition runs, but a work of the kernel is still pending";
+		const tasks = [...sched.all()].filter((task) => task.patch_state !== klp.klp_target_state && task.pending);
+		const shown = tasks.slice(0, MOST).map((task) => this.of(task));
+		if (tasks.length > MOST) shown.push(`${tasks.length - MOST} more tasks`);
+		const held = shown.length === 0 ? "all tasks have switched" : `it waits for: ${shown.join("; ")}`;
+		return `the transition of '${klp.inTransition}' runs since ${this.#began}; ${held}`;
+	}
+}
+
+/** Tasks that a message names. */
+const MOST = 8;
+
+/** Where a task is, as the end of a sentence about it. */
+function placeOf(machine: Machine, task: task_struct): string {
+	if (task.mode === "host") return "is in kernel code of its own";
+	if (task.mode === "user" || task.stack === undefined) {
+		return task.__state === TASK_RUNNING ? "is in user mode" : "sleeps outside of guest code";
+	}
+	const trace = machine.unwinder.walk(task);
+	const [inner] = namesOf(machine, trace.entries);
+	const where = inner === undefined ? "in its entry code" : `in ${inner}`;
+	if (!trace.reliable) return `has an unreliable stack, ${where}`;
+	if (task.held || task.__state !== TASK_RUNNING) return `sleeps ${where}`;
+	return task.on_cpu >= 0 ? `is running, ${where}` : `is ready to run, ${where}`;
+}
