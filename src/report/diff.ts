@@ -50,19 +50,19 @@ export interface StepChange {
 	}[];
 }
 
-/** The functions worth a column: those for which somebody runs, at some moment, something other than the original. */
+/** The functions worth a column: those for which some task runs, at some moment, something other than the original. */
 export function patchedFunctions(report: Report): string[] {
 	const functions = new Set<string>();
 	for (const { tasks, func_stacks } of report.steps) {
 		for (const func of Object.keys(func_stacks)) functions.add(func);
 		for (const { view } of Object.values(tasks)) {
-			for (const [func, impl] of Object.entries(view)) if (impl !== "original") functions.add(func);
+			for (const [func, impl] of Object.entries(view)) if (!/^(original|absent)$/.test(impl)) functions.add(func);
 		}
 	}
 	return [...functions].sort();
 }
 
-/** Each step against the one before it. Before the first one nothing is patched, and nobody is there. */
+/** Each step against the one before it. Before the first one nothing is patched, and no task is there. */
 export function changes(report: Report, functions: readonly string[]): StepChange[] {
 	return report.steps.map((step, position) => {
 		const before = report.steps[position - 1];
@@ -70,7 +70,8 @@ export function changes(report: Report, functions: readonly string[]): StepChang
 		const names = [...new Set([...Object.keys(before?.tasks ?? {}), ...Object.keys(step.tasks)])];
 		const rows = names.map((task) => {
 			const was = before?.tasks[task];
-			return taskChange(task, was, step.tasks[task], functions, violations, before === undefined);
+			const change = taskChange(task, was, step.tasks[task], functions, violations, before === undefined);
+			return { ...change, ...reason(change, violations, step) };
 		});
 		return {
 			step,
@@ -89,8 +90,9 @@ function hasChanged(row: TaskChange): boolean {
 	return row.tone === "bad" || [row.state, row.in, ...row.views].some((cell) => cell.from !== cell.to || cell.violated);
 }
 
-function viewOf(task: ReportTask | undefined, func: string): string {
-	return task === undefined ? "-" : (task.view[func] ?? "original");
+/** `unwatched`: what it runs if no livepatch had named the function yet. */
+function viewOf(task: ReportTask | undefined, func: string, unwatched = "original"): string {
+	return task === undefined ? "-" : (task.view[func] ?? unwatched);
 }
 
 function taskChange(
@@ -100,41 +102,44 @@ function taskChange(
 	functions: readonly string[],
 	violations: readonly ReportViolation[],
 	first: boolean,
-): TaskChange {
+): Facts {
 	const mine = violations.filter((violation) => violation.task === task);
 	const views = functions.map((func) => ({
 		// A task of the very first step was there before, it only was not recorded.
-		from: was === undefined && first ? "original" : viewOf(was, func),
+		from:
+			was === undefined && first ? "original" : viewOf(was, func, is?.view[func] === "absent" ? "absent" : "original"),
 		to: viewOf(is, func),
 		violated: mine.some((violation) => violation.func === func),
 	}));
 	const from = was?.patch_state ?? (first ? "IDLE" : "-");
-	const change = {
+	return {
 		task,
 		state: { from, to: is?.patch_state ?? "-", violated: false },
 		in: { from: was?.in ?? "-", to: is?.in ?? "-", violated: false },
 		views,
 	};
-	return { ...change, ...reason(change, mine, is) };
 }
 
-type Facts = Pick<TaskChange, "state" | "in" | "views">;
+type Facts = Pick<TaskChange, "task" | "state" | "in" | "views">;
 
 function reason(
-	{ state, in: where, views }: Facts,
-	mine: readonly ReportViolation[],
-	is: ReportTask | undefined,
+	{ task, state, in: where, views }: Facts,
+	violations: readonly ReportViolation[],
+	step: ReportStep,
 ): Pick<TaskChange, "why" | "tone"> {
+	const mine = violations.filter((violation) => violation.task === task);
+	const is = step.tasks[task];
+	const observed = step.switched?.includes(task);
 	if (mine.length > 0) return { why: [...new Set(mine.map(describeViolation))].join("; "), tone: "bad" };
 	if (state.to === "-") return { why: "exited", tone: "plain" };
 	if (state.from === "-") return { why: "forked", tone: "plain" };
 	const moved = views.some((cell) => cell.from !== cell.to);
-	const switched = is?.switched ?? (moved || state.from !== state.to);
+	const switched = observed ?? (moved || state.from !== state.to);
 	if (is?.pending && where.to !== "-") return { why: `cannot switch yet: ${where.to} is on its stack`, tone: "wait" };
 	if (is?.pending) return { why: "has yet to switch", tone: "wait" };
 	if (state.from !== state.to && state.to === "IDLE") {
 		// The last task to switch ends the transition, so both fall into one step for it.
-		const both = is?.switched ?? moved;
+		const both = observed ?? moved;
 		return { why: both ? "switched; the transition is complete" : "the transition is complete", tone: "good" };
 	}
 	if (switched) return { why: moved ? "switched" : "switched; nothing changes for it", tone: "good" };

@@ -95,22 +95,26 @@ function patternOf(cells: readonly Cell[]): string {
 	return cells.map(({ from, to, violated }) => `${side(from)} ${side(to)} ${from === to} ${violated}`).join();
 }
 
-/** Most functions for which each gets a column, and how many of a kind get one where there are more. */
-const ALL_COLUMNS = 8;
-const COLUMNS_OF_A_KIND = 2;
+/** With more functions than this, those for which nothing happens share a line. */
+const ALL_QUIET = 8;
+/** Of more functions than this with which the same happens, the first ones get a column. */
+const ALL_OF_A_KIND = 40;
+const SOME_OF_A_KIND = 2;
 
 interface Columns {
 	readonly shown: readonly number[];
-	/** One sentence for each kind of columns of which not all are shown. */
+	/** One sentence for each kind of functions of which not all have a column. */
 	readonly notes: readonly string[];
 }
 
-/** Which functions get a column: of many with which the same happens, the first ones; none where nothing happens. */
+function isQuiet({ from, to, violated }: Cell): boolean {
+	return from === to && !violated;
+}
+
+/** Which functions get a column. */
 function columnsOf(rows: readonly Row[], functions: readonly string[]): Columns {
-	const all = [...functions.keys()];
-	if (functions.length <= ALL_COLUMNS) return { shown: all, notes: [] };
 	const kinds = new Map<string, number[]>();
-	for (const column of all) {
+	for (const column of functions.keys()) {
 		const pattern = patternOf(rows.map((row) => row.views[column]!));
 		const same = kinds.get(pattern);
 		if (same === undefined) kinds.set(pattern, [column]);
@@ -118,15 +122,15 @@ function columnsOf(rows: readonly Row[], functions: readonly string[]): Columns 
 	}
 	const shown: number[] = [];
 	const notes: string[] = [];
+	const quietOnly = rows.every((row) => row.views.every(isQuiet));
 	for (const columns of kinds.values()) {
-		const quiet = rows.every((row) => {
-			const { from, to, violated } = row.views[columns[0]!]!;
-			return from === to && !violated;
-		});
-		const some = columns.slice(0, quiet && kinds.size > 1 ? 0 : COLUMNS_OF_A_KIND);
+		const quiet = rows.every((row) => isQuiet(row.views[columns[0]!]!));
+		const limit = quiet && functions.length > ALL_QUIET ? 0 : ALL_OF_A_KIND;
+		const some = columns.length <= limit ? columns : columns.slice(0, quiet && !quietOnly ? 0 : SOME_OF_A_KIND);
 		for (const column of some) shown.push(column);
 		const rest = columns.slice(some.length).map((column) => functions[column]!);
-		if (rest.length > 0) notes.push(`${rest.length} functions ${quiet ? "unchanged" : "likewise"}: ${namesOf(rest)}`);
+		const what = quiet && !quietOnly ? "unchanged" : "likewise";
+		if (rest.length > 0) notes.push(`${rest.length} functions ${what}: ${namesOf(rest)}`);
 	}
 	return { shown: shown.sort((one, other) => one - other), notes };
 }

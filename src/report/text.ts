@@ -2,7 +2,7 @@ import { errnoName } from "../linux/lib/index.js";
 import { changes, patchedFunctions, type StackChange, type StepChange, type TaskChange } from "./diff.js";
 import { coloured, type Paint, plain, wrap } from "./style.js";
 import { joinNames, namesOf, taskTable } from "./table.js";
-import type { Report, ReportStep, ReportTask, ReportTest, ReportViolation } from "./types.js";
+import type { Report, ReportStep, ReportTest, ReportViolation } from "./types.js";
 
 export interface TextOptions {
 	/** Columns of the terminal; default 100. Less than 60 is taken as 60. */
@@ -56,11 +56,11 @@ function shapeOf(stack: readonly string[]): string {
 }
 
 /** Where a task is; undefined: outside of the kernel. */
-function insideOf({ in: inside, stack }: ReportTask): string | undefined {
-	if (stack === null) return `is inside ${inside ?? "the kernel"}; its stack cannot be walked reliably`;
-	const [inner, ...callers] = stack ?? (inside === null ? [] : [inside]);
-	if (inner === undefined) return undefined;
-	return `is inside ${[inner, ...callers].join(", called by ")}`;
+function insideOf(name: string, { tasks, inside }: ReportStep): string | undefined {
+	const innermost = tasks[name]!.in;
+	const stack = inside?.[name] ?? (inside?.[name] === null ? null : innermost === null ? [] : [innermost]);
+	if (stack === null) return `is inside ${innermost ?? "the kernel"}; its stack cannot be walked reliably`;
+	return stack.length === 0 ? undefined : `is inside ${stack.join(", called by ")}`;
 }
 
 /** The report for a person. Ends without a newline. */
@@ -86,7 +86,7 @@ class TextReport {
 	lines(): string[] {
 		const { scenario, design, cpu, seed, preemption } = this.#report;
 		const lines = [
-			this.#paint("title", scenario),
+			...wrap(scenario, this.#width).map((line) => this.#paint("title", line)),
 			this.#paint("dim", `design ${design} · cpu ${cpu} · seed ${seed} · preemption ${preemption}`),
 			"",
 		];
@@ -241,7 +241,14 @@ class TextReport {
 		const rows = Object.entries(last.tasks).map(([task, is]): TaskChange => {
 			const still = (value: string) => ({ from: value, to: value, violated: false });
 			const views = this.#functions.map((func) => still(is.view[func] ?? "original"));
-			return { task, state: still(is.patch_state), in: still(is.in ?? "-"), views, why: insideOf(is), tone: "plain" };
+			return {
+				task,
+				state: still(is.patch_state),
+				in: still(is.in ?? "-"),
+				views,
+				why: insideOf(task, last),
+				tone: "plain",
+			};
 		});
 		const modules = Object.entries(last.modules ?? {}).map(([name, refcount]) => `${name} refcount ${refcount}`);
 		const loaded = modules.length === 0 ? [] : this.#block("dim", "modules: ", modules.join(", "));

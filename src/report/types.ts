@@ -22,10 +22,6 @@ export interface ReportTask {
 	readonly in: string | null;
 	/** What it would run for each function: an implementation, or `original`. */
 	readonly view: Readonly<Record<string, string>>;
-	/** It switched in this step: its patch_state went from UNPATCHED to PATCHED or back. Absent: that was not observed. */
-	readonly switched?: boolean;
-	/** The functions on its kernel stack, innermost first; null: the stack cannot be walked reliably. */
-	readonly stack?: readonly string[] | null;
 }
 
 /** The machine after a step. */
@@ -41,6 +37,10 @@ export interface ReportStep {
 	readonly sysfs: Readonly<Record<string, number>>;
 	/** Function -> implementations on its func_stack, newest first; `nop` for a nop. Unpatched functions are not in it. */
 	readonly func_stacks: Readonly<Record<string, readonly string[]>>;
+	/** Tasks that switched in this step: their patch_state went from UNPATCHED to PATCHED or back. Absent: that was not observed. */
+	readonly switched?: readonly string[];
+	/** Task -> the functions on its kernel stack, innermost first; null: the stack cannot be walked reliably. Only tasks in the kernel. */
+	readonly inside?: Readonly<Record<string, readonly string[] | null>>;
 	/** Each loaded module and its refcount. */
 	readonly modules?: Readonly<Record<string, number>>;
 	/** The text that a `cat` step has read. */

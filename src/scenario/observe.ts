@@ -28,7 +28,7 @@ export class Observer {
 		this.#whereabouts = whereabouts;
 	}
 
-	state(): Pick<ReportStep, "tasks" | "sysfs" | "func_stacks" | "modules"> {
+	state(): Pick<ReportStep, "tasks" | "sysfs" | "func_stacks"> {
 		const stacks = this.#stacks();
 		const ranges = rangesOf(stacks);
 		const tasks = Object.fromEntries([...this.#tasks].map(([name, task]) => [name, this.#task(task, ranges)]));
@@ -39,8 +39,18 @@ export class Observer {
 		for (const { name, entries } of stacks) {
 			if (entries.length > 0) func_stacks[name] = entries.map((func) => (func.nop ? "nop" : func.new_name));
 		}
-		const modules = Object.fromEntries([...this.#machine.modules].map(([name, { refcount }]) => [name, refcount]));
-		return { tasks, sysfs, func_stacks, modules };
+		return { tasks, sysfs, func_stacks };
+	}
+
+	/** What a report has besides: it is not compared with expectations. */
+	more(): Pick<ReportStep, "switched" | "inside" | "modules"> {
+		const { switched } = this.#whereabouts;
+		const stacks = [...this.#tasks].map(([name, task]) => [name, functionsOn(this.#machine, task) ?? null] as const);
+		return {
+			switched: [...this.#tasks].flatMap(([name, task]) => (switched.has(task) ? [name] : [])),
+			inside: Object.fromEntries(stacks.filter(([, stack]) => stack === null || stack.length > 0)),
+			modules: Object.fromEntries([...this.#machine.modules].map(([name, { refcount }]) => [name, refcount])),
+		};
 	}
 
 	/** swapper/0, ...: not in reports, but an expectation may be about them. */
@@ -55,8 +65,6 @@ export class Observer {
 			pending: task.pending,
 			in: this.#in(task, ranges),
 			view: this.#checker.view(task),
-			switched: this.#whereabouts.switched.has(task),
-			stack: functionsOn(this.#machine, task) ?? null,
 		};
 	}
 

@@ -25,8 +25,8 @@ export interface RunScenarioOptions {
 	readonly design?: string | Design;
 	readonly cpu?: string;
 	readonly seed?: bigint | number;
-	/** Also runs the steps behind one that does not end as the scenario says. */
-	readonly keepGoing?: boolean;
+	/** Does not run the steps behind one that does not end as the scenario says; not for selftests, whose tests stand alone. */
+	readonly stopAtFailure?: boolean;
 	/** Called with one line for each guest instruction. */
 	readonly traceInsns?: (line: string) => void;
 	/** Called with one line for each point of kernel code and each guest call, with the guest instructions so far. */
@@ -101,7 +101,7 @@ class ScenarioRun {
 	#read: string | undefined = undefined;
 	/** A step did not end as the scenario says: the steps behind it were written for another machine. */
 	#hasFailed = false;
-	readonly #keepGoing: boolean;
+	readonly #stops: boolean;
 	readonly #whereabouts: Whereabouts;
 
 	constructor(
@@ -115,8 +115,7 @@ class ScenarioRun {
 		this.#scenario = scenario;
 		this.#machine = machine;
 		this.#seed = options.seed ?? scenario.seed;
-		// Each test of a selftest script is judged by itself.
-		this.#keepGoing = options.keepGoing ?? scenario.selftest !== undefined;
+		this.#stops = (options.stopAtFailure ?? false) && scenario.selftest === undefined;
 		this.#whereabouts = new Whereabouts(machine);
 		const watched = watchedFunctions(scenario.livepatches, machine);
 		machine.observe({ enable: (patch) => watchPatch(watched, machine, patch) });
@@ -131,7 +130,7 @@ class ScenarioRun {
 	run(): Report {
 		this.#whereabouts.end();
 		for (const step of this.#scenario.steps) {
-			if (this.#hasFailed && !this.#keepGoing) break;
+			if (this.#hasFailed && this.#stops) break;
 			this.#runStep(step);
 		}
 		return this.#report();
@@ -163,6 +162,7 @@ class ScenarioRun {
 			action,
 			errno,
 			...this.#observer.state(),
+			...this.#observer.more(),
 			...(this.#read !== undefined && { read: this.#read }),
 			dmesg: printed,
 			...(failed && { hints: hintsFor(printed, this.#machine) }),
@@ -278,7 +278,7 @@ class ScenarioRun {
 			hasRead: (text) => {
 				this.#read = text;
 			},
-			holdUps: (tasks) => tasks?.map((task) => this.#whereabouts.of(task)).join("; ") ?? this.#whereabouts.holdUps(),
+			holdUps: () => this.#whereabouts.holdUps(),
 			look: (takeDmesg) => this.#look(takeDmesg),
 			lastErrno: () => this.#lastErrno,
 			beginTest: (title) => this.#selftest!.begin(title, this.#index),

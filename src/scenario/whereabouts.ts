@@ -75,7 +75,7 @@ export class Whereabouts {
 	}
 
 	/** `sleeper sleeps in funcB (since step 2, run sleeper until asleep)` */
-	of(task: task_struct): string {
+	#of(task: task_struct): string {
 		const { place, step } = this.#sinceOf(task);
 		return `${task.comm} ${place} (since ${step})`;
 	}
@@ -83,12 +83,12 @@ export class Whereabouts {
 	/** What holds a transition up, task by task; or the work that is still pending. */
 	holdUps(): string {
 		const { klp, sched } = this.#machine;
-		if (klp.inTransition === undefined) return "no transition runs, but a work of the kernel is still pending";
+		if (klp.inTransition === undefined) return "none runs any more, but a work of the kernel is still pending";
 		const tasks = [...sched.all()].filter((task) => task.patch_state !== klp.klp_target_state && task.pending);
-		const shown = tasks.slice(0, MOST).map((task) => this.of(task));
+		const shown = tasks.slice(0, MOST).map((task) => this.#of(task));
 		if (tasks.length > MOST) shown.push(`${tasks.length - MOST} more tasks`);
 		const held = shown.length === 0 ? "all tasks have switched" : `it waits for: ${shown.join("; ")}`;
-		return `the transition of '${klp.inTransition}' runs since ${this.#began}; ${held}`;
+		return `that of '${klp.inTransition}' runs since ${this.#began}; ${held}`;
 	}
 }
 

@@ -9,8 +9,6 @@ async function run(file: string, cpu: string, design?: string) {
 	const scenario = parseScenario(readFileSync(file, "utf8"), file);
 	const report = await runScenario(scenario, {
 		...(design && { design }),
-		// What comes after a refused step is worth a comparison too.
-		keepGoing: true,
 		cpu,
 		host: nodeHost(file),
 		onEvent: (event) => events.push(event),

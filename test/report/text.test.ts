@@ -1,6 +1,12 @@
 import { stripVTControlCharacters } from "node:util";
 import { describe, expect, test } from "vitest";
-import { type Report, type ReportViolation, renderReport, wantsColour } from "../../src/report/index.js";
+import {
+	type Report,
+	type ReportTask,
+	type ReportViolation,
+	renderReport,
+	wantsColour,
+} from "../../src/report/index.js";
 import { hybrid, steps } from "./hybrid.js";
 
 const golden = (name: string) => `golden/${name}.txt`;
@@ -216,4 +222,88 @@ test("colour: terminals only, NO_COLOR and FORCE_COLOR decide", () => {
 		wantsColour({ NO_COLOR: "1", FORCE_COLOR: "1" }, {}),
 		wantsColour({ TERM: "dumb" }, tty),
 	]).toEqual([true, false, false, true, true, false, true, false]);
+});
+
+describe("a step that failed", () => {
+	const refused = (dmesg: readonly string[], more: object = {}): Report => ({
+		...hybrid,
+		verdict: "consistent",
+		violations: [],
+		asExpected: false,
+		steps: [{ ...steps[1]!, index: 1, action: "insmod fix1", errno: -2, dmesg, ...more }],
+		failures: [{ step: 1, where: "s.yaml:9:5", message: "the result is -ENOENT, not success" }],
+		notRun: 2,
+	});
+
+	test("shows what the kernel printed, the hint, and how many steps were not run, without --dmesg", () => {
+		const text = renderReport(refused(["fix1: Unknown symbol x (err -2)"], { hints: ["did you mean 'y'?"] }));
+		expect(text).toMatch(
+			/insmod fix1 {2}-ENOENT\n {6}│ fix1: Unknown symbol x \(err -2\)\n {6}hint: did you mean 'y'\?\n/,
+		);
+		expect(text).toContain("2 steps behind it were not run (--keep-going runs them)");
+	});
+	test("equal lines that follow each other are counted", () => {
+		const text = renderReport(refused([...Array<string>(500).fill("again"), "once", "again"]));
+		expect(text.split("\n").filter((line) => line.includes("│"))).toEqual([
+			"      │ again (x 500)",
+			"      │ once",
+			"      │ again",
+		]);
+	});
+	test("200,000 lines are printed, not spread into one call", () => {
+		const lines = Array.from({ length: 200_000 }, (_, index) => `line ${index}`);
+		expect(renderReport(refused(lines)).split("\n").length).toBeGreaterThan(200_000);
+	});
+});
+
+test("switched is said of tasks that switched only, not when a module comes", () => {
+	const task = (view: string): ReportTask => ({ patch_state: "IDLE", pending: false, in: null, view: { funcA: view } });
+	const of = (switched: boolean) =>
+		renderReport({
+			...hybrid,
+			steps: [
+				{ ...steps[1]!, index: 1, tasks: { t: task("absent") } },
+				{ ...steps[1]!, index: 2, action: "x", switched: switched ? ["t"] : [], tasks: { t: task("lp1_funcA") } },
+			],
+		});
+	expect(of(false)).toContain("a module came or went; the task did not switch");
+	expect(of(true)).toMatch(/└ switched\n/);
+});
+
+test("500 functions: those with which the same happens share a line", () => {
+	const names = Array.from({ length: 500 }, (_, index) => `many_${index}`);
+	const view = Object.fromEntries(names.map((name, index) => [name, `all_${index}`]));
+	const task: ReportTask = { patch_state: "PATCHED", pending: false, in: null, view };
+	const func_stacks = Object.fromEntries(names.map((name, index) => [name, [`all_${index}`]]));
+	const text = renderReport({ ...hybrid, steps: [{ ...steps[0]!, tasks: { t: task }, func_stacks }] }, { width: 80 });
+	expect(text.split("\n").length).toBeLessThan(40);
+	expect(text).toContain("498 functions likewise: many_10, many_100, ..., many_99");
+	expect(text).toContain("IDLE→PATCHED");
+});
+
+test("80 columns keep the patch_state before", () => {
+	expect(renderReport(hybrid, { width: 80 })).toContain("UNPATCHED→PATCHED");
+});
+
+test("refcounts, what cat has read, and which task is inside what", () => {
+	const inside: ReportTask = { ...steps[1]!.tasks.sleeper!, in: "funcB" };
+	const text = renderReport({
+		...hybrid,
+		steps: [
+			{ ...steps[1]!, index: 1, modules: { lp1: 1, target: 0 } },
+			{ ...steps[1]!, index: 2, action: "cat lp1/enabled", modules: { lp1: 0 }, read: "1" },
+			{
+				...steps[1]!,
+				index: 3,
+				action: "run 1 round",
+				modules: { lp1: 0 },
+				tasks: { sleeper: inside },
+				inside: { sleeper: ["weigh", "funcB"] },
+			},
+		],
+	});
+	expect(text).toMatch(/target {2}loaded, refcount 0\n/);
+	expect(text).toMatch(/cat lp1\/enabled\n {6}> 1\n {6}lp1 {2}refcount 1→0\n {6}target {2}unloaded\n/);
+	expect(text).toContain("is inside weigh, called by funcB");
+	expect(text).toContain("modules: lp1 refcount 0");
 });

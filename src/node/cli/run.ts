@@ -59,7 +59,7 @@ export function makeRunCommand(runScenario: RunScenario): Command<RunOptions> {
 				...(options.design === undefined ? {} : { design: options.design }),
 				...(options.cpu === undefined ? {} : { cpu: options.cpu }),
 				...(options.seed === undefined ? {} : { seed: options.seed }),
-				...(options.keepGoing ? { keepGoing: true } : {}),
+				stopAtFailure: !options.keepGoing,
 				...(options.traceInsns ? { traceInsns: traceTo(options.json ? io.stderr : io.stdout) } : {}),
 			});
 			print(report, options, io);
@@ -80,7 +80,7 @@ function print(report: Report, options: RunOptions, { stdout, env }: Io): void {
 		return;
 	}
 	const text = renderReport(report, {
-		width: Math.min(stdout.columns ?? 100, 120),
+		width: Math.min(stdout.columns ?? (Number(env.COLUMNS) || 100), 120),
 		colour: wantsColour(env, stdout),
 		dmesg: options.dmesg,
 	});

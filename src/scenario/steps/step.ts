@@ -3,7 +3,6 @@ import * as v from "valibot";
 import type { KlpemuError } from "../../base/index.js";
 import type { ElfObject } from "../../elf/index.js";
 import type { Kernel, Wait } from "../../linux/lib/index.js";
-import type { task_struct } from "../../linux/sched/index.js";
 import type { Machine } from "../../machine/index.js";
 import type { Found } from "../expectation.js";
 import type { ScenarioOps } from "../ops.js";
@@ -77,8 +76,8 @@ export interface Driver {
 	lastErrno(): number;
 	/** The step has read a file. */
 	hasRead(text: string): void;
-	/** Where these tasks are and since when; without tasks: what holds the transition up. For the message of a step that fails. */
-	holdUps(tasks?: readonly task_struct[]): string;
+	/** What holds the transition up: tasks, where they are, and since when. For the message of a step that fails. */
+	holdUps(): string;
 	/** Begins a test of a selftest script. */
 	beginTest(title: string): void;
 }

@@ -24,7 +24,7 @@ export const settle = step("settle", {
 	*run({ rounds }, { machine: { klp, workqueue }, holdUps }) {
 		const settled = () => klp.inTransition === undefined && workqueue.pending.length === 0;
 		yield new Outside("settle", settled, rounds, true);
-		if (!settled()) throw endless(`it does not settle within ${rounds} rounds: ${holdUps()}`);
+		if (!settled()) throw endless(`the transition does not end within ${rounds} rounds: ${holdUps()}`);
 		return 0;
 	},
 });
@@ -50,7 +50,7 @@ export const run = step("run", {
 		return rounds === 1 ? "run 1 round" : `run ${rounds} rounds`;
 	},
 	named: ({ tasks }) => tasks,
-	*run({ rounds, tasks: names }, { tasks, pass, holdUps }) {
+	*run({ rounds, tasks: names }, { tasks, pass }) {
 		if (names.length === 0) {
 			pass(rounds);
 			yield "run";
@@ -60,8 +60,7 @@ export const run = step("run", {
 		for (const task of awaited) if (!tasks.isAsleep(task)) task.slept = false;
 		const asleep = () => awaited.every((task) => tasks.isAsleep(task));
 		yield new Outside(`run ${names.join(", ")}`, asleep, rounds);
-		const awake = awaited.filter((task) => !tasks.isAsleep(task));
-		if (awake.length > 0) throw endless(`not asleep after ${rounds} rounds: ${holdUps(awake)}`);
+		if (!asleep()) throw endless(`not asleep after ${rounds} rounds: ${names.join(", ")}`);
 		return 0;
 	},
 });

@@ -65,6 +65,7 @@ describe("help and version", () => {
 			  --seed N         seed of the schedule, instead of the scenario's
 			  --json           print the report as one JSON document
 			  --dmesg          show under each step what the kernel printed
+			  --keep-going     also run the steps behind one that does not end as the scenario says
 			  --trace-insns    print each executed instruction (with --json to standard error); long
 			  --help, -h       this text
 
