@@ -326,6 +326,7 @@ const NO_STATE: Readonly<Record<string, string>> = {
 	),
 	"FtraceCore.opsByAddress": "declared by Ftrace",
 	"FtraceCore.saved_ftrace_func": "declared by Ftrace",
+	"FtraceCore.sharedCallerUsed": "declared by Ftrace",
 	"KlpCore.klp_mutex": "declared by Klp",
 	"KlpCore.klp_patches": "declared by Klp",
 	"Sched.currentTask": "declared as `current`",
