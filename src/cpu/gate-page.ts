@@ -2,7 +2,8 @@ import { KlpemuError } from "../base/index.js";
 import { type Kaddr, type Memory, PAGE_SIZE, PERM } from "../memory/index.js";
 import { type Cpu, GATE_BYTES, type Gate } from "./cpu.js";
 
-const GATE_SIZE = 16;
+/** Bytes from one gate to the next. */
+export const GATE_SIZE = 16;
 
 /** Where the gate at a place of the page is. */
 export function gateAddress(base: Kaddr, index: number): Kaddr {

@@ -1,3 +1,3 @@
 export * from "./cpu.js";
-export { GatePage, gateAddress } from "./gate-page.js";
+export { GATE_SIZE, GatePage, gateAddress } from "./gate-page.js";
 export { JitCpu } from "./jit/index.js";

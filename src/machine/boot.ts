@@ -11,9 +11,10 @@ import {
 	mountFtraceEnabled,
 	mountKmsg,
 	mountLivepatch,
+	mountModules,
 	Procfs,
 } from "../linux/fs/index.js";
-import { Ftrace, FunctionTracer, Symbols, TextPoke, Tracefs } from "../linux/ftrace/index.js";
+import { EnabledFunctions, Ftrace, FunctionTracer, Symbols, TextPoke, Tracefs } from "../linux/ftrace/index.js";
 import { GuestCalls, Heap, HostCalls, Oops } from "../linux/guest/index.js";
 import { type Design, Klp } from "../linux/klp/index.js";
 import { Dmesg, FaultInjection, GuestAreas, Icache, Kallsyms, Observers, type ShouldFail } from "../linux/lib/index.js";
@@ -123,7 +124,7 @@ function bootFtrace(parts: WithSched, gates: GatePage, engine: AssembledEngine) 
 	return {
 		...{ text_poke, ftrace, symbols, tracer },
 		unwinder: new Unwinder(memory, symbols),
-		tracefs: new Tracefs(ftrace, tracer, symbols),
+		tracefs: new Tracefs(ftrace, tracer, symbols, new EnabledFunctions(memory, ftrace, symbols)),
 	};
 }
 type WithFtrace = WithSched & ReturnType<typeof bootFtrace>;
@@ -169,6 +170,7 @@ type WithKernel = WithGuest & ReturnType<typeof bootKernel>;
 /** Every file there is. */
 function mountFiles({
 	klp,
+	modules,
 	loader,
 	exports,
 	sched,
@@ -185,6 +187,7 @@ function mountFiles({
 		mountAt("/sys/module/", loader),
 		mountAt("", exports.kobjects),
 		new Procfs(sched, vmlinux, heap, calls, exports.output),
+		mountModules(modules),
 		mountFtraceEnabled(ftrace),
 		mountAt("/sys/kernel/tracing/", tracefs),
 		mountCpus(sched, hotplug),

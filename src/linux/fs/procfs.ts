@@ -4,6 +4,7 @@ import type { GuestOutput } from "../exports/index.js";
 import type { Ftrace } from "../ftrace/index.js";
 import type { GuestCalls, Heap } from "../guest/index.js";
 import { EACCES, EINVAL, type Kernel } from "../lib/index.js";
+import { type LoadedModule, showModules } from "../module/index.js";
 import type { Sched, task_struct } from "../sched/index.js";
 import type { Mount, OpenFile } from "./files.js";
 
@@ -79,4 +80,19 @@ export function mountFtraceEnabled(ftrace: Ftrace): Mount {
 		},
 	};
 	return { paths: () => [FTRACE_ENABLED], open: (path) => (path === FTRACE_ENABLED ? file : undefined) };
+}
+
+const MODULES = "/proc/modules";
+
+/** /proc/modules: what lsmod shows. */
+export function mountModules(modules: ReadonlyMap<string, LoadedModule>): Mount {
+	const file: OpenFile = {
+		mode: 0o444,
+		*read() {
+			yield "m_show";
+			return showModules(modules);
+		},
+		write: refuse,
+	};
+	return { paths: () => [MODULES], open: (path) => (path === MODULES ? file : undefined) };
 }

@@ -85,6 +85,11 @@ export abstract class FtraceCore {
 		this.ftrace_trace_function = { func: templates.ftrace_stub, op: undefined };
 	}
 
+	/** Where the parts of asm/ftrace_64.S are. */
+	get templates(): TrampolineTemplates {
+		return this.#parts.templates;
+	}
+
 	/** All records by site. */
 	get records(): ReadonlyMap<Kaddr, dyn_ftrace> {
 		return this.sites.byIp;
@@ -457,9 +462,10 @@ export abstract class FtraceCore {
 		yield* text_poke.text_poke_finish();
 	}
 
-	/** Notes in a record what its site is now. */
+	/** Notes in a record what its site is now (ftrace_check_record). */
 	#ftrace_update_record(rec: dyn_ftrace, target: Kaddr): void {
-		const { ENABLED, REGS, REGS_EN, TRAMP, TRAMP_EN, DIRECT, DIRECT_EN, IPMODIFY } = FTRACE_FL;
+		const { ENABLED, REGS, REGS_EN, TRAMP, TRAMP_EN, DIRECT, DIRECT_EN, IPMODIFY, TOUCHED, MODIFIED } = FTRACE_FL;
+		const before = rec.flags;
 		rec.current = target;
 		rec.flags &= ~(ENABLED | REGS_EN | TRAMP_EN | DIRECT_EN);
 		if (rec.count === 0) {
@@ -473,6 +479,9 @@ export abstract class FtraceCore {
 		const tramp = rec.flags & TRAMP ? TRAMP_EN : 0;
 		const direct = rec.flags & DIRECT && rec.count === 1 ? DIRECT_EN : 0;
 		rec.flags |= ENABLED | regs | tramp | direct;
+		// FTRACE_UPDATE_IGNORE
+		if (rec.flags === before) return;
+		this.sites.setNoclear(rec, rec.flags & (DIRECT | IPMODIFY) ? TOUCHED | MODIFIED : TOUCHED);
 	}
 
 	/** The bytes at a site are not what they must be: ftrace switches itself off for good. */

@@ -1,4 +1,5 @@
 export { DirectFunctions } from "./direct.js";
+export { EnabledFunctions } from "./enabled-functions.js";
 export { Ftrace } from "./ftrace.js";
 export {
 	type dyn_ftrace,

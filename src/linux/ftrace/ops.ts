@@ -83,6 +83,10 @@ export const FTRACE_FL = {
 	IPMODIFY: 1 << 26,
 	DIRECT: 1 << 24,
 	DIRECT_EN: 1 << 23,
+	/** An ops has been attached since the machine was started. Never cleared, see Records.noclear(). */
+	TOUCHED: 1 << 20,
+	/** An IPMODIFY or DIRECT ops has been. Never cleared. */
+	MODIFIED: 1 << 19,
 } as const;
 
 /** One fentry site. */

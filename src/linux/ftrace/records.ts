@@ -6,7 +6,12 @@ import { ftrace_call_replace, MCOUNT_INSN_SIZE, NOP5, sameBytes, type TextPoke }
 
 /** All fentry sites there are (the ftrace_pages of kernel/trace/ftrace.c). */
 export class Records {
-	static readonly state = declareState({ fields: ["byIp"], dropCaches: (records: Records) => records.#sort() });
+	/** What is never cleared is only shown. */
+	static readonly state = declareState({
+		fields: ["byIp"],
+		unkeyed: ["noclearFlags"],
+		dropCaches: (records: Records) => records.#sort(),
+	});
 
 	readonly #cpu: Cpu;
 	readonly #text_poke: TextPoke;
@@ -15,6 +20,8 @@ export class Records {
 	readonly byIp = new Map<Kaddr, dyn_ftrace>();
 	/** The same in ascending order of address, as do_for_each_ftrace_rec() has them. */
 	sorted: readonly dyn_ftrace[] = [];
+	/** FTRACE_NOCLEAR_FLAGS of the records that have any: TOUCHED, MODIFIED. */
+	private readonly noclearFlags = new Map<Kaddr, number>();
 
 	constructor(cpu: Cpu, text_poke: TextPoke) {
 		this.#cpu = cpu;
@@ -43,8 +50,17 @@ export class Records {
 		this.#sort();
 	}
 
+	/** The flags of a record that stay when nothing is attached any more. */
+	noclear({ ip }: dyn_ftrace): number {
+		return this.noclearFlags.get(ip) ?? 0;
+	}
+	setNoclear(rec: dyn_ftrace, flags: number): void {
+		this.noclearFlags.set(rec.ip, this.noclear(rec) | flags);
+	}
+
 	remove(sites: readonly Kaddr[]): void {
 		for (const ip of sites) {
+			this.noclearFlags.delete(ip);
 			if (this.byIp.delete(ip)) this.#cpu.removeCallSite(ip);
 		}
 		this.#sort();

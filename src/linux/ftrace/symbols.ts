@@ -1,5 +1,5 @@
 import type { Assembled } from "../../assemble/index.js";
-import { type GatePage, RSP } from "../../cpu/index.js";
+import { GATE_SIZE, type GatePage, RSP } from "../../cpu/index.js";
 import type { UnwindRow } from "../../elf/index.js";
 import { hex, type Kaddr } from "../../memory/index.js";
 import type { Kallsyms } from "../lib/index.js";
@@ -53,7 +53,22 @@ export class Symbols {
 			const owner = image.name === "vmlinux" ? "" : ` [${image.name}]`;
 			return bare ? name : `${name}+0x${hit.offset.toString(16)}/0x${size.toString(16)}${owner}`;
 		}
-		return this.#code.gates.nameAt(address) ?? hex(address);
+		const gate = this.#code.gates.nameAt(address);
+		if (gate !== undefined) return bare ? gate : `${gate}+0x0/0x${GATE_SIZE.toString(16)}`;
+		const label = this.#labelAt(address);
+		if (label === undefined) return hex(address);
+		return bare ? label.name : `${label.name}+0x${label.offset.toString(16)}/0x${label.size.toString(16)}`;
+	}
+
+	/** The label of the assembly at or before an address. Its size reaches up to the next one, as in kallsyms. */
+	#labelAt(address: Kaddr): { readonly name: string; readonly offset: number; readonly size: number } | undefined {
+		const code = this.#assembly(address);
+		if (code === undefined) return undefined;
+		const labels = [...code.symbols].filter(([name]) => !name.startsWith(".L")).sort(([, a], [, b]) => a - b);
+		const [name, at] = labels.findLast(([, start]) => start <= address) ?? [];
+		if (name === undefined || at === undefined) return undefined;
+		const [, next = (code.base + code.bytes.length) | 0] = labels.find(([, start]) => start > at) ?? [];
+		return { name, offset: address - at, size: next - at };
 	}
 
 	/** `funcA`, or `lp1_funcA [lp1]`: the function alone, as ftrace shows it. */
@@ -77,10 +92,8 @@ export class Symbols {
 		}
 		const gate = this.#code.gates.nameAt(address);
 		if (gate !== undefined) return gate;
-		const labels = [...(this.#assembly(address)?.symbols ?? [])].filter(([name]) => !name.startsWith(".L"));
-		const before = labels.filter(([, at]) => at <= address);
-		const label = before.sort(([, a], [, b]) => b - a)[0];
-		return label === undefined ? hex(address) : plus(label[0], address - label[1]);
+		const label = this.#labelAt(address);
+		return label === undefined ? hex(address) : plus(label.name, label.offset);
 	}
 
 	/** The unwind row for an instruction anywhere in the guest. */

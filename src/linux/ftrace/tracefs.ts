@@ -1,7 +1,8 @@
-import { hex, type Kaddr } from "../../memory/index.js";
+import type { Kaddr } from "../../memory/index.js";
 import { EINVAL, type Kernel } from "../lib/index.js";
+import type { EnabledFunctions } from "./enabled-functions.js";
 import type { Ftrace } from "./ftrace.js";
-import { type dyn_ftrace, FTRACE_FL } from "./ops.js";
+import type { dyn_ftrace } from "./ops.js";
 import type { Symbols } from "./symbols.js";
 import { type FunctionTracer, TRACERS } from "./tracer.js";
 
@@ -18,7 +19,7 @@ export class Tracefs {
 	readonly #symbols: Symbols;
 	readonly #files: ReadonlyMap<string, File>;
 
-	constructor(ftrace: Ftrace, tracer: FunctionTracer, symbols: Symbols) {
+	constructor(ftrace: Ftrace, tracer: FunctionTracer, symbols: Symbols, functions: EnabledFunctions) {
 		this.#ftrace = ftrace;
 		this.#tracer = tracer;
 		this.#symbols = symbols;
@@ -34,7 +35,8 @@ export class Tracefs {
 					store: (value) => tracer.tracing_set_tracer(value.trim()),
 				},
 			],
-			["enabled_functions", { mode: 0o444, show: () => this.#enabled_functions() }],
+			["enabled_functions", { mode: 0o444, show: () => functions.enabled() }],
+			["touched_functions", { mode: 0o444, show: () => functions.touched() }],
 			[
 				"set_ftrace_filter",
 				{
@@ -122,25 +124,6 @@ export class Tracefs {
 		this.#tracer.tracing_on = Number(value) !== 0;
 		yield "rb_simple_write";
 		return 0;
-	}
-
-	/** Which functions something is attached to, and what (t_show). */
-	#enabled_functions(): string[] {
-		const symbolize = (address: Kaddr) => this.#symbols.symbolize(address);
-		const { REGS, IPMODIFY, DIRECT, TRAMP_EN } = FTRACE_FL;
-		return this.#records().flatMap(([rec, name]) => {
-			if (rec.count === 0 || rec.current === 0) return [];
-			const flag = (bit: number, letter: string) => (rec.flags & bit ? ` ${letter}` : "  ");
-			const flags = `${flag(REGS, "R")}${flag(IPMODIFY, "I")}${flag(DIRECT, "D")}`;
-			const { trampolines } = this.#ftrace;
-			const ops = rec.flags & TRAMP_EN ? trampolines.containing(rec.current)?.ops : undefined;
-			const shared = this.#ftrace.ftrace_trace_function.func;
-			const target = ops === undefined ? shared : trampolines.ftrace_ops_get_func(ops);
-			const owner = ops === undefined ? "" : `\ttramp: ${hex(rec.current)} (${symbolize(ops.func)})`;
-			const direct = rec.flags & DIRECT ? this.#ftrace.direct.ftrace_find_rec_direct(rec.ip) : 0;
-			const line = `${name} (${rec.count})${flags}${owner} ->${symbolize(target)}`;
-			return direct === 0 ? [line] : [line, `\tdirect-->${symbolize(direct)}`];
-		});
 	}
 }
 

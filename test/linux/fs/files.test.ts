@@ -50,6 +50,18 @@ describe("/sys/kernel/livepatch", () => {
 	});
 });
 
+test("[rule 5.9] /proc/modules is what m_show() prints, newest first", async () => {
+	machine.insmodC("base", await compileModule("base", "int shared(void) { return 1; }"));
+	machine.insmodC("user", await compileModule("user", "int shared(void); int mine(void) { return shared(); }"));
+	machine.patch("lp1", ["funcA", "lp1_funcA"]);
+	machine.settle();
+	const text = machine.it.shell.read("/proc/modules") as string;
+	expect(text.replace(/0xffffffff[0-9a-f]{8}/g, "ADDRESS").replace(/ (4096|8192|12288) /g, " SIZE ")).toBe(
+		"lp1 SIZE 1 - Live ADDRESS (K)\nuser SIZE 0 - Live ADDRESS\nbase SIZE 1 user, Live ADDRESS\n",
+	);
+	expect(machine.it.shell.write("/proc/modules", "1")).toBe(EACCES);
+});
+
 test("/proc/PID/patch_state, by pid and by name, during a transition", () => {
 	const sleeper = machine.sleeper("sleeper", "funcA");
 	expect(machine.it.shell.read(`/proc/${sleeper.pid}/patch_state`)).toBe("-1\n");

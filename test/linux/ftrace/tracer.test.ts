@@ -104,7 +104,7 @@ describe.each(["jit", "unicorn"])("on %s", (cpu) => {
 			TRACE_ENTRIES_MAX + 10,
 		]);
 	});
-	test("enabled_functions: who is attached, with which flags, and what is called", async () => {
+	test("[rule 6.15] [rule 6.16] enabled_functions and touched_functions are those of t_show()", async () => {
 		await f.loadTracers();
 		expect(cat("enabled_functions")).toBe("");
 		machine.patch("lp1", ["funcA", "lp1_funcA"]);
@@ -114,14 +114,26 @@ describe.each(["jit", "unicorn"])("on %s", (cpu) => {
 			"funcA",
 			"funcB",
 		);
+		const sizeOf = (name: string) => machine.it.modules.get("tracers")!.image.symbol(name)!.size.toString(16);
+		const listFunc = "ftrace_ops_list_func+0x0/0x67";
 		const direct = f.filter(new ftrace_ops("direct", undefined, 0, undefined, 0), "funcC");
 		f.run(machine.ftrace.direct.register_ftrace_direct(direct, machine.addr("direct_tramp")));
-		const lines = (cat("enabled_functions") as string).replace(/0x[0-9a-f]{16}/g, "ADDRESS");
-		expect(lines.split("\n")).toEqual([
-			"funcA (2) R I   ->ftrace_ops_list_func+0x0",
-			"funcB (1) R    \ttramp: ADDRESS (ftrace_host_func) ->ftrace_host_func",
-			"funcC (1) R   D ->ftrace_ops_list_func+0x0",
-			"\tdirect-->direct_tramp+0x0",
+		const lines = (file: string) => (cat(file) as string).replace(/0x[0-9a-f]{16}/g, "ADDRESS").split("\n");
+		expect(lines("enabled_functions")).toEqual([
+			`funcA (2) R I     M  ->${listFunc}`,
+			"funcB (1) R         \ttramp: ADDRESS (ftrace_host_func+0x0/0x10) ->ftrace_host_func+0x0/0x10",
+			`funcC (1) R   D   M \ttramp: ftrace_regs_caller+0x0/0x58 (call_direct_funcs+0x0/0x10)`,
+			`\tdirect-->direct_tramp+0x0/0x${sizeOf("direct_tramp")} [tracers]`,
+			"",
+		]);
+		f.run(machine.ftrace.direct.unregister_ftrace_direct(direct, machine.addr("direct_tramp")));
+		machine.echo("0", "lp1/enabled");
+		machine.settle();
+		// What has had IPMODIFY or DIRECT stays marked, and what has been traced stays in touched_functions.
+		expect(lines("touched_functions")).toEqual([
+			"funcA (1) R       M \ttramp: ADDRESS (ftrace_host_func+0x0/0x10) ->ftrace_host_func+0x0/0x10",
+			"funcB (1) R         \ttramp: ADDRESS (ftrace_host_func+0x0/0x10) ->ftrace_host_func+0x0/0x10",
+			`funcC (0)         M  ->${listFunc}`,
 			"",
 		]);
 		expect((cat("available_filter_functions") as string).split("\n")).toContain("lp1_funcA [lp1]");
