@@ -4,10 +4,10 @@ import type { Disassembler, Instruction } from "./disassembler.js";
 const SHF_EXECINSTR = 4;
 const BYTES_PER_LINE = 8;
 /** Sections that list the addresses of call sites, and the name of such a site in the output. */
-const SITE_SECTIONS: Readonly<Record<string, string>> = {
-	__mcount_loc: "fentry site",
-	__patchable_function_entries: "patchable function entry",
-};
+const SITE_SECTIONS: ReadonlyMap<string, string> = new Map([
+	["__mcount_loc", "fentry site"],
+	["__patchable_function_entries", "patchable function entry"],
+]);
 
 /**
  * The code of a relocatable object as text, for people: functions, instructions in AT&T syntax, the relocations that patch
@@ -30,7 +30,7 @@ export function disasmObject(bytes: Uint8Array, fileName: string, disassembler: 
 function callSites(object: ElfObject): Map<number, Map<number, string>> {
 	const out = new Map<number, Map<number, string>>();
 	for (const section of object.sections) {
-		const label = SITE_SECTIONS[section.name];
+		const label = SITE_SECTIONS.get(section.name);
 		if (label === undefined) continue;
 		for (const { symbol, addend } of section.relocations) {
 			const offsets = out.get(symbol.section) ?? new Map<number, string>();

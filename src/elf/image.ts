@@ -2,16 +2,20 @@ import { declareState, KlpemuError } from "../base/index.js";
 import { hex, isKaddr, type Kaddr, type Memory, PERM, type Region, toKaddr, toU64 } from "../memory/index.js";
 import { UnwindTable } from "./eh-frame.js";
 import { type Layout, layOut, type PlacedSection } from "./layout.js";
-import { computeRelocation, needsGotSlot, relocationName } from "./relocate.js";
+import { computeRelocation, isBranchRelocation, needsGotSlot, relocationName } from "./relocate.js";
+import { refuseSpecialSections } from "./special-sections.js";
 import { lastAtOrBefore, SymbolResolver } from "./symbols.js";
-import type {
-	ElfObject,
-	ElfRelocation,
-	Image,
-	ImageSymbol,
-	LinkOptions,
-	PendingRelocation,
-	UnwindRow,
+import { thunkOf, withoutThunk } from "./thunks.js";
+import {
+	type ElfObject,
+	type ElfRelocation,
+	type ElfSection,
+	type Image,
+	type ImageSymbol,
+	type LinkOptions,
+	type PendingRelocation,
+	UndefinedSymbols,
+	type UnwindRow,
 } from "./types.js";
 
 const FENTRY_SIZE = 5;
@@ -21,10 +25,11 @@ const NOP5 = [0x0f, 0x1f, 0x44, 0x00, 0x00];
 /**
  * Loads objects into guest memory as one image: places their sections, resolves their symbols and relocates them.
  *
- * Throws `ELF_UNDEFINED_SYMBOL` (all of them at once), `ELF_DUPLICATE_SYMBOL`, `ELF_RELOCATION_OVERFLOW`, `ELF_BAD_MCOUNT`,
- * `ELF_BAD_EH_FRAME`, `ELF_NO_SPACE`, and what Memory.map throws. Nothing stays mapped then.
+ * Throws {@link UndefinedSymbols} (all of them at once), `ELF_SPECIAL_SECTION`, `ELF_DUPLICATE_SYMBOL`, `ELF_RELOCATION_OVERFLOW`,
+ * `ELF_BAD_MCOUNT`, `ELF_BAD_EH_FRAME`, `ELF_NO_SPACE`, and what Memory.map throws. Nothing stays mapped then.
  */
 export function linkImage(options: LinkOptions): Image {
+	refuseSpecialSections(options.objects);
 	const layout = layOut(options.name, options.objects, options.base, options.memory);
 	try {
 		return new LoadedImage(options, layout);
@@ -159,8 +164,9 @@ function checkUndefined(objects: readonly ElfObject[], resolver: SymbolResolver)
 	const missing = new Map<string, Set<string>>();
 	for (const object of objects) {
 		for (const section of object.sections) {
-			for (const { symbol } of section.relocations) {
-				if (resolver.value(symbol, object) !== undefined) continue;
+			for (const relocation of section.relocations) {
+				const { symbol } = relocation;
+				if (resolver.value(symbol, object) !== undefined || branchWithoutThunk(section, relocation)) continue;
 				const users = missing.get(symbol.name) ?? new Set();
 				missing.set(symbol.name, users.add(object.fileName));
 			}
@@ -168,10 +174,21 @@ function checkUndefined(objects: readonly ElfObject[], resolver: SymbolResolver)
 	}
 	if (missing.size === 0) return;
 	const list = [...missing].map(([name, users]) => `'${name}' (${[...users].join(", ")})`);
-	throw new KlpemuError("ELF_UNDEFINED_SYMBOL", `undefined symbol${list.length > 1 ? "s" : ""} ${list.join(", ")}`, {
-		where: objects[0]!.fileName,
-		hint: "nothing in this image, in vmlinux or among the kernel's own symbols has that name",
-	});
+	throw new UndefinedSymbols(
+		[...missing.keys()],
+		`undefined symbol${list.length > 1 ? "s" : ""} ${list.join(", ")}`,
+		objects[0]!.fileName,
+	);
+}
+
+/** What takes the place of the branch, if the relocation is that of a branch to a thunk that is not there. */
+function branchWithoutThunk(
+	section: ElfSection,
+	{ symbol, type, offset, addend }: ElfRelocation,
+): ReturnType<typeof withoutThunk> {
+	const thunk = thunkOf(symbol.name);
+	if (thunk === undefined || !isBranchRelocation(type) || addend !== -4n || offset < 2) return undefined;
+	return withoutThunk(thunk, [section.data[offset - 2]!, section.data[offset - 1]!]);
 }
 
 class Relocator {
@@ -195,8 +212,13 @@ class Relocator {
 
 	#apply({ object, section, address }: PlacedSection, relocation: ElfRelocation): void {
 		const { symbol, type, addend } = relocation;
-		const value = this.#resolver.value(symbol, object)!;
 		const place = (address + relocation.offset) | 0;
+		const value = this.#resolver.value(symbol, object);
+		if (value === undefined) {
+			const { back, bytes } = branchWithoutThunk(section, relocation)!;
+			this.#memory.write((place - back) | 0, Uint8Array.from(bytes));
+			return;
+		}
 		const result = computeRelocation(type, {
 			symbol: value,
 			addend,

@@ -4,10 +4,25 @@ import {
 	type ElfSymbol,
 	type KlpRelocationSection,
 	SHN_LIVEPATCH,
+	SHN_UNDEF,
 } from "./types.js";
 
 /** `.klp.sym.OBJECT.NAME,SYMPOS` (Documentation/livepatch/module-elf-format.rst). */
 export const KLP_SYMBOL = /^\.klp\.sym\.([^.]{1,55})\.([^,]{1,511}),(\d+)$/;
+
+/**
+ * `.klp.sym.rela.PATCHED.OBJECT.NAME,SYMPOS`, as the tools of some distributions name it: PATCHED is the object that must be there
+ * before the relocation is applied, OBJECT has the symbol.
+ */
+const KLP_RELA_SYMBOL = /^\.klp\.sym\.rela\.([^.]{1,55})\.([^.]{1,55})\.([^,\d][^,]{0,510}),(\d+)$/;
+
+/** A wanted symbol: the object whose coming applies its relocations, and its name as the kernel reads it. */
+function wanted(name: string): { patched: string; name: string } | undefined {
+	const [, patched, object, symbol, position] = KLP_RELA_SYMBOL.exec(name) ?? [];
+	if (patched !== undefined) return { patched, name: `.klp.sym.${object}.${symbol},${position}` };
+	const match = KLP_SYMBOL.exec(name);
+	return match === null ? undefined : { patched: match[1]!, name };
+}
 
 /**
  * What klp-convert does to an object before it is a livepatch module: relocations against undefined symbols that are called
@@ -15,45 +30,38 @@ export const KLP_SYMBOL = /^\.klp\.sym\.([^.]{1,55})\.([^,]{1,511}),(\d+)$/;
  * static function of another module: `extern long f(long) __asm__("\".klp.sym.some_mod.f,1\"");`
  */
 export function klpConvert(object: ElfObject): ElfObject {
-	const symbols = new Map(object.symbols.filter(isWanted).map((symbol) => [symbol.index, converted(symbol)]));
+	const symbols = new Map<number, { readonly symbol: ElfSymbol; readonly patched: string }>();
+	for (const symbol of object.symbols) {
+		const found = symbol.section === SHN_UNDEF ? wanted(symbol.name) : undefined;
+		if (found === undefined) continue;
+		const converted = { ...symbol, name: found.name, section: SHN_LIVEPATCH, livepatch: true };
+		symbols.set(symbol.index, { symbol: converted, patched: found.patched });
+	}
 	if (symbols.size === 0) return object;
 	const moved: KlpRelocationSection[] = [];
 	const sections = object.sections.map((section) => {
-		const [kept, taken]: ElfRelocation[][] = [[], []];
+		const kept: ElfRelocation[] = [];
+		const taken = new Map<string, ElfRelocation[]>();
 		for (const relocation of section.relocations) {
-			const symbol = symbols.get(relocation.symbol.index);
-			if (symbol === undefined) kept!.push(relocation);
-			else taken!.push({ ...relocation, symbol });
+			const found = symbols.get(relocation.symbol.index);
+			if (found === undefined) kept.push(relocation);
+			else {
+				const group = taken.get(found.patched);
+				const converted = { ...relocation, symbol: found.symbol };
+				if (group === undefined) taken.set(found.patched, [converted]);
+				else group.push(converted);
+			}
 		}
-		for (const [objname, relocations] of byObject(taken!)) {
+		for (const [objname, relocations] of taken) {
 			const name = `.klp.rela.${objname}.${section.name}`;
 			moved.push({ name, objname, target: section.index, relocations });
 		}
-		return { ...section, relocations: kept! };
+		return { ...section, relocations: kept };
 	});
 	return {
 		...object,
 		sections,
-		symbols: object.symbols.map((symbol) => symbols.get(symbol.index) ?? symbol),
+		symbols: object.symbols.map((symbol) => symbols.get(symbol.index)?.symbol ?? symbol),
 		klpRelocations: [...object.klpRelocations, ...moved],
 	};
-}
-
-function isWanted(symbol: ElfSymbol): boolean {
-	return symbol.section === 0 && KLP_SYMBOL.test(symbol.name);
-}
-
-function converted(symbol: ElfSymbol): ElfSymbol {
-	return { ...symbol, section: SHN_LIVEPATCH, livepatch: true };
-}
-
-function byObject(relocations: readonly ElfRelocation[]): Map<string, ElfRelocation[]> {
-	const groups = new Map<string, ElfRelocation[]>();
-	for (const relocation of relocations) {
-		const objname = KLP_SYMBOL.exec(relocation.symbol.name)![1]!;
-		const group = groups.get(objname);
-		if (group === undefined) groups.set(objname, [relocation]);
-		else group.push(relocation);
-	}
-	return groups;
 }

@@ -198,7 +198,8 @@ function readSymbol(
 	const where = `symbol ${index} at 0x${at.toString(16)}`;
 	const info = reader.u8(at + 4, where);
 	const section = reader.u16(at + 6, where);
-	const value = index === 0 ? 0 : Number(reader.i64(at + 8, where));
+	const exact = index === 0 ? 0n : reader.i64(at + 8, where);
+	const value = Number(exact);
 	const size = index === 0 ? 0 : reader.size(at + 16, where);
 	const nameOffset = reader.u32(at, where);
 	const named = nameOffset === 0 ? "" : stringAt(strings, nameOffset);
@@ -220,6 +221,11 @@ function readSymbol(
 		}
 	} else if (section !== SHN_ABS && section !== SHN_COMMON && section !== SHN_LIVEPATCH) {
 		throw reader.error("ELF_UNSUPPORTED", `${where} '${named}' has the special section 0x${section.toString(16)}`);
+	}
+	// An address, which lies in the kernel window, or a constant, such as a checksum of 32 bits.
+	if (section === SHN_ABS && (exact < -0x80000000n || exact > 0xffffffffn)) {
+		const hex = BigInt.asUintN(64, exact).toString(16);
+		throw reader.error("ELF_BAD_SYMBOL", `${where} '${named}' is absolute, 0x${hex}: not in the kernel window`);
 	}
 	if (section === SHN_COMMON && (size > MAX_SECTION || value < 1 || value > MAX_ALIGN || (value & (value - 1)) !== 0)) {
 		throw reader.error("ELF_BAD_SYMBOL", `${where} '${named}' is common with ${size} bytes aligned to ${value}`);

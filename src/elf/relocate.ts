@@ -50,6 +50,11 @@ export function needsGotSlot(type: number): boolean {
 	return KINDS[type]?.formula === "G+A-P";
 }
 
+/** True for R_X86_64_PC32 and R_X86_64_PLT32: what the displacement of a branch has. */
+export function isBranchRelocation(type: number): boolean {
+	return type === 2 || type === 4;
+}
+
 /** The letters, as signed 64-bit values. `slot` and `got` are only asked for by the types that need them. */
 export interface RelocationInput {
 	readonly symbol: bigint;

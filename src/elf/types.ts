@@ -1,3 +1,4 @@
+import { KlpemuError } from "../base/index.js";
 import type { Kaddr, Memory, Region } from "../memory/index.js";
 
 /** Symbol types and bindings by the names readelf prints (gABI, "Symbol Table"). */
@@ -154,4 +155,15 @@ export interface Image {
 	findRow(ip: Kaddr): UnwindRow | undefined;
 	/** Unmaps the regions. */
 	unload(): void;
+}
+
+/** Symbols that an image uses and that nothing defines: `ELF_UNDEFINED_SYMBOL`. */
+export class UndefinedSymbols extends KlpemuError {
+	readonly symbols: readonly string[];
+
+	constructor(symbols: readonly string[], reason: string, where: string) {
+		const hint = "nothing in this image, in vmlinux or among the kernel's own symbols has that name";
+		super("ELF_UNDEFINED_SYMBOL", reason, { where, hint });
+		this.symbols = symbols;
+	}
 }

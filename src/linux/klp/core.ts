@@ -155,6 +155,8 @@ export class KlpCore implements Core {
 			const mod = this.env.modules.get(obj.name);
 			if (mod?.klp_alive) obj.mod = mod;
 		}
+		// kobject_add() in the patch's directory.
+		if (patch.obj_list.some((other) => other.in_sysfs && other.label === obj.label)) return -EEXIST;
 		if (this.env.faults.should_fail(`kobject_add(${obj.label})`)) return -ENOMEM;
 		obj.in_sysfs = true;
 		for (const func of obj.funcs) {

@@ -1,5 +1,5 @@
 import { declareState, KlpemuError } from "../../base/index.js";
-import { type ElfObject, type Image, klpConvert, linkImage } from "../../elf/index.js";
+import { type ElfObject, type Image, klpConvert, linkImage, UndefinedSymbols } from "../../elf/index.js";
 import type { Kaddr, Memory } from "../../memory/index.js";
 import type { Ftrace, Symbols } from "../ftrace/index.js";
 import type { GuestCalls, Heap, HostFunctions } from "../guest/index.js";
@@ -10,6 +10,7 @@ import {
 	EBUSY,
 	EEXIST,
 	ENOENT,
+	ENOEXEC,
 	ENOMEM,
 	type FaultInjection,
 	type GuestAreas,
@@ -169,13 +170,13 @@ export class Loader {
 
 	/**
 	 * Loads a module and runs its init. 0 or a negative errno; a module that was refused is gone again, as is one with symbols
-	 * that nobody defines (-ENOENT). Throws what else {@link linkImage} throws.
+	 * that nothing defines (-ENOENT), or with sections that cannot be applied (-ENOEXEC). Throws what else {@link linkImage} throws.
 	 */
 	*load_module(name: string, objects: readonly ElfObject[], options: InsmodOptions): Kernel<number> {
 		if (this.modules.has(name)) return -EEXIST;
 		if (this.#parts.faults.should_fail(`module_memory_alloc(${name})`)) return -ENOMEM;
 		const mod = this.#load(name, objects, options);
-		if (mod === undefined) return -ENOENT;
+		if (typeof mod === "number") return mod;
 		if (mod.livepatch && !this.tainted) {
 			this.tainted = true;
 			this.#print.pr_notice(`${name}: tainting kernel with TAINT_LIVEPATCH`);
@@ -199,8 +200,8 @@ export class Loader {
 		return ret;
 	}
 
-	/** Links a module; undefined, with a message, when symbols are missing. */
-	#load(name: string, objects: readonly ElfObject[], options: InsmodOptions): LoadedModule | undefined {
+	/** Links a module; a negative errno, with messages, if the kernel would refuse it. */
+	#load(name: string, objects: readonly ElfObject[], options: InsmodOptions): LoadedModule | number {
 		const needs = new Set<LoadedModule>();
 		let address: Kaddr = 0;
 		const own = (symbol: string) => {
@@ -218,9 +219,7 @@ export class Loader {
 			);
 		} catch (error) {
 			this.#parts.heap.kfree(address);
-			if (!(error instanceof KlpemuError) || error.code !== "ELF_UNDEFINED_SYMBOL") throw error;
-			this.#print.pr_warn(`${name}: ${error.reason}`);
-			return undefined;
+			return this.#refusal(name, error);
 		}
 		this.#parts.areas.takeModuleArea(image.end - image.base);
 		const livepatch = options.patchOf !== undefined || this.#modinfo(image, "livepatch") === "Y";
@@ -231,6 +230,17 @@ export class Loader {
 		this.#parts.kallsyms.add(image);
 		for (const needed of needs) needed.refcount++;
 		return mod;
+	}
+
+	/** Says in dmesg why a module cannot be linked, and gives the errno. Throws what no kernel would find. */
+	#refusal(name: string, error: unknown): number {
+		if (error instanceof UndefinedSymbols) {
+			for (const symbol of error.symbols) this.#print.pr_warn(`${name}: Unknown symbol ${symbol} (err ${-ENOENT})`);
+			return -ENOENT;
+		}
+		if (!(error instanceof KlpemuError) || error.code !== "ELF_SPECIAL_SECTION") throw error;
+		this.#print.pr_err(`${name}: ${error.reason}: ${error.hint}`);
+		return -ENOEXEC;
 	}
 
 	#resolve(symbol: string, needs: Set<LoadedModule>): Kaddr | undefined {

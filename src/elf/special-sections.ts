@@ -1,0 +1,78 @@
+import { KlpemuError } from "../base/index.js";
+import { type ElfObject, type ElfSection, SHN_UNDEF } from "./types.js";
+
+interface Refusal {
+	/** What the section holds. */
+	readonly holds: string;
+	/** What to do about it. */
+	readonly hint: string;
+}
+
+/**
+ * Sections by which the kernel's module loader changes code or data, or runs functions, and that this linker does not apply: an image
+ * without that would do something else than in a kernel.
+ *
+ * Others with such names change nothing here, as in a kernel on a processor without those mitigations and with more than one CPU:
+ * `.return_sites` and `.retpoline_sites` (each site has a relocation, see thunks.ts), `.call_sites`, `.cfi_sites`, `.ibt_endbr_seal`,
+ * `.smp_locks`. `__bug_table` is read when a ud2 is executed (linux/guest/bug.ts), `.orc_*` is for another unwinder.
+ */
+const REFUSED: ReadonlyMap<string, Refusal> = new Map([
+	[
+		"__jump_table",
+		{ holds: "jump labels", hint: "test a variable in place of static_branch_likely() and its relatives" },
+	],
+	[".altinstructions", { holds: "alternative instructions", hint: "use the plain instructions, not ALTERNATIVE()" }],
+	[".parainstructions", { holds: "paravirtual calls", hint: "compile without CONFIG_PARAVIRT" }],
+	[".static_call_sites", { holds: "static calls", hint: "call through a function pointer, not static_call()" }],
+	[
+		"__ex_table",
+		{ holds: "fixups of faults", hint: "do not access memory that may fault: there are no processes here" },
+	],
+	[".data..percpu", { holds: "per-CPU variables", hint: "use an array of NR_CPUS elements, not DEFINE_PER_CPU()" }],
+	["__tracepoints_ptrs", { holds: "tracepoints", hint: "compile without DEFINE_TRACE()" }],
+	["_ftrace_events", { holds: "trace events", hint: "compile without TRACE_EVENT()" }],
+	["__bpf_raw_tp_map", { holds: "raw tracepoints", hint: "compile without TRACE_EVENT()" }],
+]);
+
+/** The same for whole families of names. */
+const FAMILIES: readonly { readonly names: RegExp; readonly refusal: Refusal }[] = [
+	{
+		names: /^\.(?:preinit_array|init_array|fini_array|ctors|dtors)(?:\.|$)/,
+		refusal: { holds: "constructors", hint: "do it in module_init()" },
+	},
+	{
+		names: /^\.initcall.*\.init$/,
+		refusal: { holds: "initcalls", hint: "there is no boot: do it in module_init() of a module" },
+	},
+	{
+		names: /^\.klp\./,
+		refusal: {
+			holds: "livepatch data of a form that is not known",
+			hint: "relocations are in .klp.rela.OBJECT.SECTION",
+		},
+	},
+	{
+		names: /^\.kpatch\./,
+		refusal: { holds: "data of kpatch", hint: "build a module that calls klp_enable_patch()" },
+	},
+];
+
+/** Throws `ELF_SPECIAL_SECTION` for the first section that an image cannot do without and that would be ignored. */
+export function refuseSpecialSections(objects: readonly ElfObject[]): void {
+	for (const object of objects) {
+		const known = new Set(object.klpRelocations.map(({ name }) => name));
+		for (const section of object.sections) {
+			const found = section.size === 0 || known.has(section.name) ? undefined : refusalOf(section);
+			if (found === undefined) continue;
+			throw new KlpemuError("ELF_SPECIAL_SECTION", `section '${section.name}' (${found.holds}) is not supported`, {
+				where: object.fileName,
+				hint: found.hint,
+			});
+		}
+	}
+}
+
+function refusalOf({ name, index }: ElfSection): Refusal | undefined {
+	if (index === SHN_UNDEF) return undefined;
+	return REFUSED.get(name) ?? FAMILIES.find(({ names }) => names.test(name))?.refusal;
+}
