@@ -30,6 +30,8 @@ interface Finding {
 interface Cell {
 	readonly result: string;
 	readonly invariants: readonly Invariant[];
+	/** The steps that did not end as the scenario says. */
+	readonly failures: readonly string[];
 }
 
 async function exploreAll(file: string, design: string): Promise<{ cell: Cell; findings: Finding[] }> {
@@ -37,18 +39,36 @@ async function exploreAll(file: string, design: string): Promise<{ cell: Cell; f
 	const scenario: Scenario = parseScenario(text, file);
 	const machine = { host: nodeHost(file), design };
 	const limits = { budget: BUDGET, invariants: new Set(INVARIANTS), all: true, reduction: true };
-	const { exploration, schedules } = await exploreScenario({ scenario, text, machine, ...limits });
+	const { exploration, schedules, judgement } = await exploreScenario({ scenario, text, machine, ...limits });
 	const findings: Finding[] = [];
 	for (const schedule of schedules) {
 		const { story } = await replaySchedule(scenario, schedule, machine);
 		findings.push({ design, scenario: scenario.title, schedule, story });
 	}
 	const { result } = exploration;
-	return { cell: { result, invariants: schedules.map(({ invariant }) => invariant) }, findings };
+	const invariants = schedules.map((schedule) => schedule.invariant);
+	return { cell: { result, invariants, failures: judgement.failures }, findings };
 }
 
-function cellText({ result, invariants }: Cell): string {
-	return invariants.length > 0 ? invariants.join(", ") : result;
+function cellText({ result, invariants, failures }: Cell): string {
+	const verdict = invariants.length > 0 ? invariants.join(", ") : result;
+	return failures.length > 0 ? `${verdict} ${MARK}` : verdict;
+}
+
+/** Stands behind a verdict that is about another course of events than the scenario's. */
+const MARK = "≠";
+
+function otherwise(explored: readonly Explored[]): string[] {
+	return explored.flatMap(({ file, cells }) => {
+		const byText = new Map<string, string[]>();
+		for (const [index, { failures }] of cells.entries()) {
+			for (const failure of failures) byText.set(failure, [...(byText.get(failure) ?? []), designs[index]!.name]);
+		}
+		return [...byText].map(([failure, names]) => {
+			const list = names.map((name) => `\`${name}\``).join(", ");
+			return `* \`${file.replace(/^scenarios\//, "")}\` under ${list}: ${failure}`;
+		});
+	});
 }
 
 /** The same story under several designs is told once. */
@@ -128,6 +148,19 @@ function exploreElsewhere(files: readonly string[]): Promise<Explored[]> {
 	});
 }
 
+function notAsSaid(explored: readonly Explored[]): string[] {
+	const lines = otherwise(explored);
+	if (lines.length === 0) return [];
+	return [
+		"## Not as the scenario says",
+		"",
+		`A verdict with ${MARK} says nothing about the design's transitions as the scenario means them: a step did not end as it says.`,
+		"",
+		...lines,
+		"",
+	];
+}
+
 function document(explored: readonly Explored[]): string {
 	const findings = explored.flatMap((one) => one.findings);
 	const rows = explored.map(({ file, cells }) => {
@@ -145,6 +178,7 @@ function document(explored: readonly Explored[]): string {
 		`|${"---|".repeat(designs.length + 1)}`,
 		...rows,
 		"",
+		...notAsSaid(explored),
 		"## By design",
 		"",
 		...byDesign(findings),

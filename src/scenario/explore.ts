@@ -1,4 +1,5 @@
 import { Hash } from "../base/index.js";
+import { INVARIANTS } from "../consistency/index.js";
 import {
 	type Exploration,
 	explore,
@@ -10,8 +11,10 @@ import {
 	tellStory,
 } from "../explore/index.js";
 import { createModel } from "./model.js";
+import { expectedOf, type Judgement, judgeOutcomes, type StepOutcome } from "./outcomes.js";
 import type { RunScenarioOptions } from "./run.js";
 import type { Scenario } from "./scenario.js";
+import type { Verdict } from "./types.js";
 
 export interface ExploreScenarioOptions extends SearchOptions {
 	readonly scenario: Scenario;
@@ -24,6 +27,12 @@ export interface ExploredScenario {
 	readonly exploration: Exploration;
 	/** One for each violation, as short as they get. */
 	readonly schedules: readonly Schedule[];
+	/** How each step that the explorer makes has ended. */
+	readonly steps: readonly StepOutcome[];
+	/** The verdict that the scenario expects. */
+	readonly expected: Verdict;
+	/** All of that compared with what the scenario says. */
+	readonly judgement: Judgement;
 }
 
 /** What a scenario's text is recognised by in a saved schedule. */
@@ -40,8 +49,13 @@ export async function exploreScenario(options: ExploreScenarioOptions): Promise<
 	try {
 		const exploration = await explore(model, options);
 		const { name: design } = model.machine.klp.design;
+		const steps = model.outcomes.list();
+		const expected = expectedOf(scenario, design);
+		const whole = options.shard === undefined && INVARIANTS.every((name) => options.invariants.has(name));
+		const judgement = judgeOutcomes(exploration.result, expected, steps, whole);
+		const found = { exploration, steps, expected, judgement };
 		const header = { scenario: scenario.fileName, fingerprint: fingerprintOf(text), design };
-		if (exploration.violations.length === 0) return { exploration, schedules: [] };
+		if (exploration.violations.length === 0) return { ...found, schedules: [] };
 		const again = await createModel(scenario, machine);
 		try {
 			const replayer = new Replayer(again);
@@ -51,7 +65,7 @@ export async function exploreScenario(options: ExploreScenarioOptions): Promise<
 				message: broken.message,
 				moves: minimise(replayer, moves, broken.invariant),
 			}));
-			return { exploration, schedules };
+			return { ...found, schedules };
 		} finally {
 			again.machine.close();
 		}

@@ -6,6 +6,7 @@ export type { Host } from "./host.js";
 export { patchOf as livepatch } from "./livepatches.js";
 export type { ObjectLoader } from "./load.js";
 export { createModel } from "./model.js";
+export { type Judgement, judgeOutcomes, type StepOutcome } from "./outcomes.js";
 export { createScenarioMachine, type RunScenarioOptions, runScenario } from "./run.js";
 export { expectedErrno, expectedVerdict, type Scenario } from "./scenario.js";
 export { filterDmesg } from "./selftest.js";

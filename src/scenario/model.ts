@@ -2,6 +2,7 @@ import { KlpemuError } from "../base/index.js";
 import type { Admin, AdminStep, Model, ModelTask } from "../explore/index.js";
 import type { Kernel } from "../linux/lib/index.js";
 import { TASK_INTERRUPTIBLE, type task_struct } from "../linux/sched/index.js";
+import { Outcomes } from "./outcomes.js";
 import { createScenarioMachine, type RunScenarioOptions } from "./run.js";
 import type { Scenario } from "./scenario.js";
 import { type Driver, definitionOf, type Step, type StepBase, type StepWorld } from "./steps/index.js";
@@ -9,15 +10,21 @@ import { type TaskSpec, whereOf } from "./types.js";
 import { watchedFunctions } from "./watched.js";
 import { createWorld } from "./world.js";
 
+/** The explorer's model of a scenario, and how its steps have ended in the schedules that were made on it. */
+export interface ScenarioModel extends Model {
+	readonly outcomes: Outcomes;
+}
+
 /** Makes the explorer's model of a scenario: its machine, with everything loaded and nothing done yet. */
-export async function createModel(scenario: Scenario, options: RunScenarioOptions): Promise<Model> {
+export async function createModel(scenario: Scenario, options: RunScenarioOptions): Promise<ScenarioModel> {
 	const { machine, objects } = await createScenarioMachine(scenario, options);
 	const functions = watchedFunctions(scenario.livepatches, machine);
 	const control = { mayFallAsleep: false, racersDone: () => true };
 	const world = createWorld(scenario, machine, objects, functions, control, driver(control));
 	for (const spec of scenario.tasks.values()) world.tasks.add(spec);
-	const { tasks, admins } = new Actors(scenario, world);
-	return { machine, functions, tasks, admins, control };
+	const outcomes = new Outcomes(scenario, machine.klp.design.name);
+	const { tasks, admins } = new Actors(scenario, world, outcomes);
+	return { machine, functions, tasks, admins, control, outcomes };
 }
 
 function driver(control: Model["control"]): Driver {
@@ -41,10 +48,12 @@ class Actors {
 	readonly admins: readonly Admin[];
 	readonly #scenario: Scenario;
 	readonly #world: StepWorld;
+	readonly #outcomes: Outcomes;
 
-	constructor(scenario: Scenario, world: StepWorld) {
+	constructor(scenario: Scenario, world: StepWorld, outcomes: Outcomes) {
 		this.#scenario = scenario;
 		this.#world = world;
+		this.#outcomes = outcomes;
 		const steps = this.#explored(scenario.steps);
 		const every = steps.flatMap((step) => (step.kind === "race" ? step.actors.flat() : [step]));
 		const declared = [...scenario.tasks.values()];
@@ -101,19 +110,33 @@ class Actors {
 			for (const actor of step.actors) {
 				const name = `shell/${racers.length + 1}`;
 				const task = this.#world.machine.sched.addHost(name, 0, TASK_INTERRUPTIBLE);
-				racers.push(this.#admin(name, task, actor, during));
+				racers.push(this.#admin(name, task, actor, during, this.#number(step)));
 			}
 		}
 		return racers;
 	}
 
-	#admin(name: string, task: task_struct, steps: readonly StepBase[], during: number | undefined): Admin {
-		return { name, task, during, of: undefined, steps: steps.map((step) => this.#step(step)) };
+	/** `race`: number of the step that is the race these steps are part of. */
+	#admin(
+		name: string,
+		task: task_struct,
+		steps: readonly StepBase[],
+		during: number | undefined,
+		race?: number,
+	): Admin {
+		return { name, task, during, of: undefined, steps: steps.map((step) => this.#step(step, race)) };
 	}
 
-	#step(step: StepBase): AdminStep {
-		const { title, mayFallAsleep = false, run } = definitionOf(step);
-		return { title: title(step), mayFallAsleep, run: () => run(step, this.#world) };
+	#step(step: StepBase, race: number | undefined): AdminStep {
+		const { title, mayFallAsleep = false } = definitionOf(step);
+		const run = this.#outcomes.watch(step, race ?? this.#number(step), race !== undefined, this.#world);
+		return { title: title(step), mayFallAsleep, run };
+	}
+
+	/** Counted from 1, as in reports. */
+	#number(step: StepBase): number {
+		const steps: readonly StepBase[] = this.#scenario.steps;
+		return steps.indexOf(step) + 1;
 	}
 }
 

@@ -64,8 +64,8 @@ export interface Command<Options extends object = Record<never, never>> {
 	run(options: Options, positionals: readonly string[], io: Io): Promise<number>;
 }
 
-/** Exit statuses. 1 belongs to the commands: the answer is no. */
-export const EXIT = { ok: 0, no: 1, badInput: 2, bug: 70 } as const;
+/** Exit statuses. 1 belongs to the commands: the answer is no. `bounded`: there is no answer, for not everything was looked at. */
+export const EXIT = { ok: 0, no: 1, badInput: 2, bounded: 3, bug: 70 } as const;
 
 /** `insnTrace` -> `insn-trace`. */
 export function optionName(key: string): string {

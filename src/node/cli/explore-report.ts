@@ -1,3 +1,6 @@
+import type { StepOutcome } from "../../scenario/index.js";
+import { EXIT } from "./command.js";
+
 /** One line of the table. A design with several broken invariants has several. */
 export interface ExploreRow {
 	readonly design: string;
@@ -10,6 +13,14 @@ export interface ExploreRow {
 	readonly transitions: number;
 	readonly depth: number;
 	readonly seconds: number;
+	/** The verdict that the scenario expects. Older reports say nothing of this and of the next three. */
+	readonly expected?: "consistent" | "violated";
+	/** Verdict and steps are as the scenario says; null: not known, for not everything was looked at. */
+	readonly asExpected?: boolean | null;
+	/** The steps that are not, in sentences. */
+	readonly failures?: readonly string[];
+	/** How each step has ended. */
+	readonly steps?: readonly StepOutcome[];
 	/** The schedule, as text that `klpemu replay` reads. */
 	readonly schedule: string | null;
 	/** Where it was saved. */
@@ -29,13 +40,20 @@ export interface ExploreReport {
 	readonly results: readonly ExploreRow[];
 }
 
-const HEAD = ["design", "verdict", "invariant", "schedule", "states", "transitions", "depth", "seconds"];
+/** 1: something is not as the scenario says. 3: nothing is, as far as was looked, but that was not everywhere. */
+export function exitStatus(results: readonly ExploreRow[]): number {
+	if (results.some(({ asExpected }) => asExpected === false)) return EXIT.no;
+	return results.some(({ result }) => result === "bounded") ? EXIT.bounded : EXIT.ok;
+}
+
+const HEAD = ["design", "verdict", "expected", "invariant", "schedule", "states", "transitions", "depth", "seconds"];
 
 /** The report for people. */
 export function exploreTable({ scenario, preemption, shard, results }: ExploreReport): string {
 	const rows = results.map((row) => [
 		row.design,
 		row.result,
+		row.asExpected === false ? "NO" : row.asExpected ? "yes" : "-",
 		row.invariant ?? "-",
 		row.scheduleLength === null ? "-" : `${row.scheduleLength} moves`,
 		String(row.states),
@@ -46,7 +64,7 @@ export function exploreTable({ scenario, preemption, shard, results }: ExploreRe
 	const widths = HEAD.map((title, column) => Math.max(title.length, ...rows.map((row) => row[column]!.length)));
 	const line = (cells: readonly string[]) =>
 		cells
-			.map((cell, column) => (column < 3 ? cell.padEnd(widths[column]!) : cell.padStart(widths[column]!)))
+			.map((cell, column) => (column < 4 ? cell.padEnd(widths[column]!) : cell.padStart(widths[column]!)))
 			.join("  ")
 			.trimEnd();
 	const rule = preemption === undefined ? "" : ` · preemption ${preemption}`;
@@ -56,6 +74,8 @@ export function exploreTable({ scenario, preemption, shard, results }: ExploreRe
 		line(HEAD),
 		...rows.map(line),
 	];
+	const otherwise = otherwiseLines(results);
+	if (otherwise.length > 0) lines.push("", ...otherwise);
 	const told = results.filter(({ message }) => message !== null);
 	if (told.length > 0) lines.push("");
 	for (const { design, invariant, message, file } of told) {
@@ -65,4 +85,15 @@ export function exploreTable({ scenario, preemption, shard, results }: ExploreRe
 		lines.push("", "bounded: not all states were seen, so that nothing is said about the others.");
 	}
 	return `${lines.join("\n")}\n`;
+}
+
+/** What is not as the scenario says, design by design. */
+function otherwiseLines(results: readonly ExploreRow[]): string[] {
+	const lines = results.flatMap(({ design, result, expected, asExpected, failures = [] }) => {
+		const verdict = result === "violated" ? "violated" : "consistent";
+		const wrong = asExpected === false && result !== "bounded" && expected !== undefined && expected !== verdict;
+		const told = wrong ? [...failures, `the verdict is ${verdict}, and the scenario expects ${expected}`] : failures;
+		return told.map((failure) => `${design}: not as the scenario says: ${failure}`);
+	});
+	return [...new Set(lines)];
 }

@@ -9,7 +9,7 @@ import { CPU_NAMES } from "../cpus.js";
 import { readText } from "../files.js";
 import { nodeHost } from "../host.js";
 import { type Command, EXIT, type Io } from "./command.js";
-import { type ExploreReport, type ExploreRow, exploreTable } from "./explore-report.js";
+import { type ExploreReport, type ExploreRow, exitStatus, exploreTable } from "./explore-report.js";
 
 export interface ExploreOptions {
 	readonly design: string | undefined;
@@ -47,7 +47,9 @@ export const exploreCommand: Command<ExploreOptions> = {
 	details: [
 		"complete: every reachable state was seen. violated: see the schedule.",
 		"bounded: not all were seen, for lack of states or time, so that nothing is known of the rest.",
-		"Exit status: 0 complete, 1 violated or bounded, 2 bad input. Ctrl-C prints what is known so far.",
+		"expected: are the verdict and the results of all steps as the scenario says? (docs/exploring.md)",
+		"Exit status: 0 as the scenario says, 1 not so, 2 bad input, 3 bounded.",
+		"Ctrl-C prints what is known so far.",
 		"",
 		"Examples:",
 		"  klpemu explore scenarios/hybrid-lp1-lp2-lp3.yaml --all-designs",
@@ -57,7 +59,8 @@ export const exploreCommand: Command<ExploreOptions> = {
 	async run(options, [file], io) {
 		const report = await exploreFile(file!, options, io);
 		io.stdout.write(options.json ? `${JSON.stringify(report, undefined, 2)}\n` : exploreTable(report));
-		return report.results.every(({ result }) => result === "complete") ? EXIT.ok : EXIT.no;
+		const all = !options.allDesigns || new Set(report.results.map(({ design }) => design)).size === designs.length;
+		return exitStatus(report.results) || (all ? EXIT.ok : EXIT.bounded);
 	},
 };
 
@@ -77,7 +80,7 @@ async function exploreFile(file: string, options: ExploreOptions, io: Io): Promi
 		for (const design of options.allDesigns ? designNames : [options.design ?? scenario.design]) {
 			if (control.stopped) break;
 			const watch = control.start(design);
-			const { exploration, schedules } = await exploreScenario({
+			const { exploration, schedules, steps, expected, judgement } = await exploreScenario({
 				scenario,
 				text,
 				machine: { host: nodeHost(file), design, ...(options.cpu !== undefined && { cpu: options.cpu }) },
@@ -100,6 +103,10 @@ async function exploreFile(file: string, options: ExploreOptions, io: Io): Promi
 					transitions,
 					depth,
 					seconds: watch.seconds(),
+					expected,
+					asExpected: judgement.asExpected ?? null,
+					failures: judgement.failures,
+					steps,
 					schedule: schedule === undefined ? null : formatSchedule(schedule),
 					...(schedule !== undefined && options.save !== undefined && { file: await save(options.save, schedule) }),
 					...(visited !== undefined && { visited: Object.fromEntries(visited) }),

@@ -1,8 +1,9 @@
 import * as v from "valibot";
 import { KlpemuError } from "../../base/index.js";
+import { judgeOutcomes, type StepOutcome, VERDICTS } from "../../scenario/index.js";
 import { readText } from "../files.js";
-import { type Command, EXIT } from "./command.js";
-import { type ExploreReport, type ExploreRow, exploreTable } from "./explore-report.js";
+import type { Command } from "./command.js";
+import { type ExploreReport, type ExploreRow, exitStatus, exploreTable } from "./explore-report.js";
 
 export interface MergeOptions {
 	readonly json: boolean;
@@ -12,7 +13,7 @@ export const mergeCommand: Command<MergeOptions> = {
 	positionals: [{ name: "FILES", help: "the reports, with commas between" }],
 	options: { json: { type: "flag", help: "print one JSON document, as klpemu explore --json does" } },
 	details: [
-		"Exit status: 0 complete, 1 violated or bounded, 2 bad input.",
+		"Exit status: 0 as the scenario says, 1 not so, 2 bad input, 3 bounded.",
 		"",
 		"Example:",
 		"  klpemu merge part1.json,part2.json",
@@ -21,7 +22,7 @@ export const mergeCommand: Command<MergeOptions> = {
 		const reports = await Promise.all(files!.split(",").map(readReport));
 		const merged = mergeReports(reports, files!.split(","));
 		stdout.write(json ? `${JSON.stringify(merged, undefined, 2)}\n` : exploreTable(merged));
-		return merged.results.every(({ result }) => result === "complete") ? EXIT.ok : EXIT.no;
+		return exitStatus(merged.results);
 	},
 };
 
@@ -35,6 +36,14 @@ const visited = v.custom<Readonly<Record<string, number>>>(
 		Object.values(value).every((moves) => Number.isSafeInteger(moves) && moves >= 0),
 	"Invalid numbers of moves",
 );
+
+const STEP = v.object({
+	step: v.string(),
+	where: v.string(),
+	expected: v.nullable(v.pipe(v.number(), v.safeInteger())),
+	results: v.array(v.pipe(v.number(), v.safeInteger())),
+	failures: v.array(v.string()),
+});
 
 /** The document that `klpemu explore --json --shard` prints; keys that are added later are ignored. */
 const SHARD_REPORT: v.GenericSchema<unknown, ExploreReport> = v.object({
@@ -58,6 +67,8 @@ const SHARD_REPORT: v.GenericSchema<unknown, ExploreReport> = v.object({
 			transitions: count,
 			depth: count,
 			seconds: v.pipe(v.number(), v.finite(), v.minValue(0)),
+			expected: v.exactOptional(v.picklist(VERDICTS)),
+			steps: v.exactOptional(v.array(STEP)),
 			schedule: text,
 			file: v.exactOptional(v.string()),
 			visited: v.exactOptional(visited),
@@ -125,8 +136,25 @@ function mergeRows(parts: readonly (readonly ExploreRow[])[]): ExploreRow[] {
 		if (row.invariant === null || (known !== undefined && known.scheduleLength! <= row.scheduleLength!)) continue;
 		shortest.set(row.invariant, row);
 	}
-	const without = ({ visited: _visited, ...row }: ExploreRow): ExploreRow => ({ ...row, ...shared });
-	if (shortest.size > 0) return [...shortest.values()].map(without);
 	const bounded = rows.find(({ result }) => result === "bounded");
-	return [without(bounded ?? rows[0]!)];
+	const found = shortest.size > 0 ? [...shortest.values()] : [bounded ?? rows[0]!];
+	const judged = judge(parts, found[0]!);
+	return found.map(({ visited: _visited, ...row }) => ({ ...row, ...shared, ...judged }));
+}
+
+/** What all parts together say of the scenario's expectations; nothing if they are reports of an older klpemu. */
+function judge(parts: readonly (readonly ExploreRow[])[], { result, expected }: ExploreRow): Partial<ExploreRow> {
+	const steps = mergeSteps(parts.map(([row]) => row?.steps ?? []));
+	if (expected === undefined || steps.length === 0) return {};
+	const { asExpected, failures } = judgeOutcomes(result, expected, steps, true);
+	return { expected, asExpected: asExpected ?? null, failures, steps };
+}
+
+/** The steps of a scenario are the same in each part, in the same order. */
+function mergeSteps(parts: readonly (readonly StepOutcome[])[]): StepOutcome[] {
+	return parts[0]!.map((step, index) => {
+		const all = parts.flatMap((part) => part[index] ?? []);
+		const results = [...new Set(all.flatMap((one) => one.results))].sort((a, b) => b - a);
+		return { ...step, results, failures: [...new Set(all.flatMap((one) => one.failures))].sort() };
+	});
 }

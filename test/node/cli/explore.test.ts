@@ -40,9 +40,9 @@ test("explore: a table, a schedule that is saved, and its replay with a story", 
 	const { status, stdout } = await cli("explore", SCENARIO, "--save", folder);
 	expect(status).toBe(1);
 	expect(stdout).toMatch(
-		/^Small · preemption none\n\ndesign +verdict +invariant +schedule +states +transitions +depth +seconds\n/,
+		/^Small · preemption none\n\ndesign +verdict +expected +invariant +schedule +states +transitions +depth +seconds\n/,
 	);
-	expect(stdout).toMatch(/\nrfc-2025 +violated +mixed-universe +\d+ moves +\d+ /);
+	expect(stdout).toMatch(/\nrfc-2025 +violated +NO +mixed-universe +\d+ moves +\d+ /);
 	const file = join(folder, "small.rfc-2025.mixed-universe.schedule");
 	expect(readFileSync(file, "utf8")).toMatch(/^klpemu schedule 1\nscenario: .*\nfingerprint: .*\ndesign: rfc-2025\n/);
 	const replay = await cli("replay", file);
@@ -82,6 +82,109 @@ test("explore --json, every invariant", async () => {
 		);
 		expect(row.schedule).toContain(`invariant: ${row.invariant}`);
 	}
+}, 60_000);
+
+/** lp3's transition is over in an instant where no task makes moves. */
+const scenario = (steps: string, expect = "consistent", lp2 = "replaceable: true") => {
+	const file = join(folder, "said.yaml");
+	writeFileSync(
+		file,
+		`title: Said
+design: per-func-reject
+vmlinux: [asm/vmlinux/funcs.c]
+livepatches:
+  lp1: { sources: [asm/livepatches/lp1.c], funcs: { funcA: { new_func: lp1_funcA } } }
+  lp2: { sources: [asm/livepatches/lp2.c], funcs: { funcA: { new_func: lp2_funcA, ${lp2} } } }
+steps: [${steps}]
+expect: ${expect}
+`,
+	);
+	return file;
+};
+
+async function verdictOf(file: string, ...options: string[]) {
+	const { status, stdout } = await cli("explore", file, "--json", ...options);
+	const { results } = JSON.parse(stdout) as ExploreReport;
+	const { result, asExpected, failures, steps } = results[0]!;
+	return { status, result, asExpected, failures, results: steps!.map((step) => step.results) };
+}
+
+test("explore: a step that is refused is not as the scenario says", async () => {
+	const refused = await verdictOf(scenario("{ insmod: lp1 }, settle, { insmod: lp2 }"));
+	expect(refused).toMatchObject({ status: 1, result: "complete", asExpected: false, results: [[0], [0], [-22]] });
+	expect(refused.failures).toEqual([
+		expect.stringMatching(/^step 3, insmod lp2 \(.*said.yaml:7:34\): the result is -EINVAL, not success$/),
+	]);
+	const table = await cli("explore", scenario("{ insmod: lp1 }, settle, { insmod: lp2 }"));
+	expect(table.stdout).toMatch(/\nper-func-reject +complete +NO /);
+	expect(table.stdout).toContain("per-func-reject: not as the scenario says: step 3, insmod lp2 (");
+}, 60_000);
+
+test("explore: an errno that is expected, beside the step or behind it", async () => {
+	const errno = await verdictOf(scenario("{ insmod: lp1 }, settle, { insmod: lp2, errno: EINVAL }"));
+	expect(errno).toMatchObject({ status: 0, asExpected: true, failures: [] });
+	const behind = "{ insmod: lp1 }, settle, { insmod: lp2 }, { expect: { design: per-func-reject, errno: -22 } }";
+	expect(await verdictOf(scenario(behind))).toMatchObject({ status: 0, asExpected: true });
+	expect(await verdictOf(scenario(behind), "--design", "universe")).toMatchObject({ status: 0, asExpected: true });
+	const none = await verdictOf(scenario("{ insmod: lp1, errno: EBUSY }"));
+	expect(none).toMatchObject({ status: 1, failures: [expect.stringContaining("the result is success, not -EBUSY")] });
+}, 60_000);
+
+test("explore: a result that a step has in some schedules only", async () => {
+	const { status, failures } = await verdictOf(scenario("{ insmod: lp1 }, { insmod: lp2 }"), "--design", "mainline");
+	expect(status).toBe(1);
+	expect(failures).toEqual([expect.stringContaining("step 2, insmod lp2")]);
+	expect(failures![0]).toMatch(/the result is -EBUSY, not success in some schedules$/);
+}, 60_000);
+
+test("explore: the verdict that the scenario expects", async () => {
+	expect(await verdictOf(scenario("{ insmod: lp1 }, settle", "violated"))).toMatchObject({
+		status: 1,
+		asExpected: false,
+		failures: [],
+	});
+	const table = await cli("explore", scenario("{ insmod: lp1 }, settle", "violated"));
+	expect(table.stdout).toContain("the verdict is consistent, and the scenario expects violated");
+	// Where not every state is looked at, nothing is known, and no part of a search sees all.
+	expect(await verdictOf(scenario("{ insmod: lp1 }, settle", "violated"), "--budget", "5")).toMatchObject({
+		status: 3,
+		asExpected: null,
+	});
+	expect(await verdictOf(scenario("{ insmod: lp1 }, settle", "violated"), "--shard", "1/2")).toMatchObject({
+		status: 0,
+		asExpected: null,
+	});
+	expect(await cli("explore", SCENARIO)).toMatchObject({ status: 1 });
+	writeFileSync(join(folder, "violated.yaml"), `${readFileSync(SCENARIO, "utf8")}expect: violated\n`);
+	expect(await cli("explore", join(folder, "violated.yaml"))).toMatchObject({ status: 0 });
+}, 60_000);
+
+test("explore: a step that no schedule comes to the end of, and a race in which one step always fails", async () => {
+	const sleeper = `title: t
+vmlinux: [asm/vmlinux/funcs.c]
+livepatches: { lp1: { sources: [asm/livepatches/lp1.c], funcs: { funcA: lp1_funcA } } }
+tasks: { s: { calls: [funcA], sleeps_in: funcA } }
+steps: [{ run: { task: s } }, { insmod: lp1 }, settle, { disable: lp1 }]
+`;
+	const file = join(folder, "sleeper.yaml");
+	writeFileSync(file, sleeper);
+	const endless = await verdictOf(file);
+	expect(endless).toMatchObject({ status: 1, result: "complete", results: [[0], [0], [], []] });
+	expect(endless.failures).toEqual([
+		expect.stringMatching(/^step 3, settle .*: no schedule comes to its end$/),
+		expect.stringMatching(/^step 4, disable lp1 .*: no schedule comes to its end$/),
+	]);
+	writeFileSync(
+		file,
+		sleeper
+			.replace("{ run: { task: s } }, ", "")
+			.replace("settle, { disable: lp1 }", "settle, { race: [[{ rmmod: lp1 }], [{ force: lp1 }]] }"),
+	);
+	const race = await verdictOf(file);
+	expect(race.failures).toEqual([
+		expect.stringMatching(/^step 3, rmmod lp1 .*: the result is -EAGAIN in every schedule$/),
+		expect.stringMatching(/^step 3, force lp1 .*: the result is -EINVAL in every schedule$/),
+	]);
 }, 60_000);
 
 interface Damaged {
@@ -124,16 +227,16 @@ test("explore --shard and merge: as one process, state by state", async () => {
 
 test("explore stops at its budget, its time, and at Ctrl-C, and says what is known", async () => {
 	const bounded = await cli("explore", SCENARIO, "--design", "universe", "--budget", "50");
-	expect(bounded.status).toBe(1);
-	expect(bounded.stdout).toMatch(/\nuniverse +bounded +- /);
+	expect(bounded.status).toBe(3);
+	expect(bounded.stdout).toMatch(/\nuniverse +bounded +- +- /);
 	expect(bounded.stdout).toContain("bounded: not all states were seen");
 	const running = cli("explore", "scenarios/hybrid-lp1-lp2-lp3.yaml", "--all-designs", "--no-reduction");
 	// The last listener is the command's own; the test runner's must not hear of it.
 	await expect.poll(() => process.listeners("SIGINT").length, { timeout: 20_000 }).toBeGreaterThan(0);
 	setTimeout(() => process.listeners("SIGINT").at(-1)!("SIGINT"), 1000);
 	const interrupted = await running;
-	expect(interrupted.status).toBe(1);
-	expect(interrupted.stdout).toMatch(/\nmainline +bounded +- +- +\d+ /);
+	expect(interrupted.status).toBe(3);
+	expect(interrupted.stdout).toMatch(/\nmainline +bounded +- +- +- +\d+ /);
 	expect(interrupted.stdout).not.toContain("universe");
 }, 60_000);
 

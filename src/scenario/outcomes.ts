@@ -1,0 +1,111 @@
+import { KlpemuError } from "../base/index.js";
+import { errnoName, type Kernel } from "../linux/lib/index.js";
+import { checkErrno } from "./expectation.js";
+import { expectedErrno, expectedVerdict, type Scenario } from "./scenario.js";
+import { definitionOf, type StepBase, type StepWorld } from "./steps/index.js";
+import { type Verdict, whereOf } from "./types.js";
+
+/** How one step ended, in all schedules that were explored. */
+export interface StepOutcome {
+	/** `step 3, insmod lp2`; steps count from 1, as in the reports of `run`. */
+	readonly step: string;
+	/** `file:line:column` */
+	readonly where: string;
+	/** The result that the scenario expects, 0 or a negative errno. null: the step is one of a race, where the order decides. */
+	readonly expected: number | null;
+	/** The results that it had, each once; none: no schedule came to its end. */
+	readonly results: readonly number[];
+	/** What else was otherwise than the scenario says, each once. */
+	readonly failures: readonly string[];
+}
+
+/** Notes how the steps end that the explorer makes. What the explorer makes, some schedule leads to. */
+export class Outcomes {
+	readonly #scenario: Scenario;
+	readonly #design: string;
+	readonly #noted: { readonly outcome: StepOutcome; readonly results: Set<number>; readonly failures: Set<string> }[] =
+		[];
+
+	constructor(scenario: Scenario, design: string) {
+		this.#scenario = scenario;
+		this.#design = design;
+	}
+
+	/** Of each step that the explorer makes, in the order of the scenario. */
+	list(): StepOutcome[] {
+		return this.#noted.map(({ outcome, results, failures }) => ({
+			...outcome,
+			results: [...results].sort((a, b) => b - a),
+			failures: [...failures].sort(),
+		}));
+	}
+
+	/** The step's code, with its end noted. `number`: of the entry of `steps` that it is part of. `races`: it is one of a race. */
+	watch(step: StepBase, number: number, races: boolean, world: StepWorld): () => Kernel<number> {
+		const { title, run } = definitionOf(step);
+		const results = new Set<number>();
+		const failures = new Set<string>();
+		const expected = expectedErrno(step, this.#design);
+		const outcome: StepOutcome = {
+			step: `step ${number}, ${title(step)}`,
+			where: whereOf(this.#scenario.fileName, step.position),
+			expected: races ? null : expected,
+			results: [],
+			failures: [],
+		};
+		this.#noted.push({ outcome, results, failures });
+		const own = { ...world, fail: (message: string) => failures.add(message) };
+		return function* () {
+			try {
+				const result = yield* run(step, own);
+				results.add(result);
+				return result;
+			} catch (error) {
+				if (!(error instanceof KlpemuError)) throw error;
+				// As in `run`: a step that cannot be made fails, and the others go on.
+				failures.add(error.hint === undefined ? error.reason : `${error.reason} (${error.hint})`);
+				return expected;
+			}
+		};
+	}
+}
+
+/** Whether a search has found what the scenario says; undefined: that is not known. And what is otherwise, in sentences. */
+export interface Judgement {
+	readonly asExpected: boolean | undefined;
+	readonly failures: readonly string[];
+}
+
+/** `run` expects `consistent` of a scenario that says nothing; so does the explorer. */
+export function expectedOf(scenario: Scenario, design: string): Verdict {
+	return expectedVerdict(scenario, design) ?? "consistent";
+}
+
+/**
+ * Compares what the explorer has found with what the scenario says. `whole`: the search has seen every state, and looked for every
+ * invariant.
+ */
+export function judgeOutcomes(
+	result: "complete" | "bounded" | "violated",
+	expected: Verdict,
+	steps: readonly StepOutcome[],
+	whole: boolean,
+): Judgement {
+	const failures = steps.flatMap((step) => failuresOf(step, result === "complete" && whole));
+	if (failures.length > 0) return { asExpected: false, failures };
+	if (result === "violated") return { asExpected: expected === "violated", failures };
+	return { asExpected: result === "complete" && whole ? expected === "consistent" : undefined, failures };
+}
+
+function failuresOf({ step, where, expected, results, failures }: StepOutcome, complete: boolean): string[] {
+	const tell = (message: string) => `${step} (${where}): ${message}`;
+	const told = failures.map(tell);
+	const names = results.map((result) => errnoName(result)).join(", ");
+	if (results.length === 0) return complete && told.length === 0 ? [tell("no schedule comes to its end")] : told;
+	if (expected === null) {
+		return complete && !results.includes(0) ? [...told, tell(`the result is ${names} in every schedule`)] : told;
+	}
+	const others = results.filter((result) => result !== expected);
+	const often = results.includes(expected) ? " in some schedules" : "";
+	return [...told, ...others.map((result) => tell(`${checkErrno(result, expected)}${often}`))];
+}
