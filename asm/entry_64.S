@@ -62,7 +62,7 @@ UNWIND_HINT rsp+8
 	call return_to_host
 	ud2
 
-/* The end of the stack of a task that was in TypeScript when it called. Nobody ever goes there. */
+/* The end of the stack of a task that was in TypeScript when it called. No task ever goes there. */
 host_bottom:
 UNWIND_HINT undefined
 	ud2

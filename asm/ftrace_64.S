@@ -13,7 +13,7 @@
  * becomes the return address: a redirected call is a RET to a changed address.
  *
  * UNWIND_HINT: where the caller's frame is from here on, see src/assemble/assemble.ts. `signal` where the return address
- * may be the first byte of a function: whoever looks at the byte before it would find another function.
+ * may be the first byte of a function: a look-up of the byte before it would find another function.
  */
 
 /* Offsets in struct pt_regs (arch/x86/include/asm/ptrace.h); FRAME_SIZE is its size. */
@@ -147,7 +147,7 @@ UNWIND_HINT rsp+FRAME_SIZE+16 signal
 	movq R12(%rsp), %r12
 	movq R10(%rsp), %r10
 	movq RBX(%rsp), %rbx
-	/* A direct trampoline leaves its address in ORIG_RAX. It waits in the SS slot, which nobody needs any more. */
+	/* A direct trampoline leaves its address in ORIG_RAX. It waits in the SS slot, which is not needed any more. */
 	movq ORIG_RAX(%rsp), %rax
 	movq %rax, FRAME_SIZE-8(%rsp)
 	testq %rax, %rax

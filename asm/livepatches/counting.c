@@ -39,7 +39,7 @@ static void post_patch(struct klp_object *obj)
 
 static void post_unpatch(struct klp_object *obj)
 {
-	/* Nobody is in counting_funcA any more. */
+	/* No task is in counting_funcA any more. */
 	klp_shadow_free_all(SV_CALLS, NULL);
 	pr_info("post_unpatch: counters are gone\n");
 }

@@ -8,7 +8,7 @@
 
 static const unsigned char weights[8] = { 3, 1, 4, 1, 5, 9, 2, 6 };
 
-/* How often funcA and funcB were entered, whoever provides them. */
+/* How often funcA and funcB were entered, in any implementation. */
 long funcA_calls = 0;
 long funcB_calls;
 static long last_argument = -1;

@@ -42,7 +42,7 @@ int param_array_set(const char *val, const struct kernel_param *kp);
 int param_array_get(char *buffer, const struct kernel_param *kp);
 const struct kernel_param_ops param_array_ops = { .set = param_array_set, .get = param_array_get };
 
-/* /proc/cmdline and /proc/meminfo: whoever patches these sees at once whether it worked. */
+/* /proc/cmdline and /proc/meminfo: a livepatch of these shows at once whether it works. */
 noinline int cmdline_proc_show(struct seq_file *m, void *v)
 {
 	seq_puts(m, "BOOT_IMAGE=/vmlinuz root=/dev/vda1 quiet\n");

@@ -94,7 +94,7 @@ export class Looks {
 		const { code, name, range } = implementationOf(there, (old_func) => klp.wouldRun(old_func, STATES[state]!));
 		const [start, size] = view.ranges[i] ?? [];
 		if (view.codes[i] === code && view.names[i] === name && start === range[0] && size === range[1]) return view;
-		// A copy that this look has made already may be changed: nobody has seen it.
+		// A copy that this look has made already may be changed: no caller has it yet.
 		const mine = view === this.#views[state] ? copy(view) : (view as ReturnType<typeof copy>);
 		mine.codes[i] = code;
 		mine.names[i] = name;

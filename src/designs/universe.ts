@@ -30,7 +30,7 @@ function* concerned(patch: klp_patch, older: readonly klp_patch[]): Generator<kl
  * Petr Mladek's "proper solution" in its simplest form. A transition has an old and a new universe, and patch_state says which
  * one a task is in. While `transition` is set, an entry of func_stack is seen in the universe `mark` only: what comes in PATCHED, what
  * goes in UNPATCHED. The handler takes the first entry that the task sees, so that one function may go forward while another
- * goes back to what lies below, and completion drops only entries that nobody sees any more. No nops are needed.
+ * goes back to what lies below, and completion drops only entries that no task sees any more. No nops are needed.
  */
 export const universe: Design = {
 	...mainline,
@@ -98,7 +98,7 @@ export const universe: Design = {
 			if (leaves === klp.select(ops, target)) continue;
 			const [address, size] = leaves ? [leaves.new_func, leaves.new_size] : [func.old_func, func.old_size];
 			if (onStack(entries, address, size)) return func.old_name;
-			// Whoever is between the function's entry and the end of its trampoline may have chosen already; the stack does not
+			// A task between the function's entry and the end of its trampoline may have chosen already; the stack does not
 			// say what.
 			if (onStack(entries, func.old_func, func.old_size)) return func.old_name;
 		}

@@ -254,7 +254,7 @@ function pendingRelocations(objects: readonly ElfObject[], layout: Layout): Pend
 	for (const object of objects) {
 		for (const { name, objname, target, relocations } of object.klpRelocations) {
 			const section = layout.addresses.get(object)?.get(target);
-			// Relocations of debug information need nobody.
+			// Relocations against sections that are not loaded (debug info) are skipped.
 			if (section === undefined) continue;
 			for (const { offset, type, addend, symbol } of relocations) {
 				const place = (section + offset) | 0;

@@ -45,7 +45,7 @@ export class SymbolResolver {
 			this.#globals.set(symbol.name, { symbol, object });
 	}
 
-	/** The symbol's value; undefined when nobody defines it. */
+	/** The symbol's value; undefined if no object defines it. */
 	value(symbol: ElfSymbol, object: ElfObject): bigint | undefined {
 		if (symbol.index === 0) return 0n;
 		if (symbol.binding !== "local") {

@@ -91,7 +91,7 @@ export interface UnwindRow {
 	/** CFA = this register + cfaOffset. The CFA is rsp as it was before the call pushed the return address. */
 	readonly cfaRegister: number;
 	readonly cfaOffset: number;
-	/** The return address is at CFA + raOffset; undefined: nobody called this, the stack ends here. */
+	/** The return address is at CFA + raOffset; undefined: this code has no caller, the stack ends here. */
 	readonly raOffset: number | undefined;
 	/**
 	 * The return address is where the caller goes on, not the one behind its call: look it up as it is. So it is under an

@@ -23,7 +23,7 @@ export interface AdminStep {
 	run(): Kernel<unknown>;
 }
 
-/** Somebody who makes one step after the other. */
+/** An actor that makes one step after the other. */
 export interface Admin {
 	readonly name: string;
 	readonly task: task_struct;
@@ -34,12 +34,15 @@ export interface Admin {
 	readonly of: string | undefined;
 }
 
-/** What the explorer explores: a machine at its beginning, and who may do what with it. */
+/** What the explorer explores: a machine at its beginning, and the actors with their steps. */
 export interface Model {
 	readonly machine: Machine;
 	readonly functions: readonly WatchedFunction[];
 	readonly tasks: readonly ModelTask[];
 	readonly admins: readonly Admin[];
-	/** Set by the explorer: whether tasks may fall asleep now, and whether all who race with each other are through. */
+	/**
+	 * Set by the explorer: whether tasks may fall asleep now, and whether all administrators that race with each other are
+	 * through.
+	 */
 	readonly control: { mayFallAsleep: boolean; racersDone: () => boolean };
 }

@@ -9,7 +9,8 @@ interface Group {
 }
 
 /**
- * A schedule as numbered steps, in the words of a mail: who does what, func_stack after it where it is another, and who sees what
+ * A schedule as numbered steps, in the words of a mail: the actor and its step, func_stack after it where it has changed,
+ * and which task sees what
  * from then on. What came to its end before the transition that breaks is told in one line each.
  */
 export function tellStory(

@@ -196,7 +196,7 @@ function mountFiles({
 	]);
 }
 
-/** What makes the kernel run, and those who act on it. */
+/** The parts that make the kernel run, and the actors: shell and tasks. */
 function bootMachine(parts: WithKernel, engine: AssembledEngine): Machine {
 	const { klp, hostTasks, loader, exports, vmlinux } = parts;
 	const entry = {

@@ -4,7 +4,10 @@ import type { PointObserver } from "../linux/lib/index.js";
 import type { task_struct } from "../linux/sched/index.js";
 import type { Kaddr } from "../memory/index.js";
 
-/** What a machine tells those who watch it: see `Machine.observe`. An observer must not throw, except to end the run. */
+/**
+ * The events that a machine reports to its observers, see `Machine.observe`. An observer must not throw, except to end the
+ * run.
+ */
 export interface Observer extends PointObserver, OopsObserver, KlpObserver {
 	/** A task has made a call of its program: the function, and rax as it came back. */
 	call?(task: task_struct, func: Kaddr, result: bigint): void;

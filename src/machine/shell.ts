@@ -27,7 +27,9 @@ export class Shell {
 		return this.#hostTasks.shell;
 	}
 
-	/** Runs kernel code as a system call of the administrator, who then leaves the kernel. Throws `DEADLOCK`. */
+	/**
+	 * Runs kernel code as a system call of the administrator's process, which then leaves the kernel. Throws `DEADLOCK`.
+	 */
 	run<T>(code: Kernel<T>): T {
 		const klp = this.#klp;
 		const { task } = this;

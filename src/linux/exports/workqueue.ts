@@ -24,7 +24,7 @@ export class GuestWorkqueue {
 	private readonly delayed: { readonly work: Kaddr; readonly at: number }[] = [];
 	/** What each kworker is in. */
 	private readonly running = new Map<task_struct, Kaddr | undefined>();
-	/** Works that somebody cancels: they cannot be queued, not even by themselves. */
+	/** Works that are being cancelled: they cannot be queued, not even by themselves. */
 	private readonly canceling = new Set<Kaddr>();
 
 	constructor(memory: Memory, sched: Sched, klp: Livepatch, hostTasks: HostTasks) {
@@ -57,7 +57,7 @@ export class GuestWorkqueue {
 		const work = this.pending.shift();
 		this.running.set(kworker, work);
 		if (work === undefined) return undefined;
-		// A module that went without its work: whoever runs it jumps to where it was, and dies of that.
+		// The module was unloaded with this work still queued: the kworker jumps to the unmapped function and oopses.
 		if (memory.permissions(work) === 0) return { func: work, argument: toU64(work) };
 		memory.setU64(work, memory.u64(work) & ~WORK_STRUCT_PENDING);
 		return { func: memory.kaddr((work + WORK_FUNC) | 0), argument: toU64(work) };
@@ -111,7 +111,7 @@ export class GuestWorkqueue {
 		return waited;
 	}
 
-	/** Takes a work out of the queue and waits until nobody is in it. */
+	/** Takes a work out of the queue and waits until no kworker is in it. */
 	*#cancel(work: Kaddr): Kernel<boolean> {
 		const memory = this.#memory;
 		this.canceling.add(work);

@@ -51,7 +51,7 @@ function* store(hotplug: CpuHotplug, { id }: EmulatedCpu, value: string): Kernel
 	return yield* online ? hotplug.cpu_up(id) : hotplug.cpu_down(id);
 }
 
-/** Nobody may write: never reached, as the mode says so. */
+/** No process may write: never reached, as the mode says so. */
 // biome-ignore lint/correctness/useYield: kernel code in one step
 function* refuse(): Kernel<number> {
 	return -EINVAL;

@@ -102,7 +102,7 @@ export abstract class FtraceCore {
 	 * the five byte nop; calls become nops. Throws `FTRACE_BAD_SITE` for anything else.
 	 */
 	ftrace_process_locs(owner: string, sites: readonly Kaddr[], fentry: Kaddr): void {
-		// Nobody minds: there are no records of the image then, so that nothing in it can be traced.
+		// As in the kernel, the error is ignored: the image has no records, so none of its functions can be traced.
 		if (this.#parts.faults.should_fail(`ftrace_process_locs(${owner})`)) return;
 		this.sites.add(owner, sites, fentry);
 	}
@@ -214,7 +214,7 @@ export abstract class FtraceCore {
 		const changed = this.#ftrace_hash_rec_update(ops, true);
 		yield* this.#ftrace_run_update_code(changed);
 		if (this.#isDisabled()) {
-			// Nobody knows what the text is like now: the ops leaves the list, and its trampoline stays where it is.
+			// The text is in an unknown state now: the ops leaves the list, and its trampoline stays where it is.
 			yield* this.#__unregister_ftrace_function(ops);
 			return -ENODEV;
 		}
@@ -285,7 +285,7 @@ export abstract class FtraceCore {
 
 	*#ftrace_hash_ipmodify_enable(ops: ftrace_ops): Kernel<number> {
 		const { IPMODIFY, DIRECT } = FTRACE_OPS_FL;
-		// Who changes the ip must say where: an empty filter would mean all functions.
+		// An ops that changes the ip must name its sites: an empty filter would mean all functions.
 		if (ops.flags & (IPMODIFY | DIRECT) && ops.filter_hash.size === 0) return -EINVAL;
 		return yield* this.#ftrace_hash_update_ipmodify(ops, NO_SITES, ops.filter_hash);
 	}
@@ -408,7 +408,8 @@ export abstract class FtraceCore {
 
 	/**
 	 * Brings the code in line with records and list (ftrace_run_update_code, ftrace_modify_all_code). While call sites change,
-	 * ftrace_caller calls the list function: it looks at the filters, so that nobody is called from where they did not ask.
+	 * ftrace_caller calls the list function: it looks at the filters, so that no ops is called at a site that it did not
+	 * ask for.
 	 */
 	*#ftrace_run_update_code(records: readonly dyn_ftrace[], enable = true): Kernel<void> {
 		if (enable && !this.ftrace_enabled) return;
@@ -469,7 +470,7 @@ export abstract class FtraceCore {
 		rec.current = target;
 		rec.flags &= ~(ENABLED | REGS_EN | TRAMP_EN | DIRECT_EN);
 		if (rec.count === 0) {
-			// IPMODIFY is up to those who set it.
+			// IPMODIFY is set by the owner of the ops.
 			rec.flags &= IPMODIFY;
 			return;
 		}

@@ -83,9 +83,10 @@ export class DirectFunctions {
 		return ret;
 	}
 
-	/** For those who hold direct_mutex, as an `ops_func` does. */
+	/** For a caller that holds direct_mutex, as an `ops_func` does. */
 	*modify_ftrace_direct_nolock(ops: ftrace_ops, addr: Kaddr): Kernel<number> {
-		// While a second ops is there, the sites call the list function, which reads direct_call; so nobody calls half of each.
+		// While a second ops is there, the sites call the list function, which reads direct_call; so that no call is half
+		// old, half new.
 		const tmp_ops = this.tmp_ops;
 		tmp_ops.filter_hash = ops.filter_hash;
 		let ret = yield* this.#ftrace.register_ftrace_function_nolock(tmp_ops);

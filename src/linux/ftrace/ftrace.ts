@@ -4,7 +4,7 @@ import { FtraceCore, type FtraceParts } from "./core.js";
 import { DirectFunctions } from "./direct.js";
 import type { ftrace_ops } from "./ops.js";
 
-/** kernel/trace/ftrace.c: who is called at which fentry site. */
+/** kernel/trace/ftrace.c: which ops are called at which fentry site. */
 export class Ftrace extends FtraceCore {
 	static readonly state = declareState({
 		fields: [

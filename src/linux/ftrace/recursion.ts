@@ -34,7 +34,7 @@ export function trace_clear_recursion(task: Recursion, bit: number): void {
 	task.trace_recursion &= ~(1 << bit);
 }
 
-/** Gives back the bit that was taken last, for those who have no place to keep its number. */
+/** Gives back the bit that was taken last, for a caller that has no place to keep its number. */
 export function clearLastRecursion(task: Recursion, start: number): void {
 	const transition = TRACE_CTX_TRANSITION + start;
 	trace_clear_recursion(task, task.trace_recursion & (1 << transition) ? transition : TRACE_CTX_NORMAL + start);

@@ -30,7 +30,7 @@ export function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
 	return a.length === b.length && a.every((byte, index) => byte === b[index]);
 }
 
-/** A place that is being changed: what is written, and what whoever comes by meanwhile does. */
+/** A place that is being changed: the new bytes, and the instruction that a task which meets the int3 executes instead. */
 interface text_poke_loc {
 	readonly address: Kaddr;
 	readonly text: Uint8Array;
@@ -49,7 +49,7 @@ function text_poke_loc_init(address: Kaddr, text: Uint8Array): text_poke_loc {
 	if (opcode === RET_INSN_OPCODE && padded(1)) return { address, text, opcode, disp: 0 };
 	if (opcode === CALL_INSN_OPCODE && is(5)) return { address, text, opcode, disp: view.getInt32(1, true) };
 	if (opcode === JMP32_INSN_OPCODE && padded(5)) {
-		// Whoever emulates it counts from the end of the place, padding included.
+		// The emulation counts from the end of the place, padding included.
 		return { address, text, opcode, disp: view.getInt32(1, true) - (text.length - 5) };
 	}
 	if (opcode === JMP8_INSN_OPCODE && padded(2)) {
@@ -66,7 +66,7 @@ function text_poke_loc_init(address: Kaddr, text: Uint8Array): text_poke_loc {
 
 /**
  * Changes code that others may be executing (arch/x86/kernel/alternative.c): first an int3 on every first byte, then the
- * tails, then the first bytes, with all CPUs serialised in between. Whoever hits an int3 meanwhile is sent on by
+ * tails, then the first bytes, with all CPUs serialised in between. A task that hits an int3 meanwhile is sent on by
  * {@link poke_int3_handler} as if the new instruction were there already.
  */
 export class TextPoke {
@@ -84,7 +84,7 @@ export class TextPoke {
 		this.#icache = icache;
 	}
 
-	/** Code that nobody can be executing yet: one plain write (text_poke_early). */
+	/** Code that no task can be executing yet: one plain write (text_poke_early). */
 	text_poke_early(address: Kaddr, text: Uint8Array): void {
 		this.#memory.write(address, text);
 		this.#icache.flush_icache_range(address, text.length);
@@ -127,8 +127,8 @@ export class TextPoke {
 	}
 
 	/**
-	 * The int3 exception: emulates the instruction that is being written at `state.rip`. False when nobody is changing that
-	 * place, so that the breakpoint is somebody else's.
+	 * The int3 exception: emulates the instruction that is being written at `state.rip`. False if that place is not
+	 * being changed: the breakpoint has another origin.
 	 */
 	poke_int3_handler(state: CpuState): boolean {
 		const ip = toKaddr(state.rip);

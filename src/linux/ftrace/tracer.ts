@@ -22,7 +22,7 @@ export const TRACE_ENTRIES_MAX = 65_536;
 export const TRACERS = ["function", "nop"] as const;
 export type TracerName = (typeof TRACERS)[number];
 
-/** The function tracer (kernel/trace/trace_functions.c): notes who called which function, without touching anything. */
+/** The function tracer (kernel/trace/trace_functions.c): notes caller and function of each call, and changes nothing. */
 export class FunctionTracer {
 	/** The kernel only shows what has been traced: nothing depends on it. */
 	static readonly state = declareState({

@@ -111,7 +111,7 @@ export class Trampolines {
 		view.setBigInt64(size + RET_SIZE, BigInt(ops.address), true);
 		code.set(ftrace_call_replace((address + call) | 0, this.ftrace_ops_get_func(ops)), call);
 		if (regs) {
-			// Nobody sets orig_rax on a trampoline of its own: the jnz to the direct call becomes a two byte nop.
+			// No call-back sets orig_rax on an ops' own trampoline: the jnz to the direct call becomes a two byte nop.
 			const jmp = t.ftrace_regs_caller_jmp - start;
 			if (code[jmp] !== 0x75) throw new Error("create_trampoline: no short jnz at ftrace_regs_caller_jmp");
 			code.set([0x66, 0x90], jmp);

@@ -5,7 +5,7 @@ import type { Symbols } from "../ftrace/index.js";
 import { type Dmesg, Printer } from "../lib/index.js";
 import type { HostTasks, Sched, task_struct } from "../sched/index.js";
 
-/** What those who watch the kernel are told here. */
+/** The events that observers are told here. */
 export interface OopsObserver {
 	/** A task dies of a fault at `rip`. `task.oops` says what happened. */
 	oops?(task: task_struct, fault: Fault, rip: bigint): void;

@@ -15,7 +15,10 @@ export class Slab {
 		this.#sched = sched;
 	}
 
-	/** A new object for `current`, zeroed if asked for; 0 (NULL) if there is no memory. `site`: who asks, for fault injection. */
+	/**
+	 * A new object for `current`, zeroed if asked for; 0 (NULL) if there is no memory. `site`: the caller's name, for fault
+	 * injection.
+	 */
 	kmalloc(site: string, size: number, zero: boolean): Kaddr {
 		return this.#faults.should_fail(`${site}(${this.#sched.current.comm})`) ? 0 : this.#heap.kmalloc(size, zero);
 	}

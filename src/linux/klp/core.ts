@@ -285,7 +285,10 @@ export class KlpCore implements Core {
 		return 0;
 	}
 
-	/** Unlinks all older patches that the design says `new_patch` supersedes. Nobody sees their entries any more, or should. */
+	/**
+	 * Unlinks all older patches that the design says `new_patch` supersedes. No task sees their entries any more, or
+	 * should.
+	 */
 	*klp_unpatch_replaced_patches(new_patch: klp_patch): Kernel<void> {
 		for (const old of [...this.klp_patches]) {
 			if (old === new_patch) return;

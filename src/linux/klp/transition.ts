@@ -71,12 +71,12 @@ export class Transition {
 	/** Waits until every CPU has been outside of code that runs with preemption disabled: no handler is half way. */
 	*klp_synchronize_transition(): Kernel<void> {
 		const { env } = this.#klp;
-		// schedule_on_each_cpu() may lack memory, and nobody asks whether it did: then nothing is waited for.
+		// schedule_on_each_cpu() can fail with -ENOMEM, which the kernel does not check; no CPU is waited for then.
 		if (env.faults.should_fail("schedule_on_each_cpu(klp_sync)")) return;
 		yield* synchronize_rcu(env.sched, "klp_synchronize_transition");
 	}
 
-	/** Everybody has switched: clean up. The order matters, see the comments. */
+	/** All tasks have switched: clean up. The order matters, see the comments. */
 	*klp_complete_transition(): Kernel<void> {
 		const { env, print, design } = this.#klp;
 		const patch = this.klp_transition_patch!;
@@ -128,7 +128,8 @@ export class Transition {
 	*klp_update_patch_state(task: task_struct): Kernel<void> {
 		if (!task.pending) return;
 		const current = this.#klp.env.sched.current;
-		// preempt_disable(): klp_reverse_transition() waits until whoever has cleared the flag has read the target, too.
+		// preempt_disable(): klp_reverse_transition() waits until a task that has cleared the flag has read the target,
+		// too.
 		current.preempt_count++;
 		task.thread_flags &= ~TIF_PATCH_PENDING;
 		yield "klp_update_patch_state: test_and_clear_tsk_thread_flag";
@@ -221,7 +222,10 @@ export class Transition {
 		}
 	}
 
-	/** Tries to switch everybody who has not yet, and completes the transition when that was all; else comes back in a second. */
+	/**
+	 * Tries to switch all tasks that have not switched yet. Completes the transition if none is left; else comes back in a
+	 * second.
+	 */
 	*klp_try_complete_transition(): Kernel<void> {
 		const { env } = this.#klp;
 		env.dmesg.WARN_ON_ONCE(
@@ -317,7 +321,7 @@ export class Transition {
 		print.pr_debug(`'${patch.name}': reversing transition from ${direction}`);
 		for (const task of [...env.sched.all()]) task.thread_flags &= ~TIF_PATCH_PENDING;
 		yield "klp_reverse_transition: TIF_PATCH_PENDING cleared";
-		// Whoever has seen the flag set before must be through with klp_target_state before that changes.
+		// A task that has seen the flag set must have read klp_target_state before that changes.
 		yield* this.klp_synchronize_transition();
 		patch.enabled = !patch.enabled;
 		this.klp_target_state =
@@ -334,7 +338,7 @@ export class Transition {
 		child.patch_state = parent.patch_state;
 	}
 
-	/** Switches everybody, wherever they are: on the administrator's own responsibility. */
+	/** Switches all tasks, wherever they are: on the administrator's own responsibility. */
 	*klp_force_transition(): Kernel<void> {
 		const { env, print, design } = this.#klp;
 		const patch = this.klp_transition_patch!;

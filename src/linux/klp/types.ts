@@ -26,7 +26,7 @@ export interface module {
 	readonly livepatch: boolean;
 	/** klp_module_coming() has been called for it, klp_module_going() has not. */
 	klp_alive: boolean;
-	/** Who holds it: rmmod needs 0. */
+	/** Number of holders: rmmod needs 0. */
 	refcount: number;
 	/** Relocations that wait for an object to be patched (klp_info). */
 	readonly klpRelocations?: readonly PendingRelocation[];
@@ -55,7 +55,7 @@ export class klp_func {
 	readonly new_name: string;
 	/** The kobject is in sysfs. */
 	in_sysfs = false;
-	/** Freed: nobody may look at it any more (checked by the explorer). */
+	/** Freed: no code may read it any more (checked by the explorer). */
 	freed = false;
 
 	constructor(external: {
@@ -185,7 +185,7 @@ export class klp_ops {
 	readonly func_stack = new list_head<klp_func>();
 	fops!: ftrace_ops<klp_ops>;
 	readonly old_func: Kaddr;
-	/** Freed: nobody may look at it any more (checked by the explorer). */
+	/** Freed: no code may read it any more (checked by the explorer). */
 	freed = false;
 
 	constructor(old_func: Kaddr) {

@@ -1,7 +1,7 @@
 import { declareState, KlpemuError } from "../../base/index.js";
 import { hex, type Kaddr, type Memory, PAGE_SIZE, PERM, type Region } from "../../memory/index.js";
 
-/** Bytes of a struct ftrace_ops. Nobody looks inside: only its address matters. */
+/** Bytes of a struct ftrace_ops. No code looks inside: only its address matters. */
 const OPS_SIZE = 64;
 
 /** Where the areas lie. */

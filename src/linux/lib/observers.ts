@@ -1,13 +1,14 @@
 import type { StepKind, Visit } from "./kernel-code.js";
 
-/** What those who watch the kernel are told of kernel code. */
+/** The events of kernel code that observers are told. */
 export interface PointObserver {
 	/** A step has been made whose effect other tasks or CPUs can see: the label that it yielded. */
 	point?(label: string, kind: StepKind): void;
 }
 
 /**
- * Those who watch the kernel without being part of it. Each part of the kernel says in an interface of its own what it tells
+ * Observers watch the kernel without being part of it. Each part of the kernel says in an interface of its own what it
+ * tells
  * (for example KlpObserver); all parts share one list.
  */
 export class Observers<Observer extends object> {

@@ -45,7 +45,7 @@ export class LoadedModule implements module {
 	patch: klp_patch | undefined = undefined;
 	/** Modules whose symbols it uses: they cannot go before it. */
 	readonly needs: ReadonlySet<LoadedModule>;
-	/** Its struct module in guest memory, once somebody has asked for it; 0: nobody has. */
+	/** Its struct module in guest memory, made at the first request; 0: not made yet. */
 	address: Kaddr;
 	params: readonly Param[] = [];
 	/** For replace designs that have fields in struct klp_patch which the module's own has not. */

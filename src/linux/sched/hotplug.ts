@@ -31,7 +31,8 @@ export class CpuHotplug {
 	}
 
 	/**
-	 * Takes a CPU down: whoever is on it, or bound to it, goes on elsewhere. 0, also when it is down already; -EPERM: CPU 0,
+	 * Takes a CPU down: a task that is on it, or bound to it, goes on elsewhere. 0, also when it is down already; -EPERM:
+	 * CPU 0,
 	 * which x86 cannot take down; -EINVAL: there is no such CPU.
 	 */
 	*cpu_down(id: number): Kernel<number> {

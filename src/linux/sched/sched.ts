@@ -31,7 +31,8 @@ export interface EmulatedCpu {
 export type Preemption = "none" | "full";
 
 /**
- * Who runs where. Purely bookkeeping: the machine executes. All choices come from the seed: the order of CPUs in a round,
+ * Which task runs on which CPU. Purely bookkeeping: the machine executes. All choices come from the seed: the order of CPUs
+ * in a round,
  * the length of a slice, whether a task is preempted at its end.
  */
 export class Sched {
@@ -51,7 +52,7 @@ export class Sched {
 	jiffies = 0;
 	/** Guest instructions since the machine started, all tasks together. */
 	instructions = 0;
-	/** Who may have to be woken at which jiffy; those whose `wakeAt` is another by then are not. */
+	/** Sleeping tasks by the jiffy of their timer. An entry is stale if the task's `wakeAt` has changed, and is ignored. */
 	private readonly timers = new Map<number, task_struct[]>();
 	/** Tasks that sleep until something holds, in the order in which they fell asleep. */
 	private readonly waiters = new Set<task_struct>();
@@ -171,7 +172,10 @@ export class Sched {
 		cpu.idle.on_cpu = cpu.id;
 	}
 
-	/** The task has come to where it is to sleep (TaskProgram.sleepAt): until somebody wakes it, or, interruptibly, until a signal. */
+	/**
+	 * The task has come to where it is to sleep (TaskProgram.sleepAt): until another task wakes it, or, if interruptible,
+	 * until a signal.
+	 */
 	fallAsleep(task: task_struct): void {
 		if (task.program.interruptible) task.__state = TASK_INTERRUPTIBLE;
 		else task.held = true;
@@ -262,7 +266,7 @@ export class Sched {
 		}
 	}
 
-	/** Wakes who waits for what has come true, and what a timer is due for, in pid order. */
+	/** Wakes the tasks whose condition has come true, and those whose timer is due, in pid order. */
 	tick(): void {
 		this.jiffies++;
 		this.#wakeWaiters();

@@ -30,7 +30,7 @@ export type StackTrace = Frames & ({ readonly reliable: true } | { readonly reli
  * (stack_trace_save_tsk_reliable, Documentation/livepatch/reliable-stacktrace.rst).
  *
  * Reliable means: each address had an unwind row, each frame lay above the one before and within the stack, and the walk
- * ended at a row that says "nobody called this", with nothing guessed. Otherwise the entries are those found so far.
+ * ended at a row that says "this code has no caller", with nothing guessed. Otherwise the entries are those found so far.
  */
 export function stack_trace_save_tsk_reliable(regs: CpuState, stack: Stack): StackTrace {
 	const walk = new Walk(regs, stack);

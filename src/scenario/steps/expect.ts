@@ -159,7 +159,7 @@ function readCalls(raw: NonNullable<RawExpect["calls"]>, place: Place): Map<stri
 		const at = place.key("calls", name);
 		const { func, direct } = at.ops(name);
 		if (func === undefined && direct === undefined) continue;
-		const message = `calls of '${name}' are made in the guest, where nobody counts them`;
+		const message = `calls of '${name}' are made in the guest, where they are not counted`;
 		throw at.error("SCENARIO_EXPECT", message, "look at what its function leaves behind");
 	}
 	return new Map(Object.entries(raw));
