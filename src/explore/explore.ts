@@ -1,7 +1,6 @@
-import type { Invariant } from "../consistency/index.js";
-import { KernelGraph } from "./kernel-graph.js";
+import { shortestOfEach } from "./merge.js";
 import type { Model } from "./model.js";
-import { type FoundViolation, Search, type SearchOptions, type SearchResult } from "./search.js";
+import { type FoundViolation, Memo, Search, type SearchOptions, type SearchResult } from "./search/index.js";
 import { World } from "./world/index.js";
 
 /** What the exploration of one scenario under one design has found. */
@@ -18,33 +17,32 @@ export interface Exploration extends SearchResult {
  * nothing is lost (docs/exploring.md).
  */
 export async function explore(model: Model, options: SearchOptions): Promise<Exploration> {
-	const graph = new KernelGraph(new World(model));
-	const searches = options.reduction ? groupsOf(model) : [allOf(model, graph)];
+	const memo = new Memo(new World(model));
+	const searches = options.reduction ? groupsOf(model) : [allOf(model, memo)];
 	let [states, transitions, depth, bytes, bounded] = [0, 0, 0, 0, false];
 	const visited = new Map<string, number>();
-	const shortest = new Map<Invariant, FoundViolation>();
+	const found: FoundViolation[] = [];
 	for (const active of searches) {
 		const left = { ...options, budget: Math.max(options.budget - states, 1) };
 		const onProgress = (count: number) => options.onProgress?.(states + count);
-		const result = await new Search(model, graph, active, { ...left, onProgress }).run();
+		const result = await new Search(model, memo, active, { ...left, onProgress }).run();
 		states += result.states;
 		transitions += result.transitions;
 		depth = Math.max(depth, result.depth);
 		bytes += result.bytes;
 		for (const [state, degree] of result.visited ?? []) visited.set(`${active.join()} ${state}`, degree);
 		bounded ||= result.result === "bounded";
-		for (const violation of result.violations) {
-			const known = shortest.get(violation.broken.invariant);
-			if (known === undefined || violation.moves.length < known.moves.length) {
-				shortest.set(violation.broken.invariant, violation);
-			}
-		}
+		found.push(...result.violations);
 	}
-	let violations = [...shortest.values()].sort((a, b) => a.moves.length - b.moves.length);
+	const shortest = shortestOfEach(found, ({ broken, moves }) => ({
+		invariant: broken.invariant,
+		length: moves.length,
+	}));
+	let violations = shortest.sort((a, b) => a.moves.length - b.moves.length);
 	if (!options.all) violations = violations.slice(0, 1);
 	const result = violations.length > 0 ? "violated" : bounded ? "bounded" : "complete";
 	const shared = options.shard === undefined ? undefined : visited;
-	return { result, violations, states, transitions, depth, bytes, visited: shared, searches, executed: graph.executed };
+	return { result, violations, states, transitions, depth, bytes, visited: shared, searches, executed: memo.executed };
 }
 
 function groupsOf(model: Model): string[][] {
@@ -56,7 +54,7 @@ function groupsOf(model: Model): string[][] {
 	return groups.size === 0 ? [always] : [...groups.values()].map((name) => [name, ...always]);
 }
 
-function allOf(model: Model, graph: KernelGraph): string[] {
+function allOf(model: Model, memo: Memo): string[] {
 	const idle = model.machine.sched.cpus.map((cpu) => cpu.idle.comm);
-	return graph.world.names.filter((name) => idle.includes(name) || model.tasks.some((task) => task.name === name));
+	return memo.world.names.filter((name) => idle.includes(name) || model.tasks.some((task) => task.name === name));
 }

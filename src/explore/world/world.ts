@@ -344,10 +344,10 @@ export class World {
 	}
 
 	/** Worlds with the same key, and with the same states of tasks, go on alike. */
-	kernelKey(): string {
+	kernelKey(guestKey = this.guestKey()): string {
 		const { before, after } = this.transition ?? {};
 		const views = [before, after].map((view) => view?.names.join() ?? "");
-		return [keyOf(this.model.machine), ...this.actors.map(({ key }) => key), ...views, this.guestKey()].join("|");
+		return [keyOf(this.model.machine), ...this.actors.map(({ key }) => key), ...views, guestKey].join("|");
 	}
 
 	/** Worlds with the same key look the same to guest code. */

@@ -1,5 +1,6 @@
 import * as v from "valibot";
 import { KlpemuError } from "../../base/index.js";
+import { joinVisited, shortestOfEach } from "../../explore/index.js";
 import { judgeOutcomes, type StepOutcome, VERDICTS } from "../../scenario/index.js";
 import { readText } from "../files.js";
 import type { Command } from "./command.js";
@@ -118,26 +119,20 @@ export function mergeReports(reports: readonly ExploreReport[], files: readonly 
 /** The rows of one design, part by part. */
 function mergeRows(parts: readonly (readonly ExploreRow[])[]): ExploreRow[] {
 	const rows = parts.flat();
-	const visited = new Map(parts.flatMap(([row]) => Object.entries(row?.visited ?? {})));
-	// One part may have expanded a state that another has only seen: the larger number of moves counts.
-	for (const [row] of parts) {
-		for (const [state, moves] of Object.entries(row?.visited ?? {}))
-			visited.set(state, Math.max(moves, visited.get(state)!));
-	}
+	const visited = joinVisited(parts.map(([row]) => Object.entries(row?.visited ?? {})));
 	const shared = {
 		states: visited.size,
 		transitions: [...visited.values()].reduce((sum, moves) => sum + moves, 0),
 		depth: Math.max(...rows.map(({ depth }) => depth)),
 		seconds: Math.round(1000 * parts.reduce((sum, [row]) => sum + (row?.seconds ?? 0), 0)) / 1000,
 	};
-	const shortest = new Map<string, ExploreRow>();
-	for (const row of rows) {
-		const known = row.invariant === null ? undefined : shortest.get(row.invariant);
-		if (row.invariant === null || (known !== undefined && known.scheduleLength! <= row.scheduleLength!)) continue;
-		shortest.set(row.invariant, row);
-	}
+	const violated = rows.filter(({ invariant }) => invariant !== null);
+	const shortest = shortestOfEach(violated, ({ invariant, scheduleLength }) => ({
+		invariant: invariant!,
+		length: scheduleLength!,
+	}));
 	const bounded = rows.find(({ result }) => result === "bounded");
-	const found = shortest.size > 0 ? [...shortest.values()] : [bounded ?? rows[0]!];
+	const found = shortest.length > 0 ? shortest : [bounded ?? rows[0]!];
 	const judged = judge(parts, found[0]!);
 	return found.map(({ visited: _visited, ...row }) => ({ ...row, ...shared, ...judged }));
 }

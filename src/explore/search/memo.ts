@@ -1,6 +1,7 @@
-import { KlpemuError } from "../base/index.js";
-import { type Broken, type Look, lookAt } from "../consistency/index.js";
-import type { ArrivalKind, Effect, Read, SavedWorld, TaskOutcome, TaskState, World } from "./world/index.js";
+import { KlpemuError } from "../../base/index.js";
+import { type Broken, type Look, lookAt } from "../../consistency/index.js";
+import type { ArrivalKind, Effect, SavedWorld, TaskOutcome, TaskState, World } from "../world/index.js";
+import { DecisionTree, type Step } from "./decision-tree.js";
 
 /** A state of everything but the tasks, and how to come there. */
 export interface KernelState extends Look {
@@ -49,14 +50,16 @@ export interface Outcome {
 	readonly broken: readonly Broken[];
 }
 
-interface Leaf {
+/** Whether a task can be on a CPU when an actor looks. */
+export interface BusyRule {
+	mayBeBusy(kernel: KernelState, tasks: readonly TaskState[], slot: number, actor: number): readonly boolean[];
+}
+
+/** One execution of a step. */
+interface Execution {
+	/** Undefined: the actor must wait. */
 	readonly to: KernelState | undefined;
 	readonly effect: Effect;
-}
-interface Branch {
-	readonly slot: number;
-	readonly field: Read["field"];
-	readonly children: Map<unknown, Branch | Leaf>;
 }
 
 /**
@@ -64,15 +67,15 @@ interface Branch {
  * on what it reads of tasks: all states that agree in these share one execution. The same for tasks, whose moves depend on
  * their own state and on what guest code can see of the kernel's.
  */
-export class KernelGraph {
+export class Memo {
 	readonly world: World;
 	readonly states: KernelState[] = [];
 	readonly #byKey = new Map<string, KernelState>();
 	readonly #texts = new Map<string, number>();
 	readonly #viewIds = new Map<string, number>();
 	readonly #executables = new Map<string, number>();
-	/** By state, actor and late: decision trees over what the step reads. */
-	readonly #steps = new Map<number, { root: Branch | Leaf | undefined }>();
+	/** By state, actor and late. */
+	readonly #steps = new Map<number, DecisionTree<Execution>>();
 	readonly #taskMoves = new Map<number, Map<number, TaskOutcome>>();
 	/** Where the world is; undefined: a task has died in it, which nobody goes on from. */
 	#live: KernelState | undefined;
@@ -100,7 +103,8 @@ export class KernelGraph {
 	/** The state that the world is in now. */
 	#intern(via: Via | undefined): KernelState {
 		const { world } = this;
-		const key = world.kernelKey();
+		const guestKey = world.guestKey();
+		const key = world.kernelKey(guestKey);
 		const known = this.#byKey.get(key);
 		if (known !== undefined) return known;
 		const { machine, functions } = world.model;
@@ -112,7 +116,7 @@ export class KernelGraph {
 			key,
 			via,
 			saved: world.quiet ? world.save() : undefined,
-			text: number(this.#texts, world.guestKey()),
+			text: number(this.#texts, guestKey),
 			viewsId: number(this.#viewIds, JSON.stringify(look.views.map(({ codes }) => codes))),
 			executableId: number(this.#executables, look.executable.join()),
 			next: world.actors.map((_, index) => world.nextStep(index)),
@@ -157,75 +161,31 @@ export class KernelGraph {
 		}
 	}
 
-	/** What the next step of an actor can lead to; empty: it must wait. `mayBeBusy`: whether a task can be on a CPU. */
-	step(
-		from: KernelState,
-		actor: number,
-		late: boolean,
-		tasks: readonly TaskState[],
-		mayBeBusy: (slot: number) => readonly boolean[],
-	): Outcome[] {
+	/** What the next step of an actor can lead to; empty: it must wait. */
+	step(from: KernelState, actor: number, late: boolean, tasks: readonly TaskState[], rule: BusyRule): Outcome[] {
 		const key = 2 * (from.id * this.world.actors.length + actor) + Number(late);
 		let tree = this.#steps.get(key);
 		if (tree === undefined) {
-			tree = { root: undefined };
+			tree = new DecisionTree();
 			this.#steps.set(key, tree);
 		}
 		const outcomes: Outcome[] = [];
-		const open: (readonly number[])[] = [NOBODY];
-		for (let busy = open.pop(); busy !== undefined; busy = open.pop()) {
-			this.#find(tree, { from, actor, late, tasks, mayBeBusy }, busy, open, outcomes);
+		for (const { to, effect } of tree.find(new ActorStep(this, from, actor, late, tasks, rule))) {
+			if (to !== undefined) outcomes.push(this.#outcome(to, effect, tasks));
 		}
 		return outcomes;
 	}
 
-	/** Follows one path through the tree; decisions about `on_cpu` that were left aside are added to `open`. */
-	#find(
-		tree: { root: Branch | Leaf | undefined },
-		step: {
-			readonly from: KernelState;
-			readonly actor: number;
-			readonly late: boolean;
-			readonly tasks: readonly TaskState[];
-			readonly mayBeBusy: (slot: number) => readonly boolean[];
-		},
-		busy: readonly number[],
-		open: (readonly number[])[],
-		outcomes: Outcome[],
-	): void {
-		let node = tree.root ?? this.#execute(step, new Set(busy), tree);
-		let decided = 0;
-		/** Tasks that are on a CPU on this path: those in `busy`, and those that must be. */
-		const really = new Set<number>();
-		while ("children" in node) {
-			const { slot, field, children }: Branch = node;
-			let value: unknown;
-			if (field === "on_cpu") {
-				const allowed = step.mayBeBusy(slot);
-				value = allowed.length === 1 ? allowed[0]! : busy.includes(slot);
-				if (busy.includes(slot)) decided++;
-				else if (allowed.length === 2 && decided === busy.length) open.push([...busy, slot]);
-				if (value === true) really.add(slot);
-			} else if (field === "entries") value = step.tasks[slot]!.entriesKey;
-			else value = step.tasks[slot]!.fields[field];
-			let child: Branch | Leaf | undefined = children.get(value);
-			if (child === undefined) {
-				this.#execute(step, really, tree);
-				child = children.get(value);
-				if (child === undefined) throw nondeterminism(`actor ${step.actor} reads ${field} of task ${slot}`);
-			}
-			node = child;
-		}
-		const { to, effect } = node;
-		if (to === undefined) return;
+	/** What an execution means for a state with these tasks. */
+	#outcome(to: KernelState, effect: Effect, tasks: readonly TaskState[]): Outcome {
 		const changes = new Map<number, TaskState>(effect.replaced);
 		for (const [slot, written] of effect.writes) {
-			const before = step.tasks[slot]!;
+			const before = tasks[slot]!;
 			if (changes.has(slot) || !before.alive) continue;
 			const after = this.world.states.withFields(before, written);
 			if (after !== before) changes.set(slot, after);
 		}
-		outcomes.push({
+		return {
 			to,
 			changes: [...changes],
 			touchesTasks: effect.reads.length > 0 || changes.size > 0,
@@ -233,34 +193,19 @@ export class KernelGraph {
 			kind: effect.kind,
 			busy: effect.reads.filter(({ field, value }) => field === "on_cpu" && value === true).map(({ slot }) => slot),
 			broken: effect.broken,
-		});
+		};
 	}
 
-	/** Makes the step for real and adds it to the tree. */
-	#execute(
-		step: {
-			readonly from: KernelState;
-			readonly actor: number;
-			readonly late: boolean;
-			readonly tasks: readonly TaskState[];
-		},
-		busy: ReadonlySet<number>,
-		tree: { root: Branch | Leaf | undefined },
-	): Branch | Leaf {
-		const { from, actor, late, tasks } = step;
-		this.goto(from);
-		this.world.loadAll(tasks);
-		const effect = this.world.moveActor(actor, busy, late);
+	/** Makes a step for real. */
+	execute(via: Via): Execution {
+		this.goto(via.from);
+		this.world.loadAll(via.tasks);
+		const effect = this.world.moveActor(via.actor, via.busy, via.late);
 		this.executed.kernel++;
-		let leaf: Leaf;
-		if (effect.kind === "blocked") leaf = { to: undefined, effect };
-		else {
-			const to = this.#intern({ from, actor, busy, late, tasks: [...tasks] });
-			this.#live = to;
-			leaf = { to, effect };
-		}
-		insert(tree, effect.reads, leaf);
-		return tree.root!;
+		if (effect.kind === "blocked") return { to: undefined, effect };
+		const to = this.#intern(via);
+		this.#live = to;
+		return { to, effect };
 	}
 
 	/** Where a task's next move leads. */
@@ -318,10 +263,6 @@ export class KernelGraph {
 	}
 }
 
-function nondeterminism(what: string): KlpemuError {
-	return new KlpemuError("EXPLORE_NONDETERMINISM", `a step was made a second time and went another way: ${what}`);
-}
-
 function number(ids: Map<string, number>, key: string): number {
 	const known = ids.get(key);
 	if (known !== undefined) return known;
@@ -329,28 +270,38 @@ function number(ids: Map<string, number>, key: string): number {
 	return ids.size - 1;
 }
 
-const NOBODY: readonly number[] = [];
+/** The next step of an actor, in one state. */
+class ActorStep implements Step<Execution> {
+	readonly tasks: readonly TaskState[];
+	readonly #memo: Memo;
+	readonly #from: KernelState;
+	readonly #actor: number;
+	readonly #late: boolean;
+	readonly #rule: BusyRule;
 
-/** Adds the path of `reads` to a tree. */
-function insert(tree: { root: Branch | Leaf | undefined }, reads: readonly Read[], leaf: Leaf): void {
-	let put = (node: Branch | Leaf) => {
-		tree.root = node;
-	};
-	let node = tree.root;
-	for (const { slot, field, value } of reads) {
-		if (node === undefined) {
-			node = { slot, field, children: new Map() };
-			put(node);
-		}
-		if (!("children" in node) || node.slot !== slot || node.field !== field) {
-			throw nondeterminism(`${field} of task ${slot} is read where something else was`);
-		}
-		const { children }: Branch = node;
-		put = (child) => {
-			children.set(value, child);
-		};
-		node = children.get(value);
+	constructor(
+		memo: Memo,
+		from: KernelState,
+		actor: number,
+		late: boolean,
+		tasks: readonly TaskState[],
+		rule: BusyRule,
+	) {
+		this.tasks = tasks;
+		this.#memo = memo;
+		this.#from = from;
+		this.#actor = actor;
+		this.#late = late;
+		this.#rule = rule;
 	}
-	if (node === undefined) put(leaf);
-	else if ("children" in node) throw nondeterminism("it reads less than before");
+
+	mayBeBusy(slot: number): readonly boolean[] {
+		return this.#rule.mayBeBusy(this.#from, this.tasks, slot, this.#actor);
+	}
+
+	execute(busy: ReadonlySet<number>): { readonly reads: Effect["reads"]; readonly value: Execution } {
+		const via = { from: this.#from, actor: this.#actor, busy, late: this.#late, tasks: [...this.tasks] };
+		const value = this.#memo.execute(via);
+		return { reads: value.effect.reads, value };
+	}
 }

@@ -1,0 +1,249 @@
+import { Hash } from "../../base/index.js";
+import type { Broken, Invariant } from "../../consistency/index.js";
+import type { Model } from "../model.js";
+import type { Move } from "../schedule.js";
+import type { TaskState } from "../world/index.js";
+import type { KernelState, Memo } from "./memo.js";
+import { type Edge, Moves } from "./moves.js";
+import { isAsleep, Reduction } from "./reduction.js";
+import { statesWithoutEnd } from "./stuck.js";
+import { Numbers, Table } from "./table.js";
+
+export interface SearchOptions {
+	/** Stop after so many states. */
+	readonly budget: number;
+	/** Asked from time to time: shall it stop? */
+	readonly interrupted?: (() => boolean) | undefined;
+	/** Awaited from time to time, so that whoever called can do something else. */
+	readonly pause?: (() => Promise<void>) | undefined;
+	/** Told from time to time how many states there are. */
+	readonly onProgress?: ((states: number) => void) | undefined;
+	/** Only these invariants count. */
+	readonly invariants: ReadonlySet<Invariant>;
+	/** Find the shortest schedule for each invariant that can be broken, instead of stopping at the first. */
+	readonly all: boolean;
+	/** Leave out what cannot make a difference (docs/exploring.md). Off, the same verdicts take longer. */
+	readonly reduction: boolean;
+	/** Of several processes that share the work, this one's part: see {@link Shard}. */
+	readonly shard?: Shard | undefined;
+}
+
+export interface Shard {
+	readonly index: number;
+	readonly count: number;
+}
+
+export interface FoundViolation {
+	readonly broken: Broken;
+	readonly moves: readonly Move[];
+}
+
+export interface SearchResult {
+	readonly result: "complete" | "bounded" | "violated";
+	readonly violations: readonly FoundViolation[];
+	readonly states: number;
+	readonly transitions: number;
+	/** Moves on the longest of the shortest ways to a state. */
+	readonly depth: number;
+	/** Of what is kept for each state. */
+	readonly bytes: number;
+	/** Of a shard: what it visited, and how many moves led away from there. */
+	readonly visited: ReadonlyMap<string, number> | undefined;
+}
+
+/** States per process when the work is dealt out. */
+const PER_SHARD = 8;
+/**
+ * Breadth first, so that the first schedule that is found for a violation is a shortest one. A state is the number of a kernel
+ * state and those of all task states; the search itself only handles numbers.
+ */
+export class Search {
+	readonly #memo: Memo;
+	readonly #moves: Moves;
+	readonly #options: SearchOptions;
+	readonly #table: Table;
+	/** By state, the one that it was reached from. By which move, is worked out again when somebody asks. */
+	readonly #parents = new Numbers();
+	/** From and to, in turn: for `stuck`. */
+	readonly #edges: Numbers | undefined;
+	readonly #violations = new Map<Invariant, FoundViolation>();
+	#transitions = 0;
+	/** The state that is being looked at. */
+	#current = 0;
+	/** How many have been looked at, each twice. */
+	#looked = 0;
+	#interrupted = false;
+	/** There are states that nobody goes on from. */
+	#lost = false;
+	#dealt = false;
+	/** By state, how many moves lead away from it; for shards. */
+	readonly #degrees = new Numbers();
+
+	/** `active`: names of the tasks that make moves. */
+	constructor(model: Model, memo: Memo, active: readonly string[], options: SearchOptions) {
+		this.#memo = memo;
+		this.#options = options;
+		const { world } = memo;
+		const reduction = new Reduction(model, world, active, options.reduction);
+		this.#moves = new Moves(model, memo, reduction, options.invariants);
+		this.#table = new Table(world.names.length + 1);
+		this.#edges = options.invariants.has("stuck") ? new Numbers() : undefined;
+	}
+
+	async run(): Promise<SearchResult> {
+		const { options, table } = { options: this.#options, table: this.#table };
+		this.#parents.push(-1);
+		table.add(rowOf(this.#memo.first, this.#memo.firstTasks));
+		let depth = 0;
+		let bounded = false;
+		for (let start = 0; start < table.length && !bounded; depth++) {
+			if (this.#violations.size > 0 && !options.all) break;
+			const end = table.length;
+			bounded = !(await this.#expandLevel(start, end));
+			this.#memo.checkContexts();
+			start = end;
+		}
+		if (!bounded && !this.#lost && !this.#dealt && (options.all || this.#violations.size === 0)) this.#findStuck();
+		const violations = [...this.#violations.values()];
+		return {
+			result: violations.length > 0 ? "violated" : bounded ? "bounded" : "complete",
+			violations,
+			states: table.length,
+			transitions: this.#transitions,
+			depth: depth - 1,
+			bytes: table.bytes + this.#parents.bytes + (this.#edges?.bytes ?? 0),
+			visited: options.shard === undefined ? undefined : this.#visited(),
+		};
+	}
+
+	/**
+	 * All states at one distance from the first. Those with the same kernel state one after the other, and the moves of tasks before
+	 * those of actors, for that is when the world need not be brought elsewhere. False when it was stopped.
+	 */
+	async #expandLevel(start: number, end: number): Promise<boolean> {
+		const kernelOf = (state: number) => this.#table.value(state, 0);
+		const states = this.#mine(start, end);
+		const text = (state: number) => this.#memo.states[kernelOf(state)]!.text;
+		states.sort((a, b) => text(a) - text(b) || kernelOf(a) - kernelOf(b) || a - b);
+		for (let from = 0, to = 0; from < states.length; from = to) {
+			while (to < states.length && kernelOf(states[to]!) === kernelOf(states[from]!)) to++;
+			const group = states.slice(from, to);
+			for (const kind of ["ofTasks", "ofActors"] as const) {
+				for (this.#current of group) {
+					if ((this.#looked++ & 2047) === 0) await this.#pause();
+					if (this.#interrupted || this.#table.length >= this.#options.budget) return false;
+					for (const edge of this.#moves[kind](...this.#stateAt(this.#current))) this.#reach(edge);
+				}
+			}
+		}
+		return true;
+	}
+
+	/** The states of a level that this process goes on from. */
+	#mine(start: number, end: number): number[] {
+		const states = Array.from({ length: end - start }, (_, i) => start + i);
+		const { shard } = this.#options;
+		// The first level that is wide enough is dealt out. From there on, what a process reaches is its own.
+		if (shard === undefined || this.#dealt || states.length < PER_SHARD * shard.count) return states;
+		this.#dealt = true;
+		return states.filter((state) => (state - start) % shard.count === shard.index);
+	}
+
+	async #pause(): Promise<void> {
+		this.#options.onProgress?.(this.#table.length);
+		await this.#options.pause?.();
+		this.#interrupted = this.#options.interrupted?.() ?? false;
+	}
+
+	/** What is the same for a state in every process, and how many moves lead away from it. */
+	#visited(): Map<string, number> {
+		const visited = new Map<string, number>();
+		for (let state = 0; state < this.#table.length; state++) {
+			const [kernel, tasks] = this.#stateAt(state);
+			const hash = new Hash();
+			hash.add(kernel.key);
+			for (const task of tasks) hash.add(task.key);
+			visited.set(hash.digest(), this.#degrees.at(state));
+		}
+		return visited;
+	}
+
+	#stateAt(state: number): [KernelState, TaskState[]] {
+		const row = new Int32Array(this.#table.width);
+		this.#table.read(state, row);
+		const tasks: TaskState[] = [];
+		for (let i = 1; i < row.length; i++) tasks.push(this.#memo.world.states.all[row[i]!]!);
+		return [this.#memo.states[row[0]!]!, tasks];
+	}
+
+	// ---- states ----
+
+	/**
+	 * After something is broken the search is over, unless it looks for every invariant. Nobody goes on from a state in which the
+	 * kernel has read what was freed, or a task has died.
+	 */
+	#goesOn(broken: readonly Broken[]): boolean {
+		const lost = broken.some(({ invariant }) => invariant === "use-after-free") || broken.some(({ died }) => died);
+		if (lost) this.#lost = true;
+		return this.#options.all && !lost;
+	}
+
+	/** A move leads to a state; the first time, the state is remembered. */
+	#reach(edge: Edge): void {
+		const { kernel, tasks, broken } = edge;
+		this.#transitions++;
+		if (this.#options.shard !== undefined) this.#degrees.add(this.#current, 1);
+		for (const one of broken) {
+			if (this.#violations.has(one.invariant) || !this.#options.invariants.has(one.invariant)) continue;
+			const last = this.#moves.describe(edge);
+			this.#violations.set(one.invariant, { broken: one, moves: [...this.#movesTo(this.#current), last] });
+		}
+		if (broken.length > 0 && !this.#goesOn(broken)) return;
+		const known = this.#table.add(rowOf(kernel, tasks));
+		if (known < 0) this.#parents.push(this.#current);
+		this.#edges?.push(this.#current);
+		this.#edges?.push(known < 0 ? -known - 1 : known);
+	}
+
+	/** The moves that lead to a state: along its parents. Which move it was is found by making those of the parent once more. */
+	#movesTo(state: number): Move[] {
+		const moves: Move[] = [];
+		for (let at = state; this.#parents.at(at) >= 0; at = this.#parents.at(at)) {
+			moves.push(this.#moveBetween(this.#parents.at(at), at));
+		}
+		return moves.reverse();
+	}
+
+	#moveBetween(from: number, to: number): Move {
+		const wanted = rowOf(...this.#stateAt(to));
+		for (const edge of this.#moves.all(...this.#stateAt(from))) {
+			if (rowOf(edge.kernel, edge.tasks).every((value, i) => value === wanted[i])) return this.#moves.describe(edge);
+		}
+		throw new Error("internal error: a state cannot be reached from its parent any more");
+	}
+
+	/**
+	 * `stuck`: a state in a transition from which no schedule leads to its end, although no task sleeps without a task to wake it. All
+	 * states must be there.
+	 */
+	#findStuck(): void {
+		if (this.#edges === undefined) return;
+		const ends = new Uint8Array(this.#table.length);
+		for (let state = 0; state < ends.length; state++) {
+			if (this.#stateAt(state)[0].inTransition === undefined) ends[state] = 1;
+		}
+		for (const state of statesWithoutEnd(this.#edges, ends)) {
+			const [kernel, tasks] = this.#stateAt(state);
+			if (tasks.some(isAsleep)) continue;
+			const message = `the transition of ${kernel.inTransition} can never end, although no task sleeps`;
+			this.#violations.set("stuck", { broken: { invariant: "stuck", message }, moves: this.#movesTo(state) });
+			return;
+		}
+	}
+}
+
+function rowOf(kernel: KernelState, tasks: readonly TaskState[]): number[] {
+	const row = [kernel.id];
+	for (const task of tasks) row.push(task.id);
+	return row;
+}

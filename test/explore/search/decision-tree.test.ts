@@ -1,0 +1,55 @@
+import { expect, test } from "vitest";
+import { DecisionTree, type Step } from "../../../src/explore/search/decision-tree.js";
+import type { Read, TaskState } from "../../../src/explore/world/index.js";
+
+/** A step that reads patch_state of task 0, and whether task 1 is on a CPU. */
+class TestStep implements Step<string> {
+	readonly tasks: readonly TaskState[];
+	readonly #mayBeBusy: readonly boolean[];
+	executed = 0;
+	reads: (busy: boolean) => readonly Read[];
+
+	constructor(patch_state: number, mayBeBusy: readonly boolean[]) {
+		this.tasks = [{ fields: { patch_state } } as unknown as TaskState];
+		this.#mayBeBusy = mayBeBusy;
+		this.reads = (busy) => [
+			{ slot: 0, field: "patch_state", value: patch_state },
+			{ slot: 1, field: "on_cpu", value: busy },
+		];
+	}
+
+	mayBeBusy(): readonly boolean[] {
+		return this.#mayBeBusy;
+	}
+
+	execute(busy: ReadonlySet<number>) {
+		this.executed++;
+		const reads = this.reads(busy.has(1));
+		return { reads, value: reads.map(({ value }) => value).join() };
+	}
+}
+
+test("each choice about on_cpu is one thing that a step leads to, and is executed once", () => {
+	const tree = new DecisionTree<string>();
+	const step = new TestStep(0, [false, true]);
+	expect(tree.find(step)).toEqual(["0,false", "0,true"]);
+	expect(step.executed).toBe(2);
+	expect(tree.find(step)).toEqual(["0,false", "0,true"]);
+	expect(step.executed).toBe(2);
+});
+
+test("states that agree in what was read share an execution, and others do not", () => {
+	const tree = new DecisionTree<string>();
+	tree.find(new TestStep(0, [false]));
+	const [same, other] = [new TestStep(0, [false]), new TestStep(1, [false])];
+	expect([tree.find(same), tree.find(other)]).toEqual([["0,false"], ["1,false"]]);
+	expect([same.executed, other.executed]).toEqual([0, 1]);
+});
+
+test("a step that reads something else the second time is found out", () => {
+	const tree = new DecisionTree<string>();
+	tree.find(new TestStep(0, [false]));
+	const step = new TestStep(0, [true]);
+	step.reads = () => [{ slot: 0, field: "thread_flags", value: 0 }];
+	expect(() => tree.find(step)).toThrow(expect.objectContaining({ code: "EXPLORE_NONDETERMINISM" }));
+});
