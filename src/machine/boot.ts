@@ -16,7 +16,7 @@ import {
 } from "../linux/fs/index.js";
 import { EnabledFunctions, Ftrace, FunctionTracer, Symbols, TextPoke, Tracefs } from "../linux/ftrace/index.js";
 import { GuestCalls, Heap, HostCalls, Oops } from "../linux/guest/index.js";
-import { type Design, Klp } from "../linux/klp/index.js";
+import { type Design, Klp, LINUX_6_12, type Release } from "../linux/klp/index.js";
 import { Dmesg, FaultInjection, GuestAreas, Icache, Kallsyms, Observers, type ShouldFail } from "../linux/lib/index.js";
 import { type LoadedModule, Loader } from "../linux/module/index.js";
 import {
@@ -53,6 +53,8 @@ export interface MachineOptions {
 	/** Jiffies in a second. */
 	readonly hz: number;
 	readonly memoryBytes: number;
+	/** The kernel that livepatch is of; default {@link LINUX_6_12}. */
+	readonly release?: Release;
 	/** Where a task that runs in the kernel can lose its CPU. */
 	readonly preemption: Preemption;
 	/** Fault injection from the very beginning; see FaultInjection. */
@@ -149,10 +151,9 @@ function bootKernel(options: MachineOptions, parts: WithGuest, gates: GatePage, 
 	const { cpu, hostCalls, hz } = parts;
 	const modules = new Map<string, LoadedModule>();
 	const klp_ftrace_handler_address = gates.address("klp_ftrace_handler");
-	const klp = new Klp(
-		{ ...parts, modules, klp_ftrace_handler_address, HZ: hz, klp_have_reliable_stack: true },
-		options.design,
-	);
+	const { design, release = LINUX_6_12 } = options;
+	const own = { modules, klp_ftrace_handler_address, release, HZ: hz, klp_have_reliable_stack: true };
+	const klp = new Klp({ ...parts, ...own }, design);
 	declareHandler(gates, klp);
 
 	const loader = new Loader({ ...parts, modules, klp, fentry: label(engine.ftrace, "__fentry__") });

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import type { EngineImage } from "../../src/assemble/index.js";
 import { findDesign } from "../../src/designs/index.js";
 import { type ElfObject, parseElf } from "../../src/elf/index.js";
-import { Klp, type klp_callbacks, klp_func, klp_object, klp_patch } from "../../src/linux/klp/index.js";
+import { Klp, type klp_callbacks, klp_func, klp_object, klp_patch, type Release } from "../../src/linux/klp/index.js";
 import { type Kernel, runStraight, type ShouldFail } from "../../src/linux/lib/index.js";
 import type { LoadedModule } from "../../src/linux/module/index.js";
 import type { Preemption, task_struct } from "../../src/linux/sched/index.js";
@@ -30,6 +30,8 @@ export interface TestMachineOptions {
 	readonly image?: EngineImage;
 	/** Default: full. */
 	readonly preemption?: Preemption;
+	/** Default: that of klpemu. */
+	readonly release?: Release;
 	/** Fault injection from the very beginning. */
 	readonly should_fail?: ShouldFail;
 	/** Changes the bytes of funcs.o before they are loaded. */
@@ -302,6 +304,7 @@ export async function createTestMachine(options: TestMachineOptions = {}): Promi
 		// Tests bring tasks to exact places in the kernel, and take them off the CPU there.
 		preemption: options.preemption ?? "full",
 		memoryBytes: 4 << 20,
+		...(options.release && { release: options.release }),
 		...(options.should_fail && { should_fail: options.should_fail }),
 	});
 	const sources = new Map<string, ElfObject>();

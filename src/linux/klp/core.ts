@@ -85,7 +85,8 @@ export class KlpCore implements Core {
 	}
 
 	klp_find_func(obj: klp_object, old: klp_func): klp_func | undefined {
-		return obj.funcs.find((func) => sameFunction(func, old));
+		const same = (func: klp_func) => this.env.release.symposZeroIsOne || func.old_sympos === old.old_sympos;
+		return obj.funcs.find((func) => sameFunction(func, old) && same(func));
 	}
 
 	klp_find_object(patch: klp_patch, old: klp_object): klp_object | undefined {

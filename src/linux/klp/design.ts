@@ -5,6 +5,7 @@ import type { CpuHotplug, Sched, task_struct, Unwinder, Workqueue } from "../sch
 import type { Field } from "./fields.js";
 import type { HandlerRules } from "./handler.js";
 import type { KlpObserver } from "./livepatch.js";
+import type { Release } from "./release.js";
 import type { klp_func, klp_object, klp_ops, klp_patch, module } from "./types.js";
 
 /** The parts of the kernel that livepatch calls, and two numbers. */
@@ -26,6 +27,7 @@ export interface KlpParts {
 	readonly klp_ftrace_handler_address: Kaddr;
 	/** Jiffies in a second. */
 	readonly HZ: number;
+	readonly release: Release;
 	/** CONFIG_HAVE_RELIABLE_STACKTRACE; without it no task can be switched from outside. */
 	readonly klp_have_reliable_stack: boolean;
 }

@@ -38,7 +38,9 @@ export class Sysfs {
 	}
 
 	#attributes(): string[] {
-		return ["enabled", "transition", "force", ...Object.keys(this.#klp.design.attributes), "stack_order"];
+		const { design, env } = this.#klp;
+		const own = Object.keys(design.attributes);
+		return ["enabled", "transition", "force", ...own, ...(env.release.hasStackOrder ? ["stack_order"] : [])];
 	}
 
 	/** Everything there is to read: path and value. */

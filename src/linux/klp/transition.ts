@@ -283,7 +283,7 @@ export class Transition {
 			task.thread_flags |= TIF_PATCH_PENDING;
 			yield turn("klp_start_transition: TIF_PATCH_PENDING");
 		}
-		this.klp_sched_try_switch_key = true;
+		this.klp_sched_try_switch_key = env.release.condReschedSwitches;
 		this.klp_signals_cnt = 0;
 		yield "klp_start_transition: klp_cond_resched_enable";
 	}
