@@ -1,4 +1,4 @@
-import { type CallGate, type Cpu, type GatePage, RAX, RDI, RDX } from "../cpu/index.js";
+import { ARGUMENT_REGISTERS, type CallGate, type Cpu, type GatePage, R8, R9, RAX, RDI, RDX } from "../cpu/index.js";
 import { type Ftrace, PT_REGS, trace_clear_recursion, trace_test_and_set_recursion } from "../linux/ftrace/index.js";
 import { GuestArguments, type HostCalls, type HostFunctions, isBadPointer } from "../linux/guest/index.js";
 import type { Klp } from "../linux/klp/index.js";
@@ -41,11 +41,14 @@ export function declareFtraceGates(gates: GatePage, { memory }: Cpu, sched: Sche
 	});
 }
 
+/** The registers of the six parameters that a function takes in registers (System V ABI, 3.2.3). */
+const PARAMETERS = [...ARGUMENT_REGISTERS, R8, R9] as const;
+
 /** next_call of asm/entry_64.S: the next function of the task's program in rax, or 0. */
 export function declareProgram(gates: GatePage, { state }: Cpu, sched: Sched, observers: Iterable<Observer>): void {
 	const next_call = () => {
 		const task = sched.current;
-		const { calls, next } = task.program;
+		const { calls, args, next } = task.program;
 		if (next !== undefined) {
 			const call = next();
 			if (call === undefined) state.words[RAX] = 0n;
@@ -57,15 +60,19 @@ export function declareProgram(gates: GatePage, { state }: Cpu, sched: Sched, ob
 		}
 		if (task.nextCall > 0) {
 			task.lastResult = state.words[RAX]!;
-			for (const observer of observers) observer.call?.(task, calls[task.nextCall - 1]!, task.lastResult);
+			const called = calls[task.nextCall - 1]!;
+			const func = typeof called === "number" ? called : called.last;
+			for (const observer of observers) observer.call?.(task, func, task.lastResult);
 		}
 		if (task.nextCall >= calls.length) {
 			task.nextCall = 0;
 			state.words[RAX] = 0n;
 			return false;
 		}
-		state.setKaddr(RAX, calls[task.nextCall]!);
+		const call = calls[task.nextCall]!;
+		state.setKaddr(RAX, typeof call === "number" ? call : call.resolve());
 		state.words[RDI] = BigInt(task.pid);
+		for (const [index, value] of args?.entries() ?? []) state.words[PARAMETERS[index]!] = BigInt.asUintN(64, value);
 		task.nextCall++;
 		return false;
 	};

@@ -5,4 +5,4 @@ export { Machine } from "./machine.js";
 export type { Observer } from "./observers.js";
 export type { Shell } from "./shell.js";
 export { restoreMachine, type SavedMachine, saveMachine } from "./snapshot.js";
-export type { NewTask, Tasks } from "./tasks.js";
+export { MAX_ARGUMENTS, type NewTask, type Tasks } from "./tasks.js";

@@ -4,6 +4,7 @@ import type { Observers } from "../linux/lib/index.js";
 import {
 	type HostTasks,
 	type KernelStacks,
+	type LateCall,
 	PF_KTHREAD,
 	type Sched,
 	TASK_INTERRUPTIBLE,
@@ -18,7 +19,7 @@ import { type Rounds, WAIT_ROUNDS } from "./rounds.js";
 export interface NewTask {
 	readonly name: string;
 	readonly kthread: boolean;
-	readonly calls: readonly Kaddr[];
+	readonly calls: readonly (Kaddr | LateCall)[];
 	readonly sleepAt?: (() => readonly Kaddr[]) | undefined;
 	/** A signal ends the sleep there. */
 	readonly interruptible?: boolean;
@@ -26,6 +27,17 @@ export interface NewTask {
 	readonly cpu?: number | undefined;
 	/** Asleep until it is woken. */
 	readonly idle?: boolean;
+}
+
+/** A function takes so many arguments in registers. */
+export const MAX_ARGUMENTS = 6;
+
+function checkArguments(args: readonly bigint[]): void {
+	if (args.length > MAX_ARGUMENTS) {
+		throw new KlpemuError("CALL_ARGUMENTS", `${args.length} arguments, at most ${MAX_ARGUMENTS} are possible`);
+	}
+	const bad = args.find((value) => value < -(1n << 63n) || value >= 1n << 64n);
+	if (bad !== undefined) throw new KlpemuError("CALL_ARGUMENTS", `the argument ${bad} has more than 64 bits`);
 }
 
 /** Tasks that call guest functions: how they come, go, sleep and wake. */
@@ -73,10 +85,11 @@ export class Tasks {
 	}
 
 	/**
-	 * Lets a task make one call of `func` instead of its own program, and come back from it. The call's rax; undefined if that
-	 * takes more than `rounds` rounds.
+	 * Lets a task make one call of `func` instead of its own program, and come back from it. `args`: up to six numbers of 64 bits;
+	 * default: the task's pid. The call's rax; undefined if that takes more than `rounds` rounds. Throws `CALL_ARGUMENTS`.
 	 */
-	callOnce(task: task_struct, func: Kaddr, rounds: number): bigint | undefined {
+	callOnce(task: task_struct, func: Kaddr, rounds: number, args?: readonly bigint[]): bigint | undefined {
+		if (args !== undefined) checkArguments(args);
 		const { program } = task;
 		this.wake(task);
 		this.#untilOutside(task, rounds);
@@ -86,7 +99,7 @@ export class Tasks {
 		};
 		const unsubscribe = this.#observers.observe({ call });
 		try {
-			task.program = { calls: [func], sleepRounds: 1 };
+			task.program = { calls: [func], ...(args && { args }), sleepRounds: 1 };
 			task.nextCall = 0;
 			for (let i = 0; result === undefined && i < rounds; i++) this.#rounds.round();
 			if (result !== undefined) this.#untilOutside(task, rounds);

@@ -234,7 +234,8 @@ class ScenarioRun {
 		} catch (error) {
 			if (!(error instanceof KlpemuError)) throw error;
 			this.#hasFailed = true;
-			this.#failIf(step, error.hint === undefined ? error.reason : `${error.reason} (${error.hint})`);
+			const more = [error.where, error.hint].filter((part) => part !== undefined);
+			this.#failIf(step, more.length === 0 ? error.reason : `${error.reason} (${more.join("; ")})`);
 			return expectedErrno(step, this.#machine.klp.design.name);
 		} finally {
 			this.#step = outer;

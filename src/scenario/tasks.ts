@@ -1,9 +1,9 @@
 import { KlpemuError } from "../base/index.js";
 import type { WatchedFunction } from "../consistency/index.js";
-import { TASK_RUNNING, type task_struct } from "../linux/sched/index.js";
+import { type LateCall, TASK_RUNNING, type task_struct } from "../linux/sched/index.js";
 import type { Machine, NewTask } from "../machine/index.js";
 import type { Kaddr } from "../memory/index.js";
-import type { TaskSpec } from "./types.js";
+import { type Position, type TaskSpec, whereOf } from "./types.js";
 import { bodiesOf } from "./watched.js";
 
 /** Whether tasks with `sleeps_in` fall asleep now: in `run` steps only, so that they go on while the machine settles. */
@@ -13,6 +13,8 @@ export interface SleepControl {
 
 /** The tasks of a scenario, by name. */
 export class ScenarioTasks {
+	/** Of the scenario, for messages. */
+	readonly #fileName: string;
 	readonly #machine: Machine;
 	readonly #functions: readonly WatchedFunction[];
 	readonly #control: SleepControl;
@@ -21,7 +23,8 @@ export class ScenarioTasks {
 	/** Every task that has not exited, dead ones included. For `run` only: the explorer goes back to states with other tasks. */
 	readonly present = new Map<string, task_struct>();
 
-	constructor(machine: Machine, functions: readonly WatchedFunction[], control: SleepControl) {
+	constructor(fileName: string, machine: Machine, functions: readonly WatchedFunction[], control: SleepControl) {
+		this.#fileName = fileName;
 		this.#machine = machine;
 		this.#functions = functions;
 		this.#control = control;
@@ -63,18 +66,47 @@ export class ScenarioTasks {
 
 	/** The address of a function of vmlinux or of a loaded module. Throws `SCENARIO_UNKNOWN_FUNC`. */
 	address(func: string): Kaddr {
-		const found = this.#machine.kallsyms.lookup(undefined, func)[0]?.address;
+		const found = this.#inVmlinux(func);
 		if (found !== undefined) return found;
 		for (const { image } of this.#machine.modules.values()) {
 			const symbol = image.symbol(func);
 			if (symbol !== undefined) return symbol.address;
 		}
-		throw new KlpemuError("SCENARIO_UNKNOWN_FUNC", `function '${func}' is in a module that is not loaded yet`);
+		throw new KlpemuError("SCENARIO_UNKNOWN_FUNC", `function '${func}' is in a module that is not loaded now`);
+	}
+
+	#inVmlinux(func: string): Kaddr | undefined {
+		return this.#machine.kallsyms.lookup(undefined, func)[0]?.address;
+	}
+
+	/** A function of a module is looked up when the task calls it. */
+	#callOf({ name }: TaskSpec, func: string, position: Position): Kaddr | LateCall {
+		const constant = this.#inVmlinux(func);
+		if (constant !== undefined) return constant;
+		const call = {
+			last: 0,
+			resolve: () => {
+				try {
+					call.last = this.address(func);
+				} catch {
+					throw new KlpemuError(
+						"SCENARIO_UNKNOWN_FUNC",
+						`task '${name}' calls '${func}', which is in a module that is not loaded now`,
+						{
+							where: whereOf(this.#fileName, position),
+							hint: "let the task be idle: true until the module is loaded, and wake it then",
+						},
+					);
+				}
+				return call.last;
+			},
+		};
+		return call;
 	}
 
 	#newTask(spec: TaskSpec): NewTask {
 		const { name, kthread, cpu, idle, interruptible = false, sleeps_in } = spec;
-		const calls = spec.calls.map((func) => this.address(func));
+		const calls = spec.calls.map((func, index) => this.#callOf(spec, func, spec.callPositions[index] ?? spec.position));
 		const bodies = (func: string) =>
 			this.#control.mayFallAsleep ? bodiesOf(this.#machine, this.#functions, func) : [];
 		const sleepAt = sleeps_in === undefined ? undefined : () => bodies(sleeps_in);

@@ -77,6 +77,8 @@ export interface OpsSpec {
 export interface TaskSpec extends Readonly<RawTaskEntries> {
 	/** `worker/0` when the file says `worker: { count: 2 }`, else the plain name. */
 	readonly name: string;
+	/** Where each of `calls` stands. */
+	readonly callPositions: readonly Position[];
 	/** The key in the file; a step that names it means all its tasks. */
 	readonly group: string;
 	readonly position: Position;

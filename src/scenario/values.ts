@@ -24,6 +24,12 @@ export const designName = v.pipe(v.string(), v.nonEmpty(), expected("the name of
 export const integer64 = v.custom<number | bigint>(
 	(value) => (typeof value === "number" && Number.isInteger(value)) || typeof value === "bigint",
 );
+/** A register's content, signed or unsigned. */
+export const word64 = v.pipe(
+	integer64,
+	v.check((value) => BigInt(value) >= -(1n << 63n) && BigInt(value) < 1n << 64n),
+	expected("a whole number of 64 bits, from -2^63 to 2^64 - 1"),
+);
 export const seed = v.pipe(
 	integer64,
 	v.check((value) => value >= 0 && BigInt(value) < 1n << 64n),

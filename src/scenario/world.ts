@@ -15,7 +15,7 @@ export function createWorld(
 	control: SleepControl,
 	driver: Driver,
 ): StepWorld {
-	const tasks = new ScenarioTasks(machine, functions, control);
+	const tasks = new ScenarioTasks(scenario.fileName, machine, functions, control);
 	const objects = new Map([...loaded.modules, ...loaded.livepatches]);
 	const ops = new ScenarioOps(machine, scenario.ops);
 	return { machine, livepatches: scenario.livepatches, objects, tasks, ops, ...driver };

@@ -27,10 +27,20 @@ export const TASK_IDLE = TASK_UNINTERRUPTIBLE | TASK_NOLOAD;
  */
 export type TaskMode = "user" | "kernel" | "host";
 
+/** A function that is looked up each time it is called: its module comes and goes. */
+export interface LateCall {
+	/** Throws a KlpemuError if the function is not there. */
+	resolve(): Kaddr;
+	/** Where it was when it was last called. */
+	readonly last: Kaddr;
+}
+
 /** What a task does whenever it runs. */
 export interface TaskProgram {
 	/** Guest functions, called in this order; one round of them is one system call, or one turn of a kthread's loop. */
-	readonly calls: readonly Kaddr[];
+	readonly calls: readonly (Kaddr | LateCall)[];
+	/** Arguments of each call; default: the pid of the task is the first one. */
+	readonly args?: readonly bigint[];
 	/** Instead of `calls`: what comes next, with its argument; undefined at the end of a round. */
 	readonly next?: () => { readonly func: Kaddr; readonly argument: bigint } | undefined;
 	/** Stops the task in the body of a function, once: the instruction addresses where bodies begin. */

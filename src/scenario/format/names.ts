@@ -56,7 +56,7 @@ export class Names {
 	task(name: string, group: string, raw: RawTaskEntries, path: Path, at: "key" | "value"): TaskSpec {
 		const { document } = this;
 		const { calls } = raw;
-		if (this.tasks.has(name)) {
+		if (this.tasks.has(name) && !this.exited.has(name)) {
 			throw document.error("SCENARIO_DUPLICATE", path, `there already is a task '${name}'`, "choose another name", at);
 		}
 		if (raw.cpu !== undefined && raw.cpu >= this.cpus) {
@@ -76,8 +76,10 @@ export class Names {
 			this.functionRef(func, [...path, "calls", index]);
 		});
 		if (raw.sleeps_in !== undefined) this.functionRef(raw.sleeps_in, [...path, "sleeps_in"]);
-		const task = { ...raw, name, group, position: document.position(path, at) };
+		const callPositions = calls.map((_, index) => document.position([...path, "calls", index]));
+		const task = { ...raw, name, group, callPositions, position: document.position(path, at) };
 		this.tasks.set(name, task);
+		this.exited.delete(name);
 		return task;
 	}
 }

@@ -104,8 +104,8 @@ export class DocumentPlace implements Place {
 	}
 
 	newTask(name: string, raw: RawTaskEntries): TaskSpec {
-		const { groups } = this.#names;
-		if (groups.has(name)) {
+		const { groups, exited } = this.#names;
+		if (groups.get(name)?.some((task) => !exited.has(task))) {
 			const message = `there already are tasks '${name}'`;
 			throw this.at("child").error("SCENARIO_DUPLICATE", message, "choose another name");
 		}

@@ -1,7 +1,8 @@
 import * as v from "valibot";
 import { KlpemuError } from "../../base/index.js";
 import { TASK_RUNNING, type task_struct } from "../../linux/sched/index.js";
-import { integer64, symbol, taskEntries, taskKey, taskName, taskNames } from "../values.js";
+import { MAX_ARGUMENTS } from "../../machine/index.js";
+import { expected, symbol, taskEntries, taskKey, taskName, taskNames, word64 } from "../values.js";
 import { Outside, step } from "./step.js";
 
 /** Rounds that `call` may take, and that a task may take to come out of the kernel before it exits. */
@@ -78,25 +79,40 @@ export const exit = step("exit", {
 });
 
 export const call = step("call", {
-	value: v.strictObject({ task: taskName, func: symbol, value: v.optional(integer64) }),
+	value: v.strictObject({
+		task: taskName,
+		func: symbol,
+		args: v.optional(
+			v.pipe(
+				v.array(word64),
+				v.maxLength(MAX_ARGUMENTS),
+				expected(`a list of at most ${MAX_ARGUMENTS} numbers`),
+				v.description("the arguments, whole numbers of 64 bits; default: the task's pid is the first one"),
+			),
+		),
+		value: v.optional(v.pipe(word64, v.description("what the function must return: all 64 bits of rax"))),
+	}),
 	doc: {
-		form: ["call: { task, func, value }"],
-		does: "the task calls a function once, and what it returns is compared",
+		form: ["call: { task, func, args, value }"],
+		does: "the task calls a function once, with up to six numbers as `args` (default: its pid), and what it returns is compared",
 	},
 	outside: true,
-	read: ({ task, func, value }, place) => ({
+	read: ({ task, func, args, value }, place) => ({
 		task: place.at("task").oneTask(task),
 		func: place.at("func").func(func),
+		args: args?.map((arg) => BigInt(arg)),
 		value: value === undefined ? undefined : BigInt.asUintN(64, BigInt(value)),
 	}),
-	title: ({ task, func }) => `call ${func} in ${task}`,
+	title: ({ task, func, args }) => `call ${func}${args === undefined ? "" : `(${args.join(", ")})`} in ${task}`,
 	/** It is a task that moves here, for as many rounds as its call takes: to the explorer every task moves whenever it can. */
 	notExplored: () => ({ skips: "what a task calls is no step of an administrator" }),
 	// biome-ignore lint/correctness/useYield: the machine makes rounds until the call has returned
-	*run({ task, func, value }, { machine, tasks, fail }) {
-		const result = machine.tasks.callOnce(tasks.get(task), tasks.address(func), CALL_ROUNDS);
-		if (result === undefined) fail(`${func} does not return within ${CALL_ROUNDS} rounds`);
-		else if (value !== undefined && value !== BigInt.asUintN(64, result)) {
+	*run({ task, func, args, value }, { machine, tasks, fail }) {
+		const result = machine.tasks.callOnce(tasks.get(task), tasks.address(func), CALL_ROUNDS, args);
+		if (result === undefined) {
+			throw new KlpemuError("STEP_ENDLESS", `${func} does not return within ${CALL_ROUNDS} rounds`);
+		}
+		if (value !== undefined && value !== BigInt.asUintN(64, result)) {
 			fail(`${func} returns ${BigInt.asIntN(64, result)}, not ${BigInt.asIntN(64, value)}`);
 		}
 		return 0;
