@@ -38,7 +38,7 @@ function driver(control: Model["control"]): Driver {
 		fail: () => {},
 		hasRead: () => {},
 		holdUps: () => "",
-		...{ look: never, lastErrno: never, beginTest: never },
+		...{ look: never, nameOf: never, lastErrno: never, beginTest: never },
 	};
 }
 

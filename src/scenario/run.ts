@@ -16,7 +16,7 @@ import { loadSelftest, type Selftest } from "./selftest.js";
 import { type Driver, definitionOf, Outside, type Step, type StepBase, type StepWorld } from "./steps/index.js";
 import { tracer } from "./trace.js";
 import { whereOf } from "./types.js";
-import { watchedFunctions, watchPatch } from "./watched.js";
+import { nameInReports, type PatchedFunction, watchedFunctions, watchPatch } from "./watched.js";
 import { Whereabouts } from "./whereabouts.js";
 import { createWorld } from "./world.js";
 
@@ -87,6 +87,7 @@ class ScenarioRun {
 	readonly #failures: ReportFailure[] = [];
 	readonly #steps: ReportStep[] = [];
 	readonly #observer: Observer;
+	readonly #watched: readonly PatchedFunction[];
 	readonly #world: StepWorld;
 	readonly #control = { mayFallAsleep: false };
 	readonly #selftest: Selftest | undefined;
@@ -118,6 +119,7 @@ class ScenarioRun {
 		this.#stops = (options.stopAtFailure ?? false) && scenario.selftest === undefined;
 		this.#whereabouts = new Whereabouts(machine);
 		const watched = watchedFunctions(scenario.livepatches, machine);
+		this.#watched = watched;
 		machine.observe({ enable: (patch) => watchPatch(watched, machine, patch) });
 		if (options.onEvent !== undefined) tell(machine, options.onEvent);
 		const checker = new InvariantChecker(machine, watched, (violation) => this.#violated(violation));
@@ -280,6 +282,7 @@ class ScenarioRun {
 				this.#read = text;
 			},
 			holdUps: () => this.#whereabouts.holdUps(),
+			nameOf: (func) => nameInReports(this.#machine, this.#watched, func),
 			look: (takeDmesg) => this.#look(takeDmesg),
 			lastErrno: () => this.#lastErrno,
 			beginTest: (title) => this.#selftest!.begin(title, this.#index),

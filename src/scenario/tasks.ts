@@ -1,10 +1,9 @@
 import { KlpemuError } from "../base/index.js";
-import type { WatchedFunction } from "../consistency/index.js";
 import { type LateCall, TASK_RUNNING, type task_struct } from "../linux/sched/index.js";
 import type { Machine, NewTask } from "../machine/index.js";
 import type { Kaddr } from "../memory/index.js";
 import { type Position, type TaskSpec, whereOf } from "./types.js";
-import { bodiesOf } from "./watched.js";
+import { bodiesOf, type PatchedFunction } from "./watched.js";
 
 /** Whether tasks with `sleeps_in` fall asleep now: in `run` steps only, so that they go on while the machine settles. */
 export interface SleepControl {
@@ -16,14 +15,14 @@ export class ScenarioTasks {
 	/** Of the scenario, for messages. */
 	readonly #fileName: string;
 	readonly #machine: Machine;
-	readonly #functions: readonly WatchedFunction[];
+	readonly #functions: readonly PatchedFunction[];
 	readonly #control: SleepControl;
 	/** The names of all tasks that there ever were. */
 	readonly names = new Set<string>();
 	/** Every task that has not exited, dead ones included. For `run` only: the explorer goes back to states with other tasks. */
 	readonly present = new Map<string, task_struct>();
 
-	constructor(fileName: string, machine: Machine, functions: readonly WatchedFunction[], control: SleepControl) {
+	constructor(fileName: string, machine: Machine, functions: readonly PatchedFunction[], control: SleepControl) {
 		this.#fileName = fileName;
 		this.#machine = machine;
 		this.#functions = functions;

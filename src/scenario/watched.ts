@@ -1,3 +1,4 @@
+import { nearest } from "../base/index.js";
 import type { WatchedFunction } from "../consistency/index.js";
 import { MCOUNT_INSN_SIZE } from "../linux/ftrace/index.js";
 import type { klp_patch } from "../linux/klp/index.js";
@@ -5,8 +6,16 @@ import type { Machine } from "../machine/index.js";
 import type { Kaddr } from "../memory/index.js";
 import type { LivepatchSpec } from "./types.js";
 
+/** A function that livepatches of a scenario change, and where it is. */
+export interface PatchedFunction extends WatchedFunction {
+	/** `vmlinux`, or a module. */
+	readonly object: string;
+	/** Without its object: `funcA`, `funcA#2`. */
+	readonly short: string;
+}
+
 /** The functions that the scenario's livepatches change, each once, in the order of the file. */
-export function watchedFunctions(livepatches: ReadonlyMap<string, LivepatchSpec>, machine: Machine): WatchedFunction[] {
+export function watchedFunctions(livepatches: ReadonlyMap<string, LivepatchSpec>, machine: Machine): PatchedFunction[] {
 	const watched = new Map<string, { short: string; object: string; resolve: WatchedFunction["resolve"] }>();
 	for (const { objects } of livepatches.values()) {
 		for (const object of objects) {
@@ -21,8 +30,8 @@ export function watchedFunctions(livepatches: ReadonlyMap<string, LivepatchSpec>
 	const all = [...watched.values()];
 	const unique = (short: string) => all.filter((other) => other.short === short).length === 1;
 	return all.map(({ short, object, resolve }) => ({
+		...{ short, object, resolve },
 		name: unique(short) || object === "vmlinux" ? short : `${object}:${short}`,
-		resolve,
 	}));
 }
 
@@ -33,28 +42,65 @@ function resolver(machine: Machine, object: string, name: string, sympos: number
 	return () => (live() ? machine.kallsyms.lookup(module, name)[Math.max(sympos, 1) - 1] : undefined);
 }
 
-/** Adds the functions of a patch that a C module enables, unless the scenario has them already. */
-export function watchPatch(watched: WatchedFunction[], machine: Machine, patch: klp_patch): void {
+/**
+ * Adds the functions of a patch that a C module enables, unless they are there already. They get names by the same rule: the object is
+ * part of a name only where another one has a function of that name.
+ */
+export function watchPatch(watched: PatchedFunction[], machine: Machine, patch: klp_patch): void {
 	if (patch.address === undefined) return;
 	for (const { label, funcs } of patch.objs) {
 		for (const { old_name, old_sympos } of funcs) {
 			const short = old_sympos > 1 ? `${old_name}#${old_sympos}` : old_name;
-			const name = label === "vmlinux" ? short : `${label}:${short}`;
-			if (watched.some((other) => other.name === name || other.name === short)) continue;
-			watched.push({ name, resolve: resolver(machine, label, old_name, old_sympos) });
+			// sympos 0 and 1 are the same function.
+			if (watched.some((other) => other.object === label && other.short === short)) continue;
+			const name = watched.some((other) => other.name === short) ? `${label}:${short}` : short;
+			watched.push({ name, short, object: label, resolve: resolver(machine, label, old_name, old_sympos) });
 		}
 	}
 }
 
+/**
+ * The name that reports have for a function as an expectation names it: with or without its object. `problem`: no function is called so,
+ * or several are.
+ */
+export function nameInReports(
+	machine: Machine,
+	watched: readonly PatchedFunction[],
+	key: string,
+): { readonly name: string } | { readonly problem: string } {
+	const { object, short, func } = /^((?<object>\w+):)?(?<short>(?<func>[^#]+).*)$/.exec(key)!.groups!;
+	const exact = watched.find(({ name }) => name === key);
+	if (exact !== undefined) return exact;
+	const found = watched.filter((other) => other.short === short && (object ?? other.object) === other.object);
+	if (found.length > 1) {
+		return { problem: `'${key}' can be each of ${found.map((other) => `${other.object}:${short}`).join(", ")}` };
+	}
+	if (found[0] !== undefined) return found[0];
+	// No livepatch changes it: then it is what it says only if there is such a function.
+	const { images } = machine.kallsyms;
+	const image = images.find(({ name }) => name === object);
+	if (image === undefined || image.lookup(func!).length > 0) return { name: key };
+	const near = nearest(
+		func!,
+		image.symbols.map(({ name }) => name),
+	);
+	const hint = near === undefined ? "" : `: did you mean '${near}'?`;
+	return { problem: `'${object}' has no function '${func}'${hint}` };
+}
+
 /** Where the bodies of all implementations of a function begin: behind their call sites. */
-export function bodiesOf(machine: Machine, functions: readonly WatchedFunction[], func: string): Kaddr[] {
+export function bodiesOf(machine: Machine, functions: readonly PatchedFunction[], func: string): Kaddr[] {
 	const { ftrace, klp } = machine;
 	const body = (address: Kaddr) => {
 		const site = ftrace.ftrace_location(address);
 		return site === 0 ? address : (site + MCOUNT_INSN_SIZE) | 0;
 	};
-	const there = functions.find(({ name }) => name === func)?.resolve();
-	const stack = there === undefined ? [] : klp.funcStack(there.address);
+	const stack = functions
+		.filter(({ short }) => short === func)
+		.flatMap((one) => {
+			const there = one.resolve();
+			return there === undefined ? [] : [...klp.funcStack(there.address)];
+		});
 	const everywhere = [undefined, ...machine.modules.keys()];
 	const originals = everywhere.flatMap((object) => [...machine.kallsyms.lookup(object, func)]);
 	const entries = stack.map((entry) => entry.new_func);

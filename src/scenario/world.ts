@@ -1,17 +1,17 @@
-import type { WatchedFunction } from "../consistency/index.js";
 import type { Machine } from "../machine/index.js";
 import type { LoadedObjects } from "./load.js";
 import { ScenarioOps } from "./ops.js";
 import type { Scenario } from "./scenario.js";
 import type { Driver, StepWorld } from "./steps/index.js";
 import { ScenarioTasks, type SleepControl } from "./tasks.js";
+import type { PatchedFunction } from "./watched.js";
 
 /** What the steps of a scenario act on. Its tasks are there. */
 export function createWorld(
 	scenario: Scenario,
 	machine: Machine,
 	loaded: LoadedObjects,
-	functions: readonly WatchedFunction[],
+	functions: readonly PatchedFunction[],
 	control: SleepControl,
 	driver: Driver,
 ): StepWorld {

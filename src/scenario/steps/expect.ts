@@ -16,7 +16,7 @@ import {
 	watched,
 	whole,
 } from "../values.js";
-import { type Place, step } from "./step.js";
+import { type Place, type StepWorld, step } from "./step.js";
 
 const LIVEPATCH_DIR = "/sys/kernel/livepatch/";
 const bit = v.union([flag, whole(0, 1)]);
@@ -105,13 +105,34 @@ export const expect = step("expect", {
 	/** It speaks about one order of events; the explorer has all of them, and looks for broken invariants in each. */
 	notExplored: () => ({ skips: "it only looks, and what it expects is true of one order of events" }),
 	// biome-ignore lint/correctness/useYield: nothing that another task could see
-	*run({ expect }, { machine, look, fail, lastErrno }) {
+	*run({ expect }, { machine, look, fail, lastErrno, nameOf }) {
 		if (appliesTo(expect, machine.klp.design.name)) {
-			for (const message of checkExpectation(expect, look(expect.dmesg !== undefined))) fail(message);
+			const named = {
+				...expect,
+				view: withNames(expect.view, nameOf, fail),
+				func_stacks: withNames(expect.func_stacks, nameOf, fail),
+			};
+			for (const message of checkExpectation(named, look(expect.dmesg !== undefined))) fail(message);
 		}
 		return lastErrno();
 	},
 });
+
+/** The same by the names that reports have. An expectation of a function that is not there fails. */
+function withNames<T>(
+	wanted: ReadonlyMap<string, T>,
+	nameOf: StepWorld["nameOf"],
+	fail: StepWorld["fail"],
+): ReadonlyMap<string, T> {
+	return new Map(
+		[...wanted].flatMap(([func, value]): [string, T][] => {
+			const found = nameOf(func);
+			if ("name" in found) return [[found.name, value]];
+			fail(found.problem);
+			return [];
+		}),
+	);
+}
 
 function readExpectation(raw: RawExpect, place: Place): Expectation {
 	checkKeys(raw, place);
@@ -120,7 +141,12 @@ function readExpectation(raw: RawExpect, place: Place): Expectation {
 		(typeof raw.design === "string" ? place.at("design") : place.at("design", index)).design(name);
 	});
 	for (const key of ["view", "func_stacks"] as const) {
-		for (const func of Object.keys(raw[key] ?? {})) place.key(key, func).func(func.replace(/^\w+:|#\d+$/g, ""));
+		for (const func of Object.keys(raw[key] ?? {})) {
+			const at = place.key(key, func);
+			const object = /^(\w+):/.exec(func)?.[1];
+			if (object !== undefined && object !== "vmlinux") at.module(object);
+			at.func(func.replace(/^\w+:|#\d+$/g, ""));
+		}
 	}
 	return {
 		tasks: place.at("task").tasks(raw.task, place.idleTasks),

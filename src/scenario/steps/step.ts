@@ -9,6 +9,7 @@ import type { ScenarioOps } from "../ops.js";
 import type { ScenarioTasks } from "../tasks.js";
 import type { LivepatchSpec, OpsSpec, Position, TaskSpec } from "../types.js";
 import { errno, errnoOf, type RawTaskEntries } from "../values.js";
+import type { nameInReports } from "../watched.js";
 
 /** What every step of a scenario has, besides its value. */
 export interface StepBase {
@@ -72,6 +73,8 @@ export interface Driver {
 	fail(message: string): void;
 	/** `run` only, as are those below: what there is to be seen, and what `dmesg` has printed since it was last taken. */
 	look(takeDmesg: boolean): Found;
+	/** The name in reports of a function that an expectation names. */
+	nameOf(func: string): ReturnType<typeof nameInReports>;
 	/** Result of the step before. */
 	lastErrno(): number;
 	/** The step has read a file. */
