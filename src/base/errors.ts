@@ -1,17 +1,17 @@
 import { printable } from "./printable.js";
 
 /**
- * Everything the user can do wrong ends in one of these: a stable `code`, where it happened, and what to do about it.
- * What the *kernel* would refuse is not an error here but a negative errno (see linux/lib/errno.ts).
+ * The error for each mistake of the user: a stable `code`, the place, and a hint. A call that the *kernel* would refuse
+ * is not an error here: it returns a negative errno (see linux/lib/errno.ts).
  */
 export class KlpemuError extends Error {
 	/** Stable, machine-readable name of the fault, for example `ELF_TRUNCATED`. */
 	readonly code: string;
-	/** What is wrong, one sentence: the message without place and hint. */
+	/** The mistake, in one sentence: the message without place and hint. */
 	readonly reason: string;
-	/** `file`, `file:line` or `file:line:column`, where there is one. */
+	/** `file`, `file:line` or `file:line:column`, if there is a file. */
 	readonly where: string | undefined;
-	/** What to do about it, one sentence. */
+	/** How to correct the mistake, in one sentence. */
 	readonly hint: string | undefined;
 
 	constructor(code: string, reason: string, details: { where?: string; hint?: string; cause?: unknown } = {}) {
@@ -25,7 +25,10 @@ export class KlpemuError extends Error {
 		this.hint = details.hint;
 	}
 
-	/** `where: reason`, then the hint on a line of its own: what the CLI prints, and what `message` holds. Control characters are visible in it. */
+	/**
+	 * `where: reason`, then the hint on a line of its own. The CLI prints it, and `message` holds it. Control
+	 * characters are shown as escapes.
+	 */
 	format(): string {
 		return this.message;
 	}

@@ -1,4 +1,4 @@
-/** 128 bits of hash over a sequence of texts: four lanes that differ in their factor. */
+/** A 128-bit hash over a sequence of texts: four lanes that differ in their factor. */
 export class Hash {
 	readonly #lanes = Int32Array.of(0x243f6a88, 0x05a308d3, 0x13198a2e, 0x03707344);
 
@@ -6,7 +6,8 @@ export class Hash {
 		const lanes = this.#lanes;
 		let [a, b, c, d] = lanes as unknown as [number, number, number, number];
 		for (let i = 0; i <= text.length; i++) {
-			// A text ends in a code that no text contains, so that "ab", "c" is not "a", "bc".
+			// Each text ends in a code that no text contains, so that ("ab", "c") and ("a", "bc") have different
+			// hashes.
 			const code = i < text.length ? text.charCodeAt(i) : 0x10000;
 			a = Math.imul(a ^ code, 0x21f0aaad);
 			a ^= a >>> 15;

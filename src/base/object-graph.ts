@@ -22,7 +22,7 @@ type SavedObject =
 	| { readonly kind: "set"; readonly of: Set<unknown>; readonly values: readonly unknown[] }
 	| { readonly kind: "words"; readonly of: TypedArray; readonly values: TypedArray };
 
-/** What {@link saveObjects} gives. */
+/** Result of {@link saveObjects}. */
 export type SavedObjects = readonly SavedObject[];
 
 /**
@@ -35,7 +35,7 @@ export function saveObjects(root: object): SavedObjects {
 	const add = (value: unknown) => {
 		if (typeof value === "object" && value !== null) seen.add(value);
 	};
-	// The loop over a Set comes to what is added meanwhile, too.
+	// A loop over a Set also visits the objects that are added during the loop.
 	for (const object of seen) {
 		const one = saveObject(object, add, () => pathTo(root, object));
 		saved.push(one);
@@ -86,7 +86,7 @@ function walkedFields(object: object, declaration: StateDeclaration | undefined)
 	return declaration === undefined ? Object.keys(object) : declaration.walked(object);
 }
 
-/** Makes every object what it was; no object is replaced by another, so that references to them stay good. */
+/** Restores the fields of each saved object. No object is replaced by another, so that references stay valid. */
 export function restoreObjects(saved: SavedObjects): void {
 	for (const one of saved) restoreObject(one);
 	for (const one of saved) if (one.kind === "fields") one.declaration?.dropCaches?.(one.of as never);
@@ -122,10 +122,10 @@ function restoreObject(one: SavedObject): void {
 	}
 }
 
-/** Two graphs have the same key exactly if they are alike, object for object, in all fields that are keyed. A 128-bit hash. */
+/** A 128-bit hash. Two graphs have the same key exactly if they are equal, object for object, in all keyed fields. */
 export function keyOf(root: object): string {
 	const hash = new Hash();
-	/** Objects by the order in which they are met: what stands for them in the key. */
+	/** Number of each object, in the order of the walk. The number stands for the object in the key. */
 	const numbers = new Map<object, number>([[root, 0]]);
 	const add = (value: unknown) => {
 		if (typeof value === "function") hash.add("()");
@@ -142,7 +142,10 @@ export function keyOf(root: object): string {
 	return hash.digest();
 }
 
-/** How many values follow is said first, or known from the class: no two objects look the same by what comes behind them. */
+/**
+ * The number of values comes first, or follows from the class. So the text of an object is never the text of another
+ * object and a part of the next one.
+ */
 function addObject(object: object, hash: Hash, add: (value: unknown) => void, where: () => string): void {
 	if (Array.isArray(object)) {
 		hash.add(`[${object.length}`);
@@ -171,7 +174,10 @@ function addObject(object: object, hash: Hash, add: (value: unknown) => void, wh
 	}
 }
 
-/** Undefined for an object without a class. Throws for a class that declares nothing: `where` says where such an object is. */
+/**
+ * Undefined for an object without a class. Throws for a class that declares nothing; `where` gives the object's place
+ * for the message.
+ */
 function stateOf(object: object, where: () => string): StateDeclaration | undefined {
 	if (isPlain(object)) return undefined;
 	const declaration = declarationOf(object);
@@ -182,7 +188,7 @@ function stateOf(object: object, where: () => string): StateDeclaration | undefi
 	);
 }
 
-/** `Machine.klp.patching.klp_ops[2]`: how to come from `root` to an object, for messages. */
+/** `Machine.klp.patching.klp_ops[2]`: the path from `root` to an object, for messages. */
 function pathTo(root: object, target: object): string {
 	const paths = new Map<object, string>([[root, root.constructor.name]]);
 	for (const [object, path] of paths) {

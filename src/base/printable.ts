@@ -1,4 +1,6 @@
-/** What a terminal may take for a command: control characters, and marks that change the direction of text. */
+/**
+ * Characters that a terminal may take for a command: control characters, and marks that change the direction of text.
+ */
 const CONTROL = /(?![\t\n])[\p{Cc}\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu;
 
 /**

@@ -9,7 +9,7 @@ export class Random {
 
 	state: number;
 
-	/** Takes all 64 bits of the seed into account; the upper half is mixed, so that 1 and 1 << 32 are different seeds. */
+	/** Uses all 64 bits of the seed. The upper half is mixed, so that 1 and 1 << 32 are different seeds. */
 	constructor(seed: bigint | number) {
 		const wide = BigInt.asUintN(64, BigInt(seed));
 		this.state = Number(BigInt.asIntN(32, wide)) ^ mix(Number(BigInt.asIntN(32, wide >> 32n)));

@@ -13,15 +13,18 @@ export interface StateFields<T> {
 	readonly unkeyed?: readonly string[] | "rest";
 	/** Arrays of records that never change once they are made. Saved and restored, no part of the key, and not walked. */
 	readonly logs?: readonly string[];
-	/** Drops what was computed from the fields. Runs after a restore, when all objects are what they were. */
+	/**
+	 * Drops values that were computed from the fields. Runs after a restore, when the fields of all objects are
+	 * restored.
+	 */
 	readonly dropCaches?: (object: T) => void;
 }
 
-/** What {@link declareState} gives. */
+/** Result of {@link declareState}. */
 export class StateDeclaration {
 	readonly logs: readonly string[];
 	readonly dropCaches: ((object: never) => void) | undefined;
-	/** Undefined: all. */
+	/** Undefined: all fields. */
 	readonly #keyed: readonly string[] | undefined;
 	readonly #walked: readonly string[] | undefined;
 
@@ -43,7 +46,7 @@ export class StateDeclaration {
 	}
 }
 
-/** Names of fields that TypeScript calls private are not checked here, but whenever an object is saved. */
+/** The names of private fields are not checked here, but each time an object is saved. */
 export function declareState<T>(fields: StateFields<T>): StateDeclaration {
 	return new StateDeclaration(fields);
 }
@@ -51,7 +54,7 @@ export function declareState<T>(fields: StateFields<T>): StateDeclaration {
 /** The declaration of an object's class; undefined: there is none. */
 export function declarationOf(object: object): StateDeclaration | undefined {
 	const type = object.constructor;
-	// That of a base class does not count: it knows nothing of the fields of this one.
+	// The declaration of a base class does not count: it does not name the fields of this class.
 	const state = Object.hasOwn(type, "state") ? (type as { readonly state?: unknown }).state : undefined;
 	return state instanceof StateDeclaration ? state : undefined;
 }

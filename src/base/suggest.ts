@@ -18,19 +18,19 @@ function distance(a: string, b: string): number {
 	return previous[b.length]!;
 }
 
-/** The candidate that `word` was probably meant to be, or undefined when none is near. */
+/** The candidate that `word` was probably meant to be, or undefined if none is near. */
 export function nearest(word: string, candidates: Iterable<string>): string | undefined {
 	const limit = Math.max(1, Math.floor(word.length / 3));
 	let best: { candidate: string; edits: number } | undefined;
 	for (const candidate of candidates) {
-		// Capitals are the commonest slip of all, so they count for nothing here.
+		// Wrong capitals are the most common mistake, so they cost nothing here.
 		const edits = distance(word.toLowerCase(), candidate.toLowerCase());
 		if (edits <= limit && (best === undefined || edits < best.edits)) best = { candidate, edits };
 	}
 	return best?.candidate;
 }
 
-/** A hint: `did you mean 'x'? ` when something is near, and always what there is. */
+/** A hint: `did you mean 'x'? ` if a candidate is near, and always the list of candidates. */
 export function suggest(word: string, what: string, candidates: readonly string[]): string {
 	const near = nearest(word, candidates);
 	const all = candidates.length === 0 ? `there are no ${what}` : `${what}: ${candidates.join(", ")}`;

@@ -61,7 +61,7 @@ export const FLAG = {
 } as const;
 export const RFLAGS_RESET = 0x202n;
 
-/** The registers of the task that is on a Cpu. A plain array of words, so that switching tasks is one `set`. */
+/** The registers of the task that is on a Cpu. A plain array of words, so that a task switch is one `set`. */
 export class CpuState {
 	static readonly state = declareState({ fields: ["words"] });
 

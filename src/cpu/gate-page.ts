@@ -5,7 +5,7 @@ import { type Cpu, GATE_BYTES, type Gate } from "./cpu.js";
 /** Bytes from one gate to the next. */
 export const GATE_SIZE = 16;
 
-/** Where the gate at a place of the page is. */
+/** Address of the gate with a given number. */
 export function gateAddress(base: Kaddr, index: number): Kaddr {
 	return (base + index * GATE_SIZE) | 0;
 }
@@ -20,7 +20,10 @@ export class GatePage {
 	/** Gates outside of the reserved places. */
 	#others = 0;
 
-	/** `reserved`: names of gates that have the first places, so that code which calls them can be assembled before. */
+	/**
+	 * `reserved`: names of gates that have the first places, so that code which calls them can be assembled before they
+	 * are bound.
+	 */
 	constructor(memory: Memory, cpu: Cpu, base: Kaddr, reserved: readonly string[] = []) {
 		this.#reserved = reserved;
 		this.#memory = memory;

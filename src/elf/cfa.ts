@@ -3,11 +3,14 @@ import type { DwarfReader } from "./dwarf.js";
 /** The return address's column (psABI figure 3.36). */
 export const RETURN_ADDRESS = 16;
 
-/** Where a register was saved: at CFA + number; or it was not ("undefined"); or only an expression or register tells. */
+/**
+ * Where a register was saved: at CFA + number; nowhere ("undefined"); or in a place that an expression or a register
+ * gives.
+ */
 export type CfaRule = number | "undefined" | "unwalkable";
 
 export interface CfaState {
-	/** DWARF register number; undefined when the CFA needs an expression. */
+	/** DWARF register number; undefined if the CFA needs an expression. */
 	cfaRegister: number | undefined;
 	cfaOffset: number;
 	rules: Map<number, CfaRule>;
@@ -15,7 +18,7 @@ export interface CfaState {
 
 const copy = (state: CfaState): CfaState => ({ ...state, rules: new Map(state.rules) });
 
-/** A damaged program must not fill memory. */
+/** A limit, so that a damaged program cannot fill memory. */
 const MAX_REMEMBERED = 64;
 
 /** Runs call frame instructions (DWARF 5, section 6.4.2) and collects the rows of the table they describe. */
@@ -33,7 +36,7 @@ export class CfaProgram {
 		this.#dataAlign = dataAlign;
 	}
 
-	/** The CIE's instructions are done: DW_CFA_restore goes back to this state. */
+	/** Called after the CIE's instructions: DW_CFA_restore goes back to this state. */
 	endOfInitial(): void {
 		this.#initial = copy(this.#state);
 	}

@@ -1,6 +1,6 @@
 import { KlpemuError } from "../base/index.js";
 
-/** Reads DWARF's encodings from a part of `.eh_frame`; whatever does not fit is `ELF_BAD_EH_FRAME`. */
+/** Reads DWARF's encodings from a part of `.eh_frame`. Throws `ELF_BAD_EH_FRAME` for a value that does not fit. */
 export class DwarfReader {
 	at: number;
 	readonly end: number;

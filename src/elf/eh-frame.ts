@@ -26,7 +26,7 @@ interface Fde {
 	readonly cie: Cie;
 	readonly program: Uint8Array;
 	readonly reader: DwarfReader;
-	/** Rows by offset from `start`, ascending; made when first asked for. */
+	/** Rows by offset from `start`, ascending; computed at the first use. */
 	rows: { offset: number; row: UnwindRow | undefined }[] | undefined;
 }
 
@@ -45,11 +45,11 @@ export class UnwindTable {
 	constructor(sections: readonly EhFrameSection[]) {
 		for (const section of sections) this.#parse(section);
 		this.#fdes.sort((a, b) => a.start - b.start);
-		// Damaged contents must show when the object is loaded, not in the middle of a run.
+		// Damaged contents must give an error when the object is loaded, not in the middle of a run.
 		for (const fde of this.#fdes) fde.rows = rowsOf(fde);
 	}
 
-	/** The row for the instruction at `ip`; undefined where no function is described. */
+	/** The row for the instruction at `ip`; undefined if no described function has it. */
 	findRow(ip: Kaddr): UnwindRow | undefined {
 		let low = 0;
 		let high = this.#fdes.length;
@@ -75,7 +75,7 @@ export class UnwindTable {
 		while (reader.at < section.data.length) {
 			const start = reader.at;
 			const length = reader.u32();
-			// The terminator: crtend.o has it; whatever object comes next follows.
+			// The terminator, from crtend.o. The records of the next object may follow.
 			if (length === 0) continue;
 			if (length === 0xffffffff) reader.fail("64-bit frame descriptions are not supported");
 			const body = reader.at;
@@ -136,7 +136,7 @@ function readFde(entry: DwarfReader, cie: Cie, base: Kaddr): Fde {
 	return { start, size, cie, program: entry.rest(), reader: entry, rows: undefined };
 }
 
-/** A pointer as number; addresses come out right in their low 32 bits. */
+/** A pointer as a number; only the low 32 bits of an address are exact. */
 function readPointer(entry: DwarfReader, encoding: number): number {
 	const application = encoding & 0xf0;
 	if (application !== 0 && application !== DW_EH_PE.pcrel) {
@@ -166,7 +166,7 @@ function rowsOf(fde: Fde): { offset: number; row: UnwindRow | undefined }[] {
 }
 
 function toRow(state: CfaState, signal: boolean, reader: DwarfReader): UnwindRow | undefined {
-	// A CFA that needs an expression: this frame cannot be walked, which is an answer, not an error.
+	// A CFA that needs an expression: this frame cannot be walked. That is a result, not an error.
 	if (state.cfaRegister === undefined) return undefined;
 	const cfaRegister = HARDWARE[state.cfaRegister];
 	if (cfaRegister === undefined) reader.fail(`the CFA is based on register ${state.cfaRegister}`);

@@ -40,7 +40,7 @@ export function linkImage(options: LinkOptions): Image {
 }
 
 class LoadedImage implements Image {
-	/** Not symbols and unwind tables, which the name stands for. */
+	/** Symbols and unwind tables are not in it: the name stands for them. */
 	static readonly state = declareState({ fields: ["name", "base", "loaded"] });
 
 	readonly name: string;
@@ -129,7 +129,8 @@ class LoadedImage implements Image {
 			const function_ = this.symbolAt(start)?.symbol;
 			if (function_?.type !== "func" || start - function_.address >= function_.size) continue;
 			if (this.#memory.read(start, FENTRY_SIZE).some((byte) => byte !== NOP)) continue;
-			// Five nops are five places where a task could stop, and a call written over them would catch it in the middle.
+			// A task could stop between five single nops. A call that is written over them would then be executed from
+			// its middle.
 			this.#memory.write(start, Uint8Array.from(NOP5));
 			sites.add(start);
 		}
@@ -159,7 +160,7 @@ class LoadedImage implements Image {
 	}
 }
 
-/** All the undefined symbols at once, so that a user fixes them at once. */
+/** All undefined symbols in one error, so that the user can correct them together. */
 function checkUndefined(objects: readonly ElfObject[], resolver: SymbolResolver): void {
 	const missing = new Map<string, Set<string>>();
 	for (const object of objects) {
@@ -181,7 +182,7 @@ function checkUndefined(objects: readonly ElfObject[], resolver: SymbolResolver)
 	);
 }
 
-/** What takes the place of the branch, if the relocation is that of a branch to a thunk that is not there. */
+/** The instruction that replaces the branch, if the relocation is of a branch to a thunk that does not exist. */
 function branchWithoutThunk(
 	section: ElfSection,
 	{ symbol, type, offset, addend }: ElfRelocation,

@@ -11,12 +11,15 @@ import {
 export const KLP_SYMBOL = /^\.klp\.sym\.([^.]{1,55})\.([^,]{1,511}),(\d+)$/;
 
 /**
- * `.klp.sym.rela.PATCHED.OBJECT.NAME,SYMPOS`, as the tools of some distributions name it: PATCHED is the object that must be there
+ * `.klp.sym.rela.PATCHED.OBJECT.NAME,SYMPOS`, the name in the tools of some distributions: PATCHED is the object that
+ * must be loaded
  * before the relocation is applied, OBJECT has the symbol.
  */
 const KLP_RELA_SYMBOL = /^\.klp\.sym\.rela\.([^.]{1,55})\.([^.]{1,55})\.([^,\d][^,]{0,510}),(\d+)$/;
 
-/** A wanted symbol: the object whose coming applies its relocations, and its name as the kernel reads it. */
+/**
+ * A wanted symbol: the object whose loading applies its relocations, and its name in the form that the kernel reads.
+ */
 function wanted(name: string): { patched: string; name: string } | undefined {
 	const [, patched, object, symbol, position] = KLP_RELA_SYMBOL.exec(name) ?? [];
 	if (patched !== undefined) return { patched, name: `.klp.sym.${object}.${symbol},${position}` };
@@ -25,8 +28,9 @@ function wanted(name: string): { patched: string; name: string } | undefined {
 }
 
 /**
- * What klp-convert does to an object before it is a livepatch module: relocations against undefined symbols that are called
- * `.klp.sym.OBJECT.NAME,SYMPOS` move to sections `.klp.rela.OBJECT.SECTION`, and the symbols to SHN_LIVEPATCH. So that C can name a
+ * Changes an object as klp-convert does for a livepatch module: relocations against undefined symbols with the name
+ * `.klp.sym.OBJECT.NAME,SYMPOS` move to sections `.klp.rela.OBJECT.SECTION`, and the symbols to SHN_LIVEPATCH. So C
+ * code can name a
  * static function of another module: `extern long f(long) __asm__("\".klp.sym.some_mod.f,1\"");`
  */
 export function klpConvert(object: ElfObject): ElfObject {

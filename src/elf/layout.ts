@@ -4,7 +4,7 @@ import { SHF, SHT } from "./parse.js";
 import { needsGotSlot } from "./relocate.js";
 import { type ElfObject, type ElfSection, type ElfSymbol, SHN_COMMON } from "./types.js";
 
-/** What the unused rest of the text is filled with: int3, so that running off a function's end traps. */
+/** Fills the unused rest of the text: int3, so that a task which runs over a function's end traps. */
 const TEXT_FILL = 0xcc;
 
 /** A section of one object, placed. */
@@ -14,12 +14,12 @@ export interface PlacedSection {
 	readonly address: Kaddr;
 }
 
-/** Where everything of an image lies. */
+/** Addresses of all parts of an image. */
 export interface Layout {
 	readonly regions: Region[];
 	/** In order of address. */
 	readonly placed: PlacedSection[];
-	/** By object, then by section index: the address. */
+	/** Address of each section, by object, then by section index. */
 	readonly addresses: Map<ElfObject, Map<number, Kaddr>>;
 	/** Addresses of common symbols, by name: one for all the objects that declare it. */
 	readonly common: Map<string, { address: Kaddr; size: number; object: ElfObject }>;
@@ -32,7 +32,7 @@ interface Part {
 	readonly size: number;
 	readonly align: number;
 	readonly place: (address: Kaddr) => void;
-	/** Contents; undefined stays zero. */
+	/** Contents; undefined: zeros. */
 	readonly data?: Uint8Array;
 }
 
@@ -48,7 +48,8 @@ function groupOf(section: ElfSection): number {
 }
 
 /**
- * Places the loaded sections of all objects from `base` on, in three regions, and maps and fills them. When it throws, nothing
+ * Places the loaded sections of all objects from `base` on, in three regions, and maps and fills them. If it throws,
+ * nothing
  * stays mapped. bss comes last, so that a growing image moves as little as possible.
  */
 export function layOut(name: string, objects: readonly ElfObject[], base: Kaddr, memory: Memory): Layout {
@@ -131,7 +132,7 @@ function countGotSlots(objects: readonly ElfObject[]): number {
 	return slots;
 }
 
-/** Places parts one after the other and maps what they need. Gives the bytes taken, whole pages. */
+/** Places parts one after the other and maps pages for them. Returns the bytes taken, a multiple of the page size. */
 function fill(
 	name: string,
 	parts: readonly Part[],
@@ -148,7 +149,7 @@ function fill(
 		size += part.size;
 	}
 	const length = Math.ceil(size / PAGE_SIZE) * PAGE_SIZE;
-	// The window ends at address 0: an image must not reach round into it.
+	// The window ends at address 0: an image must not wrap around.
 	if (base >= 0 || base + length > 0) {
 		throw new KlpemuError(
 			"ELF_NO_SPACE",

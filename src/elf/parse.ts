@@ -23,7 +23,7 @@ export const SHT = { NULL: 0, SYMTAB: 2, STRTAB: 3, RELA: 4, NOBITS: 8, REL: 9, 
 export const SHF = { WRITE: 1, ALLOC: 2, EXECINSTR: 4, TLS: 0x400, RELA_LIVEPATCH: 0x100000 } as const;
 const SHN_LORESERVE = 0xff00;
 
-/** No kernel object has more; a damaged size field must not make us allocate it. */
+/** No kernel object has more. The limit keeps a damaged size field from a huge allocation. */
 const MAX_SECTION = 64 << 20;
 const MAX_ALIGN = 4096;
 
@@ -115,7 +115,7 @@ function readSections(reader: Reader, shoff: number, shnum: number, shstrndx: nu
 		const what = `header of section ${index}`;
 		const type = reader.u32(at + 4, what);
 		const offset = reader.size(at + 24, what);
-		// Section 0 holds other things in its size field when there are very many sections.
+		// The size field of section 0 has another meaning if there are very many sections.
 		const size = type === SHT.NULL ? 0 : reader.size(at + 32, what);
 		const align = reader.size(at + 48, what);
 		const hasData = type !== SHT.NOBITS && type !== SHT.NULL;
@@ -147,7 +147,7 @@ function readSections(reader: Reader, shoff: number, shnum: number, shstrndx: nu
 	return sections;
 }
 
-/** What the linker relies on. Sections that are not loaded may be as odd as they like. */
+/** Checks the properties that the linker relies on. Sections that are not loaded are not checked. */
 function checkLoadable(reader: Reader, section: ElfSection, at: number): void {
 	if ((section.flags & SHF.ALLOC) === 0) return;
 	const where = `section '${section.name}' (header at 0x${at.toString(16)})`;
@@ -277,7 +277,7 @@ function readRelocations(
 	return out;
 }
 
-/** `.klp.rela.OBJNAME.SECTION`: the section's name begins with a dot of its own most of the time. */
+/** `.klp.rela.OBJNAME.SECTION`: most section names begin with a dot of their own. */
 function readKlpRelocations(
 	reader: Reader,
 	section: ElfSection,

@@ -39,7 +39,7 @@ export class Reader {
 		this.check(offset, 8, what);
 		return this.#view.getBigInt64(offset, true);
 	}
-	/** A 64-bit offset or size, as a number: what does not fit into 2^53 cannot lie in the file either. */
+	/** A 64-bit offset or size, as a number. A value that does not fit into 2^53 cannot lie in the file. */
 	size(offset: number, what: string): number {
 		this.check(offset, 8, what);
 		const value = this.#view.getBigUint64(offset, true);
@@ -54,7 +54,7 @@ export class Reader {
 	}
 }
 
-/** The NUL-terminated string at `offset` of a string table; undefined when it is not there or does not end. */
+/** The NUL-terminated string at `offset` of a string table; undefined if it is outside of the table or has no NUL. */
 export function stringAt(table: Uint8Array, offset: number): string | undefined {
 	if (offset >= table.length) return undefined;
 	const end = table.indexOf(0, offset);

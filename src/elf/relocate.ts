@@ -1,4 +1,6 @@
-/** What a relocation computes, in the psABI's letters: S symbol, A addend, P place, G its slot in the GOT, Z size. */
+/**
+ * Formulas of relocations, in the psABI's letters: S symbol, A addend, P place, G the symbol's slot in the GOT, Z size.
+ */
 type Formula = "none" | "S+A" | "S+A-P" | "G+A-P" | "Z+A" | "GOT+A-P" | "S+A-GOT";
 
 interface RelocationKind {
@@ -45,17 +47,17 @@ export function relocationSize(type: number): number | undefined {
 	return KINDS[type]?.size;
 }
 
-/** True when the relocation needs a GOT slot for its symbol. */
+/** True if the relocation needs a GOT slot for its symbol. */
 export function needsGotSlot(type: number): boolean {
 	return KINDS[type]?.formula === "G+A-P";
 }
 
-/** True for R_X86_64_PC32 and R_X86_64_PLT32: what the displacement of a branch has. */
+/** True for R_X86_64_PC32 and R_X86_64_PLT32, the types for the displacement of a branch. */
 export function isBranchRelocation(type: number): boolean {
 	return type === 2 || type === 4;
 }
 
-/** The letters, as signed 64-bit values. `slot` and `got` are only asked for by the types that need them. */
+/** The letters, as signed 64-bit values. Only the types that need them call `slot` and `got`. */
 export interface RelocationInput {
 	readonly symbol: bigint;
 	readonly addend: bigint;
@@ -85,7 +87,10 @@ export function computeRelocation(type: number, input: RelocationInput): Relocat
 	return { size: kind.size, value, fits };
 }
 
-/** The bytes that a relocation writes; undefined for a type that a kernel module cannot have, or when the value does not fit. */
+/**
+ * The bytes that a relocation writes; undefined for a type that a kernel module cannot have, or if the value does not
+ * fit.
+ */
 export function relocationBytes(
 	type: number,
 	{ symbol, addend, place }: Pick<RelocationInput, "symbol" | "addend" | "place">,

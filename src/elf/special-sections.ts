@@ -2,15 +2,16 @@ import { KlpemuError } from "../base/index.js";
 import { type ElfObject, type ElfSection, SHN_UNDEF } from "./types.js";
 
 interface Refusal {
-	/** What the section holds. */
+	/** Contents of the section. */
 	readonly holds: string;
-	/** What to do about it. */
+	/** How to build the object without it. */
 	readonly hint: string;
 }
 
 /**
- * Sections by which the kernel's module loader changes code or data, or runs functions, and that this linker does not apply: an image
- * without that would do something else than in a kernel.
+ * Sections by which the kernel's module loader changes code or data, or runs functions, and that this linker does not
+ * apply. An image
+ * that is loaded without them would behave differently from a kernel.
  *
  * Others with such names change nothing here, as in a kernel on a processor without those mitigations and with more than one CPU:
  * `.return_sites` and `.retpoline_sites` (each site has a relocation, see thunks.ts), `.call_sites`, `.cfi_sites`, `.ibt_endbr_seal`,
@@ -34,7 +35,7 @@ const REFUSED: ReadonlyMap<string, Refusal> = new Map([
 	["__bpf_raw_tp_map", { holds: "raw tracepoints", hint: "compile without TRACE_EVENT()" }],
 ]);
 
-/** The same for whole families of names. */
+/** The same for names with a common prefix. */
 const FAMILIES: readonly { readonly names: RegExp; readonly refusal: Refusal }[] = [
 	{
 		names: /^\.(?:preinit_array|init_array|fini_array|ctors|dtors)(?:\.|$)/,
@@ -57,7 +58,7 @@ const FAMILIES: readonly { readonly names: RegExp; readonly refusal: Refusal }[]
 	},
 ];
 
-/** Throws `ELF_SPECIAL_SECTION` for the first section that an image cannot do without and that would be ignored. */
+/** Throws `ELF_SPECIAL_SECTION` for the first section that an image needs and that the linker would ignore. */
 export function refuseSpecialSections(objects: readonly ElfObject[]): void {
 	for (const object of objects) {
 		const known = new Set(object.klpRelocations.map(({ name }) => name));

@@ -11,14 +11,14 @@ import {
 	SHN_UNDEF,
 } from "./types.js";
 
-/** Linkers make this symbol up: the global offset table of the image. */
+/** A symbol that linkers define themselves: the global offset table of the image. */
 const GOT_SYMBOL = "_GLOBAL_OFFSET_TABLE_";
 
 /** Where a symbol is defined, by the rules of the gABI: a local one in its object, others in the whole image. */
 export class SymbolResolver {
 	readonly #layout: Layout;
 	readonly #options: LinkOptions;
-	/** The definition that counts, by name. */
+	/** The definition that is used, by name. */
 	readonly #globals = new Map<string, { symbol: ElfSymbol; object: ElfObject }>();
 
 	constructor(layout: Layout, options: LinkOptions) {
@@ -39,7 +39,7 @@ export class SymbolResolver {
 				hint: "make one of them static, or rename it",
 			});
 		}
-		// Of common ones the largest counts: it is the size that was allocated.
+		// Of common symbols the largest is used: its size was allocated.
 		const larger = rank === 1 && other !== undefined && strength(other.symbol) === 1 && symbol.size > other.symbol.size;
 		if (other === undefined || larger || rank > strength(other.symbol))
 			this.#globals.set(symbol.name, { symbol, object });
@@ -77,7 +77,7 @@ export class SymbolResolver {
 				if (symbol.section === SHN_UNDEF || symbol.section === SHN_ABS || symbol.livepatch) continue;
 				if (symbol.name === "" || symbol.name.startsWith(".L")) continue;
 				if (symbol.type === "section" || symbol.type === "file") continue;
-				// A weak or common symbol that lost to a stronger one keeps no name of its own.
+				// A weak or common symbol that a stronger one replaces is not in the list.
 				const winner = symbol.binding === "local" ? undefined : this.#globals.get(symbol.name);
 				if (winner !== undefined && winner.symbol !== symbol) continue;
 				const value = this.#valueOf(symbol, object);
@@ -90,13 +90,13 @@ export class SymbolResolver {
 	}
 }
 
-/** Strong definitions beat common ones, and those beat weak ones. */
+/** Strong definitions are used before common ones, and common ones before weak ones. */
 function strength(symbol: ElfSymbol): number {
 	if (symbol.binding === "weak") return 0;
 	return symbol.section === SHN_COMMON ? 1 : 2;
 }
 
-/** At one address, the name that a person wants comes last: symbolAt takes the last one. */
+/** Of several symbols at one address, the most useful name comes last: symbolAt() takes the last one. */
 function rankAtSameAddress(symbol: ImageSymbol): number {
 	return (symbol.type === "func" ? 4 : 0) + (symbol.binding === "global" ? 2 : 0) + (symbol.size > 0 ? 1 : 0);
 }

@@ -1,4 +1,4 @@
-/** Registers as their names stand in the names of thunks, by their numbers. */
+/** Names of the registers in the names of thunks, by register number. */
 const REGISTERS = [
 	...["rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi"],
 	...["r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15"],
@@ -26,7 +26,7 @@ function indirect(register: number, call: boolean): number[] {
 /**
  * The instruction that takes the place of a branch to a thunk, as apply_returns() and apply_retpolines() of
  * arch/x86/kernel/alternative.c write it on a processor that needs no mitigation. `before`: the two bytes in front of the displacement.
- * `back`: how many of them are of the instruction. Undefined if that is no branch.
+ * `back`: the number of these bytes that belong to the instruction. Undefined if the instruction is not a branch.
  */
 export function withoutThunk(
 	thunk: number | "return",
@@ -37,7 +37,7 @@ export function withoutThunk(
 		const call = last === 0xe8;
 		if (thunk === "return") return call ? undefined : { back: 1, bytes: [0xc3, INT3, INT3, INT3, INT3] };
 		const bytes = indirect(thunk, call);
-		// What is behind a jump is never reached; a call comes back to it.
+		// The bytes behind a jump are never reached; a call returns to them.
 		const rest = call ? NOPS[5 - bytes.length]! : Array.from({ length: 5 - bytes.length }, () => INT3);
 		return { back: 1, bytes: [...bytes, ...rest] };
 	}

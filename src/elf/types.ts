@@ -5,7 +5,7 @@ import type { Kaddr, Memory, Region } from "../memory/index.js";
 export type SymbolType = "notype" | "object" | "func" | "section" | "file" | "common" | "tls" | "other";
 export type SymbolBinding = "local" | "global" | "weak";
 
-/** Section header indices that are no sections. */
+/** Section header indices that do not name a section. */
 export const SHN_UNDEF = 0;
 export const SHN_ABS = 0xfff1;
 export const SHN_COMMON = 0xfff2;
@@ -78,7 +78,7 @@ export interface KlpRelocationSection {
 export interface ImageSymbol {
 	readonly name: string;
 	readonly address: Kaddr;
-	/** Bytes; 0 where the object gives none. */
+	/** Bytes; 0 if the object gives no size. */
 	readonly size: number;
 	readonly type: SymbolType;
 	readonly binding: SymbolBinding;
@@ -94,8 +94,8 @@ export interface UnwindRow {
 	/** The return address is at CFA + raOffset; undefined: this code has no caller, the stack ends here. */
 	readonly raOffset: number | undefined;
 	/**
-	 * The return address is where the caller goes on, not the one behind its call: look it up as it is. So it is under an
-	 * interrupt (augmentation "S"), and in a trampoline that has put the redirected function there.
+	 * The return address is the next instruction of the caller, not the one behind a call: look it up as it is. This is
+	 * the case under an interrupt (augmentation "S"), and in a trampoline that has put the redirected function there.
 	 */
 	readonly signal: boolean;
 	/** Callee-saved registers that this frame keeps, each at CFA + offset. */
@@ -105,7 +105,7 @@ export interface UnwindRow {
 /** A livepatch relocation of a loaded image, still to be applied. */
 export interface PendingRelocation {
 	readonly objname: string;
-	/** Where the value goes. */
+	/** Address at which the value is written. */
 	readonly place: Kaddr;
 	readonly type: number;
 	readonly addend: bigint;
@@ -116,7 +116,7 @@ export interface PendingRelocation {
 	value: bigint | undefined;
 }
 
-/** What {@link linkImage} needs. */
+/** Parameters of {@link linkImage}. */
 export interface LinkOptions {
 	/** Names the regions, and the image in errors: `vmlinux` or a module name. */
 	readonly name: string;

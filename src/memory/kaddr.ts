@@ -1,9 +1,9 @@
 /**
  * A kernel address as a JavaScript number: the int32 whose sign extension is the 64-bit address.
  *
- * The whole guest kernel lives in the top 2 GiB, 0xffffffff80000000 and up. That is the trick of -mcmodel=kernel, and it
- * is ours too: 0xffffffff81000000 is the int32 -0x7f000000, which V8 keeps in a register without allocating. Hot code
- * (the ftrace handler, the unwinder) never touches a BigInt. Arithmetic must end in `| 0`.
+ * The whole guest kernel is in the top 2 GiB, 0xffffffff80000000 and up, as with -mcmodel=kernel. For example,
+ * 0xffffffff81000000 is the int32 -0x7f000000, which V8 keeps in a register without allocating. So hot code (the ftrace
+ * handler, the unwinder) never uses a BigInt. Arithmetic must end in `| 0`.
  */
 export type Kaddr = number;
 
@@ -17,7 +17,7 @@ export function isKaddr(address: bigint): boolean {
 	return BigInt.asUintN(64, address) >= 0xffffffff80000000n;
 }
 
-/** The low 32 bits of a 64-bit address; the caller knows it {@link isKaddr}. */
+/** The low 32 bits of a 64-bit address for which {@link isKaddr} is true (the caller checks it). */
 export function toKaddr(address: bigint): Kaddr {
 	return Number(BigInt.asIntN(32, address));
 }

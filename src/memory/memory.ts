@@ -18,7 +18,7 @@ const WINDOW_PAGES = 1 << (31 - PAGE_SHIFT);
  */
 export const BACKING = {
 	pageTable: 0,
-	/** Scratch for a Cpu: its register file and whatever its generated code shares with the host. */
+	/** Scratch for a Cpu: its register file, and the data that its generated code shares with the host. */
 	cpuArea: WINDOW_PAGES * 4,
 	cpuAreaSize: 0x40000,
 	frames: WINDOW_PAGES * 4 + 0x40000,
@@ -33,19 +33,19 @@ export interface Region {
 	perm: number;
 }
 
-/** What {@link Memory.save} gives. */
+/** Result of {@link Memory.save}. */
 export interface SavedMemory {
 	readonly regions: readonly {
 		readonly region: Region;
 		readonly perm: number;
-		/** The rest of the content is the caller's business. */
+		/** The caller saves the rest of the content, if it needs it. */
 		readonly bytes: Uint8Array;
 	}[];
 	readonly free: readonly { readonly offset: number; readonly length: number }[];
 	readonly nextFrame: number;
 }
 
-/** What a Cpu hears when the mapping changes. */
+/** Calls by which a Cpu learns that the mapping has changed. */
 export interface MemoryListener {
 	mapped(region: Region): void;
 	unmapped(region: Region): void;
@@ -77,7 +77,7 @@ export class Memory {
 	/** By address. */
 	readonly regions: Region[] = [];
 	readonly #listeners: MemoryListener[] = [];
-	/** What was freed below #nextFrame, by offset; neighbours are one hole. */
+	/** Freed ranges below #nextFrame, by offset; adjacent ranges are merged. */
 	readonly #free: { offset: number; length: number }[] = [];
 	#nextFrame: number;
 
@@ -193,7 +193,7 @@ export class Memory {
 		return this.i32(address) >>> 0;
 	}
 	i32(address: Kaddr): number {
-		// What gates do. The page table is the beginning of the backing store: one array for both.
+		// For gates. The page table is the beginning of the backing store, so one array serves for both.
 		const words = this.#words;
 		const entry = words[(address >>> 12) & 0x7ffff]!;
 		if ((address & 3) === 0 && entry !== 0) return words[((entry & ~0xfff) | (address & 0xfff)) >>> 2]!;
@@ -274,7 +274,10 @@ export class Memory {
 		return { regions, free: this.#free.map((hole) => ({ ...hole })), nextFrame: this.#nextFrame };
 	}
 
-	/** Brings back what {@link save} saved, the very same regions; `changed` is told of each page whose content was another. */
+	/**
+	 * Restores a state of {@link save}, with the same region objects. Calls `changed` for each page whose content
+	 * differs.
+	 */
 	restore(saved: SavedMemory, changed: (address: Kaddr, length: number) => void): void {
 		const wanted = new Set(saved.regions.map(({ region }) => region));
 		for (const region of [...this.regions]) {

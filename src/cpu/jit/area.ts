@@ -27,7 +27,7 @@ export const AREA = {
 	stayed: BASE + 224,
 	/** Low half of the root of the translation that left an instruction to the first tier (REASON.slow). */
 	refused: BASE + 228,
-	/** How often the second tier has left to the first since the host last read this. */
+	/** Number of exits from the second tier to the first since the host last read this. */
 	exits: BASE + 244,
 	/** Instructions executed since the start, plus the fuel that was handed in: rdtsc is this minus the fuel left. */
 	clock: BASE + 232,
@@ -48,7 +48,10 @@ export const REASON = { go: 0, gate: 1, fault: 2, divide: 3, general: 4, site: 5
 /** What an access needs of a page, as the bits of a page table entry; `stack`: it is in the stack segment. */
 export const NEED = { r: 1, w: 2, rw: 3, stack: 4 } as const;
 
-/** Bit of a page table entry that is ours: the page holds translated code, so that stores to it must go to the host. */
+/**
+ * Bit of a page table entry that belongs to the Jit: the page holds translated code, so stores to it must go to the
+ * host.
+ */
 export const PTE_CODE = 8;
 
 /** The result of a gate's function that stops the Cpu. It is not a kernel address. */

@@ -16,7 +16,7 @@ export class Compiler {
 	readonly #memoryPages: number;
 	readonly #imports: WebAssembly.Imports;
 	readonly #text: Text;
-	/** Modules that were not there already. */
+	/** Number of modules that were compiled, and not found in the shared ones. */
 	compiled = 0;
 
 	constructor(modules: CompiledModules, memoryPages: number, imports: WebAssembly.Imports, text: Text) {
@@ -58,12 +58,12 @@ export class Compiler {
 		return new WebAssembly.Instance(module, this.#imports).exports;
 	}
 
-	/** Nothing may go on at the address without asking the host. */
+	/** True if translated code must return to the host before it executes this address. */
 	#isApart(address: bigint): boolean {
 		return this.#text.isBreakpoint(address) || this.#text.isHot(address);
 	}
 
-	/** Everything about the instruction that a module with it depends on. */
+	/** All properties of the instruction that a module with it depends on. */
 	#describe(entry: RegionInstruction): string {
 		return `${entry.address.toString(16)}${this.#isApart(entry.address) ? "!" : ""}:${describeContent(entry)}`;
 	}

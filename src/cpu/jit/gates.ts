@@ -94,8 +94,8 @@ export class Gates {
 	}
 
 	/**
-	 * As the first tier calls a store gate: all registers are in memory. The second tier relies on it that the gate
-	 * changes no text and no mapping, and does not look; the first tier does.
+	 * The first tier calls a store gate in this way: all registers are in memory. The gate must not change text or
+	 * mappings. The first tier checks this; the second tier does not.
 	 */
 	#storeFunction({ name, takes, at }: StoreGate, call: (argument: number) => Kaddr): GateFunction {
 		const memory = this.#memory;

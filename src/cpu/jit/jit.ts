@@ -32,11 +32,11 @@ const STATUS = 0x8d5;
 const WASM_PAGE = 65536;
 /** Instructions that translated code runs at a time: V8 replaces code by faster code only at an entry. */
 const CHUNK = 1 << 20;
-/** Less while there may be something to make faster. */
+/** A smaller number, while code may still move to the second tier. */
 const SMALL_CHUNK = 1 << 14;
 
 export interface JitOptions {
-	/** How soon code gets to the second tier. */
+	/** Limits that decide when code moves to the second tier. */
 	readonly heat?: Heat;
 	/** Where compiled modules are shared; by default with all Cpus of the process. */
 	readonly modules?: CompiledModules;

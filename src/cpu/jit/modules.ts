@@ -12,10 +12,10 @@ export class CompiledModules {
 	static readonly ofProcess = new CompiledModules(MAX_MODULES);
 
 	readonly #limit: number;
-	/** The oldest first. */
+	/** In the order of their creation, oldest first. */
 	readonly #modules = new Map<string, WebAssembly.Module>();
 
-	/** With more modules than `limit`, the oldest are forgotten. */
+	/** If there are more modules than `limit`, the oldest are dropped. */
 	constructor(limit: number) {
 		this.#limit = limit;
 	}

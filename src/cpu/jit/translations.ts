@@ -8,7 +8,7 @@ export interface Translation {
 	readonly instructions: readonly RegionInstruction[];
 	/** Runs from an instruction with fuel; returns the fuel that is left. */
 	readonly run: (entry: number, fuel: number) => number;
-	/** Of `run` in the table. */
+	/** Index of `run` in the table. */
 	readonly slot: number;
 	/** Set in the second tier. */
 	readonly hot?: Hot;
@@ -59,18 +59,18 @@ export class Translations {
 
 	unlinkAll(): void {
 		this.#jumps.fill(0);
-		// A free slot must match no address: address 0 belongs to slot 0 only, and 1 is not in the window.
+		// A free slot must not match any address: address 0 belongs to slot 0 only, and 1 is not in the window.
 		this.#jumps[0] = 1;
 	}
 
-	/** The first tier's. */
+	/** Translations of the first tier. */
 	find(state: CpuState): Entry | undefined {
 		const low = state.halves[2 * RIP]!;
 		if (low < 0 && state.halves[2 * RIP + 1] === -1) return this.#window.get(low);
 		return this.#outside.get(state.rip);
 	}
 
-	/** The second tier's. */
+	/** Translations of the second tier. */
 	hot(root: Kaddr): Translation | undefined {
 		return this.#hot.get(root);
 	}

@@ -7,7 +7,7 @@ export const COUNTER = {
 	count: 0,
 	/** The run stops before the instruction that would be one too many. */
 	limit: 1,
-	/** Native code only: where uc_emu_stop is. */
+	/** Native code only: address of uc_emu_stop. */
 	stopFunction: 2,
 	/** Address of the last instruction that was begun; {@link NO_ADDRESS} at the start of a run. */
 	current: 3,
@@ -15,7 +15,7 @@ export const COUNTER = {
 	string: 4,
 	/** Address last known to hold another one that follows itself (`jmp .`): repetitions count. */
 	plain: 5,
-	/** Native code only: the callback that tells the two apart. */
+	/** Native code only: the callback that distinguishes the two kinds. */
 	askFunction: 6,
 	/** 1 once the limit has stopped the run. */
 	stopped: 7,

@@ -62,7 +62,7 @@ export class UnicornCpu implements Cpu {
 	#onInstruction: ((rip: bigint) => void) | undefined = undefined;
 	#instructionHook: EngineHook | undefined = undefined;
 
-	/** Where the run began: a breakpoint there does not stop it. */
+	/** Address at which the run began: a breakpoint there does not stop it. */
 	#resumed = NO_ADDRESS;
 	#breakpoint: bigint | undefined = undefined;
 	/** The gate that stopped the engine, and whether it has been called already. */
@@ -117,7 +117,7 @@ export class UnicornCpu implements Cpu {
 		counter[COUNTER.limit] = Number.isFinite(budget) ? BigInt(budget) : NO_LIMIT;
 		this.#resumed = this.state.rip;
 		this.#breakpoint = undefined;
-		// Unicorn runs privileged instructions too: nothing that is not in `state` may stay from an earlier run.
+		// Unicorn runs privileged instructions too. All state of an earlier run that is not in `state` must be cleared.
 		this.#engine.forgetException();
 		for (;;) {
 			if (counter[COUNTER.count]! >= counter[COUNTER.limit]!) return this.#stopped("budget");

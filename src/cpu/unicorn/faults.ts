@@ -28,7 +28,7 @@ export function interruptFault(vector: number): Fault {
 
 const PUSHES = new Set(["push", "pushf", "call", "call_indirect", "enter"]);
 const POPS = new Set(["pop", "popf", "ret"]);
-/** The most bytes that one access has. */
+/** The largest number of bytes in one access. */
 const MAX_BYTES = 16n;
 /** enter has up to 32 accesses, and room of its own below them. */
 const ENTER_BYTES = 0x10200n;

@@ -56,7 +56,7 @@ export interface Instruction {
 	readonly gs: boolean;
 }
 
-/** Why bytes are not an instruction of the table. `bytes`: those that the decoder has read. */
+/** The reason why bytes are not an instruction of the table. `bytes`: the bytes that the decoder has read. */
 export interface NotDecoded {
 	readonly error: "invalid-opcode" | "general-protection" | "fetch";
 	readonly bytes: Uint8Array;
@@ -172,7 +172,7 @@ class Reader {
 				const next = this.byte();
 				if (!this.#legacy(next)) {
 					if ((next & 0xf0) !== 0x40) return next;
-					// A second REX replaces the first: go round with it as if it stood first.
+					// A second REX replaces the first: the loop handles it as if it came first.
 					this.seen.pop();
 					this.rex = 0;
 					continue;

@@ -107,7 +107,7 @@ export interface OpcodeRow {
 	 * spelled out (`0f ae e8`).
 	 */
 	readonly pattern: string;
-	/** Mandatory prefix: which one selects this row. `undefined`: the row for any other prefix. */
+	/** The mandatory prefix that selects this row. `undefined`: the row for any other prefix. */
 	readonly prefix?: "66" | "f2" | "f3";
 	readonly mnemonic: string;
 	/**
@@ -120,7 +120,7 @@ export interface OpcodeRow {
 	readonly semantic: Semantic;
 	/** Flags it sets to a defined value, out of `oszapc` and `d`, `i`. */
 	readonly writes: string;
-	/** Flags it leaves undefined; for shifts and rotates: for some counts. */
+	/** Flags that become undefined; for shifts and rotates: for some counts. */
 	readonly undefined: string;
 	/** Flags it reads. */
 	readonly reads: string;

@@ -33,7 +33,7 @@ function logic(name: "and" | "or" | "xor", writes: boolean): Emit {
 	};
 }
 
-/** inc and dec leave CF alone. */
+/** inc and dec do not change CF. */
 function step(name: "add" | "sub"): Emit {
 	return (t, i) => {
 		const place = t.place(i.operands[0]!, "rw");
@@ -170,7 +170,7 @@ function divideNarrow(t: Translator, size: number, divisor: number, signed: bool
 	const dividend = t.keep("i64");
 	const by = wide(t, size, divisor, signed);
 	if (signed) {
-		// The one quotient that wasm itself would trap on.
+		// The only quotient for which wasm itself would trap.
 		code
 			.get(dividend)
 			.i64(-(1n << 63n))

@@ -259,7 +259,7 @@ function zeros(t: Translator, size: number, value: number, name: "clz" | "ctz"):
 	return t.keep(type);
 }
 
-/** bsf and bsr leave the destination alone if the source is zero (AMD's manual; Intel's hardware too). */
+/** bsf and bsr do not change the destination if the source is zero (AMD's manual; Intel's hardware too). */
 function scan(forward: boolean): Emit {
 	return (t, i) => {
 		const { code } = t;

@@ -58,7 +58,7 @@ const xadd: Emit = (t, i) => {
 	t.setFlags(FLAG_KIND.add, i.size, a, b, r);
 };
 
-/** On failure the hardware writes the old value back to memory, and leaves a register alone. */
+/** If the comparison fails, the hardware writes the old value back to memory, and does not change a register. */
 const cmpxchg: Emit = (t, i) => {
 	const { code } = t;
 	const { size } = i;
@@ -79,7 +79,7 @@ const cmpxchg: Emit = (t, i) => {
 	t.setFlags(FLAG_KIND.sub, size, expected, old, r);
 };
 
-/** cmpxchg8b, and with REX.W cmpxchg16b, which wants 16-byte alignment. */
+/** cmpxchg8b, and with REX.W cmpxchg16b, which needs 16-byte alignment. */
 const cmpxchg8b: Emit = (t, i) => {
 	const { code } = t;
 	const { size } = i;

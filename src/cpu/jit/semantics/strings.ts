@@ -27,21 +27,21 @@ function advance(t: Translator, i: Instruction, reg: number, by: number): void {
 	t.setRegister(reg, size, t.keep(typeOf(size)));
 }
 
-/** Signed distance to the next element: DF says which way. */
+/** Signed distance to the next element; DF gives the direction. */
 function stride(t: Translator, i: Instruction): number {
 	const bytes = BigInt(i.size / 8);
 	t.code.i64(-bytes).i64(bytes).i32(0).memory("i32.load", AREA.rflags).i32(0x400).op("i32.and").op("select");
 	return t.keep("i64");
 }
 
-/** Locals with what was compared, and the difference, from which the flags follow. */
+/** Locals with the two compared values, and their difference, from which the flags follow. */
 interface Compared {
 	readonly a: number;
 	readonly b: number;
 	readonly r: number;
 }
 
-/** Emits the work for one element, but for the flags. */
+/** Emits the work for one element, without the flags. */
 type Element = (t: Translator, i: Instruction, by: number) => Compared | undefined;
 
 const movs: Element = (t, i, by) => {

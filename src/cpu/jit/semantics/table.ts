@@ -7,7 +7,7 @@ import { STACK } from "./stack.js";
 import { STRINGS } from "./strings.js";
 import type { SemanticTable } from "./translator.js";
 
-/** How each semantic of the opcode table is emitted. */
+/** The function that emits each semantic of the opcode table. */
 export const SEMANTICS: SemanticTable = {
 	...ARITHMETIC,
 	...BITS,

@@ -7,7 +7,7 @@ export interface Text {
 	/** Cell number of the call site at the address. */
 	site(address: bigint): number | undefined;
 	gate(address: bigint): BoundGate | undefined;
-	/** Code must not go on at this address without the host. */
+	/** True if code must return to the host before it executes this address. */
 	isBreakpoint(address: bigint): boolean;
 	/** A translation of the second tier begins here, to which the first tier goes. */
 	isHot(address: bigint): boolean;

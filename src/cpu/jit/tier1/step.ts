@@ -234,7 +234,7 @@ export class StepTranslator extends Translator {
 	override placeAt(address: number, bits: number, access: Access, of?: MemoryOperand): Place {
 		return { kind: "mem", host: this.#host(address, bits, access, of), offset: 0, size: bits, writes: access !== "r" };
 	}
-	/** The host copies the bytes from the bounce buffer, if that is where the store went. */
+	/** The host copies the bytes from the bounce buffer, if the store went there. */
 	override finishStore(place: Place): void {
 		if (place.kind !== "mem") return;
 		this.wrote = true;

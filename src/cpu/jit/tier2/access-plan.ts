@@ -5,7 +5,7 @@ export const WRITE = 2;
 /** Accesses further apart than this many bytes are checked apart. */
 const MAX_SPAN = 1024;
 
-/** How an address is made. */
+/** The parts of which an address is made. */
 export interface Where {
 	/** The same string for the same registers. */
 	readonly registers: string;
@@ -32,11 +32,11 @@ export interface Group {
 	readonly early: Where | undefined;
 }
 
-/** The groups that later accesses of a way can join, by {@link Where.values}. */
+/** The groups that later accesses on the same way can join, by {@link Where.values}. */
 export type OpenGroups = ReadonlyMap<string, readonly Group[]>;
 
 /**
- * The accesses to memory in a tree of nodes, and which of them one check is for. The tree is emitted twice: into a draft,
+ * The accesses to memory in a tree of nodes, in groups that have one check. The tree is emitted twice: into a draft,
  * where each access is added to the plan, and for good, where each access takes its group from the plan, in the same
  * order.
  */

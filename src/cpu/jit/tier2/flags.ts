@@ -17,7 +17,7 @@ export interface Setter {
 }
 
 const PLAIN = new Set<Semantic>(["add", "sub", "cmp", "and", "or", "xor", "test", "neg", "inc", "dec"]);
-/** With a count of zero these leave the flags alone. */
+/** With a count of zero these do not change the flags. */
 const COUNTED = new Set<Semantic>(["shl", "shr", "sar", "rol", "ror", "rcl", "rcr", "shld", "shrd"]);
 
 /**

@@ -6,22 +6,22 @@ import { type Profile, Recorder } from "./profile.js";
 
 /** The cost of an exit from the second tier, in instructions of the first. */
 const EXIT = 64;
-/** The most that {@link Heat.warm} is multiplied by: looking costs little. */
+/** The largest factor for {@link Heat.warm}; a recording costs little. */
 const MAX_WARM = 64;
-/** Instructions before the same loop may be translated again. The number doubles each time. */
+/** Number of instructions before the same loop may be translated again. The number doubles each time. */
 const REBUILD = 1 << 20;
-/** A translation that leaves so many times, with fewer instructions in between on average, is dropped. */
+/** A translation is dropped if it leaves this often, with fewer instructions between two exits on average. */
 const MAX_REFUSALS = 256;
 const INSTRUCTIONS_PER_REFUSAL = 2000;
 
-/** How soon code gets to the second tier. */
+/** Limits that decide when code moves to the second tier. */
 export interface Heat {
 	/**
 	 * Instructions in the first tier after which the Cpu looks where they are; Infinity: never. It doubles each time that
 	 * nothing new is found.
 	 */
 	readonly warm: number;
-	/** Instructions of the path that are recorded then. */
+	/** Number of instructions in a recording. */
 	readonly recording: number;
 }
 
@@ -31,10 +31,10 @@ export const DEFAULT_HEAT: Heat = { warm: 1 << 16, recording: 1024 };
 export interface Hot {
 	/** The only place where it can be entered. */
 	readonly root: Kaddr;
-	/** With less fuel it does nothing. */
+	/** With less fuel the translation does nothing. */
 	readonly enoughFuel: number;
 	readonly profile: Profile;
-	/** How often it has left an instruction to the first tier, and since when (in instructions). */
+	/** Number of exits to the first tier, and the instruction count at which counting began. */
 	refusals: number;
 	since: number;
 }
@@ -61,7 +61,7 @@ export class HotSpots {
 	readonly #plain = new Set<Kaddr>();
 	/** Roots that are not translated any more. */
 	readonly #hopeless = new Set<Kaddr>();
-	/** When each root may be translated again, and after how long the next time. */
+	/** The instruction count from which each root may be translated again, and the wait after that. */
 	readonly #rebuild = new Map<Kaddr, { at: number; pause: number }>();
 	/** Instructions so far. */
 	#total = 0;
@@ -119,7 +119,7 @@ export class HotSpots {
 
 	#make(root: Kaddr, profile: Profile): boolean {
 		const rebuild = this.#rebuild.get(root) ?? { at: 0, pause: REBUILD };
-		// A loop whose calls keep going to new targets would be translated again and again.
+		// Without this limit, a loop whose calls always go to new targets would be translated again and again.
 		if (this.#hopeless.has(root) || this.#total < rebuild.at) return false;
 		const old = this.#hooks.find(root)?.profile;
 		if (old !== undefined && !old.merge(profile)) return false;

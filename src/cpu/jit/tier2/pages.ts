@@ -210,7 +210,7 @@ function findPage(t: Translator, page: CachedPage, first: number, span: number):
 function checkConstant(t: Translator, group: Group, address: bigint): void {
 	const { code } = t;
 	if (address < WINDOW || (address & 0xfffn) + BigInt(group.high - group.low) > BigInt(PAGE)) {
-		// Unusual: always left to the first tier. The code behind it is never reached.
+		// A rare case: the first tier always executes it. The code behind it is never reached.
 		code.i32(1);
 		t.bailIf(REASON.slow);
 		code.i32(0);

@@ -1,13 +1,13 @@
 import { type Kaddr, toU64 } from "../../../memory/index.js";
 import type { RegionInstruction } from "../tier1/index.js";
 
-/** Targets of one indirect jump that are worth a comparison. */
+/** The largest number of targets of one indirect jump that get a comparison. */
 const MAX_TARGETS = 3;
 
 /** The most instructions that a round of a loop may have. */
 const MAX_ROUND = 128;
 
-/** Counts of earlier recordings are divided by this: the latest one says most about where jumps go now. */
+/** Counts of earlier recordings are divided by this: the latest recording describes the present targets best. */
 const OUTDATED = 4;
 
 /** The addresses to which an indirect jump went, and how often. */
@@ -17,7 +17,7 @@ type Targets = Map<Kaddr, number>;
 export class Profile {
 	readonly seen = new Set<Kaddr>();
 	readonly #targets = new Map<Kaddr, Targets>();
-	/** Returns that did not go back to their call, as the one of a redirected ftrace trampoline. */
+	/** Returns that did not go back to their call, for example the return of a redirected ftrace trampoline. */
 	readonly #redirects = new Map<Kaddr, Targets>();
 
 	/** Targets of an indirect jump or call, a call site, or a return whose call is not known; most frequent first. */
@@ -77,7 +77,7 @@ function byFrequency(targets: Targets | undefined): bigint[] {
 export class Recorder {
 	readonly #rip: Kaddr[] = [];
 	readonly #rsp: number[] = [];
-	/** Indices in the path before which it was interrupted: the next instruction may be another task's. */
+	/** Indices in the path at which the recording was interrupted: the next instruction may belong to another task. */
 	readonly #breaks = new Set<number>();
 
 	readonly #length: number;

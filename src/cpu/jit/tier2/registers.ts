@@ -35,7 +35,7 @@ export class Registers {
 		code.i64(mask).op("i64.and").op("i64.or").set(local);
 	}
 
-	/** Pops 64 bits that are the value which the register has already. */
+	/** Pops 64 bits that equal the register's value. */
 	refresh(code: Code, reg: number): void {
 		code.set(this.#locals[reg]!);
 	}

@@ -1,6 +1,6 @@
 import { type Node, newNode } from "./node.js";
 
-/** How often the body of a small innermost loop is repeated, and how many instructions a small one has at most. */
+/** Number of copies of the body of a small innermost loop, and the most instructions that a small loop has. */
 const COPIES = 4;
 const MAX_LOOP = 24;
 

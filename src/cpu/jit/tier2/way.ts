@@ -9,7 +9,7 @@ import type { HotFunction } from "./function.js";
 import type { Known } from "./known.js";
 import type { Node } from "./node.js";
 
-/** How the ways of a tree of nodes are emitted: as a draft, or for good. */
+/** The parts of emitting a tree of nodes that differ between a draft and the final code. */
 export interface Tree {
 	/** The node where the tree begins. */
 	readonly root: Node;
@@ -67,7 +67,8 @@ export class Way extends Translator {
 	leave(address: bigint, spent: number): void {
 		const { code, fn } = this;
 		fn.payFuel(code, spent);
-		// A register that memory has too is loaded here, so that V8 need not keep its local for the exit on the way through.
+		// A register whose value is also in memory is loaded here, so that V8 need not keep its local only for the
+		// exit.
 		for (const [reg, { host, offset }] of this.known.homes()) {
 			code.get(host).memory("i64.load", offset);
 			fn.registers.refresh(code, reg);
@@ -75,7 +76,7 @@ export class Way extends Translator {
 		fn.leave(code, address);
 	}
 
-	/** Leaves in front of the current instruction, which went where it was not seen to go. */
+	/** Leaves in front of the current instruction, whose target is not in the profile. */
 	unexpected(): void {
 		this.leave(this.entry.address, this.spent);
 	}
@@ -201,7 +202,7 @@ export class Way extends Translator {
 		this.known.beginInstruction();
 	}
 
-	/** Emits the current instruction with the semantics that are given. */
+	/** Emits the current instruction with the given semantics. */
 	emit(i: Instruction, semantics: (t: Translator, i: Instruction) => void): void {
 		const before = this.known.beforeAdding(i);
 		semantics(this, i);

@@ -149,7 +149,7 @@ export class Code {
 		return draft;
 	}
 
-	/** A local that stays taken. */
+	/** A local that is never released. */
 	local(type: Type): number {
 		this.#locals.push(type);
 		return this.#params + this.#locals.length - 1;
