@@ -46,7 +46,9 @@ export async function explore(model: Model, options: SearchOptions): Promise<Exp
 }
 
 function groupsOf(model: Model): string[][] {
-	const always = model.tasks.filter((task) => task.named).map(({ name }) => name);
+	const named = model.tasks.filter((task) => task.named).map(({ name }) => name);
+	// Where tasks come by, the idle tasks need no moves of their own.
+	const always = model.idleSleeps ? [...named, ...model.machine.sched.cpus.map(({ idle }) => idle.comm)] : named;
 	const groups = new Map<string, string>();
 	for (const { name, group, runs, named } of model.tasks) {
 		if (runs && !named && !groups.has(group)) groups.set(group, name);

@@ -41,6 +41,11 @@ export interface Model {
 	readonly tasks: readonly ModelTask[];
 	readonly admins: readonly Admin[];
 	/**
+	 * No task of the scenario ever runs: an idle task sleeps in its loop until wake_up_if_idle() wakes it. Where tasks run, they come by
+	 * on every CPU, and the idle task goes through its loop after each of them.
+	 */
+	readonly idleSleeps: boolean;
+	/**
 	 * Set by the explorer: whether tasks may fall asleep now, and whether all administrators that race with each other are
 	 * through.
 	 */

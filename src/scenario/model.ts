@@ -24,7 +24,9 @@ export async function createModel(scenario: Scenario, options: RunScenarioOption
 	for (const spec of scenario.tasks.values()) world.tasks.add(spec);
 	const outcomes = new Outcomes(scenario, machine.klp.design.name);
 	const { tasks, admins } = new Actors(scenario, world, outcomes);
-	return { machine, functions, tasks, admins, control, outcomes };
+	const parked = [...scenario.tasks.values()].filter(({ idle }) => idle).map(({ name }) => name);
+	const idleSleeps = tasks.length > 0 && tasks.every(({ name, named }) => parked.includes(name) && !named);
+	return { machine, functions, tasks, admins, idleSleeps, control, outcomes };
 }
 
 function driver(control: Model["control"]): Driver {

@@ -21,6 +21,7 @@ modules: { other: { sources: [asm/vmlinux/twin.c] } }
 livepatches:
   lp1: { sources: [asm/livepatches/lp1.c], objects: { vmlinux: { funcA: lp1_funcA }, other: { call_other_twin: lp1_funcA } } }
 ${worker}\nsteps: [{ race: [[{ insmod: lp1 }], [{ insmod: other }]] }, settle]`,
+	idle: `cpus: 2\n${PATCHES}\ntasks: { parked: { calls: [funcA], idle: true } }\nsteps: [{ insmod: lp1 }, settle]`,
 } as const;
 
 function* nothing(): Kernel<void> {}
@@ -261,6 +262,12 @@ const MUTANTS: readonly Mutant[] = [
 		bug: "a transition that did not complete is not tried again",
 		model: "enable",
 		plant: (model) => set(model.machine.workqueue, { schedule_delayed_work: () => {} }),
+		breaks: ["stuck"],
+	},
+	{
+		bug: "[rule 3.9] an idle CPU is not woken (wake_up_if_idle)",
+		model: "idle",
+		plant: (model) => set(model.machine.sched, { wake_up_if_idle: () => {} }),
 		breaks: ["stuck"],
 	},
 	{

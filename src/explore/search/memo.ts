@@ -22,6 +22,8 @@ export interface KernelState extends Look {
 	readonly actorsOnCpu: number;
 	/** They wait for klp_mutex, or have nothing to do: they cannot interfere with its holder. */
 	readonly outOfTheWay: readonly boolean[];
+	/** Slots of the idle tasks that sleep until they are woken. */
+	readonly idleAsleep: readonly number[];
 	readonly mutexHeld: boolean;
 	/** Work for the kworker that may become work for signals. */
 	readonly retries: boolean;
@@ -128,6 +130,7 @@ export class Memo {
 				return itself || wait?.lock === klp.klp_mutex || world.nextStep(index) === undefined;
 			}),
 			mutexHeld: klp.klp_mutex.locked,
+			idleAsleep: world.idleAsleep,
 			retries: klp.isTransitionWork(workqueue.pending[0] ?? workqueue.delayed[0]?.work),
 		};
 		this.states.push(state);

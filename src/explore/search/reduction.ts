@@ -1,4 +1,4 @@
-import { TASK_INTERRUPTIBLE, TASK_RUNNING } from "../../linux/sched/index.js";
+import { TASK_INTERRUPTIBLE, TASK_RUNNING, TIF_PATCH_PENDING } from "../../linux/sched/index.js";
 import type { Model } from "../model.js";
 import type { TaskState, World } from "../world/index.js";
 import type { KernelState, Outcome } from "./memo.js";
@@ -34,7 +34,8 @@ export class Reduction {
 	/** Slots of the tasks that can make a move. */
 	tasksThatMove(kernel: KernelState, tasks: readonly TaskState[]): number[] {
 		const free = this.#used(kernel, tasks) < this.#cpus;
-		return this.active.filter((slot) => canMove(tasks[slot]!) && (free || this.#inKernel(tasks[slot]!)));
+		const mayMove = (slot: number) => canMove(tasks[slot]!) && !kernel.idleAsleep.includes(slot);
+		return this.active.filter((slot) => mayMove(slot) && (free || this.#inKernel(tasks[slot]!)));
 	}
 
 	/** The actors that have something to do, and a CPU for it. */
@@ -79,10 +80,17 @@ export class Reduction {
 	mayBeBusy(kernel: KernelState, tasks: readonly TaskState[], slot: number, actor: number): readonly boolean[] {
 		const task = tasks[slot]!;
 		if (this.#inKernel(task)) return BUSY;
+		if (this.#model.idleSleeps && slot >= tasks.length - this.#cpus) return this.#idleIsBusy(kernel, tasks, slot);
 		if (task.fields.mode === "host" || (slot !== this.#other && !this.active.includes(slot))) return FREE;
 		if (task.fields.__state !== TASK_RUNNING || task.fields.held) return FREE;
 		const others = this.#nonpreemptible ? kernel.actorsOnCpu - (kernel.onCpu[actor] ? 1 : 0) : 0;
 		return this.#countInKernel(tasks) + others + 1 < this.#cpus ? EITHER : FREE;
+	}
+
+	/** Where no task comes by, an idle task is on its CPU unless an actor is: the first CPUs are the actors'. */
+	#idleIsBusy(kernel: KernelState, tasks: readonly TaskState[], slot: number): readonly boolean[] {
+		const cpu = slot - (tasks.length - this.#cpus);
+		return cpu >= Math.max(kernel.actorsOnCpu, 1) ? BUSY : FREE;
 	}
 
 	// ---- "What a schedule decides": time ----
@@ -127,4 +135,9 @@ function canMove({ alive, fields }: TaskState): boolean {
 export function isAsleep({ alive, fields }: TaskState): boolean {
 	if (!alive || fields.mode === "host") return false;
 	return fields.held === true || (fields.__state !== TASK_RUNNING && fields.wakeAt === Number.POSITIVE_INFINITY);
+}
+
+/** TIF_PATCH_PENDING is set. */
+export function isPending({ fields }: TaskState): boolean {
+	return ((fields.thread_flags as number) & TIF_PATCH_PENDING) !== 0;
 }

@@ -5,7 +5,7 @@ import type { Move } from "../schedule.js";
 import type { TaskState } from "../world/index.js";
 import type { KernelState, Memo } from "./memo.js";
 import { type Edge, Moves } from "./moves.js";
-import { isAsleep, Reduction } from "./reduction.js";
+import { isAsleep, isPending, Reduction } from "./reduction.js";
 import { statesWithoutEnd } from "./stuck.js";
 import { Numbers, Table } from "./table.js";
 
@@ -234,7 +234,8 @@ export class Search {
 		}
 		for (const state of statesWithoutEnd(this.#edges, ends)) {
 			const [kernel, tasks] = this.#stateAt(state);
-			if (tasks.some(isAsleep)) continue;
+			// Only a task that has yet to switch holds the transition up.
+			if (tasks.some((task) => isAsleep(task) && isPending(task))) continue;
 			const message = `the transition of ${kernel.inTransition} can never end, although no task sleeps`;
 			this.#violations.set("stuck", { broken: { invariant: "stuck", message }, moves: this.#movesTo(state) });
 			return;

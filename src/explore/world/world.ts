@@ -104,6 +104,7 @@ export class World {
 		this.#probe = new TaskProbe(() => machine.sched.current);
 		this.#dead = this.#deadState();
 		machine.sched.reschedAlways = true;
+		for (const cpu of machine.sched.cpus) cpu.need_resched = !model.idleSleeps;
 		this.#observe();
 		this.#adoptTasks();
 		this.#settleKthreads();
@@ -234,6 +235,12 @@ export class World {
 
 	loadAll(states: readonly TaskState[]): void {
 		for (let slot = 0; slot < states.length; slot++) this.load(slot, states[slot]!);
+	}
+
+	/** Slots of the idle tasks that sleep until they are woken. */
+	get idleAsleep(): number[] {
+		const asleep = this.model.machine.sched.cpus.filter(({ need_resched }) => !need_resched);
+		return asleep.map(({ idle }) => this.slot(idle.comm));
 	}
 
 	// ---- moves ----

@@ -69,7 +69,7 @@ export class Sched {
 			const idle = new task_struct(0, `swapper/${id}`, { flags: PF_IDLE, mode: "kernel" });
 			idle.on_cpu = id;
 			idle.pinned = id;
-			this.cpus.push({ id, online: true, curr: idle, idle, need_resched: true, resched_curr: false });
+			this.cpus.push({ id, online: true, curr: idle, idle, need_resched: false, resched_curr: false });
 		}
 		this.currentTask = this.cpus[0]!.idle;
 	}

@@ -14,6 +14,7 @@ import {
 	Workqueue,
 	type work_struct,
 } from "../../../src/linux/sched/index.js";
+import { createTestMachine } from "../../support/machine.js";
 
 const make = (cpus = 1, seed: bigint | number = 1) => new Sched(cpus, new Random(seed), "full");
 const user = (sched: Sched, name: string) => {
@@ -258,4 +259,13 @@ describe("Workqueue", () => {
 		queue.schedule_delayed_work(one, 3);
 		expect([queue.take(5), queue.take(6)]).toEqual([undefined, one]);
 	});
+});
+
+test("[rule 3.9] an idle CPU that is not woken never switches: wake_up_if_idle() is needed", async () => {
+	const machine = await createTestMachine({ cpus: 2 });
+	machine.it.sched.wake_up_if_idle = () => {};
+	machine.patch("lp1", ["funcA", "lp1_funcA"]);
+	expect(machine.it.settle(100)).toBe(false);
+	expect(machine.it.sched.cpus.map(({ idle }) => idle.pending)).toEqual([false, true]);
+	machine.close();
 });
