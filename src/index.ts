@@ -21,7 +21,7 @@ export {
 export { type Cpu, CpuState, type Fault, type Gate, GatePage, JitCpu, type Stop } from "./cpu/index.js";
 export { designs, findDesign } from "./designs/index.js";
 export { Disassembler, disasmObject, type Instruction } from "./disasm/index.js";
-export { type ElfObject, type Image, linkImage, parseElf } from "./elf/index.js";
+export { type ElfObject, type Image, linkImage, parseElf, UndefinedSymbols } from "./elf/index.js";
 export {
 	type Exploration,
 	explore,
@@ -37,7 +37,17 @@ export {
 	tellStory,
 } from "./explore/index.js";
 export { FTRACE_OPS_CMD, FTRACE_OPS_FL, ftrace_ops } from "./linux/ftrace/index.js";
-export { type Design, Klp, klp_func, klp_object, klp_ops, klp_patch, type Livepatch } from "./linux/klp/index.js";
+export {
+	type Design,
+	Klp,
+	klp_func,
+	klp_object,
+	klp_ops,
+	klp_patch,
+	LINUX_6_12,
+	type Livepatch,
+	type Release,
+} from "./linux/klp/index.js";
 export {
 	errnoName,
 	type Kernel,
