@@ -26,7 +26,7 @@ interface RipReference {
  * that calls, jumps, immediates and `NAME(%rip)` may refer to; labels are as in GNU as, but for numeric ones (`1f`).
  *
  * `UNWIND_HINT rsp+N [signal]` says that from here on the CFA is rsp+N (`signal`: the return address is where the caller goes
- * on, not behind its call); `UNWIND_HINT undefined` that the stack ends here.
+ * on, not behind its call); `UNWIND_HINT undefined` says that the stack ends here.
  *
  * Throws `ASM_ERROR`, `ASM_UNDEFINED_SYMBOL`, `ASM_BAD_HINT` or `ASM_UNSUPPORTED`, with file and line.
  */
@@ -70,7 +70,7 @@ export function assemble(
 	};
 }
 
-/** Placeholder for the displacement to an external until it is patched; a value that no source uses. */
+/** Placeholder for the displacement to an external symbol until it is patched; no source uses this value. */
 const RIP_MARKER = 0x5a5a5a5a;
 
 /** Adds the labels that locate hints and references in the output: one at each hint, one behind each external RIP reference. */
@@ -107,7 +107,7 @@ function instrument(
 /** For some invalid combinations of operands Keystone reports success and returns no code. */
 const SHORT = "Keystone gave no code";
 
-/** Assembles, with the addresses of all labels in a table behind the code, which is cut off again. */
+/** Assembles with a table of the addresses of all labels behind the code, and removes the table from the result. */
 function withLabels(
 	keystone: Keystone,
 	code: readonly string[],
@@ -131,7 +131,10 @@ function withLabels(
 	return { bytes: result.bytes.slice(0, size), labels: addresses };
 }
 
-/** Keystone does not say where it failed: the first line with which a prefix of the source fails in the same way. */
+/**
+ * Finds the line of an error, which Keystone does not report: the first line for which the source up to it fails with
+ * the same error.
+ */
 function locate(
 	keystone: Keystone,
 	code: readonly string[],
@@ -141,7 +144,7 @@ function locate(
 ): KlpemuError {
 	let line = code.length;
 	for (let lines = 1; lines <= code.length; lines++) {
-		// Labels that come later must be known, or each forward jump would be an error of its own.
+		// Later labels must be known. Without them, each forward jump would be an error.
 		const later = prepared.labels.map((label) => `.set ${label}, 0xffffffff80000000`);
 		const before = new Set(
 			code.slice(0, lines).flatMap((text) => [...text.matchAll(/([\w.$]+)\s*:/g)].map((m) => m[1]!)),

@@ -5,7 +5,7 @@ import { HintTable, type UnwindHint } from "./hints.js";
 
 /** One source of the engine's own assembly as machine code for a fixed address. Plain data, as JSON carries it. */
 export interface EngineCode {
-	/** SHA-256 of the source, hexadecimal, for a host that has the source: does the code still belong to it? */
+	/** SHA-256 of the source, hexadecimal. A host that has the source can check that the code is assembled from it. */
 	readonly source: string;
 	readonly base: Kaddr;
 	/** Hexadecimal. */
@@ -17,7 +17,7 @@ export interface EngineCode {
 
 /** The engine's own assembly, which a host passes to the machine: asm/prebuilt/assembly.json. */
 export interface EngineImage {
-	/** Of asm/entry_64.S: where tasks come from. */
+	/** Of asm/entry_64.S: the entry code of tasks. */
 	readonly entry: EngineCode;
 	/** Of asm/ftrace_64.S: the trampolines. */
 	readonly ftrace: EngineCode;

@@ -3,11 +3,11 @@ import type { UnwindRow } from "../elf/index.js";
 /** An unwind row that holds from `offset` (bytes from the start of the code) to the next hint. */
 export interface UnwindHint {
 	readonly offset: number;
-	/** undefined: this code has no frame that can be described. */
+	/** undefined: this code has no frame that a row can describe. */
 	readonly row: UnwindRow | undefined;
 }
 
-/** The rows of assembly code, by offset, so that they also serve copies of it. */
+/** The rows of assembly code, by offset, so that they are also valid for copies of the code. */
 export class HintTable {
 	readonly hints: readonly UnwindHint[];
 

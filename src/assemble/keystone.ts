@@ -19,7 +19,7 @@ interface KeystoneEngine {
 	close?(): void;
 }
 
-/** The assembler Keystone. To load it takes longer than most runs of a scenario. */
+/** The assembler Keystone. Loading it takes longer than most runs of a scenario. */
 export class Keystone {
 	readonly #module: KeystoneModule;
 	/** The lines that the module printed. It reports some errors only there, with a result that looks like a success. */
@@ -40,7 +40,7 @@ export class Keystone {
 		return new Keystone(module as KeystoneModule, printed);
 	}
 
-	/** Assembles AT&T source for `address`, or says why not. */
+	/** Assembles AT&T source for `address`, or returns the reason why this is not possible. */
 	run(source: string, address: bigint): { readonly bytes: Uint8Array } | { readonly error: string } {
 		const { ARCH_X86, MODE_64, OPT_SYNTAX, OPT_SYNTAX_ATT, Keystone: Engine } = this.#module;
 		const engine = new Engine(ARCH_X86, MODE_64);

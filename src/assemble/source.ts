@@ -18,9 +18,9 @@ export interface PreparedSource {
 const NAME = "[A-Za-z_.][\\w.$]*";
 
 /**
- * Translates AT&T source for Keystone, whose syntax differs from that of GNU as: comments go, decimal numbers become hexadecimal
- * (it reads bare digits as such), and UNWIND_HINT lines are taken out. The number of lines stays, for messages.
- * Throws `ASM_BAD_HINT` and `ASM_UNSUPPORTED`.
+ * Translates AT&T source for Keystone, whose syntax differs from that of GNU as: comments are removed, decimal numbers
+ * become hexadecimal (Keystone reads bare digits as hexadecimal), and UNWIND_HINT lines become empty. The number of
+ * lines stays the same, for messages. Throws `ASM_BAD_HINT` and `ASM_UNSUPPORTED`.
  */
 export function prepareSource(source: string, fileName: string): PreparedSource {
 	const lines: string[] = [];

@@ -74,7 +74,7 @@ export class Disassembler {
 		try {
 			return this.#engine.disasm([...bytes], BigInt.asUintN(64, address));
 		} catch {
-			// That is how capstone-js says that it decoded nothing.
+			// capstone-js throws if it cannot decode the first byte.
 			return [];
 		}
 	}

@@ -55,7 +55,7 @@ function sectionLines(
 		for (const symbol of starts.get(start) ?? []) {
 			lines.push("", `${address(start)} <${symbol.name}>:${symbol.binding === "global" ? "" : ` (${symbol.binding})`}`);
 		}
-		// Function by function, so that padding or data in between cannot make us read a function from its middle.
+		// Function by function: after padding or data, the disassembly of the next function still begins at its start.
 		const end = cuts[index + 1] ?? section.size;
 		for (const instruction of disassembler.disassemble(section.data.subarray(start, end), BigInt(start))) {
 			const offset = Number(instruction.address);

@@ -6,7 +6,7 @@ export interface ExecError {
 	readonly error: { readonly code: string; readonly message: string };
 }
 
-/** Answers one line. The request's own faults become an error answer; anything else is thrown. */
+/** Answers one line. A mistake in the request becomes an error answer; every other error is thrown. */
 export async function answerLine(
 	line: string,
 	session: ExecSession,

@@ -4,7 +4,7 @@ import { PERM } from "../memory/index.js";
 
 /** Bytes of guest memory that one request may give, code included. */
 export const MAX_BYTES = 16 << 20;
-/** Limit of a request that has none, in instructions. */
+/** Default limit of a request, in instructions. */
 export const DEFAULT_LIMIT = 1_000_000;
 
 export interface MemoryRange {
@@ -35,7 +35,7 @@ const SETTABLE_FLAGS = Object.values(FLAG).reduce((all, flag) => all | BigInt(fl
 /** Bit 1 of rflags reads as 1 always (SDM volume 1, 3.4.3). */
 const FIXED_FLAGS = 2n;
 
-/** Checks one request. Throws `EXEC_REQUEST` with the key that is wrong, and how. */
+/** Checks one request. Throws `EXEC_REQUEST` with the wrong key and the reason. */
 export function parseRequest(value: unknown): ExecRequest {
 	const request = object(value, "the request", KEYS);
 	const at = word(request.at, "at");

@@ -17,7 +17,7 @@ export interface ExecAnswer {
 /** Fills the rest of the pages of code, so that a jump beyond the code, other than to `at + length`, ends in an int3. */
 const INT3 = 0xcc;
 
-/** One memory and one Cpu, warm over any number of requests. */
+/** One memory and one Cpu, which stay warm over any number of requests. */
 export class ExecSession {
 	readonly #create: CpuFactory;
 	#memory: Memory | undefined;
@@ -76,7 +76,7 @@ export class ExecSession {
 		}
 	}
 
-	/** Takes the memory of a request away again. */
+	/** Unmaps the memory of a request. */
 	finish(): void {
 		for (const region of this.#regions) this.#memory!.unmap(region);
 		this.#regions = [];
@@ -102,7 +102,8 @@ export class ExecSession {
 			addr: hexWord(address),
 			hex: bytesToHex(this.#memory!.read(address, bytes.length)),
 		}));
-		// At the end of a page there may be nothing to fetch behind the code: that is still its end.
+		// If the code ends at the end of a page, the bytes behind it may not be mapped. A fault at `end` is the end of
+		// the code, too.
 		if (stop === undefined || cpu.state.rip === end) return { exit: "end", regs, mem };
 		if (stop.kind !== "fault") return { exit: "limit", regs, mem };
 		const { kind, address } = stop.fault;

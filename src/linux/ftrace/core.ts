@@ -24,7 +24,7 @@ import { Records } from "./records.js";
 import { ftrace_call_replace, MCOUNT_INSN_SIZE, NOP5, sameBytes, type TextPoke } from "./text-poke.js";
 import { Trampolines, type TrampolineTemplates } from "./trampoline.js";
 
-/** The parts that ftrace is made of. */
+/** The parts of ftrace. */
 export interface FtraceParts {
 	readonly cpu: Cpu;
 	readonly dmesg: Dmesg;
@@ -36,17 +36,18 @@ export interface FtraceParts {
 	readonly templates: TrampolineTemplates;
 }
 
-/** What the shared ftrace_caller calls. */
+/** Address of the function that the shared ftrace_caller calls. */
 interface TraceFunction {
 	readonly func: Kaddr;
-	/** What function_trace_op points to then. */
+	/** Value of function_trace_op for that function. */
 	readonly op: ftrace_ops | undefined;
 }
 
 const NO_SITES: ReadonlySet<Kaddr> = new Set();
 
 /**
- * kernel/trace/ftrace.c without direct functions: which ops there are, which sites they trace, and the code that follows from it.
+ * kernel/trace/ftrace.c without direct functions: the registered ops, the sites that they trace, and the code at these
+ * sites.
  */
 export abstract class FtraceCore {
 	readonly #parts: FtraceParts;
@@ -58,19 +59,19 @@ export abstract class FtraceCore {
 	readonly ftrace_lock = new mutex("ftrace_lock");
 	/** Registered ops, newest first. */
 	readonly ftrace_ops_list = new list_head<ftrace_ops>();
-	/** Registered ops by the guest address of their struct: what a call-back gets as its third argument. */
+	/** Registered ops by the guest address of their struct, which is the third argument of a call-back. */
 	readonly opsByAddress = new Map<Kaddr, ftrace_ops>();
-	/** Of those the ones that were asked for last, by part of the address: a map is too slow for each redirected call. */
+	/** Direct-mapped cache over the map of ops by address: a Map lookup per redirected call costs too much. */
 	readonly #recentOps: ftrace_ops[];
-	/** Stands for "none" in it: never empty, and no holes, as both would cost a check. */
+	/** Fills unused slots of the cache, so that V8 keeps the array packed and needs no check for undefined. */
 	readonly #noOps = new ftrace_ops("none", undefined, 0, undefined, 0);
 	ftrace_enabled = true;
-	/** After a ftrace_bug(): text may be anything, so that nothing is changed any more. */
+	/** Set by ftrace_bug(): the text is in an unknown state, so ftrace does not change it any more. */
 	ftrace_disabled = false;
-	/** What ftrace_caller is to call, and what the last update of the code made of it. */
+	/** The function that ftrace_caller must call, and the function that it calls since the last update of the code. */
 	ftrace_trace_function: TraceFunction;
 	saved_ftrace_func: Kaddr;
-	/** Some site has called ftrace_caller, which all ops share: from then on a task may be in it. */
+	/** Set if a site has called ftrace_caller, which all ops share: from then on a task may be in it. */
 	sharedCallerUsed = false;
 
 	constructor(parts: FtraceParts) {
@@ -85,7 +86,7 @@ export abstract class FtraceCore {
 		this.ftrace_trace_function = { func: templates.ftrace_stub, op: undefined };
 	}
 
-	/** Where the parts of asm/ftrace_64.S are. */
+	/** Addresses of the parts of asm/ftrace_64.S. */
 	get templates(): TrampolineTemplates {
 		return this.#parts.templates;
 	}
@@ -107,7 +108,7 @@ export abstract class FtraceCore {
 		this.sites.add(owner, sites, fentry);
 	}
 
-	/** A module is about to come to life: ops that trace all functions trace its functions too (ftrace_module_enable). */
+	/** A module is about to be live: ops that trace all functions trace its functions too (ftrace_module_enable). */
 	*ftrace_module_enable(sites: readonly Kaddr[]): Kernel<void> {
 		yield* this.ftrace_lock.lock();
 		const changed: dyn_ftrace[] = [];
@@ -119,12 +120,12 @@ export abstract class FtraceCore {
 		this.ftrace_lock.unlock();
 	}
 
-	/** Forgets the call sites of an image that goes away (ftrace_release_mod). */
+	/** Removes the call sites of an image that is unloaded (ftrace_release_mod). */
 	ftrace_release(sites: readonly Kaddr[]): void {
 		this.sites.remove(sites);
 	}
 
-	/** The call site at `address`, or within the function that starts there; 0 when there is none. */
+	/** The call site at `address`, or within the function that starts there; 0 if there is none. */
 	ftrace_location(address: Kaddr): Kaddr {
 		if (this.records.has(address)) return address;
 		const symbol = this.#parts.kallsyms.kallsyms_lookup_size_offset(address);
@@ -134,7 +135,7 @@ export abstract class FtraceCore {
 
 	// ---- filters ----
 
-	/** Adds `ip` to the filter of an ops that is not registered yet, or takes it out again. -EINVAL: there is no such site. */
+	/** Adds `ip` to the filter of an ops that is not registered yet, or removes it. -EINVAL: there is no such site. */
 	ftrace_set_filter_ip(ops: ftrace_ops, ip: Kaddr, remove: boolean): number {
 		if (!this.records.has(ip)) return -EINVAL;
 		if (this.#parts.faults.should_fail(`alloc_and_copy_ftrace_hash(${remove ? "remove" : "add"})`)) return -ENOMEM;
@@ -168,7 +169,7 @@ export abstract class FtraceCore {
 
 	// ---- registration ----
 
-	/** The ops whose guest address a trampoline handed over. */
+	/** The ops whose guest address a trampoline passed. */
 	opsAt(address: Kaddr): ftrace_ops | undefined {
 		// A struct ftrace_ops has 64 bytes.
 		const slot = (address >>> 6) & 1023;
@@ -179,7 +180,7 @@ export abstract class FtraceCore {
 		return ops;
 	}
 
-	/** The caller holds direct_mutex, or looks after the direct functions itself. */
+	/** The caller holds direct_mutex, or handles the direct functions itself. */
 	*register_ftrace_function_nolock(ops: ftrace_ops): Kernel<number> {
 		yield* this.ftrace_lock.lock();
 		const ret = yield* this.#ftrace_startup(ops);
@@ -194,7 +195,7 @@ export abstract class FtraceCore {
 		return ret;
 	}
 
-	/** Forgets what was computed from the fields; for a restore. */
+	/** Drops values that were computed from the fields; for a restore. */
 	dropCaches(): void {
 		this.#recentOps.fill(this.#noOps);
 	}
@@ -214,7 +215,7 @@ export abstract class FtraceCore {
 		const changed = this.#ftrace_hash_rec_update(ops, true);
 		yield* this.#ftrace_run_update_code(changed);
 		if (this.#isDisabled()) {
-			// The text is in an unknown state now: the ops leaves the list, and its trampoline stays where it is.
+			// The text is in an unknown state now: the ops leaves the list, and its trampoline stays mapped.
 			yield* this.#__unregister_ftrace_function(ops);
 			return -ENODEV;
 		}
@@ -260,14 +261,14 @@ export abstract class FtraceCore {
 	*#__unregister_ftrace_function(ops: ftrace_ops): Kernel<number> {
 		const enabled = (ops.flags & FTRACE_OPS_FL.ENABLED) !== 0;
 		if (this.#parts.dmesg.WARN_ON(!enabled, "__unregister_ftrace_function: ops is not enabled")) return -EBUSY;
-		// A task in ftrace_ops_list_func() may stand on it, and must find its way on.
+		// A task in ftrace_ops_list_func() may be at this entry, and must still reach the next one.
 		list_del_rcu(ops.list);
 		yield "__unregister_ftrace_function: remove_ftrace_ops";
 		this.#update_ftrace_function();
 		return 0;
 	}
 
-	/** What belongs to a dynamic ops goes with it; a static one keeps its struct and its trampoline for the next time. */
+	/** Frees the struct and the trampoline of a dynamic ops; a static ops keeps both for its next registration. */
 	#freeDynamic(ops: ftrace_ops): void {
 		if (!(ops.flags & FTRACE_OPS_FL.DYNAMIC)) return;
 		this.trampolines.arch_ftrace_trampoline_free(ops);
@@ -285,14 +286,15 @@ export abstract class FtraceCore {
 
 	*#ftrace_hash_ipmodify_enable(ops: ftrace_ops): Kernel<number> {
 		const { IPMODIFY, DIRECT } = FTRACE_OPS_FL;
-		// An ops that changes the ip must name its sites: an empty filter would mean all functions.
+		// An ops that changes the ip must have a filter: an empty filter would mean all functions.
 		if (ops.flags & (IPMODIFY | DIRECT) && ops.filter_hash.size === 0) return -EINVAL;
 		return yield* this.#ftrace_hash_update_ipmodify(ops, NO_SITES, ops.filter_hash);
 	}
 
 	/**
-	 * Marks the records that an IPMODIFY ops comes to, and unmarks those it leaves: each may have one only. A DIRECT ops that
-	 * comes to a marked one must be able to share it. `target`: the direct function changes, the filter does not.
+	 * Marks the records that are new in the filter of an IPMODIFY ops, and unmarks the records that leave it: a record
+	 * has at most one such ops. A DIRECT ops with a marked record must be able to share it. `target`: the direct
+	 * function changes, the filter does not.
 	 */
 	*#ftrace_hash_update_ipmodify(
 		ops: ftrace_ops,
@@ -325,7 +327,7 @@ export abstract class FtraceCore {
 		return 0;
 	}
 
-	/** For __modify_ftrace_direct(): asks a DIRECT ops whether its new target can share its sites. */
+	/** For __modify_ftrace_direct(): asks the ops_func of a DIRECT ops if the new target can share its sites. */
 	askToShare(ops: ftrace_ops): Kernel<number> {
 		return this.#ftrace_hash_update_ipmodify(ops, ops.filter_hash, ops.filter_hash, true);
 	}
@@ -337,7 +339,7 @@ export abstract class FtraceCore {
 		return records;
 	}
 
-	/** One ops more, or less, on a record (__ftrace_hash_rec_update). */
+	/** Adds an ops to a record, or removes it (__ftrace_hash_rec_update). */
 	#count(rec: dyn_ftrace, ops: ftrace_ops, inc: boolean): void {
 		const others = this.#opsOf(rec).filter((other) => other !== ops);
 		rec.count += inc ? 1 : -1;
@@ -354,7 +356,7 @@ export abstract class FtraceCore {
 		else rec.flags &= ~FTRACE_FL.TRAMP;
 	}
 
-	/** Where the call of a site must go; 0 for a nop (ftrace_get_addr_new). */
+	/** The target that the call of a site must have; 0 for a nop (ftrace_get_addr_new). */
 	#ftrace_get_addr_new(rec: dyn_ftrace): Kaddr {
 		const { templates, dmesg } = this.#parts;
 		if (rec.count === 0) return 0;
@@ -370,8 +372,8 @@ export abstract class FtraceCore {
 	// ---- code ----
 
 	/**
-	 * All that a call through a fentry site depends on, besides what call-backs themselves read: two states with the same key call
-	 * alike.
+	 * All state that a call through a fentry site depends on, without the state that call-backs read: in two states
+	 * with the same key, a call runs the same call-backs.
 	 */
 	callKey(): readonly unknown[] {
 		const { templates } = this.#parts;
@@ -379,7 +381,7 @@ export abstract class FtraceCore {
 		const parts: unknown[] = [];
 		const addText = (at: Kaddr) => parts.push(at, memory.read(at, MCOUNT_INSN_SIZE).join());
 		for (const site of this.records.keys()) addText(site);
-		// No call depends on these as long as each site has one ops with a trampoline of its own.
+		// No call depends on these fields while each site has one ops with a trampoline of its own.
 		if (this.sharedCallerUsed) {
 			parts.push(memory.u64(templates.function_trace_op));
 			addText(templates.ftrace_call);
@@ -401,15 +403,15 @@ export abstract class FtraceCore {
 		const only = list_is_singular(list) ? list.next.owner! : undefined;
 		let func = templates.ftrace_ops_list_func;
 		if (list_empty(list)) func = templates.ftrace_stub;
-		// One that may be freed at any time is only called where the list is walked.
+		// An ops that may be freed at any time is only called by the function that walks the list.
 		else if (only !== undefined && !(only.flags & (DYNAMIC | RCU))) func = this.trampolines.ftrace_ops_get_func(only);
 		this.ftrace_trace_function = { func, op: only };
 	}
 
 	/**
-	 * Brings the code in line with records and list (ftrace_run_update_code, ftrace_modify_all_code). While call sites change,
-	 * ftrace_caller calls the list function: it looks at the filters, so that no ops is called at a site that it did not
-	 * ask for.
+	 * Updates the code to match the records and the list (ftrace_run_update_code, ftrace_modify_all_code). While call
+	 * sites change, ftrace_caller calls the list function: it checks the filters, so that no ops is called at a site
+	 * that is not in its filter.
 	 */
 	*#ftrace_run_update_code(records: readonly dyn_ftrace[], enable = true): Kernel<void> {
 		if (enable && !this.ftrace_enabled) return;
@@ -436,7 +438,7 @@ export abstract class FtraceCore {
 		}
 	}
 
-	/** Makes the call sites what their records say; nops, whatever those say, unless `enable`. */
+	/** Writes each call site as its record says, or as a nop if not `enable`. */
 	*#ftrace_replace_code(records: readonly dyn_ftrace[], enable: boolean): Kernel<void> {
 		const { text_poke, faults } = this.#parts;
 		const memory = this.#memory;
@@ -463,7 +465,7 @@ export abstract class FtraceCore {
 		yield* text_poke.text_poke_finish();
 	}
 
-	/** Notes in a record what its site is now (ftrace_check_record). */
+	/** Stores the present state of a site in its record (ftrace_check_record). */
 	#ftrace_update_record(rec: dyn_ftrace, target: Kaddr): void {
 		const { ENABLED, REGS, REGS_EN, TRAMP, TRAMP_EN, DIRECT, DIRECT_EN, IPMODIFY, TOUCHED, MODIFIED } = FTRACE_FL;
 		const before = rec.flags;
@@ -474,7 +476,7 @@ export abstract class FtraceCore {
 			rec.flags &= IPMODIFY;
 			return;
 		}
-		// A record that is only switched off keeps what it wants to be.
+		// A record that is only switched off keeps the flags that describe its wanted state.
 		if (target === 0) return;
 		const regs = rec.flags & REGS ? REGS_EN : 0;
 		const tramp = rec.flags & TRAMP ? TRAMP_EN : 0;
@@ -485,7 +487,7 @@ export abstract class FtraceCore {
 		this.sites.setNoclear(rec, rec.flags & (DIRECT | IPMODIFY) ? TOUCHED | MODIFIED : TOUCHED);
 	}
 
-	/** The bytes at a site are not what they must be: ftrace switches itself off for good. */
+	/** The bytes at a site are not the expected ones: ftrace disables itself permanently. */
 	#ftrace_bug(rec: dyn_ftrace): void {
 		const bytes = [...this.#memory.read(rec.ip, MCOUNT_INSN_SIZE)].map((byte) => byte.toString(16).padStart(2, "0"));
 		this.#parts.dmesg.WARN_ON(true, "ftrace_bug");
@@ -493,7 +495,7 @@ export abstract class FtraceCore {
 		this.ftrace_disabled = true;
 	}
 
-	/** For places where something in between may have changed it. */
+	/** For a second read behind a call that may have changed the value (TypeScript would keep the narrowed type). */
 	#isDisabled(): boolean {
 		return this.ftrace_disabled;
 	}
@@ -517,7 +519,7 @@ export abstract class FtraceCore {
 		const { ftrace_stub } = this.#parts.templates;
 		const records = this.sites.sorted.filter((rec) => rec.count > 0);
 		this.ftrace_enabled = value;
-		// Whatever ftrace_caller calls: the next update sets it anew.
+		// The next update sets the function that ftrace_caller calls again.
 		this.saved_ftrace_func = 0;
 		if (value) this.#update_ftrace_function();
 		else this.ftrace_trace_function = { func: ftrace_stub, op: undefined };

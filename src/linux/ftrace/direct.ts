@@ -8,8 +8,9 @@ import type { TrampolineTemplates } from "./trampoline.js";
 const MULTI_FLAGS = FTRACE_OPS_FL.DIRECT | FTRACE_OPS_FL.SAVE_REGS;
 
 /**
- * Functions that call sites call without any ftrace trampoline in between, as BPF trampolines are (kernel/trace/ftrace.c,
- * CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS). Where other ops are attached too, ftrace_regs_caller jumps there at its end.
+ * Functions that call sites call directly, without a ftrace trampoline, for example BPF trampolines
+ * (kernel/trace/ftrace.c, CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS). If a site has other ops too, ftrace_regs_caller
+ * jumps to the direct function at its end.
  */
 export class DirectFunctions {
 	static readonly state = declareState({ fields: ["direct_mutex", "direct_functions", "tmp_ops"] });
@@ -38,8 +39,8 @@ export class DirectFunctions {
 	}
 
 	/**
-	 * Makes the sites in the filter of `ops` call `addr`. -EBUSY: one has a direct function already, or an IPMODIFY ops with
-	 * which this one cannot share it; -EAGAIN: `ops_func` has changed something, and wants to be asked again.
+	 * Makes the sites in the filter of `ops` call `addr`. -EBUSY: a site has a direct function already, or an IPMODIFY
+	 * ops with which `ops` cannot share it; -EAGAIN: `ops_func` has changed something and the caller must try again.
 	 */
 	*register_ftrace_direct(ops: ftrace_ops, addr: Kaddr): Kernel<number> {
 		if (ops.func !== 0 || ops.trampoline !== 0) return -EINVAL;
@@ -85,8 +86,8 @@ export class DirectFunctions {
 
 	/** For a caller that holds direct_mutex, as an `ops_func` does. */
 	*modify_ftrace_direct_nolock(ops: ftrace_ops, addr: Kaddr): Kernel<number> {
-		// While a second ops is there, the sites call the list function, which reads direct_call; so that no call is half
-		// old, half new.
+		// While a second ops is registered, the sites call the list function, which reads direct_call. So each call
+		// uses either the old or the new direct function.
 		const tmp_ops = this.tmp_ops;
 		tmp_ops.filter_hash = ops.filter_hash;
 		let ret = yield* this.#ftrace.register_ftrace_function_nolock(tmp_ops);
@@ -113,7 +114,7 @@ export class DirectFunctions {
 		return [...this.#ftrace.ftrace_ops_list].find((ops) => ops.flags & FTRACE_OPS_FL.DIRECT && ops.traces(ip));
 	}
 
-	/** An IPMODIFY ops is about to be registered: may it share its sites with the direct functions there? */
+	/** Before an IPMODIFY ops is registered: checks that it may share its sites with their direct functions. */
 	*prepare_direct_functions_for_ipmodify(ops: ftrace_ops): Kernel<number> {
 		if (!(ops.flags & FTRACE_OPS_FL.IPMODIFY)) return 0;
 		for (const ip of ops.filter_hash) {
@@ -126,7 +127,10 @@ export class DirectFunctions {
 		return 0;
 	}
 
-	/** It has gone: the direct functions may be as they were. Errors are theirs to bear. */
+	/**
+	 * After an IPMODIFY ops is unregistered: its direct functions may change back. Errors are ignored, as in the
+	 * kernel.
+	 */
 	*cleanup_direct_functions_after_ipmodify(ops: ftrace_ops): Kernel<void> {
 		if (!(ops.flags & FTRACE_OPS_FL.IPMODIFY)) return;
 		yield* this.direct_mutex.lock();

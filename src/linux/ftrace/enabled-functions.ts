@@ -20,12 +20,12 @@ export class EnabledFunctions {
 		this.#symbols = symbols;
 	}
 
-	/** Functions to which something is attached. */
+	/** Functions to which an ops is attached. */
 	enabled(): string[] {
 		return this.#show((rec) => (rec.flags & FTRACE_FL.ENABLED) !== 0);
 	}
 
-	/** Functions to which something has been attached since the machine was started. */
+	/** Functions to which an ops has been attached since the machine was started. */
 	touched(): string[] {
 		return this.#show((rec) => (this.#ftrace.sites.noclear(rec) & FTRACE_FL.TOUCHED) !== 0);
 	}
@@ -58,7 +58,7 @@ export class EnabledFunctions {
 		return all.map(one).join("");
 	}
 
-	/** add_trampoline_func(), arch_ftrace_trampoline_func(): what the trampoline calls. */
+	/** add_trampoline_func(), arch_ftrace_trampoline_func(): the function that the trampoline calls. */
 	#trampolineFunc(ops: ftrace_ops | undefined, rec: dyn_ftrace): string {
 		const { ftrace_caller, ftrace_call, ftrace_regs_caller, ftrace_regs_call } = this.#ftrace.templates;
 		let call: Kaddr;
@@ -66,7 +66,8 @@ export class EnabledFunctions {
 			const regs = (ops.flags & FTRACE_OPS_FL.SAVE_REGS) !== 0;
 			call = (ops.trampoline + (regs ? ftrace_regs_call - ftrace_regs_caller : ftrace_call - ftrace_caller)) | 0;
 		} else {
-			// A trampoline that does not belong to the ops, as that of a DIRECT one: static_tramp_func() says nothing of it.
+			// A trampoline that does not belong to the ops, for example that of a DIRECT ops: static_tramp_func()
+			// prints nothing for it.
 			if (ops !== undefined) return "";
 			call = rec.flags & FTRACE_FL.REGS_EN ? ftrace_regs_call : ftrace_call;
 		}

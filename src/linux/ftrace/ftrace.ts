@@ -4,7 +4,7 @@ import { FtraceCore, type FtraceParts } from "./core.js";
 import { DirectFunctions } from "./direct.js";
 import type { ftrace_ops } from "./ops.js";
 
-/** kernel/trace/ftrace.c: which ops are called at which fentry site. */
+/** kernel/trace/ftrace.c: decides which ops are called at each fentry site. */
 export class Ftrace extends FtraceCore {
 	static readonly state = declareState({
 		fields: [
@@ -21,7 +21,10 @@ export class Ftrace extends FtraceCore {
 		this.direct = new DirectFunctions(this, parts.templates, parts.faults);
 	}
 
-	/** Attaches an ops to the sites of its filter. -EBUSY: it changes the ip where another ops or a direct function does. */
+	/**
+	 * Attaches an ops to the sites of its filter. -EBUSY: it changes the ip at a site where another ops or a direct
+	 * function does.
+	 */
 	*register_ftrace_function(ops: ftrace_ops): Kernel<number> {
 		yield* this.direct.direct_mutex.lock();
 		let ret = yield* this.direct.prepare_direct_functions_for_ipmodify(ops);

@@ -5,7 +5,7 @@ import { type Kernel, list_head } from "../lib/index.js";
 /** Flags of a ftrace_ops (include/linux/ftrace.h). */
 export const FTRACE_OPS_FL = {
 	ENABLED: 1 << 0,
-	/** The struct may be freed once it is unregistered: its trampoline goes with it. */
+	/** The struct may be freed after it is unregistered; its trampoline is freed with it. */
 	DYNAMIC: 1 << 1,
 	SAVE_REGS: 1 << 2,
 	/** The call-back needs protection against calling itself: it goes through ftrace_ops_assist_func(). */
@@ -21,11 +21,11 @@ export const FTRACE_OPS_FL = {
 	DIRECT: 1 << 17,
 } as const;
 
-/** What ftrace asks a DIRECT ops that shares a site with an IPMODIFY one (enum ftrace_ops_cmd). */
+/** Commands of ftrace to a DIRECT ops that shares a site with an IPMODIFY ops (enum ftrace_ops_cmd). */
 export const FTRACE_OPS_CMD = {
 	/** The DIRECT ops itself is being registered. */
 	ENABLE_SHARE_IPMODIFY_SELF: 0,
-	/** The other one, the IPMODIFY ops, is being registered. */
+	/** The IPMODIFY ops is being registered. */
 	ENABLE_SHARE_IPMODIFY_PEER: 1,
 	DISABLE_SHARE_IPMODIFY_PEER: 2,
 } as const;
@@ -34,7 +34,7 @@ export type ftrace_ops_cmd = (typeof FTRACE_OPS_CMD)[keyof typeof FTRACE_OPS_CMD
 /** The host side of a ftrace_func_t. `ops` and `fregs` are guest addresses, as in the kernel. */
 export type ftrace_func_t = (ip: Kaddr, parent_ip: Kaddr, ops: Kaddr, fregs: Kaddr) => void;
 
-/** What wants to be called at fentry sites. `owner` is what the ops is embedded in (container_of). */
+/** A ftrace_ops: a call-back for fentry sites. `owner` is the object in which the ops is embedded (container_of). */
 export class ftrace_ops<T = unknown> {
 	static readonly state = declareState({ fields: "all" });
 
@@ -43,19 +43,25 @@ export class ftrace_ops<T = unknown> {
 	flags: number;
 	/** The call-back in the guest: a function, or a gate. 0: none yet (DIRECT). */
 	func: Kaddr;
-	/** What the gate `ftrace_host_func` runs, for an ops whose call-back is TypeScript. */
+	/** Function that the gate `ftrace_host_func` runs, for an ops whose call-back is TypeScript. */
 	readonly call: ftrace_func_t | undefined;
-	/** The call sites it is attached to (func_hash->filter_hash). Empty: all there are. */
+	/** The call sites to which the ops is attached (func_hash->filter_hash). Empty: all sites. */
 	filter_hash: ReadonlySet<Kaddr> = new Set();
-	/** Except these (func_hash->notrace_hash). */
+	/** Call sites to which it is not attached (func_hash->notrace_hash). */
 	notrace_hash: ReadonlySet<Kaddr> = new Set();
-	/** Guest address of the struct, which the trampoline passes in rdx; 0 while it has none. Its first word is `func`. */
+	/**
+	 * Guest address of the struct, which the trampoline passes in rdx; 0 before it is allocated. Its first word is
+	 * `func`.
+	 */
 	address: Kaddr = 0;
 	trampoline: Kaddr = 0;
 	trampoline_size = 0;
 	/** DIRECT: the function that the sites call. */
 	direct_call: Kaddr = 0;
-	/** DIRECT: may it share a site with an IPMODIFY ops? 0, -EAGAIN (try again), or another errno. Undefined: no. */
+	/**
+	 * DIRECT: decides if the ops may share a site with an IPMODIFY ops: 0 (yes), -EAGAIN (try again), or another errno.
+	 * Undefined: it may not.
+	 */
 	ops_func: ((cmd: ftrace_ops_cmd) => Kernel<number>) | undefined = undefined;
 	readonly list: list_head<ftrace_ops> = new list_head<ftrace_ops>(this);
 
@@ -67,7 +73,7 @@ export class ftrace_ops<T = unknown> {
 		this.flags = flags;
 	}
 
-	/** Is it attached to the site (ftrace_ops_test, ops_references_ip)? */
+	/** True if the ops is attached to the site (ftrace_ops_test, ops_references_ip). */
 	traces(ip: Kaddr): boolean {
 		return (this.filter_hash.size === 0 || this.filter_hash.has(ip)) && !this.notrace_hash.has(ip);
 	}
@@ -85,17 +91,20 @@ export const FTRACE_FL = {
 	DIRECT_EN: 1 << 23,
 	/** An ops has been attached since the machine was started. Never cleared, see Records.noclear(). */
 	TOUCHED: 1 << 20,
-	/** An IPMODIFY or DIRECT ops has been. Never cleared. */
+	/** An IPMODIFY or DIRECT ops has been attached since then. Never cleared. */
 	MODIFIED: 1 << 19,
 } as const;
 
 /** One fentry site. */
 export interface dyn_ftrace {
-	/** Address of the five bytes: the function's, or that plus 4 behind an endbr64. */
+	/** Address of the five bytes: the function's address, plus 4 if it begins with endbr64. */
 	readonly ip: Kaddr;
 	flags: number;
 	count: number;
-	/** Where its call goes now; 0 while it is a nop. Cheaper than the kernel's ftrace_get_addr_curr and always the same. */
+	/**
+	 * Present target of its call; 0 while it is a nop. Cheaper than the kernel's ftrace_get_addr_curr(), with the same
+	 * result.
+	 */
 	current: Kaddr;
 }
 

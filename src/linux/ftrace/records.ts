@@ -4,9 +4,9 @@ import { hex, type Kaddr } from "../../memory/index.js";
 import type { dyn_ftrace } from "./ops.js";
 import { ftrace_call_replace, MCOUNT_INSN_SIZE, NOP5, sameBytes, type TextPoke } from "./text-poke.js";
 
-/** All fentry sites there are (the ftrace_pages of kernel/trace/ftrace.c). */
+/** All fentry sites (the ftrace_pages of kernel/trace/ftrace.c). */
 export class Records {
-	/** What is never cleared is only shown. */
+	/** Flags that are never cleared are only shown. */
 	static readonly state = declareState({
 		fields: ["byIp"],
 		unkeyed: ["noclearFlags"],
@@ -18,7 +18,7 @@ export class Records {
 	/** Site -> direct function, see DirectFunctions. */
 	readonly direct_functions = new Map<Kaddr, Kaddr>();
 	readonly byIp = new Map<Kaddr, dyn_ftrace>();
-	/** The same in ascending order of address, as do_for_each_ftrace_rec() has them. */
+	/** The same records in ascending order of address, as do_for_each_ftrace_rec() visits them. */
 	sorted: readonly dyn_ftrace[] = [];
 	/** FTRACE_NOCLEAR_FLAGS of the records that have any: TOUCHED, MODIFIED. */
 	private readonly noclearFlags = new Map<Kaddr, number>();
@@ -28,12 +28,12 @@ export class Records {
 		this.#text_poke = text_poke;
 	}
 
-	/** Those at these addresses, in ascending order; addresses of sites that are gone are passed over. */
+	/** The records at these addresses, in ascending order; addresses of removed sites are skipped. */
 	at(ips: readonly Kaddr[]): dyn_ftrace[] {
 		return [...new Set(ips)].sort((a, b) => a - b).flatMap((ip) => this.byIp.get(ip) ?? []);
 	}
 
-	/** Makes nops of call sites and takes them over. Throws `FTRACE_BAD_SITE`. */
+	/** Replaces call sites by nops and adds their records. Throws `FTRACE_BAD_SITE`. */
 	add(owner: string, sites: readonly Kaddr[], fentry: Kaddr): void {
 		for (const ip of sites) {
 			const found = this.#cpu.memory.read(ip, MCOUNT_INSN_SIZE);
@@ -50,7 +50,7 @@ export class Records {
 		this.#sort();
 	}
 
-	/** The flags of a record that stay when nothing is attached any more. */
+	/** The flags of a record that stay set after the last ops is detached. */
 	noclear({ ip }: dyn_ftrace): number {
 		return this.noclearFlags.get(ip) ?? 0;
 	}
@@ -70,7 +70,7 @@ export class Records {
 		this.sorted = [...this.byIp.values()].sort((a, b) => a.ip - b.ip);
 	}
 
-	/** The first site in [start, end); 0 when there is none. */
+	/** The first site in [start, end); 0 if there is none. */
 	firstIn(start: Kaddr, end: Kaddr): Kaddr {
 		const { sorted } = this;
 		let low = 0;

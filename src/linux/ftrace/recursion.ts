@@ -8,17 +8,17 @@ export const TRACE_FTRACE_START = 0;
 /** Bits of ftrace_ops_list_func() and ftrace_ops_assist_func(). */
 export const TRACE_LIST_START = 5;
 
-/** Guest code here runs in no interrupt, softirq or NMI. */
+/** Guest code never runs in an interrupt, softirq or NMI here. */
 const TRACE_CTX_NORMAL = 3;
 const TRACE_CTX_TRANSITION = 4;
 
-/** The part of a task that matters here. */
+/** The fields of a task that this file uses. */
 export interface Recursion {
 	trace_recursion: number;
 }
 
 /**
- * Takes a bit. -1: this is a recursion. A first one goes through, on the TRANSITION bit: it may be an interrupt that
+ * Takes a bit. -1: this is a recursion. One recursion is allowed, with the TRANSITION bit: it may be an interrupt that
  * preempt_count does not show yet.
  */
 export function trace_test_and_set_recursion(task: Recursion, start: number): number {
@@ -34,13 +34,16 @@ export function trace_clear_recursion(task: Recursion, bit: number): void {
 	task.trace_recursion &= ~(1 << bit);
 }
 
-/** Gives back the bit that was taken last, for a caller that has no place to keep its number. */
+/** Releases the bit that was taken last, for a caller that cannot store its number. */
 export function clearLastRecursion(task: Recursion, start: number): void {
 	const transition = TRACE_CTX_TRANSITION + start;
 	trace_clear_recursion(task, task.trace_recursion & (1 << transition) ? transition : TRACE_CTX_NORMAL + start);
 }
 
-/** ftrace_test_recursion_trylock() would fail; for a call-back that cannot be interrupted, and so need not take the bit. */
+/**
+ * True if ftrace_test_recursion_trylock() would fail; for a call-back that cannot be interrupted and need not take the
+ * bit.
+ */
 export function isRecursion(task: Recursion): boolean {
 	const both = (1 << TRACE_CTX_NORMAL) | (1 << TRACE_CTX_TRANSITION);
 	return (task.trace_recursion & both) === both;

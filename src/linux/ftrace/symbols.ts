@@ -5,7 +5,7 @@ import { hex, type Kaddr } from "../../memory/index.js";
 import type { Kallsyms } from "../lib/index.js";
 import type { Trampolines } from "./trampoline.js";
 
-/** All guest code there is, of whatever origin. */
+/** All guest code, of every origin. */
 export interface GuestCode {
 	readonly gates: GatePage;
 	/** asm/ftrace_64.S: trampolines are copies of it, and modules link against its labels. */
@@ -16,7 +16,7 @@ export interface GuestCode {
 	readonly trampolines: Trampolines;
 }
 
-/** What an address belongs to: kallsyms, the names that people see, and how to unwind there. */
+/** Symbols of all guest code: names in kallsyms, names for reports, and unwind rows. */
 export class Symbols {
 	readonly #code: GuestCode;
 
@@ -29,7 +29,10 @@ export class Symbols {
 		return [ftrace, ...assembly].find(({ base, bytes }) => address >= base && address < base + bytes.length);
 	}
 
-	/** What modules can link against: vmlinux, gates, the labels of the assembly, and what loaded modules define. */
+	/**
+	 * Symbols that modules can link against: those of vmlinux, gates, the labels of the assembly, and those of loaded
+	 * modules.
+	 */
 	resolve(name: string): Kaddr | undefined {
 		const { gates, ftrace } = this.#code;
 		const [vmlinux, ...modules] = this.#code.kallsyms.images.map((image) => image.symbol(name)?.address);
@@ -44,7 +47,7 @@ export class Symbols {
 		yield* ftrace.symbols.keys();
 	}
 
-	/** `funcA+0x4/0x20` as %pS prints it, and `funcA` as %ps does; the bare address for what is no function. */
+	/** `funcA+0x4/0x20` as %pS prints it, or `funcA` as %ps does; the bare address if it is not in a function. */
 	sprint_symbol(address: Kaddr, bare: boolean): string {
 		for (const image of this.#code.kallsyms.images) {
 			const hit = image.symbolAt(address);
@@ -60,7 +63,7 @@ export class Symbols {
 		return bare ? label.name : `${label.name}+0x${label.offset.toString(16)}/0x${label.size.toString(16)}`;
 	}
 
-	/** The label of the assembly at or before an address. Its size reaches up to the next one, as in kallsyms. */
+	/** The label of the assembly at or before an address. It ends at the next label, as in kallsyms. */
 	#labelAt(address: Kaddr): { readonly name: string; readonly offset: number; readonly size: number } | undefined {
 		const code = this.#assembly(address);
 		if (code === undefined) return undefined;
@@ -103,7 +106,7 @@ export class Symbols {
 		if (this.#code.gates.nameAt(ip) !== undefined) {
 			return { cfaRegister: RSP, cfaOffset: 8, raOffset: -8, saved: [], signal: false };
 		}
-		// A trampoline is a copy: what holds for the template at the same place holds for it.
+		// A trampoline is a copy: the row of the template at the same offset is valid for it.
 		const trampoline = this.#code.trampolines.containing(ip);
 		if (trampoline !== undefined) {
 			const { ftrace } = this.#code;

@@ -15,10 +15,10 @@ export const NOP5: Uint8Array = Uint8Array.of(0x0f, 0x1f, 0x44, 0x00, 0x00);
 /** The two byte nop. */
 const NOP2: Uint8Array = Uint8Array.of(0x66, 0x90);
 
-/** How many places one batch may change (TP_VEC_MAX: a page of text_poke_loc). */
+/** Largest number of places in one batch (TP_VEC_MAX: a page of text_poke_loc). */
 const TP_VEC_MAX = 256;
 
-/** `call target`, as it stands at `ip`. */
+/** The bytes of `call target` at `ip`. */
 export function ftrace_call_replace(ip: Kaddr, target: Kaddr): Uint8Array {
 	const insn = new Uint8Array(MCOUNT_INSN_SIZE);
 	insn[0] = CALL_INSN_OPCODE;
@@ -30,11 +30,13 @@ export function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
 	return a.length === b.length && a.every((byte, index) => byte === b[index]);
 }
 
-/** A place that is being changed: the new bytes, and the instruction that a task which meets the int3 executes instead. */
+/**
+ * A place that is being changed: the new bytes, and the instruction that is emulated for a task which hits the int3.
+ */
 interface text_poke_loc {
 	readonly address: Kaddr;
 	readonly text: Uint8Array;
-	/** The opcode to emulate; a nop is a jump to the next instruction, a near Jcc stands as its short form. */
+	/** The opcode to emulate; a nop is a jump to the next instruction, a near Jcc is stored as its short form. */
 	readonly opcode: number;
 	readonly disp: number;
 }
@@ -65,18 +67,18 @@ function text_poke_loc_init(address: Kaddr, text: Uint8Array): text_poke_loc {
 }
 
 /**
- * Changes code that others may be executing (arch/x86/kernel/alternative.c): first an int3 on every first byte, then the
- * tails, then the first bytes, with all CPUs serialised in between. A task that hits an int3 meanwhile is sent on by
- * {@link poke_int3_handler} as if the new instruction were there already.
+ * Changes code that other CPUs may be executing (arch/x86/kernel/alternative.c): first an int3 on every first byte,
+ * then the tails, then the first bytes, with all CPUs serialised in between. For a task that hits an int3 in the
+ * meantime, {@link poke_int3_handler} emulates the new instruction.
  */
 export class TextPoke {
 	static readonly state = declareState({ fields: ["queue", "bp_desc"] });
 
 	readonly #memory: Memory;
 	readonly #icache: Icache;
-	/** What the next batch will change. */
+	/** Places that the next batch will change. */
 	queue: text_poke_loc[] = [];
-	/** bp_desc: the places being changed, sorted by address; empty when its refcount is 0. */
+	/** bp_desc: the places being changed, sorted by address; empty if its refcount is 0. */
 	bp_desc: readonly text_poke_loc[] = [];
 
 	constructor(memory: Memory, icache: Icache) {
@@ -90,7 +92,7 @@ export class TextPoke {
 		this.#icache.flush_icache_range(address, text.length);
 	}
 
-	/** Adds to the batch; flushes first when it is full or when `address` would break its order. */
+	/** Adds to the batch; flushes first if it is full or if `address` would break its order. */
 	*text_poke_queue(address: Kaddr, text: Uint8Array): Kernel<void> {
 		const last = this.queue.at(-1);
 		if (this.queue.length === TP_VEC_MAX || (last !== undefined && last.address >= address))
@@ -127,8 +129,8 @@ export class TextPoke {
 	}
 
 	/**
-	 * The int3 exception: emulates the instruction that is being written at `state.rip`. False if that place is not
-	 * being changed: the breakpoint has another origin.
+	 * The int3 exception: emulates the instruction that is being written at `state.rip`. False if no instruction is
+	 * being written there: the breakpoint has another origin.
 	 */
 	poke_int3_handler(state: CpuState): boolean {
 		const ip = toKaddr(state.rip);
@@ -171,7 +173,10 @@ export class TextPoke {
 	}
 }
 
-/** The condition codes of Jcc in the hardware's order (SDM volume 2, B.1.4.7): odd ones are the opposite of those before. */
+/**
+ * The condition codes of Jcc in the hardware's order (SDM volume 2, B.1.4.7): each odd one is the opposite of the one
+ * before.
+ */
 function condition(code: number, flags: number): boolean {
 	const [cf, pf, zf] = [(flags & FLAG.CF) !== 0, (flags & FLAG.PF) !== 0, (flags & FLAG.ZF) !== 0];
 	const [sf, of] = [(flags & FLAG.SF) !== 0, (flags & FLAG.OF) !== 0];

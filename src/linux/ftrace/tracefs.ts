@@ -12,7 +12,7 @@ interface File {
 	store?(value: string): Kernel<number>;
 }
 
-/** /sys/kernel/tracing, as far as the function tracer goes. Paths are relative to it. */
+/** The files of /sys/kernel/tracing that belong to the function tracer. Paths are relative to it. */
 export class Tracefs {
 	readonly #ftrace: Ftrace;
 	readonly #tracer: FunctionTracer;
@@ -80,7 +80,7 @@ export class Tracefs {
 		return this.#files.get(path)!.store!(value);
 	}
 
-	/** The entries of `trace`, without its head. */
+	/** The entries of `trace`, without its header. */
 	lines(): string[] {
 		const name = (address: Kaddr) => this.#symbols.name(address);
 		return this.#tracer.entries.map((entry) => this.#tracer.line(entry, name));
@@ -97,8 +97,8 @@ export class Tracefs {
 	}
 
 	/**
-	 * `echo ... >` of functions or globs, which takes the place of all there were before: `echo` of nothing clears. -EINVAL for one
-	 * that matches no function; nothing changes then.
+	 * `echo ... >` of functions or globs, which replaces the whole filter; an empty text clears it. -EINVAL if one of
+	 * them matches no function; the filter does not change then.
 	 */
 	*#set(value: string, notrace: boolean): Kernel<number> {
 		const { global_ops } = this.#tracer;

@@ -22,9 +22,12 @@ export const TRACE_ENTRIES_MAX = 65_536;
 export const TRACERS = ["function", "nop"] as const;
 export type TracerName = (typeof TRACERS)[number];
 
-/** The function tracer (kernel/trace/trace_functions.c): notes caller and function of each call, and changes nothing. */
+/**
+ * The function tracer (kernel/trace/trace_functions.c): records caller and function of each call, and does not change
+ * them.
+ */
 export class FunctionTracer {
-	/** The kernel only shows what has been traced: nothing depends on it. */
+	/** The kernel only shows the trace: its behaviour does not depend on it. */
 	static readonly state = declareState({
 		fields: ["global_ops", "current_tracer", "tracing_on"],
 		unkeyed: ["written"],
@@ -37,9 +40,9 @@ export class FunctionTracer {
 	readonly global_ops: ftrace_ops;
 	current_tracer: TracerName = "nop";
 	tracing_on = true;
-	/** The ring buffer, oldest first, with what has been overwritten but is not gone yet. */
+	/** The ring buffer, oldest first. It may also hold entries that count as overwritten and are not removed yet. */
 	buffer: TraceEntry[] = [];
-	/** Entries there have been since the buffer was last cleared. */
+	/** Number of entries since the buffer was last cleared. */
 	written = 0;
 
 	/** `ftrace_host_func`: the gate whose host function is `call` of an ops. `HZ`: jiffies in a second. */
@@ -61,7 +64,7 @@ export class FunctionTracer {
 		if (this.buffer.length === 2 * TRACE_ENTRIES_MAX) this.buffer = this.entries;
 	}
 
-	/** What the ring buffer holds, oldest first. */
+	/** The entries of the ring buffer, oldest first. */
 	get entries(): TraceEntry[] {
 		return this.buffer.slice(-TRACE_ENTRIES_MAX);
 	}
@@ -71,7 +74,7 @@ export class FunctionTracer {
 		this.written = 0;
 	}
 
-	/** What is written to current_tracer: -EINVAL for a tracer there is not. The buffer begins anew. */
+	/** A write to current_tracer: -EINVAL for an unknown tracer. The buffer is cleared. */
 	*tracing_set_tracer(name: string): Kernel<number> {
 		const tracer = TRACERS.find((known) => known === name);
 		if (tracer === undefined) return -EINVAL;
@@ -88,18 +91,18 @@ export class FunctionTracer {
 		return ret;
 	}
 
-	/** A line as the file `trace` has it (kernel/trace/trace_output.c): `name` is the symbol of an address. */
+	/** An entry as a line of the file `trace` (kernel/trace/trace_output.c): `name` gives the symbol of an address. */
 	line(entry: TraceEntry, name: (address: Kaddr) => string): string {
 		const task = `${entry.comm.padStart(16)}-${String(entry.pid).padEnd(7)}`;
 		const cpu = `[${String(entry.cpu).padStart(3, "0")}]`;
 		const HZ = this.#HZ;
 		const seconds = String(Math.floor(entry.jiffies / HZ)).padStart(5);
 		const microseconds = String(Math.floor(((entry.jiffies % HZ) * 1_000_000) / HZ)).padStart(6, "0");
-		// No interrupts, no softirq, preemption as the traced function has it: five dots.
+		// No interrupt, no softirq, and preemption as in the traced function: five dots.
 		return `${task} ${cpu} ..... ${seconds}.${microseconds}: ${name(entry.ip)} <-${name(entry.parent_ip)}`;
 	}
 
-	/** The head of the file `trace`. */
+	/** The header of the file `trace`. */
 	header(): string[] {
 		return [
 			`# tracer: ${this.current_tracer}`,

@@ -29,7 +29,7 @@ const OP_REF = [0x48, 0x8b, 0x15];
 const OP_REF_SIZE = 7;
 const RET_SIZE = 2;
 
-/** Where a trampoline lies, and which part of the template it is a copy of: the unwinder needs to know. */
+/** Address of a trampoline, and the part of the template of which it is a copy, for the unwinder. */
 export interface Trampoline {
 	readonly ops: ftrace_ops;
 	readonly address: Kaddr;
@@ -64,15 +64,15 @@ export class Trampolines {
 		this.#faults = faults;
 	}
 
-	/** What a trampoline of its own, or ftrace_caller, calls for an ops. */
+	/** The function that an ops' own trampoline, or ftrace_caller, calls for the ops. */
 	ftrace_ops_get_func(ops: ftrace_ops): Kaddr {
 		const { RECURSION, RCU } = FTRACE_OPS_FL;
 		return ops.flags & (RECURSION | RCU) ? this.#templates.ftrace_ops_assist_func : ops.func;
 	}
 
 	/**
-	 * Makes the trampoline of an ops that has none yet; lets the one that it kept from an earlier time call what it must. Without
-	 * memory for one, the ops goes without: its sites call ftrace_caller.
+	 * Creates the trampoline of an ops that has none, or updates the call in a trampoline that the ops kept from an
+	 * earlier registration. If there is no memory for a trampoline, the sites of the ops call ftrace_caller.
 	 */
 	*arch_ftrace_update_trampoline(ops: ftrace_ops): Kernel<void> {
 		if (ops.trampoline === 0) this.#create_trampoline(ops);
@@ -106,7 +106,7 @@ export class Trampolines {
 		if (OP_REF.some((byte, index) => code[opPtr + index] !== byte)) {
 			throw new Error("create_trampoline: the template does not load its ops where it says");
 		}
-		// The slot behind the code takes the place of function_trace_op.
+		// The slot behind the code is used instead of function_trace_op.
 		view.setInt32(opPtr + OP_REF.length, size + RET_SIZE - (opPtr + OP_REF_SIZE), true);
 		view.setBigInt64(size + RET_SIZE, BigInt(ops.address), true);
 		code.set(ftrace_call_replace((address + call) | 0, this.ftrace_ops_get_func(ops)), call);

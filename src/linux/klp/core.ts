@@ -36,7 +36,7 @@ export class KlpCore implements Core {
 	readonly klp_mutex = new mutex("klp_mutex");
 	/** All patches in use, in the order they were enabled. */
 	readonly klp_patches: klp_patch[] = [];
-	/** /sys/kernel/livepatch is there (klp_init). */
+	/** /sys/kernel/livepatch exists (klp_init). */
 	readonly klp_initialized: boolean;
 	readonly patching: Patching;
 	readonly transition: Transition;
@@ -55,7 +55,7 @@ export class KlpCore implements Core {
 		return list_empty(ops.func_stack) ? undefined : select(this.design, ops, patch_state);
 	}
 
-	/** Tells observers that the kernel reads what is not, or no longer, a klp_func or klp_ops. */
+	/** Tells observers that the kernel reads memory that is not a klp_func or klp_ops, or that is freed. */
 	invalidRead(what: string): void {
 		for (const observer of this.env.observers) observer.invalidRead?.(what);
 	}
@@ -93,10 +93,13 @@ export class KlpCore implements Core {
 		return patch.obj_list.find((obj) => obj.name === old.name);
 	}
 
-	/** The address of a function by name and position; -EINVAL, with a message, when that is not one function. */
+	/**
+	 * The address of a function by name and position; -EINVAL, with a message, if they do not name exactly one
+	 * function.
+	 */
 	klp_find_object_symbol(objname: string | undefined, name: string, sympos: number): Kaddr | undefined {
 		const all = this.env.kallsyms.lookup(objname, name);
-		// The search stops at the position that was asked for, or at the second match when none was.
+		// The search stops at the wanted position, or at the second match if no position is given.
 		const count = sympos > 0 ? Math.min(all.length, sympos) : Math.min(all.length, 2);
 		if (count === 0) this.print.pr_err(`symbol '${name}' not found in symbol table`);
 		else if (count > 1 && sympos === 0) {
@@ -108,7 +111,7 @@ export class KlpCore implements Core {
 	}
 
 	klp_init_object_loaded(patch: klp_patch, obj: klp_object): number {
-		// Those of vmlinux were applied when the livepatch module was loaded.
+		// The relocations against vmlinux were applied when the livepatch module was loaded.
 		if (obj.name !== undefined) {
 			const ret = klp_apply_relocs(this, patch.mod, obj.name);
 			if (ret !== 0) return ret;
@@ -141,7 +144,8 @@ export class KlpCore implements Core {
 		func.patched = false;
 		func.transition = false;
 		func.mark = this.design.initialMark ?? 0;
-		// kobject_add("%s,%lu"): position 0 is shown as 1, so that both together are one name too many.
+		// kobject_add("%s,%lu"): position 0 is shown as 1, so entries with positions 0 and 1 have the same name, which
+		// is an error.
 		if (obj.funcs.some((other) => other.in_sysfs && sameFunction(other, func))) return -EEXIST;
 		if (this.env.faults.should_fail(`kobject_add(${func.old_name})`)) return -ENOMEM;
 		func.in_sysfs = true;
@@ -167,7 +171,7 @@ export class KlpCore implements Core {
 		return this.klp_is_object_loaded(obj) ? this.klp_init_object_loaded(patch, obj) : 0;
 	}
 
-	/** A nop for each function of older patches that the new one lacks, as far as the design wants them. */
+	/** Adds a nop for each function of older patches that the new patch lacks, if the design wants a nop for it. */
 	#klp_add_nops(patch: klp_patch): number {
 		const { faults } = this.env;
 		for (const old of this.klp_patches) {
@@ -204,11 +208,12 @@ export class KlpCore implements Core {
 	}
 
 	/**
-	 * Enables a livepatch: what its module's init calls. 0 or a negative errno; nothing is left behind after an error. The checks
-	 * come in the kernel's order.
+	 * Enables a livepatch; its module's init calls this. 0 or a negative errno; after an error all changes are undone.
+	 * The checks come in the kernel's order.
 	 */
 	*klp_enable_patch(patch: klp_patch): Kernel<number> {
-		// What is NULL in the guest's structs (objs, an object's funcs) never gets here: exports/livepatch.ts refuses it.
+		// NULL pointers in the guest's structs (objs, an object's funcs) are refused before this, in
+		// exports/livepatch.ts.
 		if (!patch.mod.livepatch) {
 			this.print.pr_err(`module ${patch.name} is not marked as a livepatch module`);
 			return -EINVAL;
@@ -287,8 +292,8 @@ export class KlpCore implements Core {
 	}
 
 	/**
-	 * Unlinks all older patches that the design says `new_patch` supersedes. No task sees their entries any more, or
-	 * should.
+	 * Unlinks all older patches that `new_patch` supersedes by the rule of the design. No task should see their entries
+	 * any more.
 	 */
 	*klp_unpatch_replaced_patches(new_patch: klp_patch): Kernel<void> {
 		for (const old of [...this.klp_patches]) {

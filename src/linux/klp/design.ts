@@ -8,7 +8,7 @@ import type { KlpObserver } from "./livepatch.js";
 import type { Release } from "./release.js";
 import type { klp_func, klp_object, klp_ops, klp_patch, module } from "./types.js";
 
-/** The parts of the kernel that livepatch calls, and two numbers. */
+/** The parts of the kernel that livepatch calls, and two settings. */
 export interface KlpParts {
 	readonly memory: Memory;
 	readonly dmesg: Dmesg;
@@ -28,13 +28,13 @@ export interface KlpParts {
 	/** Jiffies in a second. */
 	readonly HZ: number;
 	readonly release: Release;
-	/** CONFIG_HAVE_RELIABLE_STACKTRACE; without it no task can be switched from outside. */
+	/** CONFIG_HAVE_RELIABLE_STACKTRACE; without it a task can only switch itself. */
 	readonly klp_have_reliable_stack: boolean;
 }
 
 /**
- * The core as its own parts and the replace designs see it: what core.h, patch.h and transition.h of kernel/livepatch declare. Each
- * member is documented where it is defined.
+ * The interface of the core for its own parts and for the replace designs: the declarations of core.h, patch.h and
+ * transition.h of kernel/livepatch. Each member is documented at its definition.
  */
 export interface Core {
 	readonly env: KlpParts;
@@ -92,13 +92,13 @@ export interface PatchAttribute {
 }
 
 /**
- * What distinguishes one replace design from another. The core has no `if (design === ...)`: it asks here. Each design is a
- * record of small decisions; `mainline` is the base that the others are written as changes of.
+ * The decisions in which replace designs differ. The core has no `if (design === ...)`: it calls these members. Each
+ * design is a record of small decisions; `mainline` is the base that the others are written as changes of.
  */
 export interface Design extends HandlerRules {
 	readonly name: string;
 	readonly title: string;
-	/** Where it was proposed. */
+	/** Source: the mail or commit that proposed it. */
 	readonly source: string;
 	/** The fields that it adds to struct klp_patch. */
 	readonly fields: readonly Field[];
@@ -109,28 +109,39 @@ export interface Design extends HandlerRules {
 	/** Attributes besides enabled, transition, force and stack_order. */
 	readonly attributes: Readonly<Record<string, PatchAttribute>>;
 
-	/** Is the new patch refused before anything was touched? 0 or a negative errno (klp_is_patch_compatible). */
+	/**
+	 * Checks the new patch before any change. 0, or a negative errno: the patch is refused (klp_is_patch_compatible).
+	 */
 	isCompatible(klp: Core, patch: klp_patch): number;
-	/** Does klp_init_patch() call klp_add_nops()? */
+	/** True if klp_init_patch() calls klp_add_nops(). */
 	addsNops(patch: klp_patch): boolean;
-	/** Does klp_add_nops() add a nop for `func` of `old` when the new patch lacks it? */
+	/** True if klp_add_nops() adds a nop for `func` of `old` when the new patch lacks it. */
 	needsNop(klp: Core, patch: klp_patch, old: klp_patch, obj: klp_object, func: klp_func): boolean;
-	/** Does completion test patches for being replaced at all (`if (patch->replace)`)? */
+	/** True if completion checks which patches are replaced (`if (patch->replace)`). */
 	replacesOnCompletion(patch: klp_patch): boolean;
-	/** Is `old`, an older patch, unpatched and freed when `patch` completes? */
+	/** True if `old`, an older patch, is unpatched and freed when `patch` completes. */
 	supersedes(patch: klp_patch, old: klp_patch): boolean;
-	/** Does force mark `other` so that its module stays, when `patch` is the transition patch and is being enabled? */
+	/**
+	 * True if force marks `other` so that its module stays loaded. `patch` is the transition patch and is being
+	 * enabled.
+	 */
 	forceMarks(patch: klp_patch, other: klp_patch): boolean;
 
 	/** Marks the funcs at the start of a transition to `target`; all tasks are in the other state already. */
 	init_transition(klp: Core, patch: klp_patch, target: number): Kernel<void>;
-	/** The first part of klp_complete_transition(): takes off func_stack what no task sees any more. */
+	/** The first part of klp_complete_transition(): removes from func_stack the entries that no task sees any more. */
 	unpatch_invisible(klp: Core, patch: klp_patch, target: number): Kernel<void>;
 	/** The second part: ends the transition of all funcs that init_transition marked. */
 	clear_transition(klp: Core, patch: klp_patch): Kernel<void>;
-	/** Functions that `task` must not have on its stack to switch: klp_check_stack_func() for all. First hit's old_name. */
+	/**
+	 * Checks the stack for functions that prevent `task` from switching: klp_check_stack_func() for all. Returns
+	 * old_name of the first hit.
+	 */
 	check_stack(klp: Core, patch: klp_patch, task: task_struct, entries: readonly number[]): string | undefined;
 
-	/** Which enabled patch provides `old_func` once no transition is running: what the design promises. Undefined: none. */
+	/**
+	 * The promise of the design: the enabled patch that provides `old_func` while no transition is running. Undefined:
+	 * none.
+	 */
 	promise(enabled: readonly klp_patch[], old_func: number): klp_func | undefined;
 }

@@ -1,4 +1,4 @@
-/** What a scenario or a C module says about the fields of one struct, by name. */
+/** Values that a scenario or a C module gives for the fields of one struct, by name. */
 export type FieldValues = Readonly<Record<string, boolean | number>>;
 
 /** A struct of the kernel that designs add fields to: klp_patch, klp_func. */
@@ -13,7 +13,7 @@ export interface Field<T extends boolean | number = boolean | number> {
 	readonly type: "bool" | "u32";
 	/** One sentence, or less. */
 	readonly text: string;
-	/** Its value; where nothing was said, the default. */
+	/** Its value, or the default if no value is given. */
 	of(struct: WithFields): T;
 	set(struct: WithFields, value: T): void;
 }
@@ -36,12 +36,12 @@ function field<T extends boolean | number>(
 	};
 }
 
-/** `replace: 3` is true, too: a scenario with tags runs under designs that know none. */
+/** `replace: 3` is true, too: so a scenario with tags also runs under designs without tags. */
 export function bool(name: string, initial: boolean, text: string): Field<boolean> {
 	return field(name, "bool", initial, text, Boolean);
 }
 
-/** `true` is 1. */
+/** A number; `true` is 1. */
 export function u32(name: string, initial: number, text: string): Field<number> {
 	return field(name, "u32", initial, text, Number);
 }

@@ -4,7 +4,7 @@ import { type HandlerAt, klp_ftrace_handler_step } from "./handler.js";
 import type { EntryId, HandlerPlace, HandlerStep } from "./livepatch.js";
 import type { klp_func, klp_ops, klp_patch } from "./types.js";
 
-/** What the handler has just done, for people. */
+/** Description of the handler's last step, for reports. */
 const TITLE: Readonly<Record<HandlerPlace["at"], string>> = {
 	locked: "klp_ftrace_handler: preempt_disable",
 	func_stack: "klp_ftrace_handler: func_stack",
@@ -20,12 +20,12 @@ export function entryKey({ patch, object, old_name, old_sympos, new_func }: Entr
 	return `${patch}@${new_func ?? "nop"}/${object}/${old_name},${old_sympos}`;
 }
 
-/** For people. */
+/** For reports. */
 function describeEntry({ patch, old_name, new_func }: EntryId): string {
 	return new_func === undefined ? `the nop of ${patch} for ${old_name}` : `that of ${patch} for ${old_name}`;
 }
 
-/** klp_ftrace_handler() one step at a time, with the places in between as plain data. */
+/** klp_ftrace_handler() one step at a time, with the places between the steps as plain data. */
 export class HandlerPlaces {
 	readonly #core: Core;
 	/** Patches that may be in a func_stack, or have been. */
@@ -74,7 +74,7 @@ export class HandlerPlaces {
 	key(): readonly unknown[] {
 		const { transition, patching } = this.#core;
 		const key: unknown[] = [transition.klp_target_state, transition.klp_sched_try_switch_key];
-		// cond_resched() looks at the whole patch.
+		// cond_resched() reads the whole patch.
 		if (transition.klp_sched_try_switch_key) key.push(transition.klp_transition_patch?.name);
 		const names = new Map<klp_func, string>();
 		for (const [id, func] of this.#entries()) names.set(func, entryKey(id));
@@ -86,7 +86,7 @@ export class HandlerPlaces {
 		return key;
 	}
 
-	/** All klp_funcs of modules that are loaded. A patch whose module is gone is gone with it. */
+	/** All klp_funcs of loaded modules. A patch is freed with its module. */
 	*#entries(): Generator<readonly [EntryId, klp_func]> {
 		for (const patch of this.#patches) {
 			if (this.#core.env.modules.get(patch.mod.name) !== patch.mod) continue;
@@ -99,7 +99,7 @@ export class HandlerPlaces {
 		}
 	}
 
-	/** Undefined: the klp_func is of no module that is loaded. */
+	/** Undefined: the klp_func does not belong to a loaded module. */
 	#idOf(func: klp_func): EntryId | undefined {
 		for (const [id, entry] of this.#entries()) if (entry === func) return id;
 		return undefined;
@@ -113,7 +113,7 @@ export class HandlerPlaces {
 	}
 }
 
-/** The place, with the object that the handler is on now. */
+/** The place, with the klp_func object at which the handler is now. */
 function resumed({ at, flag = false }: HandlerPlace, func: klp_func | undefined): HandlerAt {
 	if (at === "locked" || func === undefined) return { at: "locked" };
 	return at === "func_stack" ? { at, func } : { at, func, flag };

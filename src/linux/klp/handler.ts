@@ -14,26 +14,26 @@ import type { task_struct } from "../sched/index.js";
 import { KLP_TRANSITION_IDLE, type klp_func, klp_ops } from "./types.js";
 
 /*
- * klp_ftrace_handler() of kernel/livepatch/patch.c: what every call of a livepatched function goes through. It stands here twice,
- * and test/designs/handler.test.ts holds both equal:
+ * klp_ftrace_handler() of kernel/livepatch/patch.c, the handler of every call of a livepatched function. It is written
+ * twice, and test/designs/handler.test.ts checks that both behave alike:
  *
- * - walk() with hotHandler(), which runs in one go: what the gate calls. This is the text to read first.
+ * - walk() with hotHandler(), which runs without a stop: the gate calls it. Read this one first.
  * - klp_ftrace_handler_step(), which stops behind each read that can race with a transition: for the explorer.
  */
 
-/** What a replace design says about the walk down a func_stack. */
+/** The decisions of a replace design about the walk down a func_stack. */
 export interface HandlerRules {
 	/**
-	 * Does a task in `patch_state` take this entry, which is in transition? An entry that is not in transition is taken by every
-	 * task. Pure: observers ask too.
+	 * True if a task in `patch_state` takes this entry, which is in transition. Every task takes an entry that is not
+	 * in transition. Pure: observers call it too.
 	 */
 	sees(func: klp_func, patch_state: number): boolean;
 	/**
-	 * How many entries may be passed over: 1 (mainline: what lies below is not in transition, for there is one transition at a
-	 * time; the handler does not even look), or Infinity.
+	 * How many entries the walk may pass over: 1 (mainline: there is one transition at a time, so the entry below is
+	 * not in transition, and the handler does not check it), or Infinity.
 	 */
 	readonly looks: 1 | typeof Number.POSITIVE_INFINITY;
-	/** A handler that is not this walk. */
+	/** A handler that replaces this walk. */
 	readonly handler?: CustomHandler;
 }
 
@@ -41,20 +41,20 @@ export interface HandlerRules {
 export interface CustomHandler {
 	/** The entry that a task in `patch_state` takes; undefined: the original. func_stack is not empty. Pure. */
 	select(ops: klp_ops, patch_state: number): klp_func | undefined;
-	/** The same, up to the next read that can race. See {@link klp_ftrace_handler_step}. */
+	/** The same handler, up to the next read that can race. See {@link klp_ftrace_handler_step}. */
 	step(ops: klp_ops, task: task_struct, at: HandlerAt): HandlerAt | HandlerChoice;
 }
 
-/** The handler is through: the entry that it takes, or undefined for the original. */
+/** The handler has finished: the entry that it takes, or undefined for the original. */
 export interface HandlerChoice {
 	readonly chosen: klp_func | undefined;
 }
 
 /**
- * Where the handler is between two reads that can race: what it has just read, and all that it remembers.
- * - `locked`: it holds the recursion lock, preemption is disabled; nothing is read.
+ * The place of the handler between two reads that can race: its last read, and all values that it holds.
+ * - `locked`: it holds the recursion lock, preemption is disabled; it has read nothing yet.
  * - `func_stack`: it has found the entry `func`.
- * - `transition`: `flag` is what it read of func->transition.
+ * - `transition`: `flag` is the value that it read from func->transition.
  * - `patch_state`: it has read the task's; `flag`: the task sees `func`.
  */
 export type HandlerAt =
@@ -62,7 +62,7 @@ export type HandlerAt =
 	| { readonly at: "func_stack"; readonly func: klp_func }
 	| { readonly at: "transition" | "patch_state"; readonly func: klp_func; readonly flag: boolean };
 
-// ---- in one go ----
+// ---- without a stop ----
 
 /**
  * The entry that a task in `patch_state` takes; undefined: the end of the stack, so the original. `first` is the newest entry.
@@ -88,7 +88,7 @@ export function select(rules: HandlerRules, ops: klp_ops, patch_state: number): 
 	return func?.nop ? undefined : func;
 }
 
-/** What the handler needs of the rest of the kernel. */
+/** The parts of the kernel that the handler uses. */
 export interface HandlerParts {
 	/** `current` */
 	readonly sched: { readonly current: task_struct };
@@ -97,16 +97,16 @@ export interface HandlerParts {
 	readonly memory: Memory;
 }
 
-/** A handler that was made. */
+/** A handler made by hotHandler(). */
 export interface HotHandler {
 	readonly handle: (fops: Kaddr) => Kaddr;
-	/** Drops what it remembers of the ops of its last call: they may be others after a restore. */
+	/** Drops the ops of the last call, which may be another object after a restore. */
 	readonly forget: () => void;
 }
 
 /**
- * Makes the ftrace call-back of every livepatched function, as far as it is TypeScript: of ip, parent_ip, fops and fregs it needs
- * one. It returns what the ip in fregs becomes; 0: it remains as it is. What is thrown goes to `caught`, see StoreGate.
+ * Makes the ftrace call-back of every livepatched function, the part in TypeScript: of ip, parent_ip, fops and fregs it
+ * needs only fops. It returns the new ip for fregs; 0: the ip does not change. Errors go to `caught`, see StoreGate.
  */
 export function klp_ftrace_handler(
 	{ sched, ftrace, dmesg }: HandlerParts,
@@ -130,16 +130,23 @@ export function klp_ftrace_handler(
 }
 
 /*
- * The hot path: a guest address in, a guest address out. Measured: npm run bench -- --suite handler. Why it looks as it does:
+ * The hot path: from a guest address to a guest address. Measured by: npm run bench -- --suite handler. Reasons for its
+ * form:
  *
- * - What never changes is looked up once, outside: each step of a chain `a.b.c` costs a load that depends on the one before.
- * - It is handed in as parameters: V8 asks of a captured `const`, and of an imported name, at each use whether it has its value
- *   already; a parameter has. For the same reason KLP_TRANSITION_IDLE is not named: `state < 0`.
- * - `=== true` compares two words; a test for truth asks for the type first.
- * - `looks === 1` is walk() without the loop, and asks the design first: mainline's answer is in a register, `transition` in memory.
- * - `looks` is a small integer: Infinity is a double, and `passed` would become one.
- * - `last`: the ops of the call before. Whether it is the one again can be predicted; what is read through it need not wait until
- *   the address has come out of guest memory.
+ * - Values that never change are looked up once, outside: each step of a chain `a.b.c` costs a load that depends on the
+ * one
+ *   before.
+ * - These values are parameters: at each use of a captured `const` or an imported name, V8 checks that it is
+ * initialised; a
+ *   parameter needs no check. For the same reason KLP_TRANSITION_IDLE is not named: `state < 0`.
+ * - `=== true` compares two words; a test for truth checks the type first.
+ * - `looks === 1` is walk() without the loop, and calls the design first: mainline's result is in a register,
+ * `transition` in
+ *   memory.
+ * - `looks` is a small integer: Infinity is a double, and `passed` would become a double too.
+ * - `last`: the ops of the call before. The processor can predict that it is the same ops again, and then reads through
+ * it
+ *   without waiting for the address from guest memory.
  */
 function hotHandler(
 	sched: HandlerParts["sched"],
@@ -182,7 +189,8 @@ function hotHandler(
 			if (choose !== undefined) func = choose(ops, state);
 			else if (looks === 1) func = sees(first, state) || first.transition !== true ? first : node.next.owner;
 			else func = walk(node, state, sees, looks);
-			// A nop must not set the ip: new_func is the function itself, and it would call here for ever.
+			// A nop must not set the ip: new_func is the function itself, so the task would call this handler again
+			// without end.
 			return func === undefined || func.nop === true ? 0 : func.new_func;
 		} catch (error) {
 			return caught(error);
@@ -194,8 +202,8 @@ function hotHandler(
 // ---- one read at a time ----
 
 /**
- * The next thing that klp_ftrace_handler() does after `at`, for `current`; undefined: it has just been called. The result is where
- * it is then, or undefined when it has returned.
+ * The next step of klp_ftrace_handler() after `at`, for `current`; `at` undefined: it has just been called. Returns the
+ * new place, or undefined if the handler has returned.
  */
 export function klp_ftrace_handler_step(
 	{ sched, dmesg, memory }: HandlerParts,
@@ -240,7 +248,7 @@ function walkStep(
 			const { func, flag } = at;
 			if (!flag) return { chosen: func };
 			const { patch_state } = task;
-			// The kernel asks this of the first entry only.
+			// The kernel checks this for the first entry only.
 			const first = looks === 1 || func.stack_node === ops.func_stack.next;
 			const idle = first && patch_state === KLP_TRANSITION_IDLE;
 			dmesg.WARN_ON_ONCE(idle, "klp_ftrace_handler: patch_state == KLP_TRANSITION_IDLE");

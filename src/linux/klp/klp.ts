@@ -25,7 +25,7 @@ export class Klp extends KlpCore implements Livepatch {
 	readonly sysfs: Sysfs;
 	readonly notifier: ModuleNotifier;
 	readonly #handlerPlaces: HandlerPlaces;
-	/** Those that were made. */
+	/** The handlers that were made. */
 	readonly #handlers: HotHandler[] = [];
 
 	constructor(env: KlpParts, design: Design) {
@@ -98,7 +98,7 @@ export class Klp extends KlpCore implements Livepatch {
 		return watchPromises(this);
 	}
 
-	/** The patches that are enabled when the transition that runs has come to its target. */
+	/** The patches that will be enabled when the running transition has reached its target. */
 	#enabledAfter(): readonly klp_patch[] {
 		const { klp_transition_patch: patch, klp_target_state } = this.transition;
 		const others = this.klp_patches.filter((other) => other.enabled && other !== patch);

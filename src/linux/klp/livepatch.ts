@@ -4,7 +4,7 @@ import type { task_struct, work_struct } from "../sched/index.js";
 import type { HandlerAt } from "./handler.js";
 import type { klp_patch, module } from "./types.js";
 
-/** Code that a call of a livepatched function runs instead of the original. A klp_func is one. */
+/** Code that a call of a livepatched function runs instead of the original. A klp_func implements it. */
 export interface Implementation {
 	readonly new_name: string;
 	readonly new_func: Kaddr;
@@ -12,10 +12,10 @@ export interface Implementation {
 	readonly new_size: number;
 }
 
-/** An entry of a func_stack. A klp_func is one. */
+/** An entry of a func_stack. A klp_func implements it. */
 export interface StackEntry extends Implementation {
 	readonly old_name: string;
-	/** It stands for the original function. */
+	/** The entry stands for the original function. */
 	readonly nop: boolean;
 }
 
@@ -34,8 +34,8 @@ export interface LivepatchSysfs {
 }
 
 /**
- * Which klp_func a handler is at. The object itself will not do: after a replay it may be another. What says the same of both is
- * the same function.
+ * Identifies the klp_func at which a handler is. Not the object itself, because a replay may create another object: two
+ * klp_funcs with equal fields here are the same function.
  */
 export interface EntryId {
 	readonly patch: string;
@@ -49,11 +49,11 @@ export interface EntryId {
 
 /** Where a task is in klp_ftrace_handler(), between two reads that can race. Plain data, so that it outlives a restore. */
 export interface HandlerPlace {
-	/** What the handler has just read. */
+	/** The handler's last read. */
 	readonly at: HandlerAt["at"];
 	/** Guest address of the struct ftrace_ops. */
 	readonly fops: Kaddr;
-	/** The klp_func that the handler is on. */
+	/** The klp_func at which the handler is. */
 	readonly func: EntryId | undefined;
 	/** A value that the handler has read and that its next step depends on. */
 	readonly flag: boolean | undefined;
@@ -61,25 +61,29 @@ export interface HandlerPlace {
 
 /** One step of the handler. */
 export interface HandlerStep {
-	/** Where the task is now; undefined: the handler has returned, or the task has read freed memory. */
+	/** New place of the task; undefined: the handler has returned, or the task has read freed memory. */
 	readonly place: HandlerPlace | undefined;
-	/** For people. */
+	/** For reports. */
 	readonly title: string;
 }
 
-/** What a livepatch core tells observers of the machine. Not part of the kernel. */
+/** Events of a livepatch core for observers of the machine. Not part of the kernel. */
 export interface KlpObserver {
-	/** A patch is about to be enabled: nothing has been checked yet. */
+	/** A patch is about to be enabled; no check has been made yet. */
 	enable?(patch: klp_patch): void;
 	/** A transition was initialised or reversed. `target`: KLP_TRANSITION_PATCHED or _UNPATCHED. */
 	transition?(what: "init" | "reverse", patch: klp_patch, target: number): void;
-	/** The kernel reads what is not, or no longer, a klp_func or klp_ops: a sentence that names task and read. */
+	/**
+	 * The kernel reads memory that is not a klp_func or klp_ops, or that is freed: a sentence that names the task and
+	 * the read.
+	 */
 	invalidRead?(what: string): void;
 }
 
 /**
- * All that the rest of the machine asks of the livepatch core (kernel/livepatch). `Klp` is the one core there is, in TypeScript.
- * Another one, such as the kernel's own C in guest memory, implements this interface; nothing else knows which core it has.
+ * The interface of the livepatch core (kernel/livepatch) for the rest of the machine. `Klp`, in TypeScript, is the only
+ * implementation. Another core, such as the kernel's own C in guest memory, would implement this interface too; the
+ * rest of the machine does not depend on the core.
  *
  * Members that are kernel functions bear the kernel's name. A `Kernel<T>` is kernel code of `current`: the caller runs it, and
  * it may sleep at each point.
@@ -95,10 +99,10 @@ export interface Livepatch {
 	 * patch, until it is freed.
 	 */
 	klp_enable_patch(patch: klp_patch): Kernel<number>;
-	/** Disable, reverse, enable again, force: writes to files. */
+	/** Writes to files: disable, reverse, enable again, force. */
 	readonly sysfs: LivepatchSysfs;
 
-	// ---- modules that come and go ----
+	// ---- modules that are loaded and unloaded ----
 
 	/** Called by the module loader before the module is live: relocations against vmlinux. 0 or a negative errno. */
 	klp_apply_section_relocs(mod: module): number;
@@ -128,24 +132,25 @@ export interface Livepatch {
 
 	// ---- for observers (see KlpObserver): reads that change nothing ----
 
-	/** No kworker that would take it is run while it is held. */
+	/** While it is held, no kworker that would take it is run. */
 	readonly klp_mutex: { readonly locked: boolean };
 	/** Name of the patch in transition. */
 	readonly inTransition: string | undefined;
 	/** KLP_TRANSITION_IDLE while no transition runs. */
 	readonly klp_target_state: number;
-	/** What a call of `old_func` runs in a task that is in `patch_state`; undefined: the original. */
+	/** The implementation that a call of `old_func` runs in a task with `patch_state`; undefined: the original. */
 	wouldRun(old_func: Kaddr, patch_state: number): Implementation | undefined;
 	/** func_stack of `old_func`, newest entry first. */
 	funcStack(old_func: Kaddr): readonly StackEntry[];
 	/**
-	 * What the design promises that every task runs for `old_func`: `now`, by the patches that are enabled and as if no
-	 * transition ran; `after`, when the transition that runs will have come to its target. Undefined: the original.
+	 * The implementation of `old_func` that every task runs by the promise of the design: `now`, by the enabled patches
+	 * and as if no transition were running; `after`, when the running transition has reached its target. Undefined: the
+	 * original.
 	 */
 	promised(when: "now" | "after", old_func: Kaddr): Implementation | undefined;
 	/**
-	 * Makes a function that says whether wouldRun() and funcStack() of `old_func` may answer otherwise than when it was asked last. It
-	 * reads the few words that they depend on, so that looking at many functions costs little where nothing happens.
+	 * Makes a function that returns true if wouldRun() and funcStack() of `old_func` may have changed since its last
+	 * call. It reads only the words that they depend on, so that a check of many functions is cheap if nothing changes.
 	 */
 	watchStack(old_func: Kaddr): () => boolean;
 	/** The same for promised("now", ...) of all functions. */
@@ -153,15 +158,15 @@ export interface Livepatch {
 
 	// ---- for the explorer ----
 
-	/** The work that tries again to complete the transition. */
+	/** The work that tries to complete the transition again. */
 	isTransitionWork(work: work_struct | undefined): boolean;
-	/** How often the transition has been tried; every 15th time sends signals. */
+	/** Number of attempts to complete the transition; every 15th attempt sends signals. */
 	klp_signals_cnt: number;
 	/**
 	 * One step of klp_ftrace_handler() of `current`, which was called with `fops` and `fregs`: up to the next read that can race.
 	 * `at` undefined: the handler has just been called. The last step stores the chosen ip in `fregs`.
 	 */
 	handlerStep(at: HandlerPlace | undefined, fops: Kaddr, fregs: Kaddr): HandlerStep;
-	/** Everything of the core that a step of the handler, cond_resched() or the way out of the kernel may read. */
+	/** All state of the core that a step of the handler, cond_resched() or the way out of the kernel may read. */
 	handlerKey(): readonly unknown[];
 }

@@ -3,7 +3,10 @@ import type { Core } from "./design.js";
 import { klp_clear_relocs } from "./relocs.js";
 import type { klp_object, klp_patch, module } from "./types.js";
 
-/** Patched objects that come and go with modules (kernel/livepatch/core.c, klp_module_coming and klp_module_going). */
+/**
+ * Patched objects that appear and disappear with modules (kernel/livepatch/core.c, klp_module_coming and
+ * klp_module_going).
+ */
 export class ModuleNotifier {
 	readonly #klp: Core;
 
@@ -11,7 +14,7 @@ export class ModuleNotifier {
 		this.#klp = klp;
 	}
 
-	/** Reverts the patches of a module that goes away; only those before `limit`, when it is given. */
+	/** Reverts the patches of a module that is unloaded; if `limit` is given, only the patches before it. */
 	*#cleanup(mod: module, limit: klp_patch | undefined): Kernel<void> {
 		const klp = this.#klp;
 		for (const patch of [...klp.klp_patches]) {
@@ -55,7 +58,7 @@ export class ModuleNotifier {
 		return 0;
 	}
 
-	/** Before a module's init: applies all patches that were waiting for it. An error refuses the module. */
+	/** Before a module's init: applies all patches that wait for the module. An error refuses the module. */
 	*klp_module_coming(mod: module): Kernel<number> {
 		const klp = this.#klp;
 		if (mod.name === "vmlinux") {

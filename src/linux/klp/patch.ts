@@ -64,7 +64,10 @@ export class Patching {
 		return 0;
 	}
 
-	/** The first patch of a function attaches the handler. The func is on func_stack before anybody can call there. */
+	/**
+	 * The first patch of a function attaches the handler. The func is on func_stack before any task can call the
+	 * handler.
+	 */
 	*#firstPatch(func: klp_func): Kernel<number> {
 		const { env, print } = this.#klp;
 		const { ftrace } = env;
@@ -130,7 +133,7 @@ export class Patching {
 		for (const obj of patch.obj_list) if (obj.patched) yield* this.#__klp_unpatch_object(obj, false);
 	}
 
-	/** Only the nops. */
+	/** Unpatches only the nops. */
 	*klp_unpatch_objects_dynamic(patch: klp_patch): Kernel<void> {
 		for (const obj of patch.obj_list) if (obj.patched) yield* this.#__klp_unpatch_object(obj, true);
 	}

@@ -63,7 +63,10 @@ function* sectionsOf(mod: module, objname: string): Generator<PendingRelocation[
 	yield* sections.values();
 }
 
-/** klp_apply_section_relocs() over all sections of one object; `vmlinux` when the module itself is loaded. 0 or a negative errno. */
+/**
+ * klp_apply_section_relocs() for all sections of one object; `vmlinux`: while the livepatch module is loaded. 0 or a
+ * negative errno.
+ */
 export function klp_apply_relocs(klp: Core, mod: module, objname: string): number {
 	for (const section of sectionsOf(mod, objname)) {
 		const symbols: bigint[] = [];
@@ -81,7 +84,10 @@ export function klp_apply_relocs(klp: Core, mod: module, objname: string): numbe
 	return 0;
 }
 
-/** klp_clear_object_relocs(): the places are zero again, so that they can be written anew when the object comes back. */
+/**
+ * klp_clear_object_relocs(): sets the places to zero, so that they can be written again when the object is loaded
+ * again.
+ */
 export function klp_clear_relocs(klp: Core, mod: module, objname: string): void {
 	for (const section of sectionsOf(mod, objname)) {
 		for (const relocation of section) {

@@ -9,7 +9,7 @@ interface klp_shadow {
 	readonly data: Kaddr;
 }
 
-/** Fills in a new variable; non-zero: it is not to be. */
+/** Initialises a new variable; non-zero: the variable is not attached. */
 export type klp_shadow_ctor_t = (data: Kaddr) => Kernel<number>;
 export type klp_shadow_dtor_t = (obj: bigint, data: Kaddr) => Kernel<void>;
 
@@ -29,12 +29,12 @@ export class Shadow {
 		this.#print = new Printer(dmesg, "livepatch: ");
 	}
 
-	/** How many variables there are. */
+	/** Number of variables. */
 	get count(): number {
 		return this.shadows.length;
 	}
 
-	/** Address of the data; 0 (NULL) when there is no such variable. */
+	/** Address of the data; 0 (NULL) if there is no such variable. */
 	klp_shadow_get(obj: bigint, id: bigint): Kaddr {
 		return this.shadows.find((shadow) => shadow.obj === obj && shadow.id === id)?.data ?? 0;
 	}
@@ -63,12 +63,15 @@ export class Shadow {
 		return data;
 	}
 
-	/** A new variable: its data, or 0 when there is one already (a WARN), no memory, or the constructor fails. */
+	/**
+	 * Adds a variable and returns its data. 0: it exists already (a WARN), there is no memory, or the constructor
+	 * fails.
+	 */
 	klp_shadow_alloc(obj: bigint, id: bigint, size: number, ctor: klp_shadow_ctor_t | undefined): Kernel<Kaddr> {
 		return this.#__klp_shadow_get_or_alloc(obj, id, size, ctor, true);
 	}
 
-	/** The variable there is, or a new one. */
+	/** The existing variable, or a new one. */
 	klp_shadow_get_or_alloc(obj: bigint, id: bigint, size: number, ctor: klp_shadow_ctor_t | undefined): Kernel<Kaddr> {
 		return this.#__klp_shadow_get_or_alloc(obj, id, size, ctor, false);
 	}

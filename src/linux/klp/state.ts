@@ -1,14 +1,20 @@
 import type { Core } from "./design.js";
 import type { klp_patch, klp_state } from "./types.js";
 
-/** kernel/livepatch/state.c: what livepatches say about changes of the system's state. Compatibility is the design's business. */
+/**
+ * kernel/livepatch/state.c: changes of the system's state, as livepatches declare them. The design decides about
+ * compatibility.
+ */
 
-/** The state `id` of a patch; undefined when the patch does not change it. */
+/** The state `id` of a patch; undefined if the patch does not change it. */
 export function klp_get_state(patch: klp_patch, id: bigint): klp_state | undefined {
 	return patch.states.find((state) => state.id === id);
 }
 
-/** The state `id` of the newest patch before the one in transition. Only in a transition: from callbacks. */
+/**
+ * The state `id` of the newest patch before the one in transition. To be called only during a transition, from
+ * callbacks.
+ */
 export function klp_get_prev_state(klp: Core, id: bigint): klp_state | undefined {
 	const { klp_transition_patch } = klp.transition;
 	const { dmesg } = klp.env;

@@ -3,7 +3,7 @@ import { EACCES, EINVAL, ENOENT, type Kernel, S_IFDIR } from "../lib/index.js";
 import type { Core } from "./design.js";
 import type { klp_object, klp_patch } from "./types.js";
 
-/** kstrtobool(): what counts as true and false in sysfs files; undefined for anything else. */
+/** kstrtobool(): the texts for true and false in sysfs files; undefined for every other text. */
 export function kstrtobool(text: string): boolean | undefined {
 	const [first, second] = [text[0]?.toLowerCase(), text[1]?.toLowerCase()];
 	if (first === "1" || first === "y" || first === "t") return true;
@@ -17,7 +17,7 @@ export function kstrtobool(text: string): boolean | undefined {
  * /sys/kernel/livepatch. Paths are relative to it: `lp1/enabled`, `lp1/vmlinux/patched`, `lp1/vmlinux/funcA,1` (a directory).
  */
 export class Sysfs {
-	/** Its field `all`: the others never change. */
+	/** Only the field `all` changes. */
 	static readonly state = declareState({ fields: ["all"] });
 
 	readonly #klp: Core;
@@ -43,7 +43,7 @@ export class Sysfs {
 		return ["enabled", "transition", "force", ...own, ...(env.release.hasStackOrder ? ["stack_order"] : [])];
 	}
 
-	/** Everything there is to read: path and value. */
+	/** All readable files: path and value. */
 	*entries(): Generator<[string, string], void, void> {
 		for (const patch of this.patches) {
 			for (const attribute of this.#attributes()) {

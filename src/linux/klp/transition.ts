@@ -68,7 +68,10 @@ export class Transition {
 		this.#klp.klp_mutex.unlock();
 	}
 
-	/** Waits until every CPU has been outside of code that runs with preemption disabled: no handler is half way. */
+	/**
+	 * Waits until every CPU has left code that runs with preemption disabled: each handler that was running has
+	 * finished.
+	 */
 	*klp_synchronize_transition(): Kernel<void> {
 		const { env } = this.#klp;
 		// schedule_on_each_cpu() can fail with -ENOMEM, which the kernel does not check; no CPU is waited for then.
@@ -76,7 +79,7 @@ export class Transition {
 		yield* synchronize_rcu(env.sched, "klp_synchronize_transition");
 	}
 
-	/** All tasks have switched: clean up. The order matters, see the comments. */
+	/** Cleans up after all tasks have switched. The order matters, see the comments. */
 	*klp_complete_transition(): Kernel<void> {
 		const { env, print, design } = this.#klp;
 		const patch = this.klp_transition_patch!;
@@ -84,10 +87,10 @@ export class Transition {
 		print.pr_debug(`'${patch.name}': completing ${this.#direction} transition`);
 
 		yield* design.unpatch_invisible(this.#klp, patch, target);
-		// Unpatching: otherwise a handler that still stands on a removed func could choose it, once transition is cleared.
+		// Unpatching: otherwise a handler that is still at a removed func could choose it after transition is cleared.
 		if (target === KLP_TRANSITION_UNPATCHED) yield* this.klp_synchronize_transition();
 		yield* design.clear_transition(this.#klp, patch);
-		// Patching: no handler that has seen transition == true may go on to read KLP_TRANSITION_IDLE.
+		// Patching: a handler that has read transition == true must not read KLP_TRANSITION_IDLE afterwards.
 		if (target === KLP_TRANSITION_PATCHED) yield* this.klp_synchronize_transition();
 
 		for (const task of [...env.sched.all()]) {
@@ -106,7 +109,7 @@ export class Transition {
 		yield done("klp_complete_transition: done");
 	}
 
-	/** Takes back an enable that failed before any task could switch. */
+	/** Undoes an enable that failed before any task could switch. */
 	*klp_cancel_transition(): Kernel<void> {
 		const { env, print } = this.#klp;
 		if (
@@ -139,7 +142,7 @@ export class Transition {
 	}
 
 	/**
-	 * klp_check_stack_func() of mainline: the function that this entry takes the place of, or, unpatching, the entry itself.
+	 * klp_check_stack_func() of mainline: the function that this entry replaces, or, if unpatching, the entry itself.
 	 */
 	klp_check_stack_func(func: klp_func, entries: readonly number[]): boolean {
 		if (this.klp_target_state === KLP_TRANSITION_UNPATCHED) return onStack(entries, func.new_func, func.new_size);
@@ -147,8 +150,9 @@ export class Transition {
 		if (list_is_singular(ops.func_stack)) return onStack(entries, func.old_func, func.old_size);
 		const prev = func.stack_node.next.owner;
 		if (prev === undefined) {
-			// The last entry of several: list_next_entry() gives the list head, and what the kernel takes for new_func and
-			// new_size is whatever lies around the head in struct klp_ops. No address of code, so that nothing is on the stack.
+			// The last entry of several: list_next_entry() gives the list head, and the kernel reads new_func and
+			// new_size from the memory around the head in struct klp_ops. That is not an address of code, so it is
+			// never on the stack.
 			this.#klp.invalidRead(`klp_check_stack_func(${func.new_name}): list_next_entry() is the head of func_stack`);
 			return false;
 		}
@@ -172,7 +176,10 @@ export class Transition {
 		return checked;
 	}
 
-	/** Switches `task` if it sleeps outside of all affected functions, or is the caller. True when it is in the target state. */
+	/**
+	 * Switches `task` if it sleeps outside of all affected functions, or is the caller. True if it is in the target
+	 * state.
+	 */
 	*klp_try_switch_task(task: task_struct): Kernel<boolean> {
 		const { print } = this.#klp;
 		if (task.patch_state === this.klp_target_state) return true;
@@ -223,8 +230,8 @@ export class Transition {
 	}
 
 	/**
-	 * Tries to switch all tasks that have not switched yet. Completes the transition if none is left; else comes back in a
-	 * second.
+	 * Tries to switch all tasks that have not switched yet. Completes the transition if no task is left; otherwise
+	 * tries again after a second.
 	 */
 	*klp_try_complete_transition(): Kernel<void> {
 		const { env } = this.#klp;
@@ -234,8 +241,8 @@ export class Transition {
 		);
 		let complete = true;
 		for (const task of [...env.sched.tasks]) {
-			// klp_try_switch_task() looks at this too. Asked here, a task that has switched costs nothing in later passes, nor is it a
-			// place: it stays switched for as long as klp_mutex is held.
+			// klp_try_switch_task() checks this too. With the check here, a task that has switched costs no time in
+			// later passes and adds no yield: it stays switched while klp_mutex is held.
 			if (task.patch_state === this.klp_target_state) continue;
 			yield place("klp_try_complete_transition", task.comm, complete);
 			if (!(yield* this.klp_try_switch_task(task))) complete = false;
@@ -269,7 +276,7 @@ export class Transition {
 		else if (this.#klp.design.replacesOnCompletion(patch)) this.#klp.klp_free_replaced_patches_async(patch);
 	}
 
-	/** Lets tasks begin to switch. */
+	/** Sets TIF_PATCH_PENDING, so that tasks begin to switch. */
 	*klp_start_transition(): Kernel<void> {
 		const { env, print } = this.#klp;
 		env.dmesg.WARN_ON_ONCE(
@@ -288,7 +295,10 @@ export class Transition {
 		yield "klp_start_transition: klp_cond_resched_enable";
 	}
 
-	/** Puts all tasks in the initial state and marks the funcs, in that order: no handler may see one in transition before. */
+	/**
+	 * Puts all tasks in the initial state, then marks the funcs: a handler must not see a func in transition before its
+	 * task has a state.
+	 */
 	*klp_init_transition(patch: klp_patch, state: number): Kernel<void> {
 		const { env, print, design } = this.#klp;
 		env.dmesg.WARN_ON_ONCE(
@@ -312,7 +322,7 @@ export class Transition {
 		yield* design.init_transition(this.#klp, patch, state);
 	}
 
-	/** Turns a running transition round. Callbacks are not run again. */
+	/** Reverses a running transition. Callbacks are not run again. */
 	*klp_reverse_transition(): Kernel<void> {
 		const { env, print } = this.#klp;
 		const patch = this.klp_transition_patch!;
@@ -332,13 +342,13 @@ export class Transition {
 		yield* this.klp_start_transition();
 	}
 
-	/** Called from copy_process() with the tasklist lock held: the child is where its parent is. */
+	/** Called from copy_process() with the tasklist lock held: the child gets the patch state of its parent. */
 	klp_copy_process(parent: task_struct, child: task_struct): void {
 		child.thread_flags = (child.thread_flags & ~TIF_PATCH_PENDING) | (parent.thread_flags & TIF_PATCH_PENDING);
 		child.patch_state = parent.patch_state;
 	}
 
-	/** Switches all tasks, wherever they are: on the administrator's own responsibility. */
+	/** Switches all tasks without any check. The administrator is responsible for the result. */
 	*klp_force_transition(): Kernel<void> {
 		const { env, print, design } = this.#klp;
 		const patch = this.klp_transition_patch!;

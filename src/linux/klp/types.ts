@@ -19,7 +19,7 @@ export function patchStateName(state: number): "IDLE" | "UNPATCHED" | "PATCHED" 
 export const MODULE_NAME_LEN = 56;
 export const KSYM_NAME_LEN = 512;
 
-/** A module, as livepatch and the module loader see it. */
+/** A module, with the fields that livepatch and the module loader use. */
 export interface module {
 	readonly name: string;
 	/** MODULE_INFO(livepatch, "Y"). */
@@ -28,7 +28,7 @@ export interface module {
 	klp_alive: boolean;
 	/** Number of holders: rmmod needs 0. */
 	refcount: number;
-	/** Relocations that wait for an object to be patched (klp_info). */
+	/** Relocations that are applied when their object is patched (klp_info). */
 	readonly klpRelocations?: readonly PendingRelocation[];
 }
 
@@ -49,9 +49,9 @@ export class klp_func {
 	readonly nop: boolean;
 	patched = false;
 	transition = false;
-	/** A number of the design's own, for Design.sees(): a plain field, as the handler reads it. */
+	/** A number for Design.sees(), defined by the design. A plain field, because the handler reads it. */
 	mark = 0;
-	/** What the new function is called, for people. */
+	/** Name of the new function, for reports. */
 	readonly new_name: string;
 	/** The kobject is in sysfs. */
 	in_sysfs = false;
@@ -75,7 +75,9 @@ export class klp_func {
 	}
 }
 
-/** The same function by name and position; position 0 means "the only one", which is also the first. */
+/**
+ * True if both are the same function by name and position; position 0 means "the only one", which is also the first.
+ */
 export function sameFunction(a: klp_func, b: klp_func): boolean {
 	return a.old_name === b.old_name && (a.old_sympos || 1) === (b.old_sympos || 1);
 }
@@ -96,7 +98,7 @@ export class klp_object {
 	readonly funcs: klp_func[];
 	readonly callbacks: klp_callbacks;
 
-	/** Its struct klp_object in guest memory, when a C module has it. */
+	/** Its struct klp_object in guest memory, if a C module has it. */
 	readonly address: Kaddr | undefined;
 	mod: module | undefined = undefined;
 	readonly dynamic: boolean;
@@ -119,7 +121,7 @@ export class klp_object {
 		this.address = external.address;
 	}
 
-	/** `vmlinux` or the module's name, as sysfs and messages have it. */
+	/** `vmlinux` or the module's name, as sysfs and messages show it. */
 	get label(): string {
 		return this.name ?? "vmlinux";
 	}
@@ -129,7 +131,7 @@ export class klp_object {
 export interface klp_state {
 	readonly id: bigint;
 	readonly version: number;
-	/** Its struct klp_state in guest memory, when a C module has it: only there is its `data`. */
+	/** Its struct klp_state in guest memory, if a C module has it: its `data` exists only there. */
 	readonly address?: Kaddr;
 }
 
@@ -140,7 +142,7 @@ export class klp_patch {
 	readonly mod: module;
 	readonly objs: readonly klp_object[];
 	readonly states: readonly klp_state[];
-	/** Its struct klp_patch in guest memory, when a C module has it. */
+	/** Its struct klp_patch in guest memory, if a C module has it. */
 	readonly address: Kaddr | undefined;
 	/** What was said about the fields that replace designs add. Only the design reads them (Field.of). */
 	fields: FieldValues;
@@ -151,7 +153,7 @@ export class klp_patch {
 	forced = false;
 	/** The kobject is in sysfs. */
 	in_sysfs = false;
-	/** Called when klp_free_patch_finish() is through. */
+	/** Called at the end of klp_free_patch_finish(). */
 	freed = false;
 
 	constructor(external: {
@@ -178,7 +180,7 @@ export class klp_patch {
 	}
 }
 
-/** struct klp_ops: what is known about one old function. The ftrace_ops' `owner` leads here. */
+/** struct klp_ops: the data of one old function. The `owner` of the ftrace_ops is this object. */
 export class klp_ops {
 	static readonly state = declareState({ fields: "all" });
 

@@ -2,11 +2,11 @@ import type { Kaddr } from "../../memory/index.js";
 import type { Core } from "./design.js";
 import { KLP_TRANSITION_IDLE, KLP_TRANSITION_PATCHED, KLP_TRANSITION_UNPATCHED, type klp_func } from "./types.js";
 
-/** What a watch reads, word by word, beside what it read the time before. Not state: it only saves work. */
+/** The words that a watch reads, beside those of its last reading. Not state: it only saves work. */
 interface Reading {
 	begin(): void;
 	add(word: unknown): void;
-	/** All words are read: is one of them another, or is there one more or less? */
+	/** Called after all words are read. True if a word has changed, or if their number has. */
 	changed(): boolean;
 }
 

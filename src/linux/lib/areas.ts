@@ -4,7 +4,7 @@ import { hex, type Kaddr, type Memory, PAGE_SIZE, PERM, type Region } from "../.
 /** Bytes of a struct ftrace_ops. No code looks inside: only its address matters. */
 const OPS_SIZE = 64;
 
-/** Where the areas lie. */
+/** Addresses of the areas. */
 export interface AreaLayout {
 	readonly data: Kaddr;
 	readonly dataEnd: Kaddr;
@@ -21,21 +21,21 @@ export class GuestAreas {
 	readonly trampolines = new Map<Kaddr, Region>();
 	readonly freeOpsList: Kaddr[] = [];
 	nextOps: Kaddr;
-	/** Where the next module goes. */
+	/** Address of the next module. */
 	nextModule: Kaddr;
 
 	constructor(memory: Memory, layout: AreaLayout) {
 		this.#memory = memory;
 		this.#layout = layout;
-		// The variable function_trace_op comes first.
+		// The first slot is for the variable function_trace_op.
 		this.nextOps = (layout.data + OPS_SIZE) | 0;
 		this.nextModule = layout.modules;
 		memory.map("ftrace data", layout.data, layout.dataEnd - layout.data, PERM.READ | PERM.WRITE);
 	}
 
 	/**
-	 * Takes whole pages of the module area. Its addresses are never used twice, so that a jump into freed text always faults.
-	 * Throws `MODULE_AREA_FULL`.
+	 * Takes whole pages of the module area. An address is never used twice, so that a jump into freed text always
+	 * faults. Throws `MODULE_AREA_FULL`.
 	 */
 	takeModuleArea(bytes: number): Kaddr {
 		const start = this.nextModule;

@@ -33,7 +33,7 @@ export const {
 	EADDRINUSE,
 } = ERRNO;
 
-/** `-EBUSY` for -16; the bare number for one we have no name for. */
+/** `-EBUSY` for -16; the bare number if it has no name here. */
 export function errnoName(errno: number): string {
 	const name = Object.entries(ERRNO).find(([, value]) => value === -errno)?.[0];
 	return name === undefined ? String(errno) : `-${name}`;

@@ -1,4 +1,4 @@
-/** What a format reads besides its numbers. */
+/** Data that a format reads besides its numbers. */
 export interface FormatSource {
 	/** The argument of this number, from 0; integers and pointers, as the ABI passes them. */
 	argument(index: number): bigint;
@@ -65,7 +65,10 @@ function integer(value: bigint, bits: number, kind: string, flags: string): stri
 	}
 }
 
-/** The kernel hashes what %p prints; here the same address is the same text in each run, so that it can be looked up. */
+/**
+ * The kernel hashes the address for %p. Here the text is the address itself, the same in each run, so that a user can
+ * look it up.
+ */
 function pointer(value: bigint, kind: string, source: FormatSource): string {
 	if (/^[SB]/.test(kind)) return source.symbol(value, false);
 	if (kind.startsWith("s")) return source.symbol(value, true);

@@ -1,10 +1,10 @@
 import type { Cpu } from "../../cpu/index.js";
 import { type Kaddr, PAGE_SIZE, toKaddr } from "../../memory/index.js";
 
-/** The Cpu's memory of code: it must be told of each change before it runs the changed code. */
+/** The Cpu's cache of code: the Cpu must learn of each change before it runs the changed code. */
 export class Icache {
 	readonly #cpu: Cpu;
-	/** Pages that have changed since {@link hold}; undefined: changes are told at once. */
+	/** Pages that have changed since {@link hold}; undefined: the Cpu learns of changes at once. */
 	private held: Set<Kaddr> | undefined = undefined;
 
 	constructor(cpu: Cpu) {
@@ -21,14 +21,14 @@ export class Icache {
 	}
 
 	/**
-	 * From now on changes are told when {@link deliver} is called: for a host that changes code and puts it back many times between
-	 * two runs of the Cpu, as the explorer does.
+	 * From now on the Cpu learns of changes when {@link deliver} is called. For a host that changes code and restores
+	 * it many times between two runs of the Cpu, such as the explorer.
 	 */
 	hold(): void {
 		this.held ??= new Set();
 	}
 
-	/** Tells the Cpu of the changes that were held back. Must be called before the Cpu runs. */
+	/** Tells the Cpu the changes that were held back. Must be called before the Cpu runs. */
 	deliver(): void {
 		for (const page of this.held ?? []) this.#cpu.textChanged(page, PAGE_SIZE);
 		this.held?.clear();

@@ -9,12 +9,12 @@ export class Kallsyms {
 	/** In the order they were added: vmlinux first. */
 	readonly images: Image[] = [];
 
-	/** An image is in memory: its symbols can be found from now on. */
+	/** Adds an image that is in memory: its symbols can be found from now on. */
 	add(image: Image): void {
 		this.images.push(image);
 	}
 
-	/** An image goes away. */
+	/** Removes an image. */
 	remove(image: Image): void {
 		const index = this.images.indexOf(image);
 		if (index >= 0) this.images.splice(index, 1);

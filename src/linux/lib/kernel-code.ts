@@ -1,45 +1,47 @@
 import { declareState } from "../../base/index.js";
 
 /**
- * Kernel code that other tasks can race with is a generator. It yields a {@link Point} after each access that the kernel orders or
- * locks around. The driver of the generator decides what happens there: `run` goes straight on (and checks the invariants), `explore`
- * tries everything.
+ * Kernel code that other tasks can race with is a generator. It yields a {@link Point} after each access that the
+ * kernel orders or locks around. The driver of the generator decides which task continues there: `run` continues the
+ * same task (and checks the invariants), `explore` tries every move.
  */
 export type Kernel<T> = Generator<Point, T, void>;
 
 /**
- * Where kernel code is. A string is a step that has been made, as function and access: `"klp_patch_func: list_add_rcu"`. Drivers go
- * by the kind of a point, never by its label: labels are for people, and part of saved schedules.
+ * The place of kernel code. A string is a step that has been made, as function and access: `"klp_patch_func:
+ * list_add_rcu"`. Drivers use the kind of a point, never its label: labels are for reports, and part of saved
+ * schedules.
  */
 export type Point = string | Mark | Place | Wait;
 
 /** A step that has been made, and that a driver treats in its own way. */
 export interface Mark {
 	/**
-	 * `turn`: the end of one turn of a loop over all tasks, which looked at one task and changed that one only. `done`: a transition has
-	 * ended. `detail`: a step that stories leave out.
+	 * `turn`: the end of one turn of a loop over all tasks; the turn read and changed one task only. `done`: a
+	 * transition has ended. `detail`: a step that stories do not show.
 	 */
 	readonly kind: "turn" | "done" | "detail";
 	readonly label: string;
 }
 
-/** What a step that has been made is. */
+/** Kind of a step that has been made. */
 export type StepKind = "step" | Mark["kind"];
 
-/** Kernel code cannot go on before `ready` holds. */
+/** Kernel code that waits: it cannot continue before `ready` is true. */
 export interface Wait {
 	readonly kind: "wait";
 	readonly label: string;
 	ready(): boolean;
 	/** The lock that it waits for, if it is one. */
 	readonly lock?: { readonly locked: boolean };
-	/** Stories leave it out. */
+	/** Stories do not show it. */
 	readonly quiet?: boolean;
 }
 
 /**
- * The beginning of a turn of a loop: nothing has happened that another task could see, and no task need wait. `at` holds all that the
- * loop remembers from the turns before, so that the explorer can tell two turns that go on alike, whatever led there.
+ * The beginning of a turn of a loop: no effect that another task could see has happened, and no task must wait. `at`
+ * holds all values that the loop keeps from earlier turns, so that the explorer can recognise two turns that continue
+ * in the same way.
  */
 export interface Place {
 	readonly kind: "place";
@@ -74,15 +76,15 @@ export function labelOf(point: Point): string {
 	return typeof point === "string" ? point : point.label;
 }
 
-/** Kernel code can go straight on. */
+/** Kernel code can continue without a wait. */
 export function isReady(point: Point): boolean {
 	return typeof point === "string" || point.kind !== "wait" || point.ready();
 }
 
-/** Told of each step that has been made. */
+/** Called for each step that has been made. */
 export type Visit = (label: string, kind: StepKind) => void;
 
-/** Tells `visit` of a point, if it is a step that has been made. */
+/** Calls `visit` for a point that is a step which has been made. */
 export function tellStep(point: Point, visit: Visit): void {
 	if (typeof point === "string") visit(point, "step");
 	else if (point.kind !== "place" && point.kind !== "wait") visit(point.label, point.kind);
@@ -100,7 +102,7 @@ export class mutex {
 	}
 
 	*lock(): Kernel<void> {
-		// Of several that wait, each looks again: another may have been faster.
+		// Each waiting task checks again, because another task may have taken the lock first.
 		while (this.locked) yield { ...wait(`mutex_lock(${this.name})`, () => !this.locked), lock: this };
 		this.locked = true;
 	}

@@ -2,15 +2,15 @@ import { declareState } from "../../base/index.js";
 /**
  * The kernel's circular doubly linked list (include/linux/list.h), with its RCU variants (rculist.h).
  *
- * A plain array would be shorter, but not the same: a reader that stands on an entry while `list_del_rcu` unlinks it still
- * finds its way on through `next`, and livepatch relies on that.
+ * A plain array would be shorter, but not the same: a reader at an entry that `list_del_rcu` unlinks still reaches the
+ * next entry through `next`, and livepatch relies on that.
  */
 export class list_head<T> {
 	static readonly state = declareState({ fields: "all" });
 
 	next: list_head<T> = this;
 	prev: list_head<T> = this;
-	/** What the entry is embedded in (the kernel's container_of); undefined for the head of a list. */
+	/** The object in which the entry is embedded (the kernel's container_of); undefined for the head of a list. */
 	readonly owner: T | undefined;
 
 	constructor(owner?: T) {

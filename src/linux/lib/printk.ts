@@ -8,13 +8,16 @@ export interface PrintkRecord {
 
 export const KERN = { EMERG: 0, ALERT: 1, CRIT: 2, ERR: 3, WARNING: 4, NOTICE: 5, INFO: 6, DEBUG: 7 } as const;
 
-/** dmesg: what the kernel would print, in its words and without time stamps. Debug messages are on, as in the selftests. */
+/**
+ * dmesg: the messages that the kernel would print, in its words and without time stamps. Debug messages are on, as in
+ * the selftests.
+ */
 export class Dmesg {
-	/** What has been printed, or is to be printed, changes nothing of what the kernel does. */
+	/** Messages, past and future, do not change the kernel's behaviour. */
 	static readonly state = declareState({ fields: [], unkeyed: ["debugOff", "once"], logs: ["records", "warnings"] });
 
 	readonly records: PrintkRecord[] = [];
-	/** WARN_ON sites that have fired, in order; a `_ONCE` site prints once but each hit counts here. */
+	/** WARN_ON sites that have fired, in order. A `_ONCE` site prints once, but each hit is in this list. */
 	readonly warnings: string[] = [];
 	/** Functions whose debug messages are switched off (dynamic_debug/control). */
 	readonly debugOff = new Set<string>();

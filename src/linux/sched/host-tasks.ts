@@ -2,14 +2,14 @@ import { declareState } from "../../base/index.js";
 import type { Sched } from "./sched.js";
 import { PF_KTHREAD, TASK_IDLE, TASK_INTERRUPTIBLE, type task_struct } from "./task.js";
 
-/** The tasks whose kernel code is TypeScript. There is always one of each: a dead one has a successor. */
+/** The tasks whose kernel code is TypeScript. There is always one of each kind: a dead task gets a successor. */
 export class HostTasks {
 	static readonly state = declareState({ fields: ["shell", "kworker"] });
 
 	readonly #sched: Sched;
 	/** The administrator's process. */
 	shell: task_struct;
-	/** Runs the works of the kernel itself. */
+	/** The kworker, which runs the work items of the kernel itself. */
 	kworker: task_struct;
 
 	constructor(sched: Sched) {
@@ -26,7 +26,7 @@ export class HostTasks {
 		return this.#sched.addHost("kworker/0:1", PF_KTHREAD, TASK_IDLE);
 	}
 
-	/** If `dead` is one of them, a new task takes its place. What the dead one held stays held. */
+	/** If `dead` is one of them, a new task takes its place. Locks that the dead task held stay locked. */
 	replace(dead: task_struct): void {
 		if (dead === this.shell) this.shell = this.#shell();
 		if (dead === this.kworker) this.kworker = this.#kworker();

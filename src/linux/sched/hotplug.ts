@@ -2,13 +2,16 @@ import { declareState } from "../../base/index.js";
 import { type Dmesg, EINVAL, EPERM, type Kernel, mutex, Printer } from "../lib/index.js";
 import type { EmulatedCpu, Sched } from "./sched.js";
 
-/** CPUs that come and go (kernel/cpu.c), as far as tasks and livepatch notice. */
+/** CPU hotplug (kernel/cpu.c): the effects on tasks and on livepatch. */
 export class CpuHotplug {
 	static readonly state = declareState({ fields: ["lock"] });
 
 	readonly #sched: Sched;
 	readonly #print: Printer;
-	/** cpu_hotplug_lock: cpus_read_lock() and cpus_write_lock() in one, as there are no readers side by side. */
+	/**
+	 * cpu_hotplug_lock: cpus_read_lock() and cpus_write_lock() in one, because two readers never hold it at the same
+	 * time.
+	 */
 	readonly lock = new mutex("cpu_hotplug_lock");
 
 	constructor(sched: Sched, dmesg: Dmesg) {
@@ -16,7 +19,7 @@ export class CpuHotplug {
 		this.#print = new Printer(dmesg, "");
 	}
 
-	/** Brings a CPU up: 0, also when it is up already; -EINVAL: there is no such CPU. */
+	/** Brings a CPU up: 0, also if it is up already; -EINVAL: there is no such CPU. */
 	*cpu_up(id: number): Kernel<number> {
 		const cpu = this.#sched.cpus[id];
 		if (cpu === undefined) return -EINVAL;

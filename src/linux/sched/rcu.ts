@@ -2,15 +2,17 @@ import { type Kernel, place, wait } from "../lib/index.js";
 import type { Sched } from "./sched.js";
 import { preemptible, TASK_RUNNING, type task_struct } from "./task.js";
 
-/** synchronize_rcu(), schedule_on_each_cpu(): every CPU comes out of code that runs with preemption disabled. */
+/**
+ * synchronize_rcu(), schedule_on_each_cpu(): waits until every CPU has left code that runs with preemption disabled.
+ */
 export function* synchronize_rcu(sched: Sched, what: string): Kernel<void> {
-	// In handlers, and in klp_update_patch_state().
+	// Such code is in handlers and in klp_update_patch_state().
 	yield wait(what, () => [...sched.all()].every(preemptible));
 }
 
 /**
- * synchronize_rcu_tasks(): every task that is in the kernel, running or preempted (perhaps on a trampoline), must sleep or
- * leave the kernel once.
+ * synchronize_rcu_tasks(): waits until every task that is in the kernel, running or preempted (perhaps on a
+ * trampoline), has slept or left the kernel once.
  */
 export function* synchronize_rcu_tasks(sched: Sched, what: string): Kernel<void> {
 	const outside = (task: task_struct) => task.__state !== TASK_RUNNING || task.held || task.mode !== "kernel";

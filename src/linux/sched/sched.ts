@@ -18,15 +18,15 @@ export interface EmulatedCpu {
 	/** The task that is on it. */
 	curr: task_struct;
 	readonly idle: task_struct;
-	/** TIF_NEED_RESCHED of the idle task: it leaves its sleep, and passes through its loop once. */
+	/** TIF_NEED_RESCHED of the idle task: it wakes and runs through its loop once. */
 	need_resched: boolean;
-	/** TIF_NEED_RESCHED of any other task: it gives the CPU away at its next cond_resched(). */
+	/** TIF_NEED_RESCHED of any other task: it gives up the CPU at its next cond_resched(). */
 	resched_curr: boolean;
 }
 
 /**
- * Where a task that runs in the kernel can lose its CPU. `none`, as in a PREEMPT_VOLUNTARY kernel: only where it sleeps, leaves the
- * kernel or calls cond_resched(). `full`: after any instruction, unless preemption is disabled.
+ * Places at which a task in the kernel can lose its CPU. `none`, as in a PREEMPT_VOLUNTARY kernel: only if it sleeps,
+ * leaves the kernel or calls cond_resched(). `full`: after any instruction, unless preemption is disabled.
  */
 export type Preemption = "none" | "full";
 
@@ -36,7 +36,7 @@ export type Preemption = "none" | "full";
  * the length of a slice, whether a task is preempted at its end.
  */
 export class Sched {
-	/** When and where tasks run is a choice: by the seed, or by the explorer, which makes all of them. */
+	/** The time and the CPU of each task are choices: of the seed, or of the explorer, which tries all of them. */
 	static readonly state = declareState({
 		fields: ["tasks", "cpus", "nextPid"],
 		unkeyed: ["current", "instructions", "reschedAlways", "runqueue", "jiffies", "timers", "waiters", "random"],
@@ -45,7 +45,7 @@ export class Sched {
 	/** All processes and threads in pid order, without the idle tasks (for_each_process_thread). */
 	readonly tasks: task_struct[] = [];
 	readonly cpus: EmulatedCpu[] = [];
-	/** Runnable tasks that are on no CPU, first come first served. */
+	/** Runnable tasks that are on no CPU, in the order in which they will run. */
 	readonly runqueue = new list_head<task_struct>();
 	private currentTask: task_struct;
 	/** Rounds since the machine started. */
@@ -58,7 +58,7 @@ export class Sched {
 	private readonly waiters = new Set<task_struct>();
 	private readonly random: Random;
 	readonly preemption: Preemption;
-	/** Each cond_resched() stops the task, also if no other task wants the CPU. */
+	/** Each cond_resched() stops the task, also if no other task waits for the CPU. */
 	reschedAlways = false;
 	nextPid = 1;
 
@@ -86,7 +86,10 @@ export class Sched {
 		return this.currentTask;
 	}
 
-	/** Every switch comes by here. A livepatch core in guest memory must find the task in pcpu_hot.current_task too. */
+	/**
+	 * Every switch of `current` uses this setter. A livepatch core in guest memory also needs the task in
+	 * pcpu_hot.current_task.
+	 */
 	set current(task: task_struct) {
 		this.currentTask = task;
 	}
@@ -102,19 +105,19 @@ export class Sched {
 		return this.tasks.find((task) => task.comm === comm) ?? this.cpus.find((cpu) => cpu.idle.comm === comm)?.idle;
 	}
 
-	/** Every task there is, idle tasks last. */
+	/** All tasks, idle tasks last. */
 	*all(): Generator<task_struct, void, void> {
 		yield* this.tasks;
 		for (const cpu of this.cpus) yield cpu.idle;
 	}
 
-	/** Puts a runnable task in the queue, if it is not there and not on a CPU. */
+	/** Adds a runnable task to the queue, unless it is in the queue or on a CPU. */
 	enqueue(task: task_struct): void {
 		if (task.__state !== TASK_RUNNING || task.held || task.idle || task.on_cpu >= 0) return;
 		if (list_empty(task.run_list)) list_add_tail(task.run_list, this.runqueue);
 	}
 
-	/** Puts `task` on `cpu`; the one that was there goes back to the queue if it can run. */
+	/** Puts `task` on `cpu`; the task that was there goes back to the queue if it can run. */
 	switch_to(cpu: EmulatedCpu, task: task_struct): void {
 		const prev = cpu.curr;
 		if (prev === task) return;
@@ -122,7 +125,7 @@ export class Sched {
 			throw new Error(`switch_to: ${task.comm} is on CPU ${task.on_cpu} already`);
 		}
 		prev.on_cpu = -1;
-		// When it comes back, the idle task is in the middle of its loop.
+		// When the idle task runs again, it is in the middle of its loop.
 		if (prev.idle) cpu.need_resched = true;
 		list_del(task.run_list);
 		task.on_cpu = cpu.id;
@@ -131,15 +134,15 @@ export class Sched {
 		this.enqueue(prev);
 	}
 
-	/** The task on a CPU can be taken off it now. */
+	/** True if the task on a CPU can be taken off it now. */
 	preemptible({ curr }: EmulatedCpu): boolean {
 		if (this.preemption === "full" || curr.idle || curr.mode !== "kernel") return true;
 		return curr.__state !== TASK_RUNNING || curr.held;
 	}
 
 	/**
-	 * A CPU for kernel code that is to run as a process of the kernel's own: the first one whose task can be taken off. If there is none,
-	 * all tasks are asked to give their CPU away.
+	 * A CPU for kernel code that runs as a process in TypeScript: the first CPU whose task can be taken off. If there
+	 * is none, all tasks get TIF_NEED_RESCHED.
 	 */
 	cpuForHost(): EmulatedCpu | undefined {
 		const online = this.cpus.filter((cpu) => cpu.online);
@@ -148,12 +151,12 @@ export class Sched {
 		return found;
 	}
 
-	/** should_resched(): the current task is to give its CPU away in cond_resched(). */
+	/** should_resched(): true if the current task must give up its CPU in cond_resched(). */
 	should_resched(task: task_struct): boolean {
 		return this.reschedAlways || (this.cpus[task.on_cpu]?.resched_curr ?? false);
 	}
 
-	/** The current task is in cond_resched(). True if it has given its CPU away. */
+	/** Called by the current task in cond_resched(). True if it has given up its CPU. */
 	cond_resched(task: task_struct): boolean {
 		const cpu = this.cpus[task.on_cpu];
 		if (!cpu?.resched_curr) return false;
@@ -161,7 +164,7 @@ export class Sched {
 		return true;
 	}
 
-	/** Takes a task off its CPU, which goes idle until the next pick. */
+	/** Takes a task off its CPU. The CPU is idle until the next pick. */
 	deschedule(task: task_struct): void {
 		list_del(task.run_list);
 		if (task.on_cpu < 0 || task.idle) return;
@@ -173,8 +176,8 @@ export class Sched {
 	}
 
 	/**
-	 * The task has come to where it is to sleep (TaskProgram.sleepAt): until another task wakes it, or, if interruptible,
-	 * until a signal.
+	 * Called when the task has reached the place where it must sleep (TaskProgram.sleepAt). It sleeps until another
+	 * task wakes it or, if interruptible, until a signal.
 	 */
 	fallAsleep(task: task_struct): void {
 		if (task.program.interruptible) task.__state = TASK_INTERRUPTIBLE;
@@ -182,7 +185,10 @@ export class Sched {
 		this.deschedule(task);
 	}
 
-	/** Chooses what `cpu` runs next: usually the same task, sometimes (always, when it cannot run) the next in the queue. */
+	/**
+	 * Chooses the next task for `cpu`: usually the same task, sometimes (always if that cannot run) the next one in the
+	 * queue.
+	 */
 	pick(cpu: EmulatedCpu): task_struct {
 		const curr = cpu.curr;
 		const next = this.#first(cpu);
@@ -214,7 +220,7 @@ export class Sched {
 		return [...online.slice(first), ...online.slice(0, first)];
 	}
 
-	/** Makes a sleeping task runnable (try_to_wake_up). False when it did not sleep in one of the given states. */
+	/** Makes a sleeping task runnable (try_to_wake_up). False if it does not sleep in one of the given states. */
 	wake_up_state(task: task_struct, states: number): boolean {
 		if (task.__state === TASK_RUNNING || task.__state === TASK_DEAD || (task.__state & states) === 0) return false;
 		task.__state = TASK_RUNNING;
@@ -224,13 +230,16 @@ export class Sched {
 		return true;
 	}
 
-	/** Makes the idle task of a CPU, if that is what runs there, go once through its loop. */
+	/** If a CPU runs its idle task, makes it run through its loop once. */
 	wake_up_if_idle(id: number): void {
 		const cpu = this.cpus[id]!;
 		if (cpu.curr.idle) cpu.need_resched = true;
 	}
 
-	/** Does the idle task go through its loop? Once, each time that need_resched was set; else it sleeps on. */
+	/**
+	 * True if the idle task must run through its loop: once each time that need_resched was set; otherwise it continues
+	 * to sleep.
+	 */
 	leaveIdle(idle: task_struct): boolean {
 		const cpu = this.cpus[idle.on_cpu]!;
 		const { need_resched } = cpu;
@@ -238,13 +247,13 @@ export class Sched {
 		return need_resched;
 	}
 
-	/** The fake signal of livepatch: the task leaves an interruptible sleep and, a user task, the kernel. */
+	/** The fake signal of livepatch: the task leaves an interruptible sleep; a user task also leaves the kernel. */
 	set_notify_signal(task: task_struct): void {
 		task.thread_flags |= TIF_NOTIFY_SIGNAL;
 		this.wake_up_state(task, TASK_INTERRUPTIBLE);
 	}
 
-	/** Wakes a sleeping task at that jiffy, which is yet to come. One timer a task: a later call takes the place of this one. */
+	/** Wakes a sleeping task at a future jiffy. A task has one timer: a later call replaces it. */
 	set_timer(task: task_struct, jiffy: number): void {
 		task.wakeAt = jiffy;
 		const due = this.timers.get(jiffy);
@@ -252,7 +261,7 @@ export class Sched {
 		else due.push(task);
 	}
 
-	/** Puts a task to sleep until `wait` is ready: that is looked at once a jiffy. */
+	/** Puts a task to sleep until `wait` is ready, which is checked once per jiffy. */
 	wait_event(task: task_struct, wait: Wait): void {
 		task.waitsFor = wait;
 		task.__state = TASK_UNINTERRUPTIBLE;
@@ -266,7 +275,7 @@ export class Sched {
 		}
 	}
 
-	/** Wakes the tasks whose condition has come true, and those whose timer is due, in pid order. */
+	/** Wakes the tasks whose condition is true, and those whose timer is due, in pid order. */
 	tick(): void {
 		this.jiffies++;
 		this.#wakeWaiters();
@@ -278,7 +287,7 @@ export class Sched {
 		}
 	}
 
-	/** Takes a dead task off the list. */
+	/** Removes a dead task from the list. */
 	remove(task: task_struct): void {
 		task.__state = TASK_DEAD;
 		this.waiters.delete(task);

@@ -4,7 +4,7 @@ import { TASK_DEAD, type task_struct } from "./task.js";
 
 /** THREAD_SIZE of x86-64. The page below each stack is never mapped. */
 export const THREAD_SIZE = 16384;
-/** Room for the user's pt_regs at the top of a stack, and what keeps it aligned. */
+/** Room for the user's pt_regs at the top of a stack, with padding for alignment. */
 const TOP_OF_STACK = 176;
 
 /** Kernel stacks: each task that enters guest kernel code has one, with a guard page below it. */
@@ -29,7 +29,7 @@ export class KernelStacks {
 		return this.stackTop(task);
 	}
 
-	/** The stack pointer of an empty stack: where a walk must end. */
+	/** The stack pointer of an empty stack, at which a walk must end. */
 	stackTop(task: task_struct): Kaddr {
 		return (Number(BigInt.asIntN(32, task.stack!.address)) + THREAD_SIZE - TOP_OF_STACK) | 0;
 	}
@@ -48,7 +48,7 @@ export class KernelStacks {
 		return this.#memory.map(`stack:${task.comm}`, (guard + PAGE_SIZE) | 0, THREAD_SIZE, PERM.READ | PERM.WRITE);
 	}
 
-	/** Takes the stack of a dead task back. */
+	/** Frees the stack of a dead task. */
 	release(task: task_struct): void {
 		if (task.stack === undefined) return;
 		if (task.__state !== TASK_DEAD) throw new Error(`${task.comm} still lives`);

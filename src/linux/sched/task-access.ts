@@ -1,18 +1,18 @@
 import type { task_struct } from "./task.js";
 
-/** How a field is read and written. */
+/** Functions that read and write a field. */
 export interface Accessor<T> {
 	get(): T;
 	set(value: T): void;
 }
 
 /**
- * Puts an accessor in the place of a field of one task: for a livepatch core that keeps the field in guest memory (patch_state,
- * thread_flags, trace_recursion, __state, preempt_count), and for observers of reads and writes. `wrap` is given the accessor
- * that was there before, which leads to the value. Several can lie around each other; the newest is the outermost.
- * The result is what `wrap` was given.
+ * Replaces a field of one task by an accessor: for a livepatch core that keeps the field in guest memory (patch_state,
+ * thread_flags, trace_recursion, __state, preempt_count), and for observers of reads and writes. `wrap` gets the
+ * previous accessor, which leads to the value. Accessors can be nested; the newest one is the outermost. Returns the
+ * accessor that `wrap` got.
  *
- * A field that no accessor has been put over remains a plain one: in the hot path of klp_ftrace_handler() it costs one load.
+ * A field without an accessor stays a plain field: in the hot path of klp_ftrace_handler() it costs one load.
  */
 export function accessField<F extends keyof task_struct>(
 	task: task_struct,

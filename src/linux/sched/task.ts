@@ -17,13 +17,15 @@ export const TASK_INTERRUPTIBLE = 1;
 export const TASK_UNINTERRUPTIBLE = 2;
 export const TASK_DEAD = 0x80;
 export const TASK_NOLOAD = 0x400;
-/** Sleeps like an uninterruptible task, but does not count as load: most kernel threads, most of the time. */
+/**
+ * The task sleeps like an uninterruptible task, but does not count as load. Most kernel threads sleep in this state.
+ */
 export const TASK_IDLE = TASK_UNINTERRUPTIBLE | TASK_NOLOAD;
 
 /**
- * Where a task is when it is not on a CPU, or is:
- * `user` in user mode, with an empty kernel stack; `kernel` in guest kernel code; `host` in kernel code that klpemu runs in
- * TypeScript (the shell in a system call, a kworker), which has no guest stack either.
+ * The place of a task, on a CPU or not: `user` in user mode, with an empty kernel stack; `kernel` in guest kernel code;
+ * `host` in kernel code that klpemu runs in TypeScript (the shell in a system call, a kworker), which has no guest
+ * stack either.
  */
 export type TaskMode = "user" | "kernel" | "host";
 
@@ -35,13 +37,13 @@ export interface LateCall {
 	readonly last: Kaddr;
 }
 
-/** What a task does whenever it runs. */
+/** The work of a task each time it runs. */
 export interface TaskProgram {
-	/** Guest functions, called in this order; one round of them is one system call, or one turn of a kthread's loop. */
+	/** Guest functions, called in this order. One round is one system call, or one turn of a kthread's loop. */
 	readonly calls: readonly (Kaddr | LateCall)[];
 	/** Arguments of each call; default: the pid of the task is the first one. */
 	readonly args?: readonly bigint[];
-	/** Instead of `calls`: what comes next, with its argument; undefined at the end of a round. */
+	/** Instead of `calls`: returns the next function with its argument; undefined at the end of a round. */
 	readonly next?: () => { readonly func: Kaddr; readonly argument: bigint } | undefined;
 	/** Stops the task in the body of a function, once: the instruction addresses where bodies begin. */
 	readonly sleepAt?: () => readonly Kaddr[];
@@ -53,7 +55,10 @@ export interface TaskProgram {
 
 /** A task (include/linux/sched.h), with the fields that the scheduler, ftrace and livepatch use. */
 export class task_struct {
-	/** The key is that of the kernel without its tasks: the explorer has a state for each of them beside it. */
+	/**
+	 * Not part of the key: it is the key of the kernel without its tasks. The explorer has a separate state for each
+	 * task.
+	 */
 	static readonly state = declareState({ fields: ["comm", "stack"], unkeyed: "rest" });
 
 	readonly pid: number;
@@ -69,9 +74,9 @@ export class task_struct {
 	on_cpu = -1;
 	/** The CPU it must stay on, or -1. */
 	pinned = -1;
-	/** Not scheduled although runnable: preempted for as long as a scenario says so. */
+	/** Not scheduled although runnable: the scenario keeps the task preempted. */
 	held = false;
-	/** Voluntary context switches, and exits to user mode: what synchronize_rcu_tasks() waits for. */
+	/** Number of voluntary context switches and exits to user mode, for which synchronize_rcu_tasks() waits. */
 	nvcsw = 0;
 	/** rcu_tasks_pertask(): a grace period waits until it sleeps or leaves the kernel. */
 	rcu_tasks_holdout = false;
@@ -83,21 +88,24 @@ export class task_struct {
 	stack: Region | undefined = undefined;
 	readonly regs = new CpuState(new BigUint64Array(STATE_WORDS));
 	program: TaskProgram;
-	/** Index into `program.calls` of the call that is next. */
+	/** Index of the next call in `program.calls`. */
 	nextCall = 0;
 	/** Its place in the run queue. */
 	readonly run_list: list_head<task_struct> = new list_head<task_struct>(this);
-	/** Jiffy at which a sleeping task wakes by itself (Sched.set_timer), or Infinity. */
+	/** Jiffy at which the timer wakes a sleeping task (Sched.set_timer), or Infinity. */
 	wakeAt = Number.POSITIVE_INFINITY;
-	/** The kernel function in TypeScript that guest code has called and that is not through yet: it goes on when the task runs. */
+	/**
+	 * The kernel function in TypeScript that guest code has called and that has not finished. It continues when the
+	 * task runs.
+	 */
 	inHost: Kernel<void> | undefined = undefined;
-	/** What `inHost` waits for, until it has gone on. */
+	/** The wait of `inHost`, until it continues. */
 	waitsFor: Wait | undefined = undefined;
 	/** It has been stopped at `program.sleepAt` already. */
 	slept = false;
-	/** rax of the last guest call that came back, for tests and reports. */
+	/** rax of the last guest call that returned, for tests and reports. */
 	lastResult = 0n;
-	/** Set when the guest did what a kernel would oops on. */
+	/** Set if the task has done something for which a kernel would oops. */
 	oops: string | undefined = undefined;
 
 	constructor(pid: number, comm: string, options: { flags?: number; mode: TaskMode; program?: TaskProgram }) {
@@ -121,15 +129,15 @@ export class task_struct {
 	}
 }
 
-/** What a task does when a gate has stopped the Cpu. */
+/** The next action of a task after a gate has stopped the Cpu. */
 export type Continuation = "go-on" | "end-slice";
 
-/** It is not in code with preemption disabled: the scheduler may give its CPU to another task. */
+/** The task is not in code with preemption disabled: the scheduler may give its CPU to another task. */
 export function preemptible(task: task_struct): boolean {
 	return task.trace_recursion === 0 && task.preempt_count === 0;
 }
 
-/** It sleeps or leaves the kernel of its own accord: a grace period of RCU tasks need not wait for it any longer. */
+/** The task sleeps or leaves the kernel voluntarily: a grace period of RCU tasks need not wait for it any longer. */
 export function switchedVoluntarily(task: task_struct): void {
 	task.nvcsw++;
 	task.rcu_tasks_holdout = false;

@@ -2,10 +2,10 @@ import { type CpuState, RIP, RSP } from "../../cpu/index.js";
 import type { UnwindRow } from "../../elf/index.js";
 import { hex, isKaddr, type Kaddr, type Memory, toKaddr } from "../../memory/index.js";
 
-/** Entries that klp_check_stack has room for (MAX_STACK_ENTRIES, kernel/livepatch/transition.c). */
+/** The largest number of entries for klp_check_stack (MAX_STACK_ENTRIES, kernel/livepatch/transition.c). */
 export const MAX_STACK_ENTRIES = 100;
 
-/** `ip` is ready for the lookup: for a return address (isCallSite) it is the address minus one already. */
+/** Row for `ip`. For a return address (isCallSite), `ip` is already the address minus one. */
 export type RowLookup = (ip: Kaddr, isCallSite: boolean) => UnwindRow | undefined;
 
 export interface Stack {
@@ -17,7 +17,7 @@ export interface Stack {
 }
 
 interface Frames {
-	/** Innermost first: where the task is, then return addresses. */
+	/** Innermost first: the task's ip, then return addresses. */
 	readonly entries: readonly Kaddr[];
 	/** By entry: the stack pointer in that frame. */
 	readonly rsp: readonly Kaddr[];
@@ -26,11 +26,11 @@ interface Frames {
 export type StackTrace = Frames & ({ readonly reliable: true } | { readonly reliable: false; readonly reason: string });
 
 /**
- * Walks the stack of a task that does not run, and says whether every frame of it is known
+ * Walks the stack of a task that does not run, and tells if every frame of it is known
  * (stack_trace_save_tsk_reliable, Documentation/livepatch/reliable-stacktrace.rst).
  *
  * Reliable means: each address had an unwind row, each frame lay above the one before and within the stack, and the walk
- * ended at a row that says "this code has no caller", with nothing guessed. Otherwise the entries are those found so far.
+ * ended at a row that says "this code has no caller", without any guess. Otherwise the entries are those found so far.
  */
 export function stack_trace_save_tsk_reliable(regs: CpuState, stack: Stack): StackTrace {
 	const walk = new Walk(regs, stack);
@@ -51,7 +51,7 @@ export function stack_trace_save_tsk_reliable(regs: CpuState, stack: Stack): Sta
 	}
 }
 
-/** One frame after the other, with the callee-saved registers as they were in it. */
+/** Walks one frame after the other, with the values of the callee-saved registers in that frame. */
 class Walk {
 	ip: bigint;
 	readonly #stack: Stack;
@@ -68,12 +68,12 @@ class Walk {
 		this.ip = regs.words[RIP]!;
 	}
 
-	/** Of the frame that it is at. */
+	/** Of the current frame. */
 	get rsp(): Kaddr {
 		return toKaddr(this.#registers[RSP]!);
 	}
 
-	/** Goes to the caller: "next", "end", or why that is not possible. */
+	/** Goes to the caller: "next", "end", or the reason why that is not possible. */
 	step(): string {
 		const row = this.#stack.findRow((toKaddr(this.ip) - (this.isCallSite ? 1 : 0)) | 0, this.isCallSite);
 		if (row === undefined) return `no unwind information for ${hex(this.ip)}`;

@@ -4,9 +4,9 @@ import { THREAD_SIZE } from "./stacks.js";
 import type { task_struct } from "./task.js";
 import { type StackTrace, stack_trace_save_tsk_reliable } from "./unwind.js";
 
-/** Where unwind rows come from: everything that guest code is made of. */
+/** The sources of unwind rows: all parts of guest code. */
 export interface UnwindRows {
-	/** The row for an instruction; undefined: nothing is known of it. */
+	/** The row for an instruction; undefined if it is not known. */
 	findRow(ip: Kaddr): UnwindRow | undefined;
 }
 
@@ -24,7 +24,7 @@ export class Unwinder {
 		this.#rows = rows;
 	}
 
-	/** Addresses on a task's stack, innermost first; undefined when it cannot be walked reliably. */
+	/** Addresses on a task's stack, innermost first; undefined if it cannot be walked reliably. */
 	stack_trace_save_tsk_reliable(task: task_struct): readonly Kaddr[] | undefined {
 		const substitute = this.#substitutes.at(-1);
 		if (substitute !== undefined) return substitute(task);
@@ -32,7 +32,10 @@ export class Unwinder {
 		return trace.reliable ? trace.entries : undefined;
 	}
 
-	/** The same with what was found before the walk became unreliable, and why. Never substituted. */
+	/**
+	 * The same, with the entries that were found before the walk became unreliable, and the reason. `traceOf` never
+	 * replaces it.
+	 */
 	walk(task: task_struct): StackTrace {
 		if (task.mode !== "kernel" || task.stack === undefined) return { reliable: true, entries: [], rsp: [] };
 		const low = Number(BigInt.asIntN(32, task.stack.address));
@@ -42,8 +45,8 @@ export class Unwinder {
 	}
 
 	/**
-	 * From now on `traceOf` answers {@link stack_trace_save_tsk_reliable}: for a host that knows the trace of a task whose stack
-	 * is not in memory, as the explorer does. The function that comes back ends that.
+	 * From now on `traceOf` answers {@link stack_trace_save_tsk_reliable}. For a host that knows the trace of a task
+	 * whose stack is not in memory, such as the explorer. The returned function ends this.
 	 */
 	substitute(traceOf: TraceOf): () => void {
 		this.#substitutes.push(traceOf);

@@ -7,7 +7,7 @@ export interface work_struct {
 	func(): Kernel<void>;
 }
 
-/** Work to do now, and work to do at some jiffy (kernel/workqueue.c, as far as livepatch uses it). */
+/** Pending work, and work that is due at a later jiffy (the part of kernel/workqueue.c that livepatch uses). */
 export class Workqueue {
 	static readonly state = declareState({ fields: "all" });
 
@@ -18,18 +18,18 @@ export class Workqueue {
 		if (!this.pending.includes(work)) this.pending.push(work);
 	}
 
-	/** No-op when the work is waiting already, as in the kernel. */
+	/** Does nothing if the work is queued already, as in the kernel. */
 	schedule_delayed_work(work: work_struct, at: number): void {
 		if (this.pending.includes(work) || this.delayed.some((entry) => entry.work === work)) return;
 		this.delayed.push({ work, at });
 	}
 
-	/** {@link take} would find something. */
+	/** True if {@link take} would return a work. */
 	isDue(now: number): boolean {
 		return this.pending.length > 0 || this.next() <= now;
 	}
 
-	/** Moves what is due at `now` to the pending work, and takes the first of that. */
+	/** Moves work that is due at `now` to the pending work, and takes the first one. */
 	take(now: number): work_struct | undefined {
 		for (let i = 0; i < this.delayed.length; ) {
 			const entry = this.delayed[i]!;
@@ -42,7 +42,7 @@ export class Workqueue {
 		return this.pending.shift();
 	}
 
-	/** The next jiffy at which something is due; Infinity when nothing is. */
+	/** The next jiffy at which work is due; Infinity if there is none. */
 	next(): number {
 		return Math.min(...this.delayed.map((entry) => entry.at), Number.POSITIVE_INFINITY);
 	}
