@@ -38,7 +38,7 @@ export class InvariantChecker {
 		this.#report = report;
 		machine.observe({
 			point: (label, kind) => this.check(label, kind),
-			oops: (task, fault, rip) => report({ ...judgeOops(task, fault, rip), point: "oops" }),
+			oops: (task, fault, rip) => report({ ...judgeOops(machine, task, fault, rip), point: "oops" }),
 			invalidRead: (message) => {
 				report({ invariant: "use-after-free", point: "read", task: machine.sched.current.comm, message });
 			},

@@ -1,7 +1,8 @@
 import type { Fault } from "../cpu/index.js";
 import { KLP_TRANSITION_IDLE, onStack } from "../linux/klp/index.js";
 import type { task_struct } from "../linux/sched/index.js";
-import { hex, type Kaddr } from "../memory/index.js";
+import { LAYOUT, type Machine } from "../machine/index.js";
+import { hex, type Kaddr, toU64 } from "../memory/index.js";
 import type { Invariant } from "./invariants.js";
 import { type FromTo, isExecutable, type Look, sameText, viewOf } from "./look.js";
 import { differences, tuple, type View } from "./view.js";
@@ -113,11 +114,15 @@ function judgeText({ from, to, point }: Step, task: string, { alive, found }: Ju
 	return [{ invariant: "freed-text", task, message }];
 }
 
-/** A task has died: `freed-text` if it jumped into text that is not there, else `warn`. */
-export function judgeOops(task: task_struct, fault: Fault, rip: bigint): Broken {
-	const fetched = fault.kind === "page-fault" && fault.access === "fetch";
-	const what = fetched ? `jumps into unmapped text at ${hex(rip)}` : `dies: ${task.oops}`;
-	const invariant = fetched ? "freed-text" : "warn";
+/**
+ * A task has died: `freed-text` if it jumped to where a module or a trampoline has been, as no address of that area is used twice; else
+ * `warn`.
+ */
+export function judgeOops({ memory, areas }: Machine, task: task_struct, fault: Fault, rip: bigint): Broken {
+	const fetched = fault.kind === "page-fault" && fault.access === "fetch" && memory.permissions(rip) === 0;
+	const freed = fetched && rip >= toU64(LAYOUT.modules) && rip < toU64(areas.nextModule);
+	const what = freed ? `jumps into unmapped text at ${hex(rip)}` : `dies: ${task.oops}`;
+	const invariant = freed ? "freed-text" : "warn";
 	return { invariant, task: task.comm, message: `${task.comm} ${what}`, died: true };
 }
 

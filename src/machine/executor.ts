@@ -90,6 +90,7 @@ export class Executor {
 				return "end-slice";
 			case "fault":
 				if (stop.fault.kind === "breakpoint" && text_poke.poke_int3_handler(cpu.state)) return "go-on";
+				if (oops.handle_bug(task, stop.fault, cpu.state)) return "go-on";
 				oops.die(task, stop.fault, cpu.state.rip);
 				return "end-slice";
 		}

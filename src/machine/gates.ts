@@ -1,6 +1,6 @@
 import { ARGUMENT_REGISTERS, type CallGate, type Cpu, type GatePage, R8, R9, RAX, RDI, RDX } from "../cpu/index.js";
 import { type Ftrace, PT_REGS, trace_clear_recursion, trace_test_and_set_recursion } from "../linux/ftrace/index.js";
-import { GuestArguments, type HostCalls, type HostFunctions, isBadPointer } from "../linux/guest/index.js";
+import { GuestArguments, GuestFault, type HostCalls, type HostFunctions } from "../linux/guest/index.js";
 import type { Klp } from "../linux/klp/index.js";
 import type { Sched } from "../linux/sched/index.js";
 import type { Observer } from "./observers.js";
@@ -95,7 +95,7 @@ export function declareHostFunctions(gates: GatePage, cpu: Cpu, hostCalls: HostC
 					if (result !== undefined) cpu.state.words[RAX] = BigInt.asUintN(64, BigInt(result));
 					return false;
 				} catch (error) {
-					if (!isBadPointer(error)) throw error;
+					if (!(error instanceof GuestFault)) throw error;
 					hostCalls.failed(error);
 					return true;
 				}

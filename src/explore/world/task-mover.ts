@@ -115,6 +115,7 @@ export class TaskMover {
 		}
 		if (stop.kind !== "fault") return undefined;
 		if (stop.fault.kind === "breakpoint" && machine.text_poke.poke_int3_handler(this.#cpu.state)) return undefined;
+		if (machine.oops.handle_bug(task, stop.fault, this.#cpu.state)) return undefined;
 		this.#store(task);
 		return this.#oops(task, stop.fault);
 	}
@@ -122,7 +123,7 @@ export class TaskMover {
 	#oops(task: task_struct, fault: Fault): TaskMove {
 		const { rip } = this.#cpu.state;
 		this.#model.machine.oops.die(task, fault, rip);
-		const oops = judgeOops(task, fault, rip);
+		const oops = judgeOops(this.#model.machine, task, fault, rip);
 		return { label: oops.message.slice(task.comm.length + 1), oops };
 	}
 

@@ -1,7 +1,7 @@
 import { declareState } from "../../base/index.js";
 import type { Memory } from "../../memory/index.js";
 import type { Symbols } from "../ftrace/index.js";
-import { type GuestCalls, type Heap, type HostFunctions, Slab } from "../guest/index.js";
+import { type GuestCalls, GuestMemory, type Heap, type HostFunctions, Slab } from "../guest/index.js";
 import { type Klp, Shadow } from "../klp/index.js";
 import type { Dmesg, FaultInjection } from "../lib/index.js";
 import type { Loader } from "../module/index.js";
@@ -43,9 +43,10 @@ export class Exports {
 		/** Jiffies in a second. */
 		readonly HZ: number;
 	}) {
-		const { memory, dmesg, faults, sched, hostTasks, symbols, heap, calls, klp, loader, HZ } = parts;
+		const { dmesg, faults, sched, hostTasks, symbols, heap, calls, klp, loader, HZ } = parts;
+		const memory = new GuestMemory(parts.memory);
 		const slab = new Slab(heap, faults, sched);
-		this.output = new GuestOutput(memory, dmesg, symbols);
+		this.output = new GuestOutput(memory, heap, dmesg, symbols);
 		this.work = new GuestWorkqueue(memory, sched, klp, hostTasks);
 		this.kobjects = new Kobjects(memory, heap, calls);
 		this.shadow = new Shadow(dmesg, slab);
@@ -53,7 +54,7 @@ export class Exports {
 		this.livepatch = new GuestLivepatch({ memory, heap, calls, symbols, klp, loader, shadow: this.shadow });
 		this.functions = [
 			this.output.functions(),
-			memoryFunctions(slab, dmesg),
+			memoryFunctions(memory, slab, dmesg),
 			this.tasks.functions(),
 			lockFunctions(memory, sched, HZ),
 			this.work.functions(),

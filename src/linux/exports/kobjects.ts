@@ -1,8 +1,7 @@
-import { declareState } from "../../base/index.js";
-import { type Kaddr, type Memory, toU64 } from "../../memory/index.js";
-import type { GuestCalls, Heap } from "../guest/index.js";
-import { type HostFunctions, stringAt } from "../guest/index.js";
-import { EINVAL, ENOENT, type Kernel, S_IFDIR } from "../lib/index.js";
+import { declareState, KlpemuError } from "../../base/index.js";
+import { type Kaddr, toU64 } from "../../memory/index.js";
+import type { GuestCalls, GuestMemory, Heap, HostFunctions } from "../guest/index.js";
+import { EEXIST, EINVAL, EIO, ENOENT, type Kernel, S_IFDIR } from "../lib/index.js";
 
 /** struct kobject, struct attribute and struct kobj_attribute (include/linux/kobject.h, sysfs.h). */
 const KOBJECT = { name: 0, parent: 24, size: 64 } as const;
@@ -19,46 +18,65 @@ interface Directory {
 export class Kobjects {
 	static readonly state = declareState({ fields: ["directories"] });
 
-	readonly #memory: Memory;
+	readonly #memory: GuestMemory;
 	readonly #heap: Heap;
 	readonly #calls: GuestCalls;
 	private readonly directories = new Map<Kaddr, Directory>();
 
-	constructor(memory: Memory, heap: Heap, calls: GuestCalls) {
+	constructor(memory: GuestMemory, heap: Heap, calls: GuestCalls) {
 		this.#memory = memory;
 		this.#heap = heap;
 		this.#calls = calls;
 	}
 
 	#string(address: Kaddr): string {
-		return stringAt(this.#memory, toU64(this.#memory.kaddr(address)));
+		return this.#memory.string(this.#memory.u64(address));
 	}
 
-	/** `/sys/kernel/test`: the names of its parents, which end in kernel_kobj, called "kernel". */
+	/**
+	 * `/sys/kernel/test`: the names of its parents, which end in kernel_kobj, called "kernel". The kernel's get_kobj_path_length() would
+	 * never end for a kobject that is its own parent: the watchdog would stop it.
+	 */
 	#pathOf(kobj: Kaddr): string {
-		if (kobj === 0) return "/sys";
-		return `${this.#pathOf(this.#memory.kaddr((kobj + KOBJECT.parent) | 0))}/${this.#string(kobj)}`;
+		const names: string[] = [];
+		const seen = new Set<Kaddr>();
+		for (let at = kobj; at !== 0; at = this.#memory.kaddr((at + KOBJECT.parent) | 0)) {
+			const name = this.#string(at);
+			if (seen.has(at)) {
+				throw new KlpemuError("GUEST_ENDLESS", `kobject '${name}' is its own parent: its path has no end`);
+			}
+			seen.add(at);
+			names.unshift(name);
+		}
+		return ["/sys", ...names].join("/");
 	}
 
 	#create(name: string, parent: Kaddr): Kaddr {
 		const kobj = this.#heap.kmalloc(KOBJECT.size, true);
 		if (kobj === 0) return 0;
-		this.#memory.setKaddr((kobj + KOBJECT.name) | 0, this.#heap.kstrdup(name));
-		if (parent !== 0) this.#memory.setKaddr((kobj + KOBJECT.parent) | 0, parent);
+		this.#memory.setU64((kobj + KOBJECT.name) | 0, toU64(this.#heap.kstrdup(name)));
+		if (parent !== 0) this.#memory.setU64((kobj + KOBJECT.parent) | 0, toU64(parent));
 		this.directories.set(kobj, { path: this.#pathOf(kobj), files: new Map() });
 		return kobj;
 	}
 
+	/** kobject_put(): the last one frees it, since nothing takes another reference. */
 	#put(kobj: Kaddr): void {
+		if (kobj === 0) return;
+		// It changes the reference count.
+		this.#memory.checkWritable(kobj, KOBJECT.size);
 		if (!this.directories.delete(kobj)) return;
 		this.#heap.kfree(this.#memory.kaddr((kobj + KOBJECT.name) | 0));
 		this.#heap.kfree(kobj);
 	}
 
 	#addFile(kobj: Kaddr, attribute: Kaddr): number {
+		if (kobj !== 0) this.#memory.read(kobj, KOBJECT.size);
 		const directory = this.directories.get(kobj);
 		if (directory === undefined) return -EINVAL;
-		directory.files.set(this.#string((attribute + ATTRIBUTE.name) | 0), attribute);
+		const name = this.#string((attribute + ATTRIBUTE.name) | 0);
+		if (directory.files.has(name)) return -EEXIST;
+		directory.files.set(name, attribute);
 		return 0;
 	}
 
@@ -103,11 +121,12 @@ export class Kobjects {
 	*read(path: string): Kernel<string | number> {
 		const found = this.#find(path);
 		if (found === undefined) return -ENOENT;
-		const buf = this.#heap.kmalloc(PAGE, true);
 		const show = this.#memory.kaddr((found.attribute + ATTRIBUTE.show) | 0);
+		if (show === 0) return -EIO;
+		const buf = this.#heap.kmalloc(PAGE, true);
 		const args = [found.kobj, found.attribute, buf].map(toU64);
 		const length = Number(BigInt.asIntN(64, yield* this.#calls.call(show, ...args)));
-		const text = length < 0 ? length : new TextDecoder().decode(this.#memory.read(buf, length));
+		const text = length < 0 ? length : new TextDecoder().decode(this.#memory.read(buf, Math.min(length, PAGE - 1)));
 		this.#heap.kfree(buf);
 		return text;
 	}
@@ -116,8 +135,9 @@ export class Kobjects {
 	*write(path: string, value: string): Kernel<number> {
 		const found = this.#find(path);
 		if (found === undefined) return -ENOENT;
-		const buf = this.#heap.kstrdup(value);
 		const store = this.#memory.kaddr((found.attribute + ATTRIBUTE.store) | 0);
+		if (store === 0) return -EIO;
+		const buf = this.#heap.kstrdup(value);
 		const count = BigInt(new TextEncoder().encode(value).length);
 		const args = [toU64(found.kobj), toU64(found.attribute), toU64(buf), count];
 		const ret = Number(BigInt.asIntN(64, yield* this.#calls.call(store, ...args)));

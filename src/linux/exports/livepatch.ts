@@ -1,8 +1,7 @@
 import { declareState } from "../../base/index.js";
-import { type Kaddr, type Memory, toU64 } from "../../memory/index.js";
+import { type Kaddr, toU64 } from "../../memory/index.js";
 import type { Symbols } from "../ftrace/index.js";
-import type { GuestCalls, Heap } from "../guest/index.js";
-import { type GuestArguments, type HostFunctions, stringAt } from "../guest/index.js";
+import type { GuestArguments, GuestCalls, GuestMemory, Heap, HostFunctions } from "../guest/index.js";
 import {
 	type Klp,
 	type klp_callbacks,
@@ -24,7 +23,7 @@ const STATE = { id: 0, version: 8, size: 24 } as const;
 const PATCH = { mod: 0, objs: 8, states: 16, replace: 24 } as const;
 
 interface Parts {
-	readonly memory: Memory;
+	readonly memory: GuestMemory;
 	readonly heap: Heap;
 	readonly calls: GuestCalls;
 	readonly symbols: Symbols;
@@ -101,7 +100,7 @@ export class GuestLivepatch {
 
 	#string(at: number): string {
 		const address = this.#pointer(at);
-		return address === 0 ? "" : stringAt(this.#parts.memory, toU64(address));
+		return address === 0 ? "" : this.#parts.memory.string(toU64(address));
 	}
 
 	#object(at: Kaddr): klp_object {

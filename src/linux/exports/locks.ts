@@ -1,5 +1,5 @@
-import { type Kaddr, type Memory, toU64 } from "../../memory/index.js";
-import type { HostFunctions } from "../guest/index.js";
+import { type Kaddr, toU64 } from "../../memory/index.js";
+import type { GuestMemory, HostFunctions } from "../guest/index.js";
 import { type Kernel, wait } from "../lib/index.js";
 import type { Sched } from "../sched/index.js";
 
@@ -12,10 +12,12 @@ export function msecs_to_jiffies(milliseconds: number, HZ: number): number {
 }
 
 /** Mutexes, completions and sleeping. All of their state is in the guest's own structs. */
-export function lockFunctions(memory: Memory, sched: Sched, HZ: number): HostFunctions {
+export function lockFunctions(memory: GuestMemory, sched: Sched, HZ: number): HostFunctions {
 	// Both first fields: mutex.owner, completion.done.
 	const owner = (lock: Kaddr) => memory.u64(lock);
 	const done = (x: Kaddr) => memory.u32(x);
+	// The module that it is in has gone: the task finds that out by itself.
+	const gone = (at: Kaddr) => memory.permissions(at) === 0;
 	return {
 		plain: {
 			mutex_unlock(args) {
@@ -33,14 +35,14 @@ export function lockFunctions(memory: Memory, sched: Sched, HZ: number): HostFun
 			*mutex_lock(args): Kernel<undefined> {
 				const lock = args.pointer(0);
 				// Of several that wait, each looks again: another may have been faster.
-				while (owner(lock) !== 0n) yield wait("mutex_lock", () => owner(lock) === 0n);
+				while (owner(lock) !== 0n) yield wait("mutex_lock", () => gone(lock) || owner(lock) === 0n);
 				// Tells tasks apart, and is not 0.
 				memory.setU64(lock, toU64(sched.current.pid + 1));
 				return undefined;
 			},
 			*wait_for_completion(args): Kernel<undefined> {
 				const x = args.pointer(0);
-				while (done(x) === 0) yield wait("wait_for_completion", () => done(x) !== 0);
+				while (done(x) === 0) yield wait("wait_for_completion", () => gone(x) || done(x) !== 0);
 				if (done(x) !== UINT_MAX) memory.setU32(x, done(x) - 1);
 				return undefined;
 			},

@@ -1,19 +1,54 @@
-import type { HostFunctions, Slab } from "../guest/index.js";
-import type { Dmesg } from "../lib/index.js";
+import { hex } from "../../memory/index.js";
+import type { GuestMemory, HostFunctions, Slab } from "../guest/index.js";
+import { type Dmesg, KERN } from "../lib/index.js";
 
 /** include/linux/gfp_types.h */
 const __GFP_ZERO = 0x100;
 
-/** mm/slab: kmalloc() and kfree() for guest code. */
-export function memoryFunctions(slab: Slab, dmesg: Dmesg): HostFunctions {
+/** What kmalloc(0) gives: no memory, and not NULL. */
+const ZERO_SIZE_PTR = 16n;
+
+/** mm/slub.c: kmalloc() and kfree() for guest code. */
+export function memoryFunctions(memory: GuestMemory, slab: Slab, dmesg: Dmesg): HostFunctions {
+	const kmalloc = (size: bigint, flags: number) =>
+		size === 0n ? ZERO_SIZE_PTR : BigInt(slab.kmalloc("kmalloc", Number(size), (flags & __GFP_ZERO) !== 0));
+	const kfree = (pointer: bigint, address: number) => {
+		if (pointer <= ZERO_SIZE_PTR) return;
+		memory.u8(address);
+		if (slab.kfree(address)) return;
+		const size = slab.freeSize(address);
+		if (size !== undefined) {
+			// As with slab_debug=F: the object is left alone.
+			const what = `BUG kmalloc-${size} (Not tainted): Object already free`;
+			dmesg.warnings.push(what);
+			dmesg.print(KERN.ERR, what);
+			dmesg.print(KERN.ERR, `Object ${hex(address)}`);
+		} else if (dmesg.WARN_ON_ONCE(true, "free_large_kmalloc: order == 0")) {
+			dmesg.print(KERN.WARNING, `object pointer: ${hex(address)}`);
+		}
+	};
 	return {
 		plain: {
-			kmalloc: (args) => {
-				return BigInt(slab.kmalloc("kmalloc", Number(args.u64(0)), (args.u32(1) & __GFP_ZERO) !== 0));
-			},
+			kmalloc: (args) => kmalloc(args.u64(0), args.u32(1)),
 			kfree: (args) => {
-				dmesg.WARN_ON(!slab.kfree(args.pointer(0)), "kfree: not an object in use");
+				const pointer = args.u64(0);
+				kfree(pointer, pointer <= ZERO_SIZE_PTR ? 0 : args.pointer(0));
 				return undefined;
+			},
+			krealloc: (args) => {
+				const [pointer, size] = [args.u64(0), args.u64(1)];
+				const old = pointer <= ZERO_SIZE_PTR ? 0 : args.pointer(0);
+				if (size === 0n) {
+					kfree(pointer, old);
+					return ZERO_SIZE_PTR;
+				}
+				const before = old === 0 ? 0 : (slab.usedSize(old) ?? 0);
+				if (before >= size) return pointer;
+				const object = kmalloc(size, args.u32(2));
+				if (object === 0n) return 0n;
+				if (before > 0) memory.write(Number(BigInt.asIntN(32, object)), memory.read(old, before));
+				kfree(pointer, old);
+				return object;
 			},
 		},
 		sleeping: {},

@@ -1,22 +1,30 @@
 import { declareState } from "../../base/index.js";
-import type { Kaddr, Memory } from "../../memory/index.js";
-import { toKaddr } from "../../memory/index.js";
+import type { Kaddr } from "../../memory/index.js";
+import { hex, isKaddr, toKaddr } from "../../memory/index.js";
 import type { Symbols } from "../ftrace/index.js";
-import { type GuestArguments, type HostFunctions, stringAt } from "../guest/index.js";
+import type { GuestArguments, GuestMemory, Heap, HostFunctions } from "../guest/index.js";
 import { type Dmesg, type FormatSource, format, KERN } from "../lib/index.js";
+
+/** PRINTKRB_RECORD_MAX of kernel/printk/printk.c: bytes of one message, with the end of its text. */
+const PRINTKRB_RECORD_MAX = 1024;
+const PAGE = 4096;
+/** What a file in /proc may have; more is dropped. */
+const SEQ_FILE_MAX = 4 << 20;
 
 /** printk(), sprintf(), seq_printf(). */
 export class GuestOutput {
 	static readonly state = declareState({ fields: ["files"] });
 
-	readonly #memory: Memory;
+	readonly #memory: GuestMemory;
+	readonly #heap: Heap;
 	readonly #dmesg: Dmesg;
 	readonly #symbols: Symbols;
 	/** Text of the files that are being read, by the address of their struct seq_file. */
 	private readonly files = new Map<Kaddr, string>();
 
-	constructor(memory: Memory, dmesg: Dmesg, symbols: Symbols) {
+	constructor(memory: GuestMemory, heap: Heap, dmesg: Dmesg, symbols: Symbols) {
 		this.#memory = memory;
+		this.#heap = heap;
 		this.#dmesg = dmesg;
 		this.#symbols = symbols;
 	}
@@ -26,9 +34,9 @@ export class GuestOutput {
 		const memory = this.#memory;
 		const source: FormatSource = {
 			argument: (index) => args.u64(at + 1 + index),
-			string: (address) => stringAt(memory, address),
-			symbol: (address, bare) => this.#symbols.sprint_symbol(toKaddr(address), bare),
-			u32: (address) => (memory.permissions(address) === 0 ? 0 : memory.u32(toKaddr(address))),
+			string: (address) => memory.string(address),
+			symbol: (address, bare) => this.#symbol(address, bare),
+			u32: (address) => new DataView(memory.bytes(address, 4).buffer).getUint32(0, true),
 		};
 		return format(args.string(at), source);
 	}
@@ -37,10 +45,14 @@ export class GuestOutput {
 		const text = this.#format(args, 0);
 		// KERN_SOH and a digit: the level.
 		const hasLevel = text.charCodeAt(0) === 1;
-		const level = hasLevel ? Number(text[1]) : KERN.WARNING;
-		const body = hasLevel ? text.slice(2) : text;
+		const level = hasLevel && /[0-7]/.test(text[1] ?? "") ? Number(text[1]) : KERN.WARNING;
+		const body = (hasLevel ? text.slice(2) : text).slice(0, PRINTKRB_RECORD_MAX - 1);
 		for (const line of body.replace(/\n$/, "").split("\n")) this.#dmesg.print(level, line);
 		return body.length;
+	}
+
+	#symbol(address: bigint, bare: boolean): string {
+		return isKaddr(address) ? this.#symbols.sprint_symbol(toKaddr(address), bare) : hex(address);
 	}
 
 	/** Writes at most `size` bytes, the NUL included; the length that there would have been. */
@@ -48,13 +60,29 @@ export class GuestOutput {
 		const bytes = new TextEncoder().encode(text);
 		if (size > 0) {
 			const kept = bytes.subarray(0, size - 1);
-			this.#memory.write(to, Uint8Array.of(...kept, 0));
+			const stored = new Uint8Array(kept.length + 1);
+			stored.set(kept);
+			this.#memory.write(to, stored);
 		}
 		return bytes.length;
 	}
 
+	/** The same, and the length of what was written. */
+	#storeAll(to: Kaddr, size: number, text: string): number {
+		return size === 0 ? 0 : Math.min(this.#store(to, size, text), size - 1);
+	}
+
+	/** sysfs_emit(): the buffer of a show() is a page. */
+	#emit(buf: Kaddr, at: number, text: string): number {
+		const what = "invalid sysfs_emit: buf";
+		if (this.#dmesg.WARN_ON(buf === 0 || (buf & (PAGE - 1)) !== 0 || at >= PAGE, what)) return 0;
+		return this.#storeAll((buf + at) | 0, PAGE - at, text);
+	}
+
 	#append(m: Kaddr, text: string): void {
-		this.files.set(m, (this.files.get(m) ?? "") + text);
+		this.#memory.checkWritable(m, 8);
+		const before = this.files.get(m) ?? "";
+		if (before.length < SEQ_FILE_MAX) this.files.set(m, before + text);
 	}
 
 	/** What has been written to a seq_file so far; forgets it. */
@@ -69,9 +97,26 @@ export class GuestOutput {
 		return {
 			plain: {
 				_printk: printk,
+				__warn_printk: printk,
 				printk,
 				sprintf: (args) => this.#store(args.pointer(0), Number.POSITIVE_INFINITY, this.#format(args, 1)),
 				snprintf: (args) => this.#store(args.pointer(0), Number(args.u64(1)), this.#format(args, 2)),
+				scnprintf: (args) => this.#storeAll(args.pointer(0), Number(args.u64(1)), this.#format(args, 2)),
+				kasprintf: (args) => BigInt(this.#heap.kstrdup(this.#format(args, 1))),
+				sysfs_emit: (args) => this.#emit(args.pointer(0), 0, this.#format(args, 1)),
+				sysfs_emit_at: (args) => this.#emit(args.pointer(0), args.u32(1), this.#format(args, 2)),
+				sprint_symbol: (args) => {
+					return this.#store(args.pointer(0), Number.POSITIVE_INFINITY, this.#symbol(args.u64(1), false));
+				},
+				seq_putc: (args) => {
+					this.#append(args.pointer(0), String.fromCharCode(args.u32(1) & 0xff));
+					return undefined;
+				},
+				seq_write: (args) => {
+					const data = this.#memory.bytes(args.u64(1), Number(args.u64(2)));
+					this.#append(args.pointer(0), new TextDecoder().decode(data));
+					return 0;
+				},
 				seq_printf: (args) => {
 					this.#append(args.pointer(0), this.#format(args, 1));
 					return undefined;

@@ -1,7 +1,8 @@
 import { declareState } from "../../base/index.js";
-import type { Kaddr, Memory } from "../../memory/index.js";
-import type { Heap, HostFunctions } from "../guest/index.js";
-import type { Sched, task_struct } from "../sched/index.js";
+import type { Kaddr } from "../../memory/index.js";
+import type { GuestMemory, Heap, HostFunctions } from "../guest/index.js";
+import type { Kernel } from "../lib/index.js";
+import { type Sched, synchronize_rcu, type task_struct } from "../sched/index.js";
 
 /** struct task_struct of asm/include/linux/sched.h. */
 const TASK = { pid: 0, tgid: 4, comm: 8, commLength: 16, size: 24 } as const;
@@ -10,13 +11,13 @@ const TASK = { pid: 0, tgid: 4, comm: 8, commLength: 16, size: 24 } as const;
 export class GuestTasks {
 	static readonly state = declareState({ fields: ["structs"] });
 
-	readonly #memory: Memory;
+	readonly #memory: GuestMemory;
 	readonly #heap: Heap;
 	readonly #sched: Sched;
 	/** The struct task_struct of each task that guest code has asked for. */
 	private readonly structs = new Map<task_struct, Kaddr>();
 
-	constructor(memory: Memory, heap: Heap, sched: Sched) {
+	constructor(memory: GuestMemory, heap: Heap, sched: Sched) {
 		this.#memory = memory;
 		this.#heap = heap;
 		this.#sched = sched;
@@ -39,6 +40,15 @@ export class GuestTasks {
 	}
 
 	functions(): HostFunctions {
-		return { plain: { get_current: () => BigInt(this.#current()) }, sleeping: {} };
+		const sched = this.#sched;
+		return {
+			plain: { get_current: () => BigInt(this.#current()) },
+			sleeping: {
+				*synchronize_rcu(): Kernel<undefined> {
+					yield* synchronize_rcu(sched, "synchronize_rcu");
+					return undefined;
+				},
+			},
+		};
 	}
 }

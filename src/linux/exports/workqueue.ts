@@ -1,6 +1,6 @@
 import { declareState } from "../../base/index.js";
-import { type Kaddr, type Memory, toU64 } from "../../memory/index.js";
-import type { HostFunctions } from "../guest/index.js";
+import { type Kaddr, toU64 } from "../../memory/index.js";
+import type { GuestMemory, HostFunctions } from "../guest/index.js";
 import type { Livepatch } from "../klp/index.js";
 import { type Kernel, wait } from "../lib/index.js";
 import { type HostTasks, PF_KTHREAD, type Sched, TASK_IDLE, type task_struct } from "../sched/index.js";
@@ -16,7 +16,7 @@ const WORK_FUNC = 24;
 export class GuestWorkqueue {
 	static readonly state = declareState({ fields: ["pending", "delayed", "running", "canceling"] });
 
-	readonly #memory: Memory;
+	readonly #memory: GuestMemory;
 	readonly #sched: Sched;
 	readonly #klp: Livepatch;
 	readonly #hostTasks: HostTasks;
@@ -27,7 +27,7 @@ export class GuestWorkqueue {
 	/** Works that are being cancelled: they cannot be queued, not even by themselves. */
 	private readonly canceling = new Set<Kaddr>();
 
-	constructor(memory: Memory, sched: Sched, klp: Livepatch, hostTasks: HostTasks) {
+	constructor(memory: GuestMemory, sched: Sched, klp: Livepatch, hostTasks: HostTasks) {
 		this.#memory = memory;
 		this.#sched = sched;
 		this.#klp = klp;

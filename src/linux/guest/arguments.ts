@@ -1,28 +1,9 @@
-import { KlpemuError } from "../../base/index.js";
 import { ARGUMENT_REGISTERS, type CpuState, R8, R9, RSP } from "../../cpu/index.js";
-import { isKaddr, type Kaddr, type Memory, toKaddr } from "../../memory/index.js";
+import { type Kaddr, type Memory, toKaddr } from "../../memory/index.js";
 import type { Kernel } from "../lib/index.js";
+import { GuestMemory, toPointer } from "./guest-memory.js";
 
 const REGISTERS = [...ARGUMENT_REGISTERS, R8, R9] as const;
-
-/** The longest string that guest code may hand in, in bytes. */
-const MAX_STRING = 4096;
-
-/** A host function has followed a pointer of the guest to where nothing is mapped. */
-export function isBadPointer(error: unknown): error is KlpemuError {
-	return error instanceof KlpemuError && error.code === "MEMORY_UNMAPPED";
-}
-
-/** Text at a guest address, up to its NUL. Where nothing is mapped it ends. */
-export function stringAt(memory: Memory, address: bigint): string {
-	const bytes: number[] = [];
-	for (let at = address; memory.permissions(at) !== 0 && bytes.length < MAX_STRING; at++) {
-		const [byte] = memory.read(at, 1);
-		if (byte === 0) break;
-		bytes.push(byte!);
-	}
-	return new TextDecoder().decode(Uint8Array.from(bytes));
-}
 
 /** The arguments of a call that has reached a gate (System V ABI: six in registers, the others on the stack). */
 export class GuestArguments {
@@ -48,14 +29,14 @@ export class GuestArguments {
 		return Number(this.u64(index) & 0xffffffffn);
 	}
 
-	/** A pointer into the kernel; 0 for NULL and for what is none. */
+	/** A pointer into the kernel; 0 for NULL. Throws `GUEST_FAULT` for a value that leads elsewhere. */
 	pointer(index: number): Kaddr {
-		const value = this.u64(index);
-		return isKaddr(value) ? toKaddr(value) : 0;
+		return toPointer(this.u64(index));
 	}
 
+	/** The text that a pointer leads to. Throws `GUEST_FAULT`. */
 	string(index: number): string {
-		return stringAt(this.memory, this.u64(index));
+		return new GuestMemory(this.memory).string(this.u64(index));
 	}
 }
 

@@ -106,7 +106,10 @@ export class GuestCalls {
 				if (stop.gate.name === "return_to_host") return task.regs.words[RAX]!;
 				yield* this.#hostCalls.run(stop.gate.name, task);
 			} else if (stop.kind === "fault") {
-				if (stop.fault.kind !== "breakpoint" || !this.#text_poke.poke_int3_handler(cpu.state)) {
+				const handled =
+					this.#oops.handle_bug(task, stop.fault, cpu.state) ||
+					(stop.fault.kind === "breakpoint" && this.#text_poke.poke_int3_handler(cpu.state));
+				if (!handled) {
 					this.#oops.dieInCall(task, stop.fault, cpu.state.rip);
 				}
 				task.regs.words.set(cpu.state.words);

@@ -55,6 +55,17 @@ export class Heap {
 		return true;
 	}
 
+	/** Size of an object in use; undefined for anything else. */
+	usedSize(address: Kaddr): number | undefined {
+		return this.used.get(address);
+	}
+
+	/** Size of an object that is free; undefined for anything else. */
+	freeSize(address: Kaddr): number | undefined {
+		for (const [size, objects] of this.free) if (objects.includes(address)) return size;
+		return undefined;
+	}
+
 	/** False for what is no object in use. NULL is fine, as for the kernel. */
 	kfree(address: Kaddr): boolean {
 		if (address === 0) return true;

@@ -2,7 +2,8 @@ import { declareState, KlpemuError } from "../../base/index.js";
 import { type Cpu, RAX } from "../../cpu/index.js";
 import { type Kernel, type Point, type PointObserver, tellStep, visitor } from "../lib/index.js";
 import { type Continuation, type Sched, switchedVoluntarily, type task_struct } from "../sched/index.js";
-import { GuestArguments, type HostFunctions, isBadPointer } from "./arguments.js";
+import { GuestArguments, type HostFunctions } from "./arguments.js";
+import { GuestFault } from "./guest-memory.js";
 import type { Oops } from "./oops.js";
 
 /** Host functions that may sleep: their gates stop the Cpu, and the task goes on in TypeScript until it is back in guest code. */
@@ -15,7 +16,7 @@ export class HostCalls {
 	readonly #observers: Iterable<PointObserver>;
 	/** By the name of their gate. */
 	readonly #functions = new Map<string, HostFunctions["sleeping"][string]>();
-	private failure: KlpemuError | undefined = undefined;
+	private failure: GuestFault | undefined = undefined;
 
 	constructor(cpu: Cpu, sched: Sched, oops: Oops, observers: Iterable<PointObserver>) {
 		this.#cpu = cpu;
@@ -29,7 +30,7 @@ export class HostCalls {
 	}
 
 	/** A host function that does not sleep has followed a bad pointer: its task dies when the Cpu has stopped. */
-	failed(error: KlpemuError): void {
+	failed(error: GuestFault): void {
 		this.failure = error;
 	}
 
@@ -42,9 +43,9 @@ export class HostCalls {
 			const result = yield* call(new GuestArguments(this.#cpu.memory, task.regs));
 			if (result !== undefined) task.regs.words[RAX] = BigInt.asUintN(64, BigInt(result));
 		} catch (error) {
-			if (!isBadPointer(error)) throw error;
+			if (!(error instanceof GuestFault)) throw error;
 			this.failure = undefined;
-			this.#oops.dieInCall(task, { kind: "page-fault", access: "read", detail: error.reason }, task.regs.rip);
+			this.#oops.dieInCall(task, error.fault, task.regs.rip);
 		}
 	}
 

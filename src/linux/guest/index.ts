@@ -1,5 +1,6 @@
-export { GuestArguments, type HostFunctions, isBadPointer, stringAt } from "./arguments.js";
+export { GuestArguments, type HostFunctions } from "./arguments.js";
 export { GuestCalls } from "./call.js";
+export { GuestFault, GuestMemory } from "./guest-memory.js";
 export { Heap } from "./heap.js";
 export { HostCalls } from "./host-calls.js";
 export { Oops, type OopsObserver } from "./oops.js";

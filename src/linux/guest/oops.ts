@@ -1,9 +1,13 @@
 import { KlpemuError } from "../../base/index.js";
-import type { Fault } from "../../cpu/index.js";
-import { hex } from "../../memory/index.js";
+import type { CpuState, Fault } from "../../cpu/index.js";
+import { hex, isKaddr, type Memory, toKaddr } from "../../memory/index.js";
 import type { Symbols } from "../ftrace/index.js";
-import { type Dmesg, Printer } from "../lib/index.js";
+import { type Dmesg, type Kallsyms, Printer } from "../lib/index.js";
 import type { HostTasks, Sched, task_struct } from "../sched/index.js";
+import { type Bug, report_bug } from "./bug.js";
+
+/** Bytes of the instruction behind which a WARN() goes on. */
+const UD2_SIZE = 2n;
 
 /** The events that observers are told here. */
 export interface OopsObserver {
@@ -13,6 +17,9 @@ export interface OopsObserver {
 
 /** The end of a task that has done what no kernel survives (arch/x86/kernel/dumpstack.c, oops_end). */
 export class Oops {
+	readonly #memory: Memory;
+	readonly #dmesg: Dmesg;
+	readonly #kallsyms: Kallsyms;
 	readonly #print: Printer;
 	readonly #symbols: Symbols;
 	readonly #sched: Sched;
@@ -20,12 +27,17 @@ export class Oops {
 	readonly #observers: Iterable<OopsObserver>;
 
 	constructor(parts: {
+		readonly memory: Memory;
+		readonly kallsyms: Kallsyms;
 		readonly dmesg: Dmesg;
 		readonly symbols: Symbols;
 		readonly sched: Sched;
 		readonly hostTasks: HostTasks;
 		readonly observers: Iterable<OopsObserver>;
 	}) {
+		this.#memory = parts.memory;
+		this.#dmesg = parts.dmesg;
+		this.#kallsyms = parts.kallsyms;
 		this.#print = new Printer(parts.dmesg, "");
 		this.#symbols = parts.symbols;
 		this.#sched = parts.sched;
@@ -33,19 +45,43 @@ export class Oops {
 		this.#observers = parts.observers;
 	}
 
+	#bugAt(fault: Fault, rip: bigint): Bug | undefined {
+		if (fault.kind !== "invalid-opcode" || !isKaddr(rip)) return undefined;
+		return report_bug(this.#memory, this.#kallsyms, toKaddr(rip));
+	}
+
+	/** handle_bug() of arch/x86/kernel/traps.c. True if the fault is a WARN(): it is printed, and the Cpu goes on behind its ud2. */
+	handle_bug(task: task_struct, fault: Fault, state: CpuState): boolean {
+		const { rip } = state;
+		const bug = this.#bugAt(fault, rip);
+		if (bug === undefined || bug.kind === "bug") return false;
+		state.rip = rip + UD2_SIZE;
+		if (bug.kind === "warned") return true;
+		const where = this.#symbols.sprint_symbol(toKaddr(rip), false);
+		const cpu = Math.max(task.on_cpu, 0);
+		this.#dmesg.WARN_ON(true, `CPU: ${cpu} PID: ${task.pid} at ${bug.file}:${bug.line} ${where}`);
+		return true;
+	}
+
 	/** Says why `task` dies, and takes it off the task list. */
 	die(task: task_struct, fault: Fault, rip: bigint): void {
 		const where = this.#symbols.symbolize(Number(BigInt.asIntN(32, rip)));
-		const what =
-			fault.kind === "page-fault"
-				? `BUG: unable to handle page fault for address: ${hex(fault.address ?? 0n)}`
-				: `Oops: ${fault.kind}`;
+		const what = this.#words(fault, rip);
 		this.#print.pr_warn(what);
 		this.#print.pr_warn(`RIP: 0010:${where}${fault.detail ? ` (${fault.detail})` : ""}`);
 		task.oops = `${what} at ${where}`;
 		for (const observer of this.#observers) observer.oops?.(task, fault, rip);
 		this.#sched.remove(task);
 		this.#hostTasks.replace(task);
+	}
+
+	/** The first line, in the kernel's words. */
+	#words(fault: Fault, rip: bigint): string {
+		const bug = this.#bugAt(fault, rip);
+		if (bug !== undefined) return `kernel BUG at ${bug.file}:${bug.line}!`;
+		if (fault.kind !== "page-fault") return `Oops: ${fault.kind}`;
+		const address = fault.address ?? 0n;
+		return `BUG: unable to handle page fault for address: ${hex(address)}`;
 	}
 
 	/** The same in the middle of kernel code in TypeScript, which cannot go on. Throws `GUEST_OOPS`. */

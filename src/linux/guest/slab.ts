@@ -23,6 +23,16 @@ export class Slab {
 		return this.#faults.should_fail(`${site}(${this.#sched.current.comm})`) ? 0 : this.#heap.kmalloc(size, zero);
 	}
 
+	/** Size of an object in use; undefined for anything else. */
+	usedSize(address: Kaddr): number | undefined {
+		return this.#heap.usedSize(address);
+	}
+
+	/** Size of an object that is free; undefined for anything else. */
+	freeSize(address: Kaddr): number | undefined {
+		return this.#heap.freeSize(address);
+	}
+
 	/** False for what is no object in use. */
 	kfree(address: Kaddr): boolean {
 		return this.#heap.kfree(address);

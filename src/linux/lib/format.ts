@@ -10,6 +10,13 @@ export interface FormatSource {
 	u32(address: bigint): number;
 }
 
+/** FIELD_WIDTH_MAX and PRECISION_MAX of lib/vsprintf.c. */
+const FIELD_WIDTH_MAX = (1 << 23) - 1;
+const PRECISION_MAX = (1 << 15) - 1;
+/** Characters after which widths count no more: no buffer of a kernel is as long. */
+const TEXT_MAX = 1 << 24;
+const MAX_ERRNO = 4095n;
+
 const CONVERSION = /%([-0+ #]*)(\d+|\*)?(?:\.(\d+|\*)?)?(hh|h|ll|l|z|t)?([diuxXocs%]|p[A-Za-z0-9]*)/g;
 
 /**
@@ -18,22 +25,34 @@ const CONVERSION = /%([-0+ #]*)(\d+|\*)?(?:\.(\d+|\*)?)?(hh|h|ll|l|z|t)?([diuxXo
  */
 export function format(template: string, source: FormatSource): string {
 	let next = 0;
+	let room = TEXT_MAX;
 	const argument = () => source.argument(next++);
 	return template.replace(CONVERSION, (_all, flags: string, w?: string, p?: string, size?: string, kind = "") => {
 		if (kind === "%") return "%";
 		const number = (text: string | undefined) =>
 			text === "*" ? Number(BigInt.asIntN(32, argument())) : text === undefined ? undefined : Number(text);
-		const width = number(w) ?? 0;
-		const precision = number(p);
+		const wanted = number(w) ?? 0;
+		const width = room <= 0 ? 0 : Math.max(-FIELD_WIDTH_MAX, Math.min(wanted, FIELD_WIDTH_MAX));
+		room -= Math.abs(width);
+		const given = number(p);
+		// A negative one is none.
+		const precision = given === undefined || given < 0 ? undefined : Math.min(given, PRECISION_MAX);
 		const value = argument();
 		if (kind.startsWith("p")) return pad(pointer(value, kind.slice(1), source), width, flags, false);
 		if (kind === "s") {
-			const text = value === 0n ? "(null)" : source.string(value);
+			const text = value === 0n ? "(null)" : isBad(value) ? "(efault)" : source.string(value);
+			room -= text.length;
 			return pad(precision === undefined ? text : text.slice(0, precision), width, flags, false);
 		}
 		if (kind === "c") return pad(String.fromCharCode(Number(value & 0xffn)), width, flags, false);
 		return pad(integer(value, bitsOf(size), kind, flags), width, flags, true);
 	});
+}
+
+/** check_pointer_msg(): in the first page, or an error number. */
+function isBad(pointer: bigint): boolean {
+	const value = BigInt.asUintN(64, pointer);
+	return value < 4096n || value >= (1n << 64n) - MAX_ERRNO;
 }
 
 function bitsOf(size: string | undefined): number {

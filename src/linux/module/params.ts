@@ -1,6 +1,6 @@
 import { declareState } from "../../base/index.js";
 import { type Kaddr, type Memory, toU64 } from "../../memory/index.js";
-import { type GuestArguments, type GuestCalls, type Heap, type HostFunctions, stringAt } from "../guest/index.js";
+import { type GuestArguments, type GuestCalls, GuestMemory, type Heap, type HostFunctions } from "../guest/index.js";
 import { kstrtobool } from "../klp/index.js";
 import { EINVAL, ENOENT, ENOMEM, type Kernel, type Printer } from "../lib/index.js";
 
@@ -40,7 +40,7 @@ function kstrtoll(text: string): bigint | undefined {
 export class Params {
 	static readonly state = declareState({ fields: ["charps"] });
 
-	readonly #memory: Memory;
+	readonly #memory: GuestMemory;
 	readonly #heap: Heap;
 	readonly #calls: GuestCalls;
 	readonly #print: Printer;
@@ -48,7 +48,7 @@ export class Params {
 	private readonly charps = new Set<Kaddr>();
 
 	constructor(memory: Memory, heap: Heap, calls: GuestCalls, print: Printer) {
-		this.#memory = memory;
+		this.#memory = new GuestMemory(memory);
 		this.#heap = heap;
 		this.#calls = calls;
 		this.#print = print;
@@ -59,7 +59,7 @@ export class Params {
 		const params: Param[] = [];
 		for (const { address, size } of sections) {
 			for (let at = address; at < address + size; at = (at + PARAM.size) | 0) {
-				const name = stringAt(this.#memory, this.#memory.u64(at));
+				const name = this.#memory.string(this.#memory.u64(at));
 				params.push({ name, address: at, perm: this.#memory.u32((at + PARAM.perm) | 0) & 0xffff });
 			}
 		}
@@ -115,7 +115,7 @@ export class Params {
 		const get = this.#ops(param, OPS.get);
 		const args = [toU64(buffer), toU64(param)];
 		const length = get === 0 ? -EINVAL : Number(BigInt.asIntN(32, yield* this.#calls.call(get, ...args)));
-		const text = length < 0 ? length : new TextDecoder().decode(this.#memory.read(buffer, length));
+		const text = length < 0 ? length : new TextDecoder().decode(this.#memory.read(buffer, Math.min(length, PAGE - 1)));
 		this.#heap.kfree(buffer);
 		return text;
 	}
@@ -192,7 +192,7 @@ export class Params {
 				},
 				param_get_charp: (args) => {
 					const text = memory.u64(this.#arg(args));
-					return this.#answer(args, text === 0n ? "(null)" : stringAt(memory, text));
+					return this.#answer(args, text === 0n ? "(null)" : memory.string(text));
 				},
 			},
 			sleeping: {

@@ -1,0 +1,125 @@
+import { KlpemuError } from "../../base/index.js";
+import type { Fault } from "../../cpu/index.js";
+import { hex, isKaddr, type Kaddr, type Memory, PAGE_SIZE, PERM, toKaddr, toU64 } from "../../memory/index.js";
+
+/**
+ * A host function has used a pointer of guest code in a way that the guest's own access would not survive. The task takes that fault.
+ */
+export class GuestFault extends KlpemuError {
+	readonly fault: Fault;
+
+	constructor(fault: Fault, reason: string) {
+		super("GUEST_FAULT", reason);
+		this.fault = fault;
+	}
+}
+
+/** The fault of an access to `address`. */
+function faultAt(address: bigint, access: "read" | "write"): GuestFault {
+	const at = BigInt.asUintN(64, address);
+	// Not canonical: the upper 17 bits are not all the same.
+	if (BigInt.asIntN(48, at) !== BigInt.asIntN(64, at)) {
+		return new GuestFault({ kind: "general-protection" }, `${access} at ${hex(at)}, which is not canonical`);
+	}
+	return new GuestFault({ kind: "page-fault", address: at, access }, `${access} at ${hex(at)}`);
+}
+
+/** A pointer of the guest: 0 for NULL. Throws {@link GuestFault} for one that leads out of the kernel window. */
+export function toPointer(value: bigint): Kaddr {
+	if (value === 0n) return 0;
+	if (!isKaddr(value)) throw faultAt(value, "read");
+	return toKaddr(value);
+}
+
+/**
+ * Guest memory as host functions access it for guest code, by addresses that come from guest code: each access asks for the
+ * permissions of its pages, and throws {@link GuestFault} where the Cpu would fault. So nothing changes text here, and no Cpu has to be
+ * told of a change; text_poke() is the only way to do that.
+ */
+export class GuestMemory {
+	readonly #memory: Memory;
+
+	constructor(memory: Memory) {
+		this.#memory = memory;
+	}
+
+	#check(address: bigint, length: number, access: "read" | "write"): void {
+		const wanted = access === "read" ? PERM.READ : PERM.WRITE;
+		const end = address + BigInt(length);
+		for (let at = address; at < end; at = (at & ~BigInt(PAGE_SIZE - 1)) + BigInt(PAGE_SIZE)) {
+			if ((this.#memory.permissions(at) & wanted) === 0) throw faultAt(at, access);
+		}
+	}
+
+	#readable(address: Kaddr, length: number): Kaddr {
+		this.#check(toU64(address), length, "read");
+		return address;
+	}
+
+	#writable(address: Kaddr, length: number): Kaddr {
+		this.#check(toU64(address), length, "write");
+		return address;
+	}
+
+	/** Throws `GUEST_FAULT` unless the range can be written. */
+	checkWritable(address: Kaddr, length: number): void {
+		this.#check(toU64(address), length, "write");
+	}
+
+	/** Permissions of the page; 0 where nothing is mapped. */
+	permissions(address: Kaddr | bigint): number {
+		return this.#memory.permissions(address);
+	}
+
+	u8(address: Kaddr): number {
+		return this.#memory.u8(this.#readable(address, 1));
+	}
+	u32(address: Kaddr): number {
+		return this.#memory.u32(this.#readable(address, 4));
+	}
+	u64(address: Kaddr): bigint {
+		return this.#memory.u64(this.#readable(address, 8));
+	}
+	/** The pointer that is stored there. */
+	kaddr(address: Kaddr): Kaddr {
+		return toPointer(this.u64(address));
+	}
+	read(address: Kaddr, length: number): Uint8Array {
+		return this.#memory.read(this.#readable(address, length), length);
+	}
+
+	/** The same for an address that may lie outside of the kernel window. */
+	bytes(address: bigint, length: number): Uint8Array {
+		this.#check(BigInt.asUintN(64, address), length, "read");
+		return this.#memory.read(address, length);
+	}
+
+	setU8(address: Kaddr, value: number): void {
+		this.#memory.setU8(this.#writable(address, 1), value);
+	}
+	setU32(address: Kaddr, value: number): void {
+		this.#memory.setU32(this.#writable(address, 4), value);
+	}
+	setU64(address: Kaddr, value: bigint): void {
+		this.#memory.setU64(this.#writable(address, 8), value);
+	}
+	write(address: Kaddr, data: Uint8Array): void {
+		this.#memory.write(this.#writable(address, data.length), data);
+	}
+
+	/** The text at an address, up to its NUL. */
+	string(address: bigint): string {
+		const parts: Uint8Array[] = [];
+		for (let at = BigInt.asUintN(64, address); ; ) {
+			const size = PAGE_SIZE - Number(at & 0xfffn);
+			this.#check(at, 1, "read");
+			const bytes = this.#memory.read(at, size);
+			const end = bytes.indexOf(0);
+			parts.push(end < 0 ? bytes : bytes.subarray(0, end));
+			if (end >= 0) break;
+			at += BigInt(size);
+		}
+		const decoder = new TextDecoder();
+		return parts.map((part) => decoder.decode(part, { stream: true })).join("") + decoder.decode();
+	}
+}
