@@ -134,19 +134,15 @@ export function klp_ftrace_handler(
  * form:
  *
  * - Values that never change are looked up once, outside: each step of a chain `a.b.c` costs a load that depends on the
- * one
- *   before.
+ *   one before.
  * - These values are parameters: at each use of a captured `const` or an imported name, V8 checks that it is
- * initialised; a
- *   parameter needs no check. For the same reason KLP_TRANSITION_IDLE is not named: `state < 0`.
+ *   initialised; a parameter needs no check. For the same reason KLP_TRANSITION_IDLE is not named: `state < 0`.
  * - `=== true` compares two words; a test for truth checks the type first.
  * - `looks === 1` is walk() without the loop, and calls the design first: mainline's result is in a register,
- * `transition` in
- *   memory.
+ *   `transition` in memory.
  * - `looks` is a small integer: Infinity is a double, and `passed` would become a double too.
  * - `last`: the ops of the call before. The processor can predict that it is the same ops again, and then reads through
- * it
- *   without waiting for the address from guest memory.
+ *   it without waiting for the address from guest memory.
  */
 function hotHandler(
 	sched: HandlerParts["sched"],
