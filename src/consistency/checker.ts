@@ -9,9 +9,9 @@ import { Looks } from "./looks.js";
 import { tuple } from "./view.js";
 import type { WatchedFunction } from "./watched.js";
 
-/** A broken invariant, and where it was seen. */
+/** A broken invariant, and the point at which the checker found it. */
 export interface Violation extends Broken {
-	/** The step of kernel code after which it was seen; `oops`, `read`: what happened in between. */
+	/** The step of kernel code after which it was found; `oops`, `read`: the event between two steps. */
 	readonly point: string;
 }
 
@@ -58,7 +58,7 @@ export class InvariantChecker {
 		return this.#looks.now(this.#transition);
 	}
 
-	/** Looks at everything. `point`: the step of kernel code that has just been made. */
+	/** Checks all invariants. `point`: the step of kernel code that has just been made. */
 	check(point: string, kind: StepKind = "step"): void {
 		const look = this.#lookNow();
 		const { sched, dmesg } = this.#machine;
@@ -80,7 +80,7 @@ export class InvariantChecker {
 		this.#tasks = new Map(tasks.map((task, i) => [task, now[i]!]));
 	}
 
-	/** `runs`: what a task runs. */
+	/** `runs`: the implementations that a task runs. */
 	#tell(broken: readonly Broken[], point: string, runs: (task: string) => string): void {
 		const mixed = new Map<string, string>();
 		for (const one of broken) {

@@ -13,7 +13,7 @@ const PT_REGS_SIZE = 168;
 export function chosenOn(machine: Machine, { entries, rsp }: StackTrace): Kaddr | undefined {
 	const { ftrace, memory } = machine;
 	for (const [i, ip] of entries.entries()) {
-		// The frame holds pt_regs until the trampoline has put all registers back.
+		// The frame holds pt_regs until the trampoline has restored all registers.
 		const size = (rsp[i + 1] ?? 0) - rsp[i]!;
 		if (size <= PT_REGS_SIZE || !ftrace.trampolines.isBehindCall(ip)) continue;
 		const chosen = memory.kaddr((rsp[i]! + PT_REGS.RIP) | 0);

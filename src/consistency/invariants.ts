@@ -1,4 +1,4 @@
-/** What must hold at each moment of each run: the name of an invariant, and the invariant in one sentence. */
+/** The invariants, which must be true at each moment of each run: name, and description in one sentence. */
 export const RULES = {
 	"sudden-change": "What a task would run for a function may change only when that very task switches.",
 	"mixed-universe": "A task must see all of the state before the transition, or all of the state after it.",

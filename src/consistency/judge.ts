@@ -12,9 +12,9 @@ import type { WatchedFunction } from "./watched.js";
 export interface Broken {
 	readonly invariant: Invariant;
 	readonly message: string;
-	/** Name of the task that breaks it, or that is made to break it. */
+	/** Name of the task that breaks it, or that another task causes to break it. */
 	readonly task?: string;
-	/** The function that it is about, and its implementation before and after. */
+	/** The affected function, and its implementation before and after. */
 	readonly func?: string;
 	readonly from?: string;
 	readonly to?: string;
@@ -29,7 +29,7 @@ export interface JudgedTask {
 	readonly patch_state: number;
 	/** Addresses on its stack, innermost first; undefined: the stack cannot be walked reliably. */
 	readonly entries: readonly Kaddr[] | undefined;
-	/** The same as far as the walk came: a walk is unreliable from text on that is not mapped any more. */
+	/** The same, up to the end of the walk: a walk is unreliable from the first address in unmapped text on. */
 	readonly found: readonly Kaddr[];
 	/** The address that its trampoline is about to jump to, see {@link chosenOn}. */
 	readonly chosen: Kaddr | undefined;
@@ -40,13 +40,13 @@ export interface Step {
 	readonly functions: readonly WatchedFunction[];
 	readonly from: Look;
 	readonly to: Look;
-	/** The point that kernel code has come to, for messages. Undefined: messages do not say where. */
+	/** The point that kernel code has reached, for messages. Undefined: messages do not name the point. */
 	readonly point?: string;
 }
 
 /**
- * All that one step breaks. `names`, `before` and `after` are the tasks that are judged; `before` is undefined for a task that was not
- * there. `completed`: with this step a transition has ended.
+ * All invariants that one step breaks. `names`, `before` and `after` are the tasks that are judged; `before` is
+ * undefined for a task that did not exist. `completed`: with this step a transition has ended.
  */
 export function judgeStep(
 	step: Step,
@@ -56,7 +56,7 @@ export function judgeStep(
 	completed: boolean,
 ): Broken[] {
 	const broken: Broken[] = [];
-	// Many tasks run the same: what is compared for one is kept for the others.
+	// Many tasks run the same functions: the result for one task is reused for the other tasks.
 	const mixed: Mixed = new Map();
 	for (const [i, name] of names.entries()) broken.push(...judgeTask(step, name, before[i], after[i]!, mixed));
 	if (completed) broken.push(...judgeCompletion(step));
@@ -65,7 +65,7 @@ export function judgeStep(
 	return broken;
 }
 
-/** All that one task breaks in one step: `sudden-change` or `switched-on-stack`, and `mixed-universe`. */
+/** The invariants that one task breaks in one step: `sudden-change` or `switched-on-stack`, and `mixed-universe`. */
 export function judgeTask(
 	step: Step,
 	task: string,
@@ -91,7 +91,7 @@ function switched(before: JudgedTask, after: JudgedTask): boolean {
 	return both && before.patch_state !== after.patch_state;
 }
 
-/** `lost-patch`: what each task runs when a transition has ended. */
+/** `lost-patch`: checks what each task runs after a transition has ended. */
 function judgeCompletion({ functions, to }: Step): Broken[] {
 	const view = viewOf(to, KLP_TRANSITION_IDLE);
 	return differences(view, to.promised).map((index) => {
@@ -115,8 +115,8 @@ function judgeText({ from, to, point }: Step, task: string, { alive, found }: Ju
 }
 
 /**
- * A task has died: `freed-text` if it jumped to where a module or a trampoline has been, as no address of that area is used twice; else
- * `warn`.
+ * A task has died: `freed-text` if it jumped to the address of a removed module or trampoline (no address of that area
+ * is used twice), else `warn`.
  */
 export function judgeOops({ memory, areas }: Machine, task: task_struct, fault: Fault, rip: bigint): Broken {
 	const fetched = fault.kind === "page-fault" && fault.access === "fetch" && memory.permissions(rip) === 0;
@@ -135,7 +135,7 @@ function at({ point }: Step): string {
 	return point === undefined ? "" : ` at "${point}"`;
 }
 
-/** How one function of a task changes: which breaks, if any. */
+/** The invariant that the change of one function of a task breaks, if any. */
 type Change = (step: Step, task: string, after: JudgedTask, was: View, is: View, index: number) => Broken[];
 
 const sudden: Change = (step, task, _after, was, is, index) => {
@@ -161,7 +161,10 @@ function isIn({ entries, chosen }: JudgedTask, [address, size]: readonly [Kaddr,
 	return undefined;
 }
 
-/** By view: in which functions it is neither what was before the transition nor what comes after. Undefined: it is one of them. */
+/**
+ * By view: the functions that are neither as before the transition nor as after it. Undefined: the view is one of the
+ * two.
+ */
 type Mixed = Map<View, { readonly sinceBefore: number[]; readonly untilAfter: number[] } | undefined>;
 
 function mixedUniverse(view: View, { before, after }: FromTo) {
@@ -178,7 +181,8 @@ function judgeTuple({ functions, to: look, point }: Step, task: string, view: Vi
 	all?.set(view, mixed);
 	if (mixed === undefined) return [];
 	const { sinceBefore, untilAfter } = mixed;
-	// The function that is neither. Where each function is one or the other: a function that lags behind.
+	// A function that is neither the old nor the new one. If each function is one of them: a function that is still the
+	// old one.
 	const neither = sinceBefore.find((index) => untilAfter.includes(index));
 	const index = neither ?? untilAfter[0]!;
 	const from = (neither === undefined ? view : before).names[index]!;

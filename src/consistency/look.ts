@@ -9,26 +9,26 @@ import { type Kaddr, type Memory, PERM, toKaddr } from "../memory/index.js";
 import { promisedView, type View, viewFor } from "./view.js";
 import type { WatchedFunction } from "./watched.js";
 
-/** What a transition leads from and to. */
+/** The implementations before and after a transition. */
 export interface FromTo {
-	/** What each task ran before it. */
+	/** The implementations that each task ran before it. */
 	readonly before: View;
-	/** What the design promises for after it. */
+	/** The implementations that the design promises after it. */
 	readonly after: View;
 }
 
-/** To be called when a transition has been initialised, before anything of it can be seen. */
+/** To be called when a transition has been initialised, before any task can see a change. */
 export function fromTo({ klp }: Machine, functions: readonly WatchedFunction[]): FromTo {
 	return { before: viewFor(klp, functions, KLP_TRANSITION_IDLE), after: promisedView(klp, functions, "after") };
 }
 
-/** What invariants depend on, but for the tasks: a kernel between two steps. */
+/** The state of the kernel between two steps on which invariants depend, without the tasks. */
 export interface Look {
-	/** What tasks run, by patch_state + 1. */
+	/** The implementations that tasks run, by patch_state + 1. */
 	readonly views: readonly View[];
-	/** Of the transition that runs, or that was the last one. */
+	/** Of the running transition, or of the last one. */
 	readonly fromTo: FromTo | undefined;
-	/** What the enabled patches promise. */
+	/** The implementations that the enabled patches promise. */
 	readonly promised: View;
 	/** Name of the patch in transition. */
 	readonly inTransition: string | undefined;
@@ -38,7 +38,7 @@ export interface Look {
 	readonly stacks: readonly (readonly string[])[];
 }
 
-/** Looks at a machine as it is now. `transition`: see {@link Look.fromTo}. */
+/** Reads the present state of a machine. `transition`: see {@link Look.fromTo}. */
 export function lookAt(machine: Machine, functions: readonly WatchedFunction[], transition: FromTo | undefined): Look {
 	const { klp, memory } = machine;
 	return {
@@ -66,7 +66,7 @@ export function stackOf(klp: Livepatch, there: ReturnType<WatchedFunction["resol
 	return entries.map((entry) => (entry.nop ? "nop" : entry.new_name));
 }
 
-/** What a task in `patch_state` would run. */
+/** The implementations that a task in `patch_state` would run. */
 export function viewOf({ views }: Look, patch_state: number): View {
 	return views[patch_state - KLP_TRANSITION_IDLE]!;
 }
@@ -78,7 +78,7 @@ export function isExecutable({ executable }: Look, address: Kaddr): boolean {
 	return false;
 }
 
-/** The same text is mapped in both. */
+/** True if the same text is mapped in both. */
 export function sameText(a: Look, b: Look): boolean {
 	if (a.executable === b.executable) return true;
 	return a.executable.length === b.executable.length && a.executable.every((address, i) => address === b.executable[i]);

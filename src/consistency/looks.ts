@@ -7,15 +7,16 @@ import type { WatchedFunction } from "./watched.js";
 const STATES = [KLP_TRANSITION_IDLE, KLP_TRANSITION_UNPATCHED, KLP_TRANSITION_PATCHED];
 const EMPTY: View = { codes: [], names: [], ranges: [] };
 
-/** What a function is, and whether that may be another now. */
+/** The implementations of a function, and a check that they may have changed. */
 interface Known {
 	readonly there: ReturnType<WatchedFunction["resolve"]>;
 	readonly changed: () => boolean;
 }
 
 /**
- * Look after look at a machine that runs: each is what lookAt() would give, but only what has changed since the one before is made
- * anew. What has not changed is the very same object. A transition of 500 functions has some 10,000 points.
+ * A sequence of looks at a running machine. Each one equals the result of lookAt(), but only the parts that have
+ * changed since the one before are made again; unchanged parts are the same objects. A transition of 500 functions has
+ * about 10,000 points.
  */
 export class Looks {
 	readonly #machine: Machine;
@@ -55,7 +56,7 @@ export class Looks {
 		};
 	}
 
-	/** Looks where the functions are, if modules or functions came or went. */
+	/** Finds the addresses of the functions again, if modules or functions were added or removed. */
 	#resolveAll(): boolean {
 		const { modules, kallsyms } = this.#machine;
 		const now: unknown[] = [this.#functions.length, ...kallsyms.images];
@@ -88,13 +89,16 @@ export class Looks {
 		this.#stacks = stacks ?? this.#stacks;
 	}
 
-	/** The view with what a task in that state would run for function `i`: the very same view if that is nothing new. */
+	/**
+	 * The view with the present implementation of function `i` for a task in that state; the same object if it has not
+	 * changed.
+	 */
 	#viewWith(view: View, state: number, i: number, there: Known["there"]): View {
 		const { klp } = this.#machine;
 		const { code, name, range } = implementationOf(there, (old_func) => klp.wouldRun(old_func, STATES[state]!));
 		const [start, size] = view.ranges[i] ?? [];
 		if (view.codes[i] === code && view.names[i] === name && start === range[0] && size === range[1]) return view;
-		// A copy that this look has made already may be changed: no caller has it yet.
+		// A copy that was made for this look may be changed: no caller has it yet.
 		const mine = view === this.#views[state] ? copy(view) : (view as ReturnType<typeof copy>);
 		mine.codes[i] = code;
 		mine.names[i] = name;

@@ -2,7 +2,7 @@ import type { Implementation, Livepatch } from "../linux/klp/index.js";
 import type { Kaddr } from "../memory/index.js";
 import type { WatchedFunction } from "./watched.js";
 
-/** What a task would run, function by function. */
+/** The implementations that a task would run, function by function. */
 export interface View {
 	/** Addresses: two entries with the same new function are the same implementation. 0 is the original. */
 	readonly codes: readonly Kaddr[];
@@ -14,7 +14,7 @@ export interface View {
 const ORIGINAL = "original";
 /** The module that has the function is not loaded: no task can run it. */
 const ABSENT = "absent";
-/** Stands for absent among the codes. No code is at address 1. */
+/** Code that means "absent". No code is at address 1. */
 const ABSENT_CODE = 1;
 
 function view(functions: readonly WatchedFunction[], choose: (old_func: Kaddr) => Implementation | undefined): View {
@@ -30,7 +30,7 @@ function view(functions: readonly WatchedFunction[], choose: (old_func: Kaddr) =
 	return { codes, names, ranges };
 }
 
-/** What a view says of one function. `there`: where it is, see {@link WatchedFunction.resolve}. */
+/** The code of one function in a view. `there`: its address and size, see {@link WatchedFunction.resolve}. */
 export function implementationOf(
 	there: ReturnType<WatchedFunction["resolve"]>,
 	choose: (old_func: Kaddr) => Implementation | undefined,
@@ -41,12 +41,12 @@ export function implementationOf(
 	return { code: chosen.new_func, name: chosen.new_name, range: [chosen.new_func, chosen.new_size] };
 }
 
-/** What a task in `patch_state` would run. */
+/** The implementations that a task in `patch_state` would run. */
 export function viewFor(klp: Livepatch, functions: readonly WatchedFunction[], patch_state: number): View {
 	return view(functions, (old_func) => klp.wouldRun(old_func, patch_state));
 }
 
-/** What the design promises, see {@link Livepatch.promised}. */
+/** The implementations that the design promises, see {@link Livepatch.promised}. */
 export function promisedView(klp: Livepatch, functions: readonly WatchedFunction[], when: "now" | "after"): View {
 	return view(functions, (old_func) => klp.promised(when, old_func));
 }

@@ -3,8 +3,8 @@ import { mainline } from "./mainline.js";
 import { sharesFunction } from "./sets.js";
 
 /**
- * Petr Mladek's idea (2): a patch replaces every patch that it has a function in common with, with nops for what those had and it
- * lacks. Patches without a common function stay.
+ * Petr Mladek's idea (2): a patch replaces every patch with which it has a function in common, and gets nops for their
+ * functions that it lacks. Patches without a common function stay.
  */
 export const conflictReplace: Design = {
 	...mainline,

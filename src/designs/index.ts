@@ -23,7 +23,7 @@ export const designs: readonly Design[] = [
 	universe,
 ];
 
-/** A design by name, or one that is in no registry; throws `UNKNOWN_DESIGN` with the names there are. */
+/** A design by name, or the given design itself. Throws `UNKNOWN_DESIGN` with the known names. */
 export function findDesign(name: string | Design): Design {
 	if (typeof name !== "string") return name;
 	const design = designs.find((candidate) => candidate.name === name);

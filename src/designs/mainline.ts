@@ -28,7 +28,7 @@ export function statesCompatible(klp: Core, patch: klp_patch, mayLack: (old: klp
 export const replace = bool("replace", false, "atomic replace: all older patches go when this one is complete");
 
 /**
- * Linux 6.12, kernel/livepatch. The base of the other designs: what they do not change, they take from here.
+ * Linux 6.12, kernel/livepatch. The base of the other designs: they take unchanged members from here.
  */
 export const mainline: Design = {
 	name: "mainline",

@@ -15,8 +15,8 @@ function replaceable_store(klp: Core, patch: klp_patch, value: string): number {
 }
 
 /**
- * The "hybrid mode" RFC: a patch is only replaced when it says so. Mainline with `if (!old_patch->replaceable) continue;` in
- * klp_add_nops(), klp_unpatch_replaced_patches() and klp_free_replaced_patches_async().
+ * The "hybrid mode" RFC: a patch is only replaced if it allows that. Mainline with `if (!old_patch->replaceable)
+ * continue;` in klp_add_nops(), klp_unpatch_replaced_patches() and klp_free_replaced_patches_async().
  */
 export const rfc2025: Design = {
 	...mainline,

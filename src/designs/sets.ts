@@ -1,6 +1,6 @@
 import { type klp_func, type klp_patch, sameFunction } from "../linux/klp/index.js";
 
-/** The functions of `old`, nops included, that `patch` changes too: the new patch's own, without nops it has been given. */
+/** The functions of `old`, with its nops, that `patch` changes too. Nops of the new patch do not count. */
 export function* sharedFunctions(patch: klp_patch, old: klp_patch): Generator<klp_func, void, void> {
 	for (const obj of patch.objs) {
 		for (const old_obj of old.obj_list) {

@@ -14,7 +14,7 @@ import { mainline, replace } from "./mainline.js";
 
 const replaceable = bool("replaceable", true, "a later patch with replace replaces this one");
 
-/** The older patches that go when `patch` comes. */
+/** The older patches that `patch` replaces. */
 function replaced(klp: Core, patch: klp_patch): klp_patch[] {
 	const older = klp.klp_patches.slice(0, klp.klp_patches.indexOf(patch));
 	return klp.design.replacesOnCompletion(patch) ? older.filter((old) => klp.design.supersedes(patch, old)) : [];
@@ -27,10 +27,11 @@ function* concerned(patch: klp_patch, older: readonly klp_patch[]): Generator<kl
 }
 
 /**
- * Petr Mladek's "proper solution" in its simplest form. A transition has an old and a new universe, and patch_state says which
- * one a task is in. While `transition` is set, an entry of func_stack is seen in the universe `mark` only: what comes in PATCHED, what
- * goes in UNPATCHED. The handler takes the first entry that the task sees, so that one function may go forward while another
- * goes back to what lies below, and completion drops only entries that no task sees any more. No nops are needed.
+ * Petr Mladek's "proper solution" in its simplest form. A transition has an old and a new universe, and patch_state
+ * says which one a task is in. While `transition` is set, an entry of func_stack is visible only in the universe
+ * `mark`: a new entry in PATCHED, a removed entry in UNPATCHED. The handler takes the first entry that the task sees.
+ * So one function may get a new implementation while another one returns to the entry below, and completion drops only
+ * entries that no task sees any more. No nops are needed.
  */
 export const universe: Design = {
 	...mainline,
@@ -49,7 +50,7 @@ export const universe: Design = {
 	forceMarks: (patch, other) => replace.of(patch) && other !== patch && replaceable.of(other),
 
 	*init_transition(klp, patch, target): Kernel<void> {
-		// Every task is in the state it starts from by now, so that nothing it sees changes here.
+		// Every task is already in its initial state, so the entries that it sees do not change here.
 		const older = target === KLP_TRANSITION_PATCHED ? replaced(klp, patch) : [];
 		for (const old of older) {
 			for (const func of old.funcs()) {
@@ -71,20 +72,21 @@ export const universe: Design = {
 	},
 
 	*clear_transition(klp, patch): Kernel<void> {
-		// Completed: entries that went keep their mark. A handler that still stands on one must go on past it.
+		// Completed: removed entries keep their mark. A handler that is still at one must continue to the next entry.
 		const reverted = klp.transition.klp_target_state === KLP_TRANSITION_UNPATCHED;
 		const older = reverted ? replaced(klp, patch) : [];
 		for (const func of concerned(patch, older)) {
 			func.transition = false;
 			yield "klp_complete_transition: func->transition";
 		}
-		// Reverted: a handler that saw an older entry in transition must not go on to read KLP_TRANSITION_IDLE.
+		// Reverted: a handler that saw an older entry in transition must not read KLP_TRANSITION_IDLE afterwards.
 		if (older.length > 0) yield* klp.transition.klp_synchronize_transition();
 	},
 
 	check_stack(klp, patch, task, entries): string | undefined {
 		const target = klp.transition.klp_target_state;
-		// Code that goes away must be on no stack, seen or not: after a force, a task may be in what it does not see any more.
+		// Code that is removed must be on no stack, visible or not: after a force, a task may be in code that it does
+		// not see any more.
 		const going = target === KLP_TRANSITION_UNPATCHED ? [patch] : replaced(klp, patch);
 		for (const func of going.flatMap((old) => [...old.funcs()])) {
 			if (func.patched && onStack(entries, func.new_func, func.new_size)) return func.old_name;
@@ -98,8 +100,8 @@ export const universe: Design = {
 			if (leaves === klp.select(ops, target)) continue;
 			const [address, size] = leaves ? [leaves.new_func, leaves.new_size] : [func.old_func, func.old_size];
 			if (onStack(entries, address, size)) return func.old_name;
-			// A task between the function's entry and the end of its trampoline may have chosen already; the stack does not
-			// say what.
+			// A task between the function's entry and the end of its trampoline may have chosen an entry already; the
+			// stack does not show which one.
 			if (onStack(entries, func.old_func, func.old_size)) return func.old_name;
 		}
 		return undefined;

@@ -21,7 +21,7 @@ export const ENGINE_SOURCES: Readonly<Record<EnginePart, { readonly fileName: st
 	ops: { fileName: "asm/ftrace_ops.S", base: LAYOUT.ftraceOps },
 };
 
-/** What those sources may refer to. */
+/** Symbols to which those sources may refer. */
 const EXTERNALS: Readonly<Record<string, Kaddr>> = {
 	...Object.fromEntries(ENGINE_GATES.map((name, index) => [name, gateAddress(LAYOUT.gates, index)])),
 	function_trace_op: LAYOUT.data,
@@ -45,7 +45,7 @@ export function assembleEngine(keystone: Keystone, sources: Readonly<Record<Engi
 	return { entry: code("entry"), ftrace: code("ftrace"), ops: code("ops"), externals: EXTERNALS };
 }
 
-/** Whether an image was assembled for the layout of this version. */
+/** True if an image was assembled for the layout of this version. */
 export function fitsLayout(image: EngineImage): boolean {
 	const names = Object.keys(EXTERNALS);
 	return (
@@ -72,7 +72,7 @@ export function label(code: Assembled, name: string): Kaddr {
 	return address;
 }
 
-/** What ftrace must know of its assembly: `ftrace` is asm/ftrace_64.S, `ops` asm/ftrace_ops.S. */
+/** The addresses of its assembly that ftrace uses: `ftrace` is asm/ftrace_64.S, `ops` asm/ftrace_ops.S. */
 export function trampolineTemplates(ftrace: Assembled, ops: Assembled, gates: GatePage): TrampolineTemplates {
 	const at = (name: string) => label(ftrace, name);
 	return {

@@ -53,17 +53,17 @@ export interface MachineOptions {
 	/** Jiffies in a second. */
 	readonly hz: number;
 	readonly memoryBytes: number;
-	/** The kernel that livepatch is of; default {@link LINUX_6_12}. */
+	/** The kernel release whose livepatch is emulated; default {@link LINUX_6_12}. */
 	readonly release?: Release;
-	/** Where a task that runs in the kernel can lose its CPU. */
+	/** Places at which a task in the kernel can lose its CPU. */
 	readonly preemption: Preemption;
-	/** Fault injection from the very beginning; see FaultInjection. */
+	/** Fault injection that is active during boot, too; see FaultInjection. */
 	readonly should_fail?: ShouldFail;
 }
 
 /**
- * Makes a machine, from the ground up: no part is used before it is made. Gates are known by their address first, so that
- * assembly and structs can refer to them, and declared behind what they call.
+ * Makes a machine, part by part: no part is used before it is made. The addresses of gates are known from the start, so
+ * that assembly and structs can refer to them; each gate is declared after the function that it calls.
  */
 export async function boot(options: MachineOptions): Promise<Machine> {
 	const memory = new Memory({ bytes: options.memoryBytes });
@@ -79,7 +79,7 @@ export async function boot(options: MachineOptions): Promise<Machine> {
 	return bootMachine({ ...base, ...sched, ...ftrace, ...guest, ...kernel }, engine);
 }
 
-/** Memory, messages, and what watches or breaks the kernel. */
+/** Memory, messages, observers and fault injection. */
 function bootBase(options: MachineOptions, cpu: Cpu, engine: AssembledEngine) {
 	const { memory } = cpu;
 	const icache = new Icache(cpu);
@@ -95,7 +95,7 @@ function bootBase(options: MachineOptions, cpu: Cpu, engine: AssembledEngine) {
 }
 type Base = ReturnType<typeof bootBase>;
 
-/** Tasks, CPUs, and the time that they have. */
+/** Tasks, CPUs and time. */
 function bootSched(options: MachineOptions, { memory, dmesg }: Base) {
 	const percpu = new PerCpu(memory, LAYOUT.percpu, options.cpus);
 	const sched = new Sched(options.cpus, new Random(options.seed), options.preemption);
@@ -110,7 +110,7 @@ function bootSched(options: MachineOptions, { memory, dmesg }: Base) {
 }
 type WithSched = Base & ReturnType<typeof bootSched>;
 
-/** Call sites, trampolines, and what is known of any address. */
+/** Call sites, trampolines and symbols. */
 function bootFtrace(parts: WithSched, gates: GatePage, engine: AssembledEngine) {
 	const { cpu, memory, icache, sched, kallsyms, observers, hz } = parts;
 	const text_poke = new TextPoke(memory, icache);
@@ -131,7 +131,7 @@ function bootFtrace(parts: WithSched, gates: GatePage, engine: AssembledEngine) 
 }
 type WithFtrace = WithSched & ReturnType<typeof bootFtrace>;
 
-/** How TypeScript calls guest code, and guest code TypeScript. */
+/** Calls from TypeScript to guest code, and from guest code to TypeScript. */
 function bootGuest(parts: WithFtrace, gates: GatePage, engine: AssembledEngine) {
 	const { cpu, memory, sched, observers } = parts;
 	const oops = new Oops(parts);
@@ -146,7 +146,7 @@ function bootGuest(parts: WithFtrace, gates: GatePage, engine: AssembledEngine) 
 }
 type WithGuest = WithFtrace & ReturnType<typeof bootGuest>;
 
-/** Livepatch, modules, what they may call, vmlinux, and the files that show it all. */
+/** Livepatch, modules, the functions that modules may call, vmlinux, and the files that show their state. */
 function bootKernel(options: MachineOptions, parts: WithGuest, gates: GatePage, engine: AssembledEngine) {
 	const { cpu, hostCalls, hz } = parts;
 	const modules = new Map<string, LoadedModule>();
@@ -168,7 +168,7 @@ function bootKernel(options: MachineOptions, parts: WithGuest, gates: GatePage, 
 }
 type WithKernel = WithGuest & ReturnType<typeof bootKernel>;
 
-/** Every file there is. */
+/** All files. */
 function mountFiles({
 	klp,
 	modules,

@@ -15,8 +15,8 @@ import { type Kaddr, toU64 } from "../memory/index.js";
 import type { SwitchPoints } from "./switch-points.js";
 
 /**
- * A task may overrun its slice by at most this many instructions while preemption is disabled; it is looked at again every
- * PREEMPT_OFF_STEP instructions.
+ * A task may overrun its slice by at most this many instructions while preemption is disabled; it is checked again
+ * every PREEMPT_OFF_STEP instructions.
  */
 const PREEMPT_OFF_MAX = 100_000;
 const PREEMPT_OFF_STEP = 8;
@@ -30,11 +30,11 @@ interface Parts {
 	readonly oops: Oops;
 	readonly hostCalls: HostCalls;
 	readonly switchPoints: SwitchPoints;
-	/** Where a task of each kind enters the kernel. */
+	/** Address at which a task of each kind enters the kernel. */
 	readonly entry: { readonly user: Kaddr; readonly kthread: Kaddr; readonly idle: Kaddr };
 }
 
-/** Runs tasks on the Cpu: enters the kernel for them, and deals with every stop. */
+/** Runs tasks on the Cpu: enters the kernel for them, and handles every stop. */
 export class Executor {
 	readonly #parts: Parts;
 
@@ -43,8 +43,8 @@ export class Executor {
 	}
 
 	/**
-	 * Runs `task`, which is on `cpu`, for `budget` instructions at most; for a few more when it is in an ftrace call-back then, as
-	 * preemption is disabled there. Throws `PREEMPTION_DISABLED` if that never ends.
+	 * Runs `task`, which is on `cpu`, for `budget` instructions at most. If it is in an ftrace call-back then, it runs
+	 * a few more, because preemption is disabled there. Throws `PREEMPTION_DISABLED` if that does not end.
 	 */
 	runSlice(emulated: EmulatedCpu, task: task_struct, budget: number): void {
 		const { cpu, sched, percpu, hostCalls } = this.#parts;
@@ -81,7 +81,7 @@ export class Executor {
 			case "budget":
 				return "go-on";
 			case "gate":
-				// The gate may have the task's stack walked, which begins at its registers.
+				// The gate may walk the task's stack, which begins at its registers.
 				task.regs.words.set(cpu.state.words);
 				return this.stoppedAt(stop.gate.name, task);
 			case "breakpoint":
@@ -96,7 +96,7 @@ export class Executor {
 		}
 	}
 
-	/** A gate has stopped the Cpu: what it stands for. */
+	/** Handles a stop of the Cpu at a gate. */
 	stoppedAt(gate: string, task: task_struct): Continuation {
 		const { switchPoints, hostCalls } = this.#parts;
 		const point = switchPoints.get(gate);

@@ -5,7 +5,7 @@ import type { Klp } from "../linux/klp/index.js";
 import type { Sched } from "../linux/sched/index.js";
 import type { Observer } from "./observers.js";
 
-/** The hottest gate of all. */
+/** The gate that is called most often. */
 export function declareHandler(gates: GatePage, klp: Klp): void {
 	const make = (caught: (error: unknown) => number) => klp.makeHandler(caught);
 	gates.add({ name: "klp_ftrace_handler", passes: "store", takes: RDX, at: PT_REGS.RIP, make });
@@ -33,8 +33,8 @@ export function declareFtraceGates(gates: GatePage, { memory }: Cpu, sched: Sche
 	});
 	// The call-back of every ops whose function is TypeScript.
 	withArgs("ftrace_host_func", (ip, parent_ip, ops, fregs) => {
-		// A task that was preempted in ftrace_caller, behind the load of function_trace_op, comes with the ops of that time, though
-		// another function is called by now. The kernel's function_trace_call() would read through that ops.
+		// A task that was preempted in ftrace_caller, behind the load of function_trace_op, passes the old ops,
+		// although another function is called now. The kernel's function_trace_call() would read through that ops.
 		const found = ftrace.opsByAddress.get(ops) ?? ftrace.ftrace_trace_function.op;
 		found?.call?.(ip, parent_ip, ops, fregs);
 		return false;
@@ -80,8 +80,8 @@ export function declareProgram(gates: GatePage, { state }: Cpu, sched: Sched, ob
 }
 
 /**
- * Gates for host functions. One that does not sleep and is given a pointer to nowhere stops the Cpu as if it slept, for the task
- * must die.
+ * Gates for host functions. If a function that does not sleep gets an invalid pointer, its gate stops the Cpu as if it
+ * slept, because the task must die.
  */
 export function declareHostFunctions(gates: GatePage, cpu: Cpu, hostCalls: HostCalls, functions: HostFunctions): void {
 	hostCalls.add(functions);
@@ -102,6 +102,6 @@ export function declareHostFunctions(gates: GatePage, cpu: Cpu, hostCalls: HostC
 			},
 		});
 	}
-	// These stop the Cpu: the task may sleep in there, or come back to guest code.
+	// These gates stop the Cpu: the task may sleep in the host function, or return to guest code.
 	for (const name of Object.keys(functions.sleeping)) gates.add({ name, passes: "state", call: () => true });
 }

@@ -1,4 +1,7 @@
-/** Where things are in the guest. The lower part of the window is text and data, as in the kernel; stacks come last. */
+/**
+ * Addresses of the areas of the guest. The lower part of the window is text and data, as in the kernel; stacks come
+ * last.
+ */
 export const LAYOUT = {
 	entry: -0x7fff_0000,
 	ftrace: -0x7ffe_0000,
@@ -18,7 +21,9 @@ export const LAYOUT = {
 	stacksEnd: -0x10_0000,
 } as const;
 
-/** The gates that the engine's own assembly calls: they have the first places of the gate page, whatever is bound when. */
+/**
+ * The gates that the engine's own assembly calls: they have the first places of the gate page, in any order of binding.
+ */
 export const ENGINE_GATES: readonly string[] = [
 	"next_call",
 	"exit_to_user_mode",

@@ -35,13 +35,13 @@ export interface MachineParts {
 	readonly stacks: KernelStacks;
 	/** The administrator's process, and the kworker. */
 	readonly hostTasks: HostTasks;
-	/** CPUs that come and go. */
+	/** CPU hotplug. */
 	readonly hotplug: CpuHotplug;
 	readonly workqueue: Workqueue;
 
 	readonly text_poke: TextPoke;
 	readonly ftrace: Ftrace;
-	/** What an address belongs to, whatever it is of. */
+	/** Symbols of all guest code. */
 	readonly symbols: Symbols;
 	readonly unwinder: Unwinder;
 	readonly tracer: FunctionTracer;
@@ -56,10 +56,10 @@ export interface MachineParts {
 	/** All loaded modules by name, in the order they were loaded. */
 	readonly modules: ReadonlyMap<string, LoadedModule>;
 	readonly loader: Loader;
-	/** What guest code can call. */
+	/** Functions that guest code can call. */
 	readonly exports: Exports;
 	readonly vmlinux: Image;
-	/** Every file there is. */
+	/** All files. */
 	readonly files: Files;
 
 	readonly executor: Executor;
@@ -69,9 +69,9 @@ export interface MachineParts {
 }
 
 /**
- * The whole machine: guest memory, a Cpu, tasks, ftrace and livepatch, and the administrator who acts on them. It advances in
- * rounds: in each, every emulated CPU runs one slice of one task. What the administrator does (insmod, writes to sysfs) runs
- * on CPU 0 as the task `shell`, at once. `boot()` makes one.
+ * The whole machine: guest memory, a Cpu, tasks, ftrace and livepatch, and the administrator who acts on them. It
+ * advances in rounds: in each, every emulated CPU runs one slice of one task. Actions of the administrator (insmod,
+ * writes to sysfs) run on CPU 0 as the task `shell`, at once. `boot()` makes one.
  */
 export class Machine implements MachineParts {
 	static readonly state = declareState({
@@ -168,7 +168,8 @@ export class Machine implements MachineParts {
 	}
 
 	/**
-	 * Tells `observer` what happens from now on, after those that were there before it. The function that comes back ends that.
+	 * Adds an observer, which gets all events from now on, after the observers that were added before it. The returned
+	 * function removes it.
 	 */
 	observe(observer: Observer): () => void {
 		const unsubscribe = this.observers.observe(observer);
@@ -179,7 +180,7 @@ export class Machine implements MachineParts {
 		};
 	}
 
-	/** The Cpu tells of instructions only while an observer wants that. */
+	/** The Cpu reports instructions only while an observer has a member for them. */
 	#observeInstructions(): void {
 		const watching = [...this.observers].filter((observer) => observer.instruction !== undefined);
 		const tell = (rip: bigint) => {
@@ -203,12 +204,12 @@ export class Machine implements MachineParts {
 		return this.rounds.settle(max);
 	}
 
-	/** `funcA+0x4`, for people. */
+	/** `funcA+0x4`, for reports. */
 	symbolize(address: Kaddr): string {
 		return this.symbols.symbolize(address);
 	}
 
-	/** Frees what the Cpu holds outside JavaScript. */
+	/** Frees the Cpu's memory outside JavaScript. */
 	close(): void {
 		this.cpu.close();
 	}

@@ -9,8 +9,8 @@ import type { Kaddr } from "../memory/index.js";
  * run.
  */
 export interface Observer extends PointObserver, OopsObserver, KlpObserver {
-	/** A task has made a call of its program: the function, and rax as it came back. */
+	/** A call of a task's program has returned: the function, and its rax. */
 	call?(task: task_struct, func: Kaddr, result: bigint): void;
-	/** The Cpu is about to execute the instruction at `rip`. Slow: the Cpu interprets while anybody observes this. */
+	/** The Cpu is about to execute the instruction at `rip`. Slow: the Cpu interprets while an observer uses this. */
 	instruction?(rip: bigint): void;
 }

@@ -18,7 +18,7 @@ import {
 import type { Kaddr, Memory } from "../memory/index.js";
 import type { Executor } from "./executor.js";
 
-/** Rounds that a task may wait for another one, before that is called a deadlock. */
+/** Number of rounds that a task may wait for another one. A longer wait is a deadlock. */
 export const WAIT_ROUNDS = 100_000;
 
 interface Parts {
@@ -39,16 +39,16 @@ interface Parts {
 /** Time: rounds, in which every emulated CPU runs a slice of one task, and kernel code in TypeScript between them. */
 export class Rounds {
 	readonly #parts: Parts;
-	/** The kworker is in a work, and waits there for other tasks. */
+	/** True if the kworker runs a work that waits for other tasks. */
 	private kworkerBusy = false;
-	/** How many pieces of kernel code in TypeScript are in progress, each waiting for the next. */
+	/** Number of pieces of kernel code in TypeScript that are in progress; each one waits for the next one. */
 	private running = 0;
 
 	constructor(parts: Parts) {
 		this.#parts = parts;
 	}
 
-	/** Kernel code in TypeScript is in progress: what a generator remembers cannot be saved. */
+	/** True if kernel code in TypeScript is in progress: the state of a generator cannot be saved. */
 	get busy(): boolean {
 		return this.running > 0;
 	}
@@ -68,8 +68,8 @@ export class Rounds {
 	}
 
 	/**
-	 * The next work of the kernel itself. Works take these locks, and would wait for the task that holds one, which could not go on
-	 * before the work is through.
+	 * The next work of the kernel itself; none while a task holds one of these locks. The work would wait for that
+	 * task, which could not continue before the work has finished.
 	 */
 	#takeWork(): work_struct | undefined {
 		const { klp, ftrace, hotplug, workqueue, sched } = this.#parts;
@@ -87,7 +87,7 @@ export class Rounds {
 		}
 	}
 
-	/** Rounds until no transition is in progress and no work is left; false if `max` were not enough. */
+	/** Runs rounds until no transition is in progress and no work is left; false if `max` rounds were not enough. */
 	settle(max: number): boolean {
 		const { klp, workqueue } = this.#parts;
 		for (let i = 0; i <= max; i++) {
@@ -116,7 +116,7 @@ export class Rounds {
 			this.#schedule(task);
 			return runStraight(code, visitor(observers), block);
 		} finally {
-			// Also when the code was given up in the middle, perhaps of guest code.
+			// Also if the code was abandoned in the middle, perhaps in guest code.
 			this.running--;
 			task.mode = mode;
 			if (task.__state !== TASK_DEAD) {
@@ -126,7 +126,7 @@ export class Rounds {
 		}
 	}
 
-	/** Puts a process of the kernel's own on a CPU, as soon as one can be had: on CPU 0 if possible. Throws `DEADLOCK`. */
+	/** Puts a process in TypeScript on a CPU as soon as one can be taken: on CPU 0 if possible. Throws `DEADLOCK`. */
 	#schedule(task: task_struct): void {
 		const { sched } = this.#parts;
 		let cpu = sched.cpuForHost();

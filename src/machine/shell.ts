@@ -6,7 +6,7 @@ import type { InsmodOptions, Loader } from "../linux/module/index.js";
 import { type HostTasks, TASK_INTERRUPTIBLE, type task_struct } from "../linux/sched/index.js";
 import type { Rounds } from "./rounds.js";
 
-/** The administrator: what he does are system calls of the task `shell`, which runs them to their end, on CPU 0. */
+/** The administrator. Each action is a system call of the task `shell`, which runs it to its end, on CPU 0. */
 export class Shell {
 	readonly #rounds: Rounds;
 	readonly #hostTasks: HostTasks;
@@ -41,7 +41,7 @@ export class Shell {
 		return this.#rounds.runAs(task, TASK_INTERRUPTIBLE, systemCall());
 	}
 
-	/** Loads a module and runs its init, or enables what `patchOf` makes. See {@link Loader.load_module}. */
+	/** Loads a module and runs its init, or enables the patch that `patchOf` makes. See {@link Loader.load_module}. */
 	insmod(name: string, objects: readonly ElfObject[], options: InsmodOptions = {}): number {
 		return this.run(this.#loader.load_module(name, objects, options));
 	}

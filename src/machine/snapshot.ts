@@ -4,7 +4,7 @@ import { PAGE_SIZE, PERM, type Region, type SavedMemory, toU64 } from "../memory
 import { LAYOUT } from "./layout.js";
 import type { Machine } from "./machine.js";
 
-/** What {@link saveMachine} gives. */
+/** Result of {@link saveMachine}. */
 export interface SavedMachine {
 	readonly objects: SavedObjects;
 	readonly memory: SavedMemory;
@@ -15,13 +15,14 @@ export interface SavedMachine {
 }
 
 export interface SaveOptions {
-	/** Leaves out what is on the stacks of tasks: the caller puts it back, with the registers. Default: false. */
+	/** Leaves out the contents of the tasks' stacks: the caller restores them, with the registers. Default: false. */
 	readonly withoutStacks?: boolean;
 }
 
 /**
- * All that may change in a machine between two operations: what its classes declare as state, guest memory, and registers. Not
- * while kernel code in TypeScript is in progress: what a generator remembers cannot be saved. Throws `SNAPSHOT_BUSY`.
+ * All state of a machine that may change between two operations: the declared state of its classes, guest memory, and
+ * registers. Not possible while kernel code in TypeScript is in progress: the state of a generator cannot be saved.
+ * Throws `SNAPSHOT_BUSY`.
  */
 export function saveMachine(machine: Machine, options: SaveOptions = {}): SavedMachine {
 	if (machine.busy) throw busy("kernel code is in progress");
@@ -42,7 +43,7 @@ export function saveMachine(machine: Machine, options: SaveOptions = {}): SavedM
 	};
 }
 
-/** Bytes of the data that have been handed out, in whole pages: the rest is a quarter of a megabyte of zeroes. */
+/** Bytes of the data area that have been allocated, in whole pages: the rest is a quarter of a megabyte of zeroes. */
 function usedData(machine: Machine): number {
 	return Math.ceil((machine.areas.nextOps - LAYOUT.data) / PAGE_SIZE) * PAGE_SIZE;
 }
@@ -51,7 +52,7 @@ function busy(why: string): KlpemuError {
 	return new KlpemuError("SNAPSHOT_BUSY", `a machine cannot be saved or restored now: ${why}`);
 }
 
-/** Makes a machine what it was when it was saved, and tells the Cpu what is another now. Throws `SNAPSHOT_BUSY`. */
+/** Restores the saved state of a machine, and tells the Cpu about changed memory. Throws `SNAPSHOT_BUSY`. */
 export function restoreMachine(machine: Machine, saved: SavedMachine): void {
 	if (machine.busy) throw busy("kernel code is in progress");
 	const { cpu, ftrace, icache, memory } = machine;

@@ -13,10 +13,10 @@ import {
 	type task_struct,
 } from "../linux/sched/index.js";
 
-/** What a task does at a gate where it may leave its CPU, by the name of the gate. */
+/** The action of a task at each gate where it may leave its CPU, by the name of the gate. */
 export type SwitchPoints = ReadonlyMap<string, (task: task_struct) => Continuation>;
 
-/** Declares the gates where tasks switch, each beside what it stands for. */
+/** Declares the gates where tasks switch, each with its action. */
 export function declareSwitchPoints(
 	gates: GatePage,
 	parts: {
@@ -30,12 +30,12 @@ export function declareSwitchPoints(
 	const { cpu, sched, klp, work, observers } = parts;
 	const run = (code: Kernel<void>) => runStraight(code, visitor(observers));
 	const points = new Map<string, (task: task_struct) => Continuation>();
-	/** `stops`: whether the Cpu stops at the gate. */
+	/** `stops`: true if the Cpu stops at the gate. */
 	const point = (name: string, stops: () => boolean, then: (task: task_struct) => Continuation) => {
 		gates.add({ name, passes: "state", call: stops });
 		points.set(name, then);
 	};
-	/** The task sleeps there, or leaves the kernel, of its own accord. */
+	/** The task sleeps there, or leaves the kernel, voluntarily. */
 	const leaves = (name: string, then: (task: task_struct) => Continuation) => {
 		point(
 			name,
@@ -65,7 +65,7 @@ export function declareSwitchPoints(
 	});
 	leaves("kthread_wait", (task) => {
 		if (task.program.next !== undefined) {
-			// A kworker has nothing to do, unless some work came just now.
+			// A kworker sleeps, unless a work has just been queued.
 			return work.hasWork ? "go-on" : sleep(task, TASK_IDLE);
 		}
 		sched.set_timer(task, sched.jiffies + (task.program.sleepRounds ?? 1));

@@ -25,11 +25,11 @@ export interface NewTask {
 	readonly interruptible?: boolean;
 	/** The CPU it is bound to. */
 	readonly cpu?: number | undefined;
-	/** Asleep until it is woken. */
+	/** The task starts asleep, until it is woken. */
 	readonly idle?: boolean;
 }
 
-/** A function takes so many arguments in registers. */
+/** Number of arguments that a function takes in registers. */
 export const MAX_ARGUMENTS = 6;
 
 function checkArguments(args: readonly bigint[]): void {
@@ -40,7 +40,7 @@ function checkArguments(args: readonly bigint[]): void {
 	if (bad !== undefined) throw new KlpemuError("CALL_ARGUMENTS", `the argument ${bad} has more than 64 bits`);
 }
 
-/** Tasks that call guest functions: how they come, go, sleep and wake. */
+/** Tasks that call guest functions: they are created, end, sleep and wake here. */
 export class Tasks {
 	readonly #rounds: Rounds;
 	readonly #sched: Sched;
@@ -70,7 +70,10 @@ export class Tasks {
 		return this.fork(this.#hostTasks.shell, spec);
 	}
 
-	/** A child that is where its parent is (copy_process, klp_copy_process); it starts outside of guest kernel code. */
+	/**
+	 * A child with the patch state of its parent (copy_process, klp_copy_process); it starts outside of guest kernel
+	 * code.
+	 */
 	fork(parent: task_struct, spec: NewTask): task_struct {
 		const { calls, sleepAt, interruptible = false } = spec;
 		const program: TaskProgram = { calls, ...(sleepAt && { sleepAt }), interruptible, sleepRounds: 2 };
@@ -85,8 +88,9 @@ export class Tasks {
 	}
 
 	/**
-	 * Lets a task make one call of `func` instead of its own program, and come back from it. `args`: up to six numbers of 64 bits;
-	 * default: the task's pid. The call's rax; undefined if that takes more than `rounds` rounds. Throws `CALL_ARGUMENTS`.
+	 * Lets a task make one call of `func` instead of its own program. `args`: up to six numbers of 64 bits; default:
+	 * the task's pid. Returns the call's rax; undefined if the call takes more than `rounds` rounds. Throws
+	 * `CALL_ARGUMENTS`.
 	 */
 	callOnce(task: task_struct, func: Kaddr, rounds: number, args?: readonly bigint[]): bigint | undefined {
 		if (args !== undefined) checkArguments(args);
@@ -110,7 +114,7 @@ export class Tasks {
 		}
 	}
 
-	/** Rounds until a task is between two rounds of its program: in user mode, or in its kthread's sleep. */
+	/** Runs rounds until a task is between two rounds of its program: in user mode, or in its kthread's sleep. */
 	#untilOutside(task: task_struct, rounds: number): boolean {
 		const inside = () =>
 			task.mode === "kernel" && task.stack !== undefined && !(task.kthread && task.__state !== TASK_RUNNING);
@@ -131,7 +135,7 @@ export class Tasks {
 		this.#stacks.release(task);
 	}
 
-	/** Ends a sleep, whatever its kind. */
+	/** Ends a sleep of any kind. */
 	wake(task: task_struct): void {
 		task.held = false;
 		task.slept = true;

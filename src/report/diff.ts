@@ -1,15 +1,15 @@
-/** What a step changed, and why, as data: the text report prints it, the web page can draw it. */
+/** The changes of a step, with their causes, as data: the text report prints it, the web page can draw it. */
 import type { Report, ReportStep, ReportTask, ReportViolation } from "./types.js";
 
-/** One value before and after. Equal: nothing changed. */
+/** One value before and after. Equal: it did not change. */
 export interface Cell {
 	readonly from: string;
 	readonly to: string;
-	/** A violation of the step is about exactly this. */
+	/** A violation of the step names exactly this task and function. */
 	readonly violated: boolean;
 }
 
-/** `good`: as it should be; `wait`: something holds the task; `bad`: an invariant is broken. */
+/** `good`: as it should be; `wait`: the task cannot switch yet; `bad`: an invariant is broken. */
 export type Tone = "plain" | "good" | "wait" | "bad";
 
 export interface TaskChange {
@@ -34,7 +34,7 @@ export interface StepChange {
 	readonly violations: readonly ReportViolation[];
 	/** Tasks that the step changed. */
 	readonly changed: readonly TaskChange[];
-	/** The others. */
+	/** Tasks that the step did not change. */
 	readonly unchanged: readonly string[];
 	readonly sysfs: readonly {
 		readonly path: string;
@@ -50,7 +50,10 @@ export interface StepChange {
 	}[];
 }
 
-/** The functions worth a column: those for which some task runs, at some moment, something other than the original. */
+/**
+ * The functions that get a column: those for which a task runs, at some moment, another implementation than the
+ * original.
+ */
 export function patchedFunctions(report: Report): string[] {
 	const functions = new Set<string>();
 	for (const { tasks, func_stacks } of report.steps) {
@@ -62,7 +65,7 @@ export function patchedFunctions(report: Report): string[] {
 	return [...functions].sort();
 }
 
-/** Each step against the one before it. Before the first one nothing is patched, and no task is there. */
+/** Compares each step with the one before it. Before the first step, no function is patched and there is no task. */
 export function changes(report: Report, functions: readonly string[]): StepChange[] {
 	return report.steps.map((step, position) => {
 		const before = report.steps[position - 1];
@@ -86,11 +89,11 @@ export function changes(report: Report, functions: readonly string[]): StepChang
 }
 
 function hasChanged(row: TaskChange): boolean {
-	// A violation need not be about a function that has a column.
+	// A violation may name a function that has no column.
 	return row.tone === "bad" || [row.state, row.in, ...row.views].some((cell) => cell.from !== cell.to || cell.violated);
 }
 
-/** `unwatched`: what it runs if no livepatch had named the function yet. */
+/** `unwatched`: the implementation that it runs if no livepatch has named the function yet. */
 function viewOf(task: ReportTask | undefined, func: string, unwatched = "original"): string {
 	return task === undefined ? "-" : (task.view[func] ?? unwatched);
 }
@@ -105,7 +108,7 @@ function taskChange(
 ): Facts {
 	const mine = violations.filter((violation) => violation.task === task);
 	const views = functions.map((func) => ({
-		// A task of the very first step was there before, it only was not recorded.
+		// A task of the first step existed before; it was only not recorded.
 		from:
 			was === undefined && first ? "original" : viewOf(was, func, is?.view[func] === "absent" ? "absent" : "original"),
 		to: viewOf(is, func),

@@ -4,7 +4,7 @@ import type { Report, ReportTest } from "./types.js";
 export interface KtapSuite {
 	readonly name: string;
 	readonly report: Report;
-	/** Those of the report's tests that were asked for. */
+	/** The selected tests of the report. */
 	readonly tests: readonly ReportTest[];
 }
 

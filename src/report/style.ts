@@ -1,7 +1,7 @@
-/** The meaning of a piece of text; only this file knows how it looks. */
+/** The meaning of a piece of text; only this file knows its look. */
 export type Role = "title" | "heading" | "dim" | "change" | "good" | "wait" | "bad" | "verdict-good" | "verdict-bad";
 
-/** An attribute of SGR (ECMA-48, 8.3.117): the parameter that sets it, and the one that takes it back. */
+/** An attribute of SGR (ECMA-48, 8.3.117): the parameter that sets it, and the one that resets it. */
 type Attribute = readonly [set: number, unset: number];
 const BOLD: Attribute = [1, 22];
 const DIM: Attribute = [2, 22];
@@ -26,18 +26,20 @@ const FORMATS: Readonly<Record<Role, readonly Attribute[]>> = {
 	"verdict-bad": [WHITE, ON_RED, BOLD],
 };
 
-/** Marks text with a role; the identity where there is no colour. */
+/** Marks text with a role; the identity if there is no colour. */
 export type Paint = (role: Role, text: string) => string;
 
 export const plain: Paint = (_role, text) => text;
 
-/** For terminals. Whether to use it is the caller's decision, see `wantsColour`. */
+/** For terminals. The caller decides if it is used, see `wantsColour`. */
 export const coloured: Paint = (role, text) =>
 	text === "" ? "" : FORMATS[role].reduceRight((inner, [set, unset]) => `${sgr(set)}${inner}${sgr(unset)}`, text);
 
 const sgr = (parameter: number): string => `\x1b[${parameter}m`;
 
-/** A terminal gets colour, unless NO_COLOR says no (no-color.org) or FORCE_COLOR yes. FORCE_COLOR=0 is a no, too. */
+/**
+ * True for a terminal. NO_COLOR (no-color.org) and FORCE_COLOR=0 switch colour off, another FORCE_COLOR switches it on.
+ */
 export function wantsColour(
 	env: Readonly<Record<string, string | undefined>>,
 	stream: { readonly isTTY?: boolean | undefined },

@@ -3,7 +3,7 @@ import type { Paint, Role } from "./style.js";
 import { wrap } from "./style.js";
 
 const GAP = "  ";
-/** Longest list of tasks at the left, in columns: usually, and where space is short. */
+/** Longest list of tasks at the left, in columns: normally, and if space is short. */
 const LABEL_LIMIT = 26;
 const SHORT_LABEL_LIMIT = 14;
 
@@ -42,7 +42,7 @@ function ranges(numbers: readonly number[]): string {
 	return parts.map(({ from, to }) => (from === to ? String(from) : `${from}-${to}`)).join(",");
 }
 
-/** Tasks to which exactly the same happened share a row. */
+/** Tasks with exactly the same changes share a row. */
 function rowsOf(changes: readonly TaskChange[], limit: number): Row[] {
 	const groups = new Map<string, TaskChange[]>();
 	for (const change of changes) {
@@ -57,7 +57,7 @@ function rowsOf(changes: readonly TaskChange[], limit: number): Row[] {
 }
 
 function cellText({ from, to, violated }: Cell): string {
-	// A violation without a change is still marked: the value itself is wrong.
+	// A violation without a change is marked too: the value itself is wrong.
 	const text = from === to || from === "-" ? to : `${from}→${to}`;
 	return violated ? `${text} ✗` : text;
 }
@@ -89,15 +89,15 @@ function blocksOf(widths: readonly number[], available: number): number[][] {
 	return blocks.length === 0 ? [[]] : blocks;
 }
 
-/** What happens in a column, row by row, whatever the implementations are called. */
+/** The changes in a column, row by row, without the names of the implementations. */
 function patternOf(cells: readonly Cell[]): string {
 	const side = (name: string) => (/^(original|absent|-)$/.test(name) ? name : "patched");
 	return cells.map(({ from, to, violated }) => `${side(from)} ${side(to)} ${from === to} ${violated}`).join();
 }
 
-/** With more functions than this, those for which nothing happens share a line. */
+/** If there are more functions than this, the functions without a change share a line. */
 const ALL_QUIET = 8;
-/** Of more functions than this with which the same happens, the first ones get a column. */
+/** If more functions than this change in the same way, only the first ones get a column. */
 const ALL_OF_A_KIND = 40;
 const SOME_OF_A_KIND = 2;
 
@@ -111,7 +111,7 @@ function isQuiet({ from, to, violated }: Cell): boolean {
 	return from === to && !violated;
 }
 
-/** Which functions get a column. */
+/** Chooses the functions that get a column. */
 function columnsOf(rows: readonly Row[], functions: readonly string[]): Columns {
 	const kinds = new Map<string, number[]>();
 	for (const column of functions.keys()) {
@@ -141,9 +141,9 @@ export function namesOf(names: readonly string[]): string {
 }
 
 /**
- * The table task x function of one step: what each task would run, `old→new` where that changed, ✗ where it must not have,
- * and below each row why. Functions that do not fit into `width` continue in a further block; of many with which the same happens, the
- * first ones are shown.
+ * The table task x function of one step: the implementation that each task would run, `old→new` for a change, ✗ for a
+ * wrong one, and the reason below each row. Functions that do not fit into `width` continue in a further block; of many
+ * functions with the same changes, only the first ones are shown.
  */
 export function taskTable(
 	changes: readonly TaskChange[],
@@ -159,7 +159,7 @@ export function taskTable(
 	const stateWidth = widest(["patch_state", ...states]);
 	const all = [...columns.values()].reduce((sum, column) => sum + GAP.length + column, 0);
 	const label = () => Math.max("task".length, widest(rows.map((row) => row.label)));
-	// Where space is short, the full list of tasks is the first thing that a reader can do without.
+	// If space is short, the list of tasks is shortened first.
 	if (label() + GAP.length + stateWidth + all > width) rows = rowsOf(changes, SHORT_LABEL_LIMIT);
 	const labelWidth = label();
 	const lines: string[] = [];

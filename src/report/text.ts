@@ -14,7 +14,7 @@ export interface TextOptions {
 }
 
 const INDENT = "      ";
-/** Most func_stacks of a step that are all shown; how many of a kind are, where there are more. */
+/** Up to so many func_stacks of a step are all shown; of more, so many of each kind are. */
 const ALL_STACKS = 8;
 const STACKS_OF_A_KIND = 2;
 /** Violations of one invariant in one step that are shown. */
@@ -38,7 +38,7 @@ function counted(lines: readonly string[]): string[] {
 	return groups.map(({ line, count }) => (count === 1 ? line : `${line} (x ${count})`));
 }
 
-/** What a `cat` has read; of a long file the first lines. */
+/** The text that a `cat` has read; of a long file the first lines. */
 function readLines(text: string | undefined): string[] {
 	if (text === undefined) return [];
 	const lines = counted(text.split("\n"));
@@ -55,7 +55,7 @@ function shapeOf(stack: readonly string[]): string {
 	return stack.map((name) => (name === "nop" ? name : "func")).join();
 }
 
-/** Where a task is; undefined: outside of the kernel. */
+/** Place of a task; undefined: outside of the kernel. */
 function insideOf(name: string, { tasks, inside }: ReportStep): string | undefined {
 	const innermost = tasks[name]!.in;
 	const stack = inside?.[name] ?? (inside?.[name] === null ? null : innermost === null ? [] : [innermost]);
@@ -63,7 +63,7 @@ function insideOf(name: string, { tasks, inside }: ReportStep): string | undefin
 	return stack.length === 0 ? undefined : `is inside ${stack.join(", called by ")}`;
 }
 
-/** The report for a person. Ends without a newline. */
+/** The report as text. Ends without a newline. */
 export function renderReport(report: Report, options: TextOptions = {}): string {
 	return new TextReport(report, options).lines().join("\n");
 }
@@ -100,7 +100,7 @@ class TextReport {
 			else {
 				flush();
 				const step = this.#step(change);
-				// Air around what is more than a line.
+				// An empty line around a part that has more than one line.
 				if (step.length > 1 && lines.at(-1) !== "") lines.push("");
 				append(lines, step);
 				if (step.length > 1) lines.push("");
@@ -137,7 +137,7 @@ class TextReport {
 		const read = readLines(step.read);
 		const quiet = changed.length === 0 && facts.length === 0 && read.length === 0;
 		const failed = step.errno !== 0 || failures.length > 0;
-		// A title is to be found again, not to be explained.
+		// A title must be recognised in the scenario; it needs no explanation.
 		const mark = /^(state|test): /.test(step.action);
 		const fold = !mark && quiet && !failed && violations.length === 0;
 		const lines = [
@@ -145,7 +145,7 @@ class TextReport {
 				this.#paint(failures.length > 0 ? "bad" : "wait", result) +
 				(fold ? this.#paint("dim", "  · changes nothing") : ""),
 		];
-		// What the kernel printed says why it refused.
+		// The messages of the kernel contain the reason for a refusal.
 		const log = this.#dmesg || failed ? counted(step.dmesg) : [];
 		for (const line of log) lines.push(this.#paint("dim", `${INDENT}│ ${line}`));
 		for (const hint of step.hints ?? []) append(lines, this.#block("wait", "hint: ", hint));
@@ -234,7 +234,7 @@ class TextReport {
 		return [head, " ".repeat(func.length + 2) + this.#paint("dim", was)];
 	}
 
-	/** What each task runs at last, and where it is. */
+	/** The last implementations that each task runs, and its place. */
 	#end(): string[] {
 		const last = this.#report.steps.at(-1);
 		if (last === undefined) return [];
@@ -297,7 +297,7 @@ class TextReport {
 		return lines;
 	}
 
-	/** A test of a selftest script, with what it printed otherwise than a real kernel. */
+	/** A test of a selftest script, with the differences from the output of a real kernel. */
 	#test({ title, ok, diff }: ReportTest): string[] {
 		const lines = [this.#paint(ok ? "good" : "bad", `  ${ok ? "ok" : "not ok"}  ${title}`)];
 		// Not wrapped: the lines are those of a log.
@@ -315,7 +315,7 @@ class TextReport {
 		if (tasks.length > 0) append(lines, this.#block("dim", "for ", joinNames(tasks), "    "));
 		for (const text of new Set(group.map((each) => each.message))) {
 			for (const line of wrap(text, this.#width - 4)) lines.push(`    ${line}`);
-			// The same cause in other words for each task would say nothing new.
+			// The same cause for each task would only be repeated.
 			if (text === message && group.length > 1) break;
 		}
 		return lines;

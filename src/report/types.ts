@@ -1,13 +1,13 @@
 import type { Invariant } from "../consistency/index.js";
 
-/** A broken invariant. What does not apply to it is null. */
+/** A broken invariant. Fields that do not apply are null. */
 export interface ReportViolation {
 	readonly invariant: Invariant;
 	/** `index` of the step in which it happened. */
 	readonly step: number;
 	readonly task: string | null;
 	readonly func: string | null;
-	/** Implementations: what the task ran, and what it runs from this instant on. */
+	/** Implementations: the one that the task ran, and the one that it runs from this instant on. */
 	readonly from: string | null;
 	readonly to: string | null;
 	/** One sentence: the instant and the cause. */
@@ -20,7 +20,7 @@ export interface ReportTask {
 	readonly pending: boolean;
 	/** Innermost patchable function on its stack, by implementation (the original under its own name); null: none. */
 	readonly in: string | null;
-	/** What it would run for each function: an implementation, or `original`. */
+	/** The implementation that it would run for each function, or `original`. */
 	readonly view: Readonly<Record<string, string>>;
 }
 
@@ -28,7 +28,7 @@ export interface ReportTask {
 export interface ReportStep {
 	/** Counts the entries of the scenario's `steps` list, `expect`s too, from 1. */
 	readonly index: number;
-	/** The step for people: `insmod lp1`. */
+	/** The step as text: `insmod lp1`. */
 	readonly action: string;
 	/** Its result: 0 or a negative errno. */
 	readonly errno: number;
@@ -47,11 +47,11 @@ export interface ReportStep {
 	readonly read?: string;
 	/** The lines of dmesg that this step printed. */
 	readonly dmesg: readonly string[];
-	/** Of a step that failed: what was probably meant by a name that the kernel did not find. */
+	/** Of a step that failed: the probably meant name, if the kernel did not find the given one. */
 	readonly hints?: readonly string[];
 }
 
-/** Something that the scenario said would be so, and was not. */
+/** An expectation of the scenario that is not true. */
 export interface ReportFailure {
 	readonly step: number;
 	/** `file:line:column`. */
@@ -64,13 +64,13 @@ export interface ReportTest {
 	readonly title: string;
 	/** `index` of the `test` step. */
 	readonly step: number;
-	/** What it printed is what the transcript has, its steps did as expected, and no invariant broke. */
+	/** True if its output equals the transcript, its steps ended as expected, and no invariant was broken. */
 	readonly ok: boolean;
-	/** A unified diff of the transcript and what was printed; null: the same. */
+	/** A unified diff of the transcript and the output; null: they are equal. */
 	readonly diff: string | null;
 }
 
-/** What `klpemu run --json` prints. Keys are only ever added within one `schema` number. */
+/** The output of `klpemu run --json`. Within one `schema` number, keys are only added. */
 export interface Report {
 	readonly schema: 1;
 	/** The scenario's title. */
@@ -79,7 +79,7 @@ export interface Report {
 	readonly cpu: string;
 	/** A decimal string where a JSON number would lose digits. */
 	readonly seed: number | string;
-	/** Where a task that runs in the kernel could lose its CPU: `none`, nowhere but where it sleeps or calls cond_resched(). */
+	/** Places at which a task in the kernel could lose its CPU: `none`, only if it sleeps or calls cond_resched(). */
 	readonly preemption: "none" | "full";
 	readonly verdict: "consistent" | "violated";
 	/** The verdict is the one that the scenario expects, and every `expect` step held (`failures` is empty). */

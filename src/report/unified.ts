@@ -29,7 +29,7 @@ function edits(a: readonly string[], b: readonly string[]): Line[] {
 	return out;
 }
 
-/** A unified diff as `diff -u` prints it, three lines of context; undefined when both are the same. */
+/** A unified diff as `diff -u` prints it, with three lines of context; undefined if both are equal. */
 export function unifiedDiff(
 	a: readonly string[],
 	b: readonly string[],

@@ -2,10 +2,13 @@ import type { HostFunctions } from "../guest/index.js";
 import type { Livepatch } from "../klp/index.js";
 import type { Kernel } from "../lib/index.js";
 
-/** The gates of cond_resched(): its own, and what the macro of the kernel's headers stands for. */
+/** The gates of cond_resched(): its own, and the function that the macro of the kernel's headers calls. */
 export const COND_RESCHED: readonly string[] = ["cond_resched", "__cond_resched"];
 
-/** cond_resched() while livepatch is in it: in code that TypeScript has called. For other tasks, see machine/switch-points.ts. */
+/**
+ * cond_resched() in code that TypeScript has called, while livepatch uses it. For other tasks, see
+ * machine/switch-points.ts.
+ */
 export function condReschedFunctions(klp: Livepatch): HostFunctions {
 	function* resched(): Kernel<undefined> {
 		yield* klp.__klp_sched_try_switch();

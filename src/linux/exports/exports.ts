@@ -14,7 +14,7 @@ import { GuestOutput } from "./output.js";
 import { GuestTasks } from "./tasks.js";
 import { GuestWorkqueue } from "./workqueue.js";
 
-/** What the kernel offers to guest code beside what asm/vmlinux has in C: every host function, family by family. */
+/** All host functions, in groups: the functions of the kernel for guest code that asm/vmlinux does not have in C. */
 export class Exports {
 	static readonly state = declareState({
 		fields: ["output", "work", "kobjects", "shadow", "livepatch", "tasks"],

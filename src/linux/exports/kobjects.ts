@@ -102,7 +102,7 @@ export class Kobjects {
 		return undefined;
 	}
 
-	/** What `/sys/kernel` holds of modules: paths of directories and files. */
+	/** The directories and files of modules in `/sys/kernel`: their paths. */
 	paths(): string[] {
 		return [...this.directories.values()].flatMap(({ path, files }) => [
 			path,
@@ -110,14 +110,14 @@ export class Kobjects {
 		]);
 	}
 
-	/** File mode; undefined when there is no such file. */
+	/** File mode; undefined if there is no such file. */
 	mode(path: string): number | undefined {
 		if ([...this.directories.values()].some((directory) => directory.path === path)) return S_IFDIR | 0o755;
 		const found = this.#find(path);
 		return found && this.#memory.u32((found.attribute + ATTRIBUTE.mode) | 0) & 0o777;
 	}
 
-	/** What the file's show() writes, or a negative errno. */
+	/** The text that the file's show() writes, or a negative errno. */
 	*read(path: string): Kernel<string | number> {
 		const found = this.#find(path);
 		if (found === undefined) return -ENOENT;

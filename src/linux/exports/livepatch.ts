@@ -15,7 +15,7 @@ import {
 import { EINVAL, type Kernel } from "../lib/index.js";
 import type { LoadedModule, Loader } from "../module/index.js";
 
-/** Offsets in the structs of include/linux/livepatch.h, Linux 6.12 on x86-64; test/node/headers.test.ts holds them. */
+/** Offsets in the structs of include/linux/livepatch.h, Linux 6.12 on x86-64; test/node/headers.test.ts checks them. */
 const FUNC = { old_name: 0, new_func: 8, old_sympos: 16, size: 152 } as const;
 const OBJECT = { name: 0, funcs: 8, callbacks: 16, mod: 152, patched: 161, size: 168 } as const;
 const CALLBACKS = { pre_patch: 0, post_patch: 8, pre_unpatch: 16, post_unpatch: 24 } as const;
@@ -32,7 +32,10 @@ interface Parts {
 	readonly shadow: Shadow;
 }
 
-/** klp_enable_patch() and what else livepatch modules in C call. Their structs are read out of guest memory. */
+/**
+ * klp_enable_patch() and the other functions that livepatch modules in C call. Their structs are read from guest
+ * memory.
+ */
 export class GuestLivepatch {
 	static readonly state = declareState({ fields: ["made"] });
 
@@ -47,7 +50,7 @@ export class GuestLivepatch {
 		return this.#parts.memory.kaddr(address | 0);
 	}
 
-	/** Entries of an array of structs that ends with one for which `last` holds. */
+	/** Entries of an array of structs that ends with an entry for which `last` is true. */
 	*#array(start: Kaddr, size: number, last: (at: Kaddr) => boolean): Generator<Kaddr, void, void> {
 		if (start === 0) return;
 		for (let at = start; !last(at); at = (at + size) | 0) yield at;
@@ -55,7 +58,8 @@ export class GuestLivepatch {
 
 	#callback(address: Kaddr, obj: klp_object): Kernel<bigint> {
 		const { memory, loader, calls } = this.#parts;
-		// What the core knows and the module may look at: the guest's struct says it when guest code can read it.
+		// State of the core that the module may read: it is written to the guest's struct before guest code can read
+		// it.
 		const at = obj.address!;
 		memory.setU64((at + OBJECT.mod) | 0, obj.mod === undefined ? 0n : toU64(loader.structOf(obj.mod as LoadedModule)));
 		memory.setU8((at + OBJECT.patched) | 0, Number(obj.patched));
@@ -128,7 +132,7 @@ export class GuestLivepatch {
 		}));
 	}
 
-	/** The patch at an address; undefined for what klp_enable_patch() refuses at once. */
+	/** The patch at an address; undefined if klp_enable_patch() refuses it at once. */
 	#read(at: Kaddr): klp_patch | undefined {
 		const objs = at === 0 ? 0 : this.#pointer(at + PATCH.objs);
 		const mod = at === 0 ? undefined : this.#parts.loader.moduleAt(this.#pointer(at + PATCH.mod));

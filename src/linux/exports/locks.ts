@@ -34,9 +34,9 @@ export function lockFunctions(memory: GuestMemory, sched: Sched, HZ: number): Ho
 		sleeping: {
 			*mutex_lock(args): Kernel<undefined> {
 				const lock = args.pointer(0);
-				// Of several that wait, each looks again: another may have been faster.
+				// Each waiting task checks again, because another task may have been first.
 				while (owner(lock) !== 0n) yield wait("mutex_lock", () => gone(lock) || owner(lock) === 0n);
-				// Tells tasks apart, and is not 0.
+				// A value that identifies the task and is not 0.
 				memory.setU64(lock, toU64(sched.current.pid + 1));
 				return undefined;
 			},

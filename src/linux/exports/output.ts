@@ -55,7 +55,7 @@ export class GuestOutput {
 		return isKaddr(address) ? this.#symbols.sprint_symbol(toKaddr(address), bare) : hex(address);
 	}
 
-	/** Writes at most `size` bytes, the NUL included; the length that there would have been. */
+	/** Writes at most `size` bytes, including the NUL. Returns the length of the whole text. */
 	#store(to: Kaddr, size: number, text: string): number {
 		const bytes = new TextEncoder().encode(text);
 		if (size > 0) {
@@ -85,7 +85,7 @@ export class GuestOutput {
 		if (before.length < SEQ_FILE_MAX) this.files.set(m, before + text);
 	}
 
-	/** What has been written to a seq_file so far; forgets it. */
+	/** Returns the text that has been written to a seq_file, and drops it. */
 	takeFile(m: Kaddr): string {
 		const text = this.files.get(m) ?? "";
 		this.files.delete(m);

@@ -11,7 +11,7 @@ const WORK_FUNC = 24;
 
 /**
  * schedule_work() and its relatives for work_structs of guest code: each runs on the stack of a kworker, and may sleep there.
- * A kworker takes one work after the other; when all are busy there is a new one.
+ * A kworker runs one work after the other; if all kworkers are busy, a new one is created.
  */
 export class GuestWorkqueue {
 	static readonly state = declareState({ fields: ["pending", "delayed", "running", "canceling"] });
@@ -22,9 +22,9 @@ export class GuestWorkqueue {
 	readonly #hostTasks: HostTasks;
 	private readonly pending: Kaddr[] = [];
 	private readonly delayed: { readonly work: Kaddr; readonly at: number }[] = [];
-	/** What each kworker is in. */
+	/** The work that each kworker is running. */
 	private readonly running = new Map<task_struct, Kaddr | undefined>();
-	/** Works that are being cancelled: they cannot be queued, not even by themselves. */
+	/** Works that are being cancelled: they cannot be queued, not even by their own function. */
 	private readonly canceling = new Set<Kaddr>();
 
 	constructor(memory: GuestMemory, sched: Sched, klp: Livepatch, hostTasks: HostTasks) {
@@ -34,7 +34,7 @@ export class GuestWorkqueue {
 		this.#hostTasks = hostTasks;
 	}
 
-	/** A new kworker, asleep. It copies the transition state of the one that is there, as kthreadd's children do. */
+	/** A new sleeping kworker. It copies the transition state of the existing kworker, as a child of kthreadd does. */
 	#createKworker(index: number): task_struct {
 		const task: task_struct = this.#sched.add(`kworker/0:${index + 2}`, {
 			flags: PF_KTHREAD,
@@ -46,12 +46,12 @@ export class GuestWorkqueue {
 		return task;
 	}
 
-	/** There is something that a kworker should take. */
+	/** True if there is work for a kworker. */
 	get hasWork(): boolean {
 		return this.pending.length > 0;
 	}
 
-	/** A kworker is back from its work: the next one, or nothing. */
+	/** Called when a kworker has finished its work. Returns the next work, or nothing. */
 	next(kworker: task_struct): { func: Kaddr; argument: bigint } | undefined {
 		const memory = this.#memory;
 		const work = this.pending.shift();
@@ -84,7 +84,7 @@ export class GuestWorkqueue {
 		for (const [kworker, running] of this.running) if (running === undefined) this.#sched.wake_up_state(kworker, -1);
 	}
 
-	/** test_and_set_bit(WORK_STRUCT_PENDING_BIT): false when it waits already. */
+	/** test_and_set_bit(WORK_STRUCT_PENDING_BIT): false if the work is queued already. */
 	#claim(work: Kaddr): boolean {
 		const memory = this.#memory;
 		const data = memory.u64(work);
@@ -111,7 +111,7 @@ export class GuestWorkqueue {
 		return waited;
 	}
 
-	/** Takes a work out of the queue and waits until no kworker is in it. */
+	/** Removes a work from the queue and waits until no kworker runs it. */
 	*#cancel(work: Kaddr): Kernel<boolean> {
 		const memory = this.#memory;
 		this.canceling.add(work);

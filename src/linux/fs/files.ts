@@ -1,6 +1,6 @@
 import { EACCES, ENOENT, type Kernel, S_IFDIR } from "../lib/index.js";
 
-/** A file or directory that is there. Texts are whole files with their newlines. */
+/** An existing file or directory. Texts are whole files with their newlines. */
 export interface OpenFile {
 	/** Permission bits, and S_IFDIR for a directory. */
 	readonly mode: number;
@@ -41,11 +41,13 @@ export function mountAt(folder: string, tree: FileTree): Mount {
 	};
 }
 
-/** Every file that a scenario can read or write: what sysfs, procfs and /dev have of livepatch, ftrace and modules. */
+/**
+ * Every file that a scenario can read or write: the files of livepatch, ftrace and modules in sysfs, procfs and /dev.
+ */
 export class Files {
 	readonly #mounts: readonly Mount[];
 
-	/** Of several mounts that have a file, the first counts. */
+	/** If several mounts have a file, the first mount is used. */
 	constructor(mounts: readonly Mount[]) {
 		this.#mounts = mounts;
 	}

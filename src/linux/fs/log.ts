@@ -1,7 +1,7 @@
 import { type Dmesg, EACCES, EINVAL, KERN, type Kernel } from "../lib/index.js";
 import type { Mount } from "./files.js";
 
-/** A single file that can be written only. The labels are what its two functions yield. */
+/** A single file that can only be written. The labels are those that its two functions yield. */
 function mountSink(at: string, labels: { read: string; write: string }, store: (value: string) => number): Mount {
 	const file = {
 		mode: 0o200,
@@ -25,7 +25,9 @@ export function mountKmsg(dmesg: Dmesg): Mount {
 	});
 }
 
-/** All debug messages are on; `func NAME -p` switches those of one function off, `+p` on again. It cannot be read here. */
+/**
+ * All debug messages are on. `func NAME -p` switches those of one function off, `+p` on again. The file cannot be read.
+ */
 export function mountDynamicDebug(dmesg: Dmesg): Mount {
 	const labels = { read: "ddebug_proc_read", write: "ddebug_proc_write" };
 	return mountSink("/sys/kernel/debug/dynamic_debug/control", labels, (value) => {

@@ -12,7 +12,7 @@ import type { Mount, OpenFile } from "./files.js";
 const SEQ_FILE = 64;
 const SHOW = "_proc_show";
 
-/** /proc/PID/patch_state, and /proc/NAME for each function NAME_proc_show() of vmlinux, which shows it. */
+/** /proc/PID/patch_state, and /proc/NAME for each function NAME_proc_show() of vmlinux, which prints the file. */
 export class Procfs implements Mount {
 	readonly #sched: Sched;
 	readonly #vmlinux: Image;

@@ -20,7 +20,7 @@ export function mountLivepatch(sysfs: LivepatchSysfs): Mount {
 
 const CPU = "/sys/devices/system/cpu";
 
-/** Which CPUs are online; all but the first can be told to come and go (drivers/base/cpu.c). */
+/** The online CPUs. Each CPU but the first can be taken down and brought up (drivers/base/cpu.c). */
 export function mountCpus(sched: Sched, hotplug: CpuHotplug): Mount {
 	const list = `${CPU}/online`;
 	const file = (id: number) => `${CPU}/cpu${id}/online`;
@@ -51,7 +51,7 @@ function* store(hotplug: CpuHotplug, { id }: EmulatedCpu, value: string): Kernel
 	return yield* online ? hotplug.cpu_up(id) : hotplug.cpu_down(id);
 }
 
-/** No process may write: never reached, as the mode says so. */
+/** Never called: the mode allows no process to write. */
 // biome-ignore lint/correctness/useYield: kernel code in one step
 function* refuse(): Kernel<number> {
 	return -EINVAL;

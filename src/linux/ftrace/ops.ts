@@ -79,7 +79,7 @@ export class ftrace_ops<T = unknown> {
 	}
 }
 
-/** Flags of a dyn_ftrace, see include/linux/ftrace.h. The reference count is a field of its own here. */
+/** Flags of a dyn_ftrace, see include/linux/ftrace.h. The reference count is a separate field here. */
 export const FTRACE_FL = {
 	ENABLED: 1 << 31,
 	REGS: 1 << 30,

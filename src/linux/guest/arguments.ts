@@ -10,7 +10,7 @@ export class GuestArguments {
 	readonly memory: Memory;
 	readonly #words: BigUint64Array;
 
-	/** Copies the registers: the host function may look at its arguments after others have run. */
+	/** Copies the registers: the host function may read its arguments after other tasks have run. */
 	constructor(memory: Memory, state: CpuState) {
 		this.memory = memory;
 		this.#words = state.words.slice(0, 16);
@@ -41,8 +41,8 @@ export class GuestArguments {
 }
 
 /**
- * A kernel function in TypeScript, as guest code calls it. What it returns is rax; nothing leaves rax as it is. One that may
- * sleep, or calls guest code, is kernel code.
+ * A kernel function in TypeScript that guest code calls. Its result is rax; undefined leaves rax unchanged. A function
+ * that may sleep, or calls guest code, is kernel code.
  */
 export interface HostFunctions {
 	readonly plain: Readonly<Record<string, (args: GuestArguments) => bigint | number | undefined>>;

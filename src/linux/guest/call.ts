@@ -7,7 +7,7 @@ import type { KernelStacks, PerCpu, Sched, task_struct } from "../sched/index.js
 import type { HostCalls } from "./host-calls.js";
 import type { Oops } from "./oops.js";
 
-/** Instructions of one call after which it is called endless. */
+/** A call that takes more instructions than this is an error. */
 const ENDLESS = 200_000_000;
 const SLICE = 1_000_000;
 
@@ -21,9 +21,9 @@ export interface CallLabels {
  * Calls from TypeScript into guest code, by the task that executes: a module's init, a livepatch's callback, a sysfs show(). The
  * call is kernel code like any other: it may sleep in a gate, and other tasks run meanwhile.
  *
- * Such calls nest: guest code reaches a gate, its host function calls guest code again. The Cpu is never entered twice, for each
- * gate that does so has stopped it before. What counts while the host runs are the registers in `task.regs`; the new frame goes
- * on the same stack below them, so that an unwinder sees all of it.
+ * Such calls nest: guest code reaches a gate, its host function calls guest code again. The Cpu is never entered twice,
+ * because each gate that does so has stopped it before. While the host runs, the registers in `task.regs` are valid;
+ * the new frame goes on the same stack below them, so that an unwinder sees all frames.
  */
 export class GuestCalls {
 	readonly #cpu: Cpu;
@@ -79,7 +79,7 @@ export class GuestCalls {
 		if (!nested) {
 			regs.words.fill(0n);
 			regs.rflags = RFLAGS_RESET;
-			// Where a call would return to is looked up as the address before it.
+			// The unwinder looks up a return address as the address before it.
 			regs.rip = toU64((host_bottom + 1) | 0);
 			regs.setKaddr(RSP, this.#stacks.emptyStack(task));
 		}

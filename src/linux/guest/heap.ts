@@ -1,7 +1,10 @@
 import { declareState } from "../../base/index.js";
 import { type Kaddr, type Memory, PAGE_SIZE, PERM } from "../../memory/index.js";
 
-/** What a freed object is filled with (POISON_FREE of include/linux/poison.h): a stale pointer read from it goes nowhere. */
+/**
+ * The byte that fills a freed object (POISON_FREE of include/linux/poison.h): a stale pointer that is read from it is
+ * not valid.
+ */
 const POISON_FREE = 0x6b;
 const SMALLEST = 8;
 
@@ -32,7 +35,7 @@ export class Heap {
 		return this.used.size;
 	}
 
-	/** A new object, zeroed if asked for; 0 (NULL) when there is no memory left. */
+	/** A new object, zeroed on request; 0 (NULL) if there is no memory left. */
 	kmalloc(bytes: number, zero: boolean): Kaddr {
 		let size = SMALLEST;
 		while (size < bytes) size *= 2;
@@ -66,7 +69,7 @@ export class Heap {
 		return undefined;
 	}
 
-	/** False for what is no object in use. NULL is fine, as for the kernel. */
+	/** False for an address that is not an object in use. NULL is allowed, as in the kernel. */
 	kfree(address: Kaddr): boolean {
 		if (address === 0) return true;
 		const size = this.used.get(address);
@@ -77,7 +80,7 @@ export class Heap {
 		return true;
 	}
 
-	/** A string of its own, with its end. Throws nothing: 0 when there is no memory left. */
+	/** A new copy of a string, with its NUL. 0 if there is no memory left; it does not throw. */
 	kstrdup(text: string): Kaddr {
 		const bytes = new TextEncoder().encode(`${text}\0`);
 		const address = this.kmalloc(bytes.length, false);

@@ -6,7 +6,10 @@ import { GuestArguments, type HostFunctions } from "./arguments.js";
 import { GuestFault } from "./guest-memory.js";
 import type { Oops } from "./oops.js";
 
-/** Host functions that may sleep: their gates stop the Cpu, and the task goes on in TypeScript until it is back in guest code. */
+/**
+ * Host functions that may sleep: their gates stop the Cpu, and the task continues in TypeScript until it is back in
+ * guest code.
+ */
 export class HostCalls {
 	static readonly state = declareState({ fields: ["failure"] });
 
@@ -49,16 +52,16 @@ export class HostCalls {
 		}
 	}
 
-	/** A task of the scheduler has reached such a gate. */
+	/** Called when a task of the scheduler has reached such a gate. */
 	enter(name: string, task: task_struct): Continuation {
 		task.inHost = this.run(name, task);
 		return this.goOn(task);
 	}
 
-	/** Goes on in the host function that the task is in, until it sleeps or is back in guest code. */
+	/** Continues the host function that the task is in, until it sleeps or is back in guest code. */
 	goOn(task: task_struct): Continuation {
 		for (;;) {
-			// It may have been woken for nothing.
+			// The task may have been woken although its condition is still false.
 			if (task.waitsFor !== undefined && !task.waitsFor.ready()) {
 				switchedVoluntarily(task);
 				this.#sched.wait_event(task, task.waitsFor);

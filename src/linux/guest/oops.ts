@@ -9,13 +9,13 @@ import { type Bug, report_bug } from "./bug.js";
 /** Bytes of the instruction behind which a WARN() goes on. */
 const UD2_SIZE = 2n;
 
-/** The events that observers are told here. */
+/** Events for observers. */
 export interface OopsObserver {
-	/** A task dies of a fault at `rip`. `task.oops` says what happened. */
+	/** A task dies of a fault at `rip`. `task.oops` is the reason. */
 	oops?(task: task_struct, fault: Fault, rip: bigint): void;
 }
 
-/** The end of a task that has done what no kernel survives (arch/x86/kernel/dumpstack.c, oops_end). */
+/** The end of a task for which a kernel oopses (arch/x86/kernel/dumpstack.c, oops_end). */
 export class Oops {
 	readonly #memory: Memory;
 	readonly #dmesg: Dmesg;
@@ -63,7 +63,7 @@ export class Oops {
 		return true;
 	}
 
-	/** Says why `task` dies, and takes it off the task list. */
+	/** Prints why `task` dies, and removes it from the task list. */
 	die(task: task_struct, fault: Fault, rip: bigint): void {
 		const where = this.#symbols.symbolize(Number(BigInt.asIntN(32, rip)));
 		const what = this.#words(fault, rip);
@@ -84,7 +84,7 @@ export class Oops {
 		return `BUG: unable to handle page fault for address: ${hex(address)}`;
 	}
 
-	/** The same in the middle of kernel code in TypeScript, which cannot go on. Throws `GUEST_OOPS`. */
+	/** The same in the middle of kernel code in TypeScript, which cannot continue. Throws `GUEST_OOPS`. */
 	dieInCall(task: task_struct, fault: Fault, rip: bigint): never {
 		this.die(task, fault, rip);
 		throw new KlpemuError("GUEST_OOPS", `${task.comm} died in guest code: ${task.oops}`);

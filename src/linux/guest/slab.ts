@@ -3,7 +3,7 @@ import type { FaultInjection } from "../lib/index.js";
 import type { Sched } from "../sched/index.js";
 import type { Heap } from "./heap.js";
 
-/** kmalloc() and kfree() as kernel code calls them: fault injection may say that there is no memory. */
+/** kmalloc() and kfree() for kernel code. Fault injection may make an allocation fail. */
 export class Slab {
 	readonly #heap: Heap;
 	readonly #faults: FaultInjection;
@@ -16,8 +16,8 @@ export class Slab {
 	}
 
 	/**
-	 * A new object for `current`, zeroed if asked for; 0 (NULL) if there is no memory. `site`: the caller's name, for fault
-	 * injection.
+	 * A new object for `current`, zeroed on request; 0 (NULL) if there is no memory. `site`: the caller's name, for
+	 * fault injection.
 	 */
 	kmalloc(site: string, size: number, zero: boolean): Kaddr {
 		return this.#faults.should_fail(`${site}(${this.#sched.current.comm})`) ? 0 : this.#heap.kmalloc(size, zero);
@@ -33,7 +33,7 @@ export class Slab {
 		return this.#heap.freeSize(address);
 	}
 
-	/** False for what is no object in use. */
+	/** False for an address that is not an object in use. */
 	kfree(address: Kaddr): boolean {
 		return this.#heap.kfree(address);
 	}

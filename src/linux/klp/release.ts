@@ -1,9 +1,9 @@
 /**
- * The differences between kernel releases that livepatch shows. A further release is a further record here, written as a change of
- * one before it: `{ ...LINUX_6_12, name: "6.16", condReschedSwitches: false }`.
+ * The differences between kernel releases that are visible in livepatch. A further release is a further record here,
+ * written as a change of an earlier one: `{ ...LINUX_6_12, name: "6.16", condReschedSwitches: false }`.
  */
 export interface Release {
-	/** For people: the release, and what it has of others. */
+	/** Name for reports: the release, and the features that it has of other releases. */
 	readonly name: string;
 	/** Each patch has the file stack_order in sysfs (since 6.14, commit 3dae09de4061). */
 	readonly hasStackOrder: boolean;

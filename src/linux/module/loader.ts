@@ -41,14 +41,16 @@ export class LoadedModule implements module {
 	klp_alive = false;
 	refcount = 0;
 	state: ModuleState = "coming";
-	/** What its init enabled. */
+	/** The patch that its init enabled. */
 	patch: klp_patch | undefined = undefined;
-	/** Modules whose symbols it uses: they cannot go before it. */
+	/** Modules whose symbols it uses: they cannot be unloaded before it. */
 	readonly needs: ReadonlySet<LoadedModule>;
 	/** Its struct module in guest memory, made at the first request; 0: not made yet. */
 	address: Kaddr;
 	params: readonly Param[] = [];
-	/** For replace designs that have fields in struct klp_patch which the module's own has not. */
+	/**
+	 * Values for fields that a replace design adds to struct klp_patch and that the module's own struct does not have.
+	 */
 	readonly fields: FieldValues;
 
 	constructor(given: {
@@ -67,7 +69,7 @@ export class LoadedModule implements module {
 		this.fields = given.fields;
 	}
 
-	/** MODULE_STATE_LIVE: its functions can be called. Not while it comes or goes. */
+	/** True in MODULE_STATE_LIVE: its functions can be called. False while the module is loaded or unloaded. */
 	get live(): boolean {
 		return this.state === "live";
 	}
@@ -76,9 +78,9 @@ export class LoadedModule implements module {
 export interface InsmodOptions {
 	/** Module parameters by name. */
 	readonly params?: ReadonlyMap<string, string>;
-	/** The klp_patch that the module's init enables, when no C code of it does. */
+	/** Makes the klp_patch that the module's init enables, if the module has no C code for that. */
 	readonly patchOf?: (mod: LoadedModule) => klp_patch;
-	/** What a replace design wants to know and a C module's struct klp_patch does not say. */
+	/** Values for a replace design that a C module's struct klp_patch does not have. */
 	readonly fields?: FieldValues;
 }
 
@@ -101,9 +103,9 @@ interface Parts {
 	readonly fentry: Kaddr;
 }
 
-/** kernel/module/main.c: loading modules and taking them out. */
+/** kernel/module/main.c: loading and unloading modules. */
 export class Loader {
-	/** A taint is only told. */
+	/** A taint is only reported. */
 	static readonly state = declareState({ fields: ["modules", "params"], unkeyed: ["tainted"] });
 
 	readonly #parts: Parts;
@@ -123,14 +125,14 @@ export class Loader {
 		return this.params.functions();
 	}
 
-	/** Links vmlinux, the first image of all. */
+	/** Links vmlinux, the first image. */
 	linkVmlinux(objects: readonly ElfObject[], base: Kaddr): Image {
 		const image = this.link("vmlinux", objects, base);
 		this.#parts.kallsyms.add(image);
 		return image;
 	}
 
-	/** Links objects into memory and takes over their fentry sites. `own`: symbols that only this image sees. */
+	/** Links objects into memory and adds their fentry sites to ftrace. `own`: symbols that only this image can use. */
 	link(name: string, objects: readonly ElfObject[], base: Kaddr, own?: (symbol: string) => Kaddr | undefined): Image {
 		const { memory, ftrace, symbols, fentry, icache } = this.#parts;
 		const resolve = (symbol: string) => own?.(symbol) ?? symbols.resolve(symbol);
@@ -145,7 +147,7 @@ export class Loader {
 		return address === 0 ? undefined : [...this.modules.values()].find((mod) => mod.address === address);
 	}
 
-	/** Where a module's struct module is; it gets one if it has none yet. */
+	/** Address of a module's struct module, which is made at the first call. */
 	structOf(mod: LoadedModule): Kaddr {
 		if (mod.address === 0) {
 			mod.address = this.#allocateStruct(mod.name);
@@ -169,8 +171,9 @@ export class Loader {
 	}
 
 	/**
-	 * Loads a module and runs its init. 0 or a negative errno; a module that was refused is gone again, as is one with symbols
-	 * that nothing defines (-ENOENT), or with sections that cannot be applied (-ENOEXEC). Throws what else {@link linkImage} throws.
+	 * Loads a module and runs its init. 0 or a negative errno. A module that was refused is unloaded again, also for
+	 * undefined symbols (-ENOENT) or sections that cannot be applied (-ENOEXEC). Throws the other errors of {@link
+	 * linkImage}.
 	 */
 	*load_module(name: string, objects: readonly ElfObject[], options: InsmodOptions): Kernel<number> {
 		if (this.modules.has(name)) return -EEXIST;
@@ -232,7 +235,10 @@ export class Loader {
 		return mod;
 	}
 
-	/** Says in dmesg why a module cannot be linked, and gives the errno. Throws what no kernel would find. */
+	/**
+	 * Prints in dmesg why a module cannot be linked, and returns the errno. Throws errors that a kernel would not
+	 * report.
+	 */
 	#refusal(name: string, error: unknown): number {
 		if (error instanceof UndefinedSymbols) {
 			for (const symbol of error.symbols) this.#print.pr_warn(`${name}: Unknown symbol ${symbol} (err ${-ENOENT})`);
@@ -282,7 +288,7 @@ export class Loader {
 		return ret;
 	}
 
-	/** Unloads a module: -ENOENT when there is none, -EAGAIN while it is in use, -EBUSY without an exit function. */
+	/** Unloads a module: -ENOENT if there is none, -EAGAIN while it is in use, -EBUSY if it has no exit function. */
 	*delete_module(name: string): Kernel<number> {
 		const mod = this.modules.get(name);
 		if (mod === undefined) return -ENOENT;
@@ -299,7 +305,7 @@ export class Loader {
 	}
 
 	*#free_module(mod: LoadedModule): Kernel<void> {
-		// A handler may still stand on a klp_func of the module.
+		// A handler may still be at a klp_func of the module.
 		yield* synchronize_rcu(this.#parts.sched, "free_module: synchronize_rcu");
 		yield* this.params.destroy(mod.params);
 		this.#parts.ftrace.ftrace_release(mod.image.mcountLocs);

@@ -16,7 +16,7 @@ export interface Param {
 	readonly name: string;
 	/** Its struct kernel_param. */
 	readonly address: Kaddr;
-	/** Mode of its file in /sys/module/NAME/parameters; 0: there is none. */
+	/** Mode of its file in /sys/module/NAME/parameters; 0: there is no file. */
 	readonly perm: number;
 }
 
@@ -36,7 +36,7 @@ function kstrtoll(text: string): bigint | undefined {
 	return sign === "-" ? -value : value;
 }
 
-/** Module parameters (kernel/params.c): reading and writing them as a module's own param_ops do it. */
+/** Module parameters (kernel/params.c): reads and writes them with the module's own param_ops. */
 export class Params {
 	static readonly state = declareState({ fields: ["charps"] });
 
@@ -44,7 +44,7 @@ export class Params {
 	readonly #heap: Heap;
 	readonly #calls: GuestCalls;
 	readonly #print: Printer;
-	/** Texts that param_set_charp() has allocated, and that are its to free. */
+	/** Texts that param_set_charp() has allocated and must free. */
 	private readonly charps = new Set<Kaddr>();
 
 	constructor(memory: Memory, heap: Heap, calls: GuestCalls, print: Printer) {
@@ -120,7 +120,7 @@ export class Params {
 		return text;
 	}
 
-	/** destroy_params(): lets go what the parameters of a module hold. */
+	/** destroy_params(): frees the memory of the parameters of a module. */
 	*destroy(params: readonly Param[]): Kernel<void> {
 		for (const { address } of params) {
 			const free = this.#ops(address, OPS.free);
@@ -128,7 +128,7 @@ export class Params {
 		}
 	}
 
-	/** maybe_kfree_parameter(): a text of the module's own is not ours to free. */
+	/** maybe_kfree_parameter(): a text in the module's own data is not freed. */
 	#freeCharp(at: Kaddr): void {
 		const text = this.#memory.kaddr(at);
 		if (this.charps.delete(text)) this.#heap.kfree(text);
@@ -138,7 +138,7 @@ export class Params {
 		return this.#memory.kaddr((args.pointer(1) + PARAM.arg) | 0);
 	}
 
-	/** Writes a get()'s answer into its buffer. */
+	/** Writes the result of a get() into its buffer. */
 	#answer(args: GuestArguments, text: string): number {
 		const bytes = new TextEncoder().encode(`${text}\n`);
 		this.#memory.write(args.pointer(0), bytes);

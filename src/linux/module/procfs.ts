@@ -18,7 +18,7 @@ export function showModules(modules: ReadonlyMap<string, LoadedModule>): string 
 	return newestFirst.map(line).join("");
 }
 
-/** module_flags(): taints, and whether the module comes or goes. */
+/** module_flags(): taints, and a mark while the module is loaded or unloaded. */
 function taints({ livepatch, state }: LoadedModule): string {
 	const letters = `${livepatch ? "K" : ""}${state === "going" ? "-" : state === "coming" ? "+" : ""}`;
 	return livepatch ? ` (${letters})` : "";
