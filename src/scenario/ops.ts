@@ -53,6 +53,16 @@ export class ScenarioOps {
 		return yield* ftrace.direct.unregister_ftrace_direct(ops, direct);
 	}
 
+	/** modify_ftrace_direct(): 0 or a negative errno; -EINVAL if it is not registered. */
+	*modify(name: string, func: string): Kernel<number> {
+		const addr = this.#function(func);
+		const ops = this.#registered(name);
+		if (ops === undefined) return -EINVAL;
+		const ret = yield* this.#machine.ftrace.direct.modify_ftrace_direct(ops, addr);
+		if (ret === 0) ops.owner.direct = addr;
+		return ret;
+	}
+
 	#registered(name: string): ftrace_ops<Attachment> | undefined {
 		const isIt = (ops: ftrace_ops): ops is ftrace_ops<Attachment> =>
 			ops.owner instanceof Attachment && ops.owner.spec.name === name;

@@ -208,12 +208,12 @@ describe("steps", () => {
 		expect(broken("insmod: lp1", "inmod: lp1")).toMatchInlineSnapshot(`
 			"SCENARIO_UNKNOWN_STEP
 			s.yaml:11:5: unknown step 'inmod'
-			  hint: did you mean 'insmod'? steps: insmod, rmmod, settle, run, sleep, disable, enable, reverse, force, echo, cat, stat, sysctl, register, unregister, cpu_up, cpu_down, wake, fork, exit, call, state, test, expect, race"
+			  hint: did you mean 'insmod'? steps: insmod, rmmod, settle, run, sleep, disable, enable, reverse, force, echo, cat, stat, sysctl, register, unregister, modify, cpu_up, cpu_down, wake, fork, exit, call, state, test, expect, race"
 		`);
 		expect(broken("- settle", "- setle")).toMatchInlineSnapshot(`
 			"SCENARIO_UNKNOWN_STEP
 			s.yaml:12:5: unknown step 'setle'
-			  hint: did you mean 'settle'? steps: insmod, rmmod, settle, run, sleep, disable, enable, reverse, force, echo, cat, stat, sysctl, register, unregister, cpu_up, cpu_down, wake, fork, exit, call, state, test, expect, race"
+			  hint: did you mean 'settle'? steps: insmod, rmmod, settle, run, sleep, disable, enable, reverse, force, echo, cat, stat, sysctl, register, unregister, modify, cpu_up, cpu_down, wake, fork, exit, call, state, test, expect, race"
 		`);
 		expect(broken("- settle", "- rmmod")).toMatchInlineSnapshot(`
 			"SCENARIO_UNKNOWN_STEP
@@ -223,7 +223,7 @@ describe("steps", () => {
 		expect(broken("- settle", "- 12")).toMatchInlineSnapshot(`
 			"SCENARIO_BAD_VALUE
 			s.yaml:12:5: 'step 2' must be a step, not 12
-			  hint: a word (settle, reverse, force) or one key of: insmod, rmmod, settle, run, sleep, disable, enable, reverse, force, echo, cat, stat, sysctl, register, unregister, cpu_up, cpu_down, wake, fork, exit, call, state, test, expect, race"
+			  hint: a word (settle, reverse, force) or one key of: insmod, rmmod, settle, run, sleep, disable, enable, reverse, force, echo, cat, stat, sysctl, register, unregister, modify, cpu_up, cpu_down, wake, fork, exit, call, state, test, expect, race"
 		`);
 	});
 	test("two in one", () => {

@@ -91,6 +91,23 @@ describe("failing", () => {
 	});
 });
 
+test("[rule 6.17] modify_ftrace_direct(): the site calls the other function, and a wrong ops is refused", async () => {
+	const steps = (value: string) => `
+  - insmod: tracers
+  - register: straight
+  - modify: { ops: straight, direct: direct_tramp_orig }
+  - cat: { path: /sys/kernel/tracing/enabled_functions, value: "${value}" }
+  - call: { task: worker, func: funcA, value: 3104 }
+  - unregister: straight
+  - modify: { ops: straight, direct: direct_tramp }`;
+	const [read, last, ...more] = await failures("{ straight: { funcs: [funcA], direct: direct_tramp } }", steps("x"));
+	expect(read).toContain("direct-->direct_tramp_orig+0x0/");
+	expect([last, more]).toEqual(["7: the result is -EINVAL, not success", []]);
+	expect(refusal("{ probe: {} }", "[{ modify: { ops: probe, direct: direct_tramp } }]")).toContain(
+		"'probe' calls no direct function",
+	);
+});
+
 test("in words", () => {
 	const steps = "[{ register: probe }, { unregister: probe }, { cpu_up: 1 }, { sysctl: kernel.ftrace_enabled=0 }]";
 	expect(parseScenario(scenario("{ probe: {} }", steps), "s.yaml").steps.map(describeStep)).toEqual([

@@ -4,7 +4,7 @@ import { expect, state } from "./expect.js";
 import { cat, disable, echo, enable, force, reverse, stat, sysctl } from "./files.js";
 import { cpu_down, cpu_up } from "./hotplug.js";
 import { insmod, rmmod } from "./modules.js";
-import { register, unregister } from "./ops.js";
+import { modify, register, unregister } from "./ops.js";
 import { raceOf } from "./race.js";
 import { test } from "./selftest.js";
 import { type AnyStep, type Place, type RawStep, readStep as readOneOf, type StepOf, stepsSchema } from "./step.js";
@@ -17,7 +17,7 @@ const RACING = [insmod, rmmod, disable, enable, reverse, force, echo, wake, fork
 /** Every step that there is, in the order of README and of error messages. */
 export const STEPS = [
 	...[insmod, rmmod, settle, run, sleep, disable, enable, reverse, force, echo, cat, stat, sysctl],
-	...[register, unregister, cpu_up, cpu_down, wake, fork, exit, call, state, test, expect],
+	...[register, unregister, modify, cpu_up, cpu_down, wake, fork, exit, call, state, test, expect],
 	raceOf(RACING),
 ] as const;
 

@@ -1,4 +1,5 @@
-import { opsName } from "../values.js";
+import * as v from "valibot";
+import { opsName, symbol } from "../values.js";
 import { step } from "./step.js";
 
 export const register = step("register", {
@@ -17,4 +18,23 @@ export const unregister = step("unregister", {
 	read: (raw, place) => ({ ops: place.ops(raw).name }),
 	title: ({ ops }) => `unregister ${ops}`,
 	run: (value, { ops }) => ops.unregister(value.ops),
+});
+
+export const modify = step("modify", {
+	value: v.strictObject({ ops: opsName, direct: symbol }),
+	doc: {
+		form: ["modify: { ops: fentry, direct: other_tramp }"],
+		does: "gives a registered direct ops another function, while tasks call it (modify_ftrace_direct)",
+	},
+	hasErrno: true,
+	read: (raw, place) => {
+		const { name, direct } = place.ops(raw.ops);
+		if (direct === undefined) {
+			const hint = "only an ops with `direct` has a function that can be exchanged";
+			throw place.at("ops").error("SCENARIO_BAD_VALUE", `'${name}' calls no direct function`, hint);
+		}
+		return { ops: name, direct: place.at("direct").func(raw.direct) };
+	},
+	title: ({ ops, direct }) => `modify ${ops} to ${direct}`,
+	run: ({ ops: name, direct }, { ops }) => ops.modify(name, direct),
 });

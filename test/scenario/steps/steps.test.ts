@@ -14,13 +14,13 @@ title: t${steps.includes("test:") ? "\nselftest: transcript.txt" : ""}
 cpus: 2
 vmlinux: [asm/vmlinux/funcs.c, asm/vmlinux/kernel.c]
 modules:
-  some_mod: { sources: [mod.c] }${steps.includes("picky") ? "\n  picky: { sources: [picky.c] }" : ""}
+  some_mod: { sources: [mod.c] }${steps.includes("picky") ? "\n  picky: { sources: [picky.c] }" : ""}${steps.includes("tracers") ? "\n  tracers: { sources: [asm/modules/tracers.c] }" : ""}
 livepatches:
   lp1: { sources: [asm/livepatches/lp1.c], funcs: { funcA: lp1_funcA } }
   lp2: { sources: [asm/livepatches/lp2.c], objects: { vmlinux: { funcB: lp2_funcB }, some_mod: { in_mod: lp2_funcA } } }
 ftrace_ops:
   probe: { funcs: [funcA] }
-  everywhere: { flags: [SAVE_REGS] }
+  everywhere: { flags: [SAVE_REGS] }${steps.includes("straight") ? "\n  straight: { funcs: [funcA], direct: direct_tramp }" : ""}
 tasks:
   idler: { idle: true }
   sleeper: { calls: [funcA], sleeps_in: funcA, idle: true }
@@ -74,6 +74,9 @@ const CASES: Record<(typeof STEPS)[number]["kind"], readonly string[]> = {
 	],
 	unregister: [
 		"{ unregister: probe, errno: EINVAL }, { register: everywhere }, { register: probe }, { unregister: probe }",
+	],
+	modify: [
+		"{ insmod: tracers }, { register: straight }, { modify: { ops: straight, direct: direct_tramp_orig } }, { unregister: straight }, { modify: { ops: straight, direct: direct_tramp }, errno: EINVAL }",
 	],
 	cpu_up: ["{ cpu_down: 1 }, { insmod: lp1 }, settle, { cpu_up: 1 }, { cpu_up: 7, errno: EINVAL }"],
 	cpu_down: ["{ cpu_down: 1 }, { cpu_down: 1 }, { cpu_down: 0, errno: EPERM }, { cpu_down: 7, errno: EINVAL }"],
