@@ -32,8 +32,8 @@ beforeEach(() => {
 
 describe("JitCpu", () => {
 	it.each([
-		[0x8000_0000_0000_0000n, { kind: "general-protection" }],
-		[0x8000_0000_0000_0ff0n, { kind: "general-protection" }],
+		[0x8000_0000_0000_0000n, { kind: "stack-segment" }],
+		[0x8000_0000_0000_0ff0n, { kind: "stack-segment" }],
 		[0n, { kind: "page-fault", address: 0n, access: "read" }],
 	])("finds no stack page at %s when it has seen none yet", (sp, fault) => {
 		// mov eax, 1; mov rbx, [rsp]; int3

@@ -1,16 +1,12 @@
 import { RCX } from "../../cpu.js";
-import type { Instruction, RelativeOperand } from "../../x86/index.js";
 import type { OpName } from "../wasm/index.js";
 import { moveRsp, pushValue, topOfStack } from "./stack.js";
 import { type Emit, type SemanticTable, type Translator, typeOf } from "./translator.js";
 
-const target = (i: Instruction): bigint => (i.operands[0] as RelativeOperand).target;
-const next = (i: Instruction): bigint => BigInt.asUintN(64, i.address + BigInt(i.length));
-
 const jcc: Emit = (t, i) => {
 	t.condition(i.row.condition!);
 	t.code.if();
-	t.goto(target(i));
+	t.branch(i);
 	t.code.end();
 };
 
@@ -35,7 +31,7 @@ function loop(zero?: boolean): Emit {
 			code.get(going).op("i32.and");
 		}
 		code.if();
-		t.goto(target(i));
+		t.branch(i);
 		code.end();
 	};
 }
@@ -44,37 +40,38 @@ const jrcxz: Emit = (t, i) => {
 	const size = i.address32 ? 32 : 64;
 	t.getRegister(RCX, size).op(`${typeOf(size)}.eqz` as OpName);
 	t.code.if();
-	t.goto(target(i));
+	t.branch(i);
 	t.code.end();
 };
 
-export function emitCall(t: Translator, returnTo: bigint): void {
-	pushValue(t, 64, t.constant(64, returnTo));
+/** Pushes the return address. */
+export function emitCall(t: Translator): void {
+	pushValue(t, 64, t.returnAddress());
 }
 
 export const FLOW: SemanticTable = {
 	jcc,
-	jmp: (t, i) => t.goto(target(i)),
+	jmp: (t, i) => t.branch(i),
 	jmp_indirect: (t, i) => {
 		const address = t.value(i.operands[0]!);
 		t.requireCanonical(address);
 		t.gotoDynamic(address);
 	},
 	call: (t, i) => {
-		emitCall(t, next(i));
-		t.goto(target(i));
+		emitCall(t);
+		t.branch(i);
 	},
 	call_indirect: (t, i) => {
 		const address = t.value(i.operands[0]!);
 		t.requireCanonical(address);
-		emitCall(t, next(i));
+		emitCall(t);
 		t.gotoDynamic(address);
 	},
 	ret: (t, i) => {
 		const address = topOfStack(t, 64);
 		t.requireCanonical(address);
 		const extra = i.operands[0];
-		moveRsp(t, 8 + (extra?.kind === "imm" ? Number(extra.value) : 0));
+		moveRsp(t, 8, extra === undefined ? undefined : t.value(extra));
 		t.gotoDynamic(address);
 	},
 	loop: loop(),

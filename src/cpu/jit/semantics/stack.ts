@@ -1,4 +1,5 @@
 import { FLAG, RAX, RBP, RSP } from "../../cpu.js";
+import type { Instruction } from "../../x86/index.js";
 import { AREA, REASON } from "../area.js";
 import { type Emit, type SemanticTable, type Translator, typeOf } from "./translator.js";
 
@@ -26,8 +27,9 @@ export function topOfStack(t: Translator, size: number): number {
 	return t.load(t.place(t.near(RSP, 0, size), "r"));
 }
 
-export function moveRsp(t: Translator, bytes: number): void {
-	t.setRegister(RSP, 64, t.address(t.near(RSP, bytes)));
+/** `more`: an i64 local with further bytes. */
+export function moveRsp(t: Translator, bytes: number, more?: number): void {
+	t.setRegister(RSP, 64, t.address(t.near(RSP, bytes), more));
 }
 
 const push: Emit = (t, i) => pushValue(t, i.size, t.value(i.operands[0]!));
@@ -87,15 +89,17 @@ const sahf: Emit = (t) => {
 	t.setEagerFlags(t.keep("i32"));
 };
 
+/** The number of frame pointers that enter pushes, its own included. */
+export function enterLevel(i: Instruction): number {
+	const operand = i.operands[1]!;
+	if (operand.kind !== "imm") throw new Error("enter operand");
+	return Number(operand.value & 31n);
+}
+
 /** enter: the frame pointers of the enclosing levels are copied below the new one. SDM volume 2, ENTER. */
 const enter: Emit = (t, i) => {
 	const bytes = i.size / 8;
-	const immediate = (n: number): bigint => {
-		const operand = i.operands[n]!;
-		if (operand.kind !== "imm") throw new Error("enter operand");
-		return operand.value;
-	};
-	const level = Number(immediate(1) & 31n);
+	const level = enterLevel(i);
 	const down = (n: bigint): number => {
 		t.getRegister(RSP, 64).i64(n).op("i64.sub");
 		return t.keep("i64");
@@ -120,7 +124,9 @@ const enter: Emit = (t, i) => {
 		t.store(t.placeAt(down(BigInt((level + 1) * bytes)), i.size, "w", stack), link);
 	}
 	const pushed = BigInt((level > 0 ? level + 1 : 1) * bytes);
-	const rsp = down(pushed + immediate(0));
+	t.getRegister(RSP, 64).i64(pushed).op("i64.sub");
+	t.widened(i.size, t.value(i.operands[0]!)).op("i64.sub");
+	const rsp = t.keep("i64");
 	// The hardware checks that the new top of the stack can be written.
 	t.placeAt(rsp, i.size, "w", stack);
 	t.code.get(frame);

@@ -1,5 +1,12 @@
 import { RBP, RSP } from "../../cpu.js";
-import type { Instruction, MemoryOperand, Operand, RegisterOperand, Semantic } from "../../x86/index.js";
+import type {
+	ImmediateOperand,
+	Instruction,
+	MemoryOperand,
+	Operand,
+	RegisterOperand,
+	Semantic,
+} from "../../x86/index.js";
 import { AREA, REASON } from "../area.js";
 import type { Code, MemoryOp, OpName, Type } from "../wasm/index.js";
 import { CF_FIXED, CF_VALUE, OF_FIXED, OF_VALUE } from "./lazy-flags.js";
@@ -92,8 +99,10 @@ export abstract class Translator {
 	abstract flags(): number;
 	/** Sets all status flags to the i32 local. */
 	abstract setEagerFlags(flags: number): void;
-	/** Goes on at a known address; nothing after it is reached. */
-	abstract goto(target: bigint): void;
+	/** Goes on at the target of the instruction, which is a relative branch; nothing after it is reached. */
+	abstract branch(i: Instruction): void;
+	/** The address behind the current instruction, in an i64 local. */
+	abstract returnAddress(): number;
 	/** Goes on at the address in an i64 local. */
 	abstract gotoDynamic(target: number): void;
 
@@ -186,9 +195,12 @@ export abstract class Translator {
 		this.code.get(place.host).get(value).memory(STORES[place.size]!, place.offset);
 		this.finishStore(place);
 	}
+	immediate(operand: ImmediateOperand): number {
+		return this.constant(operand.size, operand.value);
+	}
 	/** Reads an operand into a local. */
 	value(operand: Operand): number {
-		if (operand.kind === "imm") return this.constant(operand.size, operand.value);
+		if (operand.kind === "imm") return this.immediate(operand);
 		return this.load(this.place(operand, "r"));
 	}
 

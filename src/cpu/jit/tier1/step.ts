@@ -1,6 +1,6 @@
 import { BACKING, isKaddr, toKaddr } from "../../../memory/index.js";
-import { ARGUMENT_REGISTERS } from "../../cpu.js";
-import type { MemoryOperand } from "../../x86/index.js";
+import { ARGUMENT_REGISTERS, type Gate } from "../../cpu.js";
+import type { MemoryOperand, RelativeOperand } from "../../x86/index.js";
 import { AREA, jumpSlot, NEED, PTE_CODE, REASON, SITE } from "../area.js";
 import {
 	type Access,
@@ -16,7 +16,7 @@ import {
 	Translator,
 } from "../semantics/index.js";
 import type { Code, Label, Signature } from "../wasm/index.js";
-import { after, type BoundGate, type RegionInstruction } from "./region.js";
+import { after, type RegionInstruction } from "./region.js";
 
 const I32 = "i32" as const;
 /** Indices of the host functions that translated code imports. */
@@ -33,6 +33,9 @@ export const IMPORTS: readonly { name: string; signature: Signature }[] = [
 export const FLAGS_OF = IMPORTS.length;
 const FUNCTIONS = { divide: IMPORT.divide, flags: FLAGS_OF + 1, umulh: FLAGS_OF + 2 };
 const RUN_TYPE = FLAGS_OF + 3;
+/** An address that the current instruction has: its own, the one behind it, or the target of a relative branch. */
+export type Spot = "here" | "next" | "target";
+
 export const ENTRY = 0;
 export const FUEL = 1;
 
@@ -47,6 +50,8 @@ export class StepTranslator extends Translator {
 	readonly #index: ReadonlyMap<bigint, number>;
 	readonly #dispatch: Label;
 	readonly #exit: Label;
+	/** The current instruction. */
+	#entry: RegionInstruction | undefined;
 	readonly #epoch: number;
 	/** Set at the end of an instruction: the block to leave if it cannot complete, and the local for the REASON. */
 	#bail: Label | undefined;
@@ -66,15 +71,41 @@ export class StepTranslator extends Translator {
 		this.#epoch = epoch;
 	}
 
-	leave(rip: bigint): void {
-		this.code.i32(0).i64(rip).memory("i64.store", AREA.rip).br(this.#exit);
+	#address(spot: Spot): bigint {
+		const entry = this.#entry!;
+		if (spot === "here") return entry.address;
+		if (spot === "next") return after(entry);
+		if (entry.kind !== "plain") throw new Error("no branch");
+		return (entry.instruction.operands[0] as RelativeOperand).target;
 	}
 
-	override goto(target: bigint): void {
+	/** Pushes an address, as i64. */
+	protected spot(spot: Spot): Code {
+		return this.code.i64(this.#address(spot));
+	}
+
+	protected leave(spot: Spot): void {
+		this.code.i32(0);
+		this.spot(spot).memory("i64.store", AREA.rip).br(this.#exit);
+	}
+
+	override branch(): void {
+		this.goto("target");
+	}
+
+	override returnAddress(): number {
+		this.spot("next");
+		return this.keep("i64");
+	}
+
+	/** Goes on at an address; nothing after it is reached. */
+	goto(spot: Spot): void {
+		const target = this.#address(spot);
 		const index = this.#index.get(target);
 		// A store of this instruction may have changed the code; the jump slots do not have dropped translations.
 		if (index === undefined || this.wrote) {
 			this.#chain(target);
+			this.leave(spot);
 			return;
 		}
 		if (index > this.position) this.code.br(this.labels[index]!);
@@ -99,7 +130,6 @@ export class StepTranslator extends Translator {
 				.tailCallIndirect(RUN_TYPE);
 			code.end();
 		}
-		this.leave(target);
 	}
 
 	override gotoDynamic(target: number): void {
@@ -107,71 +137,89 @@ export class StepTranslator extends Translator {
 		this.code.i32(0).get(target).memory("i64.store", AREA.rip).br(this.#exit);
 	}
 
-	#body(entry: RegionInstruction, next: bigint): void {
+	#body(entry: RegionInstruction): void {
 		if (entry.kind === "plain") {
 			const emit = SEMANTICS[entry.instruction.row.semantic];
 			if (emit === undefined) throw new Error(`no semantics for ${entry.instruction.row.semantic}`);
 			emit(this, entry.instruction);
-		} else if (entry.kind === "site") this.#site(entry.cell, next);
-		else this.#gate(entry, next);
+		} else if (entry.kind === "site") this.#site();
+		else this.#gate(entry.gate);
 	}
 
 	/** Reads nop or call from the site's cell at run time, so that a text poke changes one word of data. */
-	#site(cell: number, next: bigint): void {
+	#site(): void {
 		const { code } = this;
-		code.i32(0).memory("i32.load", AREA.sites + 4 * cell);
+		this.siteCell();
 		const target = this.keep("i32");
 		code.get(target).i32(SITE.other).op("i32.eq");
 		this.bailIf(REASON.site);
 		code.get(target);
 		code.if();
-		emitCall(this, next);
+		emitCall(this);
 		code.get(target).op("i64.extend_i32_s");
 		this.gotoDynamic(this.keep("i64"));
 		code.end();
 	}
 
-	#gate({ index, gate }: BoundGate, next: bigint): void {
+	#gate(gate: Gate): void {
 		const { code } = this;
-		if (gate.passes === "state") code.i32(0).i64(next).memory("i64.store", AREA.rip);
-		code.i32(index);
+		if (gate.passes === "state") {
+			code.i32(0);
+			this.spot("next").memory("i64.store", AREA.rip);
+		}
+		this.gateIndex();
 		for (const register of ARGUMENT_REGISTERS) this.getRegister(register, 32);
 		code.call(IMPORT.gate);
 		code.if();
-		code.i32(0).i32(index).memory("i32.store", AREA.gate);
+		code.i32(0);
+		this.gateIndex().memory("i32.store", AREA.gate);
 		code.i32(0).i32(REASON.gate).memory("i32.store", AREA.reason);
-		this.leave(next);
+		this.leave("next");
 		code.end();
 		code.i32(0).memory("i32.load", AREA.epoch).get(this.#epoch).op("i32.ne");
 		code.if();
-		this.leave(next);
+		this.leave("next");
 		code.end();
+	}
+
+	/** Pushes the content of the current call site's cell. */
+	protected siteCell(): Code {
+		const entry = this.#entry!;
+		if (entry.kind !== "site") throw new Error("no call site");
+		return this.code.i32(0).memory("i32.load", AREA.sites + 4 * entry.cell);
+	}
+
+	/** Pushes the number of the current gate. */
+	protected gateIndex(): Code {
+		const entry = this.#entry!;
+		if (entry.kind !== "gate") throw new Error("no gate");
+		return this.code.i32(entry.index);
 	}
 
 	/** One instruction; falls through to the next one. */
 	emit(entry: RegionInstruction): void {
 		const { code } = this;
-		const next = after(entry);
+		this.#entry = entry;
 		this.wrote = false;
 		code.get(FUEL).op("i32.eqz");
 		code.if();
-		this.leave(entry.address);
+		this.leave("here");
 		code.end();
 		code.get(FUEL).i32(1).op("i32.sub").set(FUEL);
 		const done = code.block();
 		this.#bail = code.block();
-		this.#body(entry, next);
+		this.#body(entry);
 		code.br(done);
 		code.end();
 		// Fuel was taken off for the instruction, which was not completed.
 		code.get(FUEL).i32(1).op("i32.add").set(FUEL);
 		code.i32(0).get(this.#why).memory("i32.store", AREA.reason);
-		this.leave(entry.address);
+		this.leave("here");
 		code.end();
 		if (this.wrote) {
 			code.get(this.#stale);
 			code.if();
-			this.leave(next);
+			this.leave("next");
 			code.end();
 		}
 		code.releaseTemps();
@@ -192,6 +240,11 @@ export class StepTranslator extends Translator {
 		this.code.if();
 		this.code.i32(reason).set(this.#why).br(this.#bail!);
 		this.code.end();
+	}
+
+	/** Pushes `NEED.stack` if the operand is in the stack segment, else 0. */
+	protected segmentNeed(of: MemoryOperand | undefined): Code {
+		return this.code.i32(of !== undefined && inStackSegment(of) ? NEED.stack : 0);
 	}
 
 	/** Checks `bits` at the address for the access; leaves the place in the backing store in a local. SDM volume 3, 4.6. */
@@ -220,12 +273,8 @@ export class StepTranslator extends Translator {
 		code.get(entry).i32(-4096).op("i32.and").get(host).op("i32.or").set(host);
 		code.else();
 		code.i32(0).get(address).memory("i64.store", AREA.slowAddress);
-		code
-			.i32(bits / 8)
-			.i32(need | (of !== undefined && inStackSegment(of) ? NEED.stack : 0))
-			.call(IMPORT.prepare)
-			.tee(host)
-			.op("i32.eqz");
+		code.i32(bits / 8);
+		this.segmentNeed(of).i32(need).op("i32.or").call(IMPORT.prepare).tee(host).op("i32.eqz");
 		this.bailIf(REASON.fault);
 		code.end();
 		return host;

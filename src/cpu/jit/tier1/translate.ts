@@ -32,7 +32,7 @@ export function translate(
 		const following = instructions[n + 1];
 		if (following?.address !== next || isBreakpoint(next)) {
 			translator.wrote = false;
-			translator.goto(next);
+			translator.goto("next");
 		}
 	}
 	code.end();

@@ -79,7 +79,7 @@ function emitSite(way: Way, cell: number): void {
 	code.if();
 	way.unexpected();
 	code.end();
-	emitCall(way, next);
+	emitCall(way);
 	way.goToNode(called[1]);
 }
 
@@ -143,6 +143,6 @@ function emitIndirect(way: Way, i: Instruction, semantic: "jmp_indirect" | "call
 	const address = way.code.local("i64");
 	way.code.get(way.value(i.operands[0]!)).set(address);
 	emitTargets(way, address, (taken) => {
-		if (semantic === "call_indirect") emitCall(taken, after(way.entry));
+		if (semantic === "call_indirect") emitCall(taken);
 	});
 }

@@ -1,7 +1,7 @@
-import type { Instruction, MemoryOperand } from "../../x86/index.js";
+import type { Instruction, MemoryOperand, RelativeOperand } from "../../x86/index.js";
 import { REASON } from "../area.js";
 import { type Access, type MemoryPlace, type Place, Translator } from "../semantics/index.js";
-import { FUEL, type RegionInstruction } from "../tier1/index.js";
+import { after, FUEL, type RegionInstruction } from "../tier1/index.js";
 import type { Code } from "../wasm/index.js";
 import { READ, type Where, WRITE } from "./access-plan.js";
 import { mayKeepFlags } from "./flags.js";
@@ -89,7 +89,16 @@ export class Way extends Translator {
 		this.code.end();
 	}
 
-	override goto(target: bigint): void {
+	override branch(i: Instruction): void {
+		this.goto((i.operands[0] as RelativeOperand).target);
+	}
+
+	override returnAddress(): number {
+		return this.constant(64, after(this.entry));
+	}
+
+	/** Goes on at a known address; nothing after it is reached. */
+	goto(target: bigint): void {
 		const to = this.node.to.get(target);
 		if (to === undefined) this.leave(target, this.spent + 1);
 		else this.goToNode(to);
