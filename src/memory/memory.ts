@@ -20,8 +20,8 @@ export const BACKING = {
 	pageTable: 0,
 	/** Scratch for a Cpu: its register file, and the data that its generated code shares with the host. */
 	cpuArea: WINDOW_PAGES * 4,
-	cpuAreaSize: 0x40000,
-	frames: WINDOW_PAGES * 4 + 0x40000,
+	cpuAreaSize: 0xe0000,
+	frames: WINDOW_PAGES * 4 + 0xe0000,
 } as const;
 
 /** A mapped range. `offset` is its place in the backing store: a region is contiguous there. */

@@ -8,6 +8,8 @@ export const AREA = {
 	rip: BASE + 8 * 16,
 	rflags: BASE + 8 * 17,
 	gsBase: BASE + 8 * 18,
+	/** A word that is always 0, for operands that have no such register. */
+	zero: BASE + 8 * 19,
 	/** Lazy status flags: see semantics/lazy-flags.ts. */
 	flagKind: BASE + 160,
 	flagA: BASE + 168,
@@ -41,6 +43,8 @@ export const AREA = {
 	 * jumpSlot}.
 	 */
 	jumps: BASE + 0x20000,
+	/** {@link RECORDS} records of the interpreter (tier0/record.ts), of {@link RECORD_BYTES} each. */
+	records: BASE + 0x40000,
 } as const;
 
 export const REASON = { go: 0, gate: 1, fault: 2, divide: 3, general: 4, site: 5, slow: 6, trapFlag: 7 } as const;
@@ -60,10 +64,13 @@ export const STOP = 1;
 /** Values of a call site cell that are not targets: kernel addresses are negative. */
 export const SITE = { nop: 0, other: 1 } as const;
 
+export const RECORDS = 8192;
+export const RECORD_BYTES = 80;
+
 /** A slot holds the low half of an address (0 or 1: free), the entry there, and the function's index in the table. */
 export const JUMP_SLOTS = 1 << 13;
 /** Slot number for an address in the window. */
 export function jumpSlot(low: number): number {
 	return (low ^ (low >>> 13)) & (JUMP_SLOTS - 1);
 }
-if (AREA.jumps + JUMP_SLOTS * 16 > BASE + BACKING.cpuAreaSize) throw new Error("the jit area is too small");
+if (AREA.records + RECORDS * RECORD_BYTES > BASE + BACKING.cpuAreaSize) throw new Error("the jit area is too small");

@@ -18,6 +18,8 @@ export class Compiler {
 	readonly #text: Text;
 	/** Number of modules that were compiled, and not found in the shared ones. */
 	compiled = 0;
+	/** Instances since the count was last set. */
+	instances = 0;
 
 	constructor(modules: CompiledModules, memoryPages: number, imports: WebAssembly.Imports, text: Text) {
 		this.#modules = modules;
@@ -32,13 +34,12 @@ export class Compiler {
 		return this.#instance(`${pages}flags`, () => flagsModule(pages)).flags as () => number;
 	}
 
-	/** A region for the first tier. `raw`: a single instruction, whose successors are not looked at. */
-	region(instructions: readonly RegionInstruction[], raw: boolean): Run {
+	/** A region for the first tier. */
+	region(instructions: readonly RegionInstruction[]): Run {
 		const pages = this.#memoryPages;
 		const parts = instructions.map((entry) => this.#describe(entry));
-		const key = `${pages}${raw ? "raw" : ""} ${parts.join("\n")}`;
-		return this.#instance(key, () => translate(instructions, pages, (address) => raw || this.#isApart(address)))
-			.run as Run;
+		const key = `${pages} ${parts.join("\n")}`;
+		return this.#instance(key, () => translate(instructions, pages, (address) => this.#isApart(address))).run as Run;
 	}
 
 	/** A graph for the second tier. */
@@ -55,6 +56,7 @@ export class Compiler {
 			this.#modules.add(key, module);
 			this.compiled++;
 		}
+		this.instances++;
 		return new WebAssembly.Instance(module, this.#imports).exports;
 	}
 

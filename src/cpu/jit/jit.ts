@@ -16,7 +16,8 @@ import { Compiler } from "./compiler.js";
 import { Gates } from "./gates.js";
 import { CompiledModules } from "./modules.js";
 import { SlowAccess } from "./slow-access.js";
-import { discover, instructionAt, isFaulting, type RegionInstruction, type Text } from "./tier1/index.js";
+import { Interpreter, straight } from "./tier0/index.js";
+import { discover, instructionAt, isFaulting, type Text } from "./tier1/index.js";
 import {
 	buildGraph,
 	DEFAULT_HEAT,
@@ -35,9 +36,18 @@ const CHUNK = 1 << 20;
 /** A smaller number, while code may still move to the second tier. */
 const SMALL_CHUNK = 1 << 14;
 
+/** Instances of modules that a Cpu makes before it gives up those that it does not use any more. */
+const MAX_INSTANCES = 2048;
+
+/** A function, and where it begins. */
+interface Code {
+	readonly run: Translation["run"];
+	readonly entry: number;
+}
+
 export interface JitOptions {
-	/** Limits that decide when code moves to the second tier. */
-	readonly heat?: Heat;
+	/** Limits that decide when code moves to the next tier. */
+	readonly heat?: Partial<Heat>;
 	/** Where compiled modules are shared; by default with all Cpus of the process. */
 	readonly modules?: CompiledModules;
 }
@@ -63,10 +73,16 @@ export class JitCpu implements Cpu {
 	readonly #listener: MemoryListener;
 	readonly #text: Text;
 	readonly #hotSpots: HotSpots;
-	/** Translations of single instructions at call sites in the middle of a poke, by address and bytes. */
-	readonly #raw = new Map<string, Translation>();
+	readonly #interpreter: Interpreter;
+	readonly #imports: Record<string, WebAssembly.ImportValue>;
+	/** In the table of {@link Translations}. */
+	#interpreterSlot: number | undefined;
+	/** Calls of run() under way: a gate may run the Cpu, and what it interrupts must stay. */
+	#depth = 0;
 	#regions = 0;
 	#hot = 0;
+	/** How often an instruction is interpreted until it is translated. */
+	readonly #cold: number;
 	/** Instructions executed since the start, which rdtsc reads. */
 	#clock = 0;
 
@@ -86,6 +102,7 @@ export class JitCpu implements Cpu {
 			gate: (index: number, rdi: number, rsi: number, rdx: number, rcx: number) =>
 				this.#gates.call(index, rdi, rsi, rdx, rcx),
 		};
+		this.#imports = imports;
 		this.#gates = new Gates(memory, this.state, imports, (call) => this.#withState(call));
 		this.#text = {
 			decodeAt: (address) => this.#decode(address),
@@ -97,13 +114,15 @@ export class JitCpu implements Cpu {
 		const modules = options.modules ?? CompiledModules.ofProcess;
 		this.#compiler = new Compiler(modules, memory.buffer.byteLength / WASM_PAGE, { h: imports }, this.#text);
 		this.#flags = this.#compiler.flags();
+		this.#cold = options.heat?.cold ?? DEFAULT_HEAT.cold;
+		this.#interpreter = new Interpreter(memory.buffer, modules.forms, imports, this.#cold);
 		const hooks = {
 			instruction: (address: Kaddr) => instructionAt(this.#text, toU64(address)),
 			find: (root: Kaddr) => this.#translations.hot(root)?.hot,
 			translate: (root: Kaddr, profile: Profile, unrolled: boolean) => this.#makeHot(root, profile, unrolled),
 			drop: (root: Kaddr) => this.#translations.dropHot(this.#translations.hot(root)!),
 		};
-		this.#hotSpots = new HotSpots(this.#view, hooks, options.heat ?? DEFAULT_HEAT);
+		this.#hotSpots = new HotSpots(this.#view, hooks, { ...DEFAULT_HEAT, ...options.heat });
 		const drop = (region: Region): void => {
 			this.#translations.dropRange(region.address, region.length);
 			this.#view[AREA.epoch >> 2]!++;
@@ -121,6 +140,7 @@ export class JitCpu implements Cpu {
 	}
 
 	run(budget: number): Stop {
+		this.#depth++;
 		this.#enter();
 		this.#hotSpots.interrupted();
 		let executed = 0;
@@ -151,11 +171,12 @@ export class JitCpu implements Cpu {
 			return stop;
 		} finally {
 			this.#leave();
+			this.#depth--;
 		}
 	}
 
 	/** Runs translated code; returns the instructions that completed. */
-	#execute(code: Pick<Translation, "run">, entry: number, fuel: number): number {
+	#execute(code: Pick<Code, "run">, entry: number, fuel: number): number {
 		const view = this.#view;
 		view[AREA.reason >> 2] = REASON.go;
 		view[AREA.stayed >> 2] = 0;
@@ -200,18 +221,14 @@ export class JitCpu implements Cpu {
 		const { rip } = this.state;
 		const decoded = this.#decode(rip);
 		if (isFaulting(decoded)) return { kind: "fault", executed, fault: this.#faultOf(rip, decoded) };
-		const key = `${rip} ${decoded.bytes}`;
-		let code = this.#raw.get(key);
-		if (code === undefined) {
-			code = this.#translate([{ kind: "plain", address: rip, length: decoded.length, instruction: decoded }], true);
-			this.#raw.set(key, code);
-		}
-		const used = this.#execute(code, 0, 1);
+		const entry = { kind: "plain", address: rip, length: decoded.length, instruction: decoded } as const;
+		const record = this.#interpreter.single(entry);
+		const used = this.#execute(this.#interpreter, record, 1);
 		return this.#reason(executed + used);
 	}
 
-	/** The translation of the code at rip, or the fault if that cannot be executed. */
-	#find(fuel: number): { run: Translation["run"]; entry: number } | Fault {
+	/** How to run the code at rip, or the fault if that cannot be executed. */
+	#find(fuel: number): Code | Fault {
 		const { halves } = this.state;
 		const low = halves[2 * RIP]!;
 		const inWindow = low < 0 && halves[2 * RIP + 1] === -1;
@@ -223,22 +240,54 @@ export class JitCpu implements Cpu {
 			return { run: hot.run, entry: 0 };
 		}
 		const known = this.#translations.find(this.state);
-		if (known !== undefined) {
+		const warm = known?.translation.record !== undefined && this.#interpreter.isWarm(known.entry);
+		if (known !== undefined && !warm) {
 			if (linked && hot === undefined) this.#translations.link(low, known);
 			return known;
 		}
+		return warm || this.#cold === 0 ? this.#translate() : this.#interpret();
+	}
+
+	/** A translation of the first tier for the code at rip, from now on instead of what is interpreted. */
+	#translate(): Code | Fault {
 		const { rip } = this.state;
 		const instructions = discover(this.#text, rip);
 		if (instructions.length === 0) return this.#faultOf(rip, this.#decode(rip));
-		const translation = this.#translate(instructions, false);
-		this.#translations.add(translation);
-		return { run: translation.run, entry: instructions.findIndex(({ address }) => address === rip) };
+		this.#giveBack();
+		this.#regions++;
+		const run = this.#compiler.region(instructions);
+		this.#translations.unlinkAll();
+		this.#translations.add({ instructions, run, slot: this.#translations.enroll(run) });
+		return { run, entry: instructions.findIndex(({ address }) => address === rip) };
 	}
 
-	#translate(instructions: RegionInstruction[], raw: boolean): Translation {
-		this.#regions++;
-		const run = this.#compiler.region(instructions, raw);
-		return { instructions, run, slot: this.#translations.enroll(run) };
+	/** A block of the interpreter for the code at rip. */
+	#interpret(): Code | Fault {
+		const { rip } = this.state;
+		const instructions = straight(this.#text, rip, (address) => this.#translations.has(address));
+		if (instructions.length === 0) return this.#faultOf(rip, this.#decode(rip));
+		let record = this.#interpreter.block(instructions);
+		if (record === undefined) {
+			if (this.#depth > 1) return this.#translate();
+			this.#translations.clear(false);
+			this.#interpreter.reset();
+			record = this.#interpreter.block(instructions)!;
+		}
+		const { run } = this.#interpreter;
+		this.#interpreterSlot ??= this.#translations.enroll(run);
+		this.#translations.add({ instructions, run, slot: this.#interpreterSlot, record });
+		return { run, entry: record };
+	}
+
+	/** Begins anew with no translations if most that were made are not used any more, so that the engine frees them. */
+	#giveBack(): void {
+		if (this.#compiler.instances < MAX_INSTANCES || this.#depth > 1) return;
+		this.#compiler.instances = 0;
+		this.#translations.clear(true);
+		this.#imports.t = this.#translations.table;
+		this.#interpreter.forgetForms();
+		this.#interpreter.reset();
+		this.#interpreterSlot = undefined;
 	}
 
 	/** Translates the code that the profile has seen from `root` on for the second tier; false if it cannot. */

@@ -1,4 +1,6 @@
-const MAX_MODULES = 4096;
+import { FormLibrary } from "./tier0/index.js";
+
+const MAX_MODULES = 1024;
 
 /**
  * Compiled WebAssembly modules, by everything that they were made of: Cpus that have the same text share them, so that
@@ -11,6 +13,8 @@ export class CompiledModules {
 	 */
 	static readonly ofProcess = new CompiledModules(MAX_MODULES);
 
+	/** The forms of instructions, for code that is not compiled. */
+	readonly forms = new FormLibrary();
 	readonly #limit: number;
 	/** In the order of their creation, oldest first. */
 	readonly #modules = new Map<string, WebAssembly.Module>();

@@ -1,15 +1,17 @@
 import { isKaddr, type Kaddr, type Memory, PERM, toKaddr, toU64 } from "../../memory/index.js";
 import { type CpuState, RIP } from "../cpu.js";
-import { AREA, JUMP_SLOTS, jumpSlot, PTE_CODE } from "./area.js";
+import { AREA, JUMP_SLOTS, jumpSlot, PTE_CODE, RECORD_BYTES } from "./area.js";
 import type { RegionInstruction } from "./tier1/index.js";
 import type { Hot } from "./tier2/index.js";
 
 export interface Translation {
 	readonly instructions: readonly RegionInstruction[];
-	/** Runs from an instruction with fuel; returns the fuel that is left. */
+	/** Runs from an entry with fuel; returns the fuel that is left. */
 	readonly run: (entry: number, fuel: number) => number;
 	/** Index of `run` in the table. */
 	readonly slot: number;
+	/** Set if the instructions are not translated, but interpreted: the first one's record. */
+	readonly record?: number;
 	/** Set in the second tier. */
 	readonly hot?: Hot;
 }
@@ -18,6 +20,10 @@ export interface Entry {
 	readonly run: Translation["run"];
 	readonly entry: number;
 	readonly translation: Translation;
+}
+
+function emptyTable(): WebAssembly.Table {
+	return new WebAssembly.Table({ initial: 64, element: "anyfunc" });
 }
 
 /** The translations of a Cpu: by address of each instruction, and by page, to drop them if the text changes. */
@@ -29,16 +35,19 @@ export class Translations {
 	readonly #pages = new Map<bigint, Set<Translation>>();
 
 	/** The functions that translated code can go to by itself. */
-	readonly table = new WebAssembly.Table({ initial: 64, element: "anyfunc" });
-	readonly #freeSlots: number[] = [];
+	table = emptyTable();
+	#freeSlots: number[] = [];
 	#nextSlot = 0;
 	readonly #jumps: Int32Array;
+	/** The slots of #jumps that are in use. */
+	readonly #linked: number[] = [];
 
 	constructor(memory: Memory) {
 		this.#memory = memory;
 		this.#jumps = new Int32Array(memory.buffer, AREA.jumps, 4 * JUMP_SLOTS);
 		// An earlier Cpu of this memory may have left entries in the table.
-		this.unlinkAll();
+		this.#jumps.fill(0);
+		this.#markFree();
 	}
 
 	/** Puts a function into the table; returns its slot. */
@@ -52,22 +61,32 @@ export class Translations {
 	/** From now on translated code that goes to the address finds this entry without the host. */
 	link(low: Kaddr, entry: Entry): void {
 		const at = 4 * jumpSlot(low);
+		this.#linked.push(at);
 		this.#jumps[at] = low;
 		this.#jumps[at + 1] = entry.entry;
 		this.#jumps[at + 2] = entry.translation.slot;
 	}
 
 	unlinkAll(): void {
-		this.#jumps.fill(0);
+		for (const at of this.#linked) this.#jumps[at] = 0;
+		this.#linked.length = 0;
+		this.#markFree();
+	}
+
+	#markFree(): void {
 		// A free slot must not match any address: address 0 belongs to slot 0 only, and 1 is not in the window.
 		this.#jumps[0] = 1;
 	}
 
-	/** Translations of the first tier. */
+	/** Translations of the first tier, and blocks of the interpreter. */
 	find(state: CpuState): Entry | undefined {
 		const low = state.halves[2 * RIP]!;
 		if (low < 0 && state.halves[2 * RIP + 1] === -1) return this.#window.get(low);
 		return this.#outside.get(state.rip);
+	}
+
+	has(address: bigint): boolean {
+		return isKaddr(address) ? this.#window.has(toKaddr(address)) : this.#outside.has(address);
 	}
 
 	/** Translations of the second tier. */
@@ -96,9 +115,11 @@ export class Translations {
 		this.#drop(translation);
 	}
 
+	/** Adds a translation of the first tier, or a block of the interpreter's. */
 	add(translation: Translation): void {
-		for (const [entry, { address }] of translation.instructions.entries()) {
-			const known = { run: translation.run, entry, translation };
+		const { run, record } = translation;
+		for (const [n, { address }] of translation.instructions.entries()) {
+			const known = { run, entry: record === undefined ? n : record + n * RECORD_BYTES, translation };
 			if (isKaddr(address)) this.#window.set(toKaddr(address), known);
 			else this.#outside.set(address, known);
 		}
@@ -150,9 +171,25 @@ export class Translations {
 		return doomed.size > 0;
 	}
 
+	/** Drops what is interpreted; `all`: translations too, whose instances then have nothing that refers to them. */
+	clear(all: boolean): void {
+		this.unlinkAll();
+		const sets = [...this.#pages.values()];
+		for (const translation of new Set(sets.flatMap((set) => [...set]))) {
+			if (all || translation.record !== undefined) this.#drop(translation);
+		}
+		if (!all) return;
+		// V8 keeps each instance that has imported a table for as long as it keeps the table.
+		this.table = emptyTable();
+		this.#freeSlots = [];
+		this.#nextSlot = 0;
+	}
+
 	#drop(translation: Translation): void {
-		this.table.set(translation.slot, null);
-		this.#freeSlots.push(translation.slot);
+		if (translation.record === undefined) {
+			this.table.set(translation.slot, null);
+			this.#freeSlots.push(translation.slot);
+		}
 		const root = translation.hot?.root;
 		if (root !== undefined && this.#hot.get(root) === translation) this.#hot.delete(root);
 		for (const { address, length } of translation.instructions) {

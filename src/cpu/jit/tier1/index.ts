@@ -8,5 +8,5 @@ export {
 	type RegionInstruction,
 	type Text,
 } from "./region.js";
-export { FUEL } from "./step.js";
+export { ENTRY, FLAGS_OF, FUEL, IMPORTS, RUN_TYPE, type Spot, StepTranslator } from "./step.js";
 export { flagsModule, translate } from "./translate.js";

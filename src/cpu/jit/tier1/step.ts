@@ -32,7 +32,7 @@ export const IMPORTS: readonly { name: string; signature: Signature }[] = [
 /** The functions of a module are its imports, then flagsOf, flags, umulh and run; types are numbered alike. */
 export const FLAGS_OF = IMPORTS.length;
 const FUNCTIONS = { divide: IMPORT.divide, flags: FLAGS_OF + 1, umulh: FLAGS_OF + 2 };
-const RUN_TYPE = FLAGS_OF + 3;
+export const RUN_TYPE = FLAGS_OF + 3;
 /** An address that the current instruction has: its own, the one behind it, or the target of a relative branch. */
 export type Spot = "here" | "next" | "target";
 
@@ -227,12 +227,18 @@ export class StepTranslator extends Translator {
 
 	// ---- registers, memory and flags ----
 
+	/** Pushes a base for the place of a register; returns the distance of the place from it. */
+	protected registerPlace(reg: number, high: boolean): number {
+		this.code.i32(0);
+		return AREA.words + 8 * reg + (high ? 1 : 0);
+	}
 	override getRegister(reg: number, size: number, high = false): Code {
-		return this.code.i32(0).memory(LOADS[size]!, AREA.words + 8 * reg + (high ? 1 : 0));
+		const offset = this.registerPlace(reg, high);
+		return this.code.memory(LOADS[size]!, offset);
 	}
 	override setRegister(reg: number, size: number, value: number, high = false): void {
-		const offset = AREA.words + 8 * reg + (high ? 1 : 0);
-		this.code.i32(0).get(value);
+		const offset = this.registerPlace(reg, high);
+		this.code.get(value);
 		if (size === 32) this.code.op("i64.extend_i32_u").memory("i64.store", offset);
 		else this.code.memory(STORES[size]!, offset);
 	}

@@ -14,10 +14,12 @@ const REBUILD = 1 << 20;
 const MAX_REFUSALS = 256;
 const INSTRUCTIONS_PER_REFUSAL = 2000;
 
-/** Limits that decide when code moves to the second tier. */
+/** Limits that decide when code moves to the next tier. */
 export interface Heat {
+	/** How often an instruction is interpreted until it is translated for the first tier; 0: at once; Infinity: always. */
+	readonly cold: number;
 	/**
-	 * Instructions in the first tier after which the Cpu looks where they are; Infinity: never. It doubles each time that
+	 * Instructions outside of the second tier after which the Cpu looks where they are; Infinity: never. It doubles each time that
 	 * nothing new is found.
 	 */
 	readonly warm: number;
@@ -25,7 +27,7 @@ export interface Heat {
 	readonly recording: number;
 }
 
-export const DEFAULT_HEAT: Heat = { warm: 1 << 16, recording: 1024 };
+export const DEFAULT_HEAT: Heat = { cold: 1000, warm: 1 << 16, recording: 1024 };
 
 /** The additional properties of a translation of the second tier. */
 export interface Hot {

@@ -205,11 +205,11 @@ export class Code {
 		unsigned(this.out, index);
 		return this;
 	}
-	/** Leaves the function for one of the table, without growing the stack. */
-	tailCallIndirect(type: number): this {
+	/** Leaves the function for one of a table, without growing the stack. */
+	tailCallIndirect(type: number, table = 0): this {
 		this.out.push(0x13);
 		unsigned(this.out, type);
-		this.out.push(0);
+		unsigned(this.out, table);
 		return this;
 	}
 	/** Loads and stores are unaligned: the hint is 0. */
@@ -293,21 +293,32 @@ export interface ModuleFunction {
 
 type Pieces = readonly (readonly number[])[];
 
+/** Functions that a module puts into the table `h.f`, which it then imports after `h.t`: so many from the one with `first` on. */
+export interface TableFill {
+	/** Place of the first one in the table. */
+	readonly at: number;
+	/** Number of the first one among the module's own functions. */
+	readonly first: number;
+	readonly count: number;
+}
+
 /**
  * A module with imported functions from `h`, the memory `h.m`, the table `h.t` and some functions, the exported ones
- * named.
+ * named. `memoryPages`: exact; undefined: any memory will do.
  */
 export function buildModule(
-	memoryPages: number,
+	memoryPages: number | undefined,
 	imports: readonly ImportedFunction[],
 	functions: readonly ModuleFunction[],
+	fill?: TableFill,
 ): Uint8Array<ArrayBuffer> {
 	const pieces: Pieces = [
 		[0x00, 0x61, 0x73, 0x6d, 1, 0, 0, 0],
 		...section(1, [typeSection([...imports, ...functions])]),
-		...section(2, [importSection(memoryPages, imports)]),
+		...section(2, [importSection(memoryPages, imports, fill === undefined ? ["t"] : ["t", "f"])]),
 		...section(3, [vector(functions, (out, _, n) => unsigned(out, imports.length + n))]),
 		...section(7, [exportSection(functions, imports.length)]),
+		...(fill === undefined ? [] : section(9, [elementSection(fill, imports.length)])),
 		...section(10, [vector(functions, () => {}), ...functions.flatMap(({ code }) => code.finish())]),
 	];
 	const out = new Uint8Array(lengthOf(pieces));
@@ -353,14 +364,18 @@ function typeSection(all: readonly { readonly signature: Signature }[]): number[
 	});
 }
 
-function importSection(memoryPages: number, imports: readonly ImportedFunction[]): number[] {
+function importSection(
+	memoryPages: number | undefined,
+	imports: readonly ImportedFunction[],
+	tables: readonly string[],
+): number[] {
 	const table = (out: number[]): void => {
 		out.push(0x01, 0x70, 0x00, 0x00);
 	};
 	const memory = (out: number[]): void => {
-		out.push(0x02, 0x01);
-		unsigned(out, memoryPages);
-		unsigned(out, memoryPages);
+		out.push(0x02, memoryPages === undefined ? 0x00 : 0x01);
+		unsigned(out, memoryPages ?? 1);
+		if (memoryPages !== undefined) unsigned(out, memoryPages);
 	};
 	const functions = imports.map((entry, n) => ({
 		name: entry.name,
@@ -369,7 +384,8 @@ function importSection(memoryPages: number, imports: readonly ImportedFunction[]
 			unsigned(out, n);
 		},
 	}));
-	return vector([{ name: "t", describe: table }, { name: "m", describe: memory }, ...functions], (out, entry) => {
+	const entries = tables.map((name) => ({ name, describe: table }));
+	return vector([...entries, { name: "m", describe: memory }, ...functions], (out, entry) => {
 		name(out, "h");
 		name(out, entry.name);
 		entry.describe(out);
@@ -382,5 +398,16 @@ function exportSection(functions: readonly ModuleFunction[], first: number): num
 		name(out, exportAs);
 		out.push(0x00);
 		unsigned(out, first + n);
+	});
+}
+
+function elementSection({ at, first, count }: TableFill, imported: number): number[] {
+	return vector([at], (out) => {
+		// Active, with a table that is not the first one; the functions by their indices.
+		out.push(0x02, 0x01, 0x41);
+		signed32(out, at);
+		out.push(0x0b, 0x00);
+		unsigned(out, count);
+		for (let n = 0; n < count; n++) unsigned(out, imported + first + n);
 	});
 }

@@ -1,0 +1,2 @@
+export { Interpreter, straight } from "./interpreter.js";
+export { FormLibrary } from "./library.js";
