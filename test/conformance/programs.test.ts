@@ -4,13 +4,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import { RDI, RFLAGS, RIP, RSI, RSP } from "../../src/cpu/index.js";
-import { CPU_NAMES } from "../../src/node/index.js";
 import { type Case, CODE, DATA, DATA_SIZE, PATTERN_BYTES } from "./case.js";
 import { compare } from "./compare.js";
 import { edgeOrRandom } from "./generate.js";
 import { ProgramWriter } from "./programs.js";
 import { Random } from "./random.js";
-import { cpuRunner, hardwareRunner } from "./runners.js";
+import { cpuRunner, hardwareRunner, RUNNERS } from "./runners.js";
 
 const hardware = hardwareRunner();
 const folder = mkdtempSync(join(tmpdir(), "klpemu-programs-"));
@@ -79,7 +78,7 @@ describe.skipIf(hardware === undefined)("random C at every optimization level, a
 		expect(new Set(outcomes.map(({ state }) => state[0])).size).toBeGreaterThan(cases.length / LEVELS.length / 2);
 	});
 
-	test.each(CPU_NAMES)("%s", async (name) => {
+	test.each(RUNNERS)("%s", async (name) => {
 		const runner = await cpuRunner(name);
 		const { failures } = compare(name, cases, await runner.run(cases), await hardware!.run(cases));
 		runner.close();
@@ -89,7 +88,7 @@ describe.skipIf(hardware === undefined)("random C at every optimization level, a
 	test("instruction counts are the same on every Cpu, also when a run is cut into slices", async () => {
 		const given = cases.filter((_, index) => index % 4 === 0);
 		const counts: (readonly (number | undefined)[])[] = [];
-		for (const name of CPU_NAMES) {
+		for (const name of RUNNERS) {
 			for (const slice of [undefined, 1000, 7]) {
 				const runner = await cpuRunner(name, slice);
 				const outcomes = await runner.run(given);

@@ -2,13 +2,22 @@ import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, statSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import type { Cpu } from "../../src/cpu/index.js";
+import { JitCpu } from "../../src/cpu/jit/index.js";
 import { Memory, PERM } from "../../src/memory/index.js";
-import { createCpu } from "../../src/node/index.js";
+import { CPU_NAMES, createCpu } from "../../src/node/index.js";
 import { type Case, CODE, CODE_SIZE, DATA, DATA_SIZE, type Outcome, PATTERN_BYTES, type Runner } from "./case.js";
 
 const INT3 = 0xcc;
 /** No case runs longer: more is a loop that does not end. */
 const BUDGET = 5_000_000;
+
+/** The Cpus that are compared: jit once with nothing translated, once with everything. */
+export const RUNNERS = ["interpreter", ...CPU_NAMES] as const;
+
+function create(name: string, memory: Memory): Cpu | Promise<Cpu> {
+	if (name === "interpreter") return new JitCpu(memory, { heat: { cold: Number.POSITIVE_INFINITY } });
+	return name === "jit" ? new JitCpu(memory, { heat: { cold: 0 } }) : createCpu(name, memory);
+}
 
 /** Runs cases on a Cpu: at one go, or in slices of so many instructions, `watch` before each. */
 export async function cpuRunner(
@@ -19,7 +28,7 @@ export async function cpuRunner(
 	const memory = new Memory({ bytes: 1 << 20 });
 	const code = memory.map("code", CODE, CODE_SIZE, PERM.READ | PERM.EXEC);
 	const data = memory.map("data", DATA, DATA_SIZE, PERM.READ | PERM.WRITE);
-	const cpu = await createCpu(name, memory);
+	const cpu = await create(name, memory);
 	const text = memory.bytes.subarray(code.offset, code.offset + CODE_SIZE).fill(INT3);
 	const bytes = memory.bytes.subarray(data.offset, data.offset + DATA_SIZE);
 	let last: Uint8Array | undefined;

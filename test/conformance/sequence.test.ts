@@ -1,10 +1,9 @@
 import { describe, expect, test } from "vitest";
-import { CPU_NAMES } from "../../src/node/index.js";
 import { compare } from "./compare.js";
 import { EXCEPTIONS } from "./exceptions.js";
 import { onProcessor, processorFlags } from "./models.js";
 import { Random } from "./random.js";
-import { cpuRunner, hardwareRunner } from "./runners.js";
+import { cpuRunner, hardwareRunner, RUNNERS } from "./runners.js";
 import { sequence } from "./sequence.js";
 import { splitsLock } from "./split-lock.js";
 
@@ -29,7 +28,7 @@ describe.skipIf(hardware === undefined)("random instruction sequences, against t
 		expect(split).toEqual([]);
 	});
 
-	test.each(CPU_NAMES)("%s", async (name) => {
+	test.each(RUNNERS)("%s", async (name) => {
 		// Where a Cpu is known to differ in one instruction, whatever follows differs too.
 		const known = EXCEPTIONS.filter(({ cpu }) => cpu === name);
 		const given = possible.filter(

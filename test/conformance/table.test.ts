@@ -1,5 +1,4 @@
 import { describe, expect, test } from "vitest";
-import { CPU_NAMES } from "../../src/node/index.js";
 import type { Outcome } from "./case.js";
 import { compare } from "./compare.js";
 import { EXCEPTIONS } from "./exceptions.js";
@@ -7,7 +6,7 @@ import { casesOf, rowName, TABLE } from "./generate.js";
 import { KINDS } from "./kinds.js";
 import { onProcessor, processorFlags } from "./models.js";
 import { Random } from "./random.js";
-import { cpuRunner, hardwareRunner } from "./runners.js";
+import { cpuRunner, hardwareRunner, RUNNERS } from "./runners.js";
 import { splitsLock } from "./split-lock.js";
 
 const hardware = hardwareRunner();
@@ -15,7 +14,7 @@ const cases = TABLE.flatMap((row, index) => casesOf(row, new Random(index + 1)))
 
 describe.skipIf(hardware === undefined)("every form of every opcode, against the hardware", () => {
 	const given = cases.filter(onProcessor(processorFlags()));
-	test.each(CPU_NAMES)("%s", async (name) => {
+	test.each(RUNNERS)("%s", async (name) => {
 		const runner = await cpuRunner(name);
 		const { failures, needed } = compare(name, given, await runner.run(given), await hardware!.run(given));
 		runner.close();
@@ -33,7 +32,7 @@ describe.skipIf(hardware === undefined)("every form of every opcode, against the
 });
 
 describe.skipIf(hardware === undefined)("kinds of faults, flags and encodings, against the hardware", () => {
-	test.each(CPU_NAMES)("%s", async (name) => {
+	test.each(RUNNERS)("%s", async (name) => {
 		const runner = await cpuRunner(name);
 		const { failures } = compare(name, KINDS, await runner.run(KINDS), await hardware!.run(KINDS));
 		runner.close();
@@ -47,13 +46,15 @@ test("what a user program may not do, or a host punishes, is the same on all Cpu
 		expect(given.filter(({ rows }) => kind.test(rows[0]!)).length).toBeGreaterThan(0);
 	}
 	const outcomes = new Map<string, readonly Outcome[]>();
-	for (const name of CPU_NAMES) {
+	for (const name of RUNNERS) {
 		const runner = await cpuRunner(name);
 		outcomes.set(name, await runner.run(given));
 		runner.close();
 	}
-	const { failures } = compare("unicorn", given, outcomes.get("unicorn")!, outcomes.get("jit")!);
-	expect(failures.join("\n")).toBe("");
+	for (const name of ["jit", "interpreter"]) {
+		const { failures } = compare("unicorn", given, outcomes.get("unicorn")!, outcomes.get(name)!);
+		expect(failures.join("\n")).toBe("");
+	}
 });
 
 test("no case that the hardware runs has a locked access across cache lines", () => {

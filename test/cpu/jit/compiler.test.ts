@@ -73,7 +73,7 @@ const call = (from: number, to: number): number[] => [0xe8, ...new Uint8Array(In
 function run(modules: CompiledModules, given: Case): { seen: unknown; compiled: number } {
 	const { code = CODE, warm = Number.POSITIVE_INFINITY, memoryBytes = 1 << 20, gate = args } = given;
 	const { bytes } = assemble(keystone, SOURCE, "compiler.test.S", code, {});
-	const cpu = new JitCpu(new Memory({ bytes: memoryBytes }), { modules, heat: { warm, recording: 100 } });
+	const cpu = new JitCpu(new Memory({ bytes: memoryBytes }), { modules, heat: { cold: 0, warm, recording: 100 } });
 	const { memory } = cpu;
 	memory.map("code", CODE, 0x2000, PERM.READ | PERM.EXEC);
 	memory.map("data", DATA, 0x1000, PERM.READ | PERM.WRITE);

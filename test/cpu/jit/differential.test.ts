@@ -69,7 +69,7 @@ function undefinedFlags(i: Instruction, before: readonly bigint[]): number {
 }
 
 function skipped(i: Instruction, before: readonly bigint[]): boolean {
-	if (/^(cpuid|rdtsc|pushf|popf|int3|ud2|enter)$/.test(i.row.semantic)) return true;
+	if (/^(cpuid|rdtscp?|rdpkru|pushf|popf|int3|ud2|enter)$/.test(i.row.semantic)) return true;
 	if (i.row.branch) return true;
 	if (/^sh[lr]d$/.test(i.row.semantic) && i.size === 16) return true;
 	if (i.row.semantic === "bswap" && i.bytes.includes(0x66)) return true;

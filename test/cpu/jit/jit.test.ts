@@ -22,15 +22,17 @@ function start(address: number): void {
 	cpu.state.setKaddr(RSP, STACK + 0x800);
 }
 
-beforeEach(() => {
+function setUp(cold: number): void {
 	memory = new Memory({ bytes: 1 << 20 });
-	cpu = new JitCpu(memory);
+	cpu = new JitCpu(memory, { heat: { cold } });
 	text = memory.map("text", TEXT, 0x1000, PERM.READ | PERM.EXEC);
 	memory.map("writable text", PATCHED, 0x1000, PERM.READ | PERM.WRITE | PERM.EXEC);
 	memory.map("stack", STACK, 0x1000, PERM.READ | PERM.WRITE);
-});
+}
 
-describe("JitCpu", () => {
+describe.each([0, 1, 2, Number.POSITIVE_INFINITY])("JitCpu that interprets an instruction %s times", (times) => {
+	beforeEach(() => setUp(times));
+
 	it.each([
 		[0x8000_0000_0000_0000n, { kind: "stack-segment" }],
 		[0x8000_0000_0000_0ff0n, { kind: "stack-segment" }],
@@ -75,35 +77,38 @@ describe("JitCpu", () => {
 		expect(result()).toEqual(["invalid-opcode", 5, 2]);
 	});
 
-	it("translates nothing again for a text poke, and for other changes of text only their code", () => {
-		// call 0x40; call 0x80; ud2 ... 0x40: site; ret ... 0x80: mov eax, 1; ret ... 0xc0: ret
-		put(TEXT, "e8 3b 00 00 00 e8 76 00 00 00 0f 0b");
-		put(TEXT + 0x40, "0f 1f 44 00 00 c3");
-		put(TEXT + 0x80, "b8 01 00 00 00 c3");
-		put(TEXT + 0xc0, "c3");
-		cpu.addCallSite(TEXT + 0x40);
-		const run = (): number => {
-			start(TEXT);
-			expect(cpu.run(100)).toMatchObject({ kind: "fault", fault: { kind: "invalid-opcode" } });
-			return cpu.statistics.regions;
-		};
-		run();
-		// The call's target is new, and nothing else.
-		const nop = run();
-		put(TEXT + 0x40, "e8 7b 00 00 00");
-		expect(run()).toBe(nop + 1);
-		for (let n = 0; n < 5; n++) {
-			put(TEXT + 0x40, "0f 1f 44 00 00");
+	it.runIf(times === 0)(
+		"translates nothing again for a text poke, and for other changes of text only their code",
+		() => {
+			// call 0x40; call 0x80; ud2 ... 0x40: site; ret ... 0x80: mov eax, 1; ret ... 0xc0: ret
+			put(TEXT, "e8 3b 00 00 00 e8 76 00 00 00 0f 0b");
+			put(TEXT + 0x40, "0f 1f 44 00 00 c3");
+			put(TEXT + 0x80, "b8 01 00 00 00 c3");
+			put(TEXT + 0xc0, "c3");
+			cpu.addCallSite(TEXT + 0x40);
+			const run = (): number => {
+				start(TEXT);
+				expect(cpu.run(100)).toMatchObject({ kind: "fault", fault: { kind: "invalid-opcode" } });
+				return cpu.statistics.regions;
+			};
 			run();
+			// The call's target is new, and nothing else.
+			const nop = run();
 			put(TEXT + 0x40, "e8 7b 00 00 00");
 			expect(run()).toBe(nop + 1);
-		}
-		put(TEXT + 0x80, "b8 02 00 00 00 c3");
-		expect(run()).toBe(nop + 2);
-		expect(Number(cpu.state.words[0])).toBe(2);
-	});
+			for (let n = 0; n < 5; n++) {
+				put(TEXT + 0x40, "0f 1f 44 00 00");
+				run();
+				put(TEXT + 0x40, "e8 7b 00 00 00");
+				expect(run()).toBe(nop + 1);
+			}
+			put(TEXT + 0x80, "b8 02 00 00 00 c3");
+			expect(run()).toBe(nop + 2);
+			expect(Number(cpu.state.words[0])).toBe(2);
+		},
+	);
 
-	it("shares translated code between machines with the same text", () => {
+	it.runIf(times === 0)("shares translated code between machines with the same text", () => {
 		const run = (other: JitCpu): unknown => {
 			// 1: add eax, ecx; dec ecx; jnz 1b; ud2
 			const code = Uint8Array.from([0x01, 0xc8, 0xff, 0xc9, 0x75, 0xfa, 0x0f, 0x0b]);
@@ -114,8 +119,8 @@ describe("JitCpu", () => {
 			other.run(1000);
 			return [other.state.words[0], other.statistics.regions, other.statistics.compiled];
 		};
-		expect(run(new JitCpu(new Memory({ bytes: 1 << 20 })))).toEqual([55n, 1, 1]);
-		expect(run(new JitCpu(new Memory({ bytes: 1 << 20 })))).toEqual([55n, 1, 0]);
+		expect(run(new JitCpu(new Memory({ bytes: 1 << 20 }), { heat: { cold: 0 } }))).toEqual([55n, 1, 1]);
+		expect(run(new JitCpu(new Memory({ bytes: 1 << 20 }), { heat: { cold: 0 } }))).toEqual([55n, 1, 0]);
 	});
 
 	it("calls gates, stops if they ask to, and throws their errors with the state complete", () => {

@@ -24,13 +24,13 @@ const COUNTER = REGISTERS + 0x100;
 const SEQUENCES = Number(process.env.KLPEMU_SEQUENCES ?? 150);
 const PROGRAMS = Number(process.env.KLPEMU_PROGRAMS ?? 6);
 
-const heat = (warm: number) => ({ warm, recording: 200 });
+const heat = (warm: number, cold = 0) => ({ cold, warm, recording: 200 });
 
-function machine(warm: number): JitCpu {
+function machine(warm: number, cold = 0): JitCpu {
 	const memory = new Memory({ bytes: 1 << 20 });
 	memory.map("code", CODE, 0x10000, PERM.READ | PERM.EXEC);
 	memory.map("data", DATA, DATA_SIZE + 0x1000, PERM.READ | PERM.WRITE);
-	return new JitCpu(memory, { heat: heat(warm) });
+	return new JitCpu(memory, { heat: heat(warm, cold) });
 }
 
 /** All state that a program can see. */
@@ -42,9 +42,10 @@ function look(cpu: JitCpu): unknown {
 	return [words, data];
 }
 
-/** Runs the same code on both tiers in slices of random length, and compares them after each. */
+/** Runs the same code on all tiers, and from one to the next, in slices of random length, and compares them after each. */
 function compare(code: Uint8Array, state: BigUint64Array, data: Uint8Array, random: Random, most: number): number {
-	const cpus = [machine(Number.POSITIVE_INFINITY), machine(300)];
+	const never = Number.POSITIVE_INFINITY;
+	const cpus = [machine(never), machine(300), machine(never, never), machine(300, 3)];
 	for (const cpu of cpus) {
 		cpu.memory.write(CODE, code);
 		cpu.memory.write(DATA, data);
@@ -54,8 +55,10 @@ function compare(code: Uint8Array, state: BigUint64Array, data: Uint8Array, rand
 	for (let executed = 0; executed < most; ) {
 		const slice = 1 + random.below(random.pick([30, 1000, 10_000]));
 		const stops = cpus.map((cpu) => cpu.run(slice));
-		expect(stops[1]).toEqual(stops[0]);
-		expect(look(cpus[1]!)).toEqual(look(cpus[0]!));
+		for (const n of [1, 2, 3]) {
+			expect(stops[n]).toEqual(stops[0]);
+			expect(look(cpus[n]!)).toEqual(look(cpus[0]!));
+		}
 		executed += stops[0]!.executed;
 		if (stops[0]!.kind !== "budget") break;
 	}
