@@ -35,6 +35,11 @@ export const mainline: Design = {
 	title: "Linux 6.12: atomic replace of everything, or stacking",
 	source: "kernel/livepatch of Linux 6.12",
 	fields: [replace],
+	foreign: {
+		replaceable: { unread: "with `replace` a patch takes the place of all others, whatever they say" },
+		"funcs.replaceable": { unread: "with `replace` a patch takes the place of all others, whatever they say" },
+		replace_set: { write: "replace" },
+	},
 	attributes: { replace: { show: (patch) => (replace.of(patch) ? "1" : "0") } },
 
 	isCompatible: (klp, patch) => statesCompatible(klp, patch, () => !replace.of(patch)),

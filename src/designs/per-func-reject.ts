@@ -15,6 +15,7 @@ export const perFuncReject: Design = {
 	title: "a load is refused when it touches a function that its owner did not mark replaceable",
 	source: "Song Liu, live-patching list, 3 Apr 2026",
 	funcFields: [replaceable],
+	foreign: { replace_set: { write: "replace" }, replaceable: { write: "funcs.replaceable" } },
 	isCompatible(klp, patch) {
 		for (const old of klp.klp_patches.filter((other) => other.enabled)) {
 			for (const func of sharedFunctions(patch, old)) if (!func.nop && !replaceable.of(func)) return -EINVAL;

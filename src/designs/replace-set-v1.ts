@@ -17,6 +17,11 @@ export const replaceSetV1: Design = {
 	title: 'RFC "replace_set": patches of the same set replace each other',
 	source: "live-patching list, RFC of 13 May 2026",
 	fields: [replace_set],
+	foreign: {
+		replace: { write: "replace_set" },
+		replaceable: { write: "replace_set" },
+		"funcs.replaceable": { write: "replace_set" },
+	},
 	attributes: { replace_set: { show: (patch) => String(replace_set.of(patch)) } },
 	isCompatible: (klp, patch) => statesCompatible(klp, patch, (old) => !sameSet(old, patch)),
 	addsNops: () => true,

@@ -13,6 +13,11 @@ export const replaceTagDraft: Design = {
 	title: "`replace` is a number: patches with the same one replace each other",
 	source: "Yafang Shao, live-patching list, 7 Apr 2026",
 	fields: [replace],
+	foreign: {
+		replaceable: { write: "replace" },
+		"funcs.replaceable": { write: "replace" },
+		replace_set: { write: "replace" },
+	},
 	attributes: { replace: { show: (patch) => String(replace.of(patch)) } },
 	supersedes: (patch, old) => replace.of(old) === 0 || replace.of(old) === replace.of(patch),
 };

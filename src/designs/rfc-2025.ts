@@ -24,6 +24,7 @@ export const rfc2025: Design = {
 	title: 'RFC "hybrid mode": only patches marked replaceable are replaced',
 	source: "live-patching list, RFC of 27 Jan 2025 (the same code again in the RFC of 2 Apr 2026)",
 	fields: [replace, replaceable],
+	foreign: { replace_set: { write: "replace" }, "funcs.replaceable": { write: "replaceable" } },
 	attributes: {
 		...mainline.attributes,
 		replaceable: { show: (patch) => (replaceable.of(patch) ? "1" : "0"), store: replaceable_store },

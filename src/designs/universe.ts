@@ -39,6 +39,7 @@ export const universe: Design = {
 	title: "klpemu's proposal: every func_stack entry is visible in the old universe, the new one, or both",
 	source: "klpemu, after Petr Mladek, https://lore.kernel.org/live-patching/Z5eYzcF5JLR4o5Yl@pathway.suse.cz",
 	fields: [replace, replaceable],
+	foreign: { replace_set: { write: "replace" }, "funcs.replaceable": { write: "replaceable" } },
 	initialMark: KLP_TRANSITION_PATCHED,
 	attributes: {
 		...mainline.attributes,

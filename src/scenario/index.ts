@@ -1,5 +1,5 @@
 export { checkErrno, checkExpectation } from "./expectation.js";
-export { exploreScenario, fingerprintOf, replaySchedule } from "./explore.js";
+export { type ExploredScenario, exploreScenario, fingerprintOf, replaySchedule } from "./explore.js";
 export { type ParseOptions, parseScenario, scenarioSchema } from "./format/index.js";
 export { checkFunctions, type KnownFunctions } from "./functions.js";
 export type { Host } from "./host.js";

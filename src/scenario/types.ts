@@ -33,12 +33,21 @@ export interface ObjectSpec {
 	readonly position: Position;
 }
 
+/** What a livepatch says under one design. */
+export interface DesignSection {
+	readonly fields: FieldValues;
+	/** By old_name. */
+	readonly funcs: ReadonlyMap<string, FieldValues>;
+}
+
 /** A livepatch module. */
 export interface LivepatchSpec {
 	readonly name: string;
 	readonly sources: readonly SourceRef[];
 	/** What it says about fields of replace designs. */
 	readonly fields: FieldValues;
+	/** What it says instead under some designs, by design. */
+	readonly designs: ReadonlyMap<string, DesignSection>;
 	/** Empty: its C code calls klp_enable_patch(). */
 	readonly objects: readonly ObjectSpec[];
 	readonly states: readonly { readonly id: number; readonly version: number }[];

@@ -1,4 +1,5 @@
 import type { Machine } from "../machine/index.js";
+import { livepatchesUnder } from "./design-keys.js";
 import type { LoadedObjects } from "./load.js";
 import { ScenarioOps } from "./ops.js";
 import type { Scenario } from "./scenario.js";
@@ -6,7 +7,7 @@ import type { Driver, StepWorld } from "./steps/index.js";
 import { ScenarioTasks, type SleepControl } from "./tasks.js";
 import type { PatchedFunction } from "./watched.js";
 
-/** What the steps of a scenario act on. Its tasks are there. */
+/** What the steps of a scenario act on. Throws `SCENARIO_FOREIGN_KEY`. */
 export function createWorld(
 	scenario: Scenario,
 	machine: Machine,
@@ -18,5 +19,6 @@ export function createWorld(
 	const tasks = new ScenarioTasks(scenario.fileName, machine, functions, control);
 	const objects = new Map([...loaded.modules, ...loaded.livepatches]);
 	const ops = new ScenarioOps(machine, scenario.ops);
-	return { machine, livepatches: scenario.livepatches, objects, tasks, ops, ...driver };
+	const livepatches = livepatchesUnder(scenario, machine.klp.design);
+	return { machine, livepatches, objects, tasks, ops, ...driver };
 }

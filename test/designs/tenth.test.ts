@@ -51,9 +51,16 @@ test("a scenario gives the fields of a design that is in no registry", async () 
 	expect(func_stacks).toEqual({ funcA: ["lp2_funcA"] });
 });
 
-test("another design does not mind the field", async () => {
-	const scenario = parseScenario(YAML.replace(", errno: -1", ""), FILE, { registry });
-	const report = await runScenario(scenario, { host: nodeHost(FILE), design: "mainline" });
+test("another design refuses the field, unless the livepatch says what it has there", async () => {
+	const yaml = YAML.replace(", errno: -1", "");
+	const run = (text: string) =>
+		runScenario(parseScenario(text, FILE, { registry }), { host: nodeHost(FILE), design: "mainline" });
+	await expect(run(yaml)).rejects.toMatchObject({
+		code: "SCENARIO_FOREIGN_KEY",
+		reason: "livepatch 'lp2': 'generation' is no key of the design 'mainline'",
+		where: `${FILE}:6:3`,
+	});
+	const report = await run(yaml.replace(/generation: \d/g, "designs: { mainline: { replace: false } }, $&"));
 	expect(report.steps.at(-1)!.func_stacks).toMatchObject({ funcA: expect.arrayContaining(["lp1_funcA", "lp3_funcB"]) });
 });
 

@@ -51,7 +51,7 @@ describe("keys", () => {
 		expect(broken("replace: false", "replacable: false")).toMatchInlineSnapshot(`
 			"SCENARIO_UNKNOWN_KEY
 			s.yaml:6:28: unknown key 'replacable' in 'livepatches.lp1'
-			  hint: did you mean 'replaceable'? keys: sources, replace, replaceable, replace_set, funcs, objects, states"
+			  hint: did you mean 'replaceable'? keys: sources, replace, replaceable, replace_set, designs, funcs, objects, states"
 		`);
 	});
 	test("unknown in a task", () => {
@@ -197,7 +197,7 @@ describe("values", () => {
 		`);
 		expect(broken("  - settle", "  - { rmmod: lp1, errno: EBUZY }")).toMatchInlineSnapshot(`
 			"SCENARIO_BAD_VALUE
-			s.yaml:12:26: 'step 2: errno' must be 0 or a negative errno such as -16, or the name of an errno such as EBUSY, not "EBUZY"
+			s.yaml:12:26: 'step 2: errno' must be 0 or a negative errno such as -16, or the name of an errno such as EBUSY, or errnos by design, not "EBUZY"
 			  hint: did you mean 'EBUSY'? allowed: EPERM, ENOENT, EINTR, EIO, ENOEXEC, EAGAIN, ENOMEM, EACCES, EBUSY, EEXIST, ENODEV, EINVAL, ENOSYS, EADDRINUSE, ERESTARTSYS"
 		`);
 	});

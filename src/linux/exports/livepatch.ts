@@ -1,4 +1,4 @@
-import { declareState } from "../../base/index.js";
+import { declareState, KlpemuError } from "../../base/index.js";
 import { type Kaddr, toU64 } from "../../memory/index.js";
 import type { Symbols } from "../ftrace/index.js";
 import type { GuestArguments, GuestCalls, GuestMemory, Heap, HostFunctions } from "../guest/index.js";
@@ -10,6 +10,7 @@ import {
 	klp_object,
 	klp_patch,
 	type klp_state,
+	refusalOf,
 	type Shadow,
 } from "../klp/index.js";
 import { EINVAL, type Kernel } from "../lib/index.js";
@@ -143,6 +144,7 @@ export class GuestLivepatch {
 		// An object with a name but without functions.
 		if (objects.some((obj) => this.#pointer(obj + OBJECT.funcs) === 0)) return undefined;
 		const replace = this.#parts.memory.u8((at + PATCH.replace) | 0) !== 0;
+		if (replace) this.#checkReplace(mod);
 		mod.patch = new klp_patch({
 			mod,
 			objs: objects.map((obj) => this.#object(obj)),
@@ -151,6 +153,15 @@ export class GuestLivepatch {
 			address: at,
 		});
 		return mod.patch;
+	}
+
+	/** Linux 6.12 knows one field, `bool replace`. Another design may need to be told what it stands for. */
+	#checkReplace({ name, fields }: LoadedModule): void {
+		if ("replace" in fields) return;
+		const refusal = refusalOf(this.#parts.klp.design, "replace", true, (key) => key in fields);
+		if (refusal === undefined) return;
+		const { message, hint } = refusal;
+		throw new KlpemuError("SCENARIO_FOREIGN_KEY", `struct klp_patch of '${name}': ${message}`, { hint });
 	}
 
 	*#enable(at: Kaddr): Kernel<number> {

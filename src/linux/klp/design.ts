@@ -2,7 +2,7 @@ import type { Kaddr, Memory } from "../../memory/index.js";
 import type { Ftrace, TextPoke } from "../ftrace/index.js";
 import type { Dmesg, FaultInjection, Kallsyms, Kernel, mutex, Printer } from "../lib/index.js";
 import type { CpuHotplug, Sched, task_struct, Unwinder, Workqueue } from "../sched/index.js";
-import type { Field } from "./fields.js";
+import type { DesignKeys } from "./fields.js";
 import type { HandlerRules } from "./handler.js";
 import type { KlpObserver } from "./livepatch.js";
 import type { Release } from "./release.js";
@@ -95,15 +95,10 @@ export interface PatchAttribute {
  * The decisions in which replace designs differ. The core has no `if (design === ...)`: it calls these members. Each
  * design is a record of small decisions; `mainline` is the base that the others are written as changes of.
  */
-export interface Design extends HandlerRules {
-	readonly name: string;
+export interface Design extends HandlerRules, DesignKeys {
 	readonly title: string;
 	/** Source: the mail or commit that proposed it. */
 	readonly source: string;
-	/** The fields that it adds to struct klp_patch. */
-	readonly fields: readonly Field[];
-	/** The fields that it adds to struct klp_func. */
-	readonly funcFields?: readonly Field[];
 	/** klp_func.mark of a new entry; default 0. */
 	readonly initialMark?: number;
 	/** Attributes besides enabled, transition, force and stack_order. */

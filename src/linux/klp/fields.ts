@@ -18,6 +18,77 @@ export interface Field<T extends boolean | number = boolean | number> {
 	set(struct: WithFields, value: T): void;
 }
 
+/**
+ * What a design makes of a key that another design has. `write`: the key of its own that says the same, and must be given beside it.
+ * `unread`: why it needs to know nothing of the kind.
+ */
+export type ForeignKey = { readonly write: string } | { readonly unread: string };
+
+/** The keys of a livepatch under one design. */
+export interface DesignKeys {
+	readonly name: string;
+	/** The fields that it adds to struct klp_patch. */
+	readonly fields: readonly Field[];
+	/** The fields that it adds to struct klp_func. */
+	readonly funcFields?: readonly Field[];
+	/** By key of a livepatch, `funcs.KEY` for one of its functions. A key that is neither here nor its own is refused. */
+	readonly foreign?: Readonly<Record<string, ForeignKey>>;
+}
+
+/** Whether a value can be one of a field: `false` and 0 are the same in C, but `true` is no tag, and a tag is no `bool`. */
+function fits({ type }: Field, value: boolean | number): boolean {
+	return typeof value === (type === "bool" ? "boolean" : "number") || Number(value) === 0;
+}
+
+/** Why a design refuses a key, and what to write. */
+export interface Refusal {
+	readonly message: string;
+	readonly hint: string;
+}
+
+/**
+ * Whether a design can do with `key: value`; undefined: it can, or needs it not. `given`: whether another key is given, too. A key of
+ * a function is written `funcs.KEY`.
+ */
+export function refusalOf(
+	design: DesignKeys,
+	key: string,
+	value: boolean | number,
+	given: (key: string) => boolean,
+): Refusal | undefined {
+	const own = fieldsOf(design).find(([name]) => name === key)?.[1];
+	if (own !== undefined) {
+		if (fits(own, value)) return undefined;
+		const message = `'${key}' is ${value}, and under the design '${design.name}' it is a ${own.type}: ${own.text}`;
+		return { message, hint: sectionFor(design.name, key) };
+	}
+	const foreign = design.foreign?.[key];
+	if (foreign !== undefined && ("unread" in foreign || given(foreign.write))) return undefined;
+	const message = `'${key}' is no key of the design '${design.name}'`;
+	const keys = fieldsOf(design).map(([name]) => name);
+	if (foreign === undefined) {
+		const list = keys.length === 0 ? "it has none" : `its keys are ${keys.join(", ")}`;
+		return { message, hint: `${list}; designs: { ${design.name}: { ... } } says what the livepatch has there instead` };
+	}
+	return {
+		message,
+		hint: `${foreign.write} says it there: write it, too, or ${sectionFor(design.name, foreign.write)}`,
+	};
+}
+
+function fieldsOf({ fields, funcFields = [] }: DesignKeys): [string, Field][] {
+	return [
+		...fields.map((one): [string, Field] => [one.name, one]),
+		...funcFields.map((one): [string, Field] => [`funcs.${one.name}`, one]),
+	];
+}
+
+function sectionFor(design: string, key: string): string {
+	const [name, ofFunc] = key.split(".");
+	const entry = ofFunc === undefined ? `${name}: ...` : `funcs: { FUNCTION: { ${ofFunc}: ... } }`;
+	return `give the livepatch designs: { ${design}: { ${entry} } }`;
+}
+
 function field<T extends boolean | number>(
 	name: string,
 	type: Field["type"],
@@ -36,12 +107,10 @@ function field<T extends boolean | number>(
 	};
 }
 
-/** `replace: 3` is true, too: so a scenario with tags also runs under designs without tags. */
 export function bool(name: string, initial: boolean, text: string): Field<boolean> {
 	return field(name, "bool", initial, text, Boolean);
 }
 
-/** A number; `true` is 1. */
 export function u32(name: string, initial: number, text: string): Field<number> {
 	return field(name, "u32", initial, text, Number);
 }

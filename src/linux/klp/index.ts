@@ -1,5 +1,14 @@
 export type { Core, Design, KlpParts, PatchAttribute } from "./design.js";
-export { bool, type Field, type FieldValues, u32, type WithFields } from "./fields.js";
+export {
+	bool,
+	type DesignKeys,
+	type Field,
+	type FieldValues,
+	type ForeignKey,
+	refusalOf,
+	u32,
+	type WithFields,
+} from "./fields.js";
 export {
 	type CustomHandler,
 	type HandlerAt,

@@ -1,6 +1,7 @@
 import type { Kaddr } from "../../memory/index.js";
 import type { Kernel } from "../lib/index.js";
 import type { task_struct, work_struct } from "../sched/index.js";
+import type { DesignKeys } from "./fields.js";
 import type { HandlerAt } from "./handler.js";
 import type { klp_patch, module } from "./types.js";
 
@@ -90,7 +91,7 @@ export interface KlpObserver {
  */
 export interface Livepatch {
 	/** The replace design that the core follows. */
-	readonly design: { readonly name: string; readonly title: string };
+	readonly design: DesignKeys & { readonly title: string };
 
 	// ---- loading, the administrator ----
 

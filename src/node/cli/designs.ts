@@ -9,22 +9,24 @@ const nameOf = ({ name }: { readonly name: string }) => name;
 
 export const designsCommand: Command<DesignsOptions> = {
 	positionals: [],
-	options: { json: { type: "flag", help: "print a JSON array of { name, title, source, fields }" } },
+	options: {
+		json: { type: "flag", help: "print a JSON array of { name, title, source, fields, funcFields, foreign }" },
+	},
 	async run({ json }, _positionals, { stdout }) {
 		if (json) {
-			const rows = designs.map(({ name, title, source, fields }) => ({
-				name,
-				title,
-				source,
-				fields: fields.map(nameOf),
+			const rows = designs.map(({ name, title, source, fields, funcFields = [], foreign = {} }) => ({
+				...{ name, title, source, fields: fields.map(nameOf), funcFields: funcFields.map(nameOf), foreign },
 			}));
 			stdout.write(`${JSON.stringify(rows, undefined, 2)}\n`);
 			return EXIT.ok;
 		}
-		for (const { name, title, source, fields } of designs) {
-			stdout.write(
-				`${name}\n  ${title}\n  source: ${source}\n  fields of klp_patch: ${fields.map(nameOf).join(", ") || "none"}\n`,
-			);
+		for (const { name, title, source, fields, funcFields = [], foreign = {} } of designs) {
+			const lines = [title, `source: ${source}`, `fields of klp_patch: ${fields.map(nameOf).join(", ") || "none"}`];
+			if (funcFields.length > 0) lines.push(`fields of klp_func: ${funcFields.map(nameOf).join(", ")}`);
+			for (const [key, of] of Object.entries(foreign)) {
+				lines.push("unread" in of ? `does not read ${key}: ${of.unread}` : `instead of ${key} it needs ${of.write}`);
+			}
+			stdout.write(`${[name, ...lines.map((line) => `  ${line}`)].join("\n")}\n`);
 		}
 		return EXIT.ok;
 	},

@@ -4,7 +4,8 @@ import { EXIT } from "./command.js";
 /** One line of the table. A design with several broken invariants has several. */
 export interface ExploreRow {
 	readonly design: string;
-	readonly result: "complete" | "bounded" | "violated";
+	/** `refused`: the scenario's livepatches have keys that the design cannot do with. Only with --all-designs. */
+	readonly result: "complete" | "bounded" | "violated" | "refused";
 	readonly invariant: string | null;
 	readonly message: string | null;
 	/** Moves of the shortest schedule. */
@@ -91,9 +92,14 @@ export function exploreTable({ scenario, preemption, shard, results }: ExploreRe
 function otherwiseLines(results: readonly ExploreRow[]): string[] {
 	const lines = results.flatMap(({ design, result, expected, asExpected, failures = [] }) => {
 		const verdict = result === "violated" ? "violated" : "consistent";
-		const wrong = asExpected === false && result !== "bounded" && expected !== undefined && expected !== verdict;
+		const wrong =
+			asExpected === false &&
+			(result === "violated" || result === "complete") &&
+			expected !== undefined &&
+			expected !== verdict;
 		const told = wrong ? [...failures, `the verdict is ${verdict}, and the scenario expects ${expected}`] : failures;
-		return told.map((failure) => `${design}: not as the scenario says: ${failure}`);
+		const how = result === "refused" ? "refused" : "not as the scenario says";
+		return told.map((failure) => `${design}: ${how}: ${failure}`);
 	});
 	return [...new Set(lines)];
 }

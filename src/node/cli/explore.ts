@@ -4,7 +4,7 @@ import { KlpemuError } from "../../base/index.js";
 import { INVARIANTS, type Invariant } from "../../consistency/index.js";
 import { designs } from "../../designs/index.js";
 import { formatSchedule, type Schedule, type Shard } from "../../explore/index.js";
-import { parseScenario } from "../../scenario/index.js";
+import { type ExploredScenario, parseScenario } from "../../scenario/index.js";
 import { CPU_NAMES } from "../cpus.js";
 import { readText } from "../files.js";
 import { nodeHost } from "../host.js";
@@ -80,37 +80,24 @@ async function exploreFile(file: string, options: ExploreOptions, io: Io): Promi
 		for (const design of options.allDesigns ? designNames : [options.design ?? scenario.design]) {
 			if (control.stopped) break;
 			const watch = control.start(design);
-			const { exploration, schedules, steps, expected, judgement } = await exploreScenario({
-				scenario,
-				text,
-				machine: { host: nodeHost(file), design, ...(options.cpu !== undefined && { cpu: options.cpu }) },
-				budget: Number(options.budget ?? BUDGET),
-				invariants: new Set(options.invariant === undefined ? INVARIANTS : [options.invariant as Invariant]),
-				all: options.everyInvariant,
-				reduction: !options.noReduction,
-				shard,
-				...watch.options,
-			});
-			const { result, states, transitions, depth, visited } = exploration;
-			for (const schedule of schedules.length === 0 ? [undefined] : schedules) {
-				results.push({
-					design,
-					result,
-					invariant: schedule?.invariant ?? null,
-					message: schedule?.message ?? null,
-					scheduleLength: schedule?.moves.length ?? null,
-					states,
-					transitions,
-					depth,
-					seconds: watch.seconds(),
-					expected,
-					asExpected: judgement.asExpected ?? null,
-					failures: judgement.failures,
-					steps,
-					schedule: schedule === undefined ? null : formatSchedule(schedule),
-					...(schedule !== undefined && options.save !== undefined && { file: await save(options.save, schedule) }),
-					...(visited !== undefined && { visited: Object.fromEntries(visited) }),
+			try {
+				const found = await exploreScenario({
+					scenario,
+					text,
+					machine: { host: nodeHost(file), design, ...(options.cpu !== undefined && { cpu: options.cpu }) },
+					budget: Number(options.budget ?? BUDGET),
+					invariants: new Set(options.invariant === undefined ? INVARIANTS : [options.invariant as Invariant]),
+					all: options.everyInvariant,
+					reduction: !options.noReduction,
+					shard,
+					...watch.options,
 				});
+				results.push(...(await rowsOf(design, found, watch.seconds(), options.save)));
+			} catch (error) {
+				// The other designs can do with the keys of its livepatches.
+				const isRefusal = error instanceof KlpemuError && error.code === "SCENARIO_FOREIGN_KEY";
+				if (!options.allDesigns || !isRefusal) throw error;
+				results.push(refusedRow(design, error.message));
 			}
 		}
 	} finally {
@@ -118,6 +105,44 @@ async function exploreFile(file: string, options: ExploreOptions, io: Io): Promi
 	}
 	const { title, preemption } = scenario;
 	return { schema: 1, scenario: title, preemption, ...(shard !== undefined && { shard: options.shard! }), results };
+}
+
+async function rowsOf(
+	design: string,
+	{ exploration, schedules, steps, expected, judgement }: ExploredScenario,
+	seconds: number,
+	folder: string | undefined,
+): Promise<ExploreRow[]> {
+	const { result, states, transitions, depth, visited } = exploration;
+	const rows: ExploreRow[] = [];
+	for (const schedule of schedules.length === 0 ? [undefined] : schedules) {
+		rows.push({
+			design,
+			result,
+			invariant: schedule?.invariant ?? null,
+			message: schedule?.message ?? null,
+			scheduleLength: schedule?.moves.length ?? null,
+			states,
+			transitions,
+			depth,
+			seconds,
+			expected,
+			asExpected: judgement.asExpected ?? null,
+			failures: judgement.failures,
+			steps,
+			schedule: schedule === undefined ? null : formatSchedule(schedule),
+			...(schedule !== undefined && folder !== undefined && { file: await save(folder, schedule) }),
+			...(visited !== undefined && { visited: Object.fromEntries(visited) }),
+		});
+	}
+	return rows;
+}
+
+/** `why`: what the scenario's livepatches lack under this design. */
+function refusedRow(design: string, why: string): ExploreRow {
+	const nothing = { invariant: null, message: null, scheduleLength: null, schedule: null };
+	const counts = { states: 0, transitions: 0, depth: 0, seconds: 0 };
+	return { design, result: "refused", ...nothing, ...counts, asExpected: false, failures: [why] };
 }
 
 function shardOf(text: string | undefined): Shard | undefined {

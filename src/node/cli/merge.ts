@@ -60,7 +60,7 @@ const SHARD_REPORT: v.GenericSchema<unknown, ExploreReport> = v.object({
 	results: v.array(
 		v.object({
 			design: v.string(),
-			result: v.picklist(["complete", "bounded", "violated"]),
+			result: v.picklist(["complete", "bounded", "violated", "refused"]),
 			invariant: text,
 			message: text,
 			scheduleLength: v.nullable(count),
@@ -140,7 +140,7 @@ function mergeRows(parts: readonly (readonly ExploreRow[])[]): ExploreRow[] {
 /** What all parts together say of the scenario's expectations; nothing if they are reports of an older klpemu. */
 function judge(parts: readonly (readonly ExploreRow[])[], { result, expected }: ExploreRow): Partial<ExploreRow> {
 	const steps = mergeSteps(parts.map(([row]) => row?.steps ?? []));
-	if (expected === undefined || steps.length === 0) return {};
+	if (expected === undefined || steps.length === 0 || result === "refused") return {};
 	const { asExpected, failures } = judgeOutcomes(result, expected, steps, true);
 	return { expected, asExpected: asExpected ?? null, failures, steps };
 }

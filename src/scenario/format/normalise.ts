@@ -1,5 +1,15 @@
+import { suggest } from "../../base/index.js";
+import type { FieldValues } from "../../linux/klp/index.js";
 import type { Scenario } from "../scenario.js";
-import { type FuncSpec, type ObjectSpec, PREEMPTION, type SourceRef, VERDICTS, type Verdict } from "../types.js";
+import {
+	type DesignSection,
+	type FuncSpec,
+	type ObjectSpec,
+	PREEMPTION,
+	type SourceRef,
+	VERDICTS,
+	type Verdict,
+} from "../types.js";
 import { fieldValues } from "./design-fields.js";
 import type { Path, ScenarioDocument } from "./document.js";
 import { Names, type ParseOptions } from "./names.js";
@@ -119,10 +129,30 @@ export class Normaliser {
 			name,
 			sources: this.#sources(raw.sources, [...path, "sources"]),
 			fields: fieldValues(this.#keys.patch, raw),
+			designs: this.#sections(raw, objects, path),
 			objects,
 			states: raw.states ?? [],
 			position: document.position(path, "key"),
 		});
+	}
+
+	/** What a livepatch says under some designs. */
+	#sections(raw: RawLivepatch, objects: readonly ObjectSpec[], path: Path): Map<string, DesignSection> {
+		const known = objects.flatMap((object) => object.funcs.map((func) => func.old_name));
+		const sections = Object.entries(raw.designs ?? {}).map(([design, section]): [string, DesignSection] => {
+			const at = [...path, "designs", design];
+			this.#names.checkDesign(design, at, "key");
+			const funcs = Object.entries(section.funcs ?? {}).map(([func, entry]): [string, FieldValues] => {
+				if (!known.includes(func)) {
+					const hint = suggest(func, "functions", known);
+					const message = `the livepatch does not patch '${func}'`;
+					throw this.#document.error("SCENARIO_UNKNOWN_FUNC", [...at, "funcs", func], message, hint, "key");
+				}
+				return [func, fieldValues(this.#keys.func, entry)];
+			});
+			return [design, { fields: fieldValues(this.#keys.patch, section), funcs: new Map(funcs) }];
+		});
+		return new Map(sections);
 	}
 
 	#object(livepatch: string, name: string, raw: NonNullable<RawLivepatch["funcs"]>, path: Path): ObjectSpec {

@@ -53,11 +53,29 @@ export function livepatchKeys(designs: readonly Design[]): LivepatchKeys {
 	};
 }
 
+/** What a livepatch says under one design. */
+function sectionSchema(keys: LivepatchKeys) {
+	const func = v.strictObject(fieldEntries("klp_func", keys.func));
+	return v.strictObject({
+		...fieldEntries("klp_patch", keys.patch),
+		funcs: v.optional(v.pipe(v.record(symbol, func), expected("a map of functions"))),
+	});
+}
+
 function livepatchSchema(keys: LivepatchKeys) {
 	const funcs = funcsSchema(keys.func);
 	return v.strictObject({
 		sources,
 		...fieldEntries("klp_patch", keys.patch),
+		designs: v.optional(
+			v.pipe(
+				v.record(designName, sectionSchema(keys)),
+				expected("a map of designs"),
+				v.description(
+					"by design, its keys for this livepatch and its functions; they stand in place of those beside them",
+				),
+			),
+		),
 		funcs: v.optional(funcs),
 		objects: v.optional(
 			v.pipe(

@@ -8,7 +8,7 @@ import type { Found } from "../expectation.js";
 import type { ScenarioOps } from "../ops.js";
 import type { ScenarioTasks } from "../tasks.js";
 import type { LivepatchSpec, OpsSpec, Position, TaskSpec } from "../types.js";
-import { errno, errnoOf, type RawTaskEntries } from "../values.js";
+import { designName, errno, errnoOf, expected, type RawTaskEntries } from "../values.js";
 import type { nameInReports } from "../watched.js";
 
 /** What every step of a scenario has, besides its value. */
@@ -17,7 +17,7 @@ export interface StepBase {
 	readonly position: Position;
 	/** The result that the scenario expects: 0, or the negative errno of this step's `errno` key or of the `expect` after it. */
 	readonly errno: number;
-	/** Where an `expect` after it gives other results for some designs. See `expectedErrno`. */
+	/** Where this key, or an `expect` after it, gives other results for some designs. See `expectedErrno`. */
 	readonly errnoByDesign: ReadonlyMap<string, number>;
 }
 
@@ -166,12 +166,21 @@ export function step<const K extends string, S extends v.GenericSchema, V extend
 /** A step as the file has it: a word, or a map with one key besides `errno`. */
 export type RawStep = string | Readonly<Record<string, unknown>>;
 
+const errnoByDesign = v.union([
+	...errno.options,
+	v.pipe(
+		v.record(designName, errno),
+		expected("errnos by design"),
+		v.description("by design; success under all others"),
+	),
+]);
+
 /** What may stand in a list of steps. `withErrno`: an errno may be expected of them. */
 export function stepsSchema(definitions: readonly AnyStep[], withErrno: boolean) {
 	const words = definitions.filter(({ word }) => word !== undefined);
 	const options = definitions.map((definition) => {
 		const entries: Record<string, v.GenericSchema> = { [definition.kind]: definition.value };
-		if (withErrno && definition.hasErrno) entries.errno = v.optional(errno);
+		if (withErrno && definition.hasErrno) entries.errno = v.optional(errnoByDesign);
 		return v.strictObject(entries);
 	});
 	return v.union([v.picklist(words.map(({ kind }) => kind)), ...options]);
@@ -183,23 +192,22 @@ export function readStep<D extends AnyStep>(definitions: readonly D[], raw: RawS
 	const definition = definitions.find(({ kind }) => kind === key);
 	if (definition === undefined) throw new Error(`the schema accepts a step that has no definition: ${key}`);
 	const value = typeof raw === "string" ? definition.word?.() : definition.read(raw[definition.kind], place.at(key!));
-	const base = {
-		kind: definition.kind,
-		position: place.position,
-		errno: readErrno(definition, raw, place),
-		errnoByDesign: new Map(),
-	};
+	const base = { kind: definition.kind, position: place.position, ...readErrno(definition, raw, place) };
 	// What a definition's read() returns is what StepOf takes from its type.
 	return { ...value, ...base } as StepOf<D>;
 }
 
-function readErrno(definition: AnyStep, raw: RawStep, place: Place): number {
-	if (typeof raw === "string") return 0;
-	const outer = raw.errno as number | string | undefined;
+function readErrno(definition: AnyStep, raw: RawStep, place: Place): Pick<StepBase, "errno" | "errnoByDesign"> {
+	if (typeof raw === "string") return { errno: 0, errnoByDesign: new Map() };
+	const outer = raw.errno as number | string | Readonly<Record<string, number | string>> | undefined;
 	const inner = definition.innerErrno?.(raw[definition.kind]);
 	if (outer !== undefined && inner !== undefined) {
 		throw place.key("errno").error("SCENARIO_DUPLICATE", "errno is given twice");
 	}
-	const value = outer ?? inner;
-	return value === undefined ? 0 : errnoOf(value);
+	const value = outer ?? inner ?? 0;
+	if (typeof value !== "object") return { errno: errnoOf(value), errnoByDesign: new Map() };
+	const byDesign = Object.entries(value).map(([design, name]): [string, number] => {
+		return [place.key("errno", design).design(design), errnoOf(name)];
+	});
+	return { errno: 0, errnoByDesign: new Map(byDesign) };
 }
