@@ -3,18 +3,18 @@ import type { Model } from "./model.js";
 import { type FoundViolation, Memo, Search, type SearchOptions, type SearchResult } from "./search/index.js";
 import { World } from "./world/index.js";
 
-/** What the exploration of one scenario under one design has found. */
+/** Result of the exploration of one scenario under one design. */
 export interface Exploration extends SearchResult {
-	/** Which tasks made moves, in each of the searches that it consists of. */
+	/** The tasks that made moves, for each of its searches. */
 	readonly searches: readonly (readonly string[])[];
-	/** How often kernel code and guest code really ran; everything else was remembered. */
+	/** Number of real executions of kernel code and guest code; all other results came from the memo. */
 	readonly executed: { readonly kernel: number; readonly guest: number; readonly replayed: number };
 }
 
 /**
- * Explores a model. With reduction, in several searches: in each, the tasks that steps name and one of the groups of others move,
- * and the rest stays outside of the kernel. Tasks do not act on each other, and an invariant is broken by one task, so that
- * nothing is lost (docs/exploring.md).
+ * Explores a model. With reduction, in several searches: in each, the tasks that steps name and the tasks of one
+ * further group move, and the other tasks stay outside of the kernel. Tasks do not act on each other, and one task
+ * breaks an invariant, so that no violation is lost (docs/exploring.md).
  */
 export async function explore(model: Model, options: SearchOptions): Promise<Exploration> {
 	const memo = new Memo(new World(model));
@@ -47,7 +47,7 @@ export async function explore(model: Model, options: SearchOptions): Promise<Exp
 
 function groupsOf(model: Model): string[][] {
 	const named = model.tasks.filter((task) => task.named).map(({ name }) => name);
-	// Where tasks come by, the idle tasks need no moves of their own.
+	// If tasks run on the CPUs, the idle tasks need no moves of their own.
 	const always = model.idleSleeps ? [...named, ...model.machine.sched.cpus.map(({ idle }) => idle.comm)] : named;
 	const groups = new Map<string, string>();
 	for (const { name, group, runs, named } of model.tasks) {

@@ -1,4 +1,4 @@
-/** Joins what several searches, or the parts of a shared search, have found. */
+/** Joins the results of several searches, or of the parts of a shared search. */
 
 /** A schedule that was found. */
 export interface Found {
@@ -19,8 +19,9 @@ export function shortestOfEach<T>(schedules: Iterable<T>, about: (schedule: T) =
 }
 
 /**
- * What the parts of a shared search have visited together: each state once, and how many moves lead away from it. One part may have
- * expanded a state that another one has only seen: the larger number of moves counts.
+ * The states that the parts of a shared search have visited together: each state once, with the number of moves that
+ * lead away from it. One part may have expanded a state that another part has only reached: the larger number of moves
+ * is used.
  */
 export function joinVisited(parts: Iterable<Iterable<readonly [string, number]>>): Map<string, number> {
 	const joined = new Map<string, number>();

@@ -6,19 +6,19 @@ import type { Machine } from "../machine/index.js";
 /** A task of a model. The order of a model's tasks is the order of a state's columns. */
 export interface ModelTask {
 	readonly name: string;
-	/** Tasks of one group do the same, so that what holds for one of them holds for all. */
+	/** Tasks of one group do the same, so that a result for one of them is valid for all. */
 	readonly group: string;
-	/** It runs guest code: otherwise all it ever does is to switch. */
+	/** True if it runs guest code. Otherwise its only move is to switch. */
 	readonly runs: boolean;
-	/** Some step waits for it, wakes it or ends it: it may not be left out. */
+	/** True if a step waits for it, wakes it or ends it: the search must not leave it out. */
 	readonly named: boolean;
 }
 
-/** One thing that an administrator does: kernel code that runs as that process. */
+/** One action of an administrator: kernel code that runs as that process. */
 export interface AdminStep {
-	/** For people: `insmod lp3`. */
+	/** For reports: `insmod lp3`. */
 	readonly title: string;
-	/** Tasks with `sleeps_in` may fall asleep meanwhile. */
+	/** Tasks with `sleeps_in` may fall asleep during the step. */
 	readonly mayFallAsleep: boolean;
 	run(): Kernel<unknown>;
 }
@@ -28,26 +28,28 @@ export interface Admin {
 	readonly name: string;
 	readonly task: task_struct;
 	readonly steps: readonly AdminStep[];
-	/** It runs only while the first admin is at this step of its own; undefined: at any time. */
+	/** It runs only while the first administrator is at the step with this index; undefined: at any time. */
 	readonly during: number | undefined;
-	/** The task of the scenario that does this itself, in user mode; undefined: it is an administrator. */
+	/**
+	 * The task of the scenario that makes these steps itself, in user mode; undefined: the actor is an administrator.
+	 */
 	readonly of: string | undefined;
 }
 
-/** What the explorer explores: a machine at its beginning, and the actors with their steps. */
+/** The input of the explorer: a machine in its initial state, and the actors with their steps. */
 export interface Model {
 	readonly machine: Machine;
 	readonly functions: readonly WatchedFunction[];
 	readonly tasks: readonly ModelTask[];
 	readonly admins: readonly Admin[];
 	/**
-	 * No task of the scenario ever runs: an idle task sleeps in its loop until wake_up_if_idle() wakes it. Where tasks run, they come by
-	 * on every CPU, and the idle task goes through its loop after each of them.
+	 * True if no task of the scenario ever runs: then an idle task sleeps in its loop until wake_up_if_idle() wakes it.
+	 * Otherwise tasks run on every CPU, and the idle task runs through its loop after each of them.
 	 */
 	readonly idleSleeps: boolean;
 	/**
-	 * Set by the explorer: whether tasks may fall asleep now, and whether all administrators that race with each other are
-	 * through.
+	 * Set by the explorer: `mayFallAsleep`: tasks may fall asleep now; `racersDone`: all administrators that race with
+	 * each other have finished.
 	 */
 	readonly control: { mayFallAsleep: boolean; racersDone: () => boolean };
 }

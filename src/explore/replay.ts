@@ -4,36 +4,36 @@ import type { Model } from "./model.js";
 import type { Move } from "./schedule.js";
 import { type SavedWorld, type TaskState, World } from "./world/index.js";
 
-/** A state as it is judged. */
+/** A state, with the data that the invariants need. */
 export interface Judged {
 	readonly kernel: Look;
 	/** By slot. */
 	readonly tasks: readonly TaskState[];
 }
 
-/** What a move did. */
+/** The effect of a move. */
 export interface Replayed {
 	readonly move: Move;
-	/** The administrator's step that it is part of: `insmod lp3`. Undefined for tasks. */
+	/** The administrator's step to which it belongs: `insmod lp3`. Undefined for tasks. */
 	readonly title: string | undefined;
-	/** The points it passed, the last one included. */
+	/** The points that it passed, with the last one. */
 	readonly points: readonly string[];
-	/** Those of them that a story tells of. */
+	/** The points that a story shows. */
 	readonly told: readonly string[];
 	readonly before: Judged;
 	readonly after: Judged;
 	readonly broken: readonly Broken[];
 }
 
-/** What making a move gives. */
+/** Result of a move. */
 type Made = Pick<Replayed, "points" | "told" | "broken">;
 
-/** Makes the moves of schedules for real, on the model's machine, each time from its beginning. */
+/** Executes the moves of schedules on the model's machine, each time from its initial state. */
 export class Replayer {
 	readonly world: World;
 	readonly #saved: SavedWorld;
 	readonly #tasks: readonly TaskState[];
-	/** What there is to be seen after the last move. */
+	/** The state after the last move. */
 	#now: Judged;
 
 	constructor(model: Model) {
@@ -85,7 +85,7 @@ export class Replayer {
 		const slot = world.names.indexOf(who);
 		const state = slot < 0 ? undefined : world.loaded(slot);
 		if (state === undefined || !state.alive || state.fields.held)
-			throw impossible(index, who, "it is not there, or asleep");
+			throw impossible(index, who, "it does not exist, or it sleeps");
 		const { kernel } = this.#now;
 		const { state: next, label, broken } = world.moveTask(slot);
 		this.#now = this.#look();
@@ -98,11 +98,11 @@ export class Replayer {
 		const points: string[] = [];
 		const told: string[] = [];
 		for (let step = 0; step < steps; step++) {
-			if (world.nextStep(actor) === undefined) throw impossible(index, who, "it has nothing to do");
+			if (world.nextStep(actor) === undefined) throw impossible(index, who, "it has no next step");
 			const from = this.#now;
 			const slots = busy.filter((entry) => entry.step === step).map(({ task }) => world.slot(task));
 			const effect = world.moveActor(actor, new Set(slots), late && step === 0);
-			if (effect.kind === "blocked") throw impossible(index, who, "it waits for somebody");
+			if (effect.kind === "blocked") throw impossible(index, who, "it waits for another task or actor");
 			if (effect.kind !== "place") points.push(effect.label);
 			if (effect.kind !== "place" && !effect.quiet) told.push(effect.label);
 			this.#now = this.#look();
@@ -122,8 +122,8 @@ function impossible(index: number, who: string, why: string): KlpemuError {
 }
 
 /**
- * Leaves out whatever is not needed to break the same invariant, until nothing more can be left out. `stuck` is no matter of
- * the last move: a schedule for it stays as it is.
+ * Removes moves that are not needed to break the same invariant, until no further move can be removed. `stuck` does not
+ * depend on the last move only: a schedule for it is not changed.
  */
 export function minimise(replayer: Replayer, moves: readonly Move[], invariant: Invariant): Move[] {
 	const breaks = (candidate: readonly Move[]): Move[] | undefined => {

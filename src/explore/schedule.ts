@@ -5,24 +5,27 @@ import { INVARIANTS, type Invariant } from "../consistency/index.js";
 export interface Move {
 	/** A task, an administrator, or `kworker`. */
 	readonly who: string;
-	/** So many steps of kernel code, each to its next point or place; always 1 for a task. */
+	/** Number of steps of kernel code, each to its next point or place; always 1 for a task. */
 	readonly steps: number;
-	/** Tasks that are on a CPU when that step (counted from 0) looks at them; all others that could be are not. */
+	/**
+	 * Tasks that are on a CPU when that step (counted from 0) reads on_cpu. All other tasks that could be on a CPU are
+	 * not.
+	 */
 	readonly busy: readonly { readonly step: number; readonly task: string }[];
-	/** The kworker's work has been tried often enough for signals. */
+	/** The kworker's work has been tried often enough to send signals. */
 	readonly late: boolean;
-	/** For people: where it led. */
+	/** For reports: the place that it reached. */
 	readonly label: string;
 }
 
-/** What a saved schedule says. */
+/** Contents of a saved schedule. */
 export interface Schedule {
 	/** The scenario's file, as it was given. */
 	readonly scenario: string;
-	/** Of the scenario's text: in another scenario, the moves mean something else. */
+	/** Of the scenario's text: in another scenario, the moves have another meaning. */
 	readonly fingerprint: string;
 	readonly design: string;
-	/** What it breaks, and how that was told. */
+	/** The invariant that it breaks, and the message. */
 	readonly invariant: Invariant;
 	readonly message: string;
 	readonly moves: readonly Move[];
@@ -87,6 +90,6 @@ function parseMove(line: string, bad: (message: string) => KlpemuError): Move {
 		else if (word === "late") late = true;
 		else throw bad(`'${word}' is none of steps=N, busy=STEP:TASK, late`);
 	}
-	if (who === undefined || who === "") throw bad("a move begins with who makes it");
+	if (who === undefined || who === "") throw bad("a move begins with the name of its task or actor");
 	return { who, steps, busy, late, label };
 }

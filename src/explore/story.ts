@@ -87,7 +87,7 @@ function changes(before: Look, after: Look, functions: readonly WatchedFunction[
 	});
 }
 
-/** Tasks whose patch_state is another, and what they run from then on. */
+/** Tasks whose patch_state has changed, and the implementations that they run from then on. */
 function switches(first: Replayed, end: Replayed, names: readonly string[]): string[] {
 	const lines = new Map<string, string[]>();
 	for (const [slot, name] of names.entries()) {
@@ -107,7 +107,7 @@ function sees(kernel: Look, patch_state: number): string {
 	return tuple(viewOf(kernel, patch_state));
 }
 
-/** For each task, the first that it breaks of each invariant: a task may break one for several functions at once. */
+/** For each task, its first violation of each invariant: a task may break one for several functions at once. */
 function firstOfEach(broken: readonly Broken[]): readonly Broken[] {
 	const first = new Map<string, Broken>();
 	for (const one of broken) {

@@ -2,7 +2,7 @@ import { errnoName } from "../linux/lib/index.js";
 import type { ReportStep, ReportTask } from "../report/index.js";
 import type { Expectation } from "./types.js";
 
-/** What an expectation is compared with. */
+/** The data with which an expectation is compared. */
 export interface Found extends Pick<ReportStep, "tasks" | "sysfs" | "func_stacks"> {
 	/** Calls by ops. */
 	readonly calls: ReadonlyMap<string, number>;
@@ -13,8 +13,8 @@ export interface Found extends Pick<ReportStep, "tasks" | "sysfs" | "func_stacks
 }
 
 /**
- * Compares an `expect` step with the machine's state. Returns one sentence for each thing that is otherwise; empty: it holds.
- * `errno` is not compared here: that is done where the step before it ends, with `checkErrno`.
+ * Compares an `expect` step with the machine's state. Returns one sentence for each difference; empty: the expectation
+ * is true. `errno` is not compared here, but at the end of the step before, with `checkErrno`.
  */
 export function checkExpectation(expect: Expectation, state: Found): string[] {
 	const failures = expect.tasks.flatMap((name) => checkTask(expect, name, state.tasks[name]));
@@ -59,7 +59,7 @@ function flag(value: boolean): string {
 	return value ? "set" : "clear";
 }
 
-/** The first line of `wanted` that does not follow, anywhere, on where the one before it was found. */
+/** The first line of `wanted` that is not found behind the place of the line before it. */
 function firstMissing(
 	wanted: readonly string[],
 	lines: readonly string[],
@@ -74,7 +74,7 @@ function firstMissing(
 	return undefined;
 }
 
-/** The sentence for a step that ended otherwise than expected; undefined: it did as expected. */
+/** A sentence if a step did not end as expected; undefined: it did. */
 export function checkErrno(is: number, wanted: number): string | undefined {
 	if (is === wanted) return undefined;
 	const name = (errno: number) => (errno === 0 ? "success" : errnoName(errno));

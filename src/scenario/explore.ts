@@ -25,24 +25,24 @@ export interface ExploreScenarioOptions extends SearchOptions {
 
 export interface ExploredScenario {
 	readonly exploration: Exploration;
-	/** One for each violation, as short as they get. */
+	/** One schedule for each violation, as short as possible. */
 	readonly schedules: readonly Schedule[];
-	/** How each step that the explorer makes has ended. */
+	/** The end of each step that the explorer makes. */
 	readonly steps: readonly StepOutcome[];
 	/** The verdict that the scenario expects. */
 	readonly expected: Verdict;
-	/** All of that compared with what the scenario says. */
+	/** Comparison of all that with the scenario's expectations. */
 	readonly judgement: Judgement;
 }
 
-/** What a scenario's text is recognised by in a saved schedule. */
+/** Fingerprint of a scenario's text in a saved schedule. */
 export function fingerprintOf(text: string): string {
 	const hash = new Hash();
 	hash.add(text);
 	return hash.digest();
 }
 
-/** Explores a scenario under one design, and makes the schedules it finds as short as possible. */
+/** Explores a scenario under one design, and shortens the schedules that it finds as far as possible. */
 export async function exploreScenario(options: ExploreScenarioOptions): Promise<ExploredScenario> {
 	const { scenario, text, machine } = options;
 	const model = await createModel(scenario, machine);
@@ -74,10 +74,10 @@ export async function exploreScenario(options: ExploreScenarioOptions): Promise<
 	}
 }
 
-/** A schedule, made for real. */
+/** Result of executing a schedule. */
 export interface Replay {
 	readonly moves: readonly Replayed[];
-	/** In words. */
+	/** The story in words. */
 	readonly story: string;
 }
 

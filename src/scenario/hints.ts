@@ -10,7 +10,7 @@ const PATCHED = [
 ];
 const LINKED = [/: Unknown symbol (\S+)/, /undefined symbols? '([^']+)'/];
 
-/** What was probably meant by names that the kernel did not find, one sentence for each. */
+/** The probably meant names, for names that the kernel did not find: one sentence each. */
 export function hintsFor(lines: readonly string[], machine: Machine): string[] {
 	const hints = lines.flatMap((line) => {
 		const patched = wordIn(line, PATCHED);
@@ -25,7 +25,7 @@ function wordIn(line: string, patterns: readonly RegExp[]): string | undefined {
 	return patterns.map((pattern) => pattern.exec(line)?.[1]).find((word) => word !== undefined);
 }
 
-/** About a function that a livepatch shall change. */
+/** Hint for a function that a livepatch changes. */
 function patchedHint(name: string, { kallsyms, ftrace }: Machine): string[] {
 	const found = kallsyms.images.flatMap((image) => image.lookup(name).map(({ address }) => ({ image, address })));
 	if (found.length > 1) {
@@ -41,7 +41,7 @@ function patchedHint(name: string, { kallsyms, ftrace }: Machine): string[] {
 	return [`'${name}' has no fentry site: only functions that are compiled with -mfentry can be patched`];
 }
 
-/** About a symbol that a module links against. */
+/** Hint for a symbol that a module links against. */
 function linkedHint(name: string, { symbols }: Machine): string[] {
 	return [
 		`neither vmlinux, nor klpemu, nor a loaded module has a symbol '${name}'${didYouMean(name, symbols.names())}`,

@@ -5,7 +5,10 @@ import type { Memory } from "../memory/index.js";
 import type { ObjectLoader } from "./load.js";
 import type { FileReader } from "./types.js";
 
-/** What scenarios need from the program that runs them: a page, a worker, or Node (`nodeHost()` of klpemu/node). */
+/**
+ * Services that scenarios need from the program that runs them: a web page, a worker, or Node (`nodeHost()` of
+ * klpemu/node).
+ */
 export interface Host {
 	/** The files that the scenario names. */
 	readonly files: FileReader;

@@ -10,12 +10,12 @@ import { type TaskSpec, whereOf } from "./types.js";
 import { watchedFunctions } from "./watched.js";
 import { createWorld } from "./world.js";
 
-/** The explorer's model of a scenario, and how its steps have ended in the schedules that were made on it. */
+/** The explorer's model of a scenario, and the results of its steps in the executed schedules. */
 export interface ScenarioModel extends Model {
 	readonly outcomes: Outcomes;
 }
 
-/** Makes the explorer's model of a scenario: its machine, with everything loaded and nothing done yet. */
+/** Makes the explorer's model of a scenario: its machine, with all objects loaded and before the first step. */
 export async function createModel(scenario: Scenario, options: RunScenarioOptions): Promise<ScenarioModel> {
 	const { machine, objects } = await createScenarioMachine(scenario, options);
 	const functions = watchedFunctions(scenario.livepatches, machine);
@@ -59,7 +59,7 @@ class Actors {
 		const steps = this.#explored(scenario.steps);
 		const every = steps.flatMap((step) => (step.kind === "race" ? step.actors.flat() : [step]));
 		const declared = [...scenario.tasks.values()];
-		// All tasks that there will ever be, each once.
+		// All tasks that can ever exist, each once.
 		const specs = new Map(declared.map((spec) => [spec.name, spec]));
 		for (const step of every) if (step.kind === "fork") specs.set(step.child.name, step.child);
 		for (const spec of declared) if (spec.fork) specs.set(childOf(spec).name, childOf(spec));
@@ -90,7 +90,7 @@ class Actors {
 		});
 	}
 
-	/** What a task does by itself, besides calling functions. */
+	/** Actions of a task itself, besides calls of functions. */
 	#doings(spec: TaskSpec): Admin[] {
 		const { tasks } = this.#world;
 		const of = spec.name;
@@ -118,7 +118,7 @@ class Actors {
 		return racers;
 	}
 
-	/** `race`: number of the step that is the race these steps are part of. */
+	/** `race`: number of the race step to which these steps belong. */
 	#admin(
 		name: string,
 		task: task_struct,

@@ -6,7 +6,7 @@ import type { Kaddr } from "../memory/index.js";
 import type { ReportStep, ReportTask } from "../report/index.js";
 import { functionsOn, type Whereabouts } from "./whereabouts.js";
 
-/** Looks at a machine in the terms of a report. */
+/** Reads the state of a machine in the form of a report. */
 export class Observer {
 	readonly #machine: Machine;
 	readonly #checker: InvariantChecker;
@@ -42,7 +42,7 @@ export class Observer {
 		return { tasks, sysfs, func_stacks };
 	}
 
-	/** What a report has besides: it is not compared with expectations. */
+	/** Further data for a report, which is not compared with expectations. */
 	more(): Pick<ReportStep, "switched" | "inside" | "modules"> {
 		const { switched } = this.#whereabouts;
 		const stacks = [...this.#tasks].map(([name, task]) => [name, functionsOn(this.#machine, task) ?? null] as const);
@@ -53,7 +53,7 @@ export class Observer {
 		};
 	}
 
-	/** swapper/0, ...: not in reports, but an expectation may be about them. */
+	/** swapper/0, ...: not in reports, but an expectation may name them. */
 	idleTasks(): Record<string, ReportTask> {
 		const ranges = rangesOf(this.#stacks());
 		return Object.fromEntries(this.#machine.sched.cpus.map(({ idle }) => [idle.comm, this.#task(idle, ranges)]));

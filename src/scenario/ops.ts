@@ -5,12 +5,15 @@ import type { Machine } from "../machine/index.js";
 import type { Kaddr } from "../memory/index.js";
 import type { OpsSpec } from "./types.js";
 
-/** What an ops of the scenario is embedded in. All that changes is here or in the ops, so that a machine that is put back has it. */
+/**
+ * The object in which an ops of the scenario is embedded. All its state is here or in the ops, so that a restore of the
+ * machine restores it.
+ */
 class Attachment {
 	static readonly state = declareState({ fields: "all" });
 
 	readonly spec: OpsSpec;
-	/** DIRECT: the function that the sites shall call now. */
+	/** DIRECT: the function that the sites call. */
 	direct: Kaddr = 0;
 
 	constructor(spec: OpsSpec) {
@@ -22,7 +25,10 @@ class Attachment {
 export class ScenarioOps {
 	readonly #machine: Machine;
 	readonly #specs: ReadonlyMap<string, OpsSpec>;
-	/** Calls by ops since it was last registered; only of those without a function of the guest. A log, which no code reads back. */
+	/**
+	 * Number of calls by ops since it was last registered; only of ops without a function of the guest. A log: no
+	 * kernel code reads it.
+	 */
 	readonly calls = new Map<string, number>();
 
 	constructor(machine: Machine, specs: ReadonlyMap<string, OpsSpec>) {
@@ -86,8 +92,8 @@ export class ScenarioOps {
 	}
 
 	/**
-	 * As a BPF trampoline registers itself (kernel/bpf/trampoline.c, bpf_trampoline_update()): where it must share a site with an
-	 * IPMODIFY ops, it says -EAGAIN, makes another trampoline, and tries again.
+	 * Registers a direct ops as a BPF trampoline does (kernel/bpf/trampoline.c, bpf_trampoline_update()): if it must
+	 * share a site with an IPMODIFY ops, it returns -EAGAIN, makes another trampoline, and tries again.
 	 */
 	*#registerDirect(ops: ftrace_ops<Attachment>, addr: Kaddr): Kernel<number> {
 		const { spec } = ops.owner;

@@ -5,21 +5,21 @@ import { expectedErrno, expectedVerdict, type Scenario } from "./scenario.js";
 import { definitionOf, type StepBase, type StepWorld } from "./steps/index.js";
 import { type Verdict, whereOf } from "./types.js";
 
-/** How one step ended, in all schedules that were explored. */
+/** The ends of one step in all explored schedules. */
 export interface StepOutcome {
 	/** `step 3, insmod lp2`; steps count from 1, as in the reports of `run`. */
 	readonly step: string;
 	/** `file:line:column` */
 	readonly where: string;
-	/** The result that the scenario expects, 0 or a negative errno. null: the step is one of a race, where the order decides. */
+	/** The expected result, 0 or a negative errno. null: the step belongs to a race, in which the order decides. */
 	readonly expected: number | null;
-	/** The results that it had, each once; none: no schedule came to its end. */
+	/** The results that it had, each once; empty: it ended in no schedule. */
 	readonly results: readonly number[];
-	/** What else was otherwise than the scenario says, each once. */
+	/** Other differences from the scenario, each once. */
 	readonly failures: readonly string[];
 }
 
-/** Notes how the steps end that the explorer makes. What the explorer makes, some schedule leads to. */
+/** Records the ends of the steps that the explorer makes. A schedule leads to each of them. */
 export class Outcomes {
 	readonly #scenario: Scenario;
 	readonly #design: string;
@@ -40,7 +40,10 @@ export class Outcomes {
 		}));
 	}
 
-	/** The step's code, with its end noted. `number`: of the entry of `steps` that it is part of. `races`: it is one of a race. */
+	/**
+	 * The step's code; its end is recorded. `number`: of the entry of `steps` to which it belongs. `races`: it belongs
+	 * to a race.
+	 */
 	watch(step: StepBase, number: number, races: boolean, world: StepWorld): () => Kernel<number> {
 		const { title, run } = definitionOf(step);
 		const results = new Set<number>();
@@ -62,7 +65,7 @@ export class Outcomes {
 				return result;
 			} catch (error) {
 				if (!(error instanceof KlpemuError)) throw error;
-				// As in `run`: a step that cannot be made fails, and the others go on.
+				// As in `run`: a step that cannot be made fails, and the other steps continue.
 				failures.add(error.hint === undefined ? error.reason : `${error.reason} (${error.hint})`);
 				return expected;
 			}
@@ -70,20 +73,23 @@ export class Outcomes {
 	}
 }
 
-/** Whether a search has found what the scenario says; undefined: that is not known. And what is otherwise, in sentences. */
+/**
+ * Tells if the results of a search are as the scenario expects (undefined: not known), and the differences, in
+ * sentences.
+ */
 export interface Judgement {
 	readonly asExpected: boolean | undefined;
 	readonly failures: readonly string[];
 }
 
-/** `run` expects `consistent` of a scenario that says nothing; so does the explorer. */
+/** The default is `consistent`, as in `run`. */
 export function expectedOf(scenario: Scenario, design: string): Verdict {
 	return expectedVerdict(scenario, design) ?? "consistent";
 }
 
 /**
- * Compares what the explorer has found with what the scenario says. `whole`: the search has seen every state, and looked for every
- * invariant.
+ * Compares the results of the explorer with the expectations of the scenario. `whole`: the search has visited every
+ * state, and checked every invariant.
  */
 export function judgeOutcomes(
 	result: "complete" | "bounded" | "violated",

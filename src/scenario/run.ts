@@ -21,11 +21,14 @@ import { Whereabouts } from "./whereabouts.js";
 import { createWorld } from "./world.js";
 
 export interface RunScenarioOptions {
-	/** Instead of the scenario's. */
+	/** Replaces the scenario's value. */
 	readonly design?: string | Design;
 	readonly cpu?: string;
 	readonly seed?: bigint | number;
-	/** Does not run the steps behind one that does not end as the scenario says; not for selftests, whose tests stand alone. */
+	/**
+	 * After a step that does not end as expected, the later steps are not run. Not used for selftests, whose tests are
+	 * independent.
+	 */
 	readonly stopAtFailure?: boolean;
 	/** Called with one line for each guest instruction. */
 	readonly traceInsns?: (line: string) => void;
@@ -34,7 +37,9 @@ export interface RunScenarioOptions {
 	readonly host: Host;
 }
 
-/** Builds the machine that a scenario describes: everything loaded, all tasks there, no step made yet. */
+/**
+ * Builds the machine that a scenario describes: with all objects loaded and all tasks created, before the first step.
+ */
 export async function createScenarioMachine(
 	scenario: Scenario,
 	options: RunScenarioOptions,
@@ -55,7 +60,7 @@ export async function createScenarioMachine(
 	return { machine, objects };
 }
 
-/** Runs a scenario from its first step to its last, and reports what every task ran at each. */
+/** Runs a scenario from its first step to its last, and reports the implementations that every task runs after each. */
 export async function runScenario(scenario: Scenario, options: RunScenarioOptions): Promise<Report> {
 	const { machine, objects } = await createScenarioMachine(scenario, options);
 	try {
@@ -65,7 +70,9 @@ export async function runScenario(scenario: Scenario, options: RunScenarioOption
 	}
 }
 
-/** The same on a machine that {@link createScenarioMachine} has made, which stays as the last step leaves it. */
+/**
+ * The same on a machine of {@link createScenarioMachine}. Afterwards the machine is in the state after the last step.
+ */
 export async function runOn(
 	machine: Machine,
 	objects: LoadedObjects,
@@ -91,16 +98,16 @@ class ScenarioRun {
 	readonly #world: StepWorld;
 	readonly #control = { mayFallAsleep: false };
 	readonly #selftest: Selftest | undefined;
-	/** The step that is being made (also one of a race), and the index, from 1, of the entry of `steps` that it is part of. */
+	/** The present step (also one of a race), and the index, from 1, of the entry of `steps` to which it belongs. */
 	#step: StepBase | undefined = undefined;
 	#index = 0;
-	/** Lines of dmesg that the last `expect: { dmesg }` has seen, and that the last step has reported. */
+	/** Number of dmesg lines at the last `expect: { dmesg }`, and at the end of the last step. */
 	#dmesgExpected = 0;
 	#dmesgReported = 0;
 	#lastErrno = 0;
-	/** What a `cat` of this step has read. */
+	/** The text that a `cat` of this step has read. */
 	#read: string | undefined = undefined;
-	/** A step did not end as the scenario says: the steps behind it were written for another machine. */
+	/** True if a step did not end as expected: the later steps assume another state. */
 	#hasFailed = false;
 	readonly #stops: boolean;
 	readonly #whereabouts: Whereabouts;
@@ -209,8 +216,8 @@ class ScenarioRun {
 	}
 
 	/**
-	 * What the machine's own tasks (shell, kworker, idle) suffer only counts where no task of the scenario suffers the same in
-	 * the step that has just ended.
+	 * A violation of the machine's own tasks (shell, kworker, idle) is only reported if no task of the scenario has the
+	 * same one in the step that has just ended.
 	 */
 	#dropEchoes(): void {
 		const isOwn = ({ task }: ReportViolation) => task !== null && !this.#world.tasks.names.has(task);
@@ -256,7 +263,7 @@ class ScenarioRun {
 		}
 	}
 
-	/** Drives what is no system call: the machine makes rounds while the shell waits. */
+	/** Drives a step that is not a system call: the machine makes rounds while the shell waits. */
 	#outside(code: Kernel<number>): number {
 		for (;;) {
 			const { done, value } = code.next();

@@ -7,10 +7,10 @@ export interface Scenario {
 	/** As given to `parseScenario`; sources are relative to its folder. */
 	readonly fileName: string;
 	readonly title: string;
-	/** Where the scenario comes from, usually a mail. */
+	/** Source of the scenario, usually a mail. */
 	readonly source: string | undefined;
 	readonly design: string;
-	/** undefined: whichever Cpu is the default. */
+	/** undefined: the default Cpu. */
 	readonly cpu: string | undefined;
 	readonly cpus: number;
 	/** Explorer only. */
@@ -33,19 +33,19 @@ export interface Scenario {
 	readonly selftest: SourceRef | undefined;
 	readonly steps: readonly Step[];
 	readonly functions: readonly FunctionRef[];
-	/** See `expectedVerdict`. `default` is undefined when the file lists verdicts by design only. */
+	/** See `expectedVerdict`. `default` is undefined if the file lists verdicts by design only. */
 	readonly expect: {
 		readonly default: Verdict | undefined;
 		readonly byDesign: ReadonlyMap<string, Verdict>;
 	};
 }
 
-/** The verdict the scenario expects under a design; undefined: it does not say. */
+/** The verdict that the scenario expects under a design; undefined: it expects none. */
 export function expectedVerdict(scenario: Scenario, design: string): Verdict | undefined {
 	return scenario.expect.byDesign.get(design) ?? scenario.expect.default;
 }
 
-/** The result the scenario expects of a step under a design. */
+/** The result that the scenario expects of a step under a design. */
 export function expectedErrno(step: StepBase, design: string): number {
 	return step.errnoByDesign.get(design) ?? step.errno;
 }

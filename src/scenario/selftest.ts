@@ -5,7 +5,7 @@ import { findSource } from "./source.js";
 import type { FileReader } from "./types.js";
 
 const TEST = /^===== TEST: (.*) =====$/;
-/** The lines that check_result() of functions.sh looks at. Pids differ from run to run. */
+/** The lines that check_result() of functions.sh compares. Pids differ from run to run. */
 export function filterDmesg(lines: readonly string[]): string[] {
 	return lines
 		.filter((line) => line.includes("livepatch:") || line.includes("test_klp"))
@@ -13,7 +13,7 @@ export function filterDmesg(lines: readonly string[]): string[] {
 		.map((line) => line.replace(/klp_pids=[\d,]+/, "klp_pids=PIDS"));
 }
 
-/** A transcript, `===== TEST: title =====` and the lines of each test: by title. */
+/** A transcript: `===== TEST: title =====` and the lines of each test, by title. */
 function parseSelftest(text: string): Map<string, string[]> {
 	const tests = new Map<string, string[]>();
 	let current: string[] = [];
@@ -31,7 +31,7 @@ function parseSelftest(text: string): Map<string, string[]> {
 export class Selftest {
 	readonly #machine: Machine;
 	readonly #transcript: ReadonlyMap<string, readonly string[]>;
-	/** Each test with the first line of dmesg that is its own. */
+	/** Each test with its first line of dmesg. */
 	readonly #tests: { readonly title: string; readonly step: number; readonly line: number }[] = [];
 
 	constructor(machine: Machine, transcript: string) {
@@ -48,7 +48,7 @@ export class Selftest {
 		this.#tests.push({ title, step, line: this.#machine.dmesg.records.length });
 	}
 
-	/** The tests so far; a test reaches from its step to the next one. */
+	/** The tests so far; a test goes from its step to the next `test` step. */
 	results(failures: readonly ReportFailure[], violations: readonly ReportViolation[]): ReportTest[] {
 		const lines = this.#machine.dmesg.lines();
 		return this.#tests.map(({ title, step, line }, index) => {

@@ -6,7 +6,7 @@ import { type FileReader, type SourceRef, whereOf } from "./types.js";
 export async function findSource(scenario: Scenario, files: FileReader, source: SourceRef): Promise<string> {
 	const path = await files.find(source.path);
 	if (path !== undefined) return path;
-	// What only a script of the repo can make: its name is no riddle.
+	// A script of the repository makes this file; the error names the script.
 	const made = source.path.startsWith(".cache/kernel-modules/");
 	throw new KlpemuError("SCENARIO_MISSING_FILE", `there is no file '${source.path}'`, {
 		where: whereOf(scenario.fileName, source.position),

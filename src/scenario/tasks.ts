@@ -5,7 +5,10 @@ import type { Kaddr } from "../memory/index.js";
 import { type Position, type TaskSpec, whereOf } from "./types.js";
 import { bodiesOf, type PatchedFunction } from "./watched.js";
 
-/** Whether tasks with `sleeps_in` fall asleep now: in `run` steps only, so that they go on while the machine settles. */
+/**
+ * True if tasks with `sleeps_in` fall asleep now: only in `run` steps, so that these tasks continue while the machine
+ * settles.
+ */
 export interface SleepControl {
 	readonly mayFallAsleep: boolean;
 }
@@ -17,7 +20,7 @@ export class ScenarioTasks {
 	readonly #machine: Machine;
 	readonly #functions: readonly PatchedFunction[];
 	readonly #control: SleepControl;
-	/** The names of all tasks that there ever were. */
+	/** The names of all tasks that have existed. */
 	readonly names = new Set<string>();
 	/** Every task that has not exited, dead ones included. For `run` only: the explorer goes back to states with other tasks. */
 	readonly present = new Map<string, task_struct>();
@@ -29,7 +32,7 @@ export class ScenarioTasks {
 		this.#control = control;
 	}
 
-	/** Throws `SCENARIO_NO_TASK` if the task is not there any more. */
+	/** Throws `SCENARIO_NO_TASK` if the task does not exist any more. */
 	get(name: string): task_struct {
 		const task = this.#machine.sched.tasks.find(({ comm }) => comm === name);
 		if (task !== undefined) return task;
@@ -43,9 +46,9 @@ export class ScenarioTasks {
 		this.present.set(spec.name, this.#machine.tasks.add(this.#newTask(spec)));
 	}
 
-	/** A child that is where its parent is (klp_copy_process). */
+	/** A child with the patch state of its parent (klp_copy_process). */
 	fork(parent: string, child: TaskSpec): void {
-		// The name first: the child may break an invariant in the moment that it is there.
+		// The name is set first, because the child may break an invariant as soon as it exists.
 		this.names.add(child.name);
 		this.present.set(child.name, this.#machine.tasks.fork(this.get(parent), this.#newTask(child)));
 	}
@@ -56,9 +59,9 @@ export class ScenarioTasks {
 		this.present.delete(name);
 	}
 
-	/** Is the task where a `run: { task }` step wants it? */
+	/** True if the task is at the place that a `run: { task }` step waits for. */
 	isAsleep(task: task_struct): boolean {
-		// A task that is to sleep in some function sleeps nowhere else; it may do so again and again.
+		// A task with `sleeps_in` sleeps only in that function, perhaps many times.
 		if (task.program.sleepAt === undefined) return task.__state !== TASK_RUNNING;
 		return task.held || (task.slept && task.__state !== TASK_RUNNING);
 	}

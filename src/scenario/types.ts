@@ -18,14 +18,14 @@ export interface SourceRef {
 export interface FuncSpec {
 	readonly old_name: string;
 	readonly new_func: string;
-	/** Which of several symbols called `old_name`, counted from 1; 0 says that there must be only one. */
+	/** Number of the symbol among those with the name `old_name`, from 1; 0: there must be only one. */
 	readonly sympos: number;
-	/** What it says about fields of replace designs. */
+	/** Its values for fields of replace designs. */
 	readonly fields: FieldValues;
 	readonly position: Position;
 }
 
-/** What a livepatch changes in vmlinux or in one module: the kernel's struct klp_object. */
+/** The changes of a livepatch in vmlinux or in one module: the kernel's struct klp_object. */
 export interface ObjectSpec {
 	/** `vmlinux`, or the name of a module. */
 	readonly name: string;
@@ -44,7 +44,7 @@ export interface DesignSection {
 export interface LivepatchSpec {
 	readonly name: string;
 	readonly sources: readonly SourceRef[];
-	/** What it says about fields of replace designs. */
+	/** Its values for fields of replace designs. */
 	readonly fields: FieldValues;
 	/** What it says instead under some designs, by design. */
 	readonly designs: ReadonlyMap<string, DesignSection>;
@@ -65,28 +65,28 @@ export interface ModuleSpec {
 export const OPS_FLAGS = ["SAVE_REGS", "IPMODIFY", "RECURSION", "RCU", "PERMANENT"] as const;
 export type OpsFlag = (typeof OPS_FLAGS)[number];
 
-/** What stands beside livepatches at fentry sites: a tracer, a kprobe, a BPF trampoline. */
+/** An ops at fentry sites besides livepatches: a tracer, a kprobe, a BPF trampoline. */
 export interface OpsSpec {
 	readonly name: string;
-	/** The functions it is attached to; none: all there are. */
+	/** The functions to which it is attached; empty: all functions. */
 	readonly funcs: readonly string[];
 	readonly flags: readonly OpsFlag[];
-	/** Its call-back in the guest. undefined, as are the two below: calls are counted, and that is all. */
+	/** Its call-back in the guest. If this and the two members below are undefined, calls are only counted. */
 	readonly func: string | undefined;
-	/** Where it sends calls to, as a kprobe can; IPMODIFY goes with it. */
+	/** The function to which it redirects calls, as a kprobe can; this needs IPMODIFY. */
 	readonly ip: string | undefined;
 	/** The function that the sites call directly (register_ftrace_direct). */
 	readonly direct: string | undefined;
-	/** What takes the place of `direct` when it shares a site with an IPMODIFY ops; undefined: it cannot share. */
+	/** Replaces `direct` while the ops shares a site with an IPMODIFY ops; undefined: it cannot share. */
 	readonly shared: string | undefined;
 	readonly position: Position;
 }
 
-/** What a task does, over and over: the keys of the file, and its name. */
+/** The repeated work of a task: the keys of the file, and its name. */
 export interface TaskSpec extends Readonly<RawTaskEntries> {
-	/** `worker/0` when the file says `worker: { count: 2 }`, else the plain name. */
+	/** `worker/0` if the file has `worker: { count: 2 }`, else the plain name. */
 	readonly name: string;
-	/** Where each of `calls` stands. */
+	/** Position of each of `calls` in the file. */
 	readonly callPositions: readonly Position[];
 	/** The key in the file; a step that names it means all its tasks. */
 	readonly group: string;
@@ -97,13 +97,13 @@ export const PATCH_STATES = ["IDLE", "UNPATCHED", "PATCHED"] as const;
 /** The kernel's KLP_TRANSITION_IDLE (-1), _UNPATCHED (0) and _PATCHED (1). */
 export type PatchState = (typeof PATCH_STATES)[number];
 
-/** Where a task that runs in the kernel can lose its CPU. */
+/** Places at which a task in the kernel can lose its CPU. */
 export const PREEMPTION: readonly [Preemption, ...Preemption[]] = ["none", "full"];
 
 export const VERDICTS = ["consistent", "violated"] as const;
 export type Verdict = (typeof VERDICTS)[number];
 
-/** What an `expect` step compares. Absent keys are not compared. */
+/** The values that an `expect` step compares. Absent keys are not compared. */
 export interface Expectation {
 	/** Names of tasks, groups resolved; the four keys below hold for each of them. */
 	readonly tasks: readonly string[];
@@ -142,17 +142,17 @@ export function whereOf(fileName: string, position: Position): string {
 	return `${fileName}:${position.line}:${position.column}`;
 }
 
-/** Whether an `expect` step speaks about a design. */
+/** True if an `expect` step applies to a design. */
 export function appliesTo(expect: Expectation, design: string): boolean {
 	return expect.designs === undefined || expect.designs.includes(design);
 }
 
-/** How a scenario's files are read. Paths are as `SourceRef` has them; the reader knows folder and project. */
+/** Reads a scenario's files. Paths are as in `SourceRef`; the reader knows folder and project. */
 export interface FileReader {
-	/** undefined: there is no such file. Anything else that is wrong throws `FILE_UNREADABLE`. */
+	/** undefined: there is no such file. Throws `FILE_UNREADABLE` for every other problem. */
 	read(path: string): Promise<Uint8Array | undefined>;
-	/** The first of the candidates that is there; undefined: none. What is no file throws `FILE_UNREADABLE`. */
+	/** The first candidate that exists; undefined: none. Throws `FILE_UNREADABLE` for a path that is not a file. */
 	find(path: string): Promise<string | undefined>;
-	/** Where `read` and `find` look: absolute paths in order. */
+	/** The absolute paths that `read` and `find` try, in order. */
 	candidates(path: string): readonly string[];
 }

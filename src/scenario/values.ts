@@ -1,15 +1,15 @@
-/** What values of a scenario file may look like: names, numbers, texts. Nothing is transformed here. */
+/** Schemas of the values of a scenario file: names, numbers, texts. Values are not transformed here. */
 import * as v from "valibot";
 import { ERRNO } from "../linux/lib/index.js";
 
-/** `expected`: how an error message calls the value that must stand here. */
+/** `expected`: the description of the wanted value in an error message. */
 export const expected = <T>(words: string) => v.metadata<T, { readonly expected: string }>({ expected: words });
 
 export const flag = v.pipe(v.boolean(), expected("true or false"));
 export const text = v.pipe(v.string(), v.nonEmpty(), expected("a text"));
 export const whole = (from: number, to: number) =>
 	v.pipe(v.number(), v.integer(), v.minValue(from), v.maxValue(to), expected(`a whole number from ${from} to ${to}`));
-/** A patched function as reports call it: `funcA`, `funcA#2`, `some_mod:funcA`. */
+/** The name of a patched function in reports: `funcA`, `funcA#2`, `some_mod:funcA`. */
 export const watched = v.pipe(
 	v.string(),
 	v.regex(/^(\w+:)?[A-Za-z_.$][\w.$]*(#\d{1,4})?$/),
@@ -55,7 +55,7 @@ export const scalar = v.union([
 
 export const filePath = v.pipe(text, v.description("absolute, or below /sys/kernel/livepatch"));
 
-/** The keys of a task, with their defaults; `undefined` is none. */
+/** The keys of a task, with their defaults; `undefined`: no default. */
 export const taskEntries = {
 	calls: v.optional(
 		v.pipe(
@@ -81,14 +81,14 @@ export const taskEntries = {
 };
 
 const taskSchema = v.strictObject(taskEntries);
-/** What a `fork` step, or a task but for its `count`, says. */
+/** The value of a `fork` step; a task has the same keys and `count`. */
 export type RawTaskEntries = v.InferOutput<typeof taskSchema>;
 
 export function listOf<T>(value: T | readonly T[] | undefined): readonly T[] {
 	return value === undefined ? [] : Array.isArray(value) ? value : [value as T];
 }
 
-/** A scalar as a file of the kernel takes it: `true` is `1`. */
+/** A scalar in the form for a file of the kernel: `true` is `1`. */
 export function fileText(value: number | boolean | string): string {
 	return typeof value === "boolean" ? String(Number(value)) : String(value);
 }

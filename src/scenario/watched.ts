@@ -6,7 +6,7 @@ import type { Machine } from "../machine/index.js";
 import type { Kaddr } from "../memory/index.js";
 import type { LivepatchSpec } from "./types.js";
 
-/** A function that livepatches of a scenario change, and where it is. */
+/** A function that livepatches of a scenario change, and its place. */
 export interface PatchedFunction extends WatchedFunction {
 	/** `vmlinux`, or a module. */
 	readonly object: string;
@@ -26,7 +26,7 @@ export function watchedFunctions(livepatches: ReadonlyMap<string, LivepatchSpec>
 			}
 		}
 	}
-	// A function is called by its name alone where no other object has one that is patched too.
+	// The name has no object, unless another object has a patched function of the same name.
 	const all = [...watched.values()];
 	const unique = (short: string) => all.filter((other) => other.short === short).length === 1;
 	return all.map(({ short, object, resolve }) => ({
@@ -35,7 +35,7 @@ export function watchedFunctions(livepatches: ReadonlyMap<string, LivepatchSpec>
 	}));
 }
 
-/** Where a function is, as long as its object is there. */
+/** Address and size of a function while its object is loaded. */
 function resolver(machine: Machine, object: string, name: string, sympos: number): WatchedFunction["resolve"] {
 	const module = object === "vmlinux" ? undefined : object;
 	const live = () => module === undefined || machine.modules.get(module)?.live === true;
@@ -43,8 +43,8 @@ function resolver(machine: Machine, object: string, name: string, sympos: number
 }
 
 /**
- * Adds the functions of a patch that a C module enables, unless they are there already. They get names by the same rule: the object is
- * part of a name only where another one has a function of that name.
+ * Adds the functions of a patch that a C module enables, unless they are in the list. They get names by the same rule:
+ * the object is part of a name only if another object has a function of that name.
  */
 export function watchPatch(watched: PatchedFunction[], machine: Machine, patch: klp_patch): void {
 	if (patch.address === undefined) return;
@@ -60,8 +60,8 @@ export function watchPatch(watched: PatchedFunction[], machine: Machine, patch: 
 }
 
 /**
- * The name that reports have for a function as an expectation names it: with or without its object. `problem`: no function is called so,
- * or several are.
+ * The name in reports of a function that an expectation names with or without its object. `problem`: no function has
+ * that name, or several functions have it.
  */
 export function nameInReports(
 	machine: Machine,
@@ -76,7 +76,7 @@ export function nameInReports(
 		return { problem: `'${key}' can be each of ${found.map((other) => `${other.object}:${short}`).join(", ")}` };
 	}
 	if (found[0] !== undefined) return found[0];
-	// No livepatch changes it: then it is what it says only if there is such a function.
+	// No livepatch changes it: the name is valid only if such a function exists.
 	const { images } = machine.kallsyms;
 	const image = images.find(({ name }) => name === object);
 	if (image === undefined || image.lookup(func!).length > 0) return { name: key };
@@ -88,7 +88,7 @@ export function nameInReports(
 	return { problem: `'${object}' has no function '${func}'${hint}` };
 }
 
-/** Where the bodies of all implementations of a function begin: behind their call sites. */
+/** Addresses of the bodies of all implementations of a function: behind their call sites. */
 export function bodiesOf(machine: Machine, functions: readonly PatchedFunction[], func: string): Kaddr[] {
 	const { ftrace, klp } = machine;
 	const body = (address: Kaddr) => {

@@ -7,7 +7,7 @@ export function functionsOn(machine: Machine, task: task_struct): string[] | und
 	return trace.reliable ? namesOf(machine, trace.entries) : undefined;
 }
 
-/** Compiled functions only: the assembly below them says nothing of where a task is. */
+/** Compiled functions only: the assembly below them does not show the place of a task. */
 function namesOf(machine: Machine, entries: readonly number[]): string[] {
 	const { images } = machine.kallsyms;
 	return entries.flatMap((entry, index) => {
@@ -24,7 +24,10 @@ interface Since {
 	readonly step: string;
 }
 
-/** Which tasks switch, where tasks are, and since which step: for reports, and for the message of a step that waits in vain. */
+/**
+ * The tasks that switch, and the places of tasks with the step in which they reached them. For reports, and for the
+ * message of a step that waits in vain.
+ */
 export class Whereabouts {
 	/** Tasks that have switched in this step. */
 	readonly switched = new Set<task_struct>();
@@ -32,7 +35,7 @@ export class Whereabouts {
 	readonly #states = new Map<task_struct, number>();
 	#since = new Map<task_struct, Since>();
 	#step = "the start";
-	/** The step that began the transition, or turned it round. */
+	/** The step that began the transition, or reversed it. */
 	#began = "";
 
 	constructor(machine: Machine) {
@@ -45,20 +48,22 @@ export class Whereabouts {
 		});
 	}
 
-	/** A step begins. `title`: `step 3, insmod lp2`. */
+	/** Called at the beginning of a step. `title`: `step 3, insmod lp2`. */
 	begin(title: string): void {
 		this.#step = title;
 		this.switched.clear();
 	}
 
-	/** The step has ended: takes down where all tasks are. */
+	/** Called at the end of a step: records the places of all tasks. */
 	end(): void {
 		const since = new Map<task_struct, Since>();
 		for (const task of this.#machine.sched.all()) since.set(task, this.#sinceOf(task));
 		this.#since = since;
 	}
 
-	/** KLP_TRANSITION_UNPATCHED (0) to _PATCHED (1), or back. What begins and ends a transition (-1) switches no task. */
+	/**
+	 * True for KLP_TRANSITION_UNPATCHED (0) to _PATCHED (1), or back. A change from or to IDLE (-1) is not a switch.
+	 */
 	#compareStates(): void {
 		for (const task of this.#machine.sched.all()) {
 			const before = this.#states.get(task) ?? -1;
@@ -80,7 +85,7 @@ export class Whereabouts {
 		return `${task.comm} ${place} (since ${step})`;
 	}
 
-	/** What holds a transition up, task by task; or the work that is still pending. */
+	/** The tasks that delay a transition, one by one; or the work that is still pending. */
 	holdUps(): string {
 		const { klp, sched } = this.#machine;
 		if (klp.inTransition === undefined) return "none runs any more, but a work of the kernel is still pending";
@@ -92,10 +97,10 @@ export class Whereabouts {
 	}
 }
 
-/** Tasks that a message names. */
+/** Largest number of tasks that a message names. */
 const MOST = 8;
 
-/** Where a task is, as the end of a sentence about it. */
+/** Place of a task, as the end of a sentence about it. */
 function placeOf(machine: Machine, task: task_struct): string {
 	if (task.mode === "host") return "is in kernel code of its own";
 	if (task.mode === "user" || task.stack === undefined) {

@@ -7,7 +7,7 @@ import type { Driver, StepWorld } from "./steps/index.js";
 import { ScenarioTasks, type SleepControl } from "./tasks.js";
 import type { PatchedFunction } from "./watched.js";
 
-/** What the steps of a scenario act on. Throws `SCENARIO_FOREIGN_KEY`. */
+/** The objects on which the steps of a scenario act. Throws `SCENARIO_FOREIGN_KEY`. */
 export function createWorld(
 	scenario: Scenario,
 	machine: Machine,

@@ -10,27 +10,27 @@ interface Branch<T> {
 	readonly children: Map<unknown, Branch<T> | Leaf<T>>;
 }
 
-/** A step of kernel code that is to be made: what it may read, and how to make it. */
+/** A step of kernel code: the state that it may read, and a function that makes it. */
 export interface Step<T> {
 	/** The states of all tasks, by slot. */
 	readonly tasks: readonly TaskState[];
-	/** Whether a task can be on a CPU. */
+	/** True if a task can be on a CPU. */
 	mayBeBusy(slot: number): readonly boolean[];
-	/** Makes the step for real, with these tasks on a CPU. */
+	/** Executes the step, with these tasks on a CPU. */
 	execute(busy: ReadonlySet<number>): { readonly reads: readonly Read[]; readonly value: T };
 }
 
-/** The decision to be made about `on_cpu`: slots of tasks that are on a CPU. */
+/** A decision about `on_cpu`: slots of the tasks that are on a CPU. */
 type Busy = readonly number[];
 
 /**
- * What one step of kernel code leads to, by what it reads of tasks. All states that agree in these reads share one execution. Where the
- * step reads `on_cpu`, both values may be possible: then it leads to several things.
+ * The results of one step of kernel code, by the values that it reads from tasks. All states that agree in these reads
+ * share one execution. If the step reads `on_cpu`, both values may be possible: then it has several results.
  */
 export class DecisionTree<T> {
 	#root: Branch<T> | Leaf<T> | undefined = undefined;
 
-	/** All that the step can lead to. Throws `EXPLORE_NONDETERMINISM`. */
+	/** All possible results of the step. Throws `EXPLORE_NONDETERMINISM`. */
 	find(step: Step<T>): T[] {
 		const found: T[] = [];
 		const open: Busy[] = [NOBODY];
@@ -38,7 +38,7 @@ export class DecisionTree<T> {
 		return found;
 	}
 
-	/** Follows one path through the tree. Decisions about `on_cpu` that were left aside are added to `open`. */
+	/** Follows one path through the tree. The other decisions about `on_cpu` are added to `open`. */
 	#follow(step: Step<T>, busy: Busy, open: Busy[]): T {
 		if (this.#root === undefined) this.#execute(step, new Set(busy));
 		let node = this.#root!;
@@ -71,7 +71,10 @@ export class DecisionTree<T> {
 		this.#insert(reads, value);
 	}
 
-	/** Adds an execution. Throws `EXPLORE_NONDETERMINISM` if one before went another way, though it had read the same until then. */
+	/**
+	 * Adds an execution. Throws `EXPLORE_NONDETERMINISM` if an earlier execution differs, although it had read the same
+	 * values.
+	 */
 	#insert(reads: readonly Read[], value: T): void {
 		let put = (node: Branch<T> | Leaf<T>) => {
 			this.#root = node;

@@ -3,29 +3,29 @@ import { type Broken, type Look, lookAt } from "../../consistency/index.js";
 import type { ArrivalKind, Effect, SavedWorld, TaskOutcome, TaskState, World } from "../world/index.js";
 import { DecisionTree, type Step } from "./decision-tree.js";
 
-/** A state of everything but the tasks, and how to come there. */
+/** A state of the whole machine without the tasks, and the way to reach it. */
 export interface KernelState extends Look {
 	readonly id: number;
 	readonly key: string;
 	/** Undefined for the first. */
 	readonly via: Via | undefined;
-	/** Between two operations: what it was then. */
+	/** The saved state, if it is between two operations. */
 	readonly saved: SavedWorld | undefined;
 	/** States with the same number look the same to guest code. */
 	readonly text: number;
 	readonly viewsId: number;
 	readonly executableId: number;
-	/** What each actor does next; undefined: nothing. */
+	/** The next step of each actor; undefined: it has none. */
 	readonly next: readonly (string | undefined)[];
-	/** Actors in the middle of a step that wait for nothing. */
+	/** Actors in the middle of a step that do not wait. */
 	readonly onCpu: readonly boolean[];
 	readonly actorsOnCpu: number;
-	/** They wait for klp_mutex, or have nothing to do: they cannot interfere with its holder. */
+	/** Actors that wait for klp_mutex, or have no step: they cannot interfere with its holder. */
 	readonly outOfTheWay: readonly boolean[];
 	/** Slots of the idle tasks that sleep until they are woken. */
 	readonly idleAsleep: readonly number[];
 	readonly mutexHeld: boolean;
-	/** Work for the kworker that may become work for signals. */
+	/** Work for the kworker that may send signals. */
 	readonly retries: boolean;
 }
 
@@ -34,25 +34,25 @@ interface Via {
 	readonly actor: number;
 	readonly busy: ReadonlySet<number>;
 	readonly late: boolean;
-	/** All tasks, as they were then. */
+	/** The states of all tasks at that time. */
 	readonly tasks: readonly TaskState[];
 }
 
-/** One thing that an actor's next step can lead to. */
+/** One possible result of an actor's next step. */
 export interface Outcome {
 	readonly to: KernelState;
-	/** Slots whose task is another than before, with its new state. */
+	/** Slots whose task has changed, with its new state. */
 	readonly changes: readonly (readonly [number, TaskState])[];
-	/** It has looked at tasks or changed them. */
+	/** True if it has read or changed tasks. */
 	readonly touchesTasks: boolean;
 	readonly label: string;
 	readonly kind: ArrivalKind;
-	/** Slots of tasks that were on a CPU when it looked. */
+	/** Slots of tasks that were on a CPU when it read on_cpu. */
 	readonly busy: readonly number[];
 	readonly broken: readonly Broken[];
 }
 
-/** Whether a task can be on a CPU when an actor looks. */
+/** True if a task can be on a CPU when an actor reads on_cpu. */
 export interface BusyRule {
 	mayBeBusy(kernel: KernelState, tasks: readonly TaskState[], slot: number, actor: number): readonly boolean[];
 }
@@ -65,9 +65,9 @@ interface Execution {
 }
 
 /**
- * What the actors of a world can do, worked out once for each situation. A step of kernel code depends on the kernel's state and
- * on what it reads of tasks: all states that agree in these share one execution. The same for tasks, whose moves depend on
- * their own state and on what guest code can see of the kernel's.
+ * The possible moves of the actors of a world, computed once for each situation. A step of kernel code depends on the
+ * kernel's state and on the values that it reads from tasks: all states that agree in these share one execution. In the
+ * same way, the moves of a task depend on its own state and on the part of the kernel's state that guest code can see.
  */
 export class Memo {
 	readonly world: World;
@@ -79,17 +79,17 @@ export class Memo {
 	/** By state, actor and late. */
 	readonly #steps = new Map<number, DecisionTree<Execution>>();
 	readonly #taskMoves = new Map<number, Map<number, TaskOutcome>>();
-	/** Where the world is; undefined: a task has died in it, which nobody goes on from. */
+	/** The kernel state of the world; undefined: a task has died in it, and the search does not continue from there. */
 	#live: KernelState | undefined;
 	/** By state of a task, the moves that were made from it. */
 	readonly #made = new Map<
 		TaskState,
 		{ readonly from: KernelState; readonly slot: number; readonly outcome: TaskOutcome }[]
 	>();
-	/** How often kernel code and guest code really ran. */
+	/** Number of real executions of kernel code and guest code. */
 	readonly executed = { kernel: 0, guest: 0, replayed: 0 };
 
-	/** All tasks, at the beginning. */
+	/** The initial states of all tasks. */
 	readonly firstTasks: readonly TaskState[];
 
 	constructor(world: World) {
@@ -125,7 +125,7 @@ export class Memo {
 			onCpu: world.actors.map(({ onCpu }) => onCpu),
 			actorsOnCpu: world.actors.filter(({ onCpu }) => onCpu).length,
 			outOfTheWay: world.actors.map(({ wait }, index) => {
-				// What tasks do by themselves concerns no kernel state but the list of tasks.
+				// Actions of tasks themselves (fork, exit) change no kernel state but the list of tasks.
 				const itself = world.model.admins[index]?.of !== undefined;
 				return itself || wait?.lock === klp.klp_mutex || world.nextStep(index) === undefined;
 			}),
@@ -138,7 +138,7 @@ export class Memo {
 		return state;
 	}
 
-	/** Brings the world to a state: from where it is, or from the last saved state before it. */
+	/** Brings the world to a state: from its present state, or from the last saved state before the wanted one. */
 	goto(target: KernelState): void {
 		if (this.#live === target) return;
 		const way: KernelState[] = [];
@@ -164,7 +164,7 @@ export class Memo {
 		}
 	}
 
-	/** What the next step of an actor can lead to; empty: it must wait. */
+	/** The possible results of an actor's next step; empty: it must wait. */
 	step(from: KernelState, actor: number, late: boolean, tasks: readonly TaskState[], rule: BusyRule): Outcome[] {
 		const key = 2 * (from.id * this.world.actors.length + actor) + Number(late);
 		let tree = this.#steps.get(key);
@@ -179,7 +179,7 @@ export class Memo {
 		return outcomes;
 	}
 
-	/** What an execution means for a state with these tasks. */
+	/** The result of an execution for a state with these tasks. */
 	#outcome(to: KernelState, effect: Effect, tasks: readonly TaskState[]): Outcome {
 		const changes = new Map<number, TaskState>(effect.replaced);
 		for (const [slot, written] of effect.writes) {
@@ -199,7 +199,7 @@ export class Memo {
 		};
 	}
 
-	/** Makes a step for real. */
+	/** Executes a step. */
 	execute(via: Via): Execution {
 		this.goto(via.from);
 		this.world.loadAll(via.tasks);
@@ -211,7 +211,7 @@ export class Memo {
 		return { to, effect };
 	}
 
-	/** Where a task's next move leads. */
+	/** The result of a task's next move. */
 	moveTask(from: KernelState, slot: number, task: TaskState): TaskOutcome {
 		let byTask = this.#taskMoves.get(from.text * this.world.names.length + slot);
 		if (byTask === undefined) {
@@ -237,7 +237,7 @@ export class Memo {
 
 	#runTask(from: KernelState, slot: number, task: TaskState, context: number): TaskOutcome {
 		const { world } = this;
-		// Where the text is the same it does not matter where the world is, but for tasks that come and go.
+		// If the text is the same, the world need not be brought to the state, except if tasks are created or removed.
 		if (this.#live?.text !== from.text || !world.isThere(slot)) this.goto(from);
 		world.load(slot, task);
 		const outcome = world.moveTask(slot, context);
@@ -246,7 +246,9 @@ export class Memo {
 		return outcome;
 	}
 
-	/** Where a task goes must not depend on data in registers and on the stack, for states do not hold them. */
+	/**
+	 * The next place of a task must not depend on data in registers and on the stack, because states do not hold them.
+	 */
 	#try(from: KernelState, slot: number, task: TaskState, context: number, expected: TaskOutcome): void {
 		const outcome = this.#runTask(from, slot, task, context);
 		if (outcome.state === expected.state) return;
@@ -256,7 +258,7 @@ export class Memo {
 		});
 	}
 
-	/** Tries all contexts that were not there yet when the moves of their states were made. */
+	/** Tries all contexts that were added after the moves of their states were made. */
 	checkContexts(): void {
 		const { late } = this.world.states;
 		for (let one = late.pop(); one !== undefined; one = late.pop()) {

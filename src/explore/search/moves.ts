@@ -5,7 +5,7 @@ import type { TaskState } from "../world/index.js";
 import type { KernelState, Memo, Outcome } from "./memo.js";
 import type { Reduction } from "./reduction.js";
 
-/** One move that can be made in a state: where it leads, and what it breaks. */
+/** One possible move in a state: the next state, and the invariants that it breaks. */
 export interface Edge {
 	readonly kernel: KernelState;
 	readonly tasks: readonly TaskState[];
@@ -13,16 +13,16 @@ export interface Edge {
 	/** Index of the actor that makes it, or -1 - slot of the task. */
 	readonly by: number;
 	readonly steps: number;
-	/** For each step that looks at tasks on a CPU: its index, and their slots. */
+	/** For each step that reads on_cpu: its index, and the slots of the tasks on a CPU. */
 	readonly busy: readonly (readonly number[])[];
 	readonly late: boolean;
 	readonly label: string;
 }
 
-/** Steps of one actor without a point that matters: more are a mistake of ours. */
+/** Limit of steps of one actor without a visible point: more of them are a bug of klpemu. */
 const CHAIN = 100_000;
 
-/** An actor's way from one point that matters to the next. */
+/** An actor's way from one visible point to the next. */
 interface Chain {
 	readonly at: KernelState;
 	readonly tasks: readonly TaskState[];
@@ -32,7 +32,7 @@ interface Chain {
 	readonly broken: readonly Broken[];
 }
 
-/** The moves that can be made in a state. */
+/** The possible moves in a state. */
 export class Moves {
 	readonly #model: Model;
 	readonly #memo: Memo;
@@ -124,7 +124,7 @@ export class Moves {
 		};
 	}
 
-	/** A move as a schedule has it. */
+	/** A move in the form of a schedule. */
 	describe({ by, steps, busy, late, label }: Edge): Move {
 		const { names, actors } = this.#memo.world;
 		return {

@@ -4,19 +4,23 @@ import type { TaskState, World } from "../world/index.js";
 import type { KernelState, Outcome } from "./memo.js";
 
 /**
- * Which moves there are in a state, and which of them need not be told apart. The paragraphs are those of docs/exploring.md.
+ * Decides which moves exist in a state, and which of them need not be distinguished. The paragraphs are those of
+ * docs/exploring.md.
  */
 export class Reduction {
 	readonly #model: Model;
 	readonly #world: World;
 	/** Slots of the tasks that make moves; all others stay outside of the kernel (paragraph 3 of "What is left out"). */
 	readonly active: readonly number[];
-	/** Slot of the idle task that stands for all inactive tasks: it may or may not be on a CPU whenever an actor looks. -1: none. */
+	/**
+	 * Slot of the idle task that represents all inactive tasks: at each read of on_cpu it may be on a CPU or not. -1:
+	 * none.
+	 */
 	readonly #other: number;
 	readonly #cpus: number;
 	/** A task that runs in the kernel stays on its CPU. */
 	readonly #nonpreemptible: boolean;
-	/** Off: nothing is left out but the places of loops. */
+	/** False: only the places of loops are left out. */
 	readonly #on: boolean;
 
 	constructor(model: Model, world: World, active: readonly string[], on: boolean) {
@@ -29,7 +33,7 @@ export class Reduction {
 		this.#on = on;
 	}
 
-	// ---- "What a schedule decides": who is on a CPU ----
+	// ---- "What a schedule decides": the tasks on a CPU ----
 
 	/** Slots of the tasks that can make a move. */
 	tasksThatMove(kernel: KernelState, tasks: readonly TaskState[]): number[] {
@@ -38,7 +42,7 @@ export class Reduction {
 		return this.active.filter((slot) => mayMove(slot) && (free || this.#inKernel(tasks[slot]!)));
 	}
 
-	/** The actors that have something to do, and a CPU for it. */
+	/** The actors that have a next step and a CPU for it. */
 	actorsThatMove(kernel: KernelState, tasks: readonly TaskState[]): number[] {
 		const free = this.#used(kernel, tasks) < this.#cpus;
 		const actors: number[] = [];
@@ -49,7 +53,7 @@ export class Reduction {
 		return actors;
 	}
 
-	/** What a task does by itself it does in user mode. */
+	/** A task that is an actor makes its steps in user mode. */
 	#isFree(actor: number, tasks: readonly TaskState[]): boolean {
 		const of = this.#model.admins[actor]?.of;
 		if (of === undefined) return true;
@@ -59,7 +63,7 @@ export class Reduction {
 		return this.active.includes(slot) && alive && running;
 	}
 
-	/** CPUs that are taken, and cannot be taken away. */
+	/** Number of CPUs whose task cannot be taken off. */
 	#used(kernel: KernelState, tasks: readonly TaskState[]): number {
 		return this.#countInKernel(tasks) + (this.#nonpreemptible ? kernel.actorsOnCpu : 0);
 	}
@@ -76,7 +80,7 @@ export class Reduction {
 		return fields.trace_recursion !== 0 || fields.preempt_count !== 0 || (running && this.#nonpreemptible);
 	}
 
-	/** Whether a task can be on a CPU, or not, when `actor` looks. */
+	/** Possible values of on_cpu of a task when `actor` reads it. */
 	mayBeBusy(kernel: KernelState, tasks: readonly TaskState[], slot: number, actor: number): readonly boolean[] {
 		const task = tasks[slot]!;
 		if (this.#inKernel(task)) return BUSY;
@@ -87,7 +91,7 @@ export class Reduction {
 		return this.#countInKernel(tasks) + others + 1 < this.#cpus ? EITHER : FREE;
 	}
 
-	/** Where no task comes by, an idle task is on its CPU unless an actor is: the first CPUs are the actors'. */
+	/** If no task runs, an idle task is on its CPU unless an actor is: the actors use the first CPUs. */
 	#idleIsBusy(kernel: KernelState, tasks: readonly TaskState[], slot: number): readonly boolean[] {
 		const cpu = slot - (tasks.length - this.#cpus);
 		return cpu >= Math.max(kernel.actorsOnCpu, 1) ? BUSY : FREE;
@@ -107,9 +111,9 @@ export class Reduction {
 
 	// ---- "What is left out, and why nothing is lost" ----
 
-	/** No other task or actor need make a move before the next point of `actor`. */
+	/** True if no other task or actor must make a move before the next point of `actor`. */
 	goesStraightOn(at: KernelState, actor: number, outcome: Outcome): boolean {
-		// At a place nothing has happened.
+		// At a place, the step has had no effect yet.
 		if (outcome.kind === "place") return true;
 		if (!this.#on) return false;
 		return outcome.kind === "turn" || isUnseen(at, actor, outcome);

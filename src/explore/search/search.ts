@@ -10,21 +10,24 @@ import { statesWithoutEnd } from "./stuck.js";
 import { Numbers, Table } from "./table.js";
 
 export interface SearchOptions {
-	/** Stop after so many states. */
+	/** Stops after this number of states. */
 	readonly budget: number;
-	/** Asked from time to time: shall it stop? */
+	/** Called from time to time; true stops the search. */
 	readonly interrupted?: (() => boolean) | undefined;
-	/** Awaited from time to time, so that whoever called can do something else. */
+	/** Awaited from time to time, so that the caller can do other work. */
 	readonly pause?: (() => Promise<void>) | undefined;
-	/** Told from time to time how many states there are. */
+	/** Called from time to time with the number of states. */
 	readonly onProgress?: ((states: number) => void) | undefined;
 	/** Only these invariants count. */
 	readonly invariants: ReadonlySet<Invariant>;
-	/** Find the shortest schedule for each invariant that can be broken, instead of stopping at the first. */
+	/** Finds the shortest schedule for each invariant that can be broken, instead of stopping at the first. */
 	readonly all: boolean;
-	/** Leave out what cannot make a difference (docs/exploring.md). Off, the same verdicts take longer. */
+	/**
+	 * Leaves out moves that cannot make a difference (docs/exploring.md). Without it, the search gives the same
+	 * verdicts and takes longer.
+	 */
 	readonly reduction: boolean;
-	/** Of several processes that share the work, this one's part: see {@link Shard}. */
+	/** This process's part of the work, if several processes share it: see {@link Shard}. */
 	readonly shard?: Shard | undefined;
 }
 
@@ -43,15 +46,15 @@ export interface SearchResult {
 	readonly violations: readonly FoundViolation[];
 	readonly states: number;
 	readonly transitions: number;
-	/** Moves on the longest of the shortest ways to a state. */
+	/** Number of moves on the longest of the shortest ways to a state. */
 	readonly depth: number;
-	/** Of what is kept for each state. */
+	/** Bytes that are kept for each state. */
 	readonly bytes: number;
-	/** Of a shard: what it visited, and how many moves led away from there. */
+	/** Of a shard: the visited states, and for each the number of moves that lead away from it. */
 	readonly visited: ReadonlyMap<string, number> | undefined;
 }
 
-/** States per process when the work is dealt out. */
+/** Number of states per process when the work is divided. */
 const PER_SHARD = 8;
 /**
  * Breadth first, so that the first schedule that is found for a violation is a shortest one. A state is the number of a kernel
@@ -62,21 +65,21 @@ export class Search {
 	readonly #moves: Moves;
 	readonly #options: SearchOptions;
 	readonly #table: Table;
-	/** By state, the one that it was reached from. By which move, is worked out again when somebody asks. */
+	/** By state, the state from which it was reached. The move is computed again if a schedule needs it. */
 	readonly #parents = new Numbers();
 	/** From and to, in turn: for `stuck`. */
 	readonly #edges: Numbers | undefined;
 	readonly #violations = new Map<Invariant, FoundViolation>();
 	#transitions = 0;
-	/** The state that is being looked at. */
+	/** The state that is being expanded. */
 	#current = 0;
-	/** How many have been looked at, each twice. */
+	/** Number of expanded states; each counts twice. */
 	#looked = 0;
 	#interrupted = false;
-	/** There are states that nobody goes on from. */
+	/** True if there are states from which the search does not continue. */
 	#lost = false;
 	#dealt = false;
-	/** By state, how many moves lead away from it; for shards. */
+	/** By state, the number of moves that lead away from it; for shards. */
 	readonly #degrees = new Numbers();
 
 	/** `active`: names of the tasks that make moves. */
@@ -117,8 +120,9 @@ export class Search {
 	}
 
 	/**
-	 * All states at one distance from the first. Those with the same kernel state one after the other, and the moves of tasks before
-	 * those of actors, for that is when the world need not be brought elsewhere. False when it was stopped.
+	 * Expands all states at one distance from the first. States with the same kernel state come one after the other,
+	 * and the moves of tasks before those of actors, so that the world rarely has to change its state. False if the
+	 * search was stopped.
 	 */
 	async #expandLevel(start: number, end: number): Promise<boolean> {
 		const kernelOf = (state: number) => this.#table.value(state, 0);
@@ -139,11 +143,12 @@ export class Search {
 		return true;
 	}
 
-	/** The states of a level that this process goes on from. */
+	/** The states of a level that this process expands. */
 	#mine(start: number, end: number): number[] {
 		const states = Array.from({ length: end - start }, (_, i) => start + i);
 		const { shard } = this.#options;
-		// The first level that is wide enough is dealt out. From there on, what a process reaches is its own.
+		// The first level that is wide enough is divided. From there on, each process expands the states that it
+		// reaches.
 		if (shard === undefined || this.#dealt || states.length < PER_SHARD * shard.count) return states;
 		this.#dealt = true;
 		return states.filter((state) => (state - start) % shard.count === shard.index);
@@ -155,7 +160,7 @@ export class Search {
 		this.#interrupted = this.#options.interrupted?.() ?? false;
 	}
 
-	/** What is the same for a state in every process, and how many moves lead away from it. */
+	/** A key of each state that is equal in every process, and the number of moves that lead away from it. */
 	#visited(): Map<string, number> {
 		const visited = new Map<string, number>();
 		for (let state = 0; state < this.#table.length; state++) {
@@ -179,8 +184,8 @@ export class Search {
 	// ---- states ----
 
 	/**
-	 * After something is broken the search is over, unless it looks for every invariant. Nobody goes on from a state in which the
-	 * kernel has read what was freed, or a task has died.
+	 * After a violation the search ends, unless it looks for every invariant. The search does not continue from a state
+	 * in which the kernel has read freed memory, or a task has died.
 	 */
 	#goesOn(broken: readonly Broken[]): boolean {
 		const lost = broken.some(({ invariant }) => invariant === "use-after-free") || broken.some(({ died }) => died);
@@ -188,7 +193,7 @@ export class Search {
 		return this.#options.all && !lost;
 	}
 
-	/** A move leads to a state; the first time, the state is remembered. */
+	/** Handles the next state of a move; the first time, the state is stored. */
 	#reach(edge: Edge): void {
 		const { kernel, tasks, broken } = edge;
 		this.#transitions++;
@@ -205,7 +210,10 @@ export class Search {
 		this.#edges?.push(known < 0 ? -known - 1 : known);
 	}
 
-	/** The moves that lead to a state: along its parents. Which move it was is found by making those of the parent once more. */
+	/**
+	 * The moves that lead to a state, along its parents. Each move is found by making all moves of the parent once
+	 * more.
+	 */
 	#movesTo(state: number): Move[] {
 		const moves: Move[] = [];
 		for (let at = state; this.#parents.at(at) >= 0; at = this.#parents.at(at)) {
@@ -234,7 +242,7 @@ export class Search {
 		}
 		for (const state of statesWithoutEnd(this.#edges, ends)) {
 			const [kernel, tasks] = this.#stateAt(state);
-			// Only a task that has yet to switch holds the transition up.
+			// Only a task that has not switched yet delays the transition.
 			if (tasks.some((task) => isAsleep(task) && isPending(task))) continue;
 			const message = `the transition of ${kernel.inTransition} can never end, although no task sleeps`;
 			this.#violations.set("stuck", { broken: { invariant: "stuck", message }, moves: this.#movesTo(state) });

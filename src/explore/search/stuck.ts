@@ -9,7 +9,7 @@ export function* statesWithoutEnd(edges: Numbers, ends: Uint8Array): Generator<n
 	for (let state = 0; state < marked.length; state++) if (!marked[state]) yield state;
 }
 
-/** Marks all from which something marked can be reached. */
+/** Marks all states from which a marked state can be reached. */
 function spreadBackwards(edges: Numbers, marked: Uint8Array): void {
 	const first = new Int32Array(marked.length).fill(-1);
 	const next = new Int32Array(edges.length / 2);

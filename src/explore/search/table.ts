@@ -12,7 +12,10 @@ export class Table {
 		this.#places = new Int32Array(4096);
 	}
 
-	/** The number of a row, negated and minus one when it is new. Rows are compared in full: a hash is only where to look. */
+	/**
+	 * The number of a row; `-number - 1` if the row is new. Rows are compared in full: the hash only gives the place to
+	 * start.
+	 */
 	add(row: ArrayLike<number>): number {
 		if (2 * (this.length + 1) > this.#places.length) this.#grow();
 		let place = this.#hash(row) & (this.#places.length - 1);
@@ -87,12 +90,12 @@ export class Numbers {
 		this.#items[this.length++] = value;
 	}
 
-	/** 0 behind the end. */
+	/** The number at `index`; 0 behind the end. */
 	at(index: number): number {
 		return this.#items[index] ?? 0;
 	}
 
-	/** Adds to the number at `index`, wherever that is. */
+	/** Adds to the number at `index`; the list grows if needed. */
 	add(index: number, value: number): void {
 		while (this.length <= index) this.push(0);
 		this.#items[index] = this.#items[index]! + value;

@@ -1,7 +1,7 @@
 import type { Kernel, Point, Wait } from "../../linux/lib/index.js";
 import type { task_struct } from "../../linux/sched/index.js";
 
-/** The actor cannot go on: the condition that it waits for does not hold. */
+/** The actor cannot continue: the condition for which it waits is false. */
 export const BLOCKED = { kind: "blocked", label: "blocked" } as const;
 
 /**
@@ -11,13 +11,13 @@ export const BLOCKED = { kind: "blocked", label: "blocked" } as const;
 export class Actor {
 	readonly name: string;
 	readonly task: task_struct;
-	/** Index of the step that it is at. The kworker's steps have no index. */
+	/** Index of its present step. The kworker's steps have no index. */
 	index = 0;
-	/** Name of the work that the kworker is at. */
+	/** Name of the work that the kworker runs. */
 	work: string | undefined = undefined;
 	#code: Kernel<unknown> | undefined = undefined;
 	#wait: Wait | undefined = undefined;
-	/** Where the actor is in its step: the points that it has passed, loops reduced to their last turn. */
+	/** Place of the actor in its step: the points that it has passed; of a loop only the last turn. */
 	#path: readonly string[] = [];
 
 	constructor(name: string, task: task_struct) {
@@ -30,7 +30,7 @@ export class Actor {
 		return this.#code !== undefined;
 	}
 
-	/** The actor is in the middle of a step and waits for nothing. */
+	/** The actor is in the middle of a step and does not wait. */
 	get onCpu(): boolean {
 		return this.#code !== undefined && this.#wait === undefined;
 	}
@@ -68,7 +68,10 @@ export class Actor {
 	}
 }
 
-/** The path after a point. Of a loop only the last turn counts: all that the loop remembers of the turns before is in `at`. */
+/**
+ * The path after a point. Of a loop only the last turn is kept: all values that the loop keeps from earlier turns are
+ * in `at`.
+ */
 export function pathAfter(path: readonly string[], point: Point): readonly string[] {
 	if (typeof point === "string") return [...path, point];
 	if (point.kind !== "place") return [...path, point.label];

@@ -12,8 +12,8 @@ export function watchedSites({ machine, functions }: Model): Set<Kaddr> {
 }
 
 /**
- * A key for all that the way of a task through guest code depends on and that is not in the task: what gates and trampolines
- * read. A task's moves are remembered by it.
+ * A key for all state outside of a task on which the task's way through guest code depends: the state that gates and
+ * trampolines read. The memo stores a task's moves by this key.
  */
 export function guestVisible(model: Model): string {
 	const { machine, control } = model;

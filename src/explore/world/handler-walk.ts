@@ -17,7 +17,7 @@ export class HandlerWalk {
 		this.#cpu = machine.cpu;
 	}
 
-	/** Where the trampoline calls the handler. */
+	/** Address at which the trampoline calls the handler. */
 	get gate(): Kaddr {
 		return this.#machine.klp.klp_ftrace_handler_address;
 	}
@@ -32,7 +32,7 @@ export class HandlerWalk {
 		return locked.handler === undefined ? locked : this.#next(task, locked.handler, fops);
 	}
 
-	/** Goes on from `at`. */
+	/** Continues from `at`. */
 	step(task: task_struct, at: HandlerPlace): TaskMove {
 		this.#cpu.state.words.set(task.regs.words);
 		return this.#next(task, at, at.fops);
@@ -43,7 +43,7 @@ export class HandlerWalk {
 		return place === undefined ? this.#return(task) : { label: title, handler: place };
 	}
 
-	/** The task goes on behind the gate's nop, as if the Cpu had called the handler there. */
+	/** The task continues behind the gate's nop, as if the Cpu had called the handler there. */
 	#return(task: task_struct): TaskMove {
 		const machine = this.#machine;
 		task.trace_recursion = 0;

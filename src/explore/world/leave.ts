@@ -11,8 +11,8 @@ export function leaveKernel({ klp }: Machine, task: task_struct): TaskMove {
 }
 
 /**
- * The rest of klp_update_patch_state(), after it has cleared the flag. The generator of the first half is gone by now, so that a new
- * one is brought to the same place: what it does from there on depends on nothing but the task.
+ * The rest of klp_update_patch_state(), after it has cleared the flag. The generator of the first half does not exist
+ * any more, so a new one is brought to the same place: from there on, it depends only on the task.
  */
 export function finishSwitch({ klp }: Machine, task: task_struct): TaskMove {
 	task.preempt_count--;

@@ -13,7 +13,7 @@ export interface Read {
 /** Fields of a task that kernel code has written. */
 export type Written = Partial<Record<TaskField, unknown>>;
 
-/** What a piece of kernel code has read and written of tasks. */
+/** The reads and writes of tasks by a piece of kernel code. */
 export interface Touched {
 	readonly reads: readonly Read[];
 	/** By slot. */
@@ -24,8 +24,8 @@ export interface Touched {
 type Values = Readonly<Record<TaskField, Accessor<unknown>>>;
 
 /**
- * Sees which fields of tasks kernel code reads and writes. It puts accessors in the place of the fields of each task_struct, and is
- * the only part of the explorer that knows of them.
+ * Records the fields of tasks that kernel code reads and writes. It replaces the fields of each task_struct by
+ * accessors; no other part of the explorer uses these.
  */
 export class TaskProbe {
 	readonly #current: () => task_struct;
@@ -40,12 +40,12 @@ export class TaskProbe {
 		this.#current = current;
 	}
 
-	/** The task has its accessors. */
+	/** True if the task has its accessors. */
 	has(task: task_struct): boolean {
 		return this.#values.has(task);
 	}
 
-	/** Gives a task its accessors. `slot` is the number that reads and writes of it are told with. */
+	/** Gives a task its accessors. `slot` is its number in the recorded reads and writes. */
 	attach(task: task_struct, slot: number): void {
 		const values = Object.fromEntries(TASK_FIELDS.map((field) => [field, this.#watch(task, slot, field)]));
 		accessField(task, "on_cpu", () => ({
@@ -60,7 +60,7 @@ export class TaskProbe {
 		this.#values.set(task, values as Values);
 	}
 
-	/** The result leads to the field without being seen. */
+	/** The result accesses the field without being recorded. */
 	#watch<F extends TaskField>(task: task_struct, slot: number, field: F): Accessor<task_struct[F]> {
 		return accessField(task, field, (inner) => ({
 			get: () => {
@@ -75,24 +75,24 @@ export class TaskProbe {
 		}));
 	}
 
-	/** The fields of a task, without a read. */
+	/** The fields of a task; this is not recorded as a read. */
 	fields(task: task_struct): TaskFields {
 		const values = this.#values.get(task)!;
 		return Object.fromEntries(TASK_FIELDS.map((field) => [field, values[field].get()])) as TaskFields;
 	}
 
-	/** Sets the fields of a task, without a write. */
+	/** Sets the fields of a task; this is not recorded as a write. */
 	load(task: task_struct, fields: TaskFields): void {
 		const values = this.#values.get(task)!;
 		for (const field of TASK_FIELDS) values[field].set(fields[field]);
 	}
 
-	/** Kernel code reads the stack of a task. */
+	/** Called when kernel code reads the stack of a task. */
 	noteStackRead(slot: number, entriesKey: string): void {
 		this.#noteRead(slot, "entries", entriesKey);
 	}
 
-	/** Runs kernel code. `busy`: slots of the tasks that are on a CPU meanwhile, if the code looks. */
+	/** Runs kernel code. `busy`: slots of the tasks that are on a CPU, if the code reads on_cpu. */
 	record<T>(busy: ReadonlySet<number>, code: () => T): { readonly result: T; readonly touched: Touched } {
 		const reads: Read[] = [];
 		const writes = new Map<number, Written>();
@@ -106,7 +106,10 @@ export class TaskProbe {
 		}
 	}
 
-	/** Only the first read of a field counts, and no read of a field that this very code has written: the rest follows from these. */
+	/**
+	 * Only the first read of a field is recorded, and no read of a field that the same code has written: the other
+	 * values follow from these.
+	 */
 	#noteRead(slot: number, field: Read["field"], value: unknown): void {
 		if (this.#reads === undefined) return;
 		if (this.#reads.some((read) => read.slot === slot && read.field === field)) return;

@@ -9,8 +9,8 @@ export interface CodeRange {
 }
 
 /**
- * What kernel code can see of a stack: which implementations, trampolines and modules the task is in. A change of it ends a move of
- * a task; of what lies between two changes, kernel code sees nothing.
+ * The part of a stack that kernel code can see: the implementations, trampolines and modules that the task is in. A
+ * change of it ends a move of a task; kernel code cannot see anything between two changes.
  */
 export function stackView(model: Model, entries: readonly Kaddr[] | undefined): string {
 	if (entries === undefined) return "?";
@@ -41,7 +41,7 @@ export function sameFrames(machine: Machine, ip: Kaddr): CodeRange {
 	return { start: 0, end: 0 };
 }
 
-/** Where a task is now, for people. `passed`: it has just gone past a call site. */
+/** Place of a task, for reports. `passed`: it has just passed a call site. */
 export function whereabouts(machine: Machine, ip: Kaddr, passed: boolean): string {
 	const name = machine.symbolize(ip);
 	if (passed) return `is in the body of ${functionOf(name)}`;

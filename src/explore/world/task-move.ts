@@ -1,7 +1,7 @@
 import type { Broken } from "../../consistency/index.js";
 import type { HandlerPlace } from "../../linux/klp/index.js";
 
-/** What one move of a task did. */
+/** The effect of one move of a task. */
 export interface TaskMove {
 	readonly label: string;
 	/** The task is in klp_ftrace_handler() now. */

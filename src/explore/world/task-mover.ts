@@ -14,7 +14,7 @@ import { functionOf, sameFrames, stackView, whereabouts } from "./stack-view.js"
 import type { TaskMove } from "./task-move.js";
 import { type GuestContext, restoreContext, type TaskState } from "./task-state.js";
 
-/** Instructions that a task may execute in one move. */
+/** Largest number of instructions that a task may execute in one move. */
 const LIMIT = 100_000;
 
 /** Runs tasks on the Cpu, from one change that kernel code can see to the next. */
@@ -28,7 +28,7 @@ export class TaskMover {
 		this.#model = model;
 		const { machine } = model;
 		this.#cpu = machine.cpu;
-		// Most text that is poked and put back is never run in between.
+		// Most changed text is restored before a task runs it.
 		machine.icache.hold();
 		this.#handler = new HandlerWalk(machine);
 		this.#walk = (task) => machine.unwinder.walk(task);
@@ -42,7 +42,7 @@ export class TaskMover {
 		restoreContext(this.#model.machine, task, context);
 	}
 
-	/** `state` is the state that the task is in; its registers and stack are in the machine. */
+	/** `state`: the present state of the task; its registers and stack are in the machine. */
 	move(task: task_struct, state: TaskState): TaskMove {
 		const { machine } = this.#model;
 		machine.sched.current = task;

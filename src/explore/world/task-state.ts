@@ -5,7 +5,7 @@ import { entryKey, type HandlerPlace } from "../../linux/klp/index.js";
 import type { task_struct } from "../../linux/sched/index.js";
 import type { Machine } from "../../machine/index.js";
 
-/** The fields of a task that kernel code reads or writes; whatever else a task has is where it is in the guest. */
+/** The fields of a task that kernel code reads or writes. The rest of a task's state is its place in guest code. */
 export const TASK_FIELDS = [
 	"patch_state",
 	"thread_flags",
@@ -23,7 +23,7 @@ export const TASK_FIELDS = [
 export type TaskField = (typeof TASK_FIELDS)[number];
 export type TaskFields = Readonly<Record<TaskField, unknown>>;
 
-/** Registers and stack, as they were when a task first came to this state; data in them may differ the next time. */
+/** Registers and stack of a task when it first reached this state; data in them may differ the next time. */
 export interface GuestContext {
 	readonly words: BigUint64Array;
 	readonly stack: Uint8Array;
@@ -34,28 +34,30 @@ export interface TaskState extends JudgedTask {
 	readonly id: number;
 	/** All of it, in words. */
 	readonly key: string;
-	/** Whose: no two tasks share a state, for each has a stack of its own. */
+	/** Slot of the task: two tasks never share a state, because each has a stack of its own. */
 	readonly slot: number;
 	readonly fields: TaskFields;
-	/** It runs in the kernel, and goes on to until it sleeps or leaves, unless the kernel is preemptible. */
+	/** It runs in the kernel, and keeps its CPU until it sleeps or leaves, unless the kernel is preemptible. */
 	readonly running: boolean;
 	readonly handler: HandlerPlace | undefined;
 	/** Of the addresses on its stack. */
 	readonly entriesKey: string;
-	/** Several, when the same place was reached with other data: what happens next must not depend on that. */
+	/**
+	 * More than one, if tasks reached the same place with different data: the next move must not depend on the data.
+	 */
 	readonly contexts: GuestContext[];
-	/** States that this one becomes when kernel code writes to the task, by what is written. */
+	/** The next states if kernel code writes to the task, by the written fields. */
 	readonly derived: Map<string, TaskState>;
 }
 
-/** More contexts of one state than this are a loop that counts, or something like it. */
+/** If one state has more contexts than this, the guest code probably has a loop with a counter. */
 const CONTEXTS = 64;
 
-/** All states of tasks that have been seen. */
+/** All states of tasks that have been reached. */
 export class TaskStates {
 	readonly all: TaskState[] = [];
 	readonly #byKey = new Map<string, TaskState>();
-	/** Contexts that came to a state whose moves had been made already: they have yet to be tried. */
+	/** Contexts that were added to a state after its moves were made: they must still be tried. */
 	readonly late: { readonly state: TaskState; readonly context: number }[] = [];
 	/** Hashes of the contexts of a state. */
 	readonly #contexts = new Map<TaskState, Set<string>>();
@@ -112,7 +114,7 @@ export class TaskStates {
 		if (known.size > 1) this.late.push({ state, context: known.size - 1 });
 	}
 
-	/** The state that `state` becomes when kernel code writes these fields. */
+	/** The next state of `state` if kernel code writes these fields. */
 	withFields(state: TaskState, written: Partial<Record<TaskField, unknown>>): TaskState {
 		const key = JSON.stringify(Object.entries(written).map(([name, value]) => [name, String(value)]));
 		let next = state.derived.get(key);
@@ -125,7 +127,7 @@ export class TaskStates {
 	}
 }
 
-/** What a task is now. */
+/** The present state of a task. */
 export function captureContext(machine: Machine, task: task_struct): GuestContext {
 	const { stack, regs } = task;
 	if (stack === undefined || task.mode !== "kernel") return { words: new BigUint64Array(0), stack: new Uint8Array(0) };
@@ -134,7 +136,7 @@ export function captureContext(machine: Machine, task: task_struct): GuestContex
 	return { words: regs.words.slice(), stack: machine.memory.read(sp, top - sp) };
 }
 
-/** Puts registers and stack back. */
+/** Restores registers and stack. */
 export function restoreContext(machine: Machine, task: task_struct, context: GuestContext): void {
 	if (context.words.length === 0) return;
 	task.regs.words.set(context.words);

@@ -12,34 +12,34 @@ import { TaskMover } from "./task-mover.js";
 import { captureContext, TASK_FIELDS, type TaskState, TaskStates } from "./task-state.js";
 
 /**
- * How a step of an actor ends: at a point of that kind, at the end of its code (`end`), or where it began, for it cannot go on
- * (`blocked`). At a `place` of a loop nothing has happened.
+ * The end of a step of an actor: at a point of that kind, at the end of its code (`end`), or at its beginning, because
+ * the actor must wait (`blocked`). At a `place` of a loop, the step has had no effect yet.
  */
 export type ArrivalKind = StepKind | "place" | "wait" | "end" | "blocked";
 
-/** What a step of kernel code did, as far as it concerns tasks. */
+/** The effect of a step of kernel code on tasks. */
 export interface Effect {
 	readonly reads: readonly Read[];
 	/** Fields written, by slot. */
 	readonly writes: ReadonlyMap<number, Written>;
-	/** Tasks that have come, or gone, or are another task of the same name: their whole new state. */
+	/** Tasks that were created or removed, or replaced by another task of the same name: their whole new state. */
 	readonly replaced: ReadonlyMap<number, TaskState>;
-	/** Where the actor is now. */
+	/** Present place of the actor. */
 	readonly label: string;
 	readonly kind: ArrivalKind;
-	/** Stories leave the point out. */
+	/** Stories do not show the point. */
 	readonly quiet: boolean;
 	readonly broken: readonly Broken[];
 }
 
-/** What a move of a task led to. */
+/** Result of a move of a task. */
 export interface TaskOutcome {
 	readonly state: TaskState;
 	readonly label: string;
 	readonly broken: readonly Broken[];
 }
 
-/** One column of a state: a task of this name, whether it is there or not. */
+/** One column of a state: a task of this name, which may or may not exist. */
 interface Slot {
 	/** The task, if it is on the task list. */
 	task: task_struct | undefined;
@@ -57,24 +57,24 @@ export interface SavedWorld {
 
 /** Moves that a kthread may need for its first round. */
 const KTHREAD_MOVES = 10_000;
-/** Name of the actor whose steps are the works that are waiting. */
+/** Name of the actor whose steps are the queued works. */
 export const KWORKER = "kworker";
 /** klp_transition_work_fn() runs for the 15th time without success: it sends signals. */
 export const LATE = 15;
 
 /**
- * A machine whose every move is a decision of the explorer: which actor of the kernel makes its next step, which task runs to the next
- * change that kernel code can see. It can be put back to any state that it was in between two steps.
+ * A machine in which the explorer decides every move: an actor of the kernel makes its next step, or a task runs to the
+ * next change that kernel code can see. It can be restored to each state that it had between two steps.
  */
 export class World {
 	readonly model: Model;
 	readonly states = new TaskStates();
 	/** Names of all tasks, by slot: first those of the model, then those of the administrators, then idle tasks. */
 	readonly names: readonly string[];
-	/** Those of them that invariants are about: the scenario's tasks. Administrators and idle tasks run no patched function. */
+	/** The names that invariants check: the scenario's tasks. Administrators and idle tasks run no patched function. */
 	readonly judged: readonly string[];
 	readonly actors: readonly Actor[];
-	/** Of the transition that runs, or that was the last one. */
+	/** Of the running transition, or of the last one. */
 	transition: FromTo | undefined = undefined;
 
 	readonly #mover: TaskMover;
@@ -82,7 +82,7 @@ export class World {
 	readonly #slots: readonly Slot[];
 	readonly #slotOf: ReadonlyMap<string, number>;
 	readonly #dead: TaskState;
-	/** Of the move that is being made. */
+	/** Violations in the present move. */
 	#broken: Broken[] = [];
 
 	constructor(model: Model) {
@@ -110,7 +110,7 @@ export class World {
 		this.#settleKthreads();
 	}
 
-	/** Of each task that is not on the task list. */
+	/** State of each task that is not on the task list. */
 	#deadState(): TaskState {
 		const fields = Object.fromEntries(TASK_FIELDS.map((field) => [field, undefined])) as TaskState["fields"];
 		return this.states.intern(
@@ -135,7 +135,7 @@ export class World {
 		});
 	}
 
-	/** Kernel threads begin asleep, between two rounds: only then may those that make no moves be left out. */
+	/** Kernel threads begin asleep, between two rounds: otherwise threads that make no moves could not be left out. */
 	#settleKthreads(): void {
 		for (const [slot, { task }] of this.#slots.entries()) {
 			if (!task?.kthread || task.mode !== "kernel") continue;
@@ -160,7 +160,7 @@ export class World {
 		return this.#slots[slot]!.task !== undefined;
 	}
 
-	/** The state that a task has now. */
+	/** The present state of a task. */
 	loaded(slot: number): TaskState {
 		return this.#slots[slot]!.state!;
 	}
@@ -170,7 +170,7 @@ export class World {
 		return this.#slots.map(({ state }) => state!);
 	}
 
-	/** Looks for tasks that have come or gone. The result has their new states. */
+	/** Finds tasks that were created or removed. Returns their new states. */
 	#adoptTasks(): Map<number, TaskState> {
 		const replaced = new Map<number, TaskState>();
 		const there = this.#tasksByName();
@@ -272,14 +272,16 @@ export class World {
 		if (actor.inStep) return actor.work;
 		const { workqueue, klp } = this.model.machine;
 		const work = workqueue.pending[0] ?? workqueue.delayed[0]?.work;
-		// To take the transition's work while another actor has the mutex is the same as to take it when the mutex is free.
+		// Taking the transition's work while another actor holds the mutex has the same effect as taking it when the
+		// mutex is free.
 		if (klp.isTransitionWork(work) && klp.klp_mutex.locked) return undefined;
 		return work?.name;
 	}
 
 	/**
-	 * Lets an actor make one step: to its next point, or place. `busy`: slots of the tasks that are on a CPU, if the actor looks. `late`:
-	 * the work that it takes has been tried often enough for signals.
+	 * Lets an actor make one step: to its next point, or place. `busy`: slots of the tasks that are on a CPU, if the
+	 * actor reads on_cpu.
+	 * `late`: the work that it takes has been tried often enough to send signals.
 	 */
 	moveActor(index: number, busy: ReadonlySet<number>, late = false): Effect {
 		const { machine } = this.model;
@@ -289,7 +291,8 @@ export class World {
 			this.#probe.record(busy, () => {
 				if (late) klp.klp_signals_cnt = LATE;
 				const point = this.#advance(index);
-				// How often the work has been tried counts for signals only, and for those `late` is a choice. That it has been tried counts.
+				// The number of tries matters for signals only, and these are a choice (`late`). Only zero or not zero
+				// is kept.
 				if (klp.klp_signals_cnt > 1 && !this.actors.at(-1)!.inStep) klp.klp_signals_cnt = 1;
 				return point;
 			}),
@@ -332,7 +335,7 @@ export class World {
 		})();
 	}
 
-	/** Makes a move, and collects what the machine says is wrong meanwhile. */
+	/** Makes a move, and collects the violations that the machine reports during it. */
 	#watch<T>(move: () => T): { readonly result: T; readonly broken: Broken[] } {
 		const { dmesg } = this.model.machine;
 		const broken: Broken[] = [];
@@ -350,7 +353,7 @@ export class World {
 		return this.actors.every((actor) => !actor.inStep);
 	}
 
-	/** Worlds with the same key, and with the same states of tasks, go on alike. */
+	/** Worlds with the same key and the same states of tasks continue in the same way. */
 	kernelKey(guestKey = this.guestKey()): string {
 		const { before, after } = this.transition ?? {};
 		const views = [before, after].map((view) => view?.names.join() ?? "");
@@ -371,7 +374,7 @@ export class World {
 		};
 	}
 
-	/** Goes back. The caller gives tasks their states ({@link loadAll}). */
+	/** Restores a saved state. The caller gives tasks their states ({@link loadAll}). */
 	restore(saved: SavedWorld): void {
 		restoreMachine(this.model.machine, saved.machine);
 		for (const [i, actor] of this.actors.entries()) actor.rewind(saved.indexes[i]!);

@@ -39,7 +39,7 @@ export class klp_func {
 	readonly old_name: string;
 	new_func: Kaddr;
 	readonly old_sympos: number;
-	/** What was said about the fields that replace designs add. Only the design reads them (Field.of). */
+	/** Values for the fields that replace designs add. Only the design reads them (Field.of). */
 	fields: FieldValues;
 
 	old_func: Kaddr = 0;
@@ -144,7 +144,7 @@ export class klp_patch {
 	readonly states: readonly klp_state[];
 	/** Its struct klp_patch in guest memory, if a C module has it. */
 	readonly address: Kaddr | undefined;
-	/** What was said about the fields that replace designs add. Only the design reads them (Field.of). */
+	/** Values for the fields that replace designs add. Only the design reads them (Field.of). */
 	fields: FieldValues;
 
 	/** obj_list: the static objects, then the dynamic ones that nops needed. */

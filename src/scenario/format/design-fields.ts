@@ -2,7 +2,7 @@ import * as v from "valibot";
 import type { Design, Field, FieldValues } from "../../linux/klp/index.js";
 import { flag, whole } from "../values.js";
 
-/** A key of a scenario: several designs may have a field of the name, each with a type of its own. */
+/** A key of a scenario: several designs may have a field with this name, each with its own type. */
 interface Key {
 	readonly name: string;
 	readonly fields: { readonly design: string; readonly field: Field }[];
@@ -11,7 +11,10 @@ interface Key {
 /** The fields that designs add to a struct of livepatch, as keys of a scenario. */
 export type DesignFields = readonly Key[];
 
-/** `of`: the fields of one design. Designs that are written as changes of another have its fields, which count once. */
+/**
+ * `of`: the fields of one design. A design that is written as a change of another has the same fields, which are listed
+ * once.
+ */
 export function designFields(designs: readonly Design[], of: (design: Design) => readonly Field[]): DesignFields {
 	const keys = new Map<string, Key>();
 	for (const design of designs) {

@@ -5,10 +5,10 @@ import { type Position, whereOf } from "../types.js";
 /** Keys and indices from the top of the document. */
 export type Path = readonly (string | number)[];
 
-/** JavaScript objects treat these keys specially, valibot drops them: nothing may be called so. */
+/** JavaScript objects treat these keys specially and valibot drops them, so they are refused as names. */
 const RESERVED = new Set(["__proto__", "prototype", "constructor"]);
 
-/** A parsed YAML file that still knows where each value stands. */
+/** A parsed YAML file with the position of each value. */
 export class ScenarioDocument {
 	readonly fileName: string;
 	/** Plain values. Whole numbers are `number` where that is exact, else `bigint`. */
@@ -32,7 +32,7 @@ export class ScenarioDocument {
 		try {
 			this.value = exactNumbers(this.#document.toJS());
 		} catch (cause) {
-			// The only things that toJS refuses are aliases: unresolved ones, and too many of them.
+			// toJS only refuses aliases: unresolved ones, and too many of them.
 			throw this.#syntax(cause instanceof Error ? cause.message : String(cause), 0);
 		}
 	}
@@ -65,7 +65,10 @@ export class ScenarioDocument {
 		return { line: Math.max(1, line), column: Math.max(1, col) };
 	}
 
-	/** Where a value stands, or the key that leads to it. What is not in the file stands where its nearest parent does. */
+	/**
+	 * Position of a value, or of the key that leads to it. A value that is not in the file has the position of its
+	 * nearest parent.
+	 */
 	position(path: Path, at: "key" | "value" = "value"): Position {
 		let node: unknown = this.#document.contents;
 		let offset = isNode(node) ? (node.range?.[0] ?? 0) : 0;
@@ -109,7 +112,7 @@ function exactNumbers(value: unknown): unknown {
 	return value;
 }
 
-/** `livepatches.lp1.funcs`, `step 4: insmod`: a path for people. Steps count from 1, as in reports. */
+/** `livepatches.lp1.funcs`, `step 4: insmod`: a path for messages. Steps count from 1, as in reports. */
 export function pathName(path: Path): string {
 	if (path[0] === "steps" && typeof path[1] === "number") {
 		const rest = pathName(path.slice(2));

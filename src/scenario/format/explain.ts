@@ -4,7 +4,7 @@ import { STEPS, stepSchema } from "../steps/index.js";
 import type { Path } from "./document.js";
 import { pathName } from "./document.js";
 
-/** What is wrong with a scenario, and where. */
+/** A mistake in a scenario, and its place. */
 export interface Problem {
 	readonly code: string;
 	readonly path: Path;
@@ -14,7 +14,7 @@ export interface Problem {
 }
 
 type Schema = v.GenericSchema;
-/** The parts of valibot's schemas that are read here; each kind of schema has some of them. */
+/** The members of valibot's schemas that this file reads; each kind of schema has some of them. */
 interface Parts {
 	readonly type: string;
 	readonly entries?: Readonly<Record<string, Schema>>;
@@ -104,7 +104,7 @@ function explainUnion(parts: Parts, value: unknown, path: Path): Problem {
 	const options = parts.options as readonly Schema[];
 	const kind = Array.isArray(value) ? "array" : isMap(value) ? "map" : typeof value;
 	const meant = options.filter((option) => kindOf(option) === kind);
-	// With one option of this kind the problem lies deeper; a plain value that fits none is simply wrong.
+	// If one option has this kind, the problem is inside of it; a plain value that fits no option is wrong itself.
 	if (meant.length === 1 && (kind === "array" || kind === "map")) {
 		const problem = explain(meant[0]!, value, path);
 		if (problem !== undefined) return problem;
@@ -162,7 +162,7 @@ function expectedWords(parts: Parts): string | undefined {
 	return undefined;
 }
 
-/** What must stand there, in words. */
+/** Description of the expected value, in words. */
 function expectedOf(schema: Schema): string {
 	const parts = schema as unknown as Parts;
 	const words = expectedWords(parts);
@@ -199,7 +199,7 @@ function wrong(schema: Schema, value: unknown, path: Path, meant: readonly Schem
 		const parts = option as unknown as Parts;
 		return parts.type === "picklist" ? (parts.options as readonly string[]) : [];
 	});
-	// Errnos are in the list with their sign too; once is enough for a reader.
+	// The list has each errno with and without its sign; the message shows one of them.
 	const plain = words.filter((word) => !word.startsWith("-"));
 	const hint = typeof value === "string" && words.length > 0 ? suggest(value, "allowed", plain) : undefined;
 	return { code: "SCENARIO_BAD_VALUE", path, at: "value", message, hint };

@@ -5,13 +5,13 @@ import type { RawTaskEntries } from "../values.js";
 import type { Path, ScenarioDocument } from "./document.js";
 
 export interface ParseOptions {
-	/** The designs there are; with them, unknown names in the file are errors. */
+	/** The known designs; if they are given, unknown names in the file are errors. */
 	readonly designs?: readonly string[];
 	/** The designs whose fields livepatches may have; default: those of the registry. */
 	readonly registry?: readonly Design[];
 }
 
-/** The names that a scenario file has declared so far, and what they stand for. */
+/** The names that a scenario file has declared so far, and their meaning. */
 export class Names {
 	readonly document: ScenarioDocument;
 	readonly options: ParseOptions;
@@ -46,7 +46,7 @@ export class Names {
 		return Array.from({ length: this.cpus }, (_, id) => `swapper/${id}`);
 	}
 
-	/** Notes a function for `checkFunctions`. */
+	/** Adds a function to the list for `checkFunctions`. */
 	functionRef(name: string, path: Path, at: "key" | "value" = "value", livepatch?: string): string {
 		this.functions.push({ name, livepatch, position: this.document.position(path, at) });
 		return name;

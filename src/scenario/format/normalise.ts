@@ -73,7 +73,7 @@ export class Normaliser {
 		const names = count === 1 ? [group] : Array.from({ length: count }, (_, index) => `${group}/${index}`);
 		const before = this.#names.functions.length;
 		for (const name of names) {
-			// Each function is named once in the file, however many tasks call it.
+			// Each function is listed once, although several tasks may call it.
 			this.#names.functions.length = before;
 			this.#names.task(name, group, raw, ["tasks", group], "key");
 		}

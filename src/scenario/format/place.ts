@@ -73,7 +73,7 @@ export class DocumentPlace implements Place {
 		return this.#names.functionRef(name, this.#path, this.#side);
 	}
 
-	/** Which files there are, the machine knows; which livepatches, the scenario. */
+	/** The machine checks if a file exists; the scenario, if a livepatch exists. */
 	file(path: string): string {
 		const full = path.startsWith("/") ? path : LIVEPATCH_DIR + path;
 		if (full.startsWith(LIVEPATCH_DIR)) this.livepatch(full.slice(LIVEPATCH_DIR.length).split("/")[0]!);

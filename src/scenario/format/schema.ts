@@ -1,6 +1,6 @@
 /**
- * The scenario file as people write it: what keys there are and what each may hold. Nothing is transformed here, so that
- * the same schema validates, gives the types and is published as JSON Schema. `normalise.ts` makes a {@link Scenario} of it.
+ * The scenario file as users write it: its keys and their values. Values are not transformed here, so that the same
+ * schema validates, gives the types and is published as JSON Schema. `normalise.ts` makes a {@link Scenario} of it.
  */
 import * as v from "valibot";
 import { designs } from "../../designs/index.js";
@@ -114,7 +114,7 @@ export const taskSchema = v.strictObject({
 
 const verdict = v.picklist(VERDICTS);
 
-/** `keys`: what {@link livepatchKeys} gives for the designs that there are. */
+/** `keys`: result of {@link livepatchKeys} for the known designs. */
 export function scenarioSchemaOf(keys: LivepatchKeys) {
 	return v.strictObject({
 		title: text,

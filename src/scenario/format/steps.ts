@@ -15,7 +15,7 @@ export function readSteps(list: readonly RawStep[], names: Names): Step[] {
 	return steps;
 }
 
-/** `expect: { errno }` speaks about the step before it, which must know it when it runs. */
+/** `expect: { errno }` applies to the step before it, which needs the errno when it runs. */
 function expectErrno({ errno, designs }: Expectation, steps: Step[], place: DocumentPlace): void {
 	if (errno === undefined) return;
 	const at = place.key("expect", "errno");

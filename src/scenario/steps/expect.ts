@@ -102,7 +102,7 @@ export const expect = step("expect", {
 	hasNoResult: true,
 	read: (raw, place) => ({ expect: readExpectation(raw, place) }),
 	title: ({ expect }) => titleOf(expect),
-	/** It speaks about one order of events; the explorer has all of them, and looks for broken invariants in each. */
+	/** It describes one order of events. The explorer has all orders, and checks the invariants in each. */
 	notExplored: () => ({ skips: "it only looks, and what it expects is true of one order of events" }),
 	// biome-ignore lint/correctness/useYield: nothing that another task could see
 	*run({ expect }, { machine, look, fail, lastErrno, nameOf }) {
@@ -118,7 +118,7 @@ export const expect = step("expect", {
 	},
 });
 
-/** The same by the names that reports have. An expectation of a function that is not there fails. */
+/** The same, with the names of reports. An expectation for a function that does not exist fails. */
 function withNames<T>(
 	wanted: ReadonlyMap<string, T>,
 	nameOf: StepWorld["nameOf"],

@@ -6,10 +6,10 @@ import { step } from "./step.js";
 import { strerror } from "./strerror.js";
 
 const LIVEPATCH = "/sys/kernel/livepatch";
-/** functions.sh writes these without logging that it does. */
+/** Files that functions.sh writes without a log line. */
 const SILENT = /^\/dev\/kmsg$|^\/sys\/kernel\/debug\//;
 
-/** The patch that is in transition; a name that no file has if there is none, so that a write gives -ENOENT. */
+/** The patch in transition. If there is none: a name that no file has, so that a write returns -ENOENT. */
 function inTransition({ klp }: Machine): string {
 	return klp.inTransition ?? "(none in transition)";
 }
@@ -35,7 +35,7 @@ export const enable = step("enable", {
 	run: ({ livepatch }, { machine }) => machine.files.write(`${LIVEPATCH}/${livepatch}/enabled`, "1"),
 });
 
-/** The name of a livepatch; a plain word: the one that is in transition. */
+/** The name of a livepatch; a plain word: the livepatch in transition. */
 export interface MaybeLivepatch {
 	readonly livepatch: string | undefined;
 }
@@ -88,7 +88,7 @@ export const echo = step("echo", {
 
 export interface Cat {
 	readonly path: string;
-	/** What the file must hold, without its last newline. */
+	/** The expected text of the file, without its last newline. */
 	readonly value: string | undefined;
 	/** Only lines with this text. */
 	readonly grep: string | undefined;

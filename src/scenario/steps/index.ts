@@ -1,4 +1,4 @@
-/** The list of steps. All else comes from it: the type, the schema, the JSON schema, the table in README. */
+/** The list of steps. The type, the schema, the JSON schema and the table in README are made from it. */
 
 import { expect, state } from "./expect.js";
 import { cat, disable, echo, enable, force, reverse, stat, sysctl } from "./files.js";
@@ -14,7 +14,7 @@ import { run, settle, sleep } from "./time.js";
 /** The steps that may stand in a `race`. */
 const RACING = [insmod, rmmod, disable, enable, reverse, force, echo, wake, fork, exit] as const;
 
-/** Every step that there is, in the order of README and of error messages. */
+/** All steps, in the order of README and of error messages. */
 export const STEPS = [
 	...[insmod, rmmod, settle, run, sleep, disable, enable, reverse, force, echo, cat, stat, sysctl],
 	...[register, unregister, modify, cpu_up, cpu_down, wake, fork, exit, call, state, test, expect],
@@ -24,7 +24,7 @@ export const STEPS = [
 export type Step = StepOf<(typeof STEPS)[number]>;
 export type StepKind = Step["kind"];
 
-/** What a list of steps may hold. */
+/** The schema of a list of steps. */
 export const stepSchema = stepsSchema(STEPS, true);
 
 export function readStep(raw: RawStep, place: Place): Step {
@@ -40,7 +40,7 @@ export function definitionOf(step: { readonly kind: string }): AnyStep {
 	return definition;
 }
 
-/** One line for people, in the words of a shell where there are such: `insmod lp1`, `echo 0 > lp3/enabled`. */
+/** The step as one line, as a shell command if possible: `insmod lp1`, `echo 0 > lp3/enabled`. */
 export function describeStep(step: Step): string {
 	return definitionOf(step).title(step);
 }

@@ -4,7 +4,7 @@ import { expected, fileText, moduleName, scalar, taskNames } from "../values.js"
 import { type StepWorld, step } from "./step.js";
 import { insmodStrerror } from "./strerror.js";
 
-/** The value of a module parameter: its text, or tasks whose pids it is. */
+/** The value of a module parameter: its text, or the tasks whose pids are the value. */
 export type ParamValue = string | { readonly pids: readonly string[] };
 
 const param = v.union([
@@ -53,7 +53,10 @@ export const insmod = step("insmod", {
 		const textOf = (value: ParamValue) => (typeof value === "string" ? value : `pids of ${value.pids.join(", ")}`);
 		return ["insmod", module, ...[...params].map(([name, value]) => `${name}=${textOf(value)}`)].join(" ");
 	},
-	/** Guest code of its own runs klp_enable_patch(), which waits for locks: a task in there is nowhere that can be saved. */
+	/**
+	 * The module's own guest code calls klp_enable_patch(), which waits for locks: the explorer cannot save a task in
+	 * that code.
+	 */
 	notExplored({ module }, { livepatches }) {
 		if (livepatches.get(module)?.objects.length !== 0) return undefined;
 		return {

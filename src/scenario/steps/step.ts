@@ -1,4 +1,4 @@
-/** How a step is defined: each step of the list in index.ts is one {@link StepDefinition}, complete in itself. */
+/** The definition of steps: each step of the list in index.ts is one complete {@link StepDefinition}. */
 import * as v from "valibot";
 import type { KlpemuError } from "../../base/index.js";
 import type { ElfObject } from "../../elf/index.js";
@@ -11,19 +11,19 @@ import type { LivepatchSpec, OpsSpec, Position, TaskSpec } from "../types.js";
 import { designName, errno, errnoOf, expected, type RawTaskEntries } from "../values.js";
 import type { nameInReports } from "../watched.js";
 
-/** What every step of a scenario has, besides its value. */
+/** The members of every step of a scenario, besides its value. */
 export interface StepBase {
 	readonly kind: string;
 	readonly position: Position;
 	/** The result that the scenario expects: 0, or the negative errno of this step's `errno` key or of the `expect` after it. */
 	readonly errno: number;
-	/** Where this key, or an `expect` after it, gives other results for some designs. See `expectedErrno`. */
+	/** Results for single designs, from this key or from `expect` steps after it. See `expectedErrno`. */
 	readonly errnoByDesign: ReadonlyMap<string, number>;
 }
 
 /**
- * A place of the file, and the names that the file has declared so far. The methods check what stands at this place, and throw a
- * KlpemuError that says where it is.
+ * A place of the file, and the names that the file has declared so far. The methods check the value at this place, and
+ * throw a KlpemuError with the place.
  */
 export interface Place {
 	readonly position: Position;
@@ -40,20 +40,20 @@ export interface Place {
 	livepatch(name: string): string;
 	ops(name: string): OpsSpec;
 	design(name: string): string;
-	/** Notes a function, which is looked for in the objects once they are compiled. */
+	/** Adds a function to the list of functions that the compiled objects must have. */
 	func(name: string): string;
 	/** `lp1/enabled` -> absolute. */
 	file(path: string): string;
-	/** Task names, groups resolved; `more`: names that are tasks here, though the file does not declare them. */
+	/** Task names, groups resolved; `more`: further names of tasks that the file does not declare. */
 	tasks(names: string | readonly string[] | undefined, more?: readonly string[]): readonly string[];
 	oneTask(name: string): string;
 	/** Declares a task; later steps may name it. */
 	newTask(name: string, raw: RawTaskEntries): TaskSpec;
-	/** Later steps may not name these tasks any more. */
+	/** Ends tasks: later steps may not name them any more. */
 	exited(tasks: readonly string[]): void;
 }
 
-/** What steps act on: the same for `run` and for the explorer, but for the members of {@link Driver}. */
+/** The objects on which steps act: the same for `run` and for the explorer, except the members of {@link Driver}. */
 export interface StepWorld extends Driver {
 	readonly machine: Machine;
 	readonly livepatches: ReadonlyMap<string, LivepatchSpec>;
@@ -63,15 +63,21 @@ export interface StepWorld extends Driver {
 	readonly ops: ScenarioOps;
 }
 
-/** What `run` and the explorer do in different ways. */
+/** Actions that differ between `run` and the explorer. */
 export interface Driver {
-	/** `run`: makes so many rounds. The explorer has no rounds: tasks move between any two points of the administrator. */
+	/**
+	 * `run`: makes this number of rounds. The explorer has no rounds: tasks move between any two points of the
+	 * administrator.
+	 */
 	pass(rounds: number): void;
-	/** Lets administrators make these lists of steps. `run`: one list after the other. Whether they are through. */
+	/**
+	 * Lets administrators make these lists of steps. `run`: one list after the other. Returns a function that is true
+	 * when they have finished.
+	 */
 	race(actors: readonly (readonly StepBase[])[]): () => boolean;
-	/** The scenario expects something else: `run` reports it. The explorer does not: it looks for broken invariants only. */
+	/** Reports a difference from an expectation, in `run`. The explorer ignores it: it checks invariants only. */
 	fail(message: string): void;
-	/** `run` only, as are those below: what there is to be seen, and what `dmesg` has printed since it was last taken. */
+	/** Only in `run`, as the members below: the observed state, and the lines of dmesg since the last call. */
 	look(takeDmesg: boolean): Found;
 	/** The name in reports of a function that an expectation names. */
 	nameOf(func: string): ReturnType<typeof nameInReports>;
@@ -79,21 +85,28 @@ export interface Driver {
 	lastErrno(): number;
 	/** The step has read a file. */
 	hasRead(text: string): void;
-	/** What holds the transition up: tasks, where they are, and since when. For the message of a step that fails. */
+	/**
+	 * The cause of a transition that does not end: tasks, their places, and since which step. For the message of a step
+	 * that fails.
+	 */
 	holdUps(): string;
 	/** Begins a test of a selftest script. */
 	beginTest(title: string): void;
 }
 
-/** How the explorer treats a step that it does not make: it leaves it out, or refuses the scenario, and why. */
+/**
+ * Treatment of a step that the explorer does not make: it leaves the step out, or refuses the scenario with a reason.
+ */
 export type NotExplored = { readonly skips: string } | { readonly refuses: string; readonly hint: string };
 
-/** Beside the shell: the administrator's process waits in user mode while the machine goes on. Not a system call. */
+/**
+ * Outside of the shell: the administrator's process waits in user mode while the machine continues. Not a system call.
+ */
 export class Outside implements Wait {
 	readonly kind = "wait";
 	readonly label: string;
 	readonly ready: () => boolean;
-	/** Rounds that `run` makes at most. The code behind the wait must look whether it is ready. */
+	/** Largest number of rounds in `run`. The code behind the wait must check if it is ready. */
 	readonly rounds: number;
 	readonly quiet: boolean;
 
@@ -107,16 +120,16 @@ export class Outside implements Wait {
 
 /** One row of README's table. */
 export interface StepDoc {
-	/** As it is written in a scenario; more than one way, if there are. */
+	/** The forms in which a scenario may write it. */
 	readonly form: readonly string[];
-	/** What it does. */
+	/** Description of its effect. */
 	readonly does: string;
 }
 
 export interface StepDefinition<K extends string, S extends v.GenericSchema, V extends object> {
 	/** The key in the file. */
 	readonly kind: K;
-	/** The schema of what stands behind the key. */
+	/** The schema of the value behind the key. */
 	readonly value: S;
 	readonly doc: StepDoc;
 	/** `errno` may stand beside it. */
@@ -127,28 +140,28 @@ export interface StepDefinition<K extends string, S extends v.GenericSchema, V e
 	readonly outside?: true;
 	/** Tasks with `sleeps_in` fall asleep while it is made. */
 	readonly mayFallAsleep?: true;
-	/** It is no action: `errno` after it speaks about the step before. */
+	/** It is no action: an `errno` after it applies to the step before. */
 	readonly hasNoResult?: true;
-	/** What it means as a plain word; none: it needs a value. */
+	/** The value that the plain word stands for; undefined: it needs a value. */
 	word?(): V;
 	/** Resolves the names in a value of the file, fills in defaults. */
 	read(raw: v.InferOutput<S>, place: Place): V;
 	/** The errno inside the value. */
 	innerErrno?(raw: v.InferOutput<S>): number | string | undefined;
-	/** One line for people, in the words of a shell where there are such: `insmod lp1`. */
+	/** The step as one line, as a shell command if possible: `insmod lp1`. */
 	title(value: V): string;
 	/** Tasks that it waits for, wakes or ends. */
 	named?(value: V): readonly string[];
 	/** undefined: the explorer makes the step. */
 	notExplored?(value: V, world: StepWorld): NotExplored | undefined;
-	/** What functions.sh of the kernel's selftests logs before and after the step. */
+	/** The lines that functions.sh of the kernel's selftests logs before and after the step. */
 	logsBefore?(value: V, world: StepWorld): string | undefined;
 	logsAfter?(value: V, errno: number): string | undefined;
-	/** Makes it: the result is 0 or a negative errno. Throws KlpemuError if it cannot be made. */
+	/** Makes the step: 0 or a negative errno. Throws KlpemuError if it cannot be made. */
 	run(value: V, world: StepWorld): Kernel<number>;
 }
 
-/** A definition whose types are forgotten. */
+/** A definition without its type parameters. */
 export type AnyStep = StepDefinition<string, v.GenericSchema, object>;
 
 /** The steps of these definitions, as `Scenario.steps` has them. */
@@ -175,7 +188,7 @@ const errnoByDesign = v.union([
 	),
 ]);
 
-/** What may stand in a list of steps. `withErrno`: an errno may be expected of them. */
+/** The schema of an entry of a list of steps. `withErrno`: the entry may have an errno. */
 export function stepsSchema(definitions: readonly AnyStep[], withErrno: boolean) {
 	const words = definitions.filter(({ word }) => word !== undefined);
 	const options = definitions.map((definition) => {
@@ -193,7 +206,7 @@ export function readStep<D extends AnyStep>(definitions: readonly D[], raw: RawS
 	if (definition === undefined) throw new Error(`the schema accepts a step that has no definition: ${key}`);
 	const value = typeof raw === "string" ? definition.word?.() : definition.read(raw[definition.kind], place.at(key!));
 	const base = { kind: definition.kind, position: place.position, ...readErrno(definition, raw, place) };
-	// What a definition's read() returns is what StepOf takes from its type.
+	// StepOf takes its type from the result of the definition's read().
 	return { ...value, ...base } as StepOf<D>;
 }
 

@@ -1,6 +1,6 @@
 import { ERRNO } from "../../linux/lib/index.js";
 
-/** What glibc and kmod print for the errnos that livepatch and the module loader return. */
+/** The messages of glibc and kmod for the errnos that livepatch and the module loader return. */
 const STRERROR: Readonly<Record<number, string>> = {
 	[ERRNO.EPERM]: "Operation not permitted",
 	[ERRNO.ENOENT]: "No such file or directory",
@@ -12,7 +12,7 @@ const STRERROR: Readonly<Record<number, string>> = {
 	[ERRNO.ENODEV]: "No such device",
 	[ERRNO.EINVAL]: "Invalid argument",
 };
-/** Where insmod has words of its own. */
+/** Errnos for which insmod has its own message. */
 const INSMOD_STRERROR: Readonly<Record<number, string>> = {
 	[ERRNO.ENOENT]: "Unknown symbol in module",
 	[ERRNO.EINVAL]: "Invalid parameters",

@@ -5,7 +5,7 @@ import { MAX_ARGUMENTS } from "../../machine/index.js";
 import { expected, symbol, taskEntries, taskKey, taskName, taskNames, word64 } from "../values.js";
 import { Outside, step } from "./step.js";
 
-/** Rounds that `call` may take, and that a task may take to come out of the kernel before it exits. */
+/** Number of rounds that `call` may take, and that a task may take to leave the kernel before it exits. */
 const CALL_ROUNDS = 10_000;
 const EXIT_ROUNDS = 100_000;
 
@@ -104,7 +104,10 @@ export const call = step("call", {
 		value: value === undefined ? undefined : BigInt.asUintN(64, BigInt(value)),
 	}),
 	title: ({ task, func, args }) => `call ${func}${args === undefined ? "" : `(${args.join(", ")})`} in ${task}`,
-	/** It is a task that moves here, for as many rounds as its call takes: to the explorer every task moves whenever it can. */
+	/**
+	 * The step lets a task run for as many rounds as its call takes. The explorer does not need it: it moves every task
+	 * at any time.
+	 */
 	notExplored: () => ({ skips: "what a task calls is no step of an administrator" }),
 	// biome-ignore lint/correctness/useYield: the machine makes rounds until the call has returned
 	*run({ task, func, args, value }, { machine, tasks, fail }) {

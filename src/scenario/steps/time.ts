@@ -3,7 +3,7 @@ import { KlpemuError } from "../../base/index.js";
 import { expected, taskNames, whole } from "../values.js";
 import { Outside, step } from "./step.js";
 
-/** Rounds after which a scenario that should have come to rest has not. */
+/** Number of rounds in which a scenario must settle. */
 const ROUNDS_LIMIT = 10_000;
 const rounds = whole(0, 1_000_000);
 
