@@ -61,7 +61,7 @@ export class InvariantChecker {
 	/** Checks all invariants. `point`: the step of kernel code that has just been made. */
 	check(point: string, kind: StepKind = "step"): void {
 		const look = this.#lookNow();
-		const { sched, dmesg } = this.#machine;
+		const { sched } = this.#machine;
 		// The tasks of the scenario first: a violation of the shell, a kworker or an idle task counts only if none of them has it.
 		const own = (task: task_struct) => task.mode === "host" || task.idle;
 		const all = [...sched.all()];
@@ -74,10 +74,17 @@ export class InvariantChecker {
 			const broken = judgeStep(step, names, before, now, kind === "done");
 			this.#tell(broken, point, (name) => tuple(viewOf(look, now[names.indexOf(name)]!.patch_state)));
 		}
-		for (const broken of judgeWarnings(dmesg.warnings.slice(this.#warnings))) this.#report({ ...broken, point });
-		this.#warnings = dmesg.warnings.length;
+		this.checkWarnings(point);
 		this.#look = look;
 		this.#tasks = new Map(tasks.map((task, i) => [task, now[i]!]));
+	}
+
+	/** Tells of WARN_ONs that have fired since the last time, for example in guest code between two points; of equal ones once. */
+	checkWarnings(point: string): void {
+		const { warnings } = this.#machine.dmesg;
+		const fresh = new Set(warnings.slice(this.#warnings));
+		for (const broken of judgeWarnings([...fresh])) this.#report({ ...broken, point });
+		this.#warnings = warnings.length;
 	}
 
 	/** `runs`: the implementations that a task runs. */

@@ -53,7 +53,7 @@ export function declareProgram(gates: GatePage, { state }: Cpu, sched: Sched, ob
 			const call = next();
 			if (call === undefined) state.words[RAX] = 0n;
 			else {
-				state.setKaddr(RAX, call.func);
+				state.words[RAX] = call.func;
 				state.words[RDI] = call.argument;
 			}
 			return false;

@@ -93,6 +93,7 @@ class ScenarioRun {
 	#violations: ReportViolation[] = [];
 	readonly #failures: ReportFailure[] = [];
 	readonly #steps: ReportStep[] = [];
+	readonly #checker: InvariantChecker;
 	readonly #observer: Observer;
 	readonly #watched: readonly PatchedFunction[];
 	readonly #world: StepWorld;
@@ -130,6 +131,7 @@ class ScenarioRun {
 		machine.observe({ enable: (patch) => watchPatch(watched, machine, patch) });
 		if (options.onEvent !== undefined) tell(machine, options.onEvent);
 		const checker = new InvariantChecker(machine, watched, (violation) => this.#violated(violation));
+		this.#checker = checker;
 		this.#world = createWorld(scenario, machine, objects, watched, this.#control, this.#driver());
 		this.#observer = new Observer(machine, checker, watched, this.#world.tasks.present, this.#whereabouts);
 		for (const spec of scenario.tasks.values()) this.#world.tasks.add(spec);
@@ -154,6 +156,7 @@ class ScenarioRun {
 		const failures = this.#failures.length;
 		this.#selftest?.log(definition.logsBefore?.(step, this.#world));
 		const errno = this.#stepOrFail(step);
+		this.#checker.checkWarnings(action);
 		this.#selftest?.log(definition.logsAfter?.(step, errno));
 		this.#dropEchoes();
 		if (!definition.hasNoResult) {

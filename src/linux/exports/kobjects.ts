@@ -51,10 +51,11 @@ export class Kobjects {
 		return ["/sys", ...names].join("/");
 	}
 
+	/** kobject_create_and_add(). A name becomes a folder's: kobject_set_name() takes the slashes out. */
 	#create(name: string, parent: Kaddr): Kaddr {
 		const kobj = this.#heap.kmalloc(KOBJECT.size, true);
 		if (kobj === 0) return 0;
-		this.#memory.setU64((kobj + KOBJECT.name) | 0, toU64(this.#heap.kstrdup(name)));
+		this.#memory.setU64((kobj + KOBJECT.name) | 0, toU64(this.#heap.kstrdup(name.replaceAll("/", "!"))));
 		if (parent !== 0) this.#memory.setU64((kobj + KOBJECT.parent) | 0, toU64(parent));
 		this.directories.set(kobj, { path: this.#pathOf(kobj), files: new Map() });
 		return kobj;

@@ -21,6 +21,8 @@ const FUNC = { old_name: 0, new_func: 8, old_sympos: 16, size: 152 } as const;
 const OBJECT = { name: 0, funcs: 8, callbacks: 16, mod: 152, patched: 161, size: 168 } as const;
 const CALLBACKS = { pre_patch: 0, post_patch: 8, pre_unpatch: 16, post_unpatch: 24 } as const;
 const STATE = { id: 0, version: 8, size: 24 } as const;
+/** sizeof(struct module) of asm/include/linux/module.h. */
+const MODULE_SIZE = 80;
 const PATCH = { mod: 0, objs: 8, states: 16, replace: 24 } as const;
 
 interface Parts {
@@ -136,13 +138,19 @@ export class GuestLivepatch {
 	/** The patch at an address; undefined if klp_enable_patch() refuses it at once. */
 	#read(at: Kaddr): klp_patch | undefined {
 		const objs = at === 0 ? 0 : this.#pointer(at + PATCH.objs);
-		const mod = at === 0 ? undefined : this.#parts.loader.moduleAt(this.#pointer(at + PATCH.mod));
-		if (mod === undefined || objs === 0) return undefined;
+		const modAt = at === 0 ? 0 : this.#pointer(at + PATCH.mod);
+		if (modAt === 0 || objs === 0) return undefined;
 		// klp_for_each_object_static(): the last one has neither functions nor a name.
 		const end = (obj: Kaddr) => this.#pointer(obj + OBJECT.funcs) === 0 && this.#pointer(obj + OBJECT.name) === 0;
 		const objects = [...this.#array(objs, OBJECT.size, end)];
 		// An object with a name but without functions.
 		if (objects.some((obj) => this.#pointer(obj + OBJECT.funcs) === 0)) return undefined;
+		const mod = this.#parts.loader.moduleAt(modAt);
+		if (mod === undefined) {
+			// is_livepatch_module() looks into it, whatever it is.
+			this.#parts.memory.read(modAt, MODULE_SIZE);
+			return undefined;
+		}
 		const replace = this.#parts.memory.u8((at + PATCH.replace) | 0) !== 0;
 		if (replace) this.#checkReplace(mod);
 		mod.patch = new klp_patch({

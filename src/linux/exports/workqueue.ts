@@ -52,15 +52,15 @@ export class GuestWorkqueue {
 	}
 
 	/** Called when a kworker has finished its work. Returns the next work, or nothing. */
-	next(kworker: task_struct): { func: Kaddr; argument: bigint } | undefined {
+	next(kworker: task_struct): { func: bigint; argument: bigint } | undefined {
 		const memory = this.#memory;
 		const work = this.pending.shift();
 		this.running.set(kworker, work);
 		if (work === undefined) return undefined;
 		// The module was unloaded with this work still queued: the kworker jumps to the unmapped function and oopses.
-		if (memory.permissions(work) === 0) return { func: work, argument: toU64(work) };
+		if (memory.permissions(work) === 0) return { func: toU64(work), argument: toU64(work) };
 		memory.setU64(work, memory.u64(work) & ~WORK_STRUCT_PENDING);
-		return { func: memory.kaddr((work + WORK_FUNC) | 0), argument: toU64(work) };
+		return { func: memory.u64((work + WORK_FUNC) | 0), argument: toU64(work) };
 	}
 
 	/** A new jiffy: queues what is due. */

@@ -44,7 +44,7 @@ export interface TaskProgram {
 	/** Arguments of each call; default: the pid of the task is the first one. */
 	readonly args?: readonly bigint[];
 	/** Instead of `calls`: returns the next function with its argument; undefined at the end of a round. */
-	readonly next?: () => { readonly func: Kaddr; readonly argument: bigint } | undefined;
+	readonly next?: () => { readonly func: bigint; readonly argument: bigint } | undefined;
 	/** Stops the task in the body of a function, once: the instruction addresses where bodies begin. */
 	readonly sleepAt?: () => readonly Kaddr[];
 	/** A signal ends the sleep at `sleepAt`. */

@@ -49,6 +49,10 @@ describe.each(CPU_NAMES)("on %s", (cpu) => {
 		['seq_printf((void *)0x1234, "x");', "0x0000000000001234"],
 		['seq_puts((void *)-8L, "x");', "0xfffffffffffffff8"],
 		["klp_enable_patch((void *)0x1234);", "0x0000000000001234"],
+		[
+			"static long p[64]; int i; for (i = 0; i < 64; i++) p[i] = -8L; klp_enable_patch((void *)p);",
+			"0x0000000000000000",
+		],
 		["schedule_work((void *)0x1234);", "0x0000000000001234"],
 		["kfree((void *)0x1234);", "0x0000000000001234"],
 		['sprintf((char *)0, "x");', "0x0000000000000000"],
