@@ -22,6 +22,8 @@ export interface ExecRequest {
 	readonly limit: number;
 }
 
+/** Characters of a wrong value in a message. */
+const MAX_SHOWN = 60;
 const U64_END = 1n << 64n;
 const KEYS = ["id", "code", "at", "regs", "mem", "limit"];
 const RANGE_KEYS = ["addr", "hex", "perm"];
@@ -50,10 +52,18 @@ function bad(message: string): KlpemuError {
 	return new KlpemuError("EXEC_REQUEST", message);
 }
 
+/** A wrong value for a message: short, and without what is in an array or an object, which may be nested deeply. */
+function shown(value: unknown): string {
+	if (Array.isArray(value)) return "an array";
+	if (typeof value === "object" && value !== null) return "an object";
+	const text = JSON.stringify(value) ?? "nothing";
+	return text.length > MAX_SHOWN ? `${text.slice(0, MAX_SHOWN)}...` : text;
+}
+
 function object(value: unknown, what: string, keys: readonly string[]): Record<string, unknown> {
 	if (typeof value !== "object" || value === null || Array.isArray(value)) throw bad(`${what} must be an object`);
 	for (const key of Object.keys(value)) {
-		if (!keys.includes(key)) throw bad(`${what} has an unknown key '${key}'; known are ${keys.join(", ")}`);
+		if (!keys.includes(key)) throw bad(`${what} has an unknown key '${shown(key).slice(1, -1)}'; known are ${keys.join(", ")}`);
 	}
 	return value as Record<string, unknown>;
 }
@@ -73,7 +83,7 @@ function word(value: unknown, what: string): bigint {
 				? BigInt(value)
 				: undefined;
 	if (number === undefined || number >= U64_END) {
-		throw bad(`'${what}' must be a 64-bit number such as "0xffffffff81000000", not ${JSON.stringify(value)}`);
+		throw bad(`'${what}' must be a 64-bit number such as "0xffffffff81000000", not ${shown(value)}`);
 	}
 	return number;
 }
@@ -109,7 +119,7 @@ function memoryRange(value: unknown, what: string): MemoryRange {
 function permissions(value: unknown, what: string): number {
 	if (value === undefined) return PERM.READ | PERM.WRITE;
 	if (typeof value !== "string" || !/^(r?w?x?)$/.test(value) || value === "") {
-		throw bad(`'${what}' must be some of "rwx", not ${JSON.stringify(value)}`);
+		throw bad(`'${what}' must be some of "rwx", not ${shown(value)}`);
 	}
 	return PERM.READ | (value.includes("w") ? PERM.WRITE : 0) | (value.includes("x") ? PERM.EXEC : 0);
 }

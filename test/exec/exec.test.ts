@@ -100,6 +100,26 @@ describe.each(CPU_NAMES)("klpemu exec --cpu %s", (cpu) => {
 		expect(message(4)).toMatch(/unknown key 'eax'/);
 	});
 
+	test("values that are nested deeply are answered, and so are lines that are too long", async () => {
+		const deep = "[".repeat(200_000) + "]".repeat(200_000);
+		const fields = ["id", "code", "at", "regs", "mem", "limit", "x"].map(
+			(key) => `{"code":"90","at":"${AT}","${key}":${deep}}`,
+		);
+		const answers = await exec([
+			deep,
+			deep.slice(0, -1),
+			...fields,
+			`{"code":"90","at":"${AT}","regs":{"rax":${deep}}}`,
+			`{"code":"90","at":"${AT}","mem":[{"addr":"0x10000","hex":${deep},"perm":${deep}}]}`,
+			`{"id":1,"code":"${"90".repeat(26 << 20)}","at":"${AT}"}`,
+			{ id: 2, code: "90", at: AT },
+		]);
+		const codes = answers.map(({ error }) => (error as { code: string } | undefined)?.code);
+		expect(codes).toEqual(["EXEC_REQUEST", "EXEC_JSON", ...Array(10).fill("EXEC_REQUEST"), undefined]);
+		for (const { error } of answers.slice(0, -1))
+			expect((error as { message: string }).message.length).toBeLessThan(300);
+	});
+
 	test("thousands of lines in one process, with memory of every size", async () => {
 		const lines = Array.from({ length: 2000 }, (_, id) => ({
 			id,
