@@ -63,7 +63,8 @@ function shown(value: unknown): string {
 function object(value: unknown, what: string, keys: readonly string[]): Record<string, unknown> {
 	if (typeof value !== "object" || value === null || Array.isArray(value)) throw bad(`${what} must be an object`);
 	for (const key of Object.keys(value)) {
-		if (!keys.includes(key)) throw bad(`${what} has an unknown key '${shown(key).slice(1, -1)}'; known are ${keys.join(", ")}`);
+		if (!keys.includes(key))
+			throw bad(`${what} has an unknown key '${shown(key).slice(1, -1)}'; known are ${keys.join(", ")}`);
 	}
 	return value as Record<string, unknown>;
 }
