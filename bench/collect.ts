@@ -1,4 +1,4 @@
-/** From what the processes say to one report: rows, fits, comparisons with reality, warnings. */
+/** Makes one report of the results of the processes: rows, fits, comparisons with reality, warnings. */
 import { readFile } from "node:fs/promises";
 import {
 	type Absent,
@@ -18,11 +18,11 @@ import {
 } from "./common/index.js";
 import { curves } from "./suites/index.js";
 
-/** Spread between processes, and within one, above which a time is not to be trusted. */
+/** Largest spread between processes, and within one, of a reliable time. */
 const MAX_SPREAD = 0.25;
-/** Time per processor time above which others were in the way. */
+/** If time per processor time is above this, other processes have disturbed the measurement. */
 const MAX_CROWDING = 1.15;
-/** Fewer processes than this say nothing about how far apart processes lie. */
+/** With fewer processes than this, the spread between processes is not known. */
 const MIN_PROCESSES = 3;
 
 export function keyOf({ suite, id, design, cpu, unit }: RowKey): string {
@@ -59,7 +59,10 @@ export async function collect({ parts, smoke, processes, date, warnings }: Colle
 	};
 }
 
-/** One row from all the processes that measured it. Throws when an exact value is not the same in all. `judge`: with warnings. */
+/**
+ * One row from all the processes that measured it. Throws if an exact value is not the same in all. `judge`: with
+ * warnings.
+ */
 export function mergeRows(parts: readonly Part[], judge: boolean): Row[] {
 	const all = new Map<string, Measured[]>();
 	for (const part of parts) {
@@ -132,7 +135,7 @@ async function references(): Promise<readonly Reference[]> {
 	return (JSON.parse(text) as { entries: Reference[] }).entries;
 }
 
-/** A reference beside the same of our own rows. */
+/** A reference with the corresponding row of this report. */
 export function compareWith(reference: Reference, rows: readonly Row[]): Comparison {
 	const { kind, row, cpu = "jit", value, relativeTo } = reference;
 	const unit = kind === "time" ? "ns/call" : "insns/call";

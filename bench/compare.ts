@@ -1,10 +1,10 @@
-/** --compare: which rows changed beyond noise. */
+/** --compare: finds the rows that changed by more than noise. */
 import { keyOf } from "./collect.js";
 import { type BenchReport, falseDiscovery, median, type Row, type Unit, welch } from "./common/index.js";
 
-/** Of the rows that are called changed, on average at most this part are false alarms. */
+/** Of the rows that are reported as changed, on average at most this part are false alarms. */
 const FALSE_DISCOVERY_RATE = 0.01;
-/** A change smaller than this is called none, however certain it is. */
+/** A change smaller than this is not reported, even if it is certain. */
 const SMALLEST = 0.03;
 
 export interface Change {
@@ -18,21 +18,21 @@ export interface Change {
 	readonly after: number;
 	/** after / before - 1. */
 	readonly change: number;
-	/** Probability of a difference like this when nothing changed; null for counts, which have no noise. */
+	/** Probability of such a difference without a change; null for counts, which have no noise. */
 	readonly p: number | null;
 	readonly changed: boolean;
 }
 
 export interface Changes {
 	readonly method: string;
-	/** What makes the two reports hard to compare. */
+	/** Differences that make the two reports hard to compare. */
 	readonly warnings: readonly string[];
-	/** Rows of both, those that changed first. */
+	/** Rows of both reports; changed rows come first. */
 	readonly rows: readonly Change[];
-	/** Keys of rows that only one of them has. */
+	/** Keys of rows that only one report has. */
 	readonly onlyBefore: readonly string[];
 	readonly onlyAfter: readonly string[];
-	/** Rows that cannot be tested, and why. */
+	/** Rows that cannot be tested, and the reason. */
 	readonly untested: readonly { readonly row: string; readonly reason: string }[];
 }
 

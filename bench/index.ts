@@ -1,4 +1,4 @@
-/** npm run bench: what each design costs on the hot redirect path. docs/benchmarks.md says how it measures. */
+/** npm run bench: the cost of each design on the hot redirect path. The method is in docs/benchmarks.md. */
 import { fork } from "node:child_process";
 import { readFile, writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
@@ -36,7 +36,7 @@ const OPTIONS = {
 	help: { type: "boolean", default: false },
 } as const;
 
-/** What the user wrote is wrong: the message, and exit status 2. */
+/** Ends with the message and exit status 2 after a mistake of the user. */
 function refuse(message: string): never {
 	console.error(`${message}\n\n${USAGE}`);
 	process.exit(2);
@@ -70,7 +70,7 @@ async function readReport(file: string): Promise<BenchReport> {
 	return report;
 }
 
-/** Runs a job in a process of its own: what one design makes V8 do must not be another's. */
+/** Runs a job in a process of its own, so that the code that V8 makes for one design does not affect another one. */
 function inProcess(job: Job): Promise<Part> {
 	return new Promise((resolve, reject) => {
 		let part: Part | undefined;
@@ -86,7 +86,7 @@ function inProcess(job: Job): Promise<Part> {
 	});
 }
 
-/** One line that changes, for whoever watches. */
+/** A progress line that is overwritten. */
 function progress(text: string): void {
 	if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${text}`);
 }
@@ -106,11 +106,11 @@ async function measure(values: ReturnType<typeof readArgs>): Promise<BenchReport
 	const date = new Date().toISOString();
 	const warnings = new Set(machineWarnings());
 	const parts: Part[] = [];
-	// Every job once, then every job again: what changes in the machine meanwhile meets all of them.
+	// Every job once, then every job again: a change of the machine's speed affects all of them.
 	for (let pass = 1; pass <= processes; pass++) {
 		for (const [index, job] of all.entries()) {
 			progress(`pass ${pass}/${processes}, ${index + 1}/${all.length}: ${job.suite} ${job.design} ${job.cpu}`);
-			// Smoke mode needs no clean process for each; one shows that this works too.
+			// In smoke mode one process is enough for all jobs but one, which tests that a separate process works.
 			parts.push(smoke && index > 0 ? await runJob(job) : await inProcess(job));
 		}
 	}
@@ -128,7 +128,7 @@ async function main(): Promise<void> {
 		process.send!(await runJob(JSON.parse(values.worker) as Job));
 		return;
 	}
-	// Read first: nobody wants to wait for minutes to be told of a mistyped name.
+	// The file is read first, so that a wrong name is reported before minutes of measuring.
 	const old = values.compare === undefined ? undefined : await readReport(values.compare);
 	const report = values.from === undefined ? await measure(values) : await readReport(values.from);
 	const changes = old === undefined ? undefined : compare(old, report);

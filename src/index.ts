@@ -2,8 +2,8 @@
  * klpemu: an emulated x86-64 ftrace trampoline engine with a faithful kernel livepatch core.
  *
  * Most users want {@link parseScenario}, {@link runScenario} and {@link exploreScenario}; {@link Machine} is the engine
- * underneath. All of it runs in a browser too: what the engine needs from outside comes through a {@link Host}. The one for
- * Node, and all else that needs Node, is in `klpemu/node`.
+ * underneath. All of it runs in a browser too: the engine gets files, Cpus and assemblers through a {@link Host}. The
+ * host for Node, and all other code that needs Node, is in `klpemu/node`.
  *
  * @module
  */

@@ -1,6 +1,9 @@
 import type { Invariant } from "../src/consistency/index.js";
 
-/** What people have to know about a finding besides its story: who has told it before, or why it is no artefact of the model. */
+/**
+ * Notes on findings for the reader: earlier reports of the same problem, or the reason why it is not an artefact of the
+ * model.
+ */
 interface Note {
 	readonly invariant: Invariant | undefined;
 	/** Part of the scenario's file name. */
@@ -89,7 +92,7 @@ Written in between, nops come without the replacement, or the replacement withou
 	},
 ];
 
-/** The note on a finding; undefined when there is none. */
+/** The note on a finding; undefined if there is none. */
 export function noteOn(scenario: string, invariant: Invariant, design: string): string | undefined {
 	const fits = (note: Note) =>
 		(note.invariant === undefined || note.invariant === invariant) &&

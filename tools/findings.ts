@@ -2,8 +2,8 @@
  * Explores scenarios/hybrid-lp1-lp2-lp3.yaml and scenarios/family/ under every design, and writes what it finds to
  * docs/findings.md, and its schedules to test/consistency/schedules/. Usage: npm run findings [-- --check]
  *
- * --check writes nothing and fails when a verdict or what is said of it is not what the file has. It does not compare stories: they
- * tell every step of kernel code, also those that no verdict depends on.
+ * --check writes nothing and fails if a verdict or its text differs from the file. It does not compare stories, because
+ * they contain every step of kernel code, also steps on which no verdict depends.
  */
 import { fork } from "node:child_process";
 import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
@@ -30,7 +30,7 @@ interface Finding {
 interface Cell {
 	readonly result: string;
 	readonly invariants: readonly Invariant[];
-	/** The steps that did not end as the scenario says. */
+	/** The steps that did not end as the scenario expects. */
 	readonly failures: readonly string[];
 }
 
@@ -55,7 +55,7 @@ function cellText({ result, invariants, failures }: Cell): string {
 	return failures.length > 0 ? `${verdict} ${MARK}` : verdict;
 }
 
-/** Stands behind a verdict that is about another course of events than the scenario's. */
+/** Mark behind a verdict on another course of events than that of the scenario. */
 const MARK = "≠";
 
 function otherwise(explored: readonly Explored[]): string[] {
@@ -71,7 +71,7 @@ function otherwise(explored: readonly Explored[]): string[] {
 	});
 }
 
-/** The same story under several designs is told once. */
+/** The same story under several designs is printed once. */
 function tell(findings: readonly Finding[]): string[] {
 	const stories = new Map<string, Finding[]>();
 	for (const finding of findings) {
@@ -114,7 +114,7 @@ function byDesign(findings: readonly Finding[]): string[] {
 	});
 }
 
-/** Everything about one scenario. */
+/** The text of one scenario. */
 interface Explored {
 	readonly file: string;
 	readonly cells: readonly Cell[];
@@ -206,7 +206,7 @@ async function saveSchedules(schedules: readonly Schedule[]): Promise<void> {
 const FILE = "docs/findings.md";
 const STORIES = "## The stories";
 
-/** Differences before the stories; process.exitCode says whether there are any. */
+/** Prints the differences before the stories, and sets process.exitCode if there are any. */
 async function check(text: string): Promise<void> {
 	const verdicts = (all: string) => all.slice(0, all.indexOf(STORIES)).split("\n");
 	const [old, now] = [verdicts(await readFile(FILE, "utf8")), verdicts(text)];

@@ -3,7 +3,7 @@ import { fileURLToPath } from "node:url";
 import ts from "typescript";
 import { parse } from "yaml";
 
-/** A test with its full title: those of the describes round it come first. */
+/** A test with its full title: the titles of its describes come first. */
 export interface TestTitle {
 	/** Relative to the project. */
 	readonly file: string;
@@ -20,7 +20,8 @@ const TAG = /\[rule (\d+\.\d+)\]/g;
 
 /**
  * The titles of all tests in a file. A title of `test.each` with a table in place is given once for each row, with the row's
- * values. A `describe.each` over values that stand elsewhere leaves its title out where that is nothing but a placeholder.
+ * values. If the values of a `describe.each` are defined elsewhere and its title is only a placeholder, the title is
+ * left out.
  */
 export function testTitles(source: string, file: string): TestTitle[] {
 	const tree = ts.createSourceFile(file, source, ts.ScriptTarget.Latest, false);
@@ -50,7 +51,7 @@ function titled(
 	const kind = name === "describe" ? "describe" : "test";
 	if (rows === undefined) return { kind, titles: [title.text] };
 	if (kind === "test" && rows.length > 0) return { kind, titles: rows.map((row) => fill(title.text, row)) };
-	// "on %s" says nothing without its value.
+	// "on %s" has no meaning without its value.
 	const rest = title.text
 		.replace(PLACEHOLDER, "")
 		.trim()
@@ -60,7 +61,10 @@ function titled(
 
 const PLACEHOLDER = /%[sidj]|\$\w+/g;
 
-/** The rows of `X.each([...])`, each value as its text; empty if the table stands elsewhere; undefined without `each`. */
+/**
+ * The rows of `X.each([...])`, each value as its text; empty if the table is defined elsewhere; undefined without
+ * `each`.
+ */
 function rowsOf(callee: ts.Expression, tree: ts.SourceFile): string[][] | undefined {
 	if (!ts.isCallExpression(callee) || !/\.each$/.test(callee.expression.getText(tree))) return undefined;
 	const [table] = callee.arguments;
@@ -75,7 +79,7 @@ function fill(title: string, row: readonly string[]): string {
 	return title.replace(/%[sidj]/g, () => row[index++] ?? "");
 }
 
-/** docs/rules.md, and what is wrong: rules without a test, tags without a rule. */
+/** docs/rules.md, and the errors: rules without a test, tags without a rule. */
 export function rulesDocument(yaml: string, titles: readonly TestTitle[]): { text: string; problems: string[] } {
 	const sections = parse(yaml) as readonly Section[];
 	const tests = new Map<string, TestTitle[]>(sections.flatMap(({ rules }) => Object.keys(rules).map((id) => [id, []])));

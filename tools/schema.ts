@@ -1,4 +1,7 @@
-/** Writes what comes from the scenario's schema: schema/scenario.schema.json, and README's table of steps. `npm run schema` */
+/**
+ * Writes the files that are made from the scenario's schema: schema/scenario.schema.json, and README's table of steps.
+ * `npm run schema`
+ */
 import { readFileSync, writeFileSync } from "node:fs";
 import { scenarioJsonSchema } from "./json-schema.js";
 import { withStepsTable } from "./steps-table.js";

@@ -1,6 +1,6 @@
 /**
- * Steps two Cpus through the same code, one instruction at a time, and shows where they part: the instruction, and what it
- * changed, start / ours / reference side by side.
+ * Steps two Cpus through the same code, one instruction at a time, and shows the first difference: the instruction and
+ * its changes, start / ours / reference side by side.
  *
  *   echo '{"code":"4801d8","at":"0x10000","regs":{"rax":"1"}}' | npx tsx tools/step-diff.ts [--cpu jit] [--reference unicorn] [--all]
  *
@@ -63,7 +63,7 @@ function instructionAt(cpu: Cpu, rip: bigint): string {
 	return "row" in decoded ? format(decoded) : decoded.detail;
 }
 
-/** One step of both. Undefined: no difference. */
+/** One step of both Cpus. Undefined: no difference. */
 function step(request: ExecRequest, ours: Side, reference: Side): { report: string | undefined; ended: boolean } {
 	const start = reference.cpu.state.words.slice();
 	const memory = request.memory.map(({ address, bytes }) => reference.cpu.memory.read(address, bytes.length));

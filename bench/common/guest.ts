@@ -11,7 +11,7 @@ import { compile, createCpu, engineImage, PROJECT, sourceKey } from "../../src/n
 /** As Debian's kernels: a transition is retried every 250 rounds. */
 const HZ = 250;
 
-/** Compiled objects, kept for the next process: named by all that they depend on. */
+/** Compiled objects, kept for the next process; the name is a key of all that they depend on. */
 const CACHE = join(PROJECT, ".cache", "bench");
 
 async function objectOf(source: string): Promise<Uint8Array> {
@@ -60,13 +60,13 @@ export interface TestPatch {
 export function patchOf(machine: Machine, { funcs, fields }: TestPatch): (mod: module) => klp_patch {
 	const func = ([old_name, new_name]: readonly [string, string]) => {
 		const new_func = machine.vmlinux.symbol(new_name)!.address;
-		// Designs that ask each function whether it may be replaced are told that it may.
+		// For designs in which each function must allow to be replaced.
 		return new klp_func({ old_name, new_name, new_func, fields: { replaceable: true } });
 	};
 	return (mod) => new klp_patch({ mod, objs: [new klp_object({ name: undefined, funcs: funcs.map(func) })], fields });
 }
 
-/** insmod of a livepatch; `undefined`, or why it was refused. */
+/** insmod of a livepatch; `undefined`, or the reason why it was refused. */
 export function enable(machine: Machine, name: string, patch: TestPatch): string | undefined {
 	const ret = machine.shell.insmod(name, [], { patchOf: patchOf(machine, patch) });
 	return ret === 0 ? undefined : `insmod gives ${errnoName(ret)}`;

@@ -1,4 +1,4 @@
-/** What a number was measured on. */
+/** The machine on which a number was measured. */
 import { execFile } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -29,7 +29,7 @@ export function describeMachine(): MachineDescription {
 	};
 }
 
-/** Versions of everything a number depends on, by name. */
+/** Versions of all software that a number depends on, by name. */
 export type Versions = Readonly<Record<string, string>>;
 
 export async function versions(): Promise<Versions> {
@@ -50,7 +50,7 @@ export async function versions(): Promise<Versions> {
 	};
 }
 
-/** What a program prints first; undefined where it is not installed, or is not happy with where it runs. */
+/** The first line of a program's output; undefined if the program is not installed or fails. */
 async function firstLine(program: string, args: readonly string[]): Promise<string | undefined> {
 	try {
 		const { stdout } = await promisify(execFile)(program, args);
@@ -60,7 +60,7 @@ async function firstLine(program: string, args: readonly string[]): Promise<stri
 	}
 }
 
-/** Which build of Unicorn it is. Jobs that need one say by themselves that there is none. */
+/** The build of Unicorn. Jobs that need Unicorn report themselves if it is missing. */
 async function unicornVersion(): Promise<Versions> {
 	try {
 		const cpu = await createUnicornCpu(new Memory({ bytes: 1 << 16 }));
@@ -73,7 +73,7 @@ async function unicornVersion(): Promise<Versions> {
 	}
 }
 
-/** What keeps this machine from measuring well just now, in words; empty when nothing is known to. */
+/** Known reasons, in words, why this machine cannot measure well now; empty if there are none. */
 export function machineWarnings(): string[] {
 	const [load = 0] = loadavg();
 	const cores = cpus().length;

@@ -1,10 +1,10 @@
-/** How times are taken: with tinybench, round by round, every case in each round. */
+/** Measures times with tinybench, round by round, every case in each round. */
 import { Bench } from "tinybench";
 
-/** How long something took once. */
+/** The time of one run. */
 export interface Timed {
 	readonly milliseconds: number;
-	/** That, per millisecond of processor time that this process had: above 1 when others had the processor meanwhile. */
+	/** The time per millisecond of this process's processor time: above 1 if other processes used the processor. */
 	readonly crowding: number;
 }
 
@@ -17,10 +17,10 @@ export function timed(run: () => void): Timed {
 	return { milliseconds, crowding: (1000 * milliseconds) / (user + system) };
 }
 
-/** One thing to time. */
+/** One case to measure. */
 export interface Case {
 	readonly name: string;
-	/** Does it `units` times, checks the result, and says how many milliseconds that took. Throws on a wrong result. */
+	/** Runs the case `units` times, checks the result, and returns the milliseconds. Throws on a wrong result. */
 	run(units: number): number;
 }
 
@@ -28,7 +28,7 @@ export interface RoundOptions {
 	/** Milliseconds for each case in each round. */
 	readonly milliseconds: number;
 	readonly rounds: number;
-	/** Milliseconds that one sample should take: long enough that the clock and entering the Cpu do not matter. */
+	/** Milliseconds of one sample: long enough that the clock and the entry into the Cpu do not matter. */
 	readonly sample: number;
 	readonly warmup: number;
 }

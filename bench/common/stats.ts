@@ -28,7 +28,7 @@ export function geometricMean(numbers: readonly number[]): number {
 	return Math.exp(mean(numbers.map(Math.log)));
 }
 
-/** (max - min) / median: what the rows show as spread. */
+/** (max - min) / median: the spread in the rows. */
 export function spread(numbers: readonly number[]): number {
 	return (Math.max(...numbers) - Math.min(...numbers)) / median(numbers);
 }
@@ -59,8 +59,8 @@ export function exponent(points: readonly (readonly [number, number])[]): Line {
 }
 
 /**
- * Welch's t test: the probability that two samples of these sizes lie at least this far apart when both come from normal
- * distributions with the same mean, whatever their variances. Two-sided. 1 for equal samples; needs two numbers on each side.
+ * Welch's t test: the probability that two samples of these sizes are at least this far apart if both come from normal
+ * distributions with the same mean and any variances. Two-sided. 1 for equal samples; needs two numbers on each side.
  */
 export function welch(a: readonly number[], b: readonly number[]): number {
 	if (a.length < 2 || b.length < 2) throw new RangeError("welch needs two numbers on each side");
@@ -112,8 +112,8 @@ function logGamma(x: number): number {
 }
 
 /**
- * Benjamini and Hochberg: which of many tests to believe so that, of those, on average at most `rate` are false alarms. In the
- * order of `p`.
+ * Benjamini and Hochberg: selects among many tests so that, of the selected ones, on average at most `rate` are false
+ * alarms. In the order of `p`.
  */
 export function falseDiscovery(p: readonly number[], rate: number): boolean[] {
 	const order = p.map((_, index) => index).sort((a, b) => p[a]! - p[b]!);

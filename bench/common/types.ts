@@ -1,39 +1,39 @@
 import type { MachineDescription, Versions } from "./host.js";
 
-/** `/call` rows have the loop's own cost taken off already. */
+/** In `/call` rows the cost of the loop itself is subtracted already. */
 export type Unit = "ns/call" | "insns/call" | "ms" | "bytes" | "per s" | "points" | "rounds" | "insns";
 
 /** Names a row in all reports. */
 export interface RowKey {
 	readonly suite: string;
-	/** What is measured: `depth4`, `tasks/busy/1000`. */
+	/** The measured case: `depth4`, `tasks/busy/1000`. */
 	readonly id: string;
 	readonly design: string;
-	/** The Cpu that ran it; `-` where none is involved. */
+	/** The Cpu that ran it; `-` if no Cpu is involved. */
 	readonly cpu: string;
 	readonly unit: Unit;
 }
 
-/** One number, as a process measured it. */
+/** One number, measured by one process. */
 export interface Measured extends RowKey {
-	/** For people. */
+	/** Title for the reader. */
 	readonly what: string;
 	readonly value: number;
 	/** The same in every run, on every machine: a count. */
 	readonly exact: boolean;
-	/** `ns/call`: how far apart the samples lie, third quartile to fastest, as part of their median. */
+	/** `ns/call`: the spread of the samples, from the fastest to the third quartile, as part of their median. */
 	readonly within?: number;
 	/** Times of one piece of work: see `Timed`. */
 	readonly crowding?: number;
 }
 
-/** What a design does not do, and how one sees that. */
+/** A case that a design does not have, and the reason. */
 export interface Absent extends RowKey {
 	readonly what: string;
 	readonly reason: string;
 }
 
-/** What one process has to say. */
+/** The results of one process. */
 export interface Part {
 	readonly rows: readonly Measured[];
 	readonly absent: readonly Absent[];
@@ -43,14 +43,16 @@ export interface Part {
 export interface Row extends RowKey {
 	readonly what: string;
 	readonly exact: boolean;
-	/** One value a process; times of different processes are independent of each other, those of one are not. */
+	/**
+	 * One value per process: times of different processes are independent of each other, times of one process are not.
+	 */
 	readonly runs: readonly number[];
 	readonly median: number;
 	readonly min: number;
 	readonly max: number;
 	/** (max - min) / median. */
 	readonly spread: number;
-	/** Why it is not to be trusted. */
+	/** Reasons why it is not reliable. */
 	readonly warnings: readonly string[];
 }
 
@@ -63,7 +65,7 @@ export interface Fit {
 	readonly cpu: string;
 	readonly unit: Unit;
 	readonly points: readonly (readonly [number, number])[];
-	/** Over the points from this x on; below it, what does not depend on x weighs too much. */
+	/** The fit uses the points from this x on; below it, costs that do not depend on x are too large. */
 	readonly from: number;
 	readonly exponent: number;
 	readonly r2: number;
@@ -73,25 +75,25 @@ export interface Fit {
 export interface Reference {
 	/** `time`: compared as a ratio. `instructions`: as a difference. */
 	readonly kind: "time" | "instructions";
-	/** Our row that does the same. */
+	/** The corresponding row of this report. */
 	readonly row: string;
-	/** The Cpu that ours is to be taken from; default jit. */
+	/** The Cpu of that row; default jit. */
 	readonly cpu?: string;
 	readonly what: string;
 	/** ns, or instructions. */
 	readonly value: number;
-	/** What it is relative to, on the same machine and in the same unit. */
+	/** The base of the comparison, on the same machine and in the same unit. */
 	readonly relativeTo: { readonly row: string; readonly cpu?: string; readonly what: string; readonly value: number };
 	readonly where: string;
 	readonly source: string;
 	readonly date: string;
 }
 
-/** A reference beside ours. */
+/** A reference with our value. */
 export interface Comparison extends Reference {
 	/** value / relativeTo.value, or value - relativeTo.value. */
 	readonly theirs: number;
-	/** The same of our rows; null when this run does not have them. */
+	/** The same for our rows; null if this run does not have them. */
 	readonly ours: number | null;
 	/** Our own value, in the unit of `value`. */
 	readonly oursRaw: number | null;

@@ -45,7 +45,7 @@ export class Emulated {
 		return new Emulated(cpu, machine, patched);
 	}
 
-	/** Runs its rows, each for about so many milliseconds. */
+	/** Runs its rows, each for about the given number of milliseconds. */
 	rows(milliseconds: number): Rows {
 		return new Map(
 			ROWS.filter(([row]) => (row === "redirect") === this.#patched).map(([row, func]) => {

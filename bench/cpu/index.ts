@@ -46,7 +46,7 @@ async function measure(): Promise<{ samples: Map<string, Rows[]>; instructions: 
 	return { samples, instructions };
 }
 
-/** Throws if the same work has different results on two Cpus: the numbers would mean nothing. */
+/** Throws if the same work has different results on two Cpus, because the numbers would be meaningless. */
 function checkResults(samples: ReadonlyMap<string, readonly Rows[]>): void {
 	const truth = samples.get("hardware")![0]!;
 	for (const [cpu, rounds] of samples) {

@@ -8,7 +8,7 @@ import { compile, engineImage, PROJECT } from "../../src/node/index.js";
 
 const run = promisify(execFile);
 
-/** Nanoseconds per unit by row, and the results for a few units, which must be those of every other Cpu. */
+/** Nanoseconds per unit by row, and the results for a few units, which must equal those of every other Cpu. */
 export type Rows = ReadonlyMap<string, { readonly ns: number; readonly result: bigint }>;
 
 export class Native {
@@ -38,7 +38,7 @@ export class Native {
 		return new Native(program, [hex, ...offsets.map(String)]);
 	}
 
-	/** Runs all rows, each for about so many milliseconds; `emulator`: a program to run it with. */
+	/** Runs all rows, each for about the given number of milliseconds; `emulator`: a program that runs it. */
 	async rows(milliseconds: number, emulator?: string): Promise<Rows> {
 		const args = [...this.#args, String(milliseconds)];
 		const { stdout } = emulator ? await run(emulator, [this.#program, ...args]) : await run(this.#program, args);

@@ -9,7 +9,7 @@ interface Answer {
 	readonly instructions: ReadonlyMap<string, number>;
 }
 
-/** A machine in a process of its own: V8 makes faster code for functions of which the process has only one. */
+/** A machine in a process of its own: V8 makes faster code if a process has only one machine. */
 class Child {
 	readonly #process: ChildProcess;
 	/** Rejects when the process ends. */
@@ -60,7 +60,7 @@ export class Processor {
 		return new Processor(cpu, [await Child.start(cpu), await Child.start(cpu, "patched")]);
 	}
 
-	/** Runs all rows, each for about so many milliseconds. */
+	/** Runs all rows, each for about the given number of milliseconds. */
 	async rows(milliseconds: number): Promise<Rows> {
 		const all = new Map<string, { ns: number; result: bigint }>();
 		for (const child of this.#children) {

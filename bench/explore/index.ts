@@ -1,6 +1,6 @@
 /**
- * npm run bench:explore: how fast scenarios/hybrid-lp1-lp2-lp3.yaml is explored, nothing left out, so that there are enough states:
- * states per second, bytes per state, and whether twice the states take twice the time.
+ * npm run bench:explore: the speed of exploring scenarios/hybrid-lp1-lp2-lp3.yaml, without reduction, so that there are
+ * enough states: states per second, bytes per state, and the growth of the time with the number of states.
  */
 import { readFile } from "node:fs/promises";
 import { parseArgs } from "node:util";
@@ -21,7 +21,7 @@ interface Row {
 	/** Of all threads of this process, the collector's too. */
 	readonly cpuSeconds: number;
 	readonly statesPerSecond: number;
-	/** The same by CPU time: what one core does when nobody else wants it. */
+	/** The same by CPU time: the speed of one core without other load. */
 	readonly statesPerCpuSecond: number;
 	readonly bytesPerState: number;
 	/** Share of moves that really executed code. */
@@ -55,7 +55,7 @@ await measure(1_000);
 const rows: Row[] = [];
 for (const size of SIZES) rows.push(await measure(size));
 const [first, last] = [rows[0]!, rows.at(-1)!];
-/** 1: linear. Start-up, which small sizes feel more, makes it less. */
+/** 1: linear. Start-up, which matters more for small sizes, makes it smaller. */
 const exponent =
 	rows.length < 2 ? undefined : Math.log(last.cpuSeconds / first.cpuSeconds) / Math.log(last.states / first.states);
 if (values.json) {

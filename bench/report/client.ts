@@ -1,4 +1,4 @@
-/** The page's own script: draws the plots. Compiled when the page is made; nothing is imported at run time. */
+/** The page's script: draws the plots. It is compiled when the page is made, and imports nothing at run time. */
 import type uPlotClass from "uplot";
 import type { Chart } from "./sections.js";
 
@@ -13,7 +13,7 @@ declare const uPlot: typeof uPlotClass;
 
 	const colour = (index: number): string => COLOURS[index % COLOURS.length]!;
 
-	/** Categories go along the x axis, their names aslant below it. */
+	/** Categories are on the x axis, with slanted names below it. */
 	const categoryAxis = ({ labels, xName }: Chart): uPlotClass.Axis => ({
 		stroke: TEXT,
 		grid: { show: false },

@@ -1,4 +1,4 @@
-/** Numbers as people read them. */
+/** Numbers as text for readers. */
 import type { Unit } from "../common/index.js";
 
 /** Three significant digits, and no exponents. */

@@ -1,4 +1,4 @@
-/** The report as one HTML file that needs nothing else: tables, and plots by uPlot. */
+/** The report as one HTML file without other files: tables, and plots by uPlot. */
 import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { join } from "node:path";

@@ -1,4 +1,4 @@
-/** What a report says, as tables and plots: the same for the terminal and the page. */
+/** The contents of a report, as tables and plots: the same for the terminal and the page. */
 import {
 	type BenchReport,
 	type Comparison,
@@ -20,7 +20,7 @@ export interface Table {
 	readonly notes?: readonly string[];
 }
 
-/** A plot: what the page's script needs to draw it. */
+/** A plot, as data for the page's script. */
 export interface Chart {
 	readonly title: string;
 	/** `bars` and `dots`: one x for each label. `lines`: both axes logarithmic. */
@@ -61,7 +61,7 @@ function finder({ rows }: BenchReport) {
 const doubt = (row: Row | undefined) => (row === undefined || row.warnings.length === 0 ? "" : " (?)");
 const range = (row: Row) => `${digits(row.min)} – ${digits(row.max)}`;
 
-/** Which doubts the rows of a table have. */
+/** The warnings of the rows of a table. */
 function doubts(rows: readonly (Row | undefined)[]): string[] {
 	return rows.flatMap((row) => (row?.warnings ?? []).map((warning) => `(?) ${row!.what}: ${warning}`));
 }
@@ -107,7 +107,7 @@ function handlerTable(report: BenchReport, cpu: string): Table {
 	};
 }
 
-/** What goes another way than to the handler of one livepatch takes so much longer that it needs a scale of its own. */
+/** Cases that do not go directly to the handler of one livepatch are so slow that they need their own scale. */
 const isOtherWay = (id: string) => id.startsWith("others") || id === "int3";
 
 function handlerCharts(report: BenchReport, cpu: string): Chart[] {
@@ -150,7 +150,7 @@ interface Relative {
 	readonly certain: boolean;
 }
 
-/** Each design's time as multiple of mainline's, with a test for whether they differ at all. */
+/** Each design's time as a multiple of mainline's, with a test if they differ. */
 function relatives(report: BenchReport): { names: string[]; cells: Map<string, Relative> } {
 	const find = finder(report);
 	const names = [...new Set(report.rows.filter((row) => row.suite === "handler").map(({ design }) => design))];
@@ -190,7 +190,7 @@ function designs(report: BenchReport): Section {
 			...names.map((name) => {
 				const cell = cells.get(`${id} ${name}`);
 				if (cell === undefined) return "–";
-				// An untraced function and a nop do not get to any design.
+				// A call of an untraced function or through a nop does not reach the design.
 				if (id !== "untraced" && id !== "nop_site") factors.get(name)!.push(cell.factor);
 				return `${cell.factor.toFixed(2)}${cell.certain ? "*" : " "}`;
 			}),
@@ -331,7 +331,7 @@ function goalNotes(times: readonly Row[]): string[] {
 		.filter(({ id }) => id.startsWith("goal/"))
 		.map(({ what, max, warnings }) => {
 			const seconds = max / 1000;
-			// Whoever shares the processor cannot tell how long it would have taken alone.
+			// If another process used the processor, the undisturbed time is not known.
 			const crowded = warnings.some((warning) => warning.includes("had the processor"));
 			const verdict = seconds <= GOAL_SECONDS ? "reached" : crowded ? "cannot be told" : "NOT reached";
 			const slowest = `slowest process ${seconds.toFixed(2)} s${crowded ? ", others had the processor in between" : ""}`;

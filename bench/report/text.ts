@@ -25,9 +25,9 @@ function renderSection({ title, text, tables }: Section): string[] {
 	return ["", title.toUpperCase(), ...wrap(text), ...shown.flatMap(renderTable)];
 }
 
-/** Long headings stand on several lines, so that a table of nine designs fits. */
+/** Long headings have several lines, so that a table of nine designs fits. */
 export function renderTable({ title, columns, rows, notes = [] }: Table): string[] {
-	// A column of words stands at the left, one of numbers (or of the word exact) at the right.
+	// A column of words is aligned left, one of numbers (or of the word exact) right.
 	const isWord = (cell: string) => /^[a-z]/i.test(cell) && cell !== "exact";
 	const isText = columns.map((_, column) => column === 0 || rows.some((row) => isWord(row[column]!)));
 	const headings = columns.map((column, index) => (isText[index] ? [column] : breakHeading(column)));

@@ -1,4 +1,4 @@
-/** Handler overhead: what a call of a traced function costs, in every state that livepatch can be in. */
+/** Handler overhead: the cost of a call of a traced function in every state of livepatch. */
 import { type Absent, type Case, type Measured, measureRounds, type Part, type RoundOptions } from "../common/index.js";
 import { CALL_CASES, type CallCase, LOOP, Rig } from "./calls.js";
 import { splitInstructions, splitTimes } from "./split.js";
@@ -46,14 +46,14 @@ function timed(rig: Rig, { id, step }: CallCase): Case {
 		name: id,
 		run: (units) => {
 			const { milliseconds, result } = rig.call(units);
-			// A wrong result would mean that something else was measured.
+			// A wrong result would mean that another path was measured.
 			if (result !== BigInt(units * step)) throw new Error(`${id}: ${units} calls give ${result}`);
 			return milliseconds;
 		},
 	};
 }
 
-/** Guest instructions of one call, the loop's own taken off: the same every time. */
+/** Guest instructions of one call, without those of the loop: the same every time. */
 function count(rig: Rig, { id, what }: CallCase, design: string, cpu: string): Measured {
 	const per = (loop?: string) => {
 		const executed = [COUNTED, 2 * COUNTED].map((n) => rig.call(n, loop).executed);

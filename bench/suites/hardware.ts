@@ -1,9 +1,9 @@
-/** The same calls on the hardware itself: bench/cpu's native program, for the rows that it has. */
+/** The same calls on the hardware itself: the native program of bench/cpu, for its rows. */
 
 import type { Measured, Part } from "../common/index.js";
 import { Native } from "../cpu/native.js";
 
-/** Rows of bench/cpu that are cases of ours. */
+/** Rows of bench/cpu that are cases of this suite. */
 const SAME = [
 	["call", "nop_site", "traced, not patched (nop at the site)"],
 	["redirect", "depth1", "patched, steady, func_stack depth 1"],

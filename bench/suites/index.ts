@@ -1,4 +1,4 @@
-/** The suites, and the jobs that they are made of: a job is what one process measures. */
+/** The suites and their jobs: one process measures one job. */
 import { designs } from "../../src/designs/index.js";
 import type { Part, RoundOptions } from "../common/index.js";
 import { handler } from "./handler.js";
@@ -19,18 +19,18 @@ export interface Job {
 	readonly smoke: boolean;
 }
 
-/** Designs whose transitions differ: those that need nops, and the one that does not. */
+/** Designs whose transitions differ: those with nops, and the one without. */
 const TRANSITION_DESIGNS = ["mainline", "universe"];
 
 export interface JobOptions {
 	readonly suites: readonly SuiteName[];
-	/** Only these; default all. */
+	/** The selected ones; default all. */
 	readonly designs: readonly string[];
 	readonly cpus: readonly string[];
 	readonly smoke: boolean;
 }
 
-/** All jobs of a pass, in the order in which they are measured. Unicorn runs mainline only: it is here for scale. */
+/** All jobs of a pass, in the order of measuring. Unicorn runs mainline only, for comparison. */
 export function jobs({ suites, designs: only, cpus, smoke }: JobOptions): Job[] {
 	const out: Job[] = [];
 	const add = (suite: SuiteName, design: string, cpu: string): void => {
@@ -47,7 +47,7 @@ export function jobs({ suites, designs: only, cpus, smoke }: JobOptions): Job[] 
 
 function roundOptions(cpu: string, smoke: boolean): RoundOptions {
 	if (smoke) return { milliseconds: 0.2, rounds: 1, sample: 0.1, warmup: 0.1 };
-	// Samples of unicorn are longer: entering it costs more.
+	// Samples of unicorn are longer, because entering it costs more.
 	return { milliseconds: 10, rounds: 5, sample: cpu === "unicorn" ? 2 : 1, warmup: 150 };
 }
 

@@ -1,4 +1,4 @@
-/** The machine itself: start-up, memory, and how many scenarios a second it gets through. */
+/** The machine itself: start-up, memory, and scenarios per second. */
 import { execFile } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -53,7 +53,7 @@ async function create(row: AddRow, design: string, cpu: string, times: number): 
 	row("create", "one more machine in a process", "ms", median(took));
 }
 
-/** JavaScript memory in use, in bytes, when nothing is left to collect. */
+/** JavaScript memory in use after garbage collection, in bytes. */
 function heap(): number {
 	for (let i = 0; i < 4; i++) collect();
 	const { heapUsed, external } = process.memoryUsage();
@@ -73,7 +73,7 @@ async function memory(row: AddRow, design: string, cpu: string, smoke: boolean):
 	const made = await benchMachine("many.c", { design, cpu, memoryBytes: (16 << 20) + 100 * 16384 });
 	const address = made.vmlinux.symbol("sleep_deep")!.address;
 	const addTask = (name: string, idle: boolean) => made.tasks.add({ name, kthread: false, calls: [address], idle });
-	// Whatever comes with the first of its kind has come.
+	// The first machine also allocates data that all machines share.
 	addTask("first", false);
 	for (let i = 0; i < 20; i++) made.round();
 
@@ -96,10 +96,10 @@ async function memory(row: AddRow, design: string, cpu: string, smoke: boolean):
 	made.close();
 }
 
-/** A fixed set, so that one more file in scenarios/ changes no number. */
+/** A fixed set, so that a new file in scenarios/ does not change the numbers. */
 const SCENARIOS = ["busy", "disable-middle", "force", "hybrid-lp1-lp2-lp3", "mainline-order", "reverse", "rfc-petr"];
 
-/** Those scenarios, again and again for so many milliseconds, each under its own design. */
+/** Runs those scenarios repeatedly for the given number of milliseconds, each under its own design. */
 async function throughput(row: AddRow, cpu: string, milliseconds: number): Promise<void> {
 	const names = designs.map(({ name }) => name);
 	const scenarios: { file: string; scenario: Scenario; host: Host }[] = [];

@@ -1,8 +1,10 @@
-/** Where the time of a redirected call goes: exact instructions, and times as differences of cases that do ever more of it. */
+/**
+ * The parts of a redirected call: exact instructions, and times as differences between cases, each with one part more.
+ */
 import type { Measured, Rounds } from "../common/index.js";
 import type { Rig } from "./calls.js";
 
-/** A part of a call: the case that does it, and the one that does all but it. */
+/** A part of a call: the case with this part, and the case without it. */
 const PARTS = [
 	["site", "call instead of nop at the site, and its ret", "bare_call", "nop_site"],
 	["trampoline", "trampoline: pt_regs saved and restored", "bare_trampoline", "bare_call"],
@@ -11,7 +13,7 @@ const PARTS = [
 	["return", "redirection: rip stored, return to another function", "depth1", "replace/patched"],
 ] as const;
 
-/** By differences between cases. Absent where a design lacks one of the cases. */
+/** Times as differences between cases. Absent if a design lacks one of the cases. */
 export function splitTimes(rounds: Rounds, design: string, cpu: string): Measured[] {
 	const rows: Measured[] = [];
 	for (const [id, what, withIt, without] of PARTS) {
@@ -24,7 +26,7 @@ export function splitTimes(rounds: Rounds, design: string, cpu: string): Measure
 	return rows;
 }
 
-/** Which part an address belongs to; `handled`: the gate is behind us. */
+/** The part to which an address belongs; `handled`: the call has passed the gate. */
 function partOf(symbol: string, handled: boolean): string {
 	if (symbol.startsWith("ftrace_trampoline["))
 		return handled ? "trampoline, behind the gate" : "trampoline, before the gate";
@@ -34,7 +36,7 @@ function partOf(symbol: string, handled: boolean): string {
 	return "caller and loop";
 }
 
-/** The instructions of one redirected call, by where they are: between two visits of the call site. */
+/** The instructions of one redirected call, by part: from one visit of the call site to the next. */
 export function splitInstructions(rig: Rig, design: string, cpu: string): Measured[] {
 	const { machine } = rig;
 	const site = machine.ftrace.ftrace_location(rig.address("traced"));

@@ -5,10 +5,10 @@ import type { Machine } from "../../src/machine/index.js";
 import { benchMachine, enable, type Measured, type Part, type Timed, timed } from "../common/index.js";
 
 /**
- * Where the tasks are when the livepatch comes:
- * `outside`: in user mode, or never run at all; they switch with the first pass, without a look at a stack.
+ * Places of the tasks when the livepatch is enabled:
+ * `outside`: in user mode, or never run at all; they switch in the first pass, without a check of their stack.
  * `asleep`: in the kernel, asleep below some frames of code that is not patched: each stack is walked.
- * `busy`: runnable, on four CPUs, over and over in the functions that are patched: they switch when they leave the kernel.
+ * `busy`: runnable, on four CPUs, calling the patched functions repeatedly: they switch when they leave the kernel.
  */
 export type Place = "outside" | "asleep" | "busy";
 
@@ -30,9 +30,9 @@ export interface Curve {
 
 const CPUS = 4;
 const MAX_ROUNDS = 1_000_000;
-/** Room for every stack there is: machines of one size share what the jit has compiled. */
+/** Enough memory for all stacks: machines of one size share the modules that the jit has compiled. */
 const MEMORY_BYTES = (16 << 20) + 10_000 * THREAD_SIZE;
-/** A point is measured so often, or until that many milliseconds are over; the fastest counts. */
+/** A point is measured this many times, or for this many milliseconds; the fastest time is used. */
 const REPEAT = { times: 5, milliseconds: 200 };
 
 const vary = <X extends keyof Point>(base: Point, x: X, values: readonly Point[X][]): Point[] =>
@@ -74,7 +74,7 @@ export function curves(smoke: boolean): Curve[] {
 	];
 }
 
-/** The goal: 10,000 tasks x 100 functions settle within 2 s, wherever the tasks are. */
+/** The goal: 10,000 tasks x 100 functions settle within 2 s, for each place of the tasks. */
 function goals(smoke: boolean): Curve[] {
 	const point = { tasks: smoke ? 100 : 10_000, functions: smoke ? 10 : 100, depth: 4 };
 	const places: readonly Place[] = ["outside", "asleep", "busy"];
@@ -89,7 +89,7 @@ function goals(smoke: boolean): Curve[] {
 /** Measures all points of all curves once, in this process. */
 export async function transitions(design: string, cpu: string, smoke: boolean): Promise<Part> {
 	const rows: Measured[] = [];
-	// What the process compiles for its first transition is not part of the point that happens to come first.
+	// Warm-up: the compilation for the first transition must not count for the first point.
 	for (const place of ["outside", "asleep", "busy"] as const) {
 		await measure({ place, tasks: 100, functions: smoke ? 10 : 1000, depth: 4 }, design, cpu);
 	}
@@ -122,7 +122,7 @@ async function repeat(once: () => Promise<Settled>): Promise<Settled[]> {
 }
 
 interface Settled extends Timed {
-	/** Steps of kernel code that others could see. */
+	/** Steps of kernel code that other tasks could see. */
 	readonly steps: number;
 	readonly rounds: number;
 	readonly instructions: number;
@@ -173,11 +173,14 @@ function populate(machine: Machine, { place, tasks, functions, depth }: Point): 
 			for (let round = 0; round < 100; round++) machine.round();
 		}
 	}
-	// Each busy task has had a slice or so: many stand in the middle of the kernel.
+	// Each busy task has had about one slice: many are in the middle of kernel code.
 	if (place === "busy") for (let i = 0; i < (2 * tasks) / CPUS; i++) machine.round();
 }
 
-/** The transition was one: everybody has been switched, every function is patched, and nobody complained. */
+/**
+ * Checks that the transition was complete: all tasks have switched, all functions are patched, and no warning was
+ * printed.
+ */
 function check(machine: Machine, { functions }: Point, dmesg: readonly string[]): void {
 	let patched = 0;
 	for (let i = 0; i < functions; i++) {

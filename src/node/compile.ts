@@ -24,7 +24,7 @@ export const CFLAGS: readonly string[] = [
 	"-mfentry",
 	"-mrecord-mcount",
 	"-fasynchronous-unwind-tables",
-	// The host's headers are of another kernel, and of no kernel at all.
+	// The headers of the host belong to another kernel or to the C library.
 	"-nostdinc",
 	"-Wall",
 	// As in the kernel's Makefile.
@@ -40,7 +40,7 @@ export const CFLAGS: readonly string[] = [
 	"-Wno-format-zero-length",
 ];
 
-/** No source of a livepatch comes near these. */
+/** Limits of gcc; far above the needs of a livepatch's source. */
 const LIMITS: ToolLimits = { cpuSeconds: 30, memoryKiB: 2 << 20, fileMiB: 64, wallSeconds: 120, outputBytes: 8 << 20 };
 /** Lines of gcc's messages that are shown. */
 const MAX_LINES = 100;
@@ -78,7 +78,7 @@ function refuseUnsafeName(path: string): void {
 }
 
 /**
- * Compiles one source with gcc: first the preprocessor alone, to see which files the source includes, then all of it.
+ * Compiles one source with gcc: first only the preprocessor, to check the included files, then all of it.
  * Throws `SOURCE_NAME`, `GCC_MISSING`, `GCC_FAILED`, `GCC_INCLUDE`, `GCC_LIMIT`.
  */
 export async function compile(path: string, options: ObjectOptions): Promise<{ bytes: Uint8Array; warnings: string }> {
@@ -92,7 +92,7 @@ export async function compile(path: string, options: ObjectOptions): Promise<{ b
 		await checkFiles(path, includesIn(preprocessed.stdout), roots);
 		if (preprocessed.status !== 0) throw await failure(path, preprocessed);
 		const compiled = await gcc(`-Wa,--MD,${dependencies}`, "-c", basename(path), "-o", output);
-		// The assembler reads files, too: .include and .incbin. Where it gives up, its messages name them.
+		// The assembler reads files, too: .include and .incbin. If it fails, its messages name them.
 		const read = await readFile(dependencies, "utf8").catch(() => "");
 		const named = [...compiled.stderr.matchAll(/^([^\s:]+):\d+: (?:Error|Warning)/gm)].map(([, file]) => file!);
 		const files = [...dependenciesIn(read), ...named].filter((file) => !file.startsWith(folder));
@@ -110,9 +110,9 @@ async function runGcc(
 	folder: string,
 	last: readonly string[],
 ): Promise<ToolResult> {
-	// Relative paths from the source's folder, so that nothing in the object tells where it was made.
+	// Relative paths from the source's folder, so that the object does not contain the path of the build.
 	const prefix = `-ffile-prefix-map=${dirname(path)}=.`;
-	// As kbuild names modules; only sources that are modules say it.
+	// The module's name by the rule of kbuild; only sources that are modules use it.
 	const modname = `-DKBUILD_MODNAME="${basename(path, extname(path)).replaceAll("-", "_")}"`;
 	const messages = ["-fmax-errors=20", "-fdiagnostics-color=never"];
 	const cc = process.env.CC ?? "gcc";
@@ -191,7 +191,7 @@ async function checkFiles(path: string, files: ReadonlyMap<string, string>, root
 	}
 }
 
-/** What gcc has said, with control characters made visible, and not all of very much. */
+/** The messages of gcc, with visible control characters, cut after some lines. */
 function shortened(stderr: string): string {
 	const lines = printable(stderr.trim()).split("\n");
 	const rest = lines.length - MAX_LINES;
@@ -207,7 +207,7 @@ async function failure(path: string, { stderr, status }: ToolResult): Promise<Kl
 	});
 }
 
-/** What there is in place of a header, or of a function, that is missing. */
+/** A replacement for a missing header or function. */
 async function hintFor(stderr: string): Promise<string | undefined> {
 	const header = /fatal error: (\S+): No such file or directory/.exec(stderr)?.[1];
 	if (header !== undefined) {

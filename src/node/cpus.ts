@@ -2,7 +2,7 @@ import { KlpemuError } from "../base/index.js";
 import type { Cpu } from "../cpu/index.js";
 import type { Memory } from "../memory/index.js";
 
-/** The processors there are; the first is the default. */
+/** The known processors; the first is the default. */
 export const CPU_NAMES = ["jit", "unicorn"] as const;
 export const DEFAULT_CPU = CPU_NAMES[0];
 

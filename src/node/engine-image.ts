@@ -18,7 +18,7 @@ export async function engineImage(): Promise<EngineImage> {
 	return current && fitsLayout(image) ? image : assembleEngine(await loadKeystone(), sources);
 }
 
-/** The same from the sources, whatever asm/prebuilt holds. */
+/** The same from the sources, without asm/prebuilt. */
 export async function assembleEngineImage(): Promise<EngineImage> {
 	return assembleEngine(await loadKeystone(), await readSources());
 }

@@ -12,7 +12,7 @@ export interface ObjectFile {
 	readonly bytes: Uint8Array;
 	/** For messages. */
 	readonly fileName: string;
-	/** What gcc warns of; empty if it warns of nothing. */
+	/** Warnings of gcc; empty if there are none. */
 	readonly warnings: string;
 }
 
@@ -92,7 +92,7 @@ export async function objectFor(sourcePath: string, options: ObjectOptions = {})
 			hint: "sources end in .c, .S or .o",
 		});
 	}
-	// First of all: a folder that does not exist would look like a compiler that does not.
+	// Checked first: a missing folder would give the same error as a missing compiler.
 	await read(path);
 	const committed = await prebuilt(path, options);
 	if (committed !== undefined) return { bytes: committed, fileName: sourcePath, warnings: "" };

@@ -10,8 +10,8 @@ import { objectFor } from "./gcc.js";
 const toStderr = (text: string) => void process.stderr.write(`${printable(text)}\n`);
 
 /**
- * The host of a scenario in Node: files beside the scenario file and in this package, gcc, and the Cpus by name. `warn` is given
- * the warnings of gcc.
+ * The host of a scenario in Node: files beside the scenario file and in this package, gcc, and the Cpus by name. `warn`
+ * gets the warnings of gcc.
  */
 export function nodeHost(scenarioFile: string, warn: (text: string) => void = toStderr): Host {
 	const folder = dirname(resolve(scenarioFile));

@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import type { Readable } from "node:stream";
 
-/** What a tool may take. The first three hold for each of its processes. */
+/** Limits of a tool. The first three apply to each of its processes. */
 export interface ToolLimits {
 	/** Seconds of CPU time. */
 	readonly cpuSeconds: number;
@@ -20,7 +20,7 @@ export interface ToolResult {
 	readonly status: number;
 	readonly stdout: string;
 	readonly stderr: string;
-	/** It was ended because it ran longer, or wrote more, than the limits allow. */
+	/** True if it was ended because it ran longer, or wrote more, than the limits allow. */
 	readonly exceeded: "time" | "output" | undefined;
 }
 
@@ -94,24 +94,24 @@ function killGroup({ pid }: ChildProcess): void {
 	try {
 		process.kill(-pid, "SIGKILL");
 	} catch {
-		// It has ended by itself.
+		// The process has ended itself.
 	}
 }
 
-/** Ends the child when this process ends or is told to end. The function that comes back takes that away again. */
+/** Ends the child when this process ends or gets a signal to end. The returned function removes the listeners. */
 function endWithThisProcess(child: ChildProcess): () => void {
 	const kill = () => killGroup(child);
 	const onSignal = (signal: NodeJS.Signals): void => {
 		kill();
 		letGo();
-		// The signal does again what it would have done without this listener, unless the program has a listener of its own.
+		// Sends the signal again, with its default effect, unless the program has a listener of its own.
 		if (process.listenerCount(signal) === 0) process.kill(process.pid, signal);
 	};
 	const letGo = (): void => {
 		process.off("exit", kill);
 		for (const signal of SIGNALS) process.off(signal, onSignal);
 	};
-	// One listener for each compiler that runs: more than ten are no leak.
+	// There is one listener for each running compiler: more than ten are not a leak.
 	process.setMaxListeners(Math.max(process.getMaxListeners(), process.listenerCount("exit") + 2));
 	process.on("exit", kill);
 	for (const signal of SIGNALS) process.on(signal, onSignal);

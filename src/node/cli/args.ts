@@ -3,7 +3,7 @@ import { KlpemuError, suggest } from "../../base/index.js";
 import { type AnyOption, type Command, optionName, type Positional } from "./command.js";
 
 export interface ParsedArgs {
-	/** By key of the command's option table; flags that were not given are false. */
+	/** Values by key of the command's option table; flags that were not given are false. */
 	readonly options: Record<string, boolean | string | bigint | undefined>;
 	readonly positionals: readonly string[];
 	readonly help: boolean;
@@ -38,7 +38,7 @@ export async function parseCommandArgs(
 		help: { type: "boolean", short: "h" },
 	};
 	for (const [option, key] of keys) config[option] = { type: table[key]!.type === "flag" ? "boolean" : "string" };
-	// Not strict: its own errors know nothing of near misses. The tokens tell everything.
+	// Not strict: the errors of parseArgs have no suggestions. The tokens have all the information.
 	const { tokens } = parseArgs({
 		args: [...argv],
 		options: config,
@@ -83,7 +83,8 @@ function optionValue(
 		if (value !== undefined) throw badArgument(command, `--${name} takes no value`);
 		return true;
 	}
-	// `--design --json`: a value that looks like an option is one that was forgotten; --design=--json would say otherwise.
+	// `--design --json`: a value that looks like an option means that the value is missing; `--design=--json` is a
+	// value.
 	if (value === undefined || value === "" || (!inline && value.startsWith("-") && value.length > 1)) {
 		throw badArgument(command, `--${name} needs a value`, `--${name} ${option.value}: ${option.help}`);
 	}

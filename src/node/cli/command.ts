@@ -1,6 +1,6 @@
 import type { Readable } from "node:stream";
 
-/** The streams and the environment of a command. Tests give their own. */
+/** The streams and the environment of a command. Tests pass their own. */
 export interface Io {
 	readonly stdin: Readable;
 	readonly stdout: Output;
@@ -8,7 +8,7 @@ export interface Io {
 	readonly env: Readonly<Record<string, string | undefined>>;
 }
 
-/** As much of a stream as the commands need. */
+/** The members of a stream that the commands use. */
 export interface Output {
 	write(text: string): unknown;
 	readonly isTTY?: boolean | undefined;
@@ -24,9 +24,9 @@ export interface FlagOption extends OptionBase {
 }
 export interface TextOption extends OptionBase {
 	readonly type: "text";
-	/** How --help calls the value. */
+	/** Name of the value in --help. */
 	readonly value: string;
-	/** The values there are; the command need not check them again. */
+	/** The allowed values; the command need not check them again. */
 	readonly choices?: () => readonly string[] | Promise<readonly string[]>;
 }
 export interface NumberOption extends OptionBase {
@@ -34,7 +34,7 @@ export interface NumberOption extends OptionBase {
 	readonly value: string;
 }
 
-/** The entry of the option table that an option's type asks for. */
+/** The entry of the option table for an option's type. */
 export type OptionFor<T> = [T] extends [boolean]
 	? FlagOption
 	: [T] extends [bigint | undefined]
@@ -46,7 +46,7 @@ export type AnyOption = FlagOption | TextOption | NumberOption;
 export interface Positional {
 	readonly name: string;
 	readonly help: string;
-	/** It may be left out; only the last ones. */
+	/** It may be omitted; only possible for the last ones. */
 	readonly optional?: true;
 }
 
@@ -58,13 +58,15 @@ export interface Positional {
 export interface Command<Options extends object = Record<never, never>> {
 	readonly positionals: readonly Positional[];
 	readonly options: { readonly [Key in keyof Options]-?: OptionFor<Options[Key]> };
-	/** More for --help: exit statuses, examples. */
+	/** Further text for --help: exit statuses, examples. */
 	readonly details?: readonly string[];
 	/** Returns the exit status. */
 	run(options: Options, positionals: readonly string[], io: Io): Promise<number>;
 }
 
-/** Exit statuses. 1 belongs to the commands: the answer is no. `bounded`: there is no answer, for not everything was looked at. */
+/**
+ * Exit statuses. Each command defines 1: a negative result. `bounded`: no result, because the search was not complete.
+ */
 export const EXIT = { ok: 0, no: 1, badInput: 2, bounded: 3, bug: 70 } as const;
 
 /** `insnTrace` -> `insn-trace`. */

@@ -3,7 +3,7 @@ export interface CommandEntry {
 	readonly name: string;
 	/** One line, for the list of commands and the command's own help. */
 	readonly summary: string;
-	/** Its `Command<...>`; the options' type is the command's own business. */
+	/** Its `Command<...>`; only the command knows the type of its options. */
 	load(): Promise<unknown>;
 }
 

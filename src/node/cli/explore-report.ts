@@ -4,7 +4,7 @@ import { EXIT } from "./command.js";
 /** One line of the table. A design with several broken invariants has several. */
 export interface ExploreRow {
 	readonly design: string;
-	/** `refused`: the scenario's livepatches have keys that the design cannot do with. Only with --all-designs. */
+	/** `refused`: the scenario's livepatches have keys that the design does not support. Only with --all-designs. */
 	readonly result: "complete" | "bounded" | "violated" | "refused";
 	readonly invariant: string | null;
 	readonly message: string | null;
@@ -14,19 +14,19 @@ export interface ExploreRow {
 	readonly transitions: number;
 	readonly depth: number;
 	readonly seconds: number;
-	/** The verdict that the scenario expects. Older reports say nothing of this and of the next three. */
+	/** The verdict that the scenario expects. Older reports lack this and the next three. */
 	readonly expected?: "consistent" | "violated";
-	/** Verdict and steps are as the scenario says; null: not known, for not everything was looked at. */
+	/** True if verdict and steps are as the scenario expects; null: not known, because the search was not complete. */
 	readonly asExpected?: boolean | null;
-	/** The steps that are not, in sentences. */
+	/** The differences, in sentences. */
 	readonly failures?: readonly string[];
-	/** How each step has ended. */
+	/** The end of each step. */
 	readonly steps?: readonly StepOutcome[];
 	/** The schedule, as text that `klpemu replay` reads. */
 	readonly schedule: string | null;
-	/** Where it was saved. */
+	/** File in which it was saved. */
 	readonly file?: string;
-	/** Of a shard: fingerprints of the states it visited, with the number of moves from there. */
+	/** Of a shard: fingerprints of the visited states, with the number of moves from each. */
 	readonly visited?: Readonly<Record<string, number>>;
 }
 
@@ -35,13 +35,13 @@ export interface ExploreReport {
 	readonly schema: 1;
 	/** The scenario's title. */
 	readonly scenario: string;
-	/** Where a task that runs in the kernel could lose its CPU. Older reports do not say it. */
+	/** Places at which a task in the kernel could lose its CPU. Older reports lack it. */
 	readonly preemption?: "none" | "full";
 	readonly shard?: string;
 	readonly results: readonly ExploreRow[];
 }
 
-/** 1: something is not as the scenario says. 3: nothing is, as far as was looked, but that was not everywhere. */
+/** 1: a result differs from the scenario. 3: no difference was found, but the search was not complete. */
 export function exitStatus(results: readonly ExploreRow[]): number {
 	if (results.some(({ asExpected }) => asExpected === false)) return EXIT.no;
 	return results.some(({ result }) => result === "bounded") ? EXIT.bounded : EXIT.ok;
@@ -49,7 +49,7 @@ export function exitStatus(results: readonly ExploreRow[]): number {
 
 const HEAD = ["design", "verdict", "expected", "invariant", "schedule", "states", "transitions", "depth", "seconds"];
 
-/** The report for people. */
+/** The report as text. */
 export function exploreTable({ scenario, preemption, shard, results }: ExploreReport): string {
 	const rows = results.map((row) => [
 		row.design,
@@ -88,7 +88,7 @@ export function exploreTable({ scenario, preemption, shard, results }: ExploreRe
 	return `${lines.join("\n")}\n`;
 }
 
-/** What is not as the scenario says, design by design. */
+/** The differences from the scenario, design by design. */
 function otherwiseLines(results: readonly ExploreRow[]): string[] {
 	const lines = results.flatMap(({ design, result, expected, asExpected, failures = [] }) => {
 		const verdict = result === "violated" ? "violated" : "consistent";

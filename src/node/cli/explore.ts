@@ -26,7 +26,7 @@ export interface ExploreOptions {
 }
 
 const designNames = designs.map(({ name }) => name);
-/** States, where --budget says nothing: some 300 MB. */
+/** Default of --budget in states: about 300 MB. */
 const BUDGET = 4_000_000;
 
 export const exploreCommand: Command<ExploreOptions> = {
@@ -94,7 +94,7 @@ async function exploreFile(file: string, options: ExploreOptions, io: Io): Promi
 				});
 				results.push(...(await rowsOf(design, found, watch.seconds(), options.save)));
 			} catch (error) {
-				// The other designs can do with the keys of its livepatches.
+				// The other designs may support the keys of its livepatches.
 				const isRefusal = error instanceof KlpemuError && error.code === "SCENARIO_FOREIGN_KEY";
 				if (!options.allDesigns || !isRefusal) throw error;
 				results.push(refusedRow(design, error.message));
@@ -138,7 +138,7 @@ async function rowsOf(
 	return rows;
 }
 
-/** `why`: what the scenario's livepatches lack under this design. */
+/** `why`: the reason why this design refuses the scenario's livepatches. */
 function refusedRow(design: string, why: string): ExploreRow {
 	const nothing = { invariant: null, message: null, scheduleLength: null, schedule: null };
 	const counts = { states: 0, transitions: 0, depth: 0, seconds: 0 };
@@ -189,7 +189,7 @@ class Control {
 		return { options, seconds: () => Math.round(elapsed()) / 1000 };
 	}
 
-	/** Once a second; on a terminal the line is written over. */
+	/** Called once a second; on a terminal the line is overwritten. */
 	#progress(design: string, states: number, seconds: number): void {
 		if (seconds < this.#shown + 1 && seconds >= this.#shown) return;
 		this.#shown = seconds;

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 import { runCli } from "./app.js";
 
-// `klpemu run ... | head` closes the pipe early; that is no error.
+// `klpemu run ... | head` closes the pipe early, which is not an error.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
 	if (error.code === "EPIPE") process.exit(0);
 	throw error;

@@ -93,7 +93,7 @@ async function readReport(file: string): Promise<ExploreReport> {
 	throw bad(`not the report of a shard: ${v.getDotPath(issue) ?? "the document"}: ${issue.message}`);
 }
 
-/** Throws `MERGE_MISMATCH` when the reports are not the parts of one exploration. */
+/** Throws `MERGE_MISMATCH` if the reports are not the parts of one exploration. */
 export function mergeReports(reports: readonly ExploreReport[], files: readonly string[]): ExploreReport {
 	const [first] = reports;
 	const count = Number(first!.shard!.split("/")[1]);
@@ -137,7 +137,7 @@ function mergeRows(parts: readonly (readonly ExploreRow[])[]): ExploreRow[] {
 	return found.map(({ visited: _visited, ...row }) => ({ ...row, ...shared, ...judged }));
 }
 
-/** What all parts together say of the scenario's expectations; nothing if they are reports of an older klpemu. */
+/** The result of all parts for the scenario's expectations; undefined if they are reports of an older klpemu. */
 function judge(parts: readonly (readonly ExploreRow[])[], { result, expected }: ExploreRow): Partial<ExploreRow> {
 	const steps = mergeSteps(parts.map(([row]) => row?.steps ?? []));
 	if (expected === undefined || steps.length === 0 || result === "refused") return {};

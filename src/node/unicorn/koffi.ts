@@ -48,11 +48,11 @@ class KoffiEngine implements UnicornEngine {
 	readonly description: string;
 	readonly #koffi: Koffi;
 	readonly #uc: unknown;
-	/** The processor as it was at first. */
+	/** The initial state of the processor. */
 	readonly #reset: unknown;
 	readonly #calls;
 	readonly #callbacks: bigint[] = [];
-	/** Views that are mapped: the engine has pointers into their buffers, so that they must stay reachable. */
+	/** Mapped views: the engine has pointers into their buffers, so they must stay reachable. */
 	readonly #mapped: Uint8Array[] = [];
 	/** Arrays that the engine has pointers to: the reference keeps them from being collected. */
 	readonly #pinned: BigUint64Array[] = [];

@@ -14,7 +14,7 @@ import {
 /** UC_TLB_VIRTUAL. */
 const TLB_VIRTUAL = 1;
 
-/** As much of `@alexaltea/unicorn-js/x86` as we use: a WebAssembly build of Unicorn 2.1. */
+/** The used part of `@alexaltea/unicorn-js/x86`, a WebAssembly build of Unicorn 2.1. */
 export interface UnicornJs {
 	Unicorn: new (arch: number, mode: number) => UnicornJsInstance;
 }
@@ -78,13 +78,13 @@ interface MappedPages {
 class UnicornJsEngine implements UnicornEngine {
 	readonly description = "@alexaltea/unicorn-js";
 	readonly #uc: UnicornJsInstance;
-	/** The processor as it was at first. */
+	/** The initial state of the processor. */
 	readonly #reset: unknown;
 	readonly #mapped: MappedPages[] = [];
 
 	constructor(js: UnicornJs) {
 		this.#uc = new js.Unicorn(UC_ARCH_X86, UC_MODE_64);
-		// The page walk of 2.1 fails at kernel addresses; without it addresses are what they are.
+		// The page walk of 2.1 fails at kernel addresses; without it addresses are not translated.
 		this.#try("ctl_tlb_mode", () => this.#uc.ctl_tlb_mode?.(TLB_VIRTUAL));
 		this.#reset = this.#try("context_save", () => {
 			const context = this.#uc.context_alloc();
@@ -189,7 +189,7 @@ class UnicornJsEngine implements UnicornEngine {
 		this.#try("context_restore", () => this.#uc.context_restore(this.#reset));
 	}
 
-	/** Lets the host look at and change guest memory in the middle of a run. */
+	/** Lets the host read and change guest memory in the middle of a run. */
 	sync<T>(action: () => T): T {
 		this.#copyOut();
 		try {
