@@ -116,13 +116,13 @@ export class JitCpu implements Cpu {
 		this.#flags = this.#compiler.flags();
 		this.#cold = options.heat?.cold ?? DEFAULT_HEAT.cold;
 		this.#interpreter = new Interpreter(memory.buffer, modules.forms, imports, this.#cold);
-		const hooks = {
+		const hotTranslations = {
 			instruction: (address: Kaddr) => instructionAt(this.#text, toU64(address)),
 			find: (root: Kaddr) => this.#translations.hot(root)?.hot,
 			translate: (root: Kaddr, profile: Profile, unrolled: boolean) => this.#makeHot(root, profile, unrolled),
 			drop: (root: Kaddr) => this.#translations.dropHot(this.#translations.hot(root)!),
 		};
-		this.#hotSpots = new HotSpots(this.#view, hooks, { ...DEFAULT_HEAT, ...options.heat });
+		this.#hotSpots = new HotSpots(this.#view, hotTranslations, { ...DEFAULT_HEAT, ...options.heat });
 		const drop = (region: Region): void => {
 			this.#translations.dropRange(region.address, region.length);
 			this.#view[AREA.epoch >> 2]!++;

@@ -41,7 +41,8 @@ export interface Hot {
 	since: number;
 }
 
-export interface HotSpotsHooks {
+/** The translations of the second tier, as far as heat makes and drops them. */
+export interface HotTranslations {
 	instruction(address: Kaddr): RegionInstruction | undefined;
 	find(root: Kaddr): Hot | undefined;
 	/** Makes a translation of the second tier; false if it cannot. `unrolled`: the bodies of small loops are repeated. */
@@ -55,7 +56,7 @@ export interface HotSpotsHooks {
  */
 export class HotSpots {
 	readonly #view: Int32Array;
-	readonly #hooks: HotSpotsHooks;
+	readonly #translations: HotTranslations;
 	/**
 	 * Roots whose loops are not unrolled, because the check for several rounds at once failed too often in the last
 	 * rounds.
@@ -76,9 +77,9 @@ export class HotSpots {
 	/** When translated code last returned, it was in the second tier. */
 	cool = false;
 
-	constructor(view: Int32Array, hooks: HotSpotsHooks, options: Heat) {
+	constructor(view: Int32Array, translations: HotTranslations, options: Heat) {
 		this.#view = view;
-		this.#hooks = hooks;
+		this.#translations = translations;
 		this.#options = options;
 		this.#warm = options.warm;
 	}
@@ -113,7 +114,7 @@ export class HotSpots {
 	}
 
 	#learn(): void {
-		const { profile, root } = this.#recorder!.finish((address) => this.#hooks.instruction(address));
+		const { profile, root } = this.#recorder!.finish((address) => this.#translations.instruction(address));
 		this.#recorder = undefined;
 		const made = root !== undefined && this.#make(root, profile);
 		this.#warm = made ? this.#options.warm : Math.min(2 * this.#warm, MAX_WARM * this.#options.warm);
@@ -123,10 +124,10 @@ export class HotSpots {
 		const rebuild = this.#rebuild.get(root) ?? { at: 0, pause: REBUILD };
 		// Without this limit, a loop whose calls always go to new targets would be translated again and again.
 		if (this.#hopeless.has(root) || this.#total < rebuild.at) return false;
-		const old = this.#hooks.find(root)?.profile;
+		const old = this.#translations.find(root)?.profile;
 		if (old !== undefined && !old.merge(profile)) return false;
 		this.#rebuild.set(root, { at: this.#total + rebuild.pause, pause: 2 * rebuild.pause });
-		return this.#hooks.translate(root, old ?? profile, !this.#plain.has(root));
+		return this.#translations.translate(root, old ?? profile, !this.#plain.has(root));
 	}
 
 	/** Whether the Cpu enters this translation now. */
@@ -140,11 +141,11 @@ export class HotSpots {
 	refused(clock: number): void {
 		this.#refused = true;
 		const root = this.#view[AREA.refused >> 2]!;
-		const hot = this.#hooks.find(root);
+		const hot = this.#translations.find(root);
 		if (hot === undefined || ++hot.refusals < MAX_REFUSALS) return;
 		if (clock - hot.since < MAX_REFUSALS * INSTRUCTIONS_PER_REFUSAL) {
 			(this.#plain.has(root) ? this.#hopeless : this.#plain).add(root);
-			this.#hooks.drop(root);
+			this.#translations.drop(root);
 		}
 		hot.refusals = 0;
 		hot.since = clock;
