@@ -108,12 +108,10 @@ test("it explores as many states as Node does", async () => {
 	const engine = freshEngine();
 	const scenario = engine.parseScenario(TEXT, FILE);
 	const limits = { budget: 500, invariants: new Set<Engine.Invariant>(), all: true, reduction: true };
-	const text = TEXT;
 	const machine = { host: await hostOf(engine, scenario) };
-	const { exploration } = await engine.exploreScenario({ scenario, text, machine, ...limits });
+	const { exploration } = await engine.exploreScenario({ scenario, machine, ...limits });
 	const inNode = await exploreScenario({
 		scenario: parseScenario(TEXT, FILE),
-		text,
 		machine: { host: nodeHost(FILE), cpu: "jit" },
 		...limits,
 	});

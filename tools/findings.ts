@@ -39,7 +39,7 @@ async function exploreAll(file: string, design: string): Promise<{ cell: Cell; f
 	const scenario: Scenario = parseScenario(text, file);
 	const machine = { host: nodeHost(file), design };
 	const limits = { budget: BUDGET, invariants: new Set(INVARIANTS), all: true, reduction: true };
-	const { exploration, schedules, judgement } = await exploreScenario({ scenario, text, machine, ...limits });
+	const { exploration, schedules, judgement } = await exploreScenario({ scenario, machine, ...limits });
 	const findings: Finding[] = [];
 	for (const schedule of schedules) {
 		const { story } = await replaySchedule(scenario, schedule, machine);

@@ -21,7 +21,8 @@ export function disasmObject(bytes: Uint8Array, fileName: string, disassembler: 
 	for (const section of object.sections) {
 		if ((section.flags & SHF_EXECINSTR) === 0 || section.size === 0) continue;
 		lines.push("", `section ${section.name}:`);
-		lines.push(...sectionLines(object, section, sites.get(section.index) ?? new Map(), disassembler));
+		const more = sectionLines(object, section, sites.get(section.index) ?? new Map(), disassembler);
+		for (const line of more) lines.push(line);
 	}
 	return `${lines.join("\n")}\n`;
 }

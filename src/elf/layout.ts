@@ -80,7 +80,7 @@ export function layOut(name: string, objects: readonly ElfObject[], base: Kaddr,
 			got = address;
 		},
 	});
-	parts[2]!.push(...bss);
+	for (const part of bss) parts[2]!.push(part);
 
 	const regions: Region[] = [];
 	let at = base;

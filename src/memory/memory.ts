@@ -57,6 +57,19 @@ export interface MemoryOptions {
 	readonly bytes?: number;
 }
 
+/** Throws `MEMORY_TOO_LARGE`. */
+function wasmMemory(pages: number): WebAssembly.Memory {
+	try {
+		return new WebAssembly.Memory({ initial: pages, maximum: pages });
+	} catch (cause) {
+		if (!(cause instanceof RangeError)) throw cause;
+		throw new KlpemuError("MEMORY_TOO_LARGE", `the host gives no ${Math.ceil(pages / 16)} MiB of memory`, {
+			hint: "choose less guest memory",
+			cause,
+		});
+	}
+}
+
 /**
  * Guest memory: regions of pages with permissions, over one WebAssembly.Memory, which every Cpu shares (translated code
  * addresses it directly, libunicorn maps pointers into it). It never grows, so the views below stay valid for its life.
@@ -83,7 +96,7 @@ export class Memory {
 
 	constructor(options: MemoryOptions = {}) {
 		const pages = Math.ceil(((options.bytes ?? 64 << 20) + BACKING.frames) / 65536);
-		this.wasm = new WebAssembly.Memory({ initial: pages, maximum: pages });
+		this.wasm = wasmMemory(pages);
 		this.buffer = this.wasm.buffer as ArrayBuffer;
 		this.bytes = new Uint8Array(this.buffer);
 		this.view = new DataView(this.buffer);

@@ -1,4 +1,4 @@
-import { readFile, stat } from "node:fs/promises";
+import { mkdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { dirname, isAbsolute, resolve } from "node:path";
 import { KlpemuError } from "../base/index.js";
 import type { FileReader } from "../scenario/index.js";
@@ -18,7 +18,27 @@ export async function readText(file: string): Promise<string> {
 	try {
 		return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
 	} catch (cause) {
-		throw new KlpemuError("SCENARIO_SYNTAX", "not UTF-8 text", { where: file, cause });
+		const isObject = bytes[0] === 0x7f && bytes[1] === 0x45 && bytes[2] === 0x4c && bytes[3] === 0x46;
+		throw new KlpemuError("SCENARIO_SYNTAX", isObject ? "an object (ELF), not a text file" : "not UTF-8 text", {
+			where: file,
+			...(isObject && { hint: "klpemu disasm shows an object; a scenario names it among its sources" }),
+			cause,
+		});
+	}
+}
+
+/** Writes a file that is there whole or not at all; makes its folder. Throws `FILE_UNWRITABLE`. */
+export async function writeWhole(path: string, text: string): Promise<void> {
+	const temporary = `${path}.${process.pid}.tmp`;
+	try {
+		await mkdir(dirname(path), { recursive: true });
+		await writeFile(temporary, text);
+		await rename(temporary, path);
+	} catch (cause) {
+		await rm(temporary, { force: true }).catch(() => undefined);
+		const { code } = cause as NodeJS.ErrnoException;
+		const reason = code === "EEXIST" || code === "ENOTDIR" ? `${dirname(path)} is not a folder` : String(code ?? cause);
+		throw new KlpemuError("FILE_UNWRITABLE", `cannot write '${path}': ${reason}`, { cause });
 	}
 }
 

@@ -6,8 +6,24 @@ interface Line {
 	readonly text: string;
 }
 
-/** The shortest way from `a` to `b`, line by line (longest common subsequence). */
+/** Pairs of lines that are compared at most: some 100 MB. */
+const MAX_PAIRS = 25_000_000;
+
+/** From `a` to `b`, line by line: the shortest way, unless both are so long that all that differs counts as replaced. */
 function edits(a: readonly string[], b: readonly string[]): Line[] {
+	const end = Math.min(a.length, b.length);
+	let head = 0;
+	while (head < end && a[head] === b[head]) head++;
+	let tail = 0;
+	while (tail < end - head && a[a.length - 1 - tail] === b[b.length - 1 - tail]) tail++;
+	const marked = (lines: readonly string[], mark: Mark): Line[] => lines.map((text) => ({ mark, text }));
+	const [from, to] = [a.slice(head, a.length - tail), b.slice(head, b.length - tail)];
+	const middle = from.length * to.length > MAX_PAIRS ? [...marked(from, "-"), ...marked(to, "+")] : shortest(from, to);
+	return [...marked(a.slice(0, head), " "), ...middle, ...marked(a.slice(a.length - tail), " ")];
+}
+
+/** The shortest way (longest common subsequence). */
+function shortest(a: readonly string[], b: readonly string[]): Line[] {
 	// longest[i][j]: of a from i on and b from j on.
 	const longest = Array.from({ length: a.length + 1 }, () => new Uint32Array(b.length + 1));
 	for (let i = a.length - 1; i >= 0; i--) {
@@ -51,7 +67,8 @@ export function unifiedDiff(
 			const from = length === 0 ? skipped : skipped + 1;
 			return length === 1 ? `${from}` : `${from},${length}`;
 		};
-		out.push(`@@ -${range("+")} +${range("-")} @@`, ...hunk.map(({ mark, text }) => mark + text));
+		out.push(`@@ -${range("+")} +${range("-")} @@`);
+		for (const { mark, text } of hunk) out.push(mark + text);
 		first = last + 1;
 	}
 	return out.join("\n");

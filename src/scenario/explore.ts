@@ -1,4 +1,3 @@
-import { Hash } from "../base/index.js";
 import { INVARIANTS } from "../consistency/index.js";
 import {
 	type Exploration,
@@ -10,6 +9,7 @@ import {
 	type SearchOptions,
 	tellStory,
 } from "../explore/index.js";
+import { fingerprintOf } from "./fingerprint.js";
 import { createModel } from "./model.js";
 import { expectedOf, type Judgement, judgeOutcomes, type StepOutcome } from "./outcomes.js";
 import type { RunScenarioOptions } from "./run.js";
@@ -18,8 +18,6 @@ import type { Verdict } from "./types.js";
 
 export interface ExploreScenarioOptions extends SearchOptions {
 	readonly scenario: Scenario;
-	/** The scenario's text, for the fingerprint in schedules. */
-	readonly text: string;
 	readonly machine: RunScenarioOptions;
 }
 
@@ -35,16 +33,9 @@ export interface ExploredScenario {
 	readonly judgement: Judgement;
 }
 
-/** Fingerprint of a scenario's text in a saved schedule. */
-export function fingerprintOf(text: string): string {
-	const hash = new Hash();
-	hash.add(text);
-	return hash.digest();
-}
-
 /** Explores a scenario under one design, and shortens the schedules that it finds as far as possible. */
 export async function exploreScenario(options: ExploreScenarioOptions): Promise<ExploredScenario> {
-	const { scenario, text, machine } = options;
+	const { scenario, machine } = options;
 	const model = await createModel(scenario, machine);
 	try {
 		const exploration = await explore(model, options);
@@ -54,8 +45,9 @@ export async function exploreScenario(options: ExploreScenarioOptions): Promise<
 		const whole = options.shard === undefined && INVARIANTS.every((name) => options.invariants.has(name));
 		const judgement = judgeOutcomes(exploration.result, expected, steps, whole);
 		const found = { exploration, steps, expected, judgement };
-		const header = { scenario: scenario.fileName, fingerprint: fingerprintOf(text), design };
 		if (exploration.violations.length === 0) return { ...found, schedules: [] };
+		const fingerprint = await fingerprintOf(scenario, machine.host.files);
+		const header = { scenario: scenario.fileName, fingerprint, design };
 		const again = await createModel(scenario, machine);
 		try {
 			const replayer = new Replayer(again);

@@ -1,5 +1,6 @@
 export { checkErrno, checkExpectation } from "./expectation.js";
-export { type ExploredScenario, exploreScenario, fingerprintOf, replaySchedule } from "./explore.js";
+export { type ExploredScenario, exploreScenario, replaySchedule } from "./explore.js";
+export { fingerprintOf, textFingerprint } from "./fingerprint.js";
 export { type ParseOptions, parseScenario, scenarioSchema } from "./format/index.js";
 export { checkFunctions, type KnownFunctions } from "./functions.js";
 export type { Host } from "./host.js";

@@ -13,7 +13,7 @@ const machine = (design: string, cpu = "jit") => ({ host: nodeHost(FILE), design
 
 function exploreHybrid(design: string) {
 	const limits = { budget: 200_000, invariants: new Set(INVARIANTS), all: false, reduction: true };
-	return exploreScenario({ scenario, text, machine: machine(design), ...limits });
+	return exploreScenario({ scenario, machine: machine(design), ...limits });
 }
 
 describe("rfc-2025", () => {

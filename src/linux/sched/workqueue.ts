@@ -44,6 +44,6 @@ export class Workqueue {
 
 	/** The next jiffy at which work is due; Infinity if there is none. */
 	next(): number {
-		return Math.min(...this.delayed.map((entry) => entry.at), Number.POSITIVE_INFINITY);
+		return this.delayed.reduce((first, entry) => Math.min(first, entry.at), Number.POSITIVE_INFINITY);
 	}
 }

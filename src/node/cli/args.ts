@@ -102,6 +102,6 @@ function checkPositionals(command: string, wanted: readonly Positional[], given:
 	const missing = wanted[given.length];
 	if (missing !== undefined && !missing.optional)
 		throw badArgument(command, `${missing.name} is missing: ${missing.help}`);
-	const extra = given[wanted.length];
+	const extra = wanted.at(-1)?.many ? undefined : given[wanted.length];
 	if (extra !== undefined) throw badArgument(command, `unexpected argument '${extra}'`);
 }

@@ -48,6 +48,8 @@ export interface Positional {
 	readonly help: string;
 	/** It may be omitted; only possible for the last ones. */
 	readonly optional?: true;
+	/** More than one may be given; only the last one. */
+	readonly many?: true;
 }
 
 /**

@@ -1,12 +1,11 @@
-import { mkdir, writeFile } from "node:fs/promises";
-import { basename, join } from "node:path";
+import { basename, isAbsolute, join, relative, resolve } from "node:path";
 import { KlpemuError } from "../../base/index.js";
 import { INVARIANTS, type Invariant } from "../../consistency/index.js";
 import { designs } from "../../designs/index.js";
 import { formatSchedule, type Schedule, type Shard } from "../../explore/index.js";
 import { type ExploredScenario, parseScenario } from "../../scenario/index.js";
 import { CPU_NAMES } from "../cpus.js";
-import { readText } from "../files.js";
+import { readText, writeWhole } from "../files.js";
 import { nodeHost } from "../host.js";
 import { type Command, EXIT, type Io } from "./command.js";
 import { type ExploreReport, type ExploreRow, exitStatus, exploreTable } from "./explore-report.js";
@@ -57,14 +56,23 @@ export const exploreCommand: Command<ExploreOptions> = {
 		"  klpemu replay found/hybrid-lp1-lp2-lp3.rfc-2025.mixed-universe.schedule --story",
 	],
 	async run(options, [file], io) {
-		const report = await exploreFile(file!, options, io);
+		const unsaved: KlpemuError[] = [];
+		const report = await exploreFile(file!, options, io, unsaved);
 		io.stdout.write(options.json ? `${JSON.stringify(report, undefined, 2)}\n` : exploreTable(report));
+		// The verdict first: it may have taken hours.
+		if (unsaved[0] !== undefined) throw unsaved[0];
 		const all = !options.allDesigns || new Set(report.results.map(({ design }) => design)).size === designs.length;
 		return exitStatus(report.results) || (all ? EXIT.ok : EXIT.bounded);
 	},
 };
 
-async function exploreFile(file: string, options: ExploreOptions, io: Io): Promise<ExploreReport> {
+/** `unsaved`: gets the errors of schedules that could not be saved. */
+async function exploreFile(
+	file: string,
+	options: ExploreOptions,
+	io: Io,
+	unsaved: KlpemuError[],
+): Promise<ExploreReport> {
 	if (options.allDesigns && options.design !== undefined) {
 		throw new KlpemuError("CLI_BAD_ARGUMENT", "--design and --all-designs exclude each other", {
 			where: "klpemu explore",
@@ -83,7 +91,6 @@ async function exploreFile(file: string, options: ExploreOptions, io: Io): Promi
 			try {
 				const found = await exploreScenario({
 					scenario,
-					text,
 					machine: { host: nodeHost(file), design, ...(options.cpu !== undefined && { cpu: options.cpu }) },
 					budget: Number(options.budget ?? BUDGET),
 					invariants: new Set(options.invariant === undefined ? INVARIANTS : [options.invariant as Invariant]),
@@ -92,7 +99,7 @@ async function exploreFile(file: string, options: ExploreOptions, io: Io): Promi
 					shard,
 					...watch.options,
 				});
-				results.push(...(await rowsOf(design, found, watch.seconds(), options.save)));
+				results.push(...(await rowsOf(design, found, watch.seconds(), options.save, unsaved)));
 			} catch (error) {
 				// The other designs may support the keys of its livepatches.
 				const isRefusal = error instanceof KlpemuError && error.code === "SCENARIO_FOREIGN_KEY";
@@ -112,10 +119,12 @@ async function rowsOf(
 	{ exploration, schedules, steps, expected, judgement }: ExploredScenario,
 	seconds: number,
 	folder: string | undefined,
+	unsaved: KlpemuError[],
 ): Promise<ExploreRow[]> {
 	const { result, states, transitions, depth, visited } = exploration;
 	const rows: ExploreRow[] = [];
 	for (const schedule of schedules.length === 0 ? [undefined] : schedules) {
+		const saved = schedule && folder && (await save(folder, schedule).catch((error) => note(error, unsaved)));
 		rows.push({
 			design,
 			result,
@@ -131,7 +140,7 @@ async function rowsOf(
 			failures: judgement.failures,
 			steps,
 			schedule: schedule === undefined ? null : formatSchedule(schedule),
-			...(schedule !== undefined && folder !== undefined && { file: await save(folder, schedule) }),
+			...(saved && { file: saved }),
 			...(visited !== undefined && { visited: Object.fromEntries(visited) }),
 		});
 	}
@@ -145,6 +154,12 @@ function refusedRow(design: string, why: string): ExploreRow {
 	return { design, result: "refused", ...nothing, ...counts, asExpected: false, failures: [why] };
 }
 
+function note(error: unknown, unsaved: KlpemuError[]): undefined {
+	if (!(error instanceof KlpemuError)) throw error;
+	unsaved.push(error);
+	return undefined;
+}
+
 function shardOf(text: string | undefined): Shard | undefined {
 	if (text === undefined) return undefined;
 	const [, index, count] = /^([1-9]\d{0,4})\/([1-9]\d{0,4})$/.exec(text) ?? [];
@@ -154,11 +169,13 @@ function shardOf(text: string | undefined): Shard | undefined {
 	return { index: Number(index) - 1, count: Number(count) };
 }
 
+/** Saves a schedule, with the way from its folder to the scenario. Throws `FILE_UNWRITABLE`. */
 async function save(folder: string, schedule: Schedule): Promise<string> {
-	await mkdir(folder, { recursive: true });
 	const name = `${basename(schedule.scenario).replace(/\.ya?ml$/, "")}.${schedule.design}.${schedule.invariant}.schedule`;
 	const path = join(folder, name);
-	await writeFile(path, formatSchedule(schedule));
+	const { scenario } = schedule;
+	const way = isAbsolute(scenario) ? scenario : relative(resolve(folder), resolve(scenario));
+	await writeWhole(path, formatSchedule({ ...schedule, scenario: way }));
 	return path;
 }
 

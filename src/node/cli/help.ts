@@ -30,7 +30,9 @@ export function commandHelp({ name, summary }: CommandEntry, command: Command<ne
 	const usage = [
 		"klpemu",
 		name,
-		...command.positionals.map((argument) => (argument.optional ? `[${argument.name}]` : argument.name)),
+		...command.positionals.map(({ name: argument, optional, many }) =>
+			optional ? `[${argument}]` : many ? `${argument}...` : argument,
+		),
 	];
 	if (table.length > 0) usage.push("[OPTIONS]");
 	const lines = [summary, "", `Usage: ${usage.join(" ")}`, ""];

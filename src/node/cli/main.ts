@@ -1,10 +1,12 @@
 #!/usr/bin/env node
 import { runCli } from "./app.js";
+import { EXIT } from "./command.js";
 
 // `klpemu run ... | head` closes the pipe early, which is not an error.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
 	if (error.code === "EPIPE") process.exit(0);
-	throw error;
+	process.stderr.write(`klpemu: cannot write to standard output: ${error.code ?? error.message}\n`);
+	process.exit(EXIT.badInput);
 });
 
 // exitCode and not exit(): output to a pipe may still be on its way.

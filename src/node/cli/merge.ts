@@ -2,7 +2,7 @@ import * as v from "valibot";
 import { KlpemuError } from "../../base/index.js";
 import { joinVisited, shortestOfEach } from "../../explore/index.js";
 import { judgeOutcomes, type StepOutcome, VERDICTS } from "../../scenario/index.js";
-import { readText } from "../files.js";
+import { readIfThere, readText } from "../files.js";
 import type { Command } from "./command.js";
 import { type ExploreReport, type ExploreRow, exitStatus, exploreTable } from "./explore-report.js";
 
@@ -11,21 +11,35 @@ export interface MergeOptions {
 }
 
 export const mergeCommand: Command<MergeOptions> = {
-	positionals: [{ name: "FILES", help: "the reports, with commas between" }],
+	positionals: [{ name: "FILE", help: "the reports of all parts; commas may stand between them", many: true }],
 	options: { json: { type: "flag", help: "print one JSON document, as klpemu explore --json does" } },
 	details: [
 		"Exit status: 0 as the scenario says, 1 not so, 2 bad input, 3 bounded.",
 		"",
 		"Example:",
-		"  klpemu merge part1.json,part2.json",
+		"  klpemu merge part1.json part2.json",
 	],
-	async run({ json }, [files], { stdout }) {
-		const reports = await Promise.all(files!.split(",").map(readReport));
-		const merged = mergeReports(reports, files!.split(","));
+	async run({ json }, given, { stdout }) {
+		const files = await filesOf(given);
+		const reports = await Promise.all(files.map(readReport));
+		const merged = mergeReports(reports, files);
 		stdout.write(json ? `${JSON.stringify(merged, undefined, 2)}\n` : exploreTable(merged));
 		return exitStatus(merged.results);
 	},
 };
+
+/** A comma stands between files, unless it is part of a file's name. */
+async function filesOf(given: readonly string[]): Promise<string[]> {
+	const files = await Promise.all(
+		given.map(async (name) => (name.includes(",") && (await readIfThere(name)) === undefined ? name.split(",") : name)),
+	);
+	const names = files.flat().filter((name) => name !== "");
+	if (names.length > 0) return names;
+	throw new KlpemuError("CLI_BAD_ARGUMENT", "no report is named", {
+		where: "klpemu merge",
+		hint: "klpemu merge --help",
+	});
+}
 
 const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 const text = v.nullable(v.string());
@@ -93,19 +107,34 @@ async function readReport(file: string): Promise<ExploreReport> {
 	throw bad(`not the report of a shard: ${v.getDotPath(issue) ?? "the document"}: ${issue.message}`);
 }
 
+/** Parts that a message names. */
+const MOST = 10;
+
 /** Throws `MERGE_MISMATCH` if the reports are not the parts of one exploration. */
 export function mergeReports(reports: readonly ExploreReport[], files: readonly string[]): ExploreReport {
 	const [first] = reports;
 	const count = Number(first!.shard!.split("/")[1]);
 	for (const [index, report] of reports.entries()) {
+		if (reports.findIndex(({ shard }) => shard === report.shard) < index) {
+			throw new KlpemuError("MERGE_MISMATCH", `part ${report.shard} is given twice`, { where: files[index]! });
+		}
 		if (report.scenario === first!.scenario && Number(report.shard!.split("/")[1]) === count) continue;
 		throw new KlpemuError("MERGE_MISMATCH", `a part of something else than ${files[0]}`, { where: files[index]! });
 	}
 	const missing = Array.from({ length: count }, (_, index) => `${index + 1}/${count}`).filter(
 		(shard) => !reports.some((report) => report.shard === shard),
 	);
-	if (missing.length > 0) throw new KlpemuError("MERGE_MISMATCH", `parts are missing: ${missing.join(", ")}`);
+	if (missing.length > 0) {
+		const more = missing.length > MOST ? ` and ${missing.length - MOST} more` : "";
+		throw new KlpemuError("MERGE_MISMATCH", `parts are missing: ${missing.slice(0, MOST).join(", ")}${more}`);
+	}
 	const names = [...new Set(reports.flatMap(({ results }) => results.map(({ design }) => design)))];
+	for (const [index, { results }] of reports.entries()) {
+		const lacks = names.find((name) => !results.some(({ design }) => design === name));
+		if (lacks === undefined) continue;
+		const hint = "explore this part again, to its end";
+		throw new KlpemuError("MERGE_MISMATCH", `nothing of design ${lacks}`, { where: files[index]!, hint });
+	}
 	return {
 		schema: 1,
 		scenario: first!.scenario,
@@ -123,7 +152,7 @@ function mergeRows(parts: readonly (readonly ExploreRow[])[]): ExploreRow[] {
 	const shared = {
 		states: visited.size,
 		transitions: [...visited.values()].reduce((sum, moves) => sum + moves, 0),
-		depth: Math.max(...rows.map(({ depth }) => depth)),
+		depth: rows.reduce((deepest, { depth }) => Math.max(deepest, depth), 0),
 		seconds: Math.round(1000 * parts.reduce((sum, [row]) => sum + (row?.seconds ?? 0), 0)) / 1000,
 	};
 	const violated = rows.filter(({ invariant }) => invariant !== null);

@@ -1,8 +1,8 @@
-import { dirname, isAbsolute, join } from "node:path";
+import { dirname, isAbsolute, join, resolve } from "node:path";
 import { KlpemuError } from "../../base/index.js";
 import { designs } from "../../designs/index.js";
-import { parseSchedule } from "../../explore/index.js";
-import { parseScenario } from "../../scenario/index.js";
+import { parseSchedule, type Schedule } from "../../explore/index.js";
+import { parseScenario, type Scenario } from "../../scenario/index.js";
 import { CPU_NAMES } from "../cpus.js";
 import { readIfThere, readText } from "../files.js";
 import { nodeHost } from "../host.js";
@@ -23,25 +23,17 @@ export const replayCommand: Command<ReplayOptions> = {
 		json: { type: "flag", help: "print { schema, design, invariant, message, moves: [{ who, points }] }" },
 	},
 	details: [
-		"The scenario is looked for where the schedule says, from here and from the schedule's folder.",
+		"The scenario is looked for where the schedule says: from the schedule's folder and those above it,",
+		"from the current folder, and from the package of klpemu. Its comments and layout may have changed,",
+		"its code and steps not.",
 		"Exit status: 0 the schedule breaks what it says, 1 it does not, 2 bad input.",
 	],
 	async run({ story, cpu, json }, [file], { stdout }) {
 		const schedule = parseSchedule(await readText(file!), file!);
-		const path = await findScenario(schedule.scenario, file!);
-		const text = await readText(path);
-		const { fingerprintOf, replaySchedule } = await import("../../scenario/index.js");
-		if (fingerprintOf(text) !== schedule.fingerprint) {
-			const hint = `explore ${path} again`;
-			throw new KlpemuError("SCHEDULE_STALE", `${path} is not what it was when the schedule was made`, {
-				where: file!,
-				hint,
-			});
-		}
-		const names = designs.map(({ name }) => name);
-		const scenario = parseScenario(text, path, { designs: names });
+		const { replaySchedule } = await import("../../scenario/index.js");
+		const scenario = await findScenario(schedule, file!);
 		const replay = await replaySchedule(scenario, schedule, {
-			host: nodeHost(path),
+			host: nodeHost(scenario.fileName),
 			design: schedule.design,
 			...(cpu !== undefined && { cpu }),
 		});
@@ -59,8 +51,55 @@ export const replayCommand: Command<ReplayOptions> = {
 	},
 };
 
-async function findScenario(name: string, schedule: string): Promise<string> {
-	const places = isAbsolute(name) ? [name] : [name, join(dirname(schedule), name), join(PROJECT, name)];
-	for (const place of places) if ((await readIfThere(place)) !== undefined) return place;
-	throw new KlpemuError("FILE_MISSING", `there is no scenario '${name}'`, { where: schedule, hint: places.join(", ") });
+/**
+ * The scenario of a schedule: relative to its folder or one above that, to the current folder, or to the package of klpemu; of several, the
+ * one that the schedule was made of. Throws `FILE_MISSING`, `SCHEDULE_STALE`.
+ */
+async function findScenario({ scenario: name, fingerprint }: Schedule, schedule: string): Promise<Scenario> {
+	const { fingerprintOf, textFingerprint } = await import("../../scenario/index.js");
+	const places = isAbsolute(name) ? [name] : [...new Set(placesOf(name, schedule))];
+	const found: string[] = [];
+	for (const place of places) {
+		if ((await readIfThere(place)) === undefined) continue;
+		found.push(place);
+		const text = await readText(place);
+		if (textFingerprint(text) === fingerprint) return parse(text, place);
+		const scenario = tryParse(text, place);
+		if (scenario && (await fingerprintOf(scenario, nodeHost(place).files)) === fingerprint) return scenario;
+	}
+	const [path] = found;
+	if (path === undefined) {
+		const hint = `looked for: ${places.join(", ")}`;
+		throw new KlpemuError("FILE_MISSING", `there is no scenario '${name}'`, { where: schedule, hint });
+	}
+	// If it is no scenario any more, that says more.
+	parse(await readText(path), path);
+	throw new KlpemuError("SCHEDULE_STALE", `${path}, or a source of it, is not what it was when the schedule was made`, {
+		where: schedule,
+		hint: `explore ${path} again`,
+	});
+}
+
+function placesOf(name: string, schedule: string): string[] {
+	const places: string[] = [];
+	for (let folder = dirname(resolve(schedule)); ; folder = dirname(folder)) {
+		places.push(join(folder, name));
+		if (dirname(folder) === folder) break;
+	}
+	// The folder of the schedule itself comes first, those above it last.
+	return [places[0]!, name, join(PROJECT, name), ...places.slice(1)];
+}
+
+function parse(text: string, file: string): Scenario {
+	return parseScenario(text, file, { designs: designs.map((design) => design.name) });
+}
+
+/** undefined: it is no scenario. */
+function tryParse(text: string, file: string): Scenario | undefined {
+	try {
+		return parse(text, file);
+	} catch (error) {
+		if (error instanceof KlpemuError) return undefined;
+		throw error;
+	}
 }

@@ -22,7 +22,7 @@ export type RunScenario = typeof import("../../scenario/index.js").runScenario;
 const designNames = designs.map(({ name }) => name);
 
 const engine: RunScenario = async (scenario, options) =>
-	(await import("../../scenario/index.js")).runScenario(scenario, options);
+	(await import("../../scenario/index.js")).runScenario(scenario, { stopAtFailure: true, ...options });
 
 export const runCommand = makeRunCommand(engine);
 
@@ -59,7 +59,7 @@ export function makeRunCommand(runScenario: RunScenario): Command<RunOptions> {
 				...(options.design === undefined ? {} : { design: options.design }),
 				...(options.cpu === undefined ? {} : { cpu: options.cpu }),
 				...(options.seed === undefined ? {} : { seed: options.seed }),
-				stopAtFailure: !options.keepGoing,
+				...(options.keepGoing ? { stopAtFailure: false } : {}),
 				...(options.traceInsns ? { traceInsns: traceTo(options.json ? io.stderr : io.stdout) } : {}),
 			});
 			print(report, options, io);

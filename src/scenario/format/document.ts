@@ -1,12 +1,15 @@
 import { type Document, isAlias, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument } from "yaml";
-import { KlpemuError } from "../../base/index.js";
+import { isTooDeep, KlpemuError, MAX_DEPTH } from "../../base/index.js";
 import { type Position, whereOf } from "../types.js";
+import { checkKind } from "./kind.js";
 
 /** Keys and indices from the top of the document. */
 export type Path = readonly (string | number)[];
 
 /** JavaScript objects treat these keys specially and valibot drops them, so they are refused as names. */
 const RESERVED = new Set(["__proto__", "prototype", "constructor"]);
+
+const TOO_DEEP = `lists and maps nest deeper than ${MAX_DEPTH}`;
 
 /** A parsed YAML file with the position of each value. */
 export class ScenarioDocument {
@@ -20,25 +23,47 @@ export class ScenarioDocument {
 	constructor(text: string, fileName: string) {
 		this.fileName = fileName;
 		this.#lines = new LineCounter();
-		this.#document = parseDocument(text, {
-			intAsBigInt: true,
-			lineCounter: this.#lines,
-			prettyErrors: false,
-			uniqueKeys: true,
-		});
+		checkKind(text, fileName);
+		this.#document = this.#parse(text);
 		const problem = this.#document.errors[0] ?? this.#document.warnings[0];
 		if (problem !== undefined) throw this.#syntax(problem.message, problem.pos[0]);
-		this.#checkKeys(this.#document.contents);
+		this.value = this.#plainValue();
+	}
+
+	#parse(text: string): Document {
 		try {
-			this.value = exactNumbers(this.#document.toJS());
+			return parseDocument(text, {
+				intAsBigInt: true,
+				lineCounter: this.#lines,
+				prettyErrors: false,
+				uniqueKeys: true,
+			});
 		} catch (cause) {
-			// toJS only refuses aliases: unresolved ones, and too many of them.
-			throw this.#syntax(cause instanceof Error ? cause.message : String(cause), 0);
+			throw this.#refused(cause);
 		}
 	}
 
+	#plainValue(): unknown {
+		let value: unknown;
+		try {
+			this.#checkKeys(this.#document.contents);
+			value = this.#document.toJS();
+		} catch (cause) {
+			if (cause instanceof KlpemuError) throw cause;
+			throw this.#refused(cause);
+		}
+		if (isTooDeep(value)) throw this.#syntax(TOO_DEEP, 0);
+		return exactNumbers(value);
+	}
+
+	/** What the parser throws: RangeError for what its recursion cannot follow, else it is about aliases. */
+	#refused(cause: unknown): KlpemuError {
+		return this.#syntax(cause instanceof Error && !(cause instanceof RangeError) ? cause.message : TOO_DEEP, 0);
+	}
+
 	#syntax(message: string, offset: number): KlpemuError {
-		return new KlpemuError("SCENARIO_SYNTAX", `not valid YAML: ${message}`, {
+		const reason = /call stack/.test(message) ? TOO_DEEP : message;
+		return new KlpemuError("SCENARIO_SYNTAX", `not valid YAML: ${reason}`, {
 			where: whereOf(this.fileName, this.#at(offset)),
 			hint: "a scenario is one YAML 1.2 document, a map at its top",
 		});

@@ -186,10 +186,14 @@ function expectedOf(schema: Schema): string {
 	}
 }
 
+/** Characters of a wrong text that a message repeats. */
+const LONGEST = 80;
+
 function show(value: unknown): string {
 	if (Array.isArray(value)) return value.length === 0 ? "an empty list" : "a list";
 	if (isMap(value)) return "a map";
-	return typeof value === "string" ? `"${value}"` : String(value);
+	if (typeof value !== "string") return String(value);
+	return value.length > LONGEST ? `"${value.slice(0, LONGEST)}..."` : `"${value}"`;
 }
 
 function wrong(schema: Schema, value: unknown, path: Path, meant: readonly Schema[] = []): Problem {

@@ -136,8 +136,8 @@ export function scenarioSchemaOf(keys: LivepatchKeys) {
 		memory: v.optional(
 			v.pipe(
 				v.string(),
-				v.regex(/^[1-9]\d{0,3} ?MiB$/),
-				expected("a size such as 64 MiB"),
+				v.regex(/^([1-9]\d{0,2}|[1-3]\d{3}|4000) ?MiB$/),
+				expected("a size from 1 MiB to 4000 MiB"),
 				v.description("guest memory"),
 			),
 		),

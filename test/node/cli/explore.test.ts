@@ -1,11 +1,12 @@
 /** klpemu explore, replay and merge, as people call them. */
-import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { expect, test } from "vitest";
 import type { ExploreReport } from "../../../src/node/cli/explore-report.js";
 import { runCli } from "../../../src/node/cli/index.js";
+import { textFingerprint } from "../../../src/scenario/index.js";
 
 const folder = mkdtempSync(join(tmpdir(), "klpemu-explore-"));
 
@@ -54,11 +55,34 @@ test("explore: a table, a schedule that is saved, and its replay with a story", 
 	const json = JSON.parse((await cli("replay", file, "--json")).stdout);
 	expect(json).toMatchObject({ schema: 1, design: "rfc-2025", invariant: "mixed-universe" });
 
-	writeFileSync(SCENARIO, `${readFileSync(SCENARIO, "utf8")}# changed\n`);
-	const stale = await cli("replay", file);
-	expect(stale.status).toBe(2);
-	expect(stale.stderr).toContain("is not what it was when the schedule was made");
-	writeFileSync(SCENARIO, readFileSync(SCENARIO, "utf8").replace("# changed\n", ""));
+	const before = readFileSync(SCENARIO, "utf8");
+	try {
+		writeFileSync(SCENARIO, before.replace("title: Small", "# a comment\ntitle:   Another title"));
+		expect(await cli("replay", file)).toMatchObject({ status: 0 });
+		writeFileSync(SCENARIO, before.replace("steps: [", "steps: [{ run: 1 }, "));
+		const stale = await cli("replay", file);
+		expect(stale.status).toBe(2);
+		expect(stale.stderr).toContain("is not what it was when the schedule was made");
+	} finally {
+		writeFileSync(SCENARIO, before);
+	}
+
+	// As klpemu 0.1 saved it: the hash of the text, and the way from the folder that it was called in.
+	const old = readFileSync(file, "utf8").replace(/^fingerprint: .*$/m, `fingerprint: ${textFingerprint(before)}`);
+	const elsewhere = join(folder, "deep", "er");
+	mkdirSync(elsewhere, { recursive: true });
+	writeFileSync(join(elsewhere, "old.schedule"), old.replace(/^scenario: .*$/m, "scenario: small.yaml"));
+	expect(await cli("replay", join(elsewhere, "old.schedule"))).toMatchObject({ status: 0 });
+}, 60_000);
+
+test("explore --save where nothing can be saved: the verdict is printed, and the error is clear", async () => {
+	const file = join(folder, "a-file");
+	writeFileSync(file, "");
+	const { status, stdout, stderr } = await cli("explore", SCENARIO, "--save", file);
+	expect(status).toBe(2);
+	expect(stdout).toContain("mixed-universe");
+	expect(stderr).toMatch(/^cannot write '.*a-file\/small.*schedule': .*a-file is not a folder\n$/);
+	expect(readdirSync(folder).filter((name) => name.endsWith(".tmp"))).toEqual([]);
 }, 60_000);
 
 test("explore --json, every invariant", async () => {
@@ -200,7 +224,8 @@ test("explore --shard and merge: as one process, state by state", async () => {
 		files.push(join(folder, `${part.replace("/", "-")}.json`));
 		writeFileSync(files.at(-1)!, stdout);
 	}
-	const merged = await cli("merge", files.join(","), "--json");
+	const merged = await cli("merge", ...files, "--json");
+	expect(await cli("merge", files.join(","), "--json")).toEqual(merged);
 	expect(merged.status).toBe(0);
 	const [row] = (JSON.parse(merged.stdout) as ExploreReport).results;
 	const { states, transitions, depth } = whole.results[0]!;
@@ -209,6 +234,8 @@ test("explore --shard and merge: as one process, state by state", async () => {
 	expect(row!.depth).toBeGreaterThanOrEqual(depth);
 	expect((await cli("merge", files[0]!)).stderr).toContain("parts are missing: 2/2");
 	expect((await cli("merge", SCENARIO)).stderr).toContain("not JSON");
+	expect((await cli("merge", ...files, files[0]!)).stderr).toContain("part 1/2 is given twice");
+	expect(await cli("merge", ",")).toMatchObject({ status: 2, stderr: expect.stringContaining("no report is named") });
 	const damage = async (change: (report: Damaged) => void) => {
 		const report = JSON.parse(readFileSync(files[0]!, "utf8")) as Damaged;
 		change(report);
