@@ -185,7 +185,7 @@ function document(explored: readonly Explored[]): string {
 		STORIES,
 		"",
 		"Each is a shortest schedule; `klpemu explore FILE --design D --every-invariant --save DIR` writes it down, and `klpemu replay`",
-		"makes it again, on any Cpu. Where we know of nobody who has told it before, it says *new*, and why the kernel's code does so.",
+		"makes it again, on any Cpu. A finding without a known earlier report is marked *new*, with the cause in the kernel's code.",
 		"",
 		...tell(findings),
 	].join("\n");

@@ -14,8 +14,7 @@ export function scenarioJsonSchema(): Readonly<Record<string, unknown>> {
 	return {
 		$schema: schema.$schema ?? "http://json-schema.org/draft-07/schema#",
 		title: "klpemu scenario",
-		description:
-			"A patch transition to run: what is compiled, who calls it, which livepatches come when, what must come out",
+		description: "A livepatch scenario: sources, tasks and their calls, livepatches, steps, and the expected results",
 		...schema,
 	};
 }

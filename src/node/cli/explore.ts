@@ -164,7 +164,9 @@ function shardOf(text: string | undefined): Shard | undefined {
 	if (text === undefined) return undefined;
 	const [, index, count] = /^([1-9]\d{0,4})\/([1-9]\d{0,4})$/.exec(text) ?? [];
 	if (index === undefined || Number(index) > Number(count)) {
-		throw new KlpemuError("CLI_BAD_ARGUMENT", `--shard: '${text}' is no part such as 1/4`, { where: "klpemu explore" });
+		throw new KlpemuError("CLI_BAD_ARGUMENT", `--shard must be I/N with 1 <= I <= N, for example 1/4, not '${text}'`, {
+			where: "klpemu explore",
+		});
 	}
 	return { index: Number(index) - 1, count: Number(count) };
 }

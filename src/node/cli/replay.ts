@@ -18,7 +18,10 @@ export interface ReplayOptions {
 export const replayCommand: Command<ReplayOptions> = {
 	positionals: [{ name: "FILE", help: "a schedule that klpemu explore --save wrote" }],
 	options: {
-		story: { type: "flag", help: "as numbered steps: who does what, func_stack, who sees what" },
+		story: {
+			type: "flag",
+			help: "as numbered steps: actors and their steps, func_stack, and the functions that tasks see",
+		},
 		cpu: { type: "text", value: "CPU", help: CPU_NAMES.join(" or "), choices: () => [...CPU_NAMES] },
 		json: { type: "flag", help: "print { schema, design, invariant, message, moves: [{ who, points }] }" },
 	},

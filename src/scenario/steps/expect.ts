@@ -80,7 +80,7 @@ type RawExpect = v.InferOutput<typeof expectSchema>;
 
 export const state = step("state", {
 	value: v.pipe(text, v.description("a title for the state at this point")),
-	doc: { form: ["state: title"], does: "nothing: a title in the report" },
+	doc: { form: ["state: title"], does: "no action: a title in the report" },
 	outside: true,
 	hasNoResult: true,
 	read: (raw) => ({ title: raw }),

@@ -44,7 +44,7 @@ export const reverse = step("reverse", {
 	value: moduleName,
 	doc: {
 		form: ["reverse", "reverse: lp1"],
-		does: "writes the opposite of what `enabled` of the livepatch holds; without a name: of the one that is in transition",
+		does: "writes the opposite value to the livepatch's file `enabled`; without a name: of the livepatch in transition",
 	},
 	hasErrno: true,
 	races: true,
@@ -63,7 +63,7 @@ export const force = step("force", {
 	value: moduleName,
 	doc: {
 		form: ["force", "force: lp1"],
-		does: "writes 1 to the livepatch's file `force`; without a name: of the one that is in transition",
+		does: "writes 1 to the livepatch's file `force`; without a name: of the livepatch in transition",
 	},
 	hasErrno: true,
 	races: true,
@@ -76,7 +76,7 @@ export const force = step("force", {
 
 export const echo = step("echo", {
 	value: v.strictObject({ path: filePath, value: scalar, errno: v.optional(errno) }),
-	doc: { form: ["echo: { path, value }"], does: "writes to a file, whichever there is" },
+	doc: { form: ["echo: { path, value }"], does: "writes to any file" },
 	hasErrno: true,
 	races: true,
 	read: (raw, place) => ({ path: place.at("path").file(raw.path), value: fileText(raw.value) }),
@@ -108,7 +108,7 @@ export const cat = step("cat", {
 	]),
 	doc: {
 		form: ["cat: lp1/enabled", "cat: { path, value }"],
-		does: "reads a file and compares; `cat: { path, grep, to }` writes the lines with a text to another",
+		does: "reads a file and compares; `cat: { path, grep, to }` writes the lines that contain a text to another file",
 	},
 	hasErrno: true,
 	read(raw, place): Cat {

@@ -37,7 +37,7 @@ export const insmod = step("insmod", {
 	]),
 	doc: {
 		form: ["insmod: lp1", "insmod: { module, params }"],
-		does: "loads a module; a livepatch is enabled by that",
+		does: "loads a module; this enables a livepatch",
 	},
 	hasErrno: true,
 	races: true,

@@ -13,7 +13,7 @@ export const register = step("register", {
 
 export const unregister = step("unregister", {
 	value: opsName,
-	doc: { form: ["unregister: probe"], does: "takes it off again" },
+	doc: { form: ["unregister: probe"], does: "detaches it" },
 	hasErrno: true,
 	read: (raw, place) => ({ ops: place.ops(raw).name }),
 	title: ({ ops }) => `unregister ${ops}`,

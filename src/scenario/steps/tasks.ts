@@ -28,7 +28,7 @@ export const fork = step("fork", {
 	value: v.strictObject({ parent: taskName, child: taskKey, ...taskEntries }),
 	doc: {
 		form: ["fork: { parent, child, calls, ... }"],
-		does: "a new task, in the patch_state of its parent (klp_copy_process)",
+		does: "creates a task with the patch_state of its parent (klp_copy_process)",
 	},
 	races: true,
 	outside: true,
@@ -54,7 +54,7 @@ export const exit = step("exit", {
 	value: taskNames,
 	doc: {
 		form: ["exit: task"],
-		does: "ends a task as soon as it is outside of guest kernel code; one that sleeps is woken",
+		does: "ends a task as soon as it is outside of guest kernel code; a sleeping task is woken",
 	},
 	races: true,
 	outside: true,
@@ -94,7 +94,7 @@ export const call = step("call", {
 	}),
 	doc: {
 		form: ["call: { task, func, args, value }"],
-		does: "the task calls a function once, with up to six numbers as `args` (default: its pid), and what it returns is compared",
+		does: "the task calls a function once, with up to six numbers as `args` (default: its pid); the step compares the result",
 	},
 	outside: true,
 	read: ({ task, func, args, value }, place) => ({

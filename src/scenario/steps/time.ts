@@ -15,7 +15,7 @@ export const settle = step("settle", {
 	value: v.strictObject({ rounds }),
 	doc: {
 		form: ["settle", "settle: { rounds }"],
-		does: "runs until no transition is in progress; more than `rounds` (default 10000) are an error",
+		does: "runs until no transition is in progress; an error after `rounds` (default 10000)",
 	},
 	outside: true,
 	word: () => ({ rounds: ROUNDS_LIMIT }),
@@ -33,7 +33,7 @@ export const run = step("run", {
 	value: v.union([rounds, v.strictObject({ task: v.optional(taskNames), rounds: v.optional(rounds) })]),
 	doc: {
 		form: ["run: 50", "run: { task: sleeper }"],
-		does: "50 rounds of everything; until that task sleeps (more than `rounds` rounds are an error)",
+		does: "runs 50 rounds; or until that task sleeps (an error after `rounds` rounds)",
 	},
 	outside: true,
 	mayFallAsleep: true,
@@ -67,7 +67,7 @@ export const run = step("run", {
 
 export const sleep = step("sleep", {
 	value: v.pipe(v.number(), v.gtValue(0), v.maxValue(3600), expected("seconds, more than 0 and at most 3600")),
-	doc: { form: ["sleep: 2.5"], does: "lets that many seconds of the machine's time pass" },
+	doc: { form: ["sleep: 2.5"], does: "lets this number of seconds of the machine's time pass" },
 	outside: true,
 	read: (raw) => ({ seconds: raw }),
 	title: ({ seconds }) => `sleep ${seconds}`,
