@@ -105,6 +105,7 @@ export class InvariantChecker {
 /** A task as it is now. Its stack is walked when that is asked for. */
 class LiveTask implements JudgedTask {
 	readonly alive = true;
+	readonly exiting = false;
 	readonly patch_state: number;
 	readonly #machine: Machine;
 	readonly #task: task_struct;

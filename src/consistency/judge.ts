@@ -26,6 +26,8 @@ export interface Broken {
 export interface JudgedTask {
 	/** The task is on the task list. */
 	readonly alive: boolean;
+	/** It has left the task list and is in the rest of do_exit(): no transition finds it, and only text that goes matters. */
+	readonly exiting: boolean;
 	readonly patch_state: number;
 	/** Addresses on its stack, innermost first; undefined: the stack cannot be walked reliably. */
 	readonly entries: readonly Kaddr[] | undefined;
@@ -73,7 +75,7 @@ export function judgeTask(
 	after: JudgedTask,
 	mixed?: Mixed,
 ): Broken[] {
-	if (!after.alive) return [];
+	if (!after.alive || after.exiting) return [];
 	const is = viewOf(step.to, after.patch_state);
 	const broken: Broken[] = [];
 	if (before?.alive) {

@@ -48,7 +48,8 @@ const PARAMETERS = [...ARGUMENT_REGISTERS, R8, R9] as const;
 export function declareProgram(gates: GatePage, { state }: Cpu, sched: Sched, observers: Iterable<Observer>): void {
 	const next_call = () => {
 		const task = sched.current;
-		const { calls, args, next } = task.program;
+		const { args, next, exitCalls = [] } = task.program;
+		const calls = task.exiting ? exitCalls : task.program.calls;
 		if (next !== undefined) {
 			const call = next();
 			if (call === undefined) state.words[RAX] = 0n;

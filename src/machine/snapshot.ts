@@ -26,10 +26,12 @@ export interface SaveOptions {
  */
 export function saveMachine(machine: Machine, options: SaveOptions = {}): SavedMachine {
 	if (machine.busy) throw busy("kernel code is in progress");
-	for (const task of machine.sched.all()) {
+	for (const task of [...machine.sched.all(), ...machine.sched.exiting]) {
 		if (task.inHost !== undefined) throw busy(`task '${task.comm}' is in a kernel function that is TypeScript`);
 	}
-	const stacks = new Set(options.withoutStacks ? [...machine.sched.all()].map((task) => task.stack) : []);
+	const { sched } = machine;
+	const tasks = [...sched.all(), ...sched.exiting];
+	const stacks = new Set(options.withoutStacks ? tasks.map((task) => task.stack) : []);
 	const used = usedData(machine);
 	const content = (region: Region) => {
 		if (stacks.has(region)) return 0;

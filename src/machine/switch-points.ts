@@ -4,6 +4,7 @@ import type { Livepatch } from "../linux/klp/index.js";
 import { type Kernel, type PointObserver, runStraight, visitor } from "../linux/lib/index.js";
 import {
 	type Continuation,
+	type KernelStacks,
 	type Sched,
 	switchedVoluntarily,
 	TASK_IDLE,
@@ -22,12 +23,13 @@ export function declareSwitchPoints(
 	parts: {
 		readonly cpu: Cpu;
 		readonly sched: Sched;
+		readonly stacks: KernelStacks;
 		readonly klp: Livepatch;
 		readonly work: GuestWorkqueue;
 		readonly observers: Iterable<PointObserver>;
 	},
 ): SwitchPoints {
-	const { cpu, sched, klp, work, observers } = parts;
+	const { cpu, sched, stacks, klp, work, observers } = parts;
 	const run = (code: Kernel<void>) => runStraight(code, visitor(observers));
 	const points = new Map<string, (task: task_struct) => Continuation>();
 	/** `stops`: true if the Cpu stops at the gate. */
@@ -54,6 +56,12 @@ export function declareSwitchPoints(
 
 	// exit_to_user_mode_loop(): the place where user tasks switch.
 	leaves("exit_to_user_mode", (task) => {
+		// do_task_dead()
+		if (task.exiting) {
+			sched.remove(task);
+			stacks.release(task);
+			return "end-slice";
+		}
 		run(klp.klp_update_patch_state(task));
 		task.thread_flags &= ~TIF_NOTIFY_SIGNAL;
 		task.mode = "user";

@@ -23,6 +23,8 @@ export interface NewTask {
 	readonly sleepAt?: (() => readonly Kaddr[]) | undefined;
 	/** A signal ends the sleep there. */
 	readonly interruptible?: boolean;
+	/** What do_exit() still calls when it has left the task list. */
+	readonly exitCalls?: readonly (Kaddr | LateCall)[];
 	/** The CPU it is bound to. */
 	readonly cpu?: number | undefined;
 	/** The task starts asleep, until it is woken. */
@@ -75,8 +77,8 @@ export class Tasks {
 	 * code.
 	 */
 	fork(parent: task_struct, spec: NewTask): task_struct {
-		const { calls, sleepAt, interruptible = false } = spec;
-		const program: TaskProgram = { calls, ...(sleepAt && { sleepAt }), interruptible, sleepRounds: 2 };
+		const { calls, sleepAt, interruptible = false, exitCalls = [] } = spec;
+		const program: TaskProgram = { calls, exitCalls, ...(sleepAt && { sleepAt }), interruptible, sleepRounds: 2 };
 		const flags = spec.kthread ? PF_KTHREAD : 0;
 		const task = this.#sched.add(spec.name, { flags, mode: spec.kthread ? "kernel" : "user", program });
 		if (spec.cpu !== undefined) task.pinned = spec.cpu;
@@ -125,11 +127,19 @@ export class Tasks {
 		return true;
 	}
 
-	/** Ends a task as soon as it is outside of guest kernel code. Throws `TASK_STUCK`. */
+	/**
+	 * Ends a task as soon as it is outside of guest kernel code. One with `exitCalls` leaves the task list, and makes them then. Throws
+	 * `TASK_STUCK`.
+	 */
 	exit(task: task_struct): void {
 		if (!task.kthread || task.held) this.wake(task);
 		if (!this.#untilOutside(task, WAIT_ROUNDS)) {
 			throw new KlpemuError("TASK_STUCK", `task '${task.comm}' does not come out of the kernel`);
+		}
+		if (task.program.exitCalls?.length) {
+			// The rest of do_exit() is ahead of it, up to do_task_dead().
+			this.#sched.release_task(task);
+			return;
 		}
 		this.#sched.remove(task);
 		this.#stacks.release(task);

@@ -109,9 +109,10 @@ export class ScenarioTasks {
 	#newTask(spec: TaskSpec): NewTask {
 		const { name, kthread, cpu, idle, interruptible = false, sleeps_in } = spec;
 		const calls = spec.calls.map((func, index) => this.#callOf(spec, func, spec.callPositions[index] ?? spec.position));
+		const exitCalls = spec.exit_calls.map((func) => this.#callOf(spec, func, spec.position));
 		const bodies = (func: string) =>
 			this.#control.mayFallAsleep ? bodiesOf(this.#machine, this.#functions, func) : [];
 		const sleepAt = sleeps_in === undefined ? undefined : () => bodies(sleeps_in);
-		return { name, kthread, calls, sleepAt, interruptible, cpu, idle };
+		return { name, kthread, calls, exitCalls, sleepAt, interruptible, cpu, idle };
 	}
 }

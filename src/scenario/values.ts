@@ -74,6 +74,14 @@ export const taskEntries = {
 		false,
 	),
 	exit: v.optional(v.pipe(flag, v.description("klpemu explore: it may exit at any time in user mode")), false),
+	exit_calls: v.optional(
+		v.pipe(
+			v.array(symbol),
+			expected("a list of functions"),
+			v.description("what do_exit() still calls when the task has left the task list, where no transition finds it"),
+		),
+		[],
+	),
 	idle: v.optional(
 		v.pipe(flag, v.description("starts asleep outside every patchable function, until a wake step")),
 		false,

@@ -21,6 +21,9 @@ modules: { other: { sources: [asm/vmlinux/twin.c] } }
 livepatches:
   lp1: { sources: [asm/livepatches/lp1.c], objects: { vmlinux: { funcA: lp1_funcA }, other: { call_other_twin: lp1_funcA } } }
 ${worker}\nsteps: [{ race: [[{ insmod: lp1 }], [{ insmod: other }]] }, settle]`,
+	exit: `${PATCHES}\npreemption: full\nftrace_ops: { probe: { funcs: [funcA] } }
+tasks: { worker: { calls: [funcB], exit: true, exit_calls: [funcA] } }
+steps: [{ register: probe }, { unregister: probe }]`,
 	idle: `cpus: 2\n${PATCHES}\ntasks: { parked: { calls: [funcA], idle: true } }\nsteps: [{ insmod: lp1 }, settle]`,
 } as const;
 
@@ -265,7 +268,13 @@ const MUTANTS: readonly Mutant[] = [
 		breaks: ["stuck"],
 	},
 	{
-		bug: "[rule 3.9] an idle CPU is not woken (wake_up_if_idle)",
+		bug: "RCU tasks forgets tasks that have left the task list in do_exit()",
+		model: "exit",
+		plant: (model) => set(model.machine.sched, { exit_tasks_rcu: () => [] }),
+		breaks: ["freed-text"],
+	},
+	{
+		bug: "an idle CPU is not woken (wake_up_if_idle)",
 		model: "idle",
 		plant: (model) => set(model.machine.sched, { wake_up_if_idle: () => {} }),
 		breaks: ["stuck"],

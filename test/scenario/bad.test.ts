@@ -58,7 +58,7 @@ describe("keys", () => {
 		expect(broken("calls: [funcA], sleeps_in", "call: [funcA], sleeps_in")).toMatchInlineSnapshot(`
 			"SCENARIO_UNKNOWN_KEY
 			s.yaml:9:14: unknown key 'call' in 'tasks.sleeper'
-			  hint: did you mean 'calls'? keys: count, calls, sleeps_in, interruptible, kthread, cpu, fork, exit, idle"
+			  hint: did you mean 'calls'? keys: count, calls, sleeps_in, interruptible, kthread, cpu, fork, exit, exit_calls, idle"
 		`);
 	});
 	test("unknown in an expectation", () => {

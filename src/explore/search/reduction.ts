@@ -1,4 +1,4 @@
-import { TASK_INTERRUPTIBLE, TASK_RUNNING, TIF_PATCH_PENDING } from "../../linux/sched/index.js";
+import { TASK_DEAD, TASK_INTERRUPTIBLE, TASK_RUNNING, TIF_PATCH_PENDING } from "../../linux/sched/index.js";
 import type { Model } from "../model.js";
 import type { TaskState, World } from "../world/index.js";
 import type { KernelState, Outcome } from "./memo.js";
@@ -59,7 +59,7 @@ export class Reduction {
 		if (of === undefined) return true;
 		const slot = this.#world.slot(of);
 		const { alive, fields } = tasks[slot]!;
-		const running = fields.mode === "user" && fields.__state === TASK_RUNNING && !fields.held;
+		const running = fields.mode === "user" && !fields.exiting && fields.__state === TASK_RUNNING && !fields.held;
 		return this.active.includes(slot) && alive && running;
 	}
 
@@ -137,7 +137,7 @@ function canMove({ alive, fields }: TaskState): boolean {
 
 /** The task sleeps until another task, or a signal, wakes it. */
 export function isAsleep({ alive, fields }: TaskState): boolean {
-	if (!alive || fields.mode === "host") return false;
+	if (!alive || fields.mode === "host" || fields.__state === TASK_DEAD) return false;
 	return fields.held === true || (fields.__state !== TASK_RUNNING && fields.wakeAt === Number.POSITIVE_INFINITY);
 }
 

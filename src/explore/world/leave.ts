@@ -1,4 +1,4 @@
-import { TIF_NOTIFY_SIGNAL, TIF_PATCH_PENDING, type task_struct } from "../../linux/sched/index.js";
+import { TASK_DEAD, TIF_NOTIFY_SIGNAL, TIF_PATCH_PENDING, type task_struct } from "../../linux/sched/index.js";
 import type { Machine } from "../../machine/index.js";
 import type { TaskMove } from "./task-move.js";
 
@@ -29,4 +29,12 @@ function left(task: task_struct): TaskMove {
 	if (task.idle) return { label: "goes round in the idle loop" };
 	task.mode = "user";
 	return { label: "returns to user mode" };
+}
+
+/** The end of do_exit(). The task stays in `exiting`, where it is the kernel's state: a move of a task changes that task only. */
+export function do_task_dead(task: task_struct): TaskMove {
+	task.rcu_tasks_holdout = false;
+	task.__state = TASK_DEAD;
+	task.mode = "user";
+	return { label: "is dead (do_task_dead)" };
 }

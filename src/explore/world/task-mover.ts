@@ -9,7 +9,7 @@ import { toU64 } from "../../memory/index.js";
 import type { Model } from "../model.js";
 import { watchedSites } from "./guest-visible.js";
 import { HandlerWalk } from "./handler-walk.js";
-import { finishSwitch, leaveKernel } from "./leave.js";
+import { do_task_dead, finishSwitch, leaveKernel } from "./leave.js";
 import { functionOf, sameFrames, stackView, whereabouts } from "./stack-view.js";
 import type { TaskMove } from "./task-move.js";
 import { type GuestContext, restoreContext, type TaskState } from "./task-state.js";
@@ -137,7 +137,7 @@ export class TaskMover {
 
 	#gate(task: task_struct, name: string): TaskMove {
 		const { machine } = this.#model;
-		if (name === "exit_to_user_mode") return leaveKernel(machine, task);
+		if (name === "exit_to_user_mode") return task.exiting ? do_task_dead(task) : leaveKernel(machine, task);
 		if (COND_RESCHED.includes(name)) {
 			if (machine.klp.klp_sched_try_switch_key) runStraight(machine.klp.__klp_sched_try_switch());
 			return { label: "cond_resched()", yields: true };

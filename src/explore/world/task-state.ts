@@ -18,6 +18,7 @@ export const TASK_FIELDS = [
 	"trace_recursion",
 	"nextCall",
 	"wakeAt",
+	"exiting",
 	"oops",
 ] as const;
 export type TaskField = (typeof TASK_FIELDS)[number];
@@ -63,7 +64,7 @@ export class TaskStates {
 	readonly #contexts = new Map<TaskState, Set<string>>();
 
 	intern(
-		state: Omit<TaskState, "id" | "key" | "contexts" | "derived" | "entriesKey" | "patch_state" | "found">,
+		state: Omit<TaskState, "id" | "key" | "contexts" | "derived" | "entriesKey" | "patch_state" | "found" | "exiting">,
 		context: GuestContext,
 	): TaskState {
 		const entriesKey = state.entries === undefined ? "?" : state.entries.join();
@@ -84,7 +85,18 @@ export class TaskStates {
 		if (known === undefined) {
 			const patch_state = state.fields.patch_state as number;
 			const found = state.entries ?? [];
-			known = { ...state, patch_state, found, id: this.all.length, key, entriesKey, contexts: [], derived: new Map() };
+			const exiting = state.fields.exiting === true;
+			known = {
+				...state,
+				patch_state,
+				exiting,
+				found,
+				id: this.all.length,
+				key,
+				entriesKey,
+				contexts: [],
+				derived: new Map(),
+			};
 			this.all.push(known);
 			this.#byKey.set(key, known);
 			this.#contexts.set(known, new Set());

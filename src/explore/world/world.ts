@@ -191,7 +191,8 @@ export class World {
 	}
 
 	#tasksByName(): Map<string, task_struct> {
-		return new Map([...this.model.machine.sched.all()].map((task) => [task.comm, task]));
+		const { sched } = this.model.machine;
+		return new Map([...sched.exiting, ...sched.all()].map((task) => [task.comm, task]));
 	}
 
 	#prepare(task: task_struct, slot: number): void {

@@ -7,7 +7,7 @@ import { preemptible, TASK_RUNNING, type task_struct } from "./task.js";
  */
 export function* synchronize_rcu(sched: Sched, what: string): Kernel<void> {
 	// Such code is in handlers and in klp_update_patch_state().
-	yield wait(what, () => [...sched.all()].every(preemptible));
+	yield wait(what, () => [...sched.all(), ...sched.exiting].every(preemptible));
 }
 
 /**
@@ -20,6 +20,12 @@ export function* synchronize_rcu_tasks(sched: Sched, what: string): Kernel<void>
 		yield place(what, task.comm);
 		task.rcu_tasks_holdout = !outside(task);
 	}
+	// exit_tasks_rcu_start(): the list of tasks no longer has them.
+	for (const task of sched.exit_tasks_rcu()) {
+		yield place(what, task.comm);
+		task.rcu_tasks_holdout = !outside(task);
+	}
 	yield* synchronize_rcu(sched, what);
-	yield wait(what, () => sched.tasks.every((task) => !task.rcu_tasks_holdout || outside(task)));
+	const passed = (task: task_struct) => !task.rcu_tasks_holdout || outside(task);
+	yield wait(what, () => sched.tasks.every(passed) && sched.exiting.every(passed));
 }

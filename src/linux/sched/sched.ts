@@ -38,12 +38,17 @@ export type Preemption = "none" | "full";
 export class Sched {
 	/** The time and the CPU of each task are choices: of the seed, or of the explorer, which tries all of them. */
 	static readonly state = declareState({
-		fields: ["tasks", "cpus", "nextPid"],
+		fields: ["tasks", "exiting", "cpus", "nextPid"],
 		unkeyed: ["current", "instructions", "reschedAlways", "runqueue", "jiffies", "timers", "waiters", "random"],
 	});
 
 	/** All processes and threads in pid order, without the idle tasks (for_each_process_thread). */
 	readonly tasks: task_struct[] = [];
+	/**
+	 * Tasks that have left the list and are in the rest of do_exit(), the dead ones included until they are reaped (rtp_exit_list of
+	 * kernel/rcu/tasks.h). Livepatch does not find them.
+	 */
+	readonly exiting: task_struct[] = [];
 	readonly cpus: EmulatedCpu[] = [];
 	/** Runnable tasks that are on no CPU, in the order in which they will run. */
 	readonly runqueue = new list_head<task_struct>();
@@ -287,13 +292,29 @@ export class Sched {
 		}
 	}
 
+	/** exit_tasks_rcu_start(): whom a grace period of RCU tasks must not forget, although the task list has them no more. */
+	exit_tasks_rcu(): readonly task_struct[] {
+		return this.exiting;
+	}
+
+	/** release_task(): removes a task from the list that goes on in do_exit(). */
+	release_task(task: task_struct): void {
+		this.#takeOff(task, this.tasks);
+		task.exiting = true;
+		this.exiting.push(task);
+	}
+
 	/** Removes a dead task from the list. */
 	remove(task: task_struct): void {
 		task.__state = TASK_DEAD;
 		this.waiters.delete(task);
 		this.deschedule(task);
-		const index = this.tasks.indexOf(task);
+		this.#takeOff(task, task.exiting ? this.exiting : this.tasks);
+	}
+
+	#takeOff(task: task_struct, list: task_struct[]): void {
+		const index = list.indexOf(task);
 		if (index < 0) throw new KlpemuError("NO_SUCH_TASK", `task '${task.comm}' is gone already`);
-		this.tasks.splice(index, 1);
+		list.splice(index, 1);
 	}
 }

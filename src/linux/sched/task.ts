@@ -49,6 +49,8 @@ export interface TaskProgram {
 	readonly sleepAt?: () => readonly Kaddr[];
 	/** A signal ends the sleep at `sleepAt`. */
 	readonly interruptible?: boolean;
+	/** What do_exit() still calls when the task has left the task list. */
+	readonly exitCalls?: readonly (Kaddr | LateCall)[];
 	/** A kthread sleeps this many rounds after each turn. */
 	readonly sleepRounds?: number;
 }
@@ -101,6 +103,8 @@ export class task_struct {
 	inHost: Kernel<void> | undefined = undefined;
 	/** The wait of `inHost`, until it continues. */
 	waitsFor: Wait | undefined = undefined;
+	/** It has left the task list, and is in the rest of do_exit(). */
+	exiting = false;
 	/** It has been stopped at `program.sleepAt` already. */
 	slept = false;
 	/** rax of the last guest call that returned, for tests and reports. */

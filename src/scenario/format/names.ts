@@ -75,6 +75,13 @@ export class Names {
 		calls.forEach((func, index) => {
 			this.functionRef(func, [...path, "calls", index]);
 		});
+		raw.exit_calls.forEach((func, index) => {
+			this.functionRef(func, [...path, "exit_calls", index]);
+		});
+		if (raw.exit_calls.length > 0 && raw.kthread) {
+			const message = `'${name}' is a kthread, and only user tasks go through do_exit() here`;
+			throw document.error("SCENARIO_BAD_VALUE", [...path, "exit_calls"], message, "leave out kthread", "key");
+		}
 		if (raw.sleeps_in !== undefined) this.functionRef(raw.sleeps_in, [...path, "sleeps_in"]);
 		const callPositions = calls.map((_, index) => document.position([...path, "calls", index]));
 		const task = { ...raw, name, group, callPositions, position: document.position(path, at) };

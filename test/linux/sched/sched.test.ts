@@ -2,9 +2,10 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { KlpemuError } from "../../../src/base/index.js";
 import { Random } from "../../../src/base/index.js";
-import type { Kernel } from "../../../src/linux/lib/index.js";
+import type { Kernel, Wait } from "../../../src/linux/lib/index.js";
 import {
 	Sched,
+	synchronize_rcu_tasks,
 	TASK_DEAD,
 	TASK_IDLE,
 	TASK_INTERRUPTIBLE,
@@ -267,5 +268,38 @@ test("[rule 3.9] an idle CPU that is not woken never switches: wake_up_if_idle()
 	machine.patch("lp1", ["funcA", "lp1_funcA"]);
 	expect(machine.it.settle(100)).toBe(false);
 	expect(machine.it.sched.cpus.map(({ idle }) => idle.pending)).toEqual([false, true]);
+	machine.close();
+});
+
+test("[rule 3.22] a task that has left the task list in do_exit() is in no transition, and makes its last calls", async () => {
+	const machine = await createTestMachine();
+	const [funcA, funcB] = [machine.addr("funcA"), machine.addr("funcB")];
+	const task = machine.it.tasks.add({ name: "leaver", kthread: false, calls: [funcB], exitCalls: [funcA] });
+	const called: number[] = [];
+	machine.it.observe({ call: (caller, func) => void (caller === task && called.push(func)) });
+	machine.until(() => called.length > 2);
+	machine.it.tasks.exit(task);
+	expect([machine.it.sched.tasks.includes(task), machine.it.sched.exiting]).toEqual([false, [task]]);
+	called.length = 0;
+	expect(machine.patch("lp1", ["funcA", "lp1_funcA"])).toBe(0);
+	expect([task.patch_state, task.pending]).toEqual([-1, false]);
+	machine.settle();
+	machine.until(() => machine.it.sched.exiting.length === 0);
+	expect([called, task.__state, task.stack]).toEqual([[funcA], TASK_DEAD, undefined]);
+	machine.close();
+});
+
+test("[rule 6.18] RCU tasks waits for a task in do_exit() that the task list no longer has", async () => {
+	const machine = await createTestMachine();
+	const task = machine.it.tasks.add({ name: "leaver", kthread: false, calls: [], exitCalls: [machine.addr("funcA")] });
+	machine.it.tasks.exit(task);
+	machine.until(() => task.mode === "kernel");
+	const waits = [...synchronize_rcu_tasks(machine.it.sched, "grace period")].filter(
+		(point) => typeof point !== "string" && point.kind === "wait",
+	);
+	const ends = waits.at(-1) as Wait;
+	expect(ends.ready()).toBe(false);
+	machine.until(() => task.__state === TASK_DEAD);
+	expect(ends.ready()).toBe(true);
 	machine.close();
 });
