@@ -1,11 +1,12 @@
 import { declareState } from "../../base/index.js";
 import type { Memory } from "../../memory/index.js";
-import type { Symbols } from "../ftrace/index.js";
+import type { Ftrace, Symbols, Tracefs } from "../ftrace/index.js";
 import { type GuestCalls, GuestMemory, type Heap, type HostFunctions, Slab } from "../guest/index.js";
 import { type Klp, Shadow } from "../klp/index.js";
 import type { Dmesg, FaultInjection } from "../lib/index.js";
 import type { Loader } from "../module/index.js";
 import type { HostTasks, Sched } from "../sched/index.js";
+import { GuestFtrace } from "./ftrace.js";
 import { Kobjects } from "./kobjects.js";
 import { GuestLivepatch } from "./livepatch.js";
 import { lockFunctions } from "./locks.js";
@@ -17,7 +18,7 @@ import { GuestWorkqueue } from "./workqueue.js";
 /** All host functions, in groups: the functions of the kernel for guest code that asm/vmlinux does not have in C. */
 export class Exports {
 	static readonly state = declareState({
-		fields: ["output", "work", "kobjects", "shadow", "livepatch", "tasks"],
+		fields: ["output", "work", "kobjects", "shadow", "livepatch", "tasks", "ftrace"],
 	});
 
 	readonly output: GuestOutput;
@@ -26,6 +27,7 @@ export class Exports {
 	readonly shadow: Shadow;
 	private readonly livepatch: GuestLivepatch;
 	private readonly tasks: GuestTasks;
+	private readonly ftrace: GuestFtrace;
 	/** All host functions, in groups. */
 	readonly functions: readonly HostFunctions[];
 
@@ -36,6 +38,8 @@ export class Exports {
 		readonly sched: Sched;
 		readonly hostTasks: HostTasks;
 		readonly symbols: Symbols;
+		readonly ftrace: Ftrace;
+		readonly tracefs: Tracefs;
 		readonly heap: Heap;
 		readonly calls: GuestCalls;
 		readonly klp: Klp;
@@ -51,6 +55,7 @@ export class Exports {
 		this.kobjects = new Kobjects(memory, heap, calls);
 		this.shadow = new Shadow(dmesg, slab);
 		this.tasks = new GuestTasks(memory, heap, sched);
+		this.ftrace = new GuestFtrace(memory, parts.ftrace, symbols, parts.tracefs);
 		this.livepatch = new GuestLivepatch({ memory, heap, calls, symbols, klp, loader, shadow: this.shadow });
 		this.functions = [
 			this.output.functions(),
@@ -60,6 +65,7 @@ export class Exports {
 			this.work.functions(),
 			this.kobjects.functions(),
 			this.livepatch.functions(),
+			this.ftrace.functions(),
 		];
 	}
 }

@@ -273,6 +273,7 @@ export abstract class FtraceCore {
 		if (!(ops.flags & FTRACE_OPS_FL.DYNAMIC)) return;
 		this.trampolines.arch_ftrace_trampoline_free(ops);
 		this.opsByAddress.delete(ops.address);
+		if (ops.inGuest) return;
 		this.#parts.areas.freeOps(ops.address);
 		ops.address = 0;
 	}

@@ -54,6 +54,8 @@ export class ftrace_ops<T = unknown> {
 	 * `func`.
 	 */
 	address: Kaddr = 0;
+	/** The struct is the guest's own: its address stays when it is unregistered. */
+	inGuest = false;
 	trampoline: Kaddr = 0;
 	trampoline_size = 0;
 	/** DIRECT: the function that the sites call. */

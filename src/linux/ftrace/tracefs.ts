@@ -96,6 +96,11 @@ export class Tracefs {
 		return this.#records().flatMap(([{ ip }, name]) => (sites.has(ip) ? [name] : []));
 	}
 
+	/** The sites of the functions whose names a glob matches. */
+	sitesOf(pattern: string): Kaddr[] {
+		return this.#records().flatMap(([{ ip }, name]) => (glob(pattern, name.split(" ")[0]!) ? [ip] : []));
+	}
+
 	/**
 	 * `echo ... >` of functions or globs, which replaces the whole filter; an empty text clears it. -EINVAL if one of
 	 * them matches no function; the filter does not change then.
@@ -104,9 +109,9 @@ export class Tracefs {
 		const { global_ops } = this.#tracer;
 		const sites = new Set<Kaddr>();
 		for (const pattern of value.split(/\s+/).filter((word) => word !== "")) {
-			const hits = this.#records().filter(([, name]) => glob(pattern, name.split(" ")[0]!));
+			const hits = this.sitesOf(pattern);
 			if (hits.length === 0) return -EINVAL;
-			for (const [{ ip }] of hits) sites.add(ip);
+			for (const ip of hits) sites.add(ip);
 		}
 		return notrace
 			? yield* this.#ftrace.ftrace_set_filters(global_ops, global_ops.filter_hash, sites)
