@@ -13,3 +13,12 @@ export function printable(text: string): string {
 		return code.length > 2 ? `\\u${code.padStart(4, "0")}` : `\\x${code.padStart(2, "0")}`;
 	});
 }
+
+/** A copy of plain data in which every text is {@link printable}, keys included. */
+export function printableData<T>(value: T): T {
+	if (typeof value === "string") return printable(value) as T & string;
+	if (Array.isArray(value)) return value.map(printableData) as T & unknown[];
+	if (typeof value !== "object" || value === null) return value;
+	const entries = Object.entries(value).map(([key, entry]) => [printable(key), printableData(entry)]);
+	return Object.fromEntries(entries) as T;
+}

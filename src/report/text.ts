@@ -1,3 +1,4 @@
+import { printableData } from "../base/index.js";
 import { errnoName } from "../linux/lib/index.js";
 import { changes, patchedFunctions, type StackChange, type StepChange, type TaskChange } from "./diff.js";
 import { coloured, type Paint, plain, wrap } from "./style.js";
@@ -65,7 +66,7 @@ function insideOf(name: string, { tasks, inside }: ReportStep): string | undefin
 
 /** The report as text. Ends without a newline. */
 export function renderReport(report: Report, options: TextOptions = {}): string {
-	return new TextReport(report, options).lines().join("\n");
+	return new TextReport(printableData(report), options).lines().join("\n");
 }
 
 class TextReport {

@@ -1,3 +1,4 @@
+import { printable } from "../../base/index.js";
 import { Disassembler, disasmObject } from "../../disasm/index.js";
 import { loadCapstone } from "../capstone.js";
 import { objectFor } from "../gcc.js";
@@ -12,7 +13,7 @@ export const disasmCommand: Command<DisasmOptions> = {
 	options: { ibt: { type: "flag", help: "compile a source with endbr64 at the start of each function" } },
 	async run({ ibt }, [path], { stdout }) {
 		const { bytes, fileName } = await objectFor(path!, { ibt });
-		stdout.write(disasmObject(bytes, fileName, await Disassembler.create(loadCapstone)));
+		stdout.write(printable(disasmObject(bytes, fileName, await Disassembler.create(loadCapstone))));
 		return EXIT.ok;
 	},
 };

@@ -1,5 +1,5 @@
 import { basename, isAbsolute, join, relative, resolve } from "node:path";
-import { KlpemuError } from "../../base/index.js";
+import { KlpemuError, printable } from "../../base/index.js";
 import { INVARIANTS, type Invariant } from "../../consistency/index.js";
 import { designs } from "../../designs/index.js";
 import { formatSchedule, type Schedule, type Shard } from "../../explore/index.js";
@@ -58,7 +58,7 @@ export const exploreCommand: Command<ExploreOptions> = {
 	async run(options, [file], io) {
 		const unsaved: KlpemuError[] = [];
 		const report = await exploreFile(file!, options, io, unsaved);
-		io.stdout.write(options.json ? `${JSON.stringify(report, undefined, 2)}\n` : exploreTable(report));
+		io.stdout.write(options.json ? `${JSON.stringify(report, undefined, 2)}\n` : printable(exploreTable(report)));
 		// The verdict first: it may have taken hours.
 		if (unsaved[0] !== undefined) throw unsaved[0];
 		const all = !options.allDesigns || new Set(report.results.map(({ design }) => design)).size === designs.length;

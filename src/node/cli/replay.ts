@@ -1,5 +1,5 @@
 import { dirname, isAbsolute, join, resolve } from "node:path";
-import { KlpemuError } from "../../base/index.js";
+import { KlpemuError, printable } from "../../base/index.js";
 import { designs } from "../../designs/index.js";
 import { parseSchedule, type Schedule } from "../../explore/index.js";
 import { parseScenario, type Scenario } from "../../scenario/index.js";
@@ -48,7 +48,7 @@ export const replayCommand: Command<ReplayOptions> = {
 			stdout.write(
 				`${JSON.stringify({ schema: 1, design: schedule.design, invariant, message, moves }, undefined, 2)}\n`,
 			);
-		} else if (story) stdout.write(replay.story);
+		} else if (story) stdout.write(printable(replay.story));
 		else stdout.write(`${schedule.design}: ${replay.moves.length} moves: ${verdict}\n`);
 		return broken?.invariant === schedule.invariant || schedule.invariant === "stuck" ? EXIT.ok : EXIT.no;
 	},

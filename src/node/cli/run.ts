@@ -1,3 +1,4 @@
+import { printable } from "../../base/index.js";
 import { designs } from "../../designs/index.js";
 import { type Report, renderReport, wantsColour } from "../../report/index.js";
 import { parseScenario } from "../../scenario/index.js";
@@ -70,7 +71,7 @@ export function makeRunCommand(runScenario: RunScenario): Command<RunOptions> {
 
 function traceTo(output: Io["stdout"]): (line: string) => void {
 	return (line) => {
-		output.write(`${line}\n`);
+		output.write(`${printable(line)}\n`);
 	};
 }
 

@@ -1,6 +1,6 @@
 import { readdir, readFile } from "node:fs/promises";
 import { basename, join } from "node:path";
-import { KlpemuError } from "../../base/index.js";
+import { KlpemuError, printable } from "../../base/index.js";
 import { designs } from "../../designs/index.js";
 import { type KtapSuite, renderKtap } from "../../report/index.js";
 import { parseScenario, type Scenario } from "../../scenario/index.js";
@@ -80,7 +80,7 @@ export const selftestCommand: Command<SelftestOptions> = {
 				hint: "klpemu selftest lists them all",
 			});
 		}
-		stdout.write(renderKtap(suites, NOT_RUN));
+		stdout.write(printable(renderKtap(suites, NOT_RUN)));
 		return suites.every(({ tests }) => tests.every(({ ok }) => ok)) ? EXIT.ok : EXIT.no;
 	},
 };
