@@ -4,6 +4,7 @@ export { INVARIANTS, type Invariant, RULES } from "./invariants.js";
 export {
 	type Broken,
 	type JudgedTask,
+	judgeError,
 	judgeOops,
 	judgeStep,
 	judgeTask,

@@ -8,7 +8,8 @@ export const RULES = {
 	"lost-patch":
 		"After a transition each task must run the implementations that the design promises for the enabled patches.",
 	stuck: "Under a fair schedule a transition must end.",
-	warn: "No WARN_ON may fire.",
+	deadlock: "Kernel code must come to its end: none may wait for ever.",
+	warn: "No WARN_ON may fire, and no kernel code may fault.",
 } as const;
 
 export type Invariant = keyof typeof RULES;

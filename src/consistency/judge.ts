@@ -1,3 +1,4 @@
+import type { KlpemuError } from "../base/index.js";
 import type { Fault } from "../cpu/index.js";
 import { KLP_TRANSITION_IDLE, onStack } from "../linux/klp/index.js";
 import type { task_struct } from "../linux/sched/index.js";
@@ -126,6 +127,18 @@ export function judgeOops({ memory, areas }: Machine, task: task_struct, fault: 
 	const what = freed ? `jumps into unmapped text at ${hex(rip)}` : `dies: ${task.oops}`;
 	const invariant = freed ? "freed-text" : "warn";
 	return { invariant, task: task.comm, message: `${task.comm} ${what}`, died: true };
+}
+
+/**
+ * `warn`: kernel code has touched memory that is not there, or has died in guest code (where observers may have been told of it
+ * already); `deadlock`: it waits for ever, or does not come back. Undefined: the error is no fault of the kernel.
+ */
+export function judgeError({ code, reason }: KlpemuError, task: string): Broken | undefined {
+	if (code === "DEADLOCK") return { invariant: "deadlock", task, message: reason, died: true };
+	if (code === "GUEST_ENDLESS") return { invariant: "deadlock", task, message: reason, died: true };
+	if (code === "GUEST_OOPS") return { invariant: "warn", task, message: reason, died: true };
+	if (code !== "MEMORY_UNMAPPED") return undefined;
+	return { invariant: "warn", task, message: `${task} faults in kernel code: ${reason}`, died: true };
 }
 
 /** `warn`: the WARN_ONs that have fired. */

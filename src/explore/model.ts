@@ -20,6 +20,8 @@ export interface AdminStep {
 	readonly title: string;
 	/** Tasks with `sleeps_in` may fall asleep during the step. */
 	readonly mayFallAsleep: boolean;
+	/** It waits in user mode, if it waits: that it waits for ever is no deadlock of the kernel. */
+	readonly outside: boolean;
 	run(): Kernel<unknown>;
 }
 

@@ -122,8 +122,16 @@ function impossible(index: number, who: string, why: string): KlpemuError {
 }
 
 /**
- * Removes moves that are not needed to break the same invariant, until no further move can be removed. `stuck` does not
- * depend on the last move only: a schedule for it is not changed.
+ * True if the invariant is about all that can follow a state. A replay makes the moves that lead to the state only, so that it cannot
+ * see the violation.
+ */
+export function isEndless(invariant: Invariant): boolean {
+	return invariant === "stuck" || invariant === "deadlock";
+}
+
+/**
+ * Removes moves that are not needed to break the same invariant, until no further move can be removed. A schedule for what
+ * {@link isEndless} is not changed: it does not depend on the last move only.
  */
 export function minimise(replayer: Replayer, moves: readonly Move[], invariant: Invariant): Move[] {
 	const breaks = (candidate: readonly Move[]): Move[] | undefined => {
@@ -136,7 +144,7 @@ export function minimise(replayer: Replayer, moves: readonly Move[], invariant: 
 		}
 	};
 	let best = [...moves];
-	for (let changed = invariant !== "stuck"; changed; ) {
+	for (let changed = !isEndless(invariant); changed; ) {
 		changed = false;
 		for (let i = best.length - 1; i >= 0; i--) {
 			const shorter = breaks([...best.slice(0, i), ...best.slice(i + 1)]);

@@ -167,10 +167,12 @@ function describeViolation({ invariant, func, from, to }: ReportViolation): stri
 			return "use-after-free: the kernel reads what has been freed";
 		case "stuck":
 			return "stuck: the transition never ends";
+		case "deadlock":
+			return "deadlock: kernel code waits for ever";
 		case "lost-patch":
 			return `lost-patch: ${func ?? "a function"} is ${to ?? "wrong"}, the design promises ${from ?? "another"}`;
 		case "warn":
-			return "warn: the kernel would print a WARNING";
+			return "warn: the kernel would print a WARNING or an Oops";
 	}
 }
 

@@ -95,7 +95,7 @@ class Actors {
 		const { tasks } = this.#world;
 		const of = spec.name;
 		const doing = (title: string, run: () => Kernel<unknown>): Admin => {
-			const steps = [{ title: `${of} ${title}`, mayFallAsleep: false, run }];
+			const steps = [{ title: `${of} ${title}`, mayFallAsleep: false, outside: true, run }];
 			return { name: `${of}:${title}`, task: tasks.get(of), during: undefined, of, steps };
 		};
 		return [
@@ -130,9 +130,9 @@ class Actors {
 	}
 
 	#step(step: StepBase, race: number | undefined): AdminStep {
-		const { title, mayFallAsleep = false } = definitionOf(step);
+		const { title, mayFallAsleep = false, outside = false } = definitionOf(step);
 		const run = this.#outcomes.watch(step, race ?? this.#number(step), race !== undefined, this.#world);
-		return { title: title(step), mayFallAsleep, run };
+		return { title: title(step), mayFallAsleep, outside, run };
 	}
 
 	/** Counted from 1, as in reports. */

@@ -19,7 +19,10 @@ export interface StepOutcome {
 	readonly failures: readonly string[];
 }
 
-/** Records the ends of the steps that the explorer makes. A schedule leads to each of them. */
+/** Codes of errors that say that a step cannot be made. Others are faults of the kernel, or end the exploration. */
+const OF_SCENARIO = /^(SCENARIO|STEP|TASK)_/;
+
+/** Notes how the steps end that the explorer makes. What the explorer makes, some schedule leads to. */
 export class Outcomes {
 	readonly #scenario: Scenario;
 	readonly #design: string;
@@ -64,8 +67,8 @@ export class Outcomes {
 				results.add(result);
 				return result;
 			} catch (error) {
-				if (!(error instanceof KlpemuError)) throw error;
-				// As in `run`: a step that cannot be made fails, and the other steps continue.
+				if (!(error instanceof KlpemuError) || !OF_SCENARIO.test(error.code)) throw error;
+				// As in `run`: a step that cannot be made fails, and the others go on.
 				failures.add(error.hint === undefined ? error.reason : `${error.reason} (${error.hint})`);
 				return expected;
 			}

@@ -1,5 +1,5 @@
 import { KlpemuError } from "../base/index.js";
-import { InvariantChecker, type Violation } from "../consistency/index.js";
+import { InvariantChecker, judgeError, type Violation } from "../consistency/index.js";
 import { findDesign } from "../designs/index.js";
 import type { Design } from "../linux/klp/index.js";
 import type { Kernel } from "../linux/lib/index.js";
@@ -246,12 +246,19 @@ class ScenarioRun {
 		} catch (error) {
 			if (!(error instanceof KlpemuError)) throw error;
 			this.#hasFailed = true;
+			this.#fault(error);
 			const more = [error.where, error.hint].filter((part) => part !== undefined);
 			this.#failIf(step, more.length === 0 ? error.reason : `${error.reason} (${more.join("; ")})`);
 			return expectedErrno(step, this.#machine.klp.design.name);
 		} finally {
 			this.#step = outer;
 		}
+	}
+
+	/** Kernel code that faults, or waits for ever. What dies in guest code, the checker has been told of. */
+	#fault(error: KlpemuError): void {
+		const broken = judgeError(error, this.#machine.shell.task.comm);
+		if (broken !== undefined && error.code !== "GUEST_OOPS") this.#violated({ ...broken, point: "fault" });
 	}
 
 	/** Makes one step; its result is 0 or a negative errno. */

@@ -1,7 +1,7 @@
 /** Bugs planted in the core: each breaks what one would expect, and the explorer finds it. Unplanted, the same models are fine. */
 import { describe, expect, test } from "vitest";
 import type { Invariant } from "../../src/consistency/index.js";
-import type { Model } from "../../src/explore/index.js";
+import type { AdminStep, Model } from "../../src/explore/index.js";
 import { KLP_TRANSITION_IDLE, type klp_func } from "../../src/linux/klp/index.js";
 import type { Kernel } from "../../src/linux/lib/index.js";
 import { coreOf } from "../support/machine.js";
@@ -212,9 +212,10 @@ const MUTANTS: readonly Mutant[] = [
 				return original(name);
 			};
 			const { steps } = model.admins[0]!;
-			(steps as { title: string; mayFallAsleep: boolean; run(): Kernel<unknown> }[]).splice(2, 2, {
+			(steps as AdminStep[]).splice(2, 2, {
 				title: "rmmod lp1",
 				mayFallAsleep: false,
+				outside: false,
 				run: () => machine.loader.delete_module("lp1"),
 			});
 		},

@@ -1,6 +1,6 @@
 import { KlpemuError } from "../../base/index.js";
 import { type Broken, type Look, lookAt } from "../../consistency/index.js";
-import type { ArrivalKind, Effect, SavedWorld, TaskOutcome, TaskState, World } from "../world/index.js";
+import type { ArrivalKind, Effect, KernelPlace, SavedWorld, TaskOutcome, TaskState, World } from "../world/index.js";
 import { DecisionTree, type Step } from "./decision-tree.js";
 
 /** A state of the whole machine without the tasks, and the way to reach it. */
@@ -20,6 +20,8 @@ export interface KernelState extends Look {
 	/** Actors in the middle of a step that do not wait. */
 	readonly onCpu: readonly boolean[];
 	readonly actorsOnCpu: number;
+	/** Of each actor; undefined: it is not in the kernel. */
+	readonly inKernel: readonly (KernelPlace | undefined)[];
 	/** Actors that wait for klp_mutex, or have no step: they cannot interfere with its holder. */
 	readonly outOfTheWay: readonly boolean[];
 	/** Slots of the idle tasks that sleep until they are woken. */
@@ -124,6 +126,7 @@ export class Memo {
 			next: world.actors.map((_, index) => world.nextStep(index)),
 			onCpu: world.actors.map(({ onCpu }) => onCpu),
 			actorsOnCpu: world.actors.filter(({ onCpu }) => onCpu).length,
+			inKernel: world.actors.map((_, index) => world.inKernel(index)),
 			outOfTheWay: world.actors.map(({ wait }, index) => {
 				// Actions of tasks themselves (fork, exit) change no kernel state but the list of tasks.
 				const itself = world.model.admins[index]?.of !== undefined;
@@ -206,6 +209,11 @@ export class Memo {
 		const effect = this.world.moveActor(via.actor, via.busy, via.late);
 		this.executed.kernel++;
 		if (effect.kind === "blocked") return { to: undefined, effect };
+		if (effect.broken.some(({ died }) => died)) {
+			// No move is made from here, and the world may not be fit for another one.
+			this.#live = undefined;
+			return { to: via.from, effect };
+		}
 		const to = this.#intern(via);
 		this.#live = to;
 		return { to, effect };

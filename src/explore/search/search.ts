@@ -1,6 +1,7 @@
 import { Hash } from "../../base/index.js";
 import type { Broken, Invariant } from "../../consistency/index.js";
 import type { Model } from "../model.js";
+import { isEndless } from "../replay.js";
 import type { Move } from "../schedule.js";
 import type { TaskState } from "../world/index.js";
 import type { KernelState, Memo } from "./memo.js";
@@ -67,7 +68,7 @@ export class Search {
 	readonly #table: Table;
 	/** By state, the state from which it was reached. The move is computed again if a schedule needs it. */
 	readonly #parents = new Numbers();
-	/** From and to, in turn: for `stuck`. */
+	/** From and to, in turn: for `stuck` and `deadlock`. */
 	readonly #edges: Numbers | undefined;
 	readonly #violations = new Map<Invariant, FoundViolation>();
 	#transitions = 0;
@@ -90,7 +91,7 @@ export class Search {
 		const reduction = new Reduction(model, world, active, options.reduction);
 		this.#moves = new Moves(model, memo, reduction, options.invariants);
 		this.#table = new Table(world.names.length + 1);
-		this.#edges = options.invariants.has("stuck") ? new Numbers() : undefined;
+		this.#edges = [...options.invariants].some(isEndless) ? new Numbers() : undefined;
 	}
 
 	async run(): Promise<SearchResult> {
@@ -106,7 +107,7 @@ export class Search {
 			this.#memo.checkContexts();
 			start = end;
 		}
-		if (!bounded && !this.#lost && !this.#dealt && (options.all || this.#violations.size === 0)) this.#findStuck();
+		if (!bounded && !this.#lost && !this.#dealt && (options.all || this.#violations.size === 0)) this.#findEndless();
 		const violations = [...this.#violations.values()];
 		return {
 			result: violations.length > 0 ? "violated" : bounded ? "bounded" : "complete",
@@ -228,6 +229,33 @@ export class Search {
 			if (rowOf(edge.kernel, edge.tasks).every((value, i) => value === wanted[i])) return this.#moves.describe(edge);
 		}
 		throw new Error("internal error: a state cannot be reached from its parent any more");
+	}
+
+	#findEndless(): void {
+		if (this.#options.invariants.has("deadlock")) this.#findDeadlock();
+		if (this.#options.invariants.has("stuck") && !this.#violations.has("deadlock")) this.#findStuck();
+	}
+
+	/**
+	 * `deadlock`: a state in which kernel code runs, and from which no schedule leads to the end of all kernel code that runs. If each
+	 * actor could come to the end of its own, one after the other could. All states must be there.
+	 */
+	#findDeadlock(): void {
+		if (this.#edges === undefined) return;
+		const places = (state: number) => this.#memo.states[this.#table.value(state, 0)]!.inKernel;
+		const isQuiet = (state: number) => places(state).every((place) => place === undefined);
+		const ends = Uint8Array.from({ length: this.#table.length }, (_, state) => Number(isQuiet(state)));
+		const doomed = [...statesWithoutEnd(this.#edges, ends)];
+		const waits = (state: number) => places(state).findIndex((place) => place?.waits);
+		// Where an actor waits already, it is easier to see why.
+		const state = doomed.find((one) => waits(one) >= 0) ?? doomed[0];
+		if (state === undefined) return;
+		const actor = waits(state) >= 0 ? waits(state) : places(state).findIndex((place) => place !== undefined);
+		const { name } = this.#memo.world.actors[actor]!;
+		const { label } = places(state)[actor]!;
+		const message =
+			waits(state) >= 0 ? `${name} waits for ever: ${label}` : `${name} never comes to the end of ${label}`;
+		this.#violations.set("deadlock", { broken: { invariant: "deadlock", message }, moves: this.#movesTo(state) });
 	}
 
 	/**

@@ -1,5 +1,13 @@
 import { KlpemuError, keyOf } from "../../base/index.js";
-import { type Broken, chosenOn, type FromTo, fromTo, judgeWarnings } from "../../consistency/index.js";
+import {
+	type Broken,
+	chosenOn,
+	type FromTo,
+	fromTo,
+	judgeError,
+	judgeOops,
+	judgeWarnings,
+} from "../../consistency/index.js";
 import type { Kernel, StepKind } from "../../linux/lib/index.js";
 import { TASK_RUNNING, type task_struct } from "../../linux/sched/index.js";
 import { restoreMachine, type SavedMachine, saveMachine } from "../../machine/index.js";
@@ -39,6 +47,13 @@ export interface TaskOutcome {
 	readonly broken: readonly Broken[];
 }
 
+/** Where an actor is in the kernel. */
+export interface KernelPlace {
+	readonly waits: boolean;
+	/** What it waits for, or the title of its step. */
+	readonly label: string;
+}
+
 /** One column of a state: a task of this name, which may or may not exist. */
 interface Slot {
 	/** The task, if it is on the task list. */
@@ -55,6 +70,7 @@ export interface SavedWorld {
 	readonly transition: FromTo | undefined;
 }
 
+const FAULT = "faults";
 /** Moves that a kthread may need for its first round. */
 const KTHREAD_MOVES = 10_000;
 /** Name of the actor whose steps are the queued works. */
@@ -84,6 +100,8 @@ export class World {
 	readonly #dead: TaskState;
 	/** Violations in the present move. */
 	#broken: Broken[] = [];
+	/** The death of a task in guest code that kernel code in TypeScript has called. */
+	#oops: Broken | undefined = undefined;
 
 	constructor(model: Model) {
 		this.model = model;
@@ -128,6 +146,9 @@ export class World {
 			return entries;
 		});
 		machine.observe({
+			oops: (task, fault, rip) => {
+				this.#oops = judgeOops(machine, task, fault, rip);
+			},
 			invalidRead: (message) => this.#broken.push({ invariant: "use-after-free", message }),
 			transition: (what) => {
 				if (what === "init") this.transition = fromTo(machine, functions);
@@ -251,13 +272,21 @@ export class World {
 		const { state, task, contextOf } = this.#slots[number]!;
 		const { result, broken } = this.#watch(() => {
 			if (contextOf !== state || context > 0) this.#mover.restore(task!, state!.contexts[context]!);
-			return this.#mover.move(task!, state!);
+			return this.#moveOrDie(task!, state!);
 		});
 		if (result.oops !== undefined) broken.push(result.oops);
 		const next = result.oops ? this.#dead : this.#capture(number, result);
 		if (result.oops) this.#adoptTasks();
 		this.#setState(number, next, next);
 		return { state: next, label: result.label, broken };
+	}
+
+	#moveOrDie(task: task_struct, state: TaskState): TaskMove {
+		try {
+			return this.#mover.move(task, state);
+		} catch (error) {
+			return { label: FAULT, oops: this.#fault(error, task.comm) };
+		}
 	}
 
 	/** Title of the next step that an actor can make; undefined: there is none. */
@@ -291,7 +320,7 @@ export class World {
 		const { result, broken } = this.#watch(() =>
 			this.#probe.record(busy, () => {
 				if (late) klp.klp_signals_cnt = LATE;
-				const point = this.#advance(index);
+				const point = this.#advanceOrDie(index);
 				// The number of tries matters for signals only, and these are a choice (`late`). Only zero or not zero
 				// is kept.
 				if (klp.klp_signals_cnt > 1 && !this.actors.at(-1)!.inStep) klp.klp_signals_cnt = 1;
@@ -307,6 +336,25 @@ export class World {
 			this.#setState(number, after, contextOf === before ? after : contextOf);
 		}
 		return { ...touched, ...arrival(point), replaced, broken };
+	}
+
+	/** A fault in the step's code is its last point. */
+	#advanceOrDie(index: number): ReturnType<Actor["advance"]> {
+		try {
+			return this.#advance(index);
+		} catch (error) {
+			this.#broken.push(this.#fault(error, this.actors[index]!.name));
+			return FAULT;
+		}
+	}
+
+	/** What an error in the code of `name` breaks. Throws it again if it is no fault of the kernel. */
+	#fault(error: unknown, name: string): Broken {
+		const broken = error instanceof KlpemuError ? judgeError(error, name) : undefined;
+		if (broken === undefined) throw error;
+		const oops = this.#oops;
+		this.#oops = undefined;
+		return oops ?? broken;
 	}
 
 	#advance(index: number): ReturnType<Actor["advance"]> {
@@ -348,6 +396,14 @@ export class World {
 	}
 
 	// ---- states ----
+
+	/** Where an actor is in the kernel: what it waits for, or the title of its step. Undefined: it is not in the kernel. */
+	inKernel(index: number): KernelPlace | undefined {
+		const { inStep, wait, work, index: at } = this.actors[index]!;
+		const step = this.model.admins[index]?.steps[at];
+		if (!inStep || (step?.outside && wait !== undefined)) return undefined;
+		return { waits: wait !== undefined, label: wait?.label ?? step?.title ?? work ?? "" };
+	}
 
 	/** No actor is in the middle of a step. */
 	get quiet(): boolean {

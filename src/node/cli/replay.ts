@@ -1,7 +1,7 @@
 import { dirname, isAbsolute, join, resolve } from "node:path";
 import { KlpemuError, printable } from "../../base/index.js";
 import { designs } from "../../designs/index.js";
-import { parseSchedule, type Schedule } from "../../explore/index.js";
+import { isEndless, parseSchedule, type Schedule } from "../../explore/index.js";
 import { parseScenario, type Scenario } from "../../scenario/index.js";
 import { CPU_NAMES } from "../cpus.js";
 import { readIfThere, readText } from "../files.js";
@@ -41,7 +41,11 @@ export const replayCommand: Command<ReplayOptions> = {
 			...(cpu !== undefined && { cpu }),
 		});
 		const broken = replay.moves.at(-1)?.broken[0];
-		const verdict = broken === undefined ? "nothing is broken" : `${broken.invariant}: ${broken.message}`;
+		const endless = broken === undefined && isEndless(schedule.invariant);
+		const nothing = endless
+			? `${schedule.invariant}: ${schedule.message} (nothing that can follow helps)`
+			: "nothing is broken";
+		const verdict = broken === undefined ? nothing : `${broken.invariant}: ${broken.message}`;
 		if (json) {
 			const moves = replay.moves.map(({ move: { who }, points }) => ({ who, points }));
 			const { invariant = null, message = null } = broken ?? {};
@@ -50,7 +54,7 @@ export const replayCommand: Command<ReplayOptions> = {
 			);
 		} else if (story) stdout.write(printable(replay.story));
 		else stdout.write(`${schedule.design}: ${replay.moves.length} moves: ${verdict}\n`);
-		return broken?.invariant === schedule.invariant || schedule.invariant === "stuck" ? EXIT.ok : EXIT.no;
+		return endless || broken?.invariant === schedule.invariant ? EXIT.ok : EXIT.no;
 	},
 };
 
