@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Where tasks come from: the bottom frames of their kernel stacks. npm run build:objects
+ * The entry code of tasks: the bottom frames of their kernel stacks. npm run build:objects
  * assembles this file.
  *
  * next_call, exit_to_user_mode, kthread_wait and do_idle are gates: they look like functions, and run TypeScript. next_call
  * returns in rax the next function of the task's program, with its argument in rdi, or 0 at the end of a round.
  *
- * UNWIND_HINT lines are for the unwinder, as in the kernel: where the canonical frame address is, from here on.
+ * UNWIND_HINT lines are for the unwinder, as in the kernel: they give the canonical frame address from here on.
  * `undefined` is the end of the stack.
  */
 
-/* A user task enters the kernel here, with an empty stack, and leaves it in exit_to_user_mode, for good. */
+/* A user task enters the kernel here, with an empty stack, and leaves it in exit_to_user_mode, which does not return. */
 entry_SYSCALL_64:
 UNWIND_HINT undefined
 	call do_syscall_64
@@ -53,8 +53,8 @@ UNWIND_HINT rsp+16
 	jmp .Lkthread_loop
 
 /*
- * Guest code that TypeScript calls, the function in rax. It comes back to the gate return_to_host, which stops the Cpu. What is on
- * the stack before is a gate that has called TypeScript, or host_bottom.
+ * Guest code that TypeScript calls, the function in rax. It returns to the gate return_to_host, which stops the Cpu. Under its
+ * frame, the stack has the frames of a gate that has called TypeScript, or host_bottom.
  */
 call_from_host:
 UNWIND_HINT rsp+8

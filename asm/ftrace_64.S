@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The ftrace trampolines of x86-64, as a kernel without CONFIG_FRAME_POINTER and call depth tracking has them: same labels,
- * same instructions in the same order, so that a count of instructions or a stopped task means the same.
+ * The ftrace trampolines of x86-64, of a kernel without CONFIG_FRAME_POINTER and call depth tracking: same labels,
+ * same instructions in the same order, so that counts of instructions and places of tasks are comparable.
  * npm run build:objects assembles this file; create_trampoline() copies ftrace_caller..ftrace_caller_end for each ops.
  *
  * A traced function calls here from its first instruction (behind endbr64), so all registers are the caller's:
@@ -9,10 +9,10 @@
  *	(%rsp)		return address: the call site + 5
  *	8(%rsp)		parent: the return address of the traced function
  *
- * The call-back gets (ip, parent_ip, ops, fregs) and may change the RIP slot of the pt_regs that fregs is. That slot
+ * The call-back gets (ip, parent_ip, ops, fregs) and may change the RIP slot of the pt_regs at fregs. That slot
  * becomes the return address: a redirected call is a RET to a changed address.
  *
- * UNWIND_HINT: where the caller's frame is from here on, see src/assemble/assemble.ts. `signal` where the return address
+ * UNWIND_HINT: place of the caller's frame from here on, see src/assemble/assemble.ts. `signal`: the return address
  * may be the first byte of a function: a look-up of the byte before it would find another function.
  */
 
@@ -65,7 +65,7 @@
 	subq $MCOUNT_INSN_SIZE, %rdi
 .endm
 
-/* The reverse, but for the stack pointer. */
+/* Restores the registers, except the stack pointer. */
 .macro restore_mcount_regs
 	movq RBP(%rsp), %rbp
 	movq R9(%rsp), %r9
@@ -81,7 +81,7 @@ ftrace_stub:
 UNWIND_HINT rsp+8
 	ret
 
-/* What -mfentry calls. Nothing gets here once the call sites are nops. */
+/* The function that -mfentry calls. No task calls it after the call sites have become nops. */
 __fentry__:
 	ret
 
@@ -89,13 +89,13 @@ ftrace_caller:
 	subq $FRAME_SIZE, %rsp
 UNWIND_HINT rsp+FRAME_SIZE+8
 	save_mcount_regs
-	/* The stack pointer as the traced function has it when its fentry site is done. */
+	/* The stack pointer of the traced function behind its fentry site. */
 	leaq FRAME_SIZE+8(%rsp), %rcx
 	movq %rcx, RSP(%rsp)
 ftrace_caller_op_ptr:
 	movq function_trace_op(%rip), %rdx
 	leaq (%rsp), %rcx
-	/* Not a full pt_regs: a call-back tells it by CS. */
+	/* Not a full pt_regs: CS tells this to a call-back. */
 	movq $0, CS(%rsp)
 ftrace_call:
 	call ftrace_stub
@@ -147,7 +147,7 @@ UNWIND_HINT rsp+FRAME_SIZE+16 signal
 	movq R12(%rsp), %r12
 	movq R10(%rsp), %r10
 	movq RBX(%rsp), %rbx
-	/* A direct trampoline leaves its address in ORIG_RAX. It waits in the SS slot, which is not needed any more. */
+	/* A direct trampoline leaves its address in ORIG_RAX. It is kept in the SS slot, which is not needed any more. */
 	movq ORIG_RAX(%rsp), %rax
 	movq %rax, FRAME_SIZE-8(%rsp)
 	testq %rax, %rax

@@ -8,7 +8,7 @@
  */
 .set TRACE_LIST_START, 5
 
-/* For a site with several ops, and for ftrace_caller: calls each that traces the site, the newest first. */
+/* For a site with several ops, and for ftrace_caller: calls each ops that traces the site, the newest first. */
 ftrace_ops_list_func:
 UNWIND_HINT rsp+8
 	subq $40, %rsp
@@ -25,7 +25,7 @@ UNWIND_HINT rsp+48
 	movq $0, 24(%rsp)
 .Llist_next:
 	movq (%rsp), %rdi
-	/* An ops becomes the next one behind it that traces the site: the first for 0, 0 at the end. */
+	/* Replaces an ops by the next one that traces the site: 0 by the first one, the last one by 0. */
 	leaq 24(%rsp), %rsi
 	call ftrace_next_ops
 	movq 24(%rsp), %rdx

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A livepatch as one writes it for the kernel: it enables itself, has callbacks and a parameter, and keeps a counter for each task
+ * A livepatch as for the kernel: it enables itself, has callbacks and a parameter, and keeps a counter for each task
  * in a shadow variable. Its funcA returns `base` and the number of calls that the task has made of it.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Livepatch lp2: see asm/vmlinux/funcs.c for what the functions return. */
+/* Livepatch lp2: asm/vmlinux/funcs.c describes the results of the functions. */
 #include <linux/compiler.h>
 
 long weigh(long x);

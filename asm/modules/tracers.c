@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What stands beside livepatches at a fentry site: call-backs of ftrace_ops in guest code, and direct trampolines as BPF has
- * them. Nothing here registers itself: scenarios and tests do.
+ * Further users of fentry sites besides livepatches: call-backs of ftrace_ops in guest code, and direct trampolines as in
+ * BPF. Scenarios and tests register them.
  */
 #include <linux/compiler.h>
 
@@ -15,13 +15,13 @@ long recursive_calls;
 long direct_calls;
 long last_result;
 
-/* A call-back that calls nothing which could be traced. */
+/* A call-back that calls no traceable function. */
 notrace void tracer_func(unsigned long ip, unsigned long parent_ip, struct ftrace_ops *ops, struct ftrace_regs *fregs)
 {
 	tracer_calls++;
 }
 
-/* One that calls a traced function: attached to weigh() without protection, it would never end. */
+/* A call-back that calls a traced function: attached to weigh() without protection, it would never end. */
 notrace void recursive_func(unsigned long ip, unsigned long parent_ip, struct ftrace_ops *ops, struct ftrace_regs *fregs)
 {
 	recursive_calls++;
@@ -46,7 +46,7 @@ notrace __used void note_result(long result)
 #define FENTRY_END "5"
 #endif
 
-/* Called from the site: notes the call, then goes on in the traced function, wherever its return address says that is. */
+/* Called from the site: counts the call, then continues at its return address, in the traced function. */
 asm(
 "	.text\n"
 "	.globl direct_tramp\n"
@@ -65,8 +65,8 @@ asm(
 );
 
 /*
- * Two that call the traced function themselves and note its result, then return to the caller (fexit). The first knows which
- * function that is, so that a livepatch goes unnoticed; the second calls where the return address leads (BPF_TRAMP_F_ORIG_STACK).
+ * Two trampolines that call the traced function and store its result, then return to the caller (fexit). The first calls a
+ * fixed function, so that a livepatch has no effect; the second calls the return address (BPF_TRAMP_F_ORIG_STACK).
  */
 #define CALLING(name, how)					\
 asm(								\

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* One function with two names, as kallsyms has many: a livepatch may patch it under either. */
+/* One function with two names, which is common in kallsyms: a livepatch may use each of them. */
 #include <linux/compiler.h>
 
 long weigh(long x);

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The functions that the scenarios patch. Each does a little real work on its argument and returns something that tells
- * which implementation ran: funcA of the kernel returns 1000 * argument + 100 + a sum, that of lp1 1100 instead of 100, that of lp2 2100, ...
+ * The functions that the scenarios patch. Each does a little real work on its argument and returns a value that identifies
+ * the implementation: funcA of the kernel returns 1000 * argument + 100 + a sum, that of lp1 1100 instead of 100, that of lp2 2100, ...
  * The sum comes from a helper that is not inlined, so that a task has more than one frame on its stack.
  */
 #include <linux/compiler.h>
 
 static const unsigned char weights[8] = { 3, 1, 4, 1, 5, 9, 2, 6 };
 
-/* How often funcA and funcB were entered, in any implementation. */
+/* Number of calls of funcA and funcB, in any implementation. */
 long funcA_calls = 0;
 long funcB_calls;
 static long last_argument = -1;
@@ -48,7 +48,7 @@ noinline long funcC(long x)
 	return a + b;
 }
 
-/* Goes round in a loop, long enough to be preempted in. */
+/* Runs a loop that is long enough for preemption. */
 noinline long funcD(long x)
 {
 	long sum = 0;
@@ -64,7 +64,7 @@ noinline notrace long untraced(long x)
 	return weigh(x) + 1;
 }
 
-/* Two functions of the same name, as kallsyms has many: see twin.c for the other. */
+/* Two functions with the same name, which is common in kallsyms: see twin.c for the other. */
 static noinline __used long twin(long x)
 {
 	return 1000 * x + 501 + weigh(x);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What modules in C expect of vmlinux besides the functions that are TypeScript (src/linux/exports, src/linux/module): variables, strings, and
- * functions that livepatches like to patch. Put it into `vmlinux:` of a scenario that loads such modules.
+ * Symbols of vmlinux for modules in C, besides the functions in TypeScript (src/linux/exports, src/linux/module): variables, strings, and
+ * functions that livepatches often patch. Put it into `vmlinux:` of a scenario that loads such modules.
  */
 #include <linux/ctype.h>
 #include <linux/jiffies.h>
@@ -12,7 +12,7 @@
 #include <linux/seq_file.h>
 #include <linux/slab.h>
 
-/* Written by the machine at each tick, where it exists. */
+/* The machine writes it at each tick, if it exists. */
 unsigned long volatile jiffies;
 
 /* Levels of the console: the current one, of messages without one, the lowest and the one at boot. */
@@ -42,7 +42,7 @@ int param_array_set(const char *val, const struct kernel_param *kp);
 int param_array_get(char *buffer, const struct kernel_param *kp);
 const struct kernel_param_ops param_array_ops = { .set = param_array_set, .get = param_array_get };
 
-/* /proc/cmdline and /proc/meminfo: a livepatch of these shows at once whether it works. */
+/* /proc/cmdline and /proc/meminfo: they show the effect of a livepatch at once. */
 noinline int cmdline_proc_show(struct seq_file *m, void *v)
 {
 	seq_puts(m, "BOOT_IMAGE=/vmlinuz root=/dev/vda1 quiet\n");
@@ -66,7 +66,7 @@ noinline long __x64_sys_getpid(void)
 	return task_tgid_vnr(current);
 }
 
-/* Not loops: gcc would turn them into calls of what they are. */
+/* Not loops: gcc would replace a loop by a call of the same function. */
 void *memcpy(void *to, const void *from, size_t size)
 {
 	void *start = to;
@@ -356,7 +356,7 @@ char *kstrdup(const char *text, gfp_t flags)
 	return kstrndup(text, ~(size_t)0, flags);
 }
 
-/* Reads digits from *text on; 0 or -ERANGE. Base 0: as the text says. */
+/* Reads digits from *text on; 0 or -ERANGE. Base 0: the prefix of the text decides. */
 static int parse_digits(const char **text, unsigned int base, unsigned long long *result)
 {
 	const char *at = *text;

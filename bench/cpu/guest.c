@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What the Cpu benchmark runs: the same object on every emulated Cpu and, linked to low addresses, on the hardware. Each
+ * The guest code of the Cpu benchmark: the same object on every emulated Cpu and, linked to low addresses, on the hardware. Each
  * bench_* function does its work n times and returns a value that depends on all of it.
  */
 #include <linux/compiler.h>
@@ -9,7 +9,7 @@ typedef unsigned long u64;
 typedef unsigned int u32;
 typedef unsigned char u8;
 
-/* The traced function, and what a livepatch makes of it. */
+/* The traced function, and its replacement. */
 noinline long traced(long x)
 {
 	barrier();
@@ -22,7 +22,7 @@ noinline long lp_traced(long x)
 	return x + 2;
 }
 
-/* Where the emulated calls return to: a breakpoint. */
+/* The return address of the emulated calls: a breakpoint. */
 noinline notrace void bench_done(void)
 {
 }

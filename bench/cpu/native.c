@@ -65,7 +65,7 @@ void klp_ftrace_handler(unsigned long ip, unsigned long parent, struct ops *o, u
 	regs[128 / 8] = (unsigned long)f->new_func;
 }
 
-/* Every Cpu prints its result for so many units: they must all be the same. */
+/* Every Cpu prints its result for this number of units: all results must be equal. */
 #define CHECK 16
 
 static double now(void)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What the benchmark of the redirect path runs: functions, and loops that call them. Two tasks run the loops: each sleeps in
+ * The guest code of the benchmark of the redirect path: functions, and loops that call them. Two tasks run the loops: each sleeps in
  * schedule(), and runs bench_body when it is woken.
  */
 #include <linux/compiler.h>
@@ -17,19 +17,19 @@ long (*bench_body)(long n);
 		bench_result = bench_body(bench_n);			\
 	}
 
-/* Sleeps outside of what is patched: goes with the first pass of every transition. */
+/* Sleeps outside of patched functions: the task switches in the first pass of every transition. */
 noinline notrace void stay(long pid)
 {
 	STAY
 }
 
-/* Itself patched: whoever is in here stays UNPATCHED for as long as the transition is open. */
+/* Patched functions: a task that sleeps in one stays UNPATCHED while the transition is open. */
 noinline void stay_old(long pid)
 {
 	STAY
 }
 
-/* What stay_old and stay_late become: whoever is in here stays PATCHED when that is disabled. */
+/* Replacements of stay_old and stay_late: a task that sleeps in one stays PATCHED while its livepatch is being disabled. */
 noinline void stay_lp(long pid)
 {
 	STAY
@@ -40,7 +40,7 @@ noinline void stay_late(long pid)
 	barrier();
 }
 
-/* The cost of the loop alone, which is taken off. */
+/* The empty loop, whose cost is subtracted. */
 noinline notrace long loop(long n)
 {
 	for (long i = 0; i < n; i++)
@@ -68,7 +68,7 @@ noinline notrace long loop(long n)
 FUNCTION(untraced, notrace, 1)
 LOOP(untraced)
 
-/* The one that everything is done to. */
+/* The function that all cases patch or trace. */
 FUNCTION(traced, , 1)
 LOOP(traced)
 
@@ -76,7 +76,7 @@ LOOP(traced)
 FUNCTION(bottom, , 1)
 LOOP(bottom)
 
-/* What livepatches put in their place: the result tells which of them ran. */
+/* Their replacements: the result identifies the implementation. */
 FUNCTION(lp_first, , 2)
 FUNCTION(lp_second, , 3)
 FUNCTION(lp_more, , 4)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* A thousand functions to patch (f000 ... f999), what to patch them with (lp_f000 ...), and places for tasks to be in. */
+/* A thousand functions to patch (f000 ... f999), their replacements (lp_f000 ...), and functions for tasks to sleep in. */
 #include <linux/compiler.h>
 #include <linux/sched.h>
 
@@ -28,7 +28,7 @@ F100(7)
 F100(8)
 F100(9)
 
-/* How many frames deep() puts on the stack before it sleeps. */
+/* Number of frames that deep() puts on the stack before it sleeps. */
 long bench_depth;
 
 noinline notrace long deep(long left)

@@ -15,7 +15,7 @@ import type { Machine } from "../../src/machine/index.js";
 import { type Kaddr, PAGE_SIZE, PERM } from "../../src/memory/index.js";
 import { benchMachine, enable, patchOf } from "../common/index.js";
 
-/** What the machine is in the middle of. */
+/** State of the machine during the case. */
 export type State = "steady" | "patching" | "unpatching" | "replacing" | "poking";
 
 export interface CallCase {
@@ -23,15 +23,15 @@ export interface CallCase {
 	readonly what: string;
 	/** Default `steady`. */
 	readonly state?: State;
-	/** Which task calls: one that has switched (default), or one that has not. */
+	/** The calling task: one that has switched (default), or one that has not. */
 	readonly task?: "patched" | "unpatched";
 	/** The guest's loop; default `loop_traced`, which calls traced(). */
 	readonly loop?: string;
-	/** What one call adds to the result: tells which implementation ran. */
+	/** The number that one call adds to the result: it identifies the implementation. */
 	readonly step: number;
 	/** `steady`: livepatches of traced(), one on top of the other. */
 	readonly depth?: number;
-	/** `steady`: tracers on traced(), their ops' flags, and what they call: a gate with nothing behind (default), or a bare ret. */
+	/** `steady`: tracers on traced(), their ops' flags, and their call-back: an empty gate (default), or a bare ret. */
 	readonly tracers?: number;
 	readonly flags?: number;
 	readonly calls?: "gate" | "ret";
@@ -58,7 +58,7 @@ const others = (tracers: number): CallCase => ({
 	step: FIRST,
 });
 
-/** What is taken off the others. */
+/** The empty loop; its time is subtracted from every other row. */
 export const LOOP: CallCase = {
 	id: "loop",
 	what: "the empty loop (taken off the rows below)",
@@ -132,7 +132,7 @@ export const CALL_CASES: readonly CallCase[] = [
 	},
 ];
 
-/** A page that nothing else uses, behind the stacks, and where in it the bare ret is. */
+/** An unused page behind the stacks, and the address of the bare ret in it. */
 const GATE_AREA: Kaddr = -0x8_0000;
 const BARE_RET = 16;
 const RET_INSN_OPCODE = 0xc3;
@@ -153,7 +153,7 @@ export class Rig {
 	readonly machine: Machine;
 	readonly #case: CallCase;
 	#tasks: { patched?: task_struct; unpatched?: task_struct } = {};
-	/** Why a livepatch was refused, if one was. */
+	/** Reason why a livepatch was refused, if one was. */
 	#refused: string | undefined;
 
 	private constructor(machine: Machine, which: CallCase) {
@@ -162,7 +162,7 @@ export class Rig {
 	}
 
 	static async create(which: CallCase, design: string, cpu: string): Promise<Rig> {
-		// Transitions that are not measured need not wait for long until they are retried.
+		// Few rounds per second, so that a transition outside of the measurement is retried after few rounds.
 		const rig = new Rig(await benchMachine("calls.c", { design, cpu, hz: 10 }), which);
 		rig.#enter();
 		return rig;
@@ -174,7 +174,7 @@ export class Rig {
 		return symbol.address;
 	}
 
-	/** Why the case cannot be measured under this machine's design; undefined when it can. */
+	/** Reason why the case cannot be measured under this machine's design; undefined if it can. */
 	absent(): string | undefined {
 		const { step, depth } = this.#case;
 		if (depth !== undefined) {
@@ -253,7 +253,7 @@ export class Rig {
 		return task;
 	}
 
-	/** Enables a livepatch that nothing holds up. `set`: a number that designs with sets do not replace anything by. */
+	/** Enables a livepatch whose transition no task delays. `set`: a set of its own, so that designs with sets replace no patch. */
 	#settled(name: string, funcs: readonly (readonly [string, string])[], set = 0): void {
 		const refused = enable(this.machine, name, {
 			funcs,
@@ -283,7 +283,7 @@ export class Rig {
 		for (let i = 0; i < 50; i++) this.machine.round();
 	}
 
-	/** Whatever "this patch supersedes those before" means to the design. */
+	/** The fields that mean "this patch replaces the older ones" to the design. */
 	#replace(): void {
 		const refused = enable(this.machine, "top", {
 			fields: { replace: 1 },
@@ -299,14 +299,14 @@ export class Rig {
 	#steady(): void {
 		const { depth = 0, tracers = 0, flags = 0, calls = "gate" } = this.#case;
 		for (let entry = 1; entry <= depth; entry++) {
-			// Each in a set of its own: designs with sets are to let them pile up, if they ever do.
+			// Each in a set of its own, so that designs with sets keep all of them, if they can.
 			this.#settled(`lp${entry}`, [["traced", entry === 1 ? "lp_first" : "lp_more"]], entry);
 		}
 		for (let i = 0; i < tracers; i++) this.#tracer(flags, this.#gate() + (calls === "ret" ? BARE_RET : 0));
 		if (calls === "ret" && tracers === 0) this.#callRet();
 	}
 
-	/** The site calls a bare ret, and nothing else. */
+	/** The site calls only a bare ret. */
 	#callRet(): void {
 		const { cpu, memory, ftrace } = this.machine;
 		const site = ftrace.ftrace_location(this.address("traced"));
@@ -323,7 +323,7 @@ export class Rig {
 		if (ret !== 0) throw new Error(`a tracer cannot be registered (${ret})`);
 	}
 
-	/** A gate of ours, of klp_ftrace_handler()'s kind: the call-back of tracers. And a bare ret behind it. */
+	/** A gate of the same kind as klp_ftrace_handler(), the call-back of tracers, and a bare ret behind it. */
 	#gate(): Kaddr {
 		const { cpu, memory } = this.machine;
 		if (memory.permissions(GATE_AREA) !== 0) return GATE_AREA;
@@ -334,7 +334,7 @@ export class Rig {
 		return GATE_AREA;
 	}
 
-	/** Enables a livepatch up to where the int3 stands at the site, and leaves it there. */
+	/** Enables a livepatch up to the write of the int3 at the site, and stops there. */
 	#poke(): void {
 		const { machine } = this;
 		const site = machine.ftrace.ftrace_location(this.address("traced"));

@@ -1,5 +1,5 @@
 /**
- * What may change in an object of a class, said once, by the class itself: `static readonly state = declareState({ ... })`. All its
+ * The changing fields of an object of a class, declared once, by the class itself: `static readonly state = declareState({ ... })`. All its
  * other fields are wiring: they keep their value for as long as the object lives. Plain data (arrays, Maps, Sets, typed arrays,
  * objects without a class) needs no declaration.
  */

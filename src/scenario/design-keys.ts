@@ -4,9 +4,8 @@ import type { Scenario } from "./scenario.js";
 import { type LivepatchSpec, whereOf } from "./types.js";
 
 /**
- * The livepatches of a scenario as they are under one design: with what its section of `designs` says, if there is one, in place of the
- * keys beside it. Throws `SCENARIO_FOREIGN_KEY` for a key that the design cannot do with: it would go by a default that nobody has
- * written.
+ * The livepatches of a scenario under one design: the keys of the design's section of `designs`, if there is one, replace the keys
+ * beside it. Throws `SCENARIO_FOREIGN_KEY` for a key that the design does not support: the design would silently use a default.
  */
 export function livepatchesUnder(scenario: Scenario, design: DesignKeys): ReadonlyMap<string, LivepatchSpec> {
 	const under = [...scenario.livepatches.values()].map((spec) => {

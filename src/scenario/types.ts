@@ -33,7 +33,7 @@ export interface ObjectSpec {
 	readonly position: Position;
 }
 
-/** What a livepatch says under one design. */
+/** The keys of a livepatch for one design. */
 export interface DesignSection {
 	readonly fields: FieldValues;
 	/** By old_name. */
@@ -46,7 +46,7 @@ export interface LivepatchSpec {
 	readonly sources: readonly SourceRef[];
 	/** Its values for fields of replace designs. */
 	readonly fields: FieldValues;
-	/** What it says instead under some designs, by design. */
+	/** Other values for some designs, by design. */
 	readonly designs: ReadonlyMap<string, DesignSection>;
 	/** Empty: its C code calls klp_enable_patch(). */
 	readonly objects: readonly ObjectSpec[];

@@ -49,7 +49,7 @@ export const AREA = {
 
 export const REASON = { go: 0, gate: 1, fault: 2, divide: 3, general: 4, site: 5, slow: 6, trapFlag: 7 } as const;
 
-/** What an access needs of a page, as the bits of a page table entry; `stack`: it is in the stack segment. */
+/** The permissions that an access needs, as the bits of a page table entry; `stack`: it is in the stack segment. */
 export const NEED = { r: 1, w: 2, rw: 3, stack: 4 } as const;
 
 /**

@@ -5,7 +5,7 @@ import { type Dmesg, KERN } from "../lib/index.js";
 /** include/linux/gfp_types.h */
 const __GFP_ZERO = 0x100;
 
-/** What kmalloc(0) gives: no memory, and not NULL. */
+/** Result of kmalloc(0): not NULL, and not accessible. */
 const ZERO_SIZE_PTR = 16n;
 
 /** mm/slub.c: kmalloc() and kfree() for guest code. */

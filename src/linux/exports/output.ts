@@ -8,7 +8,7 @@ import { type Dmesg, type FormatSource, format, KERN } from "../lib/index.js";
 /** PRINTKRB_RECORD_MAX of kernel/printk/printk.c: bytes of one message, with the end of its text. */
 const PRINTKRB_RECORD_MAX = 1024;
 const PAGE = 4096;
-/** What a file in /proc may have; more is dropped. */
+/** Largest size of a file in /proc; further text is dropped. */
 const SEQ_FILE_MAX = 4 << 20;
 
 /** printk(), sprintf(), seq_printf(). */

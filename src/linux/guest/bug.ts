@@ -7,7 +7,7 @@ const BUGFLAG_WARNING = 1 << 0;
 const BUGFLAG_ONCE = 1 << 1;
 const BUGFLAG_DONE = 1 << 2;
 
-/** What a ud2 stands for. */
+/** Meaning of a ud2. */
 export interface Bug {
 	readonly kind: "warn" | "bug" | "warned";
 	readonly file: string;

@@ -19,8 +19,8 @@ export interface Field<T extends boolean | number = boolean | number> {
 }
 
 /**
- * What a design makes of a key that another design has. `write`: the key of its own that says the same, and must be given beside it.
- * `unread`: why it needs to know nothing of the kind.
+ * Treatment of a key that another design has. `write`: the key of this design with the same meaning, which must be given too.
+ * `unread`: the reason why it does not need such a key.
  */
 export type ForeignKey = { readonly write: string } | { readonly unread: string };
 

@@ -136,7 +136,7 @@ export class Normaliser {
 		});
 	}
 
-	/** What a livepatch says under some designs. */
+	/** The keys of a livepatch for some designs. */
 	#sections(raw: RawLivepatch, objects: readonly ObjectSpec[], path: Path): Map<string, DesignSection> {
 		const known = objects.flatMap((object) => object.funcs.map((func) => func.old_name));
 		const sections = Object.entries(raw.designs ?? {}).map(([design, section]): [string, DesignSection] => {

@@ -53,7 +53,7 @@ export function livepatchKeys(designs: readonly Design[]): LivepatchKeys {
 	};
 }
 
-/** What a livepatch says under one design. */
+/** The keys of a livepatch for one design. */
 function sectionSchema(keys: LivepatchKeys) {
 	const func = v.strictObject(fieldEntries("klp_func", keys.func));
 	return v.strictObject({

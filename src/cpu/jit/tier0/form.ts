@@ -10,7 +10,7 @@ const OF_RECORD = 16;
 /** The table of forms, by number. */
 const FORMS_TABLE = 1;
 
-/** What an instruction shares with all others that the same code can run: a {@link RegionInstruction} without values. */
+/** The properties that an instruction shares with all instructions that the same code can run: a {@link RegionInstruction} without values. */
 export type Form = RegionInstruction | "exit";
 
 /** Strings and xlat address memory without an operand for it. */
