@@ -77,52 +77,6 @@ describe.each([0, 1, 2, Number.POSITIVE_INFINITY])("JitCpu that interprets an in
 		expect(result()).toEqual(["invalid-opcode", 5, 2]);
 	});
 
-	it.runIf(times === 0)(
-		"translates nothing again for a text poke, and for other changes of text only their code",
-		() => {
-			// call 0x40; call 0x80; ud2 ... 0x40: site; ret ... 0x80: mov eax, 1; ret ... 0xc0: ret
-			put(TEXT, "e8 3b 00 00 00 e8 76 00 00 00 0f 0b");
-			put(TEXT + 0x40, "0f 1f 44 00 00 c3");
-			put(TEXT + 0x80, "b8 01 00 00 00 c3");
-			put(TEXT + 0xc0, "c3");
-			cpu.addCallSite(TEXT + 0x40);
-			const run = (): number => {
-				start(TEXT);
-				expect(cpu.run(100)).toMatchObject({ kind: "fault", fault: { kind: "invalid-opcode" } });
-				return cpu.statistics.regions;
-			};
-			run();
-			// The call's target is new, and nothing else.
-			const nop = run();
-			put(TEXT + 0x40, "e8 7b 00 00 00");
-			expect(run()).toBe(nop + 1);
-			for (let n = 0; n < 5; n++) {
-				put(TEXT + 0x40, "0f 1f 44 00 00");
-				run();
-				put(TEXT + 0x40, "e8 7b 00 00 00");
-				expect(run()).toBe(nop + 1);
-			}
-			put(TEXT + 0x80, "b8 02 00 00 00 c3");
-			expect(run()).toBe(nop + 2);
-			expect(Number(cpu.state.words[0])).toBe(2);
-		},
-	);
-
-	it.runIf(times === 0)("shares translated code between machines with the same text", () => {
-		const run = (other: JitCpu): unknown => {
-			// 1: add eax, ecx; dec ecx; jnz 1b; ud2
-			const code = Uint8Array.from([0x01, 0xc8, 0xff, 0xc9, 0x75, 0xfa, 0x0f, 0x0b]);
-			other.memory.map("text", TEXT + 0x100000, 0x1000, PERM.READ | PERM.EXEC);
-			other.memory.write(TEXT + 0x100000, code);
-			other.state.setKaddr(RIP, TEXT + 0x100000);
-			other.state.words[1] = 10n;
-			other.run(1000);
-			return [other.state.words[0], other.statistics.regions, other.statistics.compiled];
-		};
-		expect(run(new JitCpu(new Memory({ bytes: 1 << 20 }), { heat: { cold: 0 } }))).toEqual([55n, 1, 1]);
-		expect(run(new JitCpu(new Memory({ bytes: 1 << 20 }), { heat: { cold: 0 } }))).toEqual([55n, 1, 0]);
-	});
-
 	it("calls gates, stops if they ask to, and throws their errors with the state complete", () => {
 		// mov edi, 7; call 0x40; ud2
 		put(TEXT, "bf 07 00 00 00 e8 36 00 00 00 0f 0b");
@@ -199,5 +153,52 @@ describe.each([0, 1, 2, Number.POSITIVE_INFINITY])("JitCpu that interprets an in
 		memory.protect(text, PERM.READ);
 		start(TEXT);
 		expect(cpu.run(1)).toMatchObject({ fault: { kind: "page-fault", access: "fetch" } });
+	});
+});
+
+describe("JitCpu that translates at once", () => {
+	beforeEach(() => setUp(0));
+
+	it("translates nothing again for a text poke, and for other changes of text only their code", () => {
+		// call 0x40; call 0x80; ud2 ... 0x40: site; ret ... 0x80: mov eax, 1; ret ... 0xc0: ret
+		put(TEXT, "e8 3b 00 00 00 e8 76 00 00 00 0f 0b");
+		put(TEXT + 0x40, "0f 1f 44 00 00 c3");
+		put(TEXT + 0x80, "b8 01 00 00 00 c3");
+		put(TEXT + 0xc0, "c3");
+		cpu.addCallSite(TEXT + 0x40);
+		const run = (): number => {
+			start(TEXT);
+			expect(cpu.run(100)).toMatchObject({ kind: "fault", fault: { kind: "invalid-opcode" } });
+			return cpu.statistics.regions;
+		};
+		run();
+		// The call's target is new, and nothing else.
+		const nop = run();
+		put(TEXT + 0x40, "e8 7b 00 00 00");
+		expect(run()).toBe(nop + 1);
+		for (let n = 0; n < 5; n++) {
+			put(TEXT + 0x40, "0f 1f 44 00 00");
+			run();
+			put(TEXT + 0x40, "e8 7b 00 00 00");
+			expect(run()).toBe(nop + 1);
+		}
+		put(TEXT + 0x80, "b8 02 00 00 00 c3");
+		expect(run()).toBe(nop + 2);
+		expect(Number(cpu.state.words[0])).toBe(2);
+	});
+
+	it("shares translated code between machines with the same text", () => {
+		const run = (other: JitCpu): unknown => {
+			// 1: add eax, ecx; dec ecx; jnz 1b; ud2
+			const code = Uint8Array.from([0x01, 0xc8, 0xff, 0xc9, 0x75, 0xfa, 0x0f, 0x0b]);
+			other.memory.map("text", TEXT + 0x100000, 0x1000, PERM.READ | PERM.EXEC);
+			other.memory.write(TEXT + 0x100000, code);
+			other.state.setKaddr(RIP, TEXT + 0x100000);
+			other.state.words[1] = 10n;
+			other.run(1000);
+			return [other.state.words[0], other.statistics.regions, other.statistics.compiled];
+		};
+		expect(run(new JitCpu(new Memory({ bytes: 1 << 20 }), { heat: { cold: 0 } }))).toEqual([55n, 1, 1]);
+		expect(run(new JitCpu(new Memory({ bytes: 1 << 20 }), { heat: { cold: 0 } }))).toEqual([55n, 1, 0]);
 	});
 });

@@ -81,7 +81,7 @@ test("explore --save where nothing can be saved: the verdict is printed, and the
 	const { status, stdout, stderr } = await cli("explore", SCENARIO, "--save", file);
 	expect(status).toBe(2);
 	expect(stdout).toContain("mixed-universe");
-	expect(stderr).toMatch(/^cannot write '.*a-file\/small.*schedule': .*a-file is not a folder\n$/);
+	expect(stderr).toMatch(/^cannot write '.*a-file\/small.*schedule': .*a-file is not a folder\n$/m);
 	expect(readdirSync(folder).filter((name) => name.endsWith(".tmp"))).toEqual([]);
 }, 60_000);
 
