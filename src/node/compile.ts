@@ -111,12 +111,12 @@ async function runGcc(
 	last: readonly string[],
 ): Promise<ToolResult> {
 	// Relative paths from the source's folder, so that the object does not contain the path of the build.
-	const prefix = `-ffile-prefix-map=${dirname(path)}=.`;
+	const prefixes = [`-ffile-prefix-map=${INCLUDE}=./include`, `-ffile-prefix-map=${dirname(path)}=.`];
 	// The module's name by the rule of kbuild; only sources that are modules use it.
 	const modname = `-DKBUILD_MODNAME="${basename(path, extname(path)).replaceAll("-", "_")}"`;
 	const messages = ["-fmax-errors=20", "-fdiagnostics-color=never"];
 	const cc = process.env.CC ?? "gcc";
-	const command = [cc, ...flagsFor(options), ...messages, modname, prefix, "-I", INCLUDE, ...last];
+	const command = [cc, ...flagsFor(options), ...messages, modname, ...prefixes, "-I", INCLUDE, ...last];
 	const kept = Object.entries(process.env).filter(([name]) => !GCC_VARIABLES.test(name));
 	const env = { ...Object.fromEntries(kept), LC_ALL: "C", TMPDIR: folder };
 	const result = await runTool(command, { cwd: dirname(path), env, limits: LIMITS });

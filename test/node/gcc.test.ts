@@ -176,6 +176,13 @@ describe("objectFor", () => {
 		expect(error.format()).not.toContain("root:");
 	});
 
+	it("tells nothing of where the headers are, in a WARN() of one of them neither", async () => {
+		const path = await write("f.c", "#include <linux/refcount.h>\nvoid f(refcount_t *r) { refcount_inc(r); }\n");
+		const text = Buffer.from((await objectFor(path)).bytes).toString("latin1");
+		expect(text).toContain("include/linux/refcount.h");
+		expect(text).not.toContain(PROJECT);
+	});
+
 	it("may include files of the scenario's folder", async () => {
 		await mkdir(join(folder, "a"));
 		await write("common.h", "#define VALUE 7\n");
