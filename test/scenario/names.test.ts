@@ -34,6 +34,20 @@ MODULE_INFO(livepatch, "Y");
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
+test("a parameter decides a field that the design adds to a C livepatch", async () => {
+	const file = join(folder, "scenario.yaml");
+	const yaml = (value: string) => `title: test
+design: rfc-2025
+vmlinux: [asm/vmlinux/funcs.c, asm/vmlinux/kernel.c]
+livepatches: { fix: { sources: [fix.c] } }
+steps: [{ insmod: { module: fix, params: { replaceable: ${value} } } }, settle]
+`;
+	for (const value of [0, 1]) {
+		const report = await runScenario(parseScenario(yaml(String(value)), file), { host: nodeHost(file) });
+		expect(report.steps.at(-1)!.sysfs["fix/replaceable"]).toBe(value);
+	}
+});
+
 async function run(steps: string, cpu = "jit"): Promise<Report> {
 	const file = join(folder, "scenario.yaml");
 	const yaml = `title: test

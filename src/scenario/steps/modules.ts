@@ -1,4 +1,7 @@
 import * as v from "valibot";
+import { designs } from "../../designs/index.js";
+import type { ElfObject } from "../../elf/index.js";
+import type { FieldValues } from "../../linux/klp/index.js";
 import { patchOf } from "../livepatches.js";
 import { expected, fileText, moduleName, scalar, taskNames } from "../values.js";
 import { type StepWorld, step } from "./step.js";
@@ -25,6 +28,30 @@ function paramTexts(params: ReadonlyMap<string, ParamValue>, { tasks }: StepWorl
 
 function assignments(params: ReadonlyMap<string, string>): string[] {
 	return [...params].map(([name, value]) => `${name}=${value}`);
+}
+
+/**
+ * A parameter with the name of a field that the design adds to struct klp_patch decides that field, as C code that copies it there would
+ * in a kernel whose struct has the field. `replace` is in the struct of mainline: the module's own code decides it.
+ */
+function decidedBy(params: ReadonlyMap<string, string>, design: string): FieldValues {
+	const values: Record<string, boolean | number> = {};
+	for (const { name, type } of designs.find((other) => other.name === design)?.fields ?? []) {
+		const text = params.get(name);
+		if (text === undefined || name === "replace") continue;
+		values[name] = type === "bool" ? /^([1yt]|on)/i.test(text) : Number(text);
+	}
+	return values;
+}
+
+/** Without those parameters that decide a field and that the module itself does not have. */
+function ownParams(
+	params: ReadonlyMap<string, string>,
+	objects: readonly ElfObject[],
+	fields: FieldValues,
+): ReadonlyMap<string, string> {
+	const has = (name: string) => objects.some(({ symbols }) => symbols.some((one) => one.name === `__param_${name}`));
+	return new Map([...params].filter(([name]) => !(name in fields) || has(name)));
 }
 
 export const insmod = step("insmod", {
@@ -74,13 +101,16 @@ export const insmod = step("insmod", {
 	*run({ module, params }, world) {
 		const { machine, livepatches, objects } = world;
 		const spec = livepatches.get(module);
-		const options = { params: paramTexts(params, world) };
+		const texts = paramTexts(params, world);
 		const parts = objects.get(module) ?? [];
-		if (spec === undefined) return yield* machine.loader.load_module(module, parts, options);
+		if (spec === undefined) return yield* machine.loader.load_module(module, parts, { params: texts });
+		const fields = { ...spec.fields, ...decidedBy(texts, machine.klp.design.name) };
+		const options = { params: ownParams(texts, parts, fields) };
 		if (spec.objects.length === 0) {
-			return yield* machine.loader.load_module(module, parts, { ...options, fields: spec.fields });
+			return yield* machine.loader.load_module(module, parts, { ...options, fields });
 		}
-		return yield* machine.loader.load_module(module, parts, { ...options, patchOf: (mod) => patchOf(spec, mod) });
+		const patched = { ...spec, fields };
+		return yield* machine.loader.load_module(module, parts, { ...options, patchOf: (mod) => patchOf(patched, mod) });
 	},
 });
 
