@@ -34,7 +34,7 @@ const stacks = () => ["funcA", "funcB"].map((name) => machine.func_stack(name));
 const enabled = () => machine.klp.klp_patches.filter((patch) => patch.enabled).map(({ name }) => name);
 
 describe("rfc-2025: the replaceable attribute", () => {
-	test("reads and writes like a boolean; what is none is -EINVAL", async () => {
+	test("reads and writes like a boolean; other values are -EINVAL", async () => {
 		await start("rfc-2025");
 		load("lp1", ["funcA"]);
 		machine.settle();
@@ -126,7 +126,7 @@ describe("universe", () => {
 		]);
 		expect(violations).toEqual([]);
 	});
-	test("reversed, everybody is back where they were, and so are the entries", async () => {
+	test("reversed, all tasks and entries are as before", async () => {
 		await forwardAndBack();
 		const sleeper = machine.sleeper("s", "funcA", "lp2_funcA");
 		load("lp3", ["funcB"], { replace: true });
@@ -143,7 +143,7 @@ describe("universe", () => {
 		expect(sleeper.held).toBe(true);
 		expect(violations).toEqual([]);
 	});
-	test("a survivor above keeps its function: what is replaced below it changes nobody, and minds nobody's stack", async () => {
+	test("a survivor above keeps its function: a replacement below it affects no task and checks no stack", async () => {
 		await start("universe");
 		load("lp1", ["funcA"]);
 		machine.settle();
@@ -162,7 +162,7 @@ describe("universe", () => {
 		expect([sleeper.held, stacks(), enabled()]).toEqual([true, [["lp2_funcA"], ["lp3_funcB"]], ["lp2", "lp3"]]);
 		expect(violations).toEqual([]);
 	});
-	test("disabling what lies in the middle of a stack changes nobody", async () => {
+	test("disabling the middle of a stack changes no task", async () => {
 		await forwardAndBack();
 		load("lp4", ["funcA"]);
 		machine.settle();
@@ -190,7 +190,7 @@ describe("universe", () => {
 	});
 });
 
-describe("who is replaced: lp1 has funcA, lp2 funcB, then lp4 with funcA comes", () => {
+describe("the replaced patches: lp1 has funcA, lp2 funcB, then lp4 with funcA is enabled", () => {
 	const plain = { replace: true };
 	test.each([
 		["mainline", {}, {}, plain, 0, ["lp4"]],

@@ -83,7 +83,7 @@ describe.each(designs.map((design): [string] => [design.name]))("%s", (name) => 
 		it.shell.task.patch_state = -1;
 	});
 
-	test("what is thrown in the handler goes to who made it", () => {
+	test("an error in the handler goes to its creator", () => {
 		expect(errors).toEqual([]);
 		// No ops has this address.
 		expect(handler((FREGS + 0x800) | 0)).toBe(1);

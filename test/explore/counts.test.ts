@@ -10,7 +10,7 @@ async function count(yaml: string, options: Partial<SearchOptions> = {}) {
 	return { states, transitions, depth };
 }
 
-test("a task whose functions nobody patches has one state", async () => {
+test("a task whose functions no livepatch patches has one state", async () => {
 	// The administrator: before the step, at its point, behind it: 3 states. From each the task goes into the kernel and comes
 	// back to the same state; two of them have a move of the administrator, too.
 	const yaml = "vmlinux: [asm/vmlinux/funcs.c]\ntasks: { worker: { calls: [funcA] } }\nsteps: [{ run: 1 }]";
@@ -33,7 +33,7 @@ test("two tasks, on as many CPUs as they like", async () => {
 	expect(await count(yaml, { reduction: false })).toEqual({ states, transitions, depth: 3 + 3 + 2 });
 });
 
-test("two tasks and an administrator on two CPUs: who is in the kernel is not taken off his CPU", async () => {
+test("two tasks and an administrator on two CPUs: a task in the kernel is not taken off its CPU", async () => {
 	// Before and behind the step all 16 states of the tasks. At its point, the administrator is on a CPU: 16 less the 9 with both
 	// tasks in the kernel.
 	const yaml = `cpus: 2\n${PATCHES}\ntasks: { a: { calls: [funcA] }, b: { calls: [funcA] } }\nsteps: [{ run: 1 }]`;
@@ -57,7 +57,7 @@ test("a budget makes the result bounded, never complete", async () => {
 	expect(states).toBeLessThan(30);
 });
 
-test("a sleeper that nobody wakes is woken by a signal, if its sleep is interruptible", async () => {
+test("a sleeper without a waker is woken by a signal, if its sleep is interruptible", async () => {
 	const sleeper = (more: string) => `${PATCHES}\ntasks: { s: { calls: [funcA], sleeps_in: funcA${more} } }
 steps: [{ run: { task: s } }, { insmod: lp1 }, settle, { disable: lp1 }]`;
 	const ends = async (yaml: string) => {

@@ -10,14 +10,14 @@ test("without kernel preemption it cannot happen", async () => {
 	expect(result).toBe("complete");
 }, 60_000);
 
-test("mainline lets the task switch, and it runs what it had chosen; its module may even be gone by then", async () => {
+test("mainline lets the task switch; it runs the chosen function, whose module may be unloaded", async () => {
 	const { violations } = await exploreModel(await modelOf(yaml), { all: true });
 	const found = new Map(violations.map(({ broken }) => [broken.invariant, broken.message]));
 	expect([...found.keys()]).toEqual(["switched-on-stack", "freed-text"]);
 	expect(found.get("switched-on-stack")).toContain("lp1_funcA is what its trampoline is about to jump to");
 }, 60_000);
 
-test("universe waits for whoever has entered the function", async () => {
+test("universe waits for each task that has entered the function", async () => {
 	const { result } = await exploreModel(await modelOf(yaml, "universe"));
 	expect(result).toBe("complete");
 }, 60_000);

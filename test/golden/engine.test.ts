@@ -41,7 +41,7 @@ describe("hybrid-lp1-lp2-lp3", () => {
 		runScenario(parseScenario(readFileSync(file, "utf8"), file), { design, seed, host: nodeHost(file) });
 	const atTheEnd = (report: Report) => report.steps.at(-1)!.tasks["worker/0"]!.view;
 
-	test("rfc-2025: everybody who was PATCHED flips from the original to lp1_funcA at completion", async () => {
+	test("rfc-2025: every PATCHED task changes from the original to lp1_funcA at completion", async () => {
 		const report = await run("rfc-2025");
 		expect([report.verdict, report.asExpected, report.failures]).toEqual(["violated", true, []]);
 		const sudden = report.violations.filter(({ invariant }) => invariant === "sudden-change");

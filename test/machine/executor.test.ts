@@ -114,7 +114,7 @@ test("a task stops in front of the body it is to sleep in, once; awake, it goes 
 	expect(task.held).toBe(false);
 });
 
-test("one stack more than the guest has addresses for is an error of its own, not somebody else's memory", () => {
+test("one stack more than the guest has addresses for is an error, not memory of another task", () => {
 	const { stacks } = machine.it;
 	machine.rounds(5);
 	// As if stacks had been handed out up to there: the next one would reach beyond the area.

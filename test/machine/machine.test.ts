@@ -64,7 +64,7 @@ describe.each([
 		expect(machine.site("funcA") - machine.addr("funcA")).toBe(ibt ? 4 : 0);
 	});
 
-	test("[rule 7.2] a redirected call returns what the livepatch computes, and the original's after it is disabled", async () => {
+	test("[rule 7.2] a redirected call returns the livepatch's result, and the original's after disable", async () => {
 		await start({ ibt });
 		const task = machine.task("t", "funcA");
 		const { pid } = task;

@@ -158,7 +158,7 @@ module_init(m_init);
 module_exit(m_exit);
 `;
 
-describe("what modules in C leave in the kernel is in a snapshot", () => {
+describe("a snapshot has the state that modules in C leave in the kernel", () => {
 	let machine: TestMachine;
 	beforeEach(async () => {
 		machine = await createTestMachine({ kernel: true, cpus: 2 });

@@ -110,7 +110,7 @@ describe("objectFor", () => {
 		expect(parseElf((await objectFor(s)).bytes, "h.o").symbols.map(({ name }) => name)).toContain("h");
 	});
 
-	it("shows what gcc said", async () => {
+	it("shows the messages of gcc", async () => {
 		const path = await write("broken.c", "long f(long x) { return y; }\n");
 		const error = await failure(() => objectFor(path));
 		expect([error.code, error.where]).toEqual(["GCC_FAILED", path]);

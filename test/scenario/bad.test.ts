@@ -305,7 +305,7 @@ describe("steps", () => {
 			  hint: add one of: errno, dmesg, task, sysfs, func_stacks, calls, trace"
 		`);
 	});
-	test("a run that says neither how long nor who", () => {
+	test("a run without rounds and task", () => {
 		expect(broken("- settle", "- run: {}")).toMatchInlineSnapshot(`
 			"SCENARIO_MISSING_KEY
 			s.yaml:12:5: 'run' needs 'task' or 'rounds'

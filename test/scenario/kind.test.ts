@@ -42,7 +42,7 @@ test.each([
 	expect(refused(text)).toMatchObject({ code: "SCENARIO_SYNTAX", where: expect.stringMatching(/^s\.yaml:\d+:\d+$/) });
 });
 
-test("memory: what a machine cannot have is refused", () => {
+test("memory: an impossible size is refused", () => {
 	const text = (memory: string) => `title: t\nvmlinux: [a.c]\nmemory: ${memory}\nsteps: [settle]\n`;
 	expect(refused(text("4096 MiB")).reason).toContain("must be a size from 1 MiB to 4000 MiB");
 	expect(parseScenario(text("4000 MiB"), "s.yaml").memory).toBe(4000 * 2 ** 20);

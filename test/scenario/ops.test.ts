@@ -43,7 +43,7 @@ describe("refused", () => {
 		expect(text).toContain(code);
 		expect(text).toContain(words);
 	});
-	test("calls of a function of the guest cannot be expected: nobody counts them", () => {
+	test("calls of a function of the guest cannot be expected: they are not counted", () => {
 		const text = refusal(
 			"{ probe: { func: tracer_func } }",
 			"[{ register: probe }, { expect: { calls: { probe: 1 } } }]",

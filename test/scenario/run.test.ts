@@ -50,7 +50,7 @@ steps:
 	expect([report.failures, report.verdict]).toEqual([[], "consistent"]);
 });
 
-test("a wrong value is told with what it was", async () => {
+test("a wrong value is reported with the actual one", async () => {
 	const report = await run(`${BASE}
 steps: [{ call: { task: worker, func: untraced, value: 1 } }]
 `);
@@ -88,7 +88,7 @@ steps:
 	});
 });
 
-describe("mistakes end in an error that says what and where", () => {
+describe("mistakes end in an error with reason and place", () => {
 	const rejects = async (yaml: string): Promise<KlpemuError> => {
 		try {
 			await run(yaml);
@@ -142,7 +142,7 @@ steps: [{ run: { task: worker, rounds: 20 } }]
 	expect(report.failures.map(({ message }) => message)).toEqual(["not asleep after 20 rounds: worker"]);
 });
 
-test("[rule 7.2] a trace shows each instruction that was executed: the call site, the trampoline, the redirect by RET", async () => {
+test("[rule 7.2] a trace shows each executed instruction: call site, trampoline, redirect by RET", async () => {
 	const lines: string[] = [];
 	await run(
 		`${BASE.replace("calls: [funcA]", "idle: true")}
@@ -162,7 +162,7 @@ steps: [{ insmod: lp1 }, settle, { call: { task: worker, func: funcA } }]
 	expect(own.some((line) => line.includes("<funcA+0x5>"))).toBe(false);
 });
 
-describe("what guest C may call", () => {
+describe("functions that guest C may call", () => {
 	const C = `
 int printk(const char *fmt, ...);
 void schedule(void);
@@ -196,7 +196,7 @@ steps: ${steps}
 		);
 		expect([report.failures, report.verdict]).toEqual([[], "consistent"]);
 	});
-	test("a symbol that nobody defines: the kernel's -ENOENT, and why in dmesg", async () => {
+	test("an undefined symbol: the kernel's -ENOENT, and the reason in dmesg", async () => {
 		const report = await run(yaml("[{ insmod: lost, errno: ENOENT }]"));
 		expect(report.failures).toEqual([]);
 		expect(report.dmesg.join()).toMatch(/lost: .*nowhere/);

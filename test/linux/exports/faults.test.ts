@@ -62,7 +62,7 @@ describe.each(CPU_NAMES)("on %s", (cpu) => {
 		expect(await run(body)).toContain(`BUG: unable to handle page fault for address: ${address} at `);
 	});
 
-	test("text cannot be written by sprintf(): the task dies, and the function is what it was", async () => {
+	test("text cannot be written by sprintf(): the task dies, and the function is unchanged", async () => {
 		const died = await run('sprintf((char *)leaf, "\\x0f\\x0b"); return leaf(1);');
 		const { address } = machine.it.modules.get("m")!.image.symbol("leaf")!;
 		expect(died).toContain(BigInt.asUintN(64, BigInt(address)).toString(16));
@@ -83,7 +83,7 @@ describe.each(CPU_NAMES)("on %s", (cpu) => {
 		expect(machine.it.dmesg.warnings).toEqual(["BUG kmalloc-64 (Not tainted): Object already free"]);
 	});
 
-	test("kfree() of what is no object, and of NULL and of kmalloc(0), which is fine", async () => {
+	test("kfree() of an address that is no object; of NULL and kmalloc(0), which is allowed", async () => {
 		expect(await run("kfree(NULL); kfree(kmalloc(0, GFP_KERNEL)); kfree(buf);")).toBe(undefined);
 		expect(new Set(machine.it.dmesg.warnings)).toEqual(new Set(["free_large_kmalloc: order == 0"]));
 	});

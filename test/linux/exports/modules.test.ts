@@ -77,7 +77,7 @@ describe.each(CPU_NAMES)("on %s", (cpu) => {
 		expect(machine.it.dmesg.warnings).toEqual([]);
 	});
 
-	test("what pre_patch returns refuses the module, which is gone then", async () => {
+	test("an errno of pre_patch refuses the module, which is removed", async () => {
 		const before = machine.text();
 		expect(await load("lp", livepatch("return klp_enable_patch(&patch);"), { ret: "-19" })).toBe(ENODEV);
 		expect(machine.it.modules.size).toBe(0);
@@ -141,7 +141,7 @@ static int cb(struct klp_object *obj) { look("callback"); return 0; }`;
 		]);
 	});
 
-	test("a callback may sleep: others run meanwhile, and nobody else gets klp_mutex", async () => {
+	test("a callback may sleep: other tasks run, and no other task gets klp_mutex", async () => {
 		const body = "static int slow(struct klp_object *obj) { msleep(1000); return 0; }";
 		const init = "objs[0].callbacks.pre_patch = slow; return klp_enable_patch(&patch);";
 		machine.task("t", "funcB");
@@ -312,7 +312,7 @@ static void dtor(void *obj, void *data) { pr_info("dtor %d\\n", *(int *)data); }
 		expect(machine.it.unwinder.stack_trace_save_tsk_reliable(machine.it.shell.task)).toEqual([]);
 	});
 
-	test("a bad pointer to a host function is an oops of whoever called, in a task of its own as in an init", async () => {
+	test("a bad pointer to a host function is an oops of the caller, in a task and in an init", async () => {
 		const body = `
 noinline long unlocks(long x) { mutex_unlock((void *)0xffffffff99999000); return x; }
 noinline long locks(long x) { mutex_lock((void *)0xffffffff99999000); return x; }
@@ -355,7 +355,7 @@ static DECLARE_WORK(work, w);`;
 		expect(lines("lp").at(-1)).toBe("post_patch 1");
 	});
 
-	test("refused: a symbol that nobody has; in use; an init without an exit", async () => {
+	test("refused: an undefined symbol; in use; an init without an exit", async () => {
 		expect(await load("m", plain("extern int nowhere(void); return nowhere();"))).toBe(ENOENT);
 		expect(machine.dmesg("nowhere")).toHaveLength(1);
 		expect(await load("base", plain("return 0;", "long exported(long x) { return x; }"))).toBe(0);

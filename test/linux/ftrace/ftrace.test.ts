@@ -43,7 +43,7 @@ describe("call sites", () => {
 		const ops = tracer("t", () => {});
 		expect(machine.ftrace.ftrace_set_filter_ip(ops, machine.addr("untraced"), false)).toBe(EINVAL);
 	});
-	test("[rule 6.9] [rule 7.1] a single ops: the site calls its trampoline; the call-back gets ip, parent ip, ops and registers", () => {
+	test("[rule 6.9] [rule 7.1] a single ops: the site calls its trampoline: ip, parent ip, ops, registers", () => {
 		const seen: unknown[] = [];
 		const task = machine.task("t", "untraced");
 		const ops = tracer("t", (ip, parent_ip, address, fregs) => {
@@ -64,7 +64,7 @@ describe("call sites", () => {
 		machine.call(task, "funcA");
 		expect(seen).toHaveLength(1);
 	});
-	test("[rule 6.8] [rule 6.10] two ops on one record: ftrace_caller and the list function, newest first; then the trampoline again", () => {
+	test("[rule 6.8] [rule 6.10] two ops on one record: ftrace_caller and the list function, newest first", () => {
 		const order: string[] = [];
 		const task = machine.task("t", "untraced");
 		const [first, second] = ["first", "second"].map((name) => tracer(name, () => order.push(name)));
@@ -117,7 +117,7 @@ describe("call sites", () => {
 });
 
 describe("trampolines", () => {
-	test("[rule 7.5] are copies of ftrace_caller: same bytes but the ops pointer and the call, with a ret and the ops behind", () => {
+	test("[rule 7.5] are copies of ftrace_caller, except the ops pointer and the call, then a ret and the ops", () => {
 		const ops = tracer("t", () => {});
 		register(ops, "funcA");
 		const trampoline = machine.ftrace.trampolines.live.get(ops.trampoline)!;
@@ -198,7 +198,7 @@ describe("text_poke", () => {
 		}
 	}
 
-	test("[rule 8.2] [rule 8.3] int3, then the tail, then the first byte; whoever comes by meanwhile goes where the new code leads", () => {
+	test("[rule 8.2] [rule 8.3] int3, the tail, then the first byte; a task at the int3 gets the new code", () => {
 		let calls = 0;
 		const ops = tracer("t", () => calls++);
 		machine.ftrace.ftrace_set_filter_ip(ops, machine.site("funcA"), false);
@@ -235,7 +235,7 @@ describe("text_poke", () => {
 		expect(log).toHaveLength(9);
 		expect(machine.dmesg("Oops")).toEqual([]);
 	});
-	test("[rule 8.4] an int3 that nobody is poking is an oops", () => {
+	test("[rule 8.4] an int3 without a text poke is an oops", () => {
 		const site = machine.site("funcA");
 		machine.it.memory.setU8(site, 0xcc);
 		machine.it.cpu.textChanged(site, 1);
@@ -288,7 +288,7 @@ describe("text_poke", () => {
 		expect(drive(poke.text_poke_queue(-0x50000000 + 8 * 256, NOP5))).toHaveLength(3);
 		expect(drive(poke.text_poke_finish())).toHaveLength(3);
 	});
-	test("[rule 8.3] int3 emulation: a call pushes the address behind it, a jump and a nop do not; then it is over", () => {
+	test("[rule 8.3] int3 emulation: a call pushes the address behind it, a jump and a nop do not", () => {
 		const { poke } = alone();
 		const { state, memory } = { state: machine.it.cpu.state, memory: machine.it.memory };
 		const stack = memory.map("stack", -0x30000000, 4096, 3);
@@ -323,7 +323,7 @@ describe("text_poke", () => {
 		runStraight(code);
 		memory.unmap(stack);
 	});
-	test("[rule 8.3] int3 emulation of Jcc, short and near: as the processor decides, for every condition and all flags", () => {
+	test("[rule 8.3] int3 emulation of Jcc, short and near: as the processor, for all conditions and flags", () => {
 		const { poke } = alone();
 		const { state, memory } = { state: machine.it.cpu.state, memory: machine.it.memory };
 		const code = memory.map("jcc", -0x30000000, 4096, 5);
@@ -351,7 +351,7 @@ describe("text_poke", () => {
 		}
 		memory.unmap(code);
 	});
-	test("[rule 8.4] an int3 that is itself what is written belongs to somebody else; what cannot be emulated is refused at once", () => {
+	test("[rule 8.4] a written int3 is not emulated; an instruction without emulation is refused", () => {
 		const { poke } = alone();
 		const { state } = machine.it.cpu;
 		const [site] = sites() as [Kaddr];
@@ -403,7 +403,7 @@ describe("IPMODIFY", () => {
 		machine.call(machine.task("t", "untraced"), "funcA");
 		expect(order).toEqual(["plain", "ipmodify"]);
 	});
-	test("a livepatch on a record that somebody modifies: -EBUSY, with the kernel's words", () => {
+	test("a livepatch on a record with an IPMODIFY ops: -EBUSY, with the kernel's message", () => {
 		register(modifier("kprobe"), "funcA");
 		expect(machine.patch("lp1", ["funcB", "lp1_funcA"], ["funcA", "lp1_funcA"])).toBe(EBUSY);
 		expect(machine.dmesg("failed")).toEqual([
@@ -450,7 +450,7 @@ describe("ftrace_enabled", () => {
 		machine.call(task, "funcA");
 		expect(calls).toBe(1);
 	});
-	test("what is registered while it is 0 works from 1 on", () => {
+	test("an ops that is registered while it is 0 works from 1 on", () => {
 		let calls = 0;
 		const task = machine.task("t", "untraced");
 		sysctl(false);
@@ -463,7 +463,7 @@ describe("ftrace_enabled", () => {
 		expect(unregister(ops)).toBe(0);
 		expect(callee(machine.site("funcA"))).toBeUndefined();
 	});
-	test("[rule 6.6] [rule 6.7] PERMANENT: 0 is refused with -EBUSY while it is there, and it is refused while that is 0", () => {
+	test("[rule 6.6] [rule 6.7] PERMANENT: writing 0 is -EBUSY while it is registered; refused while 0", () => {
 		const ops = tracer("p", () => {}, DYNAMIC | PERMANENT);
 		register(ops, "funcA");
 		expect([sysctl(false), machine.ftrace.ftrace_enabled]).toEqual([EBUSY, true]);

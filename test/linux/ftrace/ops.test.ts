@@ -31,7 +31,7 @@ describe.each(["jit", "unicorn"])("on %s", (cpu) => {
 	const lp1 = () => machine.patch("lp1", ["funcA", "lp1_funcA"]);
 
 	describe("IPMODIFY", () => {
-		test("[rule 6.1] a second one at the same site is -EBUSY, and the sites it had come to before are as they were", () => {
+		test("[rule 6.1] a second one at the same site is -EBUSY, and its earlier sites are unchanged", () => {
 			lp1();
 			machine.settle();
 			const flags = () => ["funcA", "funcB", "funcC"].map((func) => f.record(func).flags);
@@ -47,7 +47,7 @@ describe.each(["jit", "unicorn"])("on %s", (cpu) => {
 			]);
 			expect([...machine.ftrace.ftrace_ops_list].map(({ name }) => name)).toEqual(["funcA"]);
 		});
-		test("[rule 2.4] [rule 6.1] a livepatch of a function with one is -EBUSY, with nothing left behind; without IPMODIFY they live together", () => {
+		test("[rule 2.4] [rule 6.1] a livepatch of a function with one is -EBUSY and undone; without IPMODIFY 0", () => {
 			const task = machine.task("t", "untraced");
 			const hits: string[] = [];
 			const rude = f.tracer("rude", () => hits.push("rude"), SAVE_REGS | IPMODIFY);
@@ -95,8 +95,8 @@ describe.each(["jit", "unicorn"])("on %s", (cpu) => {
 		});
 	});
 
-	describe("what a site calls", () => {
-		test("[rule 6.14] all functions: a tracer without a filter, but for those in notrace, and modules that come later", async () => {
+	describe("the target of a site", () => {
+		test("[rule 6.14] a tracer without a filter: all functions, except notrace, and of later modules", async () => {
 			const seen: string[] = [];
 			const ops = f.tracer("all", (ip) => seen.push(machine.it.symbolize(ip)));
 			ops.notrace_hash = new Set([machine.site("weigh")]);
@@ -225,7 +225,7 @@ describe.each(["jit", "unicorn"])("on %s", (cpu) => {
 			expect(machine.call(task, "funcA")).toBe(meaning.funcA(task.pid, 1100));
 			expect(f.variable("tracer_calls")).toBe(2);
 		});
-		test("[rule 6.9] RECURSION: one that calls what it traces is called once more, then no deeper", async () => {
+		test("[rule 6.9] RECURSION: an ops that calls its traced function is called once more, then no deeper", async () => {
 			await f.loadTracers();
 			const task = machine.task("t", "untraced");
 			const ops = f.guestTracer("recursive_func", DYNAMIC | RECURSION);
@@ -252,7 +252,7 @@ describe.each(["jit", "unicorn"])("on %s", (cpu) => {
 			expect(task.oops).toMatch(/page fault/);
 			machine.it.dmesg.records.length = 0;
 		});
-		test("preemption is disabled in them: nobody else is ever seen while a bit is set", async () => {
+		test("preemption is disabled in them: no other task runs while a bit is set", async () => {
 			await f.loadTracers();
 			for (const name of ["a", "b", "c"]) machine.task(name, "weigh", "funcC");
 			f.register(f.guestTracer("recursive_func", DYNAMIC | RECURSION), "weigh");
@@ -295,7 +295,7 @@ describe.each(["jit", "unicorn"])("on %s", (cpu) => {
 			expect(unregister(ops, "direct_tramp")).toBe(0);
 			expect([f.calls("funcA"), machine.ftrace.direct.direct_functions.size]).toEqual(["nop", 0]);
 		});
-		test("[rule 6.11] [rule 7.4] with a tracer: through ftrace_regs_caller and orig_rax; alone again, straight", async () => {
+		test("[rule 6.11] [rule 7.4] with a tracer: through ftrace_regs_caller and orig_rax; alone: direct", async () => {
 			await f.loadTracers();
 			const task = machine.task("t", "untraced");
 			const ops = direct("funcA");
@@ -313,7 +313,7 @@ describe.each(["jit", "unicorn"])("on %s", (cpu) => {
 			machine.call(task, "funcA");
 			expect(f.variable("direct_calls")).toBe(2);
 		});
-		test("two at one site: -EBUSY; what is no direct ops, or registered already: -EINVAL", async () => {
+		test("two at one site: -EBUSY; not a direct ops, or registered already: -EINVAL", async () => {
 			await f.loadTracers();
 			const first = direct("funcA");
 			expect(register(first, "direct_tramp")).toBe(0);
@@ -338,7 +338,7 @@ describe.each(["jit", "unicorn"])("on %s", (cpu) => {
 			expect(machine.patch("lp2", ["funcA", "lp2_funcA"])).toBe(EBUSY);
 			expect(f.calls("funcA")).toBe("direct_tramp+0x0");
 		});
-		test("[rule 6.5] one that can share is asked, and both hold: the direct function returns into the livepatch", async () => {
+		test("[rule 6.5] a shared site: ops_func is called, and the direct function returns into the livepatch", async () => {
 			await f.loadTracers();
 			const asked: number[] = [];
 			const task = machine.task("t", "untraced");
@@ -370,7 +370,7 @@ describe.each(["jit", "unicorn"])("on %s", (cpu) => {
 			const { ENABLE_SHARE_IPMODIFY_PEER, ENABLE_SHARE_IPMODIFY_SELF } = FTRACE_OPS_CMD;
 			expect(asked).toEqual([ENABLE_SHARE_IPMODIFY_PEER, ENABLE_SHARE_IPMODIFY_SELF]);
 		});
-		test("as BPF does: a trampoline that calls the original itself is exchanged, or the livepatch would go unseen", async () => {
+		test("as BPF: a trampoline that calls the original itself is exchanged, so that the livepatch has effect", async () => {
 			await f.loadTracers();
 			const task = machine.task("t", "untraced");
 			const ops = direct("funcA");
@@ -428,7 +428,7 @@ describe.each(["jit", "unicorn"])("on %s", (cpu) => {
 });
 
 describe("recursion bits", () => {
-	test("the first recursion goes through on the TRANSITION bit, the second does not; users do not disturb each other", () => {
+	test("the first recursion is allowed on the TRANSITION bit, the second is not; users are independent", () => {
 		const task = { trace_recursion: 0 };
 		const take = (start: number) => trace_test_and_set_recursion(task, start);
 		expect([take(0), take(0), take(0), take(5), take(5), take(5)]).toEqual([3, 4, -1, 8, 9, -1]);

@@ -20,7 +20,7 @@ describe.each(["jit", "unicorn"])("on %s", (cpu) => {
 	/** Functions that the trace holds, in order: `callee <-caller`. */
 	const traced = () => machine.it.tracefs.lines().map((line) => line.replace(/^.*\d: /, ""));
 
-	test("notes who called which function, and where: the lines of the file trace", () => {
+	test("records caller and function of each call: the lines of the file trace", () => {
 		const task = machine.task("worker", "untraced");
 		expect(echo("function", "current_tracer")).toBe(0);
 		machine.call(task, "funcC");

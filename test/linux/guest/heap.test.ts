@@ -42,7 +42,7 @@ test("kzalloc() is zeroed, also where something was before; kmalloc() shows the 
 	expect([...memory.read(first, 64)]).toEqual(Array(64).fill(0));
 });
 
-test("NULL may be freed; what is no object, or is one no longer, may not", () => {
+test("NULL may be freed; an address that is not an object in use may not", () => {
 	const at = heap.kmalloc(8, false);
 	expect(heap.kfree(0)).toBe(true);
 	expect(heap.kfree((at + 8) | 0)).toBe(false);

@@ -168,7 +168,7 @@ async function run(it: Case, failAt: number) {
 }
 
 describe.each(cases)("$name", (it) => {
-	test("[rule 1.6] [rule 6.12] [rule 1.10] each place in turn: the errno, nothing left behind, and it works the next time", async () => {
+	test("[rule 1.6] [rule 6.12] [rule 1.10] each place: the errno, all undone, and the next try works", async () => {
 		const clean = await run(it, Number.POSITIVE_INFINITY);
 		expect(clean.errno).toBe(0);
 		const wanted = outcome(clean.machine);
@@ -203,7 +203,7 @@ function withoutFtrace(state: Omit<ReturnType<typeof outcome>, "ops" | "called" 
 }
 
 describe.each(cases)("$name", (it) => {
-	test("[rule 8.6] each call site in turn is not what it must be: -ENODEV or done, nothing of livepatch in between", async () => {
+	test("[rule 8.6] each call site in turn has wrong bytes: -ENODEV or done, never partly patched", async () => {
 		const clean = await run(it, Number.POSITIVE_INFINITY);
 		const wanted = withoutFtrace(outcome(clean.machine));
 		clean.machine.close();
@@ -239,7 +239,7 @@ describe("other ways to fail", () => {
 		expect(machine.dmesg("livepatch:")).toEqual([]);
 		machine.close();
 	});
-	test("[rule 1.4] without reliable stacks: two warnings, and only those switch who do it themselves", async () => {
+	test("[rule 1.4] without reliable stacks: two warnings, and tasks can only switch themselves", async () => {
 		const machine = await createTestMachine({ cpu: "jit", hz: 10 });
 		const asleep = machine.it.tasks.add({ name: "asleep", kthread: true, calls: [], idle: true });
 		const busy = machine.task("busy", "funcC");
@@ -253,7 +253,7 @@ describe("other ways to fail", () => {
 		expect([busy.pending, asleep.pending, machine.cat("lp1/transition")]).toEqual([false, true, "1"]);
 		machine.close();
 	});
-	test("[rule 8.6] text that is not what it must be: -ENODEV, ftrace is off for good, livepatch leaves nothing of its own", async () => {
+	test("[rule 8.6] unexpected text: -ENODEV, ftrace is disabled permanently, livepatch undoes its changes", async () => {
 		const machine = await createTestMachine({ cpu: "jit" });
 		const site = machine.site("funcB");
 		machine.it.memory.setU8(site + 1, 0x90);

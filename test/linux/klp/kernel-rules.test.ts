@@ -112,7 +112,7 @@ describe.each(CPU_NAMES)("on %s", (cpu) => {
 				machine.settle();
 			},
 		);
-		test("[rule 3.7] a frame that nothing describes makes the stack unreliable: the task must switch by itself", async () => {
+		test("[rule 3.7] a frame without a row makes the stack unreliable: the task must switch itself", async () => {
 			await load(
 				"odd",
 				`asm(".text\\n.globl odd\\n.type odd, @function\\nodd:\\n\\tpushq %rbx\\n\\tcall weigh\\n\\tpopq %rbx\\n\\tret\\n.size odd, . - odd\\n");`,
@@ -128,7 +128,7 @@ describe.each(CPU_NAMES)("on %s", (cpu) => {
 	});
 
 	describe("a transition", () => {
-		test("[rule 3.2] every task and every idle task gets the old state first, then every func is marked, loaded or not, nops too", () => {
+		test("[rule 3.2] all tasks and idle tasks get the old state, then all funcs are marked, nops too", () => {
 			machine.insmod("lp2", {
 				objects: {
 					vmlinux: [{ old: "funcB", by: "lp2_funcB" }],
@@ -155,7 +155,7 @@ describe.each(CPU_NAMES)("on %s", (cpu) => {
 			expect(log[0]).toEqual(["klp_init_transition: patch_state", true, false]);
 			expect(log.at(-1)).toEqual(["klp_init_transition: func->transition", true, true]);
 		});
-		test("[rule 3.3] only tasks that are not in the target state are marked, and the count of tries begins anew", () => {
+		test("[rule 3.3] only tasks outside of the target state are marked, and the count of tries restarts", () => {
 			const sleeper = machine.sleeper("s", "funcA");
 			lp1();
 			machine.rounds(5 * HZ);
@@ -173,7 +173,7 @@ describe.each(CPU_NAMES)("on %s", (cpu) => {
 			expect(new Set(marked)).toContain("kworker/0:1");
 			machine.settle();
 		});
-		test("[rule 3.10] completing a patch: replaced entries, then nops, then the marks, then the tasks, then post_patch", () => {
+		test("[rule 3.10] completion: replaced entries, then nops, then marks, then tasks, then post_patch", () => {
 			machine.patch("lp2", ["funcA", "lp2_funcA"], ["funcB", "lp2_funcB"]);
 			machine.settle();
 			const sleeper = machine.sleeper("s", "funcA", "lp2_funcA");
@@ -277,7 +277,7 @@ describe.each(CPU_NAMES)("on %s", (cpu) => {
 			machine.settle();
 			expect([machine.it.sched.find("s"), machine.cat("lp1/transition")]).toEqual([undefined, "0"]);
 		});
-		test("[rule 4.8] a disable: pre_unpatch of what is patched, then everybody is marked, then enabled says 0", () => {
+		test("[rule 4.8] disable: pre_unpatch of patched objects, then all tasks are marked, then enabled is 0", () => {
 			const log: string[] = [];
 			const callbacks = { pre_unpatch: () => void log.push("pre_unpatch") };
 			machine.insmod("lp1", {
@@ -305,7 +305,7 @@ describe.each(CPU_NAMES)("on %s", (cpu) => {
 		});
 	});
 
-	test("a hole in mainline: who is preempted right behind the handler has the new function nowhere on its stack", () => {
+	test("a hole in mainline: a task preempted behind the handler does not have the new function on its stack", () => {
 		const task = machine.it.tasks.add({
 			name: "t",
 			kthread: false,
@@ -342,7 +342,7 @@ describe.each(CPU_NAMES)("on %s", (cpu) => {
 		expect(task.oops).toMatch(/page fault/);
 	});
 
-	test("a hole in mainline: a forced patch that replaces nothing pins nothing, but a later one replaces what tasks are in", () => {
+	test("a hole in mainline: a later patch replaces functions of a forced patch that tasks are in", () => {
 		machine.patch("lp1", ["funcA", "lp1_funcA"]);
 		machine.settle();
 		const sleeper = machine.sleeper("s", "funcA", "lp1_funcA");
@@ -361,7 +361,7 @@ describe.each(CPU_NAMES)("on %s", (cpu) => {
 	describe("the handler", () => {
 		const b4 = (x: number) => 1000 * x + 4200 + meaning.weigh(x);
 
-		test("[rule 2.8] an UNPATCHED task gets the entry below the one in transition, though there are more below", () => {
+		test("[rule 2.8] an UNPATCHED task gets the entry directly below the one in transition", () => {
 			machine.patch("lp1", ["funcB", "lp1_funcA"]);
 			machine.settle();
 			machine.patch("lp4", ["funcB", "lp4_funcB"]);
@@ -388,7 +388,7 @@ describe.each(CPU_NAMES)("on %s", (cpu) => {
 			expect(results[0]).toBe(meaning.funcA(task.pid) + meaning.funcB(task.pid + 1, task.pid));
 			machine.settle();
 		});
-		test("[rule 2.9] a nop is the original for those who have switched", () => {
+		test("[rule 2.9] a nop is the original for tasks that have switched", () => {
 			const task = machine.task("t", "untraced");
 			machine.patch("lp2", ["funcA", "lp2_funcA"], ["funcB", "lp2_funcB"]);
 			machine.settle();
@@ -449,7 +449,7 @@ describe.each(CPU_NAMES)("on %s", (cpu) => {
 			const { DYNAMIC, IPMODIFY, PERMANENT, ENABLED, ALLOC_TRAMP } = FTRACE_OPS_FL;
 			for (const { fops } of ops) expect(fops.flags).toBe(DYNAMIC | IPMODIFY | PERMANENT | ENABLED | ALLOC_TRAMP);
 		});
-		test("[rule 2.4] the entry is on func_stack before anybody can be called for it", () => {
+		test("[rule 2.4] the entry is on func_stack before the handler can be called for it", () => {
 			const seen: string[][] = [];
 			machine.it.observe({
 				point: (label) => {

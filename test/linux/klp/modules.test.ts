@@ -45,7 +45,7 @@ function base(task: task_struct): number {
 	return machine.call(task, "lp4_funcA") - meaning.funcA(task.pid, 0);
 }
 
-test("[rule 1.12] a module that is not there: the patch completes without it, and its object is not patched", () => {
+test("[rule 1.12] a missing module: the patch completes without it, and its object is not patched", () => {
 	expect(patchOfModule("lp1")).toBe(0);
 	machine.settle();
 	expect([machine.cat("lp1/enabled"), machine.cat("lp1/mod/patched"), machine.cat("lp1/vmlinux/patched")]).toEqual([
@@ -165,7 +165,7 @@ describe("in a transition of another kind", () => {
 		return { sleeper, other };
 	}
 
-	test("[rule 5.4] coming while the patch is being disabled: patched all the same, for those who have not switched back", () => {
+	test("[rule 5.4] coming while the patch is being disabled: patched, for tasks that have not switched back", () => {
 		const { sleeper, other } = unpatching();
 		expect(insmodTarget()).toBe(0);
 		expect([log, machine.func_stack("lp4_funcA"), machine.cat("lp1/mod/patched")]).toEqual([
@@ -184,7 +184,7 @@ describe("in a transition of another kind", () => {
 		]);
 		expect(machine.it.dmesg.warnings).toEqual([]);
 	});
-	test("[rule 5.5] going while the patch is being disabled: unpatched at once, pre_unpatch has been run already", () => {
+	test("[rule 5.5] going while the patch is being disabled: unpatched at once, after pre_unpatch", () => {
 		insmodTarget();
 		const { sleeper } = unpatching();
 		expect(machine.it.shell.rmmod(MOD)).toBe(0);
@@ -219,7 +219,7 @@ describe("in a transition of another kind", () => {
 		expect(base(machine.task("t", "untraced"))).toBe(4100);
 		expect(machine.it.dmesg.warnings).toEqual([]);
 	});
-	test("[rule 5.4] [rule 5.8] coming while another patch replaces it: both apply, and the old entry goes with the nop", () => {
+	test("[rule 5.4] [rule 5.8] coming while another patch replaces it: both apply; the old entry is removed", () => {
 		both();
 		machine.settle();
 		const sleeper = machine.sleeper("s", "funcA", "lp1_funcA");
@@ -249,7 +249,7 @@ describe("in a transition of another kind", () => {
 });
 
 describe("a module that cannot be patched is refused", () => {
-	test("[rule 5.3] for a function that it lacks: -EINVAL; earlier patches are reverted, later ones not even tried", () => {
+	test("[rule 5.3] for a missing function: -EINVAL; earlier patches are reverted, later ones not tried", () => {
 		patchOfModule("lp1");
 		machine.settle();
 		patchOfModule("lp2", { objects: { [MOD]: [{ old: "nowhere", by: "lp2_funcA" }] } });

@@ -65,7 +65,7 @@ describe("func_stack", () => {
 			[[], meaning.funcA(pid, 100)],
 		]);
 	});
-	test("[rule 1.13] [rule 3.21] replace: entries of older patches and the nops are gone after the transition", () => {
+	test("[rule 1.13] [rule 3.21] replace: older entries and nops are removed after the transition", () => {
 		machine.patch("lp2", ["funcA", "lp2_funcA"], ["funcB", "lp2_funcB"]);
 		machine.settle();
 		const sleeper = machine.sleeper("s", "funcA", "lp2_funcA");
@@ -84,7 +84,7 @@ describe("func_stack", () => {
 });
 
 describe("while a task sleeps in the function", () => {
-	test("[rule 3.4] [rule 3.5] [rule 3.11] everybody else switches; the sleeper runs the old function to its end, and switches on its way out", () => {
+	test("[rule 3.4] [rule 3.5] [rule 3.11] the sleeper switches after the old function, other tasks at once", () => {
 		const sleeper = machine.sleeper("s", "funcA");
 		const other = machine.task("o", "untraced");
 		machine.patch("lp1", ["funcA", "lp1_funcA"]);
@@ -137,7 +137,7 @@ describe("while a task sleeps in the function", () => {
 		machine.until(() => klp.transition.klp_transition_patch === undefined);
 		expect(sleeper.held).toBe(true);
 	});
-	test("[rule 1.9] [rule 4.8] another livepatch: enable -EBUSY, disable of an older one -EBUSY, and it is as it was", () => {
+	test("[rule 1.9] [rule 4.8] another livepatch: enable and disable of an older one are -EBUSY, no change", () => {
 		machine.patch("lp1", ["funcA", "lp1_funcA"]);
 		machine.settle();
 		machine.sleeper("s", "funcB");
@@ -154,7 +154,7 @@ describe("while a task sleeps in the function", () => {
 });
 
 describe("the worker", () => {
-	test("[rule 3.8] tries once a second, and signals at the 15th repetition and each 15th after it, but says so once", () => {
+	test("[rule 3.8] tries once a second, and signals at each 15th repetition, with one message", () => {
 		const sleeper = machine.sleeper("s", "funcA");
 		machine.patch("lp1", ["funcA", "lp1_funcA"]);
 		const start = machine.it.sched.jiffies;
@@ -175,7 +175,7 @@ describe("the worker", () => {
 		expect(machine.klp.transition.klp_signals_cnt).toBe(0);
 		machine.settle();
 	});
-	test("[rule 3.17] the signal sets TIF_NOTIFY_SIGNAL of a user task; a kthread in an interruptible sleep wakes", () => {
+	test("[rule 3.17] the signal sets TIF_NOTIFY_SIGNAL of a user task and wakes an interruptible kthread", () => {
 		const user = machine.sleeper("user", "funcA");
 		const kthread = machine.kthread("kthread", "funcA");
 		const { it } = machine;
@@ -264,7 +264,7 @@ describe("others", () => {
 		machine.patch("lp1", ["funcA", "lp1_funcA"]);
 		expect([machine.it.shell.task.patch_state, machine.it.shell.task.pending]).toEqual([PATCHED, false]);
 	});
-	test("[rule 3.21] rmmod of a livepatch: -EWOULDBLOCK while it is enabled or in transition, possible after it", () => {
+	test("[rule 3.21] rmmod of a livepatch: -EWOULDBLOCK while it is enabled or in transition, then 0", () => {
 		const sleeper = machine.sleeper("s", "funcA");
 		machine.patch("lp1", ["funcA", "lp1_funcA"]);
 		expect(machine.it.shell.rmmod("lp1")).toBe(EWOULDBLOCK);
@@ -294,7 +294,7 @@ describe("reversal", () => {
 		expect(step.value).toBe(0);
 		expect([machine.cat("lp1/enabled"), transition.klp_target_state]).toEqual(["0", UNPATCHED]);
 	});
-	test("[rule 3.14] echo 0 while patching: those who had switched go back, callbacks are not run again", () => {
+	test("[rule 3.14] echo 0 while patching: switched tasks go back, callbacks are not run again", () => {
 		const log: string[] = [];
 		const callbacks = {
 			pre_patch: () => {
@@ -320,7 +320,7 @@ describe("reversal", () => {
 		expect(machine.cat("lp1/enabled")).toBe(-2);
 		expect(machine.it.shell.rmmod("lp1")).toBe(0);
 	});
-	test("[rule 3.14] [rule 4.1] twice: the patch ends enabled, and what it was asked between has its errno", () => {
+	test("[rule 3.14] [rule 4.1] twice: the patch ends enabled, and writes in between have their errno", () => {
 		const sleeper = machine.sleeper("s", "funcA");
 		const inside = machine.it.tasks.add({
 			name: "i",
@@ -367,7 +367,7 @@ describe("reversal", () => {
 });
 
 describe("force", () => {
-	test("[rule 3.15] switches everybody at once, wherever they are; the worker completes", () => {
+	test("[rule 3.15] switches all tasks at once, at any place; the worker completes", () => {
 		const sleeper = machine.sleeper("s", "funcA");
 		machine.patch("lp1", ["funcA", "lp1_funcA"]);
 		expect(machine.echo("1", "lp1/force")).toBe(0);
@@ -427,7 +427,7 @@ describe("force", () => {
 });
 
 describe("sysfs", () => {
-	test("[rule 4.1] [rule 4.2] [rule 4.4] [rule 4.5] [rule 9.1] what can be read and written, and with which errno", () => {
+	test("[rule 4.1] [rule 4.2] [rule 4.4] [rule 4.5] [rule 9.1] readable and writable files, and errnos", () => {
 		machine.sleeper("s", "funcB");
 		machine.patch("lp1", ["funcA", "lp1_funcA"]);
 		machine.settle();

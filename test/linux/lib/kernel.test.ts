@@ -100,14 +100,14 @@ describe("runStraight", () => {
 		);
 		expect([result, log]).toEqual([42, ["first", "blocked on a wait", "last"]]);
 	});
-	test("nobody could make it ready: an error, not an endless loop", () => {
+	test("a wait that cannot become ready: an error, not an endless loop", () => {
 		ready = false;
 		expect(() => runStraight(code())).toThrow("a wait: would wait forever");
 	});
 });
 
 describe("mutex", () => {
-	test("whoever comes second waits until the first is done", () => {
+	test("the second task waits until the first has finished", () => {
 		const lock = new mutex("klp_mutex");
 		runStraight(lock.lock());
 		const second = lock.lock();

@@ -18,7 +18,7 @@ const online = (value: string, cpu: number) =>
 	machine.it.shell.write(`/sys/devices/system/cpu/cpu${cpu}/online`, value);
 const idle = (cpu: number) => machine.it.sched.cpus[cpu]!.idle;
 
-test("what was on the CPU goes on elsewhere, what was bound to it too, and says so", () => {
+test("tasks on the CPU continue elsewhere, bound tasks too, with a message", () => {
 	const calls = [machine.addr("funcD")];
 	const bound = machine.it.tasks.add({ name: "bound", kthread: false, calls, cpu: 1 });
 	const kthread = machine.it.tasks.add({ name: "kbound", kthread: true, calls, cpu: 1 });
@@ -56,7 +56,7 @@ test("files: which are online; the first cannot go; nonsense is -EINVAL", () => 
 	expect([run(hotplug.cpu_down(0)), run(hotplug.cpu_down(9)), run(hotplug.cpu_up(9))]).toEqual([EPERM, EINVAL, EINVAL]);
 	expect([run(hotplug.cpu_up(2)), run(hotplug.cpu_up(2)), list()]).toEqual([0, 0, "0,2\n"]);
 });
-test("[rule 3.9] in a transition: the idle task of an offline CPU is switched at once, others when they are woken up", () => {
+test("[rule 3.9] in a transition: the idle task of an offline CPU switches at once, others on wake-up", () => {
 	machine.sleeper("s", "funcA");
 	online("0", 3);
 	machine.rounds(3);

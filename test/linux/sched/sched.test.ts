@@ -94,8 +94,8 @@ describe("tasks", () => {
 	});
 });
 
-describe("who runs", () => {
-	test("a CPU without anybody to run is idle", () => {
+describe("the running task", () => {
+	test("a CPU without a runnable task is idle", () => {
 		const sched = make();
 		const [cpu] = sched.cpus;
 		expect(sched.pick(cpu!)).toBe(cpu!.idle);
@@ -123,7 +123,7 @@ describe("who runs", () => {
 		sched.switch_to(sched.cpus[0]!, a);
 		expect(() => sched.switch_to(sched.cpus[1]!, a)).toThrow("a is on CPU 0 already");
 	});
-	test("nobody starves: each runnable task gets a good part of the slices", () => {
+	test("no task starves: each runnable task gets a good part of the slices", () => {
 		const sched = make(2, 99);
 		const tasks = ["a", "b", "c", "d", "e"].map((name) => user(sched, name));
 		const slices = new Map<task_struct, number>();
@@ -271,7 +271,7 @@ test("[rule 3.9] an idle CPU that is not woken never switches: wake_up_if_idle()
 	machine.close();
 });
 
-test("[rule 3.22] a task that has left the task list in do_exit() is in no transition, and makes its last calls", async () => {
+test("[rule 3.22] a task that left the task list in do_exit() is in no transition and makes its last calls", async () => {
 	const machine = await createTestMachine();
 	const [funcA, funcB] = [machine.addr("funcA"), machine.addr("funcB")];
 	const task = machine.it.tasks.add({ name: "leaver", kthread: false, calls: [funcB], exitCalls: [funcA] });

@@ -267,7 +267,7 @@ test("explore stops at its budget, its time, and at Ctrl-C, and says what is kno
 	expect(interrupted.stdout).not.toContain("universe");
 }, 60_000);
 
-test("what is wrong with the command line", async () => {
+test("mistakes in the command line", async () => {
 	const both = await cli("explore", SCENARIO, "--design", "mainline", "--all-designs");
 	expect([both.status, both.stderr]).toEqual([2, expect.stringContaining("exclude each other")]);
 	expect((await cli("explore", SCENARIO, "--shard", "3/2")).stderr).toContain("no part such as 1/4");
