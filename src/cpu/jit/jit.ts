@@ -3,6 +3,7 @@ import {
 	type Kaddr,
 	type Memory,
 	type MemoryListener,
+	PAGE_SIZE,
 	PERM,
 	type Region,
 	toKaddr,
@@ -307,12 +308,22 @@ export class JitCpu implements Cpu {
 	}
 
 	#decode(address: bigint): Decoded {
-		const { memory } = this;
+		const { bytes } = this.memory;
+		const start = Number(address & 0xfffn);
+		const first = this.#executable(address);
+		let second: number | undefined;
 		return decode((index) => {
-			const at = BigInt.asUintN(64, address + BigInt(index));
-			const entry = memory.entry(at);
-			return (entry & PERM.EXEC) === 0 ? -1 : memory.bytes[((entry & ~0xfff) >>> 0) + Number(at & 0xfffn)]!;
+			const at = start + index;
+			if (at < PAGE_SIZE) return first < 0 ? -1 : bytes[first + at]!;
+			second ??= this.#executable(BigInt.asUintN(64, address + BigInt(index)));
+			return second < 0 ? -1 : bytes[second + at - PAGE_SIZE]!;
 		}, address);
+	}
+
+	/** Where the page of the address is in the backing store; -1: it cannot be executed. */
+	#executable(address: bigint): number {
+		const entry = this.memory.entry(address);
+		return (entry & PERM.EXEC) === 0 ? -1 : (entry & ~0xfff) >>> 0;
 	}
 
 	#faultOf(rip: bigint, decoded: Decoded): Fault {

@@ -158,9 +158,10 @@ class Reader {
 
 	/** Little-endian, unsigned. */
 	word(bytes: number): bigint {
-		let value = 0n;
-		for (let i = 0; i < bytes; i++) value |= BigInt(this.byte()) << BigInt(8 * i);
-		return value;
+		if (bytes > 4) return this.word(4) | (this.word(bytes - 4) << 32n);
+		let value = 0;
+		for (let i = 0; i < bytes; i++) value += this.byte() * 2 ** (8 * i);
+		return BigInt(value);
 	}
 
 	/** Legacy prefixes in any order, then REX, which counts only directly before the opcode. Returns the opcode byte. */

@@ -24,6 +24,8 @@ export class FormLibrary {
 	readonly #rows = new Map<OpcodeRow | "site" | "gate" | "state gate" | "exit", Map<number, number>>();
 	readonly #forms: Form[] = [];
 	#batches: Batch[] = [];
+	/** The functions that each batch has before the forms. */
+	#common: readonly ModuleFunction[] | undefined;
 
 	/** The number of an instruction's form. */
 	number(entry: RegionInstruction): number {
@@ -67,9 +69,9 @@ export class FormLibrary {
 		const forms = this.#forms
 			.slice(first)
 			.map((form): ModuleFunction => ({ signature: RUN, code: FormTranslator.translate(form) }));
-		const common = [flagsOfFunction(), flagsFunction(FLAGS_OF), umulhFunction(), enterFunction()];
-		const fill = { at: first, first: common.length, count: forms.length };
-		const module = new WebAssembly.Module(buildModule(undefined, IMPORTS, [...common, ...forms], fill));
+		this.#common ??= [flagsOfFunction(), flagsFunction(FLAGS_OF), umulhFunction(), enterFunction()];
+		const fill = { at: first, first: this.#common.length, count: forms.length };
+		const module = new WebAssembly.Module(buildModule(undefined, IMPORTS, [...this.#common, ...forms], fill));
 		return { first, count: forms.length, module };
 	}
 }
