@@ -3,6 +3,7 @@ import { parseArgs } from "node:util";
 import { CPU_NAMES } from "../../src/node/index.js";
 import { describeMachine, geometricMean, median } from "../common/index.js";
 import { ROWS } from "./emulated.js";
+import { execRequests } from "./exec.js";
 import { findQemu, Native, type Rows } from "./native.js";
 import { Processor } from "./processor.js";
 
@@ -11,6 +12,7 @@ const { values } = parseArgs({ options: { json: { type: "boolean" }, smoke: { ty
 const MILLISECONDS = values.smoke ? 1 : 25;
 const ROUNDS = values.smoke ? 1 : 15;
 const BUDGET_SECONDS = 28;
+const EXEC_REQUESTS = 60_000;
 const COMPUTE = ["crc", "sort", "siphash", "memcpy"] as const;
 
 interface Row {
@@ -96,11 +98,12 @@ function ratios(rows: readonly Row[]): Record<string, number> {
 }
 
 const { samples, instructions } = await measure();
+const exec = await execRequests(values.smoke ? 200 : EXEC_REQUESTS);
 checkResults(samples);
 const rows = table(samples, instructions);
 const machine = describeMachine();
 if (values.json) {
-	console.log(JSON.stringify({ schema: 1, machine, rows, ratios: ratios(rows) }, undefined, 2));
+	console.log(JSON.stringify({ schema: 1, machine, rows, exec, ratios: ratios(rows) }, undefined, 2));
 } else {
 	console.log(`${machine.processor}, ${machine.cores} cores, node ${machine.node}`);
 	console.log(
@@ -111,6 +114,9 @@ if (values.json) {
 		const speed = mips === null ? "" : mips.toFixed(0).padStart(7);
 		console.log(`${what.padEnd(10)} ${cpu.padEnd(10)} ${number(medianNs)} ${number(minNs)} ${number(maxNs)}${speed}`);
 	}
+	console.log(
+		`\nexec: ${exec.perSecond.toFixed(0)} requests a second, each another program; ${exec.megabytes.toFixed(0)} MB more at the end than halfway`,
+	);
 	console.log("\nratios (less is better, but for redirect_unicorn_vs_jit)");
 	for (const [name, value] of Object.entries(ratios(rows))) console.log(`${name.padEnd(32)} ${value.toFixed(2)}`);
 	if (!samples.has("qemu-user")) console.log("qemu-user: not installed (apt-get install -y qemu-user)");

@@ -64,7 +64,7 @@ export class JitCpu implements Cpu {
 	onInstruction: ((rip: bigint) => void) | undefined;
 
 	readonly #view: Int32Array;
-	readonly #flags: () => number;
+	#flags: () => number;
 	readonly #slow: SlowAccess;
 	readonly #sites: CallSites;
 	readonly #translations: Translations;
@@ -286,6 +286,8 @@ export class JitCpu implements Cpu {
 		this.#compiler.instances = 0;
 		this.#translations.clear(true);
 		this.#imports.t = this.#translations.table;
+		// This instance, too, has imported the table, and would keep it.
+		this.#flags = this.#compiler.flags();
 		this.#interpreter.forgetForms();
 		this.#interpreter.reset();
 		this.#interpreterSlot = undefined;

@@ -27,6 +27,11 @@ export class FormLibrary {
 	/** The functions that each batch has before the forms. */
 	#common: readonly ModuleFunction[] | undefined;
 
+	/** How many forms have been met. */
+	get size(): number {
+		return this.#forms.length;
+	}
+
 	/** The number of an instruction's form. */
 	number(entry: RegionInstruction): number {
 		if (entry.kind === "plain") return this.#number(entry.instruction.row, formKey(entry.instruction), entry);
