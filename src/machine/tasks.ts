@@ -1,6 +1,6 @@
 import { KlpemuError } from "../base/index.js";
 import type { Livepatch } from "../linux/klp/index.js";
-import type { Observers } from "../linux/lib/index.js";
+import { type Kernel, type Observers, runStraight } from "../linux/lib/index.js";
 import {
 	type HostTasks,
 	type KernelStacks,
@@ -10,6 +10,7 @@ import {
 	TASK_INTERRUPTIBLE,
 	TASK_RUNNING,
 	type TaskProgram,
+	TIF_PATCH_PENDING,
 	type task_struct,
 } from "../linux/sched/index.js";
 import type { Kaddr } from "../memory/index.js";
@@ -73,14 +74,27 @@ export class Tasks {
 	}
 
 	/**
-	 * A child with the patch state of its parent (copy_process, klp_copy_process); it starts outside of guest kernel
-	 * code.
+	 * A child with the patch state of its parent; it starts outside of guest kernel code. copy_process() in one go, see
+	 * {@link copy_process}.
 	 */
 	fork(parent: task_struct, spec: NewTask): task_struct {
+		return runStraight(this.copy_process(parent, spec));
+	}
+
+	/**
+	 * copy_process(): the child has the flags and the patch_state that its parent has in the beginning. Much later it joins the task
+	 * list, and takes them over again, because a transition may have begun, ended or been reversed since (klp_copy_process).
+	 */
+	*copy_process(parent: task_struct, spec: NewTask): Kernel<task_struct> {
 		const { calls, sleepAt, interruptible = false, exitCalls = [] } = spec;
 		const program: TaskProgram = { calls, exitCalls, ...(sleepAt && { sleepAt }), interruptible, sleepRounds: 2 };
 		const flags = spec.kthread ? PF_KTHREAD : 0;
-		const task = this.#sched.add(spec.name, { flags, mode: spec.kthread ? "kernel" : "user", program });
+		const task = this.#sched.dup_task_struct(spec.name, { flags, mode: spec.kthread ? "kernel" : "user", program });
+		task.thread_flags = parent.thread_flags & TIF_PATCH_PENDING;
+		task.patch_state = parent.patch_state;
+		// What was copied is in the label: it is all that this code remembers.
+		yield `copy_process: dup_task_struct (${task.patch_state}${task.pending ? ", TIF_PATCH_PENDING" : ""})`;
+		this.#sched.tasks.push(task);
 		if (spec.cpu !== undefined) task.pinned = spec.cpu;
 		if (spec.idle) task.__state = TASK_INTERRUPTIBLE;
 		else this.#sched.enqueue(task);

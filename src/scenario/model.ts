@@ -99,7 +99,7 @@ class Actors {
 			return { name: `${of}:${title}`, task: tasks.get(of), during: undefined, of, steps };
 		};
 		return [
-			...(spec.fork ? [doing("forks", () => atOnce(() => tasks.fork(of, childOf(spec))))] : []),
+			...(spec.fork ? [doing("forks", () => tasks.forks(of, childOf(spec)))] : []),
 			...(spec.exit ? [doing("exits", () => atOnce(() => tasks.exit(of)))] : []),
 		];
 	}

@@ -1,4 +1,5 @@
 import { KlpemuError } from "../base/index.js";
+import type { Kernel } from "../linux/lib/index.js";
 import { type LateCall, TASK_RUNNING, type task_struct } from "../linux/sched/index.js";
 import type { Machine, NewTask } from "../machine/index.js";
 import type { Kaddr } from "../memory/index.js";
@@ -51,6 +52,12 @@ export class ScenarioTasks {
 		// The name is set first, because the child may break an invariant as soon as it exists.
 		this.names.add(child.name);
 		this.present.set(child.name, this.#machine.tasks.fork(this.get(parent), this.#newTask(child)));
+	}
+
+	/** The same, with the point at which other tasks and the kernel can act. */
+	*forks(parent: string, child: TaskSpec): Kernel<void> {
+		this.names.add(child.name);
+		this.present.set(child.name, yield* this.#machine.tasks.copy_process(this.get(parent), this.#newTask(child)));
 	}
 
 	/** Ends a task, which is outside of guest kernel code. */

@@ -21,6 +21,8 @@ modules: { other: { sources: [asm/vmlinux/twin.c] } }
 livepatches:
   lp1: { sources: [asm/livepatches/lp1.c], objects: { vmlinux: { funcA: lp1_funcA }, other: { call_other_twin: lp1_funcA } } }
 ${worker}\nsteps: [{ race: [[{ insmod: lp1 }], [{ insmod: other }]] }, settle]`,
+	reversedFork: `cpus: 2\n${PATCHES}\ntasks: { sleeper: { calls: [funcA], sleeps_in: funcA }, parent: { calls: [funcB], fork: true } }
+steps: [{ run: { task: sleeper } }, { insmod: lp1 }, reverse, settle]`,
 	exit: `${PATCHES}\npreemption: full\nftrace_ops: { probe: { funcs: [funcA] } }
 tasks: { worker: { calls: [funcB], exit: true, exit_calls: [funcA] } }
 steps: [{ register: probe }, { unregister: probe }]`,
@@ -267,6 +269,16 @@ const MUTANTS: readonly Mutant[] = [
 		model: "enable",
 		plant: (model) => set(model.machine.workqueue, { schedule_delayed_work: () => {} }),
 		breaks: ["stuck"],
+	},
+	{
+		bug: "fork takes TIF_PATCH_PENDING over early, and patch_state late",
+		model: "reversedFork",
+		plant: (model) => {
+			klpOf(model).transition.klp_copy_process = (parent, child) => {
+				child.patch_state = parent.patch_state;
+			};
+		},
+		breaks: ["warn", "stuck"],
 	},
 	{
 		bug: "RCU tasks forgets tasks that have left the task list in do_exit()",

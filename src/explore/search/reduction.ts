@@ -20,6 +20,8 @@ export class Reduction {
 	readonly #cpus: number;
 	/** A task that runs in the kernel stays on its CPU. */
 	readonly #nonpreemptible: boolean;
+	/** The actors that are tasks of the scenario, with their slots. */
+	readonly #doings: readonly { readonly actor: number; readonly of: number }[];
 	/** False: only the places of loops are left out. */
 	readonly #on: boolean;
 
@@ -31,6 +33,7 @@ export class Reduction {
 		this.#nonpreemptible = model.machine.sched.preemption === "none";
 		this.#other = this.#cpus > 1 ? world.names.length - 1 : -1;
 		this.#on = on;
+		this.#doings = model.admins.flatMap(({ of }, actor) => (of === undefined ? [] : [{ actor, of: world.slot(of) }]));
 	}
 
 	// ---- "What a schedule decides": the tasks on a CPU ----
@@ -38,7 +41,8 @@ export class Reduction {
 	/** Slots of the tasks that can make a move. */
 	tasksThatMove(kernel: KernelState, tasks: readonly TaskState[]): number[] {
 		const free = this.#used(kernel, tasks) < this.#cpus;
-		const mayMove = (slot: number) => canMove(tasks[slot]!) && !kernel.idleAsleep.includes(slot);
+		const mayMove = (slot: number) =>
+			canMove(tasks[slot]!) && !kernel.idleAsleep.includes(slot) && !this.#isInStep(kernel, slot);
 		return this.active.filter((slot) => mayMove(slot) && (free || this.#inKernel(tasks[slot]!)));
 	}
 
@@ -47,20 +51,28 @@ export class Reduction {
 		const free = this.#used(kernel, tasks) < this.#cpus;
 		const actors: number[] = [];
 		for (let actor = 0; actor < kernel.next.length; actor++) {
-			if (kernel.next[actor] === undefined || !this.#isFree(actor, tasks)) continue;
+			if (kernel.next[actor] === undefined || !this.#isFree(kernel, actor, tasks)) continue;
 			if (free || (this.#nonpreemptible && kernel.onCpu[actor])) actors.push(actor);
 		}
 		return actors;
 	}
 
 	/** A task that is an actor makes its steps in user mode. */
-	#isFree(actor: number, tasks: readonly TaskState[]): boolean {
+	#isFree(kernel: KernelState, actor: number, tasks: readonly TaskState[]): boolean {
 		const of = this.#model.admins[actor]?.of;
 		if (of === undefined) return true;
 		const slot = this.#world.slot(of);
 		const { alive, fields } = tasks[slot]!;
 		const running = fields.mode === "user" && !fields.exiting && fields.__state === TASK_RUNNING && !fields.held;
-		return this.active.includes(slot) && alive && running;
+		const another = this.#doings.some(
+			(doing) => doing.of === slot && doing.actor !== actor && kernel.onCpu[doing.actor],
+		);
+		return this.active.includes(slot) && alive && running && !another;
+	}
+
+	/** The task is in the middle of what it does by itself, a fork: it makes no other move meanwhile. */
+	#isInStep(kernel: KernelState, slot: number): boolean {
+		return this.#doings.some(({ actor, of }) => of === slot && kernel.onCpu[actor]);
 	}
 
 	/** Number of CPUs whose task cannot be taken off. */
@@ -84,6 +96,7 @@ export class Reduction {
 	mayBeBusy(kernel: KernelState, tasks: readonly TaskState[], slot: number, actor: number): readonly boolean[] {
 		const task = tasks[slot]!;
 		if (this.#inKernel(task)) return BUSY;
+		if (this.#nonpreemptible && this.#isInStep(kernel, slot)) return BUSY;
 		if (this.#model.idleSleeps && slot >= tasks.length - this.#cpus) return this.#idleIsBusy(kernel, tasks, slot);
 		if (task.fields.mode === "host" || (slot !== this.#other && !this.active.includes(slot))) return FREE;
 		if (task.fields.__state !== TASK_RUNNING || task.fields.held) return FREE;

@@ -81,9 +81,14 @@ export class Sched {
 
 	/** Adds a task to the task list and, unless it sleeps, to the run queue. */
 	add(comm: string, options: ConstructorParameters<typeof task_struct>[2]): task_struct {
-		const task = new task_struct(this.nextPid++, comm, options);
+		const task = this.dup_task_struct(comm, options);
 		this.tasks.push(task);
 		return task;
+	}
+
+	/** A task that is not on the task list yet. */
+	dup_task_struct(comm: string, options: ConstructorParameters<typeof task_struct>[2]): task_struct {
+		return new task_struct(this.nextPid++, comm, options);
 	}
 
 	/** The task that executes: the kernel's `current`. */
