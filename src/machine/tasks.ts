@@ -24,7 +24,7 @@ export interface NewTask {
 	readonly sleepAt?: (() => readonly Kaddr[]) | undefined;
 	/** A signal ends the sleep there. */
 	readonly interruptible?: boolean;
-	/** What do_exit() still calls when it has left the task list. */
+	/** Functions that do_exit() still calls after the task has left the task list. */
 	readonly exitCalls?: readonly (Kaddr | LateCall)[];
 	/** The CPU it is bound to. */
 	readonly cpu?: number | undefined;

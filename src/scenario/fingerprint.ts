@@ -1,4 +1,4 @@
-/** What a scenario is recognised by in a saved schedule: what is in it, and in its sources. */
+/** Fingerprint of a scenario in a saved schedule: of its contents and of its sources. */
 import { Hash } from "../base/index.js";
 import { plainCode } from "./plain-code.js";
 import type { Scenario } from "./scenario.js";
@@ -18,7 +18,7 @@ export async function fingerprintOf(scenario: Scenario, files: FileReader): Prom
 	return hash.digest();
 }
 
-/** What decides on the moves of the explorer: not words for people, nor what is chosen when it is run (the schedule has the design). */
+/** The keys on which the explorer's moves depend: without texts for readers and run-time options (the schedule has the design). */
 function explored(scenario: Scenario): Partial<Scenario> {
 	const { cpus, preemption, hz, ibt, memory, vmlinux, modules, livepatches, ops, tasks, steps } = scenario;
 	return { cpus, preemption, hz, ibt, memory, vmlinux, modules, livepatches, ops, tasks, steps };

@@ -50,7 +50,7 @@ export interface TaskOutcome {
 /** Where an actor is in the kernel. */
 export interface KernelPlace {
 	readonly waits: boolean;
-	/** What it waits for, or the title of its step. */
+	/** The condition for which it waits, or the title of its step. */
 	readonly label: string;
 }
 
@@ -348,7 +348,7 @@ export class World {
 		}
 	}
 
-	/** What an error in the code of `name` breaks. Throws it again if it is no fault of the kernel. */
+	/** The violation for an error in the code of `name`. Throws the error again if it is not a fault of the kernel. */
 	#fault(error: unknown, name: string): Broken {
 		const broken = error instanceof KlpemuError ? judgeError(error, name) : undefined;
 		if (broken === undefined) throw error;

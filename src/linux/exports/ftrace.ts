@@ -7,7 +7,7 @@ import { EINVAL, type Kernel } from "../lib/index.js";
 /** struct ftrace_ops of asm/include/linux/ftrace.h. */
 const OPS = { func: 0, flags: 16 } as const;
 const FTRACE_OPS_FL_SAVE_REGS_IF_SUPPORTED = 1 << 3;
-/** What a module may ask for itself. */
+/** Flags that a module may set itself. */
 const FROM_MODULES =
 	FTRACE_OPS_FL.SAVE_REGS | FTRACE_OPS_FL.RECURSION | FTRACE_OPS_FL.IPMODIFY | FTRACE_OPS_FL.PERMANENT;
 

@@ -49,7 +49,7 @@ export interface TaskProgram {
 	readonly sleepAt?: () => readonly Kaddr[];
 	/** A signal ends the sleep at `sleepAt`. */
 	readonly interruptible?: boolean;
-	/** What do_exit() still calls when the task has left the task list. */
+	/** Functions that do_exit() still calls after the task has left the task list. */
 	readonly exitCalls?: readonly (Kaddr | LateCall)[];
 	/** A kthread sleeps this many rounds after each turn. */
 	readonly sleepRounds?: number;

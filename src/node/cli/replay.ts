@@ -20,7 +20,7 @@ export const replayCommand: Command<ReplayOptions> = {
 	options: {
 		story: {
 			type: "flag",
-			help: "as numbered steps: actors and their steps, func_stack, and the functions that tasks see",
+			help: "as numbered steps, with func_stack and the functions that tasks see",
 		},
 		cpu: { type: "text", value: "CPU", help: CPU_NAMES.join(" or "), choices: () => [...CPU_NAMES] },
 		json: { type: "flag", help: "print { schema, design, invariant, message, moves: [{ who, points }] }" },

@@ -56,7 +56,7 @@ export class ScenarioDocument {
 		return exactNumbers(value);
 	}
 
-	/** What the parser throws: RangeError for what its recursion cannot follow, else it is about aliases. */
+	/** The error for an exception of the parser: a RangeError means too deep recursion, every other one is about aliases. */
 	#refused(cause: unknown): KlpemuError {
 		return this.#syntax(cause instanceof Error && !(cause instanceof RangeError) ? cause.message : TOO_DEEP, 0);
 	}

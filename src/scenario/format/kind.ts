@@ -1,6 +1,6 @@
 import { KlpemuError } from "../../base/index.js";
 
-/** What a text is that is no scenario; undefined: it may be one. */
+/** The kind of a text that is not a scenario; undefined: it may be one. */
 function kindOf(text: string, fileName: string): string | undefined {
 	if (text.startsWith("\x7fELF")) return "an object (ELF)";
 	// biome-ignore lint/suspicious/noControlCharactersInRegex: a text file has none of them

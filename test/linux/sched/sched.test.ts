@@ -271,7 +271,7 @@ test("[rule 3.9] an idle CPU that is not woken never switches: wake_up_if_idle()
 	machine.close();
 });
 
-test("[rule 3.22] a task that left the task list in do_exit() is in no transition and makes its last calls", async () => {
+test("[rule 3.22] a task that left the task list in do_exit() is in no transition; its last calls", async () => {
 	const machine = await createTestMachine();
 	const [funcA, funcB] = [machine.addr("funcA"), machine.addr("funcB")];
 	const task = machine.it.tasks.add({ name: "leaver", kthread: false, calls: [funcB], exitCalls: [funcA] });

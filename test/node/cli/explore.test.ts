@@ -270,7 +270,7 @@ test("explore stops at its budget, its time, and at Ctrl-C, and says what is kno
 test("mistakes in the command line", async () => {
 	const both = await cli("explore", SCENARIO, "--design", "mainline", "--all-designs");
 	expect([both.status, both.stderr]).toEqual([2, expect.stringContaining("exclude each other")]);
-	expect((await cli("explore", SCENARIO, "--shard", "3/2")).stderr).toContain("no part such as 1/4");
+	expect((await cli("explore", SCENARIO, "--shard", "3/2")).stderr).toContain("--shard must be I/N");
 	expect((await cli("explore", SCENARIO, "--invariant", "stuk")).stderr).toContain("stuck");
 	const noSchedule = await cli("replay", SCENARIO);
 	expect([noSchedule.status, noSchedule.stderr]).toEqual([2, expect.stringContaining("klpemu schedule 1")]);
