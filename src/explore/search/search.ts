@@ -259,19 +259,17 @@ export class Search {
 	}
 
 	/**
-	 * `stuck`: a state in a transition from which no schedule leads to its end, although no task sleeps without a task to wake it. All
-	 * states must be there.
+	 * `stuck`: a state in a transition from which no schedule leads to its end, nor to a state in which a task sleeps that has yet to
+	 * switch: such a task delays a transition rightly. All states must be there.
 	 */
 	#findStuck(): void {
 		if (this.#edges === undefined) return;
-		const ends = new Uint8Array(this.#table.length);
-		for (let state = 0; state < ends.length; state++) {
-			if (this.#stateAt(state)[0].inTransition === undefined) ends[state] = 1;
-		}
-		for (const state of statesWithoutEnd(this.#edges, ends)) {
+		const ends = Uint8Array.from({ length: this.#table.length }, (_, state) => {
 			const [kernel, tasks] = this.#stateAt(state);
-			// Only a task that has not switched yet delays the transition.
-			if (tasks.some((task) => isAsleep(task) && isPending(task))) continue;
+			return Number(kernel.inTransition === undefined || tasks.some((task) => isAsleep(task) && isPending(task)));
+		});
+		for (const state of statesWithoutEnd(this.#edges, ends)) {
+			const [kernel] = this.#stateAt(state);
 			const message = `the transition of ${kernel.inTransition} can never end, although no task sleeps`;
 			this.#violations.set("stuck", { broken: { invariant: "stuck", message }, moves: this.#movesTo(state) });
 			return;
