@@ -3,6 +3,7 @@ import type { task_struct } from "../linux/sched/index.js";
 import type { Machine } from "../machine/index.js";
 import type { Kaddr } from "../memory/index.js";
 import { chosenOn } from "./chosen.js";
+import { functionsInside } from "./inside.js";
 import { type Broken, type JudgedTask, judgeOops, judgeStep, judgeWarnings } from "./judge.js";
 import { type FromTo, fromTo, type Look, viewOf } from "./look.js";
 import { Looks } from "./looks.js";
@@ -123,6 +124,10 @@ class LiveTask implements JudgedTask {
 	get entries(): readonly Kaddr[] | undefined {
 		const trace = this.#machine.unwinder.walk(this.#task);
 		return trace.reliable ? trace.entries : undefined;
+	}
+
+	get inside(): readonly Kaddr[] {
+		return functionsInside(this.#machine, this.entries ?? []).flat();
 	}
 
 	get chosen(): Kaddr | undefined {

@@ -1,5 +1,6 @@
 export { InvariantChecker, type Violation } from "./checker.js";
 export { chosenOn } from "./chosen.js";
+export { functionsInside } from "./inside.js";
 export { INVARIANTS, type Invariant, RULES } from "./invariants.js";
 export {
 	type Broken,

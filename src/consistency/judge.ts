@@ -1,6 +1,6 @@
 import type { KlpemuError } from "../base/index.js";
 import type { Fault } from "../cpu/index.js";
-import { KLP_TRANSITION_IDLE, onStack } from "../linux/klp/index.js";
+import { KLP_TRANSITION_IDLE } from "../linux/klp/index.js";
 import type { task_struct } from "../linux/sched/index.js";
 import { LAYOUT, type Machine } from "../machine/index.js";
 import { hex, type Kaddr, toU64 } from "../memory/index.js";
@@ -32,7 +32,9 @@ export interface JudgedTask {
 	readonly patch_state: number;
 	/** Addresses on its stack, innermost first; undefined: the stack cannot be walked reliably. */
 	readonly entries: readonly Kaddr[] | undefined;
-	/** The same, up to the end of the walk: a walk is unreliable from the first address in unmapped text on. */
+	/** The functions that these addresses are in, see functionsInside(). */
+	readonly inside: readonly Kaddr[];
+	/** The addresses, up to the end of the walk: a walk is unreliable from the first address in unmapped text on. */
 	readonly found: readonly Kaddr[];
 	/** The address that its trampoline is about to jump to, see {@link chosenOn}. */
 	readonly chosen: Kaddr | undefined;
@@ -161,7 +163,7 @@ const sudden: Change = (step, task, _after, was, is, index) => {
 
 /** The task has just switched: it must not be inside the implementation that it leaves. */
 const leaves: Change = (step, task, after, was, is, index) => {
-	const why = isIn(after, was.ranges[index]!);
+	const why = isIn(after, was.ranges[index]![0]);
 	if (why === undefined) return [];
 	const [from, to, func] = [was.names[index]!, is.names[index]!, step.functions[index]!.name];
 	const left = from === "original" ? `the original ${func}` : from;
@@ -169,9 +171,9 @@ const leaves: Change = (step, task, after, was, is, index) => {
 	return [{ invariant: "switched-on-stack", task, func, from, to, message }];
 };
 
-function isIn({ entries, chosen }: JudgedTask, [address, size]: readonly [Kaddr, number]): string | undefined {
+function isIn({ entries, inside, chosen }: JudgedTask, address: Kaddr): string | undefined {
 	if (entries === undefined) return "may be on its stack, which cannot be walked";
-	if (onStack(entries, address, size)) return "is on its stack";
+	if (inside.includes(address)) return "is on its stack";
 	if (chosen === address) return "is what its trampoline is about to jump to";
 	return undefined;
 }

@@ -89,11 +89,15 @@ class LoadedImage implements Image {
 		return all.find((symbol) => symbol.binding !== "local") ?? all[0];
 	}
 
-	symbolAt(address: Kaddr): { symbol: ImageSymbol; offset: number } | undefined {
+	symbolAt(address: Kaddr): { symbol: ImageSymbol; offset: number; size: number } | undefined {
 		const region = this.#regionOf(address);
-		const symbol = this.symbols[lastAtOrBefore(this.symbols, address)];
+		const index = lastAtOrBefore(this.symbols, address);
+		const symbol = this.symbols[index];
 		if (region === undefined || symbol === undefined || this.#regionOf(symbol.address) !== region) return undefined;
-		return { symbol, offset: address - symbol.address };
+		const next = this.symbols[index + 1]?.address;
+		const end = toKaddr(region.address + BigInt(region.length));
+		const size = (next !== undefined && next < end ? next : end) - symbol.address;
+		return { symbol, offset: address - symbol.address, size };
 	}
 
 	contains(address: Kaddr): boolean {

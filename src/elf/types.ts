@@ -145,8 +145,13 @@ export interface Image {
 	lookup(name: string): readonly ImageSymbol[];
 	/** The first symbol of this name that is not local, else the first one. */
 	symbol(name: string): ImageSymbol | undefined;
-	/** The nearest function or object that starts at or before `address`, within the image. */
-	symbolAt(address: Kaddr): { readonly symbol: ImageSymbol; readonly offset: number } | undefined;
+	/**
+	 * The nearest function or object that starts at or before `address`, within the image. `size`: up to the next symbol, or to the end of
+	 * the region; ImageSymbol.size is what the ELF symbol says.
+	 */
+	symbolAt(
+		address: Kaddr,
+	): { readonly symbol: ImageSymbol; readonly offset: number; readonly size: number } | undefined;
 	/** True when `address` lies in one of the regions. */
 	contains(address: Kaddr): boolean;
 	/** Contents of a loaded section, by name: address and size of each object's part. */

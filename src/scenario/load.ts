@@ -3,7 +3,7 @@ import { type ElfObject, type ElfSymbol, parseElf } from "../elf/index.js";
 import { checkFunctions } from "./functions.js";
 import type { Scenario } from "./scenario.js";
 import { findSource } from "./source.js";
-import { type FileReader, type SourceRef, whereOf } from "./types.js";
+import { type FileReader, type LivepatchSpec, type SourceRef, whereOf } from "./types.js";
 
 /** Compiles a source, or reads an object: `.c`, `.S` or `.o` by its path. */
 export type ObjectLoader = (
@@ -20,6 +20,17 @@ export interface LoadedObjects {
 
 function isInit({ name, section }: ElfSymbol): boolean {
 	return name === "init_module" && section !== 0;
+}
+
+/** A livepatch is described in the scenario, or enables itself in C: if it did both, it would be enabled twice. */
+function checkEnables(scenario: Scenario, spec: LivepatchSpec, objects: readonly ElfObject[]): void {
+	const calls = objects.find(({ symbols }) => symbols.some(({ name }) => name === "klp_enable_patch"));
+	if (spec.objects.length === 0 || calls === undefined) return;
+	const message = `livepatch '${spec.name}' says what it patches twice: here, and in ${calls.fileName}, which calls klp_enable_patch()`;
+	throw new KlpemuError("SCENARIO_DUPLICATE", message, {
+		where: whereOf(scenario.fileName, spec.objects[0]!.position),
+		hint: "leave out funcs and objects here, or leave the functions alone in the source",
+	});
 }
 
 /** Finds, compiles and parses all sources, and checks that the functions that the scenario names are in them. */
@@ -51,6 +62,7 @@ export async function loadObjects(scenario: Scenario, files: FileReader, load: O
 			hint: "funcs: { OLD: NEW }, objects: { vmlinux: { OLD: NEW } }, or C code with a module_init() that calls klp_enable_patch()",
 		});
 	}
+	for (const spec of scenario.livepatches.values()) checkEnables(scenario, spec, objects.livepatches.get(spec.name)!);
 	const functions = (list: readonly ElfObject[]) =>
 		new Set(
 			list.flatMap((object) =>

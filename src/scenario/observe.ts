@@ -1,5 +1,5 @@
-import type { InvariantChecker, WatchedFunction } from "../consistency/index.js";
-import { patchStateName, type StackEntry } from "../linux/klp/index.js";
+import { functionsInside, type InvariantChecker, type WatchedFunction } from "../consistency/index.js";
+import { patchStateName } from "../linux/klp/index.js";
 import type { task_struct } from "../linux/sched/index.js";
 import type { Machine } from "../machine/index.js";
 import type { Kaddr } from "../memory/index.js";
@@ -13,6 +13,8 @@ export class Observer {
 	readonly #functions: readonly WatchedFunction[];
 	readonly #tasks: ReadonlyMap<string, task_struct>;
 	readonly #whereabouts: Whereabouts;
+	/** Of every patch that was enabled. */
+	readonly #implementations = new Map<Kaddr, string>();
 
 	constructor(
 		machine: Machine,
@@ -26,12 +28,18 @@ export class Observer {
 		this.#functions = functions;
 		this.#tasks = tasks;
 		this.#whereabouts = whereabouts;
+		machine.observe({
+			enable: (patch) => {
+				const funcs = patch.objs.flatMap((obj) => obj.funcs);
+				for (const { new_func, new_name } of funcs) this.#implementations.set(new_func, new_name);
+			},
+		});
 	}
 
 	state(): Pick<ReportStep, "tasks" | "sysfs" | "func_stacks"> {
 		const stacks = this.#stacks();
-		const ranges = rangesOf(stacks);
-		const tasks = Object.fromEntries([...this.#tasks].map(([name, task]) => [name, this.#task(task, ranges)]));
+		const names = this.#names();
+		const tasks = Object.fromEntries([...this.#tasks].map(([name, task]) => [name, this.#task(task, names)]));
 		const sysfs = Object.fromEntries(
 			[...this.#machine.klp.sysfs.entries()].map(([path, value]) => [path, Number(value)]),
 		);
@@ -55,15 +63,15 @@ export class Observer {
 
 	/** swapper/0, ...: not in reports, but an expectation may name them. */
 	idleTasks(): Record<string, ReportTask> {
-		const ranges = rangesOf(this.#stacks());
-		return Object.fromEntries(this.#machine.sched.cpus.map(({ idle }) => [idle.comm, this.#task(idle, ranges)]));
+		const names = this.#names();
+		return Object.fromEntries(this.#machine.sched.cpus.map(({ idle }) => [idle.comm, this.#task(idle, names)]));
 	}
 
-	#task(task: task_struct, ranges: readonly Range[]): ReportTask {
+	#task(task: task_struct, names: ReadonlyMap<Kaddr, string>): ReportTask {
 		return {
 			patch_state: patchStateName(task.patch_state),
 			pending: task.pending,
-			in: this.#in(task, ranges),
+			in: this.#in(task, names),
 			view: this.#checker.view(task),
 		};
 	}
@@ -76,34 +84,20 @@ export class Observer {
 		});
 	}
 
-	/** The innermost implementation of a watched function on the task's stack. */
-	#in(task: task_struct, ranges: readonly Range[]): string | null {
-		for (const entry of this.#machine.unwinder.stack_trace_save_tsk_reliable(task) ?? []) {
-			const hit = ranges.find(({ address, size }) => entry >= address && entry < address + size);
-			if (hit !== undefined) return hit.name;
-		}
-		return null;
+	/** The functions that a task can be in: the watched ones, and each implementation that was ever enabled, by address. */
+	#names(): Map<Kaddr, string> {
+		const names = new Map(this.#implementations);
+		for (const { name, there } of this.#stacks()) if (there !== undefined) names.set(there.address, name);
+		return names;
 	}
-}
 
-/** The code of an implementation. */
-interface Range {
-	readonly name: string;
-	readonly address: Kaddr;
-	readonly size: number;
-}
-
-function rangesOf(
-	stacks: readonly {
-		readonly name: string;
-		readonly there: { readonly address: Kaddr; readonly size: number } | undefined;
-		readonly entries: readonly StackEntry[];
-	}[],
-): Range[] {
-	return stacks.flatMap(({ name, there, entries }) => [
-		...(there === undefined ? [] : [{ name, address: there.address, size: there.size }]),
-		...entries
-			.filter((func) => !func.nop)
-			.map((func) => ({ name: func.new_name, address: func.new_func, size: func.new_size })),
-	]);
+	/**
+	 * The innermost watched function on the task's stack, by implementation. One that no func_stack has any more counts: after a
+	 * force, a task may still be in it.
+	 */
+	#in(task: task_struct, names: ReadonlyMap<Kaddr, string>): string | null {
+		const entries = this.#machine.unwinder.stack_trace_save_tsk_reliable(task) ?? [];
+		const inside = functionsInside(this.#machine, entries).flat();
+		return inside.map((address) => names.get(address)).find((name) => name !== undefined) ?? null;
+	}
 }

@@ -1,3 +1,4 @@
+import { functionsInside } from "../../consistency/index.js";
 import { LAYOUT, type Machine } from "../../machine/index.js";
 import type { Kaddr } from "../../memory/index.js";
 import type { Model } from "../model.js";
@@ -14,22 +15,22 @@ export interface CodeRange {
  */
 export function stackView(model: Model, entries: readonly Kaddr[] | undefined): string {
 	if (entries === undefined) return "?";
-	return entries.flatMap((entry) => visible(model, entry) ?? []).join();
+	const functions = functionsInside(model.machine, entries);
+	return entries.flatMap((entry, index) => visible(model, entry, functions[index]!)).join();
 }
 
-function visible({ machine, functions }: Model, entry: Kaddr): string | undefined {
+/**
+ * The symbol that an entry lies in, if the judge or klp_check_stack_func() can ask for it. A piece of a function is another symbol
+ * than the function: the kernel tells them apart.
+ */
+function visible({ machine, functions }: Model, entry: Kaddr, inside: readonly Kaddr[]): string[] {
 	const trampoline = machine.ftrace.trampolines.containing(entry);
-	if (trampoline !== undefined) return `t${trampoline.address}`;
-	for (const mod of machine.modules.values()) {
-		if (!mod.image.contains(entry)) continue;
-		const hit = mod.image.symbolAt(entry);
-		return hit === undefined ? `m${mod.image.base}` : `f${hit.symbol.address}`;
-	}
-	for (const func of functions) {
-		const there = func.resolve();
-		if (there !== undefined && entry >= there.address && entry < there.address + there.size) return `f${there.address}`;
-	}
-	return undefined;
+	if (trampoline !== undefined) return [`t${trampoline.address}`];
+	const module = [...machine.modules.values()].find(({ image }) => image.contains(entry));
+	const hit = machine.kallsyms.kallsyms_lookup_size_offset(entry);
+	const symbol = hit === undefined ? `m${module?.image.base}` : `f${(entry - hit.offset) | 0}`;
+	const watched = (address: Kaddr) => functions.some((func) => func.resolve()?.address === address);
+	return module !== undefined || inside.some(watched) ? [symbol] : [];
 }
 
 /** Code around `ip` in which no frame of the stack changes: while a task stays in it, its {@link stackView} is the same. */

@@ -4,6 +4,7 @@ import {
 	chosenOn,
 	type FromTo,
 	fromTo,
+	functionsInside,
 	judgeError,
 	judgeOops,
 	judgeWarnings,
@@ -132,7 +133,16 @@ export class World {
 	#deadState(): TaskState {
 		const fields = Object.fromEntries(TASK_FIELDS.map((field) => [field, undefined])) as TaskState["fields"];
 		return this.states.intern(
-			{ slot: -1, fields, alive: false, running: false, handler: undefined, chosen: undefined, entries: [] },
+			{
+				slot: -1,
+				fields,
+				alive: false,
+				running: false,
+				handler: undefined,
+				chosen: undefined,
+				entries: [],
+				inside: [],
+			},
 			{ words: new BigUint64Array(0), stack: new Uint8Array(0) },
 		);
 	}
@@ -238,7 +248,8 @@ export class World {
 		const running = move !== undefined && !move.yields && !task.idle && inKernel;
 		const { machine } = this.model;
 		const chosen = chosenOn(machine, trace);
-		const state = { slot, fields, alive: true, running, handler: move?.handler, chosen, entries };
+		const inside = functionsInside(machine, entries ?? []).flat();
+		const state = { slot, fields, alive: true, running, handler: move?.handler, chosen, entries, inside };
 		return this.states.intern(state, captureContext(machine, task));
 	}
 

@@ -52,9 +52,9 @@ export class Symbols {
 		for (const image of this.#code.kallsyms.images) {
 			const hit = image.symbolAt(address);
 			if (hit === undefined) continue;
-			const { name, size } = hit.symbol;
+			const { name } = hit.symbol;
 			const owner = image.name === "vmlinux" ? "" : ` [${image.name}]`;
-			return bare ? name : `${name}+0x${hit.offset.toString(16)}/0x${size.toString(16)}${owner}`;
+			return bare ? name : `${name}+0x${hit.offset.toString(16)}/0x${hit.size.toString(16)}${owner}`;
 		}
 		const gate = this.#code.gates.nameAt(address);
 		if (gate !== undefined) return bare ? gate : `${gate}+0x0/0x${GATE_SIZE.toString(16)}`;

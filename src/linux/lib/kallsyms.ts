@@ -25,11 +25,14 @@ export class Kallsyms {
 		return this.images.find((image) => image.name === (object ?? "vmlinux"))?.lookup(name) ?? [];
 	}
 
-	/** The function that `address` lies in: its size, and the offset of `address` in it. */
+	/**
+	 * The function that `address` lies in: its size, and the offset of `address` in it. As in get_symbol_pos(), a function ends where
+	 * the next symbol begins: padding is part of it, and what gcc has put elsewhere (NAME.cold) is a symbol of its own.
+	 */
 	kallsyms_lookup_size_offset(address: Kaddr): { readonly size: number; readonly offset: number } | undefined {
 		for (const image of this.images) {
 			const hit = image.symbolAt(address);
-			if (hit !== undefined) return { size: hit.symbol.size, offset: hit.offset };
+			if (hit !== undefined) return { size: hit.size, offset: hit.offset };
 		}
 		return undefined;
 	}
