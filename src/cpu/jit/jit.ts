@@ -37,8 +37,8 @@ const CHUNK = 1 << 20;
 /** A smaller number, while code may still move to the second tier. */
 const SMALL_CHUNK = 1 << 14;
 
-/** Instances of modules that a Cpu makes before it gives up those that it does not use any more. */
-const MAX_INSTANCES = 2048;
+/** The fewest instances of modules that a Cpu has made before it gives up those that it does not use any more. */
+const MAX_INSTANCES = 512;
 
 /** A function, and where it begins. */
 interface Code {
@@ -282,7 +282,8 @@ export class JitCpu implements Cpu {
 
 	/** Begins anew with no translations if most that were made are not used any more, so that the engine frees them. */
 	#giveBack(): void {
-		if (this.#compiler.instances < MAX_INSTANCES || this.#depth > 1) return;
+		const { instances } = this.#compiler;
+		if (instances < MAX_INSTANCES || instances < 2 * this.#translations.count || this.#depth > 1) return;
 		this.#compiler.instances = 0;
 		this.#translations.clear(true);
 		this.#imports.t = this.#translations.table;

@@ -171,6 +171,11 @@ export class Translations {
 		return doomed.size > 0;
 	}
 
+	/** How many functions are in the table. */
+	get count(): number {
+		return this.#nextSlot - this.#freeSlots.length;
+	}
+
 	/** Drops what is interpreted; `all`: translations too, whose instances then have nothing that refers to them. */
 	clear(all: boolean): void {
 		this.unlinkAll();

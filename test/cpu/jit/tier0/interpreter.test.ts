@@ -29,7 +29,7 @@ function run(cpu: JitCpu, code: readonly number[], rcx = 0): bigint {
 }
 
 /** As in jit.ts: a Cpu begins anew after so many instances. */
-const MAX_INSTANCES = 2048;
+const MAX_INSTANCES = 512;
 
 /** mov eax, VALUE */
 const put = (value: number): number[] => [0xb8, ...new Uint8Array(Int32Array.of(value).buffer)];
