@@ -9,6 +9,7 @@ import {
 	switchedVoluntarily,
 	TASK_IDLE,
 	TASK_INTERRUPTIBLE,
+	TASK_RUNNING,
 	TASK_UNINTERRUPTIBLE,
 	TIF_NOTIFY_SIGNAL,
 	type task_struct,
@@ -79,8 +80,14 @@ export function declareSwitchPoints(
 		sched.set_timer(task, sched.jiffies + (task.program.sleepRounds ?? 1));
 		return sleep(task, TASK_INTERRUPTIBLE);
 	});
-	// Guest code has no set_current_state(): it sleeps until another task wakes it.
-	leaves("schedule", (task) => sleep(task, TASK_UNINTERRUPTIBLE));
+	// Without set_current_state() before it, it sleeps until another task wakes it.
+	leaves("schedule", (task) => {
+		const { sleep_state = TASK_UNINTERRUPTIBLE } = task;
+		task.sleep_state = undefined;
+		// signal_pending_state()
+		const signal = (sleep_state & TASK_INTERRUPTIBLE) !== 0 && (task.thread_flags & TIF_NOTIFY_SIGNAL) !== 0;
+		return sleep_state === TASK_RUNNING || signal ? "end-slice" : sleep(task, sleep_state);
+	});
 	for (const name of COND_RESCHED) {
 		const stops = () => {
 			const resched = sched.should_resched(sched.current);

@@ -19,6 +19,20 @@ struct task_struct *get_current(void);
 
 pid_t task_tgid_vnr(struct task_struct *task);
 void schedule(void);
+
+#define TASK_RUNNING 0x00000000
+#define TASK_INTERRUPTIBLE 0x00000001
+#define TASK_UNINTERRUPTIBLE 0x00000002
+#define TASK_NOLOAD 0x00000400
+#define TASK_IDLE (TASK_UNINTERRUPTIBLE | TASK_NOLOAD)
+#define TASK_NORMAL (TASK_INTERRUPTIBLE | TASK_UNINTERRUPTIBLE)
+
+/* The state in which the next schedule() sleeps, unless a wake-up comes first. */
+void __set_current_state(unsigned int state);
+#define set_current_state(state) __set_current_state(state)
+int wake_up_process(struct task_struct *task);
+int signal_pending(struct task_struct *task);
+
 int __cond_resched(void);
 #define cond_resched() __cond_resched()
 

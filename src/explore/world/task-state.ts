@@ -18,6 +18,8 @@ export const TASK_FIELDS = [
 	"trace_recursion",
 	"nextCall",
 	"wakeAt",
+	"sleep_state",
+	"wait_queue",
 	"exiting",
 	"oops",
 ] as const;

@@ -13,6 +13,7 @@ import { lockFunctions } from "./locks.js";
 import { memoryFunctions } from "./memory.js";
 import { GuestOutput } from "./output.js";
 import { GuestTasks } from "./tasks.js";
+import { waitFunctions } from "./wait.js";
 import { GuestWorkqueue } from "./workqueue.js";
 
 /** All host functions, in groups: the functions of the kernel for guest code that asm/vmlinux does not have in C. */
@@ -61,6 +62,7 @@ export class Exports {
 			this.output.functions(),
 			memoryFunctions(memory, slab, dmesg),
 			this.tasks.functions(),
+			waitFunctions(sched, this.tasks),
 			lockFunctions(memory, sched, HZ),
 			this.work.functions(),
 			this.kobjects.functions(),

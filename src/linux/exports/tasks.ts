@@ -39,6 +39,12 @@ export class GuestTasks {
 		return address;
 	}
 
+	/** The task whose struct is at an address; undefined: none. */
+	taskAt(address: Kaddr): task_struct | undefined {
+		for (const [task, at] of this.structs) if (at === address) return task;
+		return undefined;
+	}
+
 	functions(): HostFunctions {
 		const sched = this.#sched;
 		return {

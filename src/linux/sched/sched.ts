@@ -232,6 +232,10 @@ export class Sched {
 
 	/** Makes a sleeping task runnable (try_to_wake_up). False if it does not sleep in one of the given states. */
 	wake_up_state(task: task_struct, states: number): boolean {
+		if (task.__state === TASK_RUNNING && task.sleep_state !== undefined && (task.sleep_state & states) !== 0) {
+			task.sleep_state = TASK_RUNNING;
+			return true;
+		}
 		if (task.__state === TASK_RUNNING || task.__state === TASK_DEAD || (task.__state & states) === 0) return false;
 		task.__state = TASK_RUNNING;
 		task.wakeAt = Number.POSITIVE_INFINITY;

@@ -15,6 +15,8 @@ export const PF_KTHREAD = 0x00200000;
 export const TASK_RUNNING = 0;
 export const TASK_INTERRUPTIBLE = 1;
 export const TASK_UNINTERRUPTIBLE = 2;
+/** All states that an ordinary wake-up ends. */
+export const TASK_NORMAL = TASK_INTERRUPTIBLE | TASK_UNINTERRUPTIBLE;
 export const TASK_DEAD = 0x80;
 export const TASK_NOLOAD = 0x400;
 /**
@@ -103,6 +105,13 @@ export class task_struct {
 	inHost: Kernel<void> | undefined = undefined;
 	/** The wait of `inHost`, until it continues. */
 	waitsFor: Wait | undefined = undefined;
+	/**
+	 * set_current_state(): how the next schedule() sleeps. TASK_RUNNING: not at all, because a wake-up came first. Undefined: the task
+	 * has not said.
+	 */
+	sleep_state: number | undefined = undefined;
+	/** prepare_to_wait(): address of the wait queue; 0: none. */
+	wait_queue: Kaddr = 0;
 	/** It has left the task list, and is in the rest of do_exit(). */
 	exiting = false;
 	/** It has been stopped at `program.sleepAt` already. */
