@@ -33,6 +33,7 @@ const PRIVILEGED = `
 0f 32 rdmsr
 0f 33 rdpmc
 0f 35 sysexit
+0f 38 82 invpcid
 0f a1 pop fs
 0f a9 pop gs
 0f b2 lss
@@ -104,6 +105,8 @@ f3 0f ae /6 umonitor
 9b fwait
 c4 an AVX or BMI instruction (VEX)
 c5 an AVX instruction (VEX)
+ff /3 lcall
+ff /5 ljmp
 cd int
 f1 int1`;
 
@@ -111,6 +114,7 @@ f1 int1`;
 const VECTOR = [
 	[0x10, 0x17],
 	[0x28, 0x2f],
+	[0x3a, 0x3a],
 	[0x50, 0x76],
 	[0x7c, 0x7f],
 	[0xc2, 0xc2],

@@ -96,6 +96,7 @@ describe("an instruction that is not emulated is named", () => {
 		["0f22d8", "mov to a control register"],
 		["48cf", "iret"],
 		["0f09", "wbinvd"],
+		["66410f3882", "invpcid"],
 	])("%s: %s is privileged, #GP", (hex, name) => {
 		expect(refused(hex).error).toBe("general-protection");
 		expect(refused(hex).detail).toMatch(new RegExp(`: ${name}: a privileged instruction, not emulated$`));
@@ -110,6 +111,8 @@ describe("an instruction that is not emulated is named", () => {
 		["480fae27", "xsave"],
 		["0f2801", "an SSE or MMX instruction"],
 		["dbe3", "an x87 instruction"],
+		["ff68", "ljmp"],
+		["660f3a0f", "an SSE or MMX instruction"],
 		["c4e283f7c9", "an AVX or BMI instruction"],
 	])("%s: %s is #UD", (hex, name) => {
 		expect(refused(hex).error).toBe("invalid-opcode");
