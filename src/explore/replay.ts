@@ -131,7 +131,7 @@ export function isEndless(invariant: Invariant): boolean {
 
 /**
  * Removes moves that are not needed to break the same invariant, until no further move can be removed. A schedule for what
- * {@link isEndless} is not changed: it does not depend on the last move only.
+ * `isEndless()` is not changed: it does not depend on the last move only.
  */
 export function minimise(replayer: Replayer, moves: readonly Move[], invariant: Invariant): Move[] {
 	const breaks = (candidate: readonly Move[]): Move[] | undefined => {
