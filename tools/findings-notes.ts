@@ -27,7 +27,7 @@ For the function itself nothing goes wrong here, as the patch on top decides wha
 	{
 		invariant: "use-after-free",
 		scenario: "",
-		design: /^rfc|^replace-set/,
+		design: /^rfc|^replace-/,
 		text: `*New.* In mainline a nop is always the last entry of its func_stack when klp_discard_nops() removes it, so that
 klp_unpatch_func() goes through unregister_ftrace_function(), which waits for all handlers, before the nop is freed. Where a patch
 that stays has an entry below, the nop leaves by list_del_rcu() alone, and __klp_free_objects() frees it at once (kobject_put() ->
@@ -83,6 +83,13 @@ Written in between, nops come without the replacement, or the replacement withou
 		scenario: "",
 		design: /^rfc-2025/,
 		text: `Published in substance: the violation of ${MAIL}, with other patches.`,
+	},
+	{
+		invariant: undefined,
+		scenario: "",
+		design: /^replace-tag/,
+		text: `*New.* klp_add_nops() of the draft is mainline's and does not look at tags: a patch with a tag gets nops for functions of patches
+that stay, and they hide those until the transition completes.`,
 	},
 	{
 		invariant: undefined,
