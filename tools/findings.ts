@@ -32,6 +32,8 @@ interface Cell {
 	readonly invariants: readonly Invariant[];
 	/** The steps that did not end as the scenario expects. */
 	readonly failures: readonly string[];
+	/** True if one of them ends as the scenario expects in no schedule. */
+	readonly never: boolean;
 }
 
 async function exploreAll(file: string, design: string): Promise<{ cell: Cell; findings: Finding[] }> {
@@ -39,7 +41,7 @@ async function exploreAll(file: string, design: string): Promise<{ cell: Cell; f
 	const scenario: Scenario = parseScenario(text, file);
 	const machine = { host: nodeHost(file), design };
 	const limits = { budget: BUDGET, invariants: new Set(INVARIANTS), all: true, reduction: true };
-	const { exploration, schedules, judgement } = await exploreScenario({ scenario, machine, ...limits });
+	const { exploration, schedules, steps, judgement } = await exploreScenario({ scenario, machine, ...limits });
 	const findings: Finding[] = [];
 	for (const schedule of schedules) {
 		const { story } = await replaySchedule(scenario, schedule, machine);
@@ -47,16 +49,18 @@ async function exploreAll(file: string, design: string): Promise<{ cell: Cell; f
 	}
 	const { result } = exploration;
 	const invariants = schedules.map((schedule) => schedule.invariant);
-	return { cell: { result, invariants, failures: judgement.failures }, findings };
+	const never = steps.some(({ expected, results }) => !results.includes(expected ?? 0));
+	return { cell: { result, invariants, failures: judgement.failures, never }, findings };
 }
 
-function cellText({ result, invariants, failures }: Cell): string {
+function cellText({ result, invariants, failures, never }: Cell): string {
 	const verdict = invariants.length > 0 ? invariants.join(", ") : result;
-	return failures.length > 0 ? `${verdict} ${MARK}` : verdict;
+	return failures.length > 0 ? `${verdict} ${never ? NEVER : SOMETIMES}` : verdict;
 }
 
-/** Mark behind a verdict on another course of events than that of the scenario. */
-const MARK = "≠";
+/** Marks behind a verdict on another course of events than that of the scenario: in no schedule as it says, and not in all. */
+const NEVER = "≠";
+const SOMETIMES = "(≠)";
 
 function otherwise(explored: readonly Explored[]): string[] {
 	return explored.flatMap(({ file, cells }) => {
@@ -154,7 +158,8 @@ function notAsSaid(explored: readonly Explored[]): string[] {
 	return [
 		"## Not as the scenario says",
 		"",
-		`A verdict with ${MARK} says nothing about the design's transitions as the scenario means them: a step did not end as it says.`,
+		`${NEVER}: a step ends as the scenario says in no schedule, so that the verdict is about another course of events. ${SOMETIMES}: in some`,
+		"schedules only, where an administrator is too early or too late.",
 		"",
 		...lines,
 		"",
