@@ -52,7 +52,7 @@ export class Moves {
 		yield* this.ofActors(kernel, tasks);
 	}
 
-	/** A list: a generator costs a tenth of the search. */
+	/** A list, because a generator made the search slower (npm run bench:explore). */
 	ofTasks(kernel: KernelState, tasks: readonly TaskState[]): Edge[] {
 		return [...this.#reduction.tasksThatMove(kernel, tasks)].map((slot) => this.#ofTask(kernel, tasks, slot));
 	}
