@@ -1,5 +1,6 @@
 import { declareState, KlpemuError } from "../base/index.js";
-import { hex, isKaddr, type Kaddr, type Memory, PERM, type Region, toKaddr, toU64 } from "../memory/index.js";
+import { hex, type Kaddr, type Memory, type Region, toKaddr, toU64 } from "../memory/index.js";
+import { findCallSites } from "./call-sites.js";
 import { UnwindTable } from "./eh-frame.js";
 import { type Layout, layOut, type PlacedSection } from "./layout.js";
 import { computeRelocation, isBranchRelocation, needsGotSlot, relocationName } from "./relocate.js";
@@ -17,10 +18,6 @@ import {
 	UndefinedSymbols,
 	type UnwindRow,
 } from "./types.js";
-
-const FENTRY_SIZE = 5;
-const NOP = 0x90;
-const NOP5 = [0x0f, 0x1f, 0x44, 0x00, 0x00];
 
 /**
  * Loads objects into guest memory as one image: places their sections, resolves their symbols and relocates them.
@@ -76,7 +73,12 @@ class LoadedImage implements Image {
 		this.#unwind = new UnwindTable(
 			this.sections(".eh_frame").map((part) => ({ ...part, data: options.memory.read(part.address, part.size) })),
 		);
-		this.mcountLocs = this.#findCallSites();
+		this.mcountLocs = findCallSites({
+			memory: options.memory,
+			placed: this.#placed,
+			symbolAt: (address) => this.symbolAt(address)?.symbol,
+			regionOf: (address) => this.#regionOf(address),
+		});
 		this.klpRelocations = pendingRelocations(options.objects, layout);
 	}
 
@@ -123,44 +125,6 @@ class LoadedImage implements Image {
 		if (!this.loaded) throw new Error(`image '${this.name}' is unloaded twice`);
 		this.loaded = false;
 		for (const region of this.regions) this.#memory.unmap(region);
-	}
-
-	/** The fentry sites that the compiler recorded (-mrecord-mcount, or -fpatchable-function-entry). */
-	#findCallSites(): Kaddr[] {
-		const sites = new Set(this.#addressesIn("__mcount_loc"));
-		for (const start of this.#addressesIn("__patchable_function_entries")) {
-			// Nops in front of the function are call padding, not a call site; the kernel on x86 leaves them alone too.
-			const function_ = this.symbolAt(start)?.symbol;
-			if (function_?.type !== "func" || start - function_.address >= function_.size) continue;
-			if (this.#memory.read(start, FENTRY_SIZE).some((byte) => byte !== NOP)) continue;
-			// A task could stop between five single nops. A call that is written over them would then be executed from
-			// its middle.
-			this.#memory.write(start, Uint8Array.from(NOP5));
-			sites.add(start);
-		}
-		return [...sites].sort((a, b) => a - b);
-	}
-
-	/** The 64-bit text addresses that a section lists. */
-	#addressesIn(name: string): Kaddr[] {
-		const out: Kaddr[] = [];
-		for (const { object, address, size } of this.sections(name)) {
-			for (let offset = 0; offset < size; offset += 8) {
-				const entry = size - offset >= 8 ? this.#memory.u64((address + offset) | 0) : 0n;
-				const site = toKaddr(entry);
-				const last = (site + FENTRY_SIZE - 1) | 0;
-				const region = isKaddr(entry) ? this.#regionOf(site) : undefined;
-				if (region === undefined || (region.perm & PERM.EXEC) === 0 || this.#regionOf(last) !== region) {
-					throw new KlpemuError(
-						"ELF_BAD_MCOUNT",
-						`section '${name}' offset 0x${offset.toString(16)}: ${hex(entry)} is no place for a call in the text`,
-						{ where: object },
-					);
-				}
-				out.push(site);
-			}
-		}
-		return out;
 	}
 }
 

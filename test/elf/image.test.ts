@@ -171,6 +171,46 @@ describe("linkImage", () => {
 		expect(memory.u8(BASE)).toBe(0x90);
 	});
 
+	/** One function at 16, behind 16 nops of call padding, as objtool and gcc -fpatchable-function-entry=16,16 describe it. */
+	const padded = (mcount: boolean, endbr: number) => {
+		const entry = (symbol: string, addend: number) => [{ offset: 0, type: 1, symbol, addend }];
+		const list = (name: string, at: ReturnType<typeof entry>) => ({
+			...{ name, data: new Uint8Array(8), flags: DATA, relocations: at },
+		});
+		const code = new Uint8Array(48).fill(0x90);
+		code.set([0xe8, 0, 0, 0, 0], 16 + endbr);
+		return object(
+			[
+				{ name: ".text", data: code },
+				list("__patchable_function_entries", entry("__pfx_f", 0)),
+				...(mcount ? [list("__mcount_loc", entry("f", endbr))] : []),
+			],
+			[
+				{ name: "f", section: ".text", value: 16, size: 32 },
+				{ name: "__pfx_f", section: ".text", size: 16, binding: 0 },
+			],
+		);
+	};
+
+	it.each([0, 4])("takes __mcount_loc as the sites of a function with call padding, endbr64 of %i bytes", (endbr) => {
+		const { memory, image } = load([padded(true, endbr)]);
+		expect(image.mcountLocs).toEqual([BASE + 16 + endbr]);
+		expect([...memory.read(BASE, 16)]).toEqual(Array.from({ length: 16 }, () => 0x90));
+	});
+
+	it("takes the padding of no function for a site, also without __mcount_loc", () => {
+		expect(load([padded(false, 0)]).image.mcountLocs).toEqual([]);
+		// Each object is judged by its own sections.
+		const { image } = load([padded(true, 4), { ...padded(false, 0), symbols: [] }]);
+		expect(image.mcountLocs).toEqual([BASE + 16 + 4]);
+	});
+
+	it("calls the padding by the name that kallsyms has for it, and ends the function before it where it begins", () => {
+		const { image } = load([padded(true, 4)]);
+		expect(image.symbolAt(BASE + 15)).toMatchObject({ symbol: { name: "__pfx_f" }, offset: 15, size: 16 });
+		expect(image.symbolAt(BASE + 16)).toMatchObject({ symbol: { name: "f" }, offset: 0 });
+	});
+
 	it("refuses an __mcount_loc that points outside the text", () => {
 		const relocations = [{ offset: 0, type: 1, symbol: "d", addend: 0 }];
 		const error = failure(() =>
