@@ -40,6 +40,9 @@ const SMALL_CHUNK = 1 << 14;
 /** The fewest instances of modules that a Cpu has made before it gives up those that it does not use any more. */
 const MAX_INSTANCES = 512;
 
+/** The opcode of the one-byte breakpoint. */
+const INT3 = 0xcc;
+
 /** A function, and where it begins. */
 interface Code {
 	readonly run: Translation["run"];
@@ -220,6 +223,11 @@ export class JitCpu implements Cpu {
 	/** Executes the bytes of a call site in the middle of a poke as one instruction. */
 	#atOddSite(executed: number): Stop | undefined {
 		const { rip } = this.state;
+		// Nearly always an int3 that text_poke has written: there is nothing else to decode.
+		const page = this.#executable(rip);
+		if (page >= 0 && this.memory.bytes[page + Number(rip & 0xfffn)] === INT3) {
+			return { kind: "fault", executed, fault: { kind: "breakpoint" } };
+		}
 		const decoded = this.#decode(rip);
 		if (isFaulting(decoded)) return { kind: "fault", executed, fault: this.#faultOf(rip, decoded) };
 		const entry = { kind: "plain", address: rip, length: decoded.length, instruction: decoded } as const;
