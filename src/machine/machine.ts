@@ -14,6 +14,7 @@ import type { Executor } from "./executor.js";
 import type { Observer } from "./observers.js";
 import type { Rounds } from "./rounds.js";
 import type { Shell } from "./shell.js";
+import type { SwitchPoints } from "./switch-points.js";
 import type { Tasks } from "./tasks.js";
 
 /** The parts of a machine, in the order in which boot() makes them: each uses only those before it. */
@@ -62,18 +63,29 @@ export interface MachineParts {
 	/** All files. */
 	readonly files: Files;
 
+	/** The gates at which a task can be switched. */
+	readonly switchPoints: SwitchPoints;
 	readonly executor: Executor;
 	readonly rounds: Rounds;
 	readonly shell: Shell;
 	readonly tasks: Tasks;
 }
 
+/** A class with the fields of MachineParts, so that they are listed only once. */
+const WithParts = class {
+	constructor(parts: MachineParts) {
+		Object.assign(this, parts);
+	}
+} as new (
+	parts: MachineParts,
+) => MachineParts;
+
 /**
  * The whole machine: guest memory, a Cpu, tasks, ftrace and livepatch, and the administrator who acts on them. It
  * advances in rounds: in each, every emulated CPU runs one slice of one task. Actions of the administrator (insmod,
  * writes to sysfs) run on CPU 0 as the task `shell`, at once. `boot()` makes one.
  */
-export class Machine implements MachineParts {
+export class Machine extends WithParts {
 	static readonly state = declareState({
 		fields: [
 			...[
@@ -92,80 +104,6 @@ export class Machine implements MachineParts {
 			...["hostCalls", "exports", "vmlinux", "workqueue", "areas", "hostTasks", "dmesg"],
 		],
 	});
-
-	readonly memory: Memory;
-	readonly cpu: Cpu;
-	readonly hz: number;
-	readonly dmesg: Dmesg;
-	readonly faults: FaultInjection;
-	readonly observers: Observers<Observer>;
-	readonly icache: Icache;
-	readonly areas: GuestAreas;
-	readonly kallsyms: Kallsyms;
-	readonly sched: Sched;
-	readonly percpu: PerCpu;
-	readonly stacks: KernelStacks;
-	readonly hostTasks: HostTasks;
-	readonly hotplug: CpuHotplug;
-	readonly workqueue: Workqueue;
-	readonly text_poke: TextPoke;
-	readonly ftrace: Ftrace;
-	readonly symbols: Symbols;
-	readonly unwinder: Unwinder;
-	readonly tracer: FunctionTracer;
-	readonly tracefs: Tracefs;
-	readonly oops: Oops;
-	readonly heap: Heap;
-	readonly hostCalls: HostCalls;
-	readonly calls: GuestCalls;
-	readonly klp: Livepatch;
-	readonly modules: ReadonlyMap<string, LoadedModule>;
-	readonly loader: Loader;
-	readonly exports: Exports;
-	readonly vmlinux: Image;
-	readonly files: Files;
-	readonly executor: Executor;
-	readonly rounds: Rounds;
-	readonly shell: Shell;
-	readonly tasks: Tasks;
-
-	constructor(parts: MachineParts) {
-		this.memory = parts.memory;
-		this.cpu = parts.cpu;
-		this.hz = parts.hz;
-		this.dmesg = parts.dmesg;
-		this.faults = parts.faults;
-		this.observers = parts.observers;
-		this.icache = parts.icache;
-		this.areas = parts.areas;
-		this.kallsyms = parts.kallsyms;
-		this.sched = parts.sched;
-		this.percpu = parts.percpu;
-		this.stacks = parts.stacks;
-		this.hostTasks = parts.hostTasks;
-		this.hotplug = parts.hotplug;
-		this.workqueue = parts.workqueue;
-		this.text_poke = parts.text_poke;
-		this.ftrace = parts.ftrace;
-		this.symbols = parts.symbols;
-		this.unwinder = parts.unwinder;
-		this.tracer = parts.tracer;
-		this.tracefs = parts.tracefs;
-		this.oops = parts.oops;
-		this.heap = parts.heap;
-		this.hostCalls = parts.hostCalls;
-		this.calls = parts.calls;
-		this.klp = parts.klp;
-		this.modules = parts.modules;
-		this.loader = parts.loader;
-		this.exports = parts.exports;
-		this.vmlinux = parts.vmlinux;
-		this.files = parts.files;
-		this.executor = parts.executor;
-		this.rounds = parts.rounds;
-		this.shell = parts.shell;
-		this.tasks = parts.tasks;
-	}
 
 	/**
 	 * Adds an observer, which gets all events from now on, after the observers that were added before it. The returned
