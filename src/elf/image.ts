@@ -15,6 +15,7 @@ import {
 	type ImageSymbol,
 	type LinkOptions,
 	type PendingRelocation,
+	type PerCpuVariables,
 	UndefinedSymbols,
 	type UnwindRow,
 } from "./types.js";
@@ -23,11 +24,11 @@ import {
  * Loads objects into guest memory as one image: places their sections, resolves their symbols and relocates them.
  *
  * Throws {@link UndefinedSymbols} (all of them at once), `ELF_SPECIAL_SECTION`, `ELF_DUPLICATE_SYMBOL`, `ELF_RELOCATION_OVERFLOW`,
- * `ELF_BAD_MCOUNT`, `ELF_BAD_EH_FRAME`, `ELF_NO_SPACE`, and what Memory.map throws. Nothing stays mapped then.
+ * `ELF_BAD_MCOUNT`, `ELF_BAD_RELOCATION`, `ELF_BAD_EH_FRAME`, `ELF_NO_SPACE`, and what Memory.map throws. Nothing stays mapped then.
  */
 export function linkImage(options: LinkOptions): Image {
-	refuseSpecialSections(options.objects);
-	const layout = layOut(options.name, options.objects, options.base, options.memory);
+	refuseSpecialSections(options);
+	const layout = layOut(options);
 	try {
 		return new LoadedImage(options, layout);
 	} catch (error) {
@@ -45,6 +46,7 @@ class LoadedImage implements Image {
 	readonly end: Kaddr;
 	readonly regions: Region[];
 	readonly symbols: readonly ImageSymbol[];
+	readonly percpu: PerCpuVariables | undefined;
 	readonly mcountLocs: readonly Kaddr[];
 	readonly klpRelocations: readonly PendingRelocation[];
 	readonly #memory: Memory;
@@ -64,8 +66,10 @@ class LoadedImage implements Image {
 		const resolver = new SymbolResolver(layout, options);
 		checkUndefined(options.objects, resolver);
 		new Relocator(options.memory, resolver, layout).applyAll();
-		this.symbols = resolver.imageSymbols();
-		for (const symbol of this.symbols) {
+		const { symbols, percpu } = resolver.imageSymbols();
+		this.symbols = symbols;
+		this.percpu = layout.percpu.variables(options.memory, percpu);
+		for (const symbol of [...symbols, ...percpu]) {
 			const same = this.#byName.get(symbol.name);
 			if (same === undefined) this.#byName.set(symbol.name, [symbol]);
 			else same.push(symbol);
@@ -182,6 +186,7 @@ class Relocator {
 	#apply({ object, section, address }: PlacedSection, relocation: ElfRelocation): void {
 		const { symbol, type, addend } = relocation;
 		const place = (address + relocation.offset) | 0;
+		this.#layout.percpu.checkRelocation(object, section, relocation);
 		const value = this.#resolver.value(symbol, object);
 		if (value === undefined) {
 			const { back, bytes } = branchWithoutThunk(section, relocation)!;
@@ -222,6 +227,7 @@ function pendingRelocations(objects: readonly ElfObject[], layout: Layout): Pend
 	const out: PendingRelocation[] = [];
 	for (const object of objects) {
 		for (const { name, objname, target, relocations } of object.klpRelocations) {
+			layout.percpu.checkKlpRelocations(object, name, target);
 			const section = layout.addresses.get(object)?.get(target);
 			// Relocations against sections that are not loaded (debug info) are skipped.
 			if (section === undefined) continue;

@@ -1,8 +1,9 @@
 import { KlpemuError } from "../base/index.js";
 import { type Kaddr, type Memory, PAGE_SIZE, PERM, type Region } from "../memory/index.js";
 import { SHF, SHT } from "./parse.js";
+import { PerCpuLayout } from "./percpu.js";
 import { needsGotSlot } from "./relocate.js";
-import { type ElfObject, type ElfSection, type ElfSymbol, SHN_COMMON } from "./types.js";
+import { type ElfObject, type ElfSection, type ElfSymbol, type LinkOptions, SHN_COMMON } from "./types.js";
 
 /** Fills the unused rest of the text: int3, so that a task which runs over a function's end traps. */
 const TEXT_FILL = 0xcc;
@@ -25,6 +26,7 @@ export interface Layout {
 	readonly common: Map<string, { address: Kaddr; size: number; object: ElfObject }>;
 	/** First slot of the global offset table. */
 	readonly got: Kaddr;
+	readonly percpu: PerCpuLayout;
 	readonly end: Kaddr;
 }
 
@@ -52,11 +54,12 @@ function groupOf(section: ElfSection): number {
  * nothing
  * stays mapped. bss comes last, so that a growing image moves as little as possible.
  */
-export function layOut(name: string, objects: readonly ElfObject[], base: Kaddr, memory: Memory): Layout {
+export function layOut({ name, objects, base, memory, percpu: room }: LinkOptions): Layout {
 	const parts: Part[][] = [[], [], []];
 	const bss: Part[] = [];
 	const placed: PlacedSection[] = [];
 	const addresses = new Map<ElfObject, Map<number, Kaddr>>();
+	const percpu = new PerCpuLayout(room);
 	for (const object of objects) {
 		const own = new Map<number, Kaddr>();
 		addresses.set(object, own);
@@ -67,6 +70,7 @@ export function layOut(name: string, objects: readonly ElfObject[], base: Kaddr,
 				placed.push({ object, section, address });
 			};
 			const { size, align } = section;
+			if (percpu.take(object, section, place)) continue;
 			if (section.type === SHT.NOBITS) bss.push({ size, align, place });
 			else parts[groupOf(section)]!.push({ size, align, place, data: section.data });
 		}
@@ -80,6 +84,7 @@ export function layOut(name: string, objects: readonly ElfObject[], base: Kaddr,
 			got = address;
 		},
 	});
+	parts[1]!.push(percpu.part());
 	for (const part of bss) parts[2]!.push(part);
 
 	const regions: Region[] = [];
@@ -94,7 +99,7 @@ export function layOut(name: string, objects: readonly ElfObject[], base: Kaddr,
 		throw error;
 	}
 	placed.sort((a, b) => a.address - b.address);
-	return { regions, placed, addresses, common, got, end: at };
+	return { regions, placed, addresses, common, got, percpu, end: at };
 }
 
 function collectCommon(objects: readonly ElfObject[], bss: Part[]): Layout["common"] {

@@ -52,6 +52,11 @@ export function needsGotSlot(type: number): boolean {
 	return KINDS[type]?.formula === "G+A-P";
 }
 
+/** True if the value depends on the place that is patched. */
+export function isPcRelative(type: number): boolean {
+	return KINDS[type]?.formula.endsWith("-P") === true;
+}
+
 /** True for R_X86_64_PC32 and R_X86_64_PLT32, the types for the displacement of a branch. */
 export function isBranchRelocation(type: number): boolean {
 	return type === 2 || type === 4;

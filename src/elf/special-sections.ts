@@ -1,5 +1,6 @@
 import { KlpemuError } from "../base/index.js";
-import { type ElfObject, type ElfSection, SHN_UNDEF } from "./types.js";
+import { isPerCpu } from "./percpu.js";
+import { type ElfSection, type LinkOptions, SHN_UNDEF } from "./types.js";
 
 interface Refusal {
 	/** Contents of the section. */
@@ -29,11 +30,16 @@ const REFUSED: ReadonlyMap<string, Refusal> = new Map([
 		"__ex_table",
 		{ holds: "fixups of faults", hint: "do not access memory that may fault: there are no processes here" },
 	],
-	[".data..percpu", { holds: "per-CPU variables", hint: "use an array of NR_CPUS elements, not DEFINE_PER_CPU()" }],
 	["__tracepoints_ptrs", { holds: "tracepoints", hint: "compile without DEFINE_TRACE()" }],
 	["_ftrace_events", { holds: "trace events", hint: "compile without TRACE_EVENT()" }],
 	["__bpf_raw_tp_map", { holds: "raw tracepoints", hint: "compile without TRACE_EVENT()" }],
 ]);
+
+/** Of an image that has no room in the CPUs' areas. */
+const PERCPU: Refusal = {
+	holds: "per-CPU variables",
+	hint: "use an array of NR_CPUS elements, not DEFINE_PER_CPU()",
+};
 
 /** The same for names with a common prefix. */
 const FAMILIES: readonly { readonly names: RegExp; readonly refusal: Refusal }[] = [
@@ -59,11 +65,12 @@ const FAMILIES: readonly { readonly names: RegExp; readonly refusal: Refusal }[]
 ];
 
 /** Throws `ELF_SPECIAL_SECTION` for the first section that an image needs and that the linker would ignore. */
-export function refuseSpecialSections(objects: readonly ElfObject[]): void {
+export function refuseSpecialSections({ objects, percpu }: LinkOptions): void {
 	for (const object of objects) {
 		const known = new Set(object.klpRelocations.map(({ name }) => name));
 		for (const section of object.sections) {
-			const found = section.size === 0 || known.has(section.name) ? undefined : refusalOf(section);
+			if (section.size === 0 || known.has(section.name)) continue;
+			const found = percpu === undefined && isPerCpu(section) ? PERCPU : refusalOf(section);
 			if (found === undefined) continue;
 			throw new KlpemuError("ELF_SPECIAL_SECTION", `section '${section.name}' (${found.holds}) is not supported`, {
 				where: object.fileName,

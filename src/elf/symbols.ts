@@ -65,13 +65,16 @@ export class SymbolResolver {
 			const common = this.#layout.common.get(symbol.name);
 			return common === undefined ? undefined : BigInt(common.address);
 		}
+		const offset = this.#layout.percpu.offsetOf(object, symbol.section);
+		if (offset !== undefined) return BigInt(offset + symbol.value);
 		const section = this.#layout.addresses.get(object)?.get(symbol.section);
 		return section === undefined ? undefined : BigInt(section + symbol.value);
 	}
 
-	/** The symbols of the image, sorted by address as kallsyms has them. */
-	imageSymbols(): ImageSymbol[] {
-		const out: ImageSymbol[] = [];
+	/** The symbols of the image, sorted by address as kallsyms has them; and its per-CPU variables, sorted by offset. */
+	imageSymbols(): { readonly symbols: ImageSymbol[]; readonly percpu: ImageSymbol[] } {
+		const symbols: ImageSymbol[] = [];
+		const percpu: ImageSymbol[] = [];
 		for (const object of this.#options.objects) {
 			for (const symbol of object.symbols) {
 				if (symbol.section === SHN_UNDEF || symbol.section === SHN_ABS || symbol.livepatch) continue;
@@ -83,10 +86,14 @@ export class SymbolResolver {
 				const value = this.#valueOf(symbol, object);
 				if (value === undefined) continue;
 				const { name, size, type, binding } = symbol;
-				out.push({ name, address: Number(value), size, type, binding, object: object.fileName });
+				const list = this.#layout.percpu.offsetOf(object, symbol.section) === undefined ? symbols : percpu;
+				list.push({ name, address: Number(value), size, type, binding, object: object.fileName });
 			}
 		}
-		return out.sort((a, b) => a.address - b.address || rankAtSameAddress(a) - rankAtSameAddress(b));
+		for (const list of [symbols, percpu]) {
+			list.sort((a, b) => a.address - b.address || rankAtSameAddress(a) - rankAtSameAddress(b));
+		}
+		return { symbols, percpu };
 	}
 }
 

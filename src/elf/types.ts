@@ -124,8 +124,32 @@ export interface LinkOptions {
 	/** First address; page aligned. */
 	readonly base: Kaddr;
 	readonly memory: Memory;
+	/**
+	 * The bytes of each CPU's area that the image's per-CPU variables may have, as offsets from the area's address (gs). Without it,
+	 * an image with such variables is refused.
+	 */
+	readonly percpu?: PerCpuRoom;
 	/** Symbols that the objects do not define themselves. */
 	readonly resolve: (name: string) => Kaddr | undefined;
+}
+
+/** [offset, end) of each CPU's area. The canary of -fstack-protector is at 0x28 (asm/processor.h, fixed_percpu_data). */
+export interface PerCpuRoom {
+	readonly offset: number;
+	readonly end: number;
+}
+
+/**
+ * The per-CPU variables of an image. The host copies `data` into each CPU's area, at `offset`, before any code of the image runs
+ * (percpu_modcopy(), setup_per_cpu_areas()), and sets this_cpu_off to the area's address if the image defines it.
+ */
+export interface PerCpuVariables {
+	/** Bytes from the area's address (gs). */
+	readonly offset: number;
+	/** Initial values, relocated. */
+	readonly data: Uint8Array;
+	/** By offset: their `address` is the offset from the area's address. */
+	readonly symbols: readonly ImageSymbol[];
 }
 
 /** Objects in guest memory, relocated. */
@@ -136,12 +160,14 @@ export interface Image {
 	readonly end: Kaddr;
 	/** Text (RX), rodata (R), data with bss (RW); those that are not empty. */
 	readonly regions: readonly Region[];
-	/** By address, as kallsyms sorts them. */
+	/** By address, as kallsyms sorts them. Per-CPU variables have no address: they are in `percpu`. */
 	readonly symbols: readonly ImageSymbol[];
+	/** Undefined: the image has no per-CPU variables. */
+	readonly percpu: PerCpuVariables | undefined;
 	/** fentry sites, ascending: the address of the five bytes. */
 	readonly mcountLocs: readonly Kaddr[];
 	readonly klpRelocations: readonly PendingRelocation[];
-	/** Every symbol of this name, in the order of `symbols` (sympos counts from 1 in it). */
+	/** Every symbol of this name, in the order of `symbols` (sympos counts from 1 in it); then per-CPU variables. */
 	lookup(name: string): readonly ImageSymbol[];
 	/** The first symbol of this name that is not local, else the first one. */
 	symbol(name: string): ImageSymbol | undefined;
