@@ -7,7 +7,8 @@ import { engineImage } from "./engine-image.js";
 import { NodeFileReader } from "./files.js";
 import { objectFor } from "./gcc.js";
 
-const toStderr = (text: string) => void process.stderr.write(`${printable(text)}\n`);
+/** Where warnings go by default. */
+export const toStderr = (text: string) => void process.stderr.write(`${printable(text)}\n`);
 
 /**
  * The host of a scenario in Node: files beside the scenario file and in this package, gcc, and the Cpus by name. `warn`

@@ -22,3 +22,11 @@ export * from "./gcc.js";
 export { nodeHost } from "./host.js";
 export { loadKeystone } from "./keystone.js";
 export { PROJECT } from "./project.js";
+export {
+	type GuestArgument,
+	machine,
+	Session,
+	type SessionLivepatch,
+	type SessionOptions,
+	type SessionSources,
+} from "./session.js";

@@ -1,18 +1,25 @@
 export { checkErrno, checkExpectation } from "./expectation.js";
 export { type ExploredScenario, exploreScenario, replaySchedule } from "./explore.js";
 export { fingerprintOf, textFingerprint } from "./fingerprint.js";
-export { type ParseOptions, parseScenario, scenarioSchema } from "./format/index.js";
+export {
+	type LivepatchInput,
+	type ParseOptions,
+	parseScenario,
+	type ScenarioInput,
+	scenarioSchema,
+	type TaskInput,
+} from "./format/index.js";
 export { checkFunctions, type KnownFunctions } from "./functions.js";
 export type { Host } from "./host.js";
 export { patchOf as livepatch } from "./livepatches.js";
-export type { ObjectLoader } from "./load.js";
+export { loadObjects, type ObjectLoader } from "./load.js";
 export { createModel } from "./model.js";
 export { type Judgement, judgeOutcomes, type StepOutcome } from "./outcomes.js";
-export { createScenarioMachine, type RunScenarioOptions, runScenario } from "./run.js";
+export { createScenarioMachine, type RunScenarioOptions, runScenario, ScenarioRun } from "./run.js";
 export { expectedErrno, expectedVerdict, type Scenario } from "./scenario.js";
 export { filterDmesg } from "./selftest.js";
 export { findSource } from "./source.js";
-export { describeStep, STEPS, type Step, type StepKind } from "./steps/index.js";
+export { describeStep, type RawStep, STEPS, type Step, type StepKind } from "./steps/index.js";
 export {
 	appliesTo,
 	type Expectation,

@@ -6,6 +6,7 @@ import type { Kernel } from "../linux/lib/index.js";
 import { boot, type Machine } from "../machine/index.js";
 import type { Report, ReportFailure, ReportStep, ReportViolation } from "../report/index.js";
 import { reportSeed } from "../report/index.js";
+import { livepatchesUnder } from "./design-keys.js";
 import { checkErrno, type Found } from "./expectation.js";
 import { hintsFor } from "./hints.js";
 import type { Host } from "./host.js";
@@ -16,7 +17,7 @@ import { loadSelftest, type Selftest } from "./selftest.js";
 import { type Driver, definitionOf, Outside, type Step, type StepBase, type StepWorld } from "./steps/index.js";
 import { tracer } from "./trace.js";
 import { whereOf } from "./types.js";
-import { nameInReports, type PatchedFunction, watchedFunctions, watchPatch } from "./watched.js";
+import { addWatched, nameInReports, type PatchedFunction, watchedFunctions, watchPatch } from "./watched.js";
 import { Whereabouts } from "./whereabouts.js";
 import { createWorld } from "./world.js";
 
@@ -86,8 +87,9 @@ export async function runOn(
 	return new ScenarioRun(scenario, machine, objects, options, selftest).run();
 }
 
-class ScenarioRun {
-	readonly #scenario: Scenario;
+/** The steps of a scenario on a machine, one after the other, and the report of them. */
+export class ScenarioRun {
+	#scenario: Scenario;
 	readonly #machine: Machine;
 	readonly #seed: bigint | number;
 	#violations: ReportViolation[] = [];
@@ -95,8 +97,8 @@ class ScenarioRun {
 	readonly #steps: ReportStep[] = [];
 	readonly #checker: InvariantChecker;
 	readonly #observer: Observer;
-	readonly #watched: readonly PatchedFunction[];
-	readonly #world: StepWorld;
+	readonly #watched: PatchedFunction[];
+	#world: StepWorld;
 	readonly #control = { mayFallAsleep: false };
 	readonly #selftest: Selftest | undefined;
 	/** The present step (also one of a race), and the index, from 1, of the entry of `steps` to which it belongs. */
@@ -142,12 +144,28 @@ class ScenarioRun {
 		this.#whereabouts.end();
 		for (const step of this.#scenario.steps) {
 			if (this.#hasFailed && this.#stops) break;
-			this.#runStep(step);
+			this.step(step);
 		}
-		return this.#report();
+		return this.report();
 	}
 
-	#runStep(step: Step): void {
+	/**
+	 * Goes on with a scenario that declares more livepatches, modules and tasks than the one before; its further steps
+	 * are not run by themselves. The new tasks start now.
+	 */
+	extend(scenario: Scenario, loaded: LoadedObjects): void {
+		this.#scenario = scenario;
+		const machine = this.#machine;
+		const world = this.#world;
+		const livepatches = livepatchesUnder(scenario, machine.klp.design);
+		const objects = new Map([...world.objects, ...loaded.modules, ...loaded.livepatches]);
+		this.#world = { ...world, livepatches, objects };
+		for (const func of watchedFunctions(scenario.livepatches, machine)) addWatched(this.#watched, func);
+		for (const spec of scenario.tasks.values()) if (!world.tasks.names.has(spec.name)) world.tasks.add(spec);
+	}
+
+	/** Makes one step. Returns its entry of the report. */
+	step(step: Step): ReportStep {
 		this.#index++;
 		this.#read = undefined;
 		const definition = definitionOf(step);
@@ -169,7 +187,7 @@ class ScenarioRun {
 		const dmesg = this.#machine.dmesg.lines();
 		const printed = dmesg.slice(this.#dmesgReported);
 		const failed = errno !== 0 || this.#failures.length > failures;
-		this.#steps.push({
+		const entry: ReportStep = {
 			index: this.#index,
 			action,
 			errno,
@@ -178,11 +196,19 @@ class ScenarioRun {
 			...(this.#read !== undefined && { read: this.#read }),
 			dmesg: printed,
 			...(failed && { hints: hintsFor(printed, this.#machine) }),
-		});
+		};
+		this.#steps.push(entry);
 		this.#dmesgReported = dmesg.length;
+		return entry;
 	}
 
-	#report(): Report {
+	/** The tasks of the scenario, as they are now. */
+	tasks(): ReportStep["tasks"] {
+		return this.#observer.state().tasks;
+	}
+
+	/** The report of all steps until now. */
+	report(): Report {
 		const { design } = this.#machine.klp;
 		const tests = this.#selftest?.results(this.#failures, this.#violations);
 		const verdict = this.#violations.length > 0 ? "violated" : "consistent";
@@ -199,7 +225,7 @@ class ScenarioRun {
 			violations: this.#violations,
 			failures: this.#failures,
 			steps: this.#steps,
-			notRun: this.#scenario.steps.length - this.#steps.length,
+			notRun: Math.max(0, this.#scenario.steps.length - this.#steps.length),
 			dmesg: this.#machine.dmesg.lines(),
 			...(tests && { tests }),
 		};

@@ -50,13 +50,20 @@ export function watchPatch(watched: PatchedFunction[], machine: Machine, patch: 
 	if (patch.address === undefined) return;
 	for (const { label, funcs } of patch.objs) {
 		for (const { old_name, old_sympos } of funcs) {
-			const short = old_sympos > 1 ? `${old_name}#${old_sympos}` : old_name;
 			// sympos 0 and 1 are the same function.
-			if (watched.some((other) => other.object === label && other.short === short)) continue;
-			const name = watched.some((other) => other.name === short) ? `${label}:${short}` : short;
-			watched.push({ name, short, object: label, resolve: resolver(machine, label, old_name, old_sympos) });
+			const short = old_sympos > 1 ? `${old_name}#${old_sympos}` : old_name;
+			const resolve = resolver(machine, label, old_name, old_sympos);
+			addWatched(watched, { short, object: label, resolve });
 		}
 	}
+}
+
+/** Adds a function, unless it is in the list. Its name has the object if another object has a function of that name. */
+export function addWatched(watched: PatchedFunction[], func: Omit<PatchedFunction, "name">): void {
+	const { short, object } = func;
+	if (watched.some((other) => other.object === object && other.short === short)) return;
+	const name = watched.some((other) => other.name === short) ? `${object}:${short}` : short;
+	watched.push({ ...func, name });
 }
 
 /**

@@ -1,12 +1,12 @@
-import { basename, isAbsolute, join, relative, resolve } from "node:path";
 import { KlpemuError, printable } from "../../base/index.js";
 import { INVARIANTS, type Invariant } from "../../consistency/index.js";
 import { designs } from "../../designs/index.js";
-import { formatSchedule, type Schedule, type Shard } from "../../explore/index.js";
+import { formatSchedule, type Shard } from "../../explore/index.js";
 import { type ExploredScenario, parseScenario } from "../../scenario/index.js";
 import { CPU_NAMES } from "../cpus.js";
-import { readText, writeWhole } from "../files.js";
+import { readText } from "../files.js";
 import { nodeHost } from "../host.js";
+import { saveSchedule } from "../schedules.js";
 import { type Command, EXIT, type Io } from "./command.js";
 import { type ExploreReport, type ExploreRow, exitStatus, exploreTable } from "./explore-report.js";
 
@@ -124,7 +124,7 @@ async function rowsOf(
 	const { result, states, transitions, depth, visited } = exploration;
 	const rows: ExploreRow[] = [];
 	for (const schedule of schedules.length === 0 ? [undefined] : schedules) {
-		const saved = schedule && folder && (await save(folder, schedule).catch((error) => note(error, unsaved)));
+		const saved = schedule && folder && (await saveSchedule(folder, schedule).catch((error) => note(error, unsaved)));
 		rows.push({
 			design,
 			result,
@@ -169,16 +169,6 @@ function shardOf(text: string | undefined): Shard | undefined {
 		});
 	}
 	return { index: Number(index) - 1, count: Number(count) };
-}
-
-/** Saves a schedule, with the way from its folder to the scenario. Throws `FILE_UNWRITABLE`. */
-async function save(folder: string, schedule: Schedule): Promise<string> {
-	const name = `${basename(schedule.scenario).replace(/\.ya?ml$/, "")}.${schedule.design}.${schedule.invariant}.schedule`;
-	const path = join(folder, name);
-	const { scenario } = schedule;
-	const way = isAbsolute(scenario) ? scenario : relative(resolve(folder), resolve(scenario));
-	await writeWhole(path, formatSchedule({ ...schedule, scenario: way }));
-	return path;
 }
 
 /** Time limits, Ctrl-C and the progress line. */
