@@ -3,6 +3,7 @@ import { hex, type Kaddr, type Memory, type Region, toKaddr, toU64 } from "../me
 import { findCallSites } from "./call-sites.js";
 import { UnwindTable } from "./eh-frame.js";
 import { type Layout, layOut, type PlacedSection } from "./layout.js";
+import { OrcTable } from "./orc.js";
 import { computeRelocation, isBranchRelocation, needsGotSlot, relocationName } from "./relocate.js";
 import { refuseSpecialSections } from "./special-sections.js";
 import { lastAtOrBefore, SymbolResolver } from "./symbols.js";
@@ -24,7 +25,7 @@ import {
  * Loads objects into guest memory as one image: places their sections, resolves their symbols and relocates them.
  *
  * Throws {@link UndefinedSymbols} (all of them at once), `ELF_SPECIAL_SECTION`, `ELF_DUPLICATE_SYMBOL`, `ELF_RELOCATION_OVERFLOW`,
- * `ELF_BAD_MCOUNT`, `ELF_BAD_RELOCATION`, `ELF_BAD_EH_FRAME`, `ELF_NO_SPACE`, and what Memory.map throws. Nothing stays mapped then.
+ * `ELF_BAD_MCOUNT`, `ELF_BAD_RELOCATION`, `ELF_BAD_EH_FRAME`, `ELF_BAD_ORC`, `ELF_NO_SPACE`, and what Memory.map throws. Nothing stays mapped then.
  */
 export function linkImage(options: LinkOptions): Image {
 	refuseSpecialSections(options);
@@ -53,6 +54,7 @@ class LoadedImage implements Image {
 	readonly #placed: readonly PlacedSection[];
 	readonly #byName = new Map<string, ImageSymbol[]>();
 	readonly #unwind: UnwindTable;
+	readonly #orc: OrcTable;
 	/** False once its memory is unmapped. */
 	loaded = true;
 
@@ -77,6 +79,7 @@ class LoadedImage implements Image {
 		this.#unwind = new UnwindTable(
 			this.sections(".eh_frame").map((part) => ({ ...part, data: options.memory.read(part.address, part.size) })),
 		);
+		this.#orc = new OrcTable(options.memory, layout.placed);
 		this.mcountLocs = findCallSites({
 			memory: options.memory,
 			placed: this.#placed,
@@ -122,7 +125,7 @@ class LoadedImage implements Image {
 	}
 
 	findRow(ip: Kaddr): UnwindRow | undefined {
-		return this.#unwind.findRow(ip);
+		return this.#orc.covers(ip) ? this.#orc.findRow(ip) : this.#unwind.findRow(ip);
 	}
 
 	unload(): void {

@@ -91,6 +91,8 @@ export interface UnwindRow {
 	/** CFA = this register + cfaOffset. The CFA is rsp as it was before the call pushed the return address. */
 	readonly cfaRegister: number;
 	readonly cfaOffset: number;
+	/** If given: the CFA is the word at this sum, plus cfaLoad (ORC_REG_SP_INDIRECT and ORC_REG_BP_INDIRECT). */
+	readonly cfaLoad?: number;
 	/** The return address is at CFA + raOffset; undefined: this code has no caller, the stack ends here. */
 	readonly raOffset: number | undefined;
 	/**
@@ -98,8 +100,18 @@ export interface UnwindRow {
 	 * the case under an interrupt (augmentation "S"), and in a trampoline that has put the redirected function there.
 	 */
 	readonly signal: boolean;
-	/** Callee-saved registers that this frame keeps, each at CFA + offset. */
-	readonly saved: readonly { readonly register: number; readonly offset: number }[];
+	/**
+	 * If given: the frame is that of an interrupt or exception, and the code segment of the interrupted code is at CFA + csOffset. User
+	 * code has no caller in the kernel: the stack ends there.
+	 */
+	readonly csOffset?: number;
+	/** Registers of the caller that this frame keeps, each at CFA + offset; or at `base` + offset, a register of this frame. */
+	readonly saved: readonly { readonly register: number; readonly offset: number; readonly base?: number }[];
+	/**
+	 * Registers, a bit for each number, that have the caller's value still if they are not in `saved`. By default the callee-saved ones:
+	 * .eh_frame describes these. ORC knows of rsp and rbp only.
+	 */
+	readonly preserves?: number;
 }
 
 /** A livepatch relocation of a loaded image, still to be applied. */
@@ -182,7 +194,10 @@ export interface Image {
 	contains(address: Kaddr): boolean;
 	/** Contents of a loaded section, by name: address and size of each object's part. */
 	sections(name: string): readonly { readonly object: string; readonly address: Kaddr; readonly size: number }[];
-	/** The unwind row for the instruction at `ip`. Return addresses must be looked up as address - 1. */
+	/**
+	 * The unwind row for the instruction at `ip`. Return addresses must be looked up as address - 1. In the text of an object that has
+	 * `.orc_unwind`, ORC alone counts, as in a kernel (CONFIG_UNWINDER_ORC), also if it has `.eh_frame` too.
+	 */
 	findRow(ip: Kaddr): UnwindRow | undefined;
 	/** Unmaps the regions. */
 	unload(): void;

@@ -1,6 +1,6 @@
 import { type CpuState, RIP, RSP } from "../../cpu/index.js";
 import type { UnwindRow } from "../../elf/index.js";
-import { hex, isKaddr, type Kaddr, type Memory, toKaddr } from "../../memory/index.js";
+import { hex, isKaddr, type Kaddr, type Memory, toKaddr, toU64 } from "../../memory/index.js";
 
 /** The largest number of entries for klp_check_stack (MAX_STACK_ENTRIES, kernel/livepatch/transition.c). */
 export const MAX_STACK_ENTRIES = 100;
@@ -51,11 +51,19 @@ export function stack_trace_save_tsk_reliable(regs: CpuState, stack: Stack): Sta
 	}
 }
 
-/** Walks one frame after the other, with the values of the callee-saved registers in that frame. */
+/** rbx, rsp, rbp, r12 to r15: functions keep them (psABI, figure 3.4). */
+const CALLEE_SAVED = 0xf038;
+const ALL_REGISTERS = 0xffff;
+/** The privilege level in cs. */
+const RPL = 3n;
+
+/** Walks one frame after the other, with the values of the registers in that frame. */
 class Walk {
 	ip: bigint;
 	readonly #stack: Stack;
 	readonly #registers: BigUint64Array;
+	/** A bit for each register whose value in this frame is known. */
+	private known = ALL_REGISTERS;
 	/** The lowest value that rsp may still have: every frame lies above those it called. */
 	private lowest: Kaddr;
 	/** `ip` is a return address, behind the call that it belongs to. */
@@ -81,7 +89,8 @@ class Walk {
 		if (!this.#onStack(rsp)) return `rsp ${hex(rsp)} is not on the stack, at ${hex(this.ip)}`;
 		if (row.raOffset === undefined) return "end";
 
-		const cfa = BigInt.asUintN(64, this.#registers[row.cfaRegister]! + BigInt(row.cfaOffset));
+		const cfa = this.#cfa(row);
+		if (typeof cfa === "string") return `${cfa}, at ${hex(this.ip)}`;
 		if (cfa % 8n !== 0n) return `frame at ${hex(cfa)} is misaligned, at ${hex(this.ip)}`;
 		if (!this.#onStack(cfa)) return `frame at ${hex(cfa)} is not on the stack, at ${hex(this.ip)}`;
 		if (toKaddr(cfa) <= toKaddr(rsp)) return `frame at ${hex(cfa)} does not lie above rsp, at ${hex(this.ip)}`;
@@ -89,16 +98,55 @@ class Walk {
 		const base = toKaddr(cfa);
 		const ra = this.#load((base + row.raOffset) | 0, base);
 		if (ra === undefined) return `the return address is outside its frame, at ${hex(this.ip)}`;
-		for (const { register, offset } of row.saved) {
-			const value = this.#load((base + offset) | 0, base);
-			if (value === undefined) return `a saved register is outside its frame, at ${hex(this.ip)}`;
-			this.#registers[register] = value;
+		if (row.csOffset !== undefined) {
+			const cs = this.#load((base + row.csOffset) | 0, base);
+			if (cs === undefined) return `cs is outside its frame, at ${hex(this.ip)}`;
+			if ((cs & RPL) !== 0n) return "end";
 		}
-		this.#registers[RSP] = cfa;
-		this.lowest = base;
+		const restored = this.#restore(row, base);
+		if (restored !== undefined) return `${restored}, at ${hex(this.ip)}`;
 		this.ip = ra;
 		this.isCallSite = !row.signal;
 		return "next";
+	}
+
+	/** The CFA, or the reason why it is not known. */
+	#cfa({ cfaRegister, cfaOffset, cfaLoad }: UnwindRow): bigint | string {
+		if (!this.#isKnown(cfaRegister)) return `register ${cfaRegister}, which the frame needs, is not known`;
+		const sum = BigInt.asUintN(64, this.#registers[cfaRegister]! + BigInt(cfaOffset));
+		if (cfaLoad === undefined) return sum;
+		const word = isKaddr(sum) ? this.#load(toKaddr(sum), this.#stack.high) : undefined;
+		if (word === undefined) return `the frame's address, at ${hex(sum)}, is not on the stack`;
+		return BigInt.asUintN(64, word + BigInt(cfaLoad));
+	}
+
+	/** Sets the registers to the caller's values. Returns the reason why that is not possible. */
+	#restore({ saved, preserves = CALLEE_SAVED }: UnwindRow, cfa: Kaddr): string | undefined {
+		// Each place is worked out with the registers of this frame, so that all are read before one is set.
+		const values: [register: number, value: bigint][] = [];
+		for (const { register, offset, base } of saved) {
+			if (base !== undefined && !this.#isKnown(base)) return `register ${base}, which the frame needs, is not known`;
+			const from = base === undefined ? toU64(cfa) : this.#registers[base]!;
+			const value = isKaddr(from) ? this.#load((toKaddr(from) + offset) | 0, cfa) : undefined;
+			if (value === undefined) return "a saved register is outside its frame";
+			values.push([register, value]);
+		}
+		const before = this.rsp;
+		this.#registers[RSP] = toU64(cfa);
+		this.known &= preserves | (1 << RSP);
+		for (const [register, value] of values) {
+			this.#registers[register] = value;
+			this.known |= 1 << register;
+		}
+		const rsp = this.#registers[RSP]!;
+		if (!this.#onStack(rsp)) return `the caller's rsp ${hex(rsp)} is not on the stack`;
+		if (this.rsp <= before) return `the caller's rsp ${hex(rsp)} does not lie above rsp`;
+		this.lowest = this.rsp;
+		return undefined;
+	}
+
+	#isKnown(register: number): boolean {
+		return (this.known & (1 << register)) !== 0;
 	}
 
 	/** A value that rsp may have in this frame or a later one: the very end of the stack included. */

@@ -114,6 +114,107 @@ describe("stack_trace_save_tsk_reliable", () => {
 	});
 });
 
+describe("frames that ORC describes", () => {
+	const RDX = 2;
+	const R10 = 10;
+	/** pt_regs at `HIGH - depth`, of code that was interrupted at `ip` with rsp at `HIGH - rsp`; a frame of 168 bytes. */
+	const interrupt = (depth: number, ip: number, rsp: number, cs = 0x10) => {
+		const at = HIGH - depth;
+		memory.setKaddr(at + 32, HIGH - 8); // bp
+		memory.setKaddr(at + 56, HIGH - 16); // r10
+		memory.setKaddr(at + 128, TEXT + ip);
+		memory.setU64(at + 136, BigInt(cs));
+		memory.setKaddr(at + 152, HIGH - rsp);
+	};
+	const saved = [
+		{ register: RBP, offset: 32 - 168 },
+		{ register: R10, offset: 56 - 168 },
+		{ register: RSP, offset: 152 - 168 },
+	];
+	const PT_REGS: UnwindRow = { ...call(168, saved), raOffset: -40, csOffset: -32, signal: true };
+	const ORC_CALL: UnwindRow = { ...call(8), preserves: (1 << RSP) | (1 << RBP) };
+
+	it("goes on at the interrupted instruction, with the registers of pt_regs", () => {
+		interrupt(232, 200, 64);
+		push(56, TEXT + 300);
+		const rows = { 100: PT_REGS, 200: { ...call(0), cfaRegister: R10, cfaOffset: -32 }, 299: END };
+		const trace = walk(100, 232, rows);
+		expect(trace).toMatchObject({ reliable: true, entries: [TEXT + 100, TEXT + 200, TEXT + 300] });
+		expect(trace.rsp).toEqual([HIGH - 232, HIGH - 64, HIGH - 48]);
+	});
+
+	it("ends reliably behind the registers of user code, whose address is no entry", () => {
+		interrupt(168, 0, 0, 0x33);
+		memory.setU64(HIGH - 40, 0x400000n);
+		expect(walk(100, 168, { 100: PT_REGS })).toMatchObject({ reliable: true, entries: [TEXT + 100] });
+	});
+
+	it("keeps what is known behind an iret frame, and not behind a call", () => {
+		const partial: UnwindRow = {
+			...{ ...call(40, [{ register: RSP, offset: -16 }]), raOffset: -40, csOffset: -32, signal: true },
+			preserves: 0xffff,
+		};
+		const fromR10 = { ...ORC_CALL, cfaRegister: R10, cfaOffset: 0 };
+		regs.setKaddr(R10, HIGH - 8);
+		push(64, TEXT + 200); // iret frame: ip, cs, flags, sp, ss
+		memory.setU64(HIGH - 56, 0x10n);
+		push(40, HIGH - 24);
+		push(16, TEXT + 300);
+		expect(walk(100, 64, { 100: partial, 200: fromR10, 299: END }).reliable).toBe(true);
+		push(24, TEXT + 200);
+		const behindCall = walk(100, 24, { 100: ORC_CALL, 199: fromR10 });
+		expect(reason(behindCall)).toBe("register 10, which the frame needs, is not known, at 0xffffffff810000c8");
+		expect(reason(walk(100, 24, { 100: call(8), 199: fromR10 }))).toMatch(/register 10, .* is not known/);
+	});
+
+	it("knows rsp and rbp alone behind a call, but a register that .eh_frame has saved too", () => {
+		regs.setKaddr(RBX, HIGH);
+		const fromRbx = { ...call(0), cfaRegister: RBX };
+		push(16, TEXT + 200);
+		push(8, TEXT + 300);
+		expect(walk(100, 16, { 100: call(8), 199: fromRbx, 299: END }).reliable).toBe(true);
+		expect(reason(walk(100, 16, { 100: ORC_CALL, 199: fromRbx }))).toMatch(/register 3, .* is not known/);
+	});
+
+	it("reads the frame's address where a function that realigns its stack keeps it", () => {
+		regs.setKaddr(RBP, HIGH - 40);
+		push(48, HIGH - 8); // at bp - 8
+		push(40, HIGH); // the caller's bp, at bp
+		push(16, TEXT + 200);
+		push(8, TEXT + 300);
+		const realigned: UnwindRow = {
+			...{ ...ORC_CALL, cfaRegister: RBP, cfaOffset: -8, cfaLoad: 0 },
+			saved: [{ register: RBP, offset: 0, base: RBP }],
+		};
+		const rows = { 100: realigned, 199: { ...ORC_CALL, cfaRegister: RBP, cfaOffset: 0 }, 299: END };
+		expect(walk(100, 48, rows)).toMatchObject({ reliable: true, rsp: [HIGH - 48, HIGH - 8, HIGH] });
+		regs.setKaddr(RBP, HIGH + 8);
+		expect(reason(walk(100, 48, rows))).toMatch(/the frame's address, at 0x[0-9a-f]+, is not on the stack/);
+	});
+
+	it.each([
+		["registers that end above the stack", 160, {}, /frame at 0x[0-9a-f]+ is not on the stack/],
+		[
+			"an interrupted rsp that goes down",
+			232,
+			{ 80: 240 },
+			/the caller's rsp 0x[0-9a-f]+ (is not on|does not lie above)/,
+		],
+		["an interrupted rsp on no stack", 232, { 80: -64 }, /the caller's rsp 0x[0-9a-f]+ is not on the stack/],
+	])("does not believe %s", (_what, depth, words, message) => {
+		interrupt(232, 200, 64);
+		for (const [at, value] of Object.entries(words)) push(Number(at), HIGH - value);
+		expect(reason(walk(100, depth, { 100: PT_REGS, 200: END }))).toMatch(message);
+	});
+
+	it("does not believe a base that is no address of the stack", () => {
+		regs.words[RDX] = 0x8000000000n;
+		const row = { ...ORC_CALL, saved: [{ register: RBP, offset: 0, base: RDX }] };
+		push(8, TEXT + 200);
+		expect(reason(walk(100, 8, { 100: row }))).toMatch(/saved register is outside its frame/);
+	});
+});
+
 describe("with the rows of compiled code", () => {
 	const bytes = readFileSync(new URL("../../../asm/prebuilt/vmlinux/funcs.o", import.meta.url));
 	let image: Image;
