@@ -2,7 +2,7 @@ import type { EngineImage } from "../assemble/index.js";
 import { Random } from "../base/index.js";
 import { type Cpu, GatePage } from "../cpu/index.js";
 import type { ElfObject } from "../elf/index.js";
-import { condReschedFunctions, Exports } from "../linux/exports/index.js";
+import { aliasOf, condReschedFunctions, Exports, KernelData } from "../linux/exports/index.js";
 import {
 	Files,
 	mountAt,
@@ -18,7 +18,7 @@ import { EnabledFunctions, Ftrace, FunctionTracer, Symbols, TextPoke, Tracefs } 
 import { GuestCalls, Heap, HostCalls, Oops } from "../linux/guest/index.js";
 import { type Design, Klp, LINUX_6_12, type Release } from "../linux/klp/index.js";
 import { Dmesg, FaultInjection, GuestAreas, Icache, Kallsyms, Observers, type ShouldFail } from "../linux/lib/index.js";
-import { type LoadedModule, Loader } from "../linux/module/index.js";
+import { type LoadedModule, Loader, type StructLayout } from "../linux/module/index.js";
 import {
 	CpuHotplug,
 	HostTasks,
@@ -57,6 +57,8 @@ export interface MachineOptions {
 	readonly release?: Release;
 	/** Places at which a task in the kernel can lose its CPU. */
 	readonly preemption: Preemption;
+	/** The kernel whose .ko files can be loaded; undefined: none. */
+	readonly kernelLayout?: StructLayout | undefined;
 	/** Fault injection that is active during boot, too; see FaultInjection. */
 	readonly should_fail?: ShouldFail;
 }
@@ -156,8 +158,14 @@ function bootKernel(options: MachineOptions, parts: WithGuest, gates: GatePage, 
 	const klp = new Klp({ ...parts, ...own }, design);
 	declareHandler(gates, klp);
 
-	const loader = new Loader({ ...parts, modules, klp, fentry: label(engine.ftrace, "__fentry__") });
-	const exports = new Exports({ ...parts, klp, loader, HZ: hz });
+	const kernelData = bootKernelData(options, parts);
+	const kernelSymbol = (name: string) => {
+		const alias = aliasOf(name);
+		return kernelData?.symbol(name) ?? (alias === undefined ? undefined : parts.symbols.resolve(alias));
+	};
+	const fentry = label(engine.ftrace, "__fentry__");
+	const loader = new Loader({ ...parts, modules, klp, fentry, layout: options.kernelLayout, kernelSymbol });
+	const exports = new Exports({ ...parts, klp, loader, HZ: hz, kernelData });
 	const functions = [...exports.functions, loader.functions()];
 	for (const family of functions) declareHostFunctions(gates, cpu, hostCalls, family);
 	hostCalls.add(condReschedFunctions(klp));
@@ -165,6 +173,12 @@ function bootKernel(options: MachineOptions, parts: WithGuest, gates: GatePage, 
 
 	const vmlinux = loader.linkVmlinux(options.vmlinux, LAYOUT.vmlinux);
 	return { klp, modules, loader, exports, switchPoints, vmlinux };
+}
+
+/** What .ko files read without a call. */
+function bootKernelData({ kernelLayout: layout }: MachineOptions, parts: WithGuest): KernelData | undefined {
+	const area = { base: LAYOUT.kernelData, end: LAYOUT.kernelDataEnd };
+	return layout && new KernelData({ ...parts, layout, area });
 }
 type WithKernel = WithGuest & ReturnType<typeof bootKernel>;
 

@@ -15,6 +15,9 @@ export const LAYOUT = {
 	heap: -0x7fc0_0000,
 	heapEnd: -0x7f00_0000,
 	vmlinux: -0x7f00_0000,
+	/** The kernel's variables, and task_structs, for .ko files. */
+	kernelData: -0x6800_0000,
+	kernelDataEnd: -0x6000_0000,
 	modules: -0x6000_0000,
 	modulesEnd: -0x4000_0000,
 	stacks: -0x4000_0000,

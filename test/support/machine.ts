@@ -7,7 +7,7 @@ import { findDesign } from "../../src/designs/index.js";
 import { type ElfObject, parseElf } from "../../src/elf/index.js";
 import { Klp, type klp_callbacks, klp_func, klp_object, klp_patch, type Release } from "../../src/linux/klp/index.js";
 import { type Kernel, runStraight, type ShouldFail } from "../../src/linux/lib/index.js";
-import type { LoadedModule } from "../../src/linux/module/index.js";
+import type { LoadedModule, StructLayout } from "../../src/linux/module/index.js";
 import type { Preemption, task_struct } from "../../src/linux/sched/index.js";
 import { boot, type Machine } from "../../src/machine/index.js";
 import type { Kaddr } from "../../src/memory/index.js";
@@ -32,6 +32,8 @@ export interface TestMachineOptions {
 	readonly preemption?: Preemption;
 	/** Default: that of klpemu. */
 	readonly release?: Release;
+	/** The kernel whose .ko files can be loaded. */
+	readonly kernelLayout?: StructLayout;
 	/** Fault injection from the very beginning. */
 	readonly should_fail?: ShouldFail;
 	/** Changes the bytes of funcs.o before they are loaded. */
@@ -304,6 +306,7 @@ export async function createTestMachine(options: TestMachineOptions = {}): Promi
 		// Tests bring tasks to exact places in the kernel, and take them off the CPU there.
 		preemption: options.preemption ?? "full",
 		memoryBytes: 4 << 20,
+		kernelLayout: options.kernelLayout,
 		...(options.release && { release: options.release }),
 		...(options.should_fail && { should_fail: options.should_fail }),
 	});

@@ -7,6 +7,8 @@ import type { Dmesg, FaultInjection } from "../lib/index.js";
 import type { Loader } from "../module/index.js";
 import type { HostTasks, Sched } from "../sched/index.js";
 import { GuestFtrace } from "./ftrace.js";
+import { KernelAbi } from "./kernel-abi.js";
+import type { KernelData } from "./kernel-data.js";
 import { Kobjects } from "./kobjects.js";
 import { GuestLivepatch } from "./livepatch.js";
 import { lockFunctions } from "./locks.js";
@@ -19,13 +21,14 @@ import { GuestWorkqueue } from "./workqueue.js";
 /** All host functions, in groups: the functions of the kernel for guest code that asm/vmlinux does not have in C. */
 export class Exports {
 	static readonly state = declareState({
-		fields: ["output", "work", "kobjects", "shadow", "livepatch", "tasks", "ftrace"],
+		fields: ["output", "work", "kobjects", "shadow", "livepatch", "tasks", "ftrace", "kernelData"],
 	});
 
 	readonly output: GuestOutput;
 	readonly work: GuestWorkqueue;
 	readonly kobjects: Kobjects;
 	readonly shadow: Shadow;
+	readonly kernelData: KernelData | undefined;
 	private readonly livepatch: GuestLivepatch;
 	private readonly tasks: GuestTasks;
 	private readonly ftrace: GuestFtrace;
@@ -47,18 +50,21 @@ export class Exports {
 		readonly loader: Loader;
 		/** Jiffies in a second. */
 		readonly HZ: number;
+		/** If .ko files can be loaded. */
+		readonly kernelData: KernelData | undefined;
 	}) {
-		const { dmesg, faults, sched, hostTasks, symbols, heap, calls, klp, loader, HZ } = parts;
+		const { dmesg, faults, sched, hostTasks, symbols, heap, calls, klp, loader, HZ, kernelData } = parts;
 		const memory = new GuestMemory(parts.memory);
+		this.kernelData = kernelData;
 		const slab = new Slab(heap, faults, sched);
 		this.output = new GuestOutput(memory, heap, dmesg, symbols);
 		this.work = new GuestWorkqueue(memory, sched, klp, hostTasks);
 		this.kobjects = new Kobjects(memory, heap, calls);
 		this.shadow = new Shadow(dmesg, slab);
-		this.tasks = new GuestTasks(memory, heap, sched);
+		this.tasks = new GuestTasks(memory, heap, sched, kernelData);
 		this.ftrace = new GuestFtrace(memory, parts.ftrace, symbols, parts.tracefs);
 		this.livepatch = new GuestLivepatch({ memory, heap, calls, symbols, klp, loader, shadow: this.shadow });
-		this.functions = [
+		const functions = [
 			this.output.functions(),
 			memoryFunctions(memory, slab, dmesg),
 			this.tasks.functions(),
@@ -69,5 +75,7 @@ export class Exports {
 			this.livepatch.functions(),
 			this.ftrace.functions(),
 		];
+		const abi = kernelData && new KernelAbi(memory, dmesg, kernelData, functions);
+		this.functions = abi === undefined ? functions : [...functions, abi.functions()];
 	}
 }

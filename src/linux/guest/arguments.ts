@@ -11,7 +11,7 @@ export class GuestArguments {
 	readonly #words: BigUint64Array;
 
 	/** Copies the registers: the host function may read its arguments after other tasks have run. */
-	constructor(memory: Memory, state: CpuState) {
+	constructor(memory: Memory, state: Pick<CpuState, "words">) {
 		this.memory = memory;
 		this.#words = state.words.slice(0, 16);
 	}
@@ -22,6 +22,13 @@ export class GuestArguments {
 		// Behind the return address, on which rsp is.
 		const at = (toKaddr(this.#words[RSP]!) + 8 * (index - REGISTERS.length + 1)) | 0;
 		return this.memory.permissions(at) === 0 ? 0n : this.memory.u64(at);
+	}
+
+	/** The arguments of another call, at most six: each is the one of this call with the given index. */
+	pick(indices: readonly number[]): GuestArguments {
+		const picked = new GuestArguments(this.memory, { words: this.#words });
+		for (const [index, from] of indices.entries()) picked.#words[REGISTERS[index]!] = this.u64(from);
+		return picked;
 	}
 
 	/** An unsigned int, or a size. */

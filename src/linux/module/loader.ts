@@ -21,14 +21,27 @@ import {
 	S_IFDIR,
 } from "../lib/index.js";
 import { type Sched, synchronize_rcu } from "../sched/index.js";
+import { type KernelObject, onlyKernelObject, refusalOf, structName, THIS_MODULE } from "./kernel-object.js";
 import { type Param, Params } from "./params.js";
+import { HEADERS_LAYOUT, type StructLayout, type Structs, structsOf } from "./structs.js";
 
 /** enum module_state, in its order. */
 const MODULE_STATES = ["live", "coming", "going", "unformed"] as const;
 export type ModuleState = (typeof MODULE_STATES)[number];
 
-/** struct module of asm/include/linux/module.h. */
-const MODULE = { state: 0, name: 24, size: 80 } as const;
+/** Where a module's struct module is (0: not made yet), its init and exit (0: none). */
+interface Entries {
+	readonly address: Kaddr;
+	readonly isKernelObject: boolean;
+	readonly init: Kaddr;
+	readonly exit: Kaddr;
+}
+
+/** Of a module that was compiled for asm/include. */
+function ownEntries(image: Image, address: Kaddr): Entries {
+	const [init = 0, exit = 0] = ["init_module", "cleanup_module"].map((name) => image.symbol(name)?.address);
+	return { address, isKernelObject: false, init, exit };
+}
 
 /** A loaded module. */
 export class LoadedModule implements module {
@@ -45,27 +58,40 @@ export class LoadedModule implements module {
 	patch: klp_patch | undefined = undefined;
 	/** Modules whose symbols it uses: they cannot be unloaded before it. */
 	readonly needs: ReadonlySet<LoadedModule>;
-	/** Its struct module in guest memory, made at the first request; 0: not made yet. */
+	/** Its struct module in guest memory: in a .ko; else made at the first request; 0: not made yet. */
 	address: Kaddr;
+	/** It is a .ko: its structs have the layout of the kernel, not that of asm/include. */
+	readonly isKernelObject: boolean;
+	/** 0: it has none. */
+	readonly init: Kaddr;
+	readonly exit: Kaddr;
+	/** Built outside of the kernel's tree; not asked of modules that are no .ko. */
+	readonly outOfTree: boolean;
 	params: readonly Param[] = [];
 	/**
 	 * Values for fields that a replace design adds to struct klp_patch and that the module's own struct does not have.
 	 */
 	readonly fields: FieldValues;
 
-	constructor(given: {
-		image: Image;
-		livepatch: boolean;
-		needs: ReadonlySet<LoadedModule>;
-		address: Kaddr;
-		fields: FieldValues;
-	}) {
+	constructor(
+		given: Entries & {
+			image: Image;
+			livepatch: boolean;
+			needs: ReadonlySet<LoadedModule>;
+			outOfTree: boolean;
+			fields: FieldValues;
+		},
+	) {
 		this.name = given.image.name;
 		this.image = given.image;
 		this.klpRelocations = given.image.klpRelocations;
 		this.livepatch = given.livepatch;
 		this.needs = given.needs;
 		this.address = given.address;
+		this.isKernelObject = given.isKernelObject;
+		this.init = given.init;
+		this.exit = given.exit;
+		this.outOfTree = given.outOfTree;
 		this.fields = given.fields;
 	}
 
@@ -101,21 +127,31 @@ interface Parts {
 	readonly klp: Livepatch;
 	/** Address of __fentry__. */
 	readonly fentry: Kaddr;
+	/** The layout of the kernel whose .ko files can be loaded; undefined: none. */
+	readonly layout?: StructLayout | undefined;
+	/** What a .ko finds under a name before all others; undefined: nothing. */
+	readonly kernelSymbol?: ((name: string) => Kaddr | undefined) | undefined;
 }
 
 /** kernel/module/main.c: loading and unloading modules. */
 export class Loader {
 	/** A taint is only reported. */
-	static readonly state = declareState({ fields: ["modules", "params"], unkeyed: ["tainted"] });
+	static readonly state = declareState({ fields: ["modules", "params"], unkeyed: ["said"] });
 
 	readonly #parts: Parts;
 	readonly #print: Printer;
 	private readonly params: Params;
 	readonly modules: Map<string, LoadedModule>;
-	private tainted = false;
+	/** Messages that are printed once. */
+	private readonly said = new Set<"livepatch" | "out-of-tree" | "versions">();
+	/** The layout of modules that are compiled for asm/include. */
+	readonly headers: Structs = structsOf(HEADERS_LAYOUT);
+	/** The layout of .ko files that can be loaded. */
+	readonly kernel: Structs | undefined;
 
 	constructor(parts: Parts) {
 		this.#parts = parts;
+		this.kernel = parts.layout && structsOf(parts.layout);
 		this.modules = parts.modules;
 		this.#print = new Printer(parts.dmesg, "");
 		this.params = new Params(parts.memory, parts.heap, parts.calls, this.#print);
@@ -156,18 +192,26 @@ export class Loader {
 		return mod.address;
 	}
 
+	/** The layout of a module's structs. */
+	structsOf({ isKernelObject }: LoadedModule): Structs {
+		return isKernelObject ? this.kernel! : this.headers;
+	}
+
 	/** Throws `HEAP_FULL`. */
 	#allocateStruct(name: string): Kaddr {
 		const { heap, memory } = this.#parts;
-		const address = heap.kmalloc(MODULE.size, true);
+		const { module } = this.headers;
+		const address = heap.kmalloc(module.size, true);
 		if (address === 0) throw new KlpemuError("HEAP_FULL", `no memory for the struct module of ${name}`);
-		memory.write((address + MODULE.name) | 0, new TextEncoder().encode(name));
+		memory.write((address + module.name) | 0, new TextEncoder().encode(name));
 		return address;
 	}
 
 	#setState(mod: LoadedModule, state: ModuleState): void {
 		mod.state = state;
-		if (mod.address !== 0) this.#parts.memory.setU32((mod.address + MODULE.state) | 0, MODULE_STATES.indexOf(state));
+		if (mod.address === 0) return;
+		const { module } = this.structsOf(mod);
+		this.#parts.memory.setU32((mod.address + module.state) | 0, MODULE_STATES.indexOf(state));
 	}
 
 	/**
@@ -180,10 +224,7 @@ export class Loader {
 		if (this.#parts.faults.should_fail(`module_memory_alloc(${name})`)) return -ENOMEM;
 		const mod = this.#load(name, objects, options);
 		if (typeof mod === "number") return mod;
-		if (mod.livepatch && !this.tainted) {
-			this.tainted = true;
-			this.#print.pr_notice(`${name}: tainting kernel with TAINT_LIVEPATCH`);
-		}
+		this.#taints(mod);
 		const relocated = this.#parts.klp.klp_apply_section_relocs(mod);
 		if (relocated !== 0) {
 			yield* this.#free_module(mod);
@@ -203,11 +244,32 @@ export class Loader {
 		return ret;
 	}
 
+	/** module_augment_kernel_taints(): says once what kind of module has been loaded. */
+	#taints({ name, livepatch, outOfTree }: LoadedModule): void {
+		if (outOfTree && this.#once("out-of-tree")) {
+			this.#print.pr_warn(`${name}: loading out-of-tree module taints kernel.`);
+		}
+		if (livepatch && this.#once("livepatch")) {
+			this.#print.pr_notice(`${name}: tainting kernel with TAINT_LIVEPATCH`);
+		}
+	}
+
+	/** True at the first call. */
+	#once(message: "livepatch" | "out-of-tree" | "versions"): boolean {
+		const first = !this.said.has(message);
+		this.said.add(message);
+		return first;
+	}
+
 	/** Links a module; a negative errno, with messages, if the kernel would refuse it. */
 	#load(name: string, objects: readonly ElfObject[], options: InsmodOptions): LoadedModule | number {
+		const ko = onlyKernelObject(objects);
+		const layout = ko && this.#layoutFor(name, ko);
+		if (ko !== undefined && layout === undefined) return -ENOEXEC;
 		const needs = new Set<LoadedModule>();
 		let address: Kaddr = 0;
 		const own = (symbol: string) => {
+			if (ko !== undefined) return this.#parts.kernelSymbol?.(symbol);
 			if (symbol !== "__this_module") return undefined;
 			if (address === 0) address = this.#allocateStruct(name);
 			return address;
@@ -216,7 +278,8 @@ export class Loader {
 		try {
 			image = this.link(
 				name,
-				objects.map(klpConvert),
+				// A .ko is what it is: a kernel does not convert it either.
+				ko === undefined ? objects.map(klpConvert) : objects,
 				this.#parts.areas.nextModule,
 				(symbol) => own(symbol) ?? this.#resolve(symbol, needs),
 			);
@@ -226,13 +289,44 @@ export class Loader {
 		}
 		this.#parts.areas.takeModuleArea(image.end - image.base);
 		const livepatch = options.patchOf !== undefined || this.#modinfo(image, "livepatch") === "Y";
-		const mod = new LoadedModule({ image, livepatch, needs, address, fields: options.fields ?? {} });
+		const entries = layout === undefined ? ownEntries(image, address) : this.#entries(image, layout);
+		const { fields = {} } = options;
+		const outOfTree = ko !== undefined && !ko.intree;
+		const mod = new LoadedModule({ image, livepatch, needs, fields, outOfTree, ...entries });
 		this.#setState(mod, "coming");
 		mod.params = this.params.list(image.sections("__param"));
 		this.modules.set(name, mod);
 		this.#parts.kallsyms.add(image);
 		for (const needed of needs) needed.refcount++;
 		return mod;
+	}
+
+	/** The layout of a .ko; undefined, with a message, if it is of another kernel. Throws `ELF_BAD_MODULE` if it has another name. */
+	#layoutFor(name: string, ko: KernelObject): StructLayout | undefined {
+		const { layout } = this.#parts;
+		const refusal = refusalOf(ko, layout);
+		if (refusal !== undefined || layout === undefined) {
+			this.#print.pr_err(`${name}: ${refusal}`);
+			return undefined;
+		}
+		const own = structName(ko, layout);
+		if (own !== name) {
+			throw new KlpemuError("ELF_BAD_MODULE", `the module is called '${own}', not '${name}'`, {
+				where: ko.object.fileName,
+				hint: `name it ${own}: a module has the name that it was built with`,
+			});
+		}
+		if (ko.hasVersions && this.#once("versions")) {
+			this.#print.pr_info("klpemu: __versions is not read: checksums of symbols are not compared");
+		}
+		return layout;
+	}
+
+	/** What the struct module of a .ko says. */
+	#entries(image: Image, layout: StructLayout): Entries {
+		const { address } = image.sections(THIS_MODULE)[0]!;
+		const at = (field: string) => this.#parts.memory.kaddr((address + layout.offset(field)) | 0);
+		return { address, isKernelObject: true, init: at("module.init"), exit: at("module.exit") };
 	}
 
 	/**
@@ -270,9 +364,8 @@ export class Loader {
 	*#init(mod: LoadedModule, { params, patchOf }: InsmodOptions): Kernel<number> {
 		let ret = yield* this.params.parse(mod.name, mod.params, params ?? new Map());
 		if (ret === 0 && this.#parts.faults.should_fail(`mod_sysfs_setup(${mod.name})`)) ret = -ENOMEM;
-		const init = mod.image.symbol("init_module");
-		if (ret === 0 && init !== undefined) {
-			ret = Number(BigInt.asIntN(32, yield* this.#parts.calls.call(init.address)));
+		if (ret === 0 && mod.init !== 0) {
+			ret = Number(BigInt.asIntN(32, yield* this.#parts.calls.call(mod.init)));
 			if (ret > 0) {
 				this.#print.pr_warn(
 					`do_init_module: '${mod.name}'->init suspiciously returned ${ret}, it should follow 0/-E convention`,
@@ -294,11 +387,10 @@ export class Loader {
 		if (mod === undefined) return -ENOENT;
 		if ([...this.modules.values()].some(({ needs }) => needs.has(mod))) return -EAGAIN;
 		if (mod.state !== "live") return -EBUSY;
-		const exit = mod.image.symbol("cleanup_module");
-		if (exit === undefined && mod.image.symbol("init_module") !== undefined) return -EBUSY;
+		if (mod.exit === 0 && mod.init !== 0) return -EBUSY;
 		if (mod.refcount !== 0) return -EAGAIN;
 		this.#setState(mod, "going");
-		if (exit !== undefined) yield* this.#parts.calls.call(exit.address);
+		if (mod.exit !== 0) yield* this.#parts.calls.call(mod.exit);
 		yield* this.#parts.klp.klp_module_going(mod);
 		yield* this.#free_module(mod);
 		return 0;

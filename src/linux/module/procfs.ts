@@ -19,7 +19,8 @@ export function showModules(modules: ReadonlyMap<string, LoadedModule>): string 
 }
 
 /** module_flags(): taints, and a mark while the module is loaded or unloaded. */
-function taints({ livepatch, state }: LoadedModule): string {
-	const letters = `${livepatch ? "K" : ""}${state === "going" ? "-" : state === "coming" ? "+" : ""}`;
-	return livepatch ? ` (${letters})` : "";
+function taints({ livepatch, outOfTree, state }: LoadedModule): string {
+	const taints = `${outOfTree ? "O" : ""}${livepatch ? "K" : ""}`;
+	const mark = state === "going" ? "-" : state === "coming" ? "+" : "";
+	return taints === "" ? "" : ` (${taints}${mark})`;
 }

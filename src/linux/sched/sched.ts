@@ -66,6 +66,8 @@ export class Sched {
 	/** Each cond_resched() stops the task, also if no other task waits for the CPU. */
 	reschedAlways = false;
 	nextPid = 1;
+	/** Called at every switch of `current`. */
+	onSwitch: ((task: task_struct) => void) | undefined = undefined;
 
 	constructor(cpus: number, random: Random, preemption: Preemption) {
 		this.random = random;
@@ -97,11 +99,12 @@ export class Sched {
 	}
 
 	/**
-	 * Every switch of `current` uses this setter. A livepatch core in guest memory also needs the task in
+	 * Every switch of `current` uses this setter. Code that was compiled with the kernel's headers also needs the task in
 	 * pcpu_hot.current_task.
 	 */
 	set current(task: task_struct) {
 		this.currentTask = task;
+		this.onSwitch?.(task);
 	}
 
 	/** Adds a process whose kernel code is TypeScript; it sleeps in `sleepState`. */

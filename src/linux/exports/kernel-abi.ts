@@ -1,0 +1,158 @@
+import { hex, type Kaddr, toU64 } from "../../memory/index.js";
+import { type GuestArguments, GuestFault, type GuestMemory, type HostFunctions } from "../guest/index.js";
+import { type Dmesg, KERN } from "../lib/index.js";
+import type { KernelData } from "./kernel-data.js";
+
+/** Other names of functions, with the same arguments; those that come behind are not read here. */
+const ALIASES: Readonly<Record<string, string>> = {
+	__kmalloc_noprof: "kmalloc",
+	__kmalloc_large_noprof: "kmalloc",
+	krealloc_noprof: "krealloc",
+	kmemdup_noprof: "kmemdup",
+	kvfree: "kfree",
+	sysfs_create_file_ns: "sysfs_create_file",
+	__SCT__cond_resched: "__cond_resched",
+};
+
+/** Functions that do what another one does: its arguments are these of theirs. */
+const REORDERED: Readonly<Record<string, readonly [name: string, ...args: readonly number[]]>> = {
+	// (cache, flags, size)
+	__kmalloc_cache_noprof: ["kmalloc", 2, 1],
+	// (cpu, wq, work)
+	queue_work_on: ["schedule_work", 2],
+	// (cpu, wq, dwork, delay)
+	queue_delayed_work_on: ["schedule_delayed_work", 2, 3],
+};
+
+/** include/linux/poison.h */
+const LIST_POISON1 = 0xdead_0000_0000_0100n;
+const LIST_POISON2 = 0xdead_0000_0000_0122n;
+
+/** The name under which asm/vmlinux or a gate has a function that the kernel's headers call by another name. */
+export function aliasOf(name: string): string | undefined {
+	return Object.hasOwn(ALIASES, name) ? ALIASES[name] : undefined;
+}
+
+/** Functions that only code which was compiled with the kernel's headers calls: most are behind an inline function. */
+export class KernelAbi {
+	readonly #memory: GuestMemory;
+	readonly #dmesg: Dmesg;
+	readonly #data: KernelData;
+	/** The functions of other groups, by name. */
+	readonly #others: HostFunctions["plain"];
+
+	constructor(memory: GuestMemory, dmesg: Dmesg, data: KernelData, others: readonly HostFunctions[]) {
+		this.#memory = memory;
+		this.#dmesg = dmesg;
+		this.#data = data;
+		this.#others = Object.assign({}, ...others.map(({ plain }) => plain));
+	}
+
+	/** INIT_LIST_HEAD() */
+	#initList(head: Kaddr): void {
+		this.#memory.setU64(head, toU64(head));
+		this.#memory.setU64((head + 8) | 0, toU64(head));
+	}
+
+	/** A wait queue (of either kind) is a spin lock and a list. */
+	#initQueue(queue: Kaddr): undefined {
+		this.#memory.setU64(queue, 0n);
+		this.#initList((queue + 8) | 0);
+		return undefined;
+	}
+
+	#next(at: Kaddr): bigint {
+		return this.#memory.u64(at);
+	}
+
+	#prev(at: Kaddr): bigint {
+		return this.#memory.u64((at + 8) | 0);
+	}
+
+	/** lib/list_debug.c: true if `what` holds none. */
+	#valid(problem: string | undefined): number {
+		if (problem === undefined) return 1;
+		this.#dmesg.print(KERN.ERR, problem);
+		this.#dmesg.warnings.push(problem);
+		return 0;
+	}
+
+	/** (new, prev, next) */
+	#listAdd(args: GuestArguments): number {
+		const [added, prev, next] = [args.u64(0), args.u64(1), args.u64(2)];
+		if (prev === 0n || next === 0n)
+			return this.#valid(`list_add corruption. ${prev === 0n ? "prev" : "next"} is NULL.`);
+		const [back, forth] = [this.#prev(args.pointer(2)), this.#next(args.pointer(1))];
+		const was = (list: string, of: string, is: bigint, found: bigint, last: string) =>
+			`list_add corruption. ${list} should be ${of} (${hex(is)}), but was ${hex(found)}. (${last}).`;
+		if (back !== prev) return this.#valid(was("next->prev", "prev", prev, back, `next=${hex(next)}`));
+		if (forth !== next) return this.#valid(was("prev->next", "next", next, forth, `prev=${hex(prev)}`));
+		if (added !== prev && added !== next) return 1;
+		return this.#valid(`list_add double add: new=${hex(added)}, prev=${hex(prev)}, next=${hex(next)}.`);
+	}
+
+	/** (entry) */
+	#listDel(args: GuestArguments): number {
+		const [entry, at] = [args.u64(0), args.pointer(0)];
+		const [next, prev] = [this.#next(at), this.#prev(at)];
+		const of = `list_del corruption, ${hex(entry)}`;
+		if (next === 0n || prev === 0n) return this.#valid(`${of}->${next === 0n ? "next" : "prev"} is NULL`);
+		if (next === LIST_POISON1) return this.#valid(`${of}->next is LIST_POISON1 (${hex(next)})`);
+		if (prev === LIST_POISON2) return this.#valid(`${of}->prev is LIST_POISON2 (${hex(prev)})`);
+		const [forth, back] = [this.#memory.bytes(prev, 8), this.#memory.bytes(next + 8n, 8)].map(word);
+		if (forth !== entry) {
+			return this.#valid(
+				`list_del corruption. prev->next should be ${hex(entry)}, but was ${hex(forth!)}. (prev=${hex(prev)})`,
+			);
+		}
+		if (back === entry) return 1;
+		return this.#valid(
+			`list_del corruption. next->prev should be ${hex(entry)}, but was ${hex(back!)}. (next=${hex(next)})`,
+		);
+	}
+
+	#reordered(): HostFunctions["plain"] {
+		return Object.fromEntries(
+			Object.entries(REORDERED).map(([name, [other, ...order]]) => {
+				const call = this.#others[other]!;
+				return [name, (args: GuestArguments) => call(args.pick(order))];
+			}),
+		);
+	}
+
+	functions(): HostFunctions {
+		const memory = this.#memory;
+		return {
+			plain: {
+				...this.#reordered(),
+				__list_add_valid_or_report: (args) => this.#listAdd(args),
+				__list_del_entry_valid_or_report: (args) => this.#listDel(args),
+				// There is one name space: all kinds of pid are the same number.
+				__task_pid_nr_ns: (args) => this.#data.taskAt(args.pointer(0))?.pid ?? 0,
+				__init_swait_queue_head: (args) => this.#initQueue(args.pointer(0)),
+				__init_waitqueue_head: (args) => this.#initQueue(args.pointer(0)),
+				__mutex_init: (args) => {
+					// The owner; two locks in one word; the list of waiters.
+					memory.setU64(args.pointer(0), 0n);
+					return this.#initQueue((args.pointer(0) + 8) | 0);
+				},
+				complete_all: (args) => {
+					memory.setU32(args.pointer(0), 0xffff_ffff);
+					return undefined;
+				},
+				// Its address is in each delayed_work; the machine itself keeps the time.
+				delayed_work_timer_fn: () => undefined,
+				__stack_chk_fail: () => {
+					const panic = "stack-protector: Kernel stack is corrupted";
+					this.#dmesg.print(KERN.EMERG, `Kernel panic - not syncing: ${panic}`);
+					throw new GuestFault({ kind: "invalid-opcode" }, panic);
+				},
+			},
+			sleeping: {},
+		};
+	}
+}
+
+function word(bytes: Uint8Array): bigint {
+	return new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0, true);
+}

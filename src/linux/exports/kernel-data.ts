@@ -1,0 +1,155 @@
+import { declareState, KlpemuError } from "../../base/index.js";
+import { type Kaddr, type Memory, PAGE_SIZE, PERM, toU64 } from "../../memory/index.js";
+import type { StructLayout } from "../module/index.js";
+import { accessField, type PerCpu, type Sched, TASK_RUNNING, type task_struct } from "../sched/index.js";
+
+/** Offset of struct pcpu_hot in a CPU's area: behind fixed_percpu_data, which has the stack protector's canary at 0x28. */
+const PCPU_HOT = 0x40;
+const PCPU_HOT_SIZE = 0x40;
+/** Behind it: this_cpu_off. */
+const THIS_CPU_OFF = PCPU_HOT + PCPU_HOT_SIZE;
+/** "No reschedule is needed": the bit is inverted, so that the count is 0 when there must be one. */
+const PREEMPT_NEED_RESCHED = 0x8000_0000;
+/** kmalloc_caches[][]: any size will do, because the caches themselves are not read. */
+const KMALLOC_CACHES = PAGE_SIZE;
+/** Variables that hold a pointer to a workqueue. Only the pointer is passed on. */
+const WORKQUEUES = [
+	...["system_wq", "system_percpu_wq", "system_highpri_wq", "system_long_wq", "system_unbound_wq", "system_dfl_wq"],
+	...["system_freezable_wq", "system_power_efficient_wq"],
+];
+
+/** The fields of task_struct and pcpu_hot that the inline functions of the kernel's headers use. */
+const FIELDS = ["pid", "tgid", "comm", "flags", "thread_info.flags", "__state"] as const;
+
+/**
+ * Variables of the kernel that modules read without a call, because they were compiled with the kernel's headers: `current`, the
+ * preemption count and other per-CPU variables, and the arguments of kmalloc() and schedule_work().
+ */
+export class KernelData {
+	static readonly state = declareState({ fields: ["structs", "next"] });
+
+	readonly #memory: Memory;
+	readonly #sched: Sched;
+	readonly #percpu: PerCpu;
+	readonly #layout: StructLayout;
+	readonly #symbols: ReadonlyMap<string, Kaddr>;
+	readonly #offsets: Readonly<Record<(typeof FIELDS)[number], number>>;
+	/** Bytes for a task_struct: whole pages. */
+	readonly #size: number;
+	readonly #end: Kaddr;
+	/** The task_struct of each task that has run. */
+	private readonly structs = new Map<task_struct, Kaddr>();
+	private next: Kaddr;
+
+	/** `area`: for the variables, then for task_structs. */
+	constructor(parts: {
+		readonly memory: Memory;
+		readonly sched: Sched;
+		readonly percpu: PerCpu;
+		readonly layout: StructLayout;
+		readonly area: { readonly base: Kaddr; readonly end: Kaddr };
+	}) {
+		const { memory, sched, percpu, layout, area } = parts;
+		this.#memory = memory;
+		this.#sched = sched;
+		this.#percpu = percpu;
+		this.#layout = layout;
+		this.#size = Math.ceil(layout.size("struct task_struct") / PAGE_SIZE) * PAGE_SIZE;
+		const offsets = FIELDS.map((field) => [field, layout.offset(`task_struct.${field}`)]);
+		this.#offsets = Object.fromEntries(offsets) as Record<(typeof FIELDS)[number], number>;
+		this.#symbols = new Map([...this.#perCpuSymbols(), ...this.#variables(area.base)]);
+		this.next = (area.base + 2 * PAGE_SIZE) | 0;
+		this.#end = area.end;
+		sched.onSwitch = (task) => this.#switched(task);
+		this.#switched(sched.current);
+	}
+
+	/** The value of a symbol: an address, or the offset of a per-CPU variable. */
+	symbol(name: string): Kaddr | undefined {
+		return this.#symbols.get(name);
+	}
+
+	/** The task whose task_struct is at an address. */
+	taskAt(address: Kaddr): task_struct | undefined {
+		for (const [task, at] of this.structs) if (at === address) return task;
+		return undefined;
+	}
+
+	#perCpuSymbols(): [string, Kaddr][] {
+		const memory = this.#memory;
+		const hot = (field: string, elsewhere: number) =>
+			PCPU_HOT + (this.#layout.has(`pcpu_hot.${field}`) ? this.#layout.offset(`pcpu_hot.${field}`) : elsewhere);
+		const [current, count] = [hot("current_task", 0), hot("preempt_count", 8)];
+		for (const { id } of this.#sched.cpus) {
+			const area = this.#percpu.per_cpu_offset(id);
+			memory.setU32((area + count) | 0, PREEMPT_NEED_RESCHED);
+			memory.setU32((area + count + 4) | 0, id);
+			memory.setU64((area + THIS_CPU_OFF) | 0, toU64(area));
+		}
+		// Before 6.2, and from 6.15 on, the members of pcpu_hot are variables of their own.
+		return Object.entries({
+			...{ pcpu_hot: PCPU_HOT, const_pcpu_hot: PCPU_HOT, this_cpu_off: THIS_CPU_OFF },
+			...{ current_task: current, const_current_task: current, __preempt_count: count, cpu_number: count + 4 },
+		});
+	}
+
+	#variables(base: Kaddr): [string, Kaddr][] {
+		const memory = this.#memory;
+		memory.map("kernel data", base, KMALLOC_CACHES + PAGE_SIZE, PERM.READ | PERM.WRITE);
+		const queues = WORKQUEUES.map((name, index): [string, Kaddr] => {
+			const at = (base + KMALLOC_CACHES + 8 * index) | 0;
+			memory.setU64(at, toU64(at));
+			return [name, at];
+		});
+		const nr_cpu_ids = (base + KMALLOC_CACHES + 8 * WORKQUEUES.length) | 0;
+		memory.setU32(nr_cpu_ids, this.#sched.cpus.length);
+		return [["kmalloc_caches", base], ["nr_cpu_ids", nr_cpu_ids], ...queues];
+	}
+
+	/** Called at every switch of `current`. */
+	#switched(task: task_struct): void {
+		const area = this.#percpu.per_cpu_offset(Math.max(task.on_cpu, 0));
+		this.#memory.setU64((area + this.#symbols.get("current_task")!) | 0, toU64(this.structOf(task)));
+	}
+
+	/** Address of a task's task_struct, which is made at the first request. Throws `TASK_AREA_FULL`. */
+	structOf(task: task_struct): Kaddr {
+		const known = this.structs.get(task);
+		if (known !== undefined) return known;
+		const address = this.next;
+		if (address + this.#size > this.#end) {
+			throw new KlpemuError("TASK_AREA_FULL", `no room for the task_struct of '${task.comm}'`);
+		}
+		this.next = (address + this.#size) | 0;
+		this.structs.set(task, address);
+		this.#fill(task, address);
+		return address;
+	}
+
+	#fill(task: task_struct, address: Kaddr): void {
+		const memory = this.#memory;
+		memory.map(`task_struct:${task.comm}`, address, this.#size, PERM.READ | PERM.WRITE);
+		const at = (field: (typeof FIELDS)[number]) => (address + this.#offsets[field]) | 0;
+		memory.setU32(at("pid"), task.pid);
+		memory.setU32(at("tgid"), task.pid);
+		memory.setU32(at("flags"), task.flags);
+		memory.write(at("comm"), new TextEncoder().encode(task.comm).subarray(0, 15));
+		// signal_pending() and its relatives read the flags where they are.
+		memory.setU32(at("thread_info.flags"), task.thread_flags);
+		accessField(task, "thread_flags", ({ get, set }) => ({
+			get,
+			set(flags) {
+				set(flags);
+				memory.setU32(at("thread_info.flags"), flags);
+			},
+		}));
+		// set_current_state() writes the state where it is; a wake-up takes it back.
+		accessField(task, "sleep_state", ({ get, set }) => ({
+			get: () => memory.u32(at("__state")) || get(),
+			set(state) {
+				set(state === undefined ? undefined : TASK_RUNNING);
+				memory.setU32(at("__state"), state ?? 0);
+			},
+		}));
+	}
+}
