@@ -28,11 +28,11 @@ export async function readText(file: string): Promise<string> {
 }
 
 /** Writes a file that is there whole or not at all; makes its folder. Throws `FILE_UNWRITABLE`. */
-export async function writeWhole(path: string, text: string): Promise<void> {
+export async function writeWhole(path: string, content: string | Uint8Array): Promise<void> {
 	const temporary = `${path}.${process.pid}.tmp`;
 	try {
 		await mkdir(dirname(path), { recursive: true });
-		await writeFile(temporary, text);
+		await writeFile(temporary, content);
 		await rename(temporary, path);
 	} catch (cause) {
 		await rm(temporary, { force: true }).catch(() => undefined);

@@ -113,7 +113,8 @@ function endWithThisProcess(child: ChildProcess): () => void {
 	};
 	// There is one listener for each running compiler: more than ten are not a leak.
 	process.setMaxListeners(Math.max(process.getMaxListeners(), process.listenerCount("exit") + 2));
-	process.on("exit", kill);
-	for (const signal of SIGNALS) process.on(signal, onSignal);
+	// Before the listeners that remove the folder in which the tool writes.
+	process.prependListener("exit", kill);
+	for (const signal of SIGNALS) process.prependListener(signal, onSignal);
 	return letGo;
 }

@@ -45,8 +45,10 @@ async function dispatch(argv: readonly string[], io: Io, entries: readonly Comma
 		io.stdout.write(generalHelp(entries));
 		return EXIT.ok;
 	}
-	if (name === "help") return dispatch([rest[0]!, "--help"], io, entries);
-	const entry = entries.find((candidate) => candidate.name === name);
+	if (name === "help") return dispatch([...rest, "--help"], io, entries);
+	// `kernel build` is one command with a name of two words.
+	const pair = entries.find((candidate) => candidate.name === `${name} ${rest[0]}`);
+	const entry = pair ?? entries.find((candidate) => candidate.name === name);
 	if (entry === undefined) {
 		const known = [
 			...entries.map((candidate) => candidate.name),
@@ -57,7 +59,11 @@ async function dispatch(argv: readonly string[], io: Io, entries: readonly Comma
 		throw new KlpemuError("CLI_UNKNOWN_COMMAND", `unknown ${what} '${name}'`, { where: "klpemu", hint });
 	}
 	const command = (await entry.load()) as Command<never>;
-	const { options, positionals, help } = await parseCommandArgs(entry.name, command, rest);
+	const { options, positionals, help } = await parseCommandArgs(
+		entry.name,
+		command,
+		pair === undefined ? rest : rest.slice(1),
+	);
 	if (help) {
 		io.stdout.write(commandHelp(entry, command));
 		return EXIT.ok;

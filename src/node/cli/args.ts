@@ -3,12 +3,13 @@ import { KlpemuError, suggest } from "../../base/index.js";
 import { type AnyOption, type Command, optionName, type Positional } from "./command.js";
 
 export interface ParsedArgs {
-	/** Values by key of the command's option table; flags that were not given are false. */
-	readonly options: Record<string, boolean | string | bigint | undefined>;
+	/** Values by key of the command's option table; flags that were not given are false, lists are empty. */
+	readonly options: Record<string, OptionValue | readonly string[] | undefined>;
 	readonly positionals: readonly string[];
 	readonly help: boolean;
 }
 
+type OptionValue = boolean | string | bigint;
 type OptionTable = Readonly<Record<string, AnyOption>>;
 
 function badArgument(command: string, message: string, hint = `klpemu ${command} --help`): KlpemuError {
@@ -47,6 +48,7 @@ export async function parseCommandArgs(
 		tokens: true,
 	});
 	const options: ParsedArgs["options"] = {};
+	const lists = new Map(keysOfType(table, "list").map((key): [string, string[]] => [key, []]));
 	const positionals: string[] = [];
 	let help = false;
 	for (const token of tokens) {
@@ -56,8 +58,14 @@ export async function parseCommandArgs(
 		if (token.name === "help") help = true;
 		else if (key === undefined) throw unknownOption(name, token.rawName, [...keys.keys()]);
 		else if (Object.hasOwn(options, key)) throw badArgument(name, `--${token.name} is given twice`);
-		else options[key] = optionValue(name, token.name, table[key]!, token.value, token.inlineValue === true);
+		else {
+			const value = optionValue(name, token.name, table[key]!, token.value, token.inlineValue === true);
+			const list = lists.get(key);
+			if (list === undefined) options[key] = value;
+			else list.push(String(value));
+		}
 	}
+	for (const [key, list] of lists) options[key] = list;
 	if (help) return { options, positionals, help };
 	for (const [key, option] of Object.entries(table)) {
 		if (option.type === "flag") options[key] ??= false;
@@ -65,6 +73,10 @@ export async function parseCommandArgs(
 	}
 	checkPositionals(name, command.positionals, positionals);
 	return { options, positionals, help };
+}
+
+function keysOfType(table: OptionTable, type: AnyOption["type"]): string[] {
+	return Object.keys(table).filter((key) => table[key]!.type === type);
 }
 
 function unknownOption(command: string, rawName: string, names: readonly string[]): KlpemuError {
@@ -78,7 +90,7 @@ function optionValue(
 	option: AnyOption,
 	value: string | undefined,
 	inline: boolean,
-): boolean | string | bigint {
+): OptionValue {
 	if (option.type === "flag") {
 		if (value !== undefined) throw badArgument(command, `--${name} takes no value`);
 		return true;

@@ -33,15 +33,22 @@ export interface NumberOption extends OptionBase {
 	readonly type: "uint64";
 	readonly value: string;
 }
+/** May be given any number of times; the values stay in their order. */
+export interface ListOption extends OptionBase {
+	readonly type: "list";
+	readonly value: string;
+}
 
 /** The entry of the option table for an option's type. */
 export type OptionFor<T> = [T] extends [boolean]
 	? FlagOption
 	: [T] extends [bigint | undefined]
 		? NumberOption
-		: TextOption;
+		: [T] extends [readonly string[]]
+			? ListOption
+			: TextOption;
 
-export type AnyOption = FlagOption | TextOption | NumberOption;
+export type AnyOption = FlagOption | TextOption | NumberOption | ListOption;
 
 export interface Positional {
 	readonly name: string;
@@ -54,8 +61,8 @@ export interface Positional {
 
 /**
  * A subcommand, whose name and summary are in commands.ts. The table must name every key of `Options` (hence `-?`), so an
- * option that the code reads and the command line does not know fails to compile. Flags are `boolean`, the other options are
- * undefined if they are not given.
+ * option that the code reads and the command line does not know fails to compile. Flags are `boolean`, lists
+ * are empty and the other options undefined if they are not given.
  */
 export interface Command<Options extends object = Record<never, never>> {
 	readonly positionals: readonly Positional[];

@@ -45,6 +45,16 @@ export const commands: readonly CommandEntry[] = [
 		load: async () => (await import("./disasm.js")).disasmCommand,
 	},
 	{
+		name: "kernel build",
+		summary: "compile the kernel's own livepatch code to a file for the emulated machine",
+		load: async () => (await import("./kernel.js")).kernelBuildCommand,
+	},
+	{
+		name: "kernel show",
+		summary: "show what such a file was made of, what it needs, and the layout in it",
+		load: async () => (await import("./kernel.js")).kernelShowCommand,
+	},
+	{
 		name: "designs",
 		summary: "list the replace designs that --design knows",
 		load: async () => (await import("./designs.js")).designsCommand,

@@ -41,7 +41,8 @@ export function commandHelp({ name, summary }: CommandEntry, command: Command<ne
 	}
 	const rows = table.map(([key, option]): [string, string] => {
 		const left = `--${optionName(key)}`;
-		return [option.type === "flag" ? left : `${left} ${option.value}`, option.help];
+		const help = option.type === "list" ? `${option.help}; may be repeated` : option.help;
+		return [option.type === "flag" ? left : `${left} ${option.value}`, help];
 	});
 	lines.push("Options:", ...columns([...rows, ["--help, -h", "this text"]]), "");
 	if (command.details !== undefined) lines.push(...command.details, "");

@@ -81,7 +81,7 @@ describe("help and version", () => {
 	test.each(commands.map(({ name }) => name))(
 		"klpemu %s --help fits into 100 columns, and its summary is the list's",
 		async (name) => {
-			const { status, stdout } = await cli([name, "--help"]);
+			const { status, stdout } = await cli([...name.split(" "), "--help"]);
 			expect(status).toBe(0);
 			expect(Math.max(...stdout.split("\n").map((line) => line.length))).toBeLessThanOrEqual(100);
 			expect(stdout.split("\n")[0]).toBe(commands.find((entry) => entry.name === name)!.summary);
