@@ -3,8 +3,8 @@ import { join } from "node:path";
 import { KlpemuError, suggest } from "../../base/index.js";
 import { PROJECT } from "../project.js";
 import { parseCommandArgs } from "./args.js";
-import { type Command, EXIT, type Io } from "./command.js";
-import { type CommandEntry, commands } from "./commands.js";
+import { type Command, type CommandEntry, EXIT, type Io } from "./command.js";
+import { commands } from "./commands.js";
 import { commandHelp, generalHelp } from "./help.js";
 
 async function version(): Promise<string> {

@@ -114,6 +114,11 @@ function checkPositionals(command: string, wanted: readonly Positional[], given:
 	const missing = wanted[given.length];
 	if (missing !== undefined && !missing.optional)
 		throw badArgument(command, `${missing.name} is missing: ${missing.help}`);
+	for (const [index, { name, choices }] of wanted.entries()) {
+		const value = given[index];
+		if (value === undefined || choices === undefined || choices.includes(value)) continue;
+		throw badArgument(command, `${name}: there is no '${value}'`, suggest(value, "allowed", choices));
+	}
 	const extra = wanted.at(-1)?.many ? undefined : given[wanted.length];
 	if (extra !== undefined) throw badArgument(command, `unexpected argument '${extra}'`);
 }

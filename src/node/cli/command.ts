@@ -57,6 +57,8 @@ export interface Positional {
 	readonly optional?: true;
 	/** More than one may be given; only the last one. */
 	readonly many?: true;
+	/** The allowed values; the command need not check them again. */
+	readonly choices?: readonly string[];
 }
 
 /**
@@ -71,6 +73,15 @@ export interface Command<Options extends object = Record<never, never>> {
 	readonly details?: readonly string[];
 	/** Returns the exit status. */
 	run(options: Options, positionals: readonly string[], io: Io): Promise<number>;
+}
+
+/** A command that is loaded only when it is called, so that start-up stays quick. */
+export interface CommandEntry {
+	readonly name: string;
+	/** One line, for the list of commands and the command's own help. */
+	readonly summary: string;
+	/** Its `Command<...>`; only the command knows the type of its options. */
+	load(): Promise<unknown>;
 }
 
 /**

@@ -1,11 +1,4 @@
-/** A command that is loaded only when it is called, so that start-up stays quick. */
-export interface CommandEntry {
-	readonly name: string;
-	/** One line, for the list of commands and the command's own help. */
-	readonly summary: string;
-	/** Its `Command<...>`; only the command knows the type of its options. */
-	load(): Promise<unknown>;
-}
+import type { CommandEntry } from "./command.js";
 
 /** All commands, in the order of --help. */
 export const commands: readonly CommandEntry[] = [
@@ -58,5 +51,15 @@ export const commands: readonly CommandEntry[] = [
 		name: "designs",
 		summary: "list the replace designs that --design knows",
 		load: async () => (await import("./designs.js")).designsCommand,
+	},
+	{
+		name: "doctor",
+		summary: "say what is installed on this machine, and what each would add",
+		load: async () => (await import("./doctor.js")).doctorCommand,
+	},
+	{
+		name: "completion",
+		summary: "print the completion of this command line for a shell",
+		load: async () => (await import("./completion.js")).makeCompletionCommand(commands),
 	},
 ];

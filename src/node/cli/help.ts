@@ -1,5 +1,4 @@
-import { type AnyOption, type Command, optionName } from "./command.js";
-import type { CommandEntry } from "./commands.js";
+import { type AnyOption, type Command, type CommandEntry, optionName } from "./command.js";
 
 /** Two columns, the right one aligned. */
 function columns(rows: readonly (readonly [string, string])[]): string[] {

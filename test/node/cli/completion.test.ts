@@ -1,0 +1,52 @@
+import { execFileSync } from "node:child_process";
+import { Readable } from "node:stream";
+import { describe, expect, test } from "vitest";
+import { commands } from "../../../src/node/cli/commands.js";
+import { runCli } from "../../../src/node/cli/index.js";
+
+async function completion(...args: string[]) {
+	let text = "";
+	const output = {
+		write: (part: string) => {
+			text += part;
+		},
+	};
+	const io = { stdin: Readable.from([]), stdout: output, stderr: output, env: {} };
+	return { status: await runCli(["completion", ...args], io), text };
+}
+
+/** The words that bash offers behind a command line; the last word is the one that is being typed. */
+async function offered(...line: string[]): Promise<string[]> {
+	const { text } = await completion("bash");
+	const words = ["klpemu", ...line].map((word) => `'${word}'`).join(" ");
+	const script = `${text}\nCOMP_WORDS=(${words}); COMP_CWORD=${line.length}; _klpemu; printf '%s\\n' "\${COMPREPLY[@]}"`;
+	return execFileSync("bash", ["-euc", script], { encoding: "utf8" })
+		.split("\n")
+		.filter((word) => word !== "");
+}
+
+describe("klpemu completion", () => {
+	test("bash offers commands, options, and the values of an option", async () => {
+		expect(await offered("")).toEqual([...commands.map(({ name }) => name), "--help", "--version"]);
+		expect(await offered("e")).toEqual(["explore", "exec"]);
+		expect(await offered("run", "--d")).toEqual(["--design", "--dmesg"]);
+		expect(await offered("run", "--cpu", "")).toEqual(["jit", "unicorn"]);
+		expect(await offered("run", "x.yaml", "--design", "rfc")).toEqual(["rfc-2025", "rfc-2025-no-nop"]);
+	});
+	test("bash offers files where no option can stand", async () => {
+		expect(await offered("run", "sc")).toEqual([]);
+		expect((await completion("bash")).text).toContain("complete -o default");
+	});
+	test.each(["zsh", "fish"])("%s: every command with its options", async (shell) => {
+		const { status, text } = await completion(shell);
+		expect(status).toBe(0);
+		for (const { name } of commands) expect(text).toContain(name);
+		expect(text).toMatch(shell === "zsh" ? /'--design\[.*\]:value:\(mainline / : /-l design -d .* -x -a 'mainline /);
+	});
+	test("another shell is refused", async () => {
+		const { status, text } = await completion("fis");
+		expect(status).toBe(2);
+		expect(text).toContain("there is no 'fis'");
+		expect(text).toContain("did you mean 'fish'?");
+	});
+});
