@@ -10,7 +10,7 @@ const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const ORDER = [
 	...["base", "memory", "cpu", "elf", "assemble", "disasm", "exec"],
 	...["lib", "sched", "ftrace", "guest", "klp", "klp-c", "module", "exports", "fs"].map((name) => `linux/${name}`),
-	...["designs", "machine", "consistency", "report", "explore", "scenario", "index.ts", "node", "node/cli"],
+	...["designs", "check", "machine", "consistency", "report", "explore", "scenario", "index.ts", "node", "node/cli"],
 ];
 
 function filesBelow(folder: string): string[] {

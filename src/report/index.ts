@@ -1,6 +1,6 @@
 export { type Cell, changes, patchedFunctions, type StepChange, type TaskChange, type Tone } from "./diff.js";
 export { type KtapSuite, renderKtap } from "./ktap.js";
-export { wantsColour } from "./style.js";
+export { coloured, type Paint, plain, wantsColour, wrap } from "./style.js";
 export { renderReport, type TextOptions } from "./text.js";
 export {
 	type Report,

@@ -48,6 +48,11 @@ export const commands: readonly CommandEntry[] = [
 		load: async () => (await import("./kernel.js")).kernelShowCommand,
 	},
 	{
+		name: "check",
+		summary: "say what a kernel will make of a livepatch module, before it is loaded",
+		load: async () => (await import("./check.js")).checkCommand,
+	},
+	{
 		name: "designs",
 		summary: "list the replace designs that --design knows",
 		load: async () => (await import("./designs.js")).designsCommand,

@@ -1,0 +1,55 @@
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
+import { KlpemuError, printableData } from "../../base/index.js";
+import { checkModule, type InputFile } from "../../check/index.js";
+import { type KernelLayout, parseKernelCore, parseKernelLayout } from "../../linux/klp-c/index.js";
+import { coloured, plain, wantsColour } from "../../report/index.js";
+import { readIfThere } from "../files.js";
+import { PROJECT } from "../project.js";
+import { renderCheck } from "./check-report.js";
+import { type Command, EXIT } from "./command.js";
+
+interface CheckArguments {
+	readonly core: string | undefined;
+	readonly against: readonly string[];
+	readonly json: boolean;
+}
+
+export const checkCommand: Command<CheckArguments> = {
+	positionals: [{ name: "FILE", help: "a livepatch module (.ko)" }],
+	options: {
+		core: { type: "text", value: "FILE", help: "the kernel's core (klpemu kernel build), for its structures" },
+		against: { type: "list", value: "FILE", help: "vmlinux, System.map, kallsyms, Module.symvers, target.ko" },
+		json: { type: "flag", help: "print the report as one JSON document" },
+	},
+	details: [
+		"Nothing is executed. docs/check.md lists all kinds of findings, and describes the JSON.",
+		"Exit status: 0 nothing is wrong (there may be remarks), 1 findings, 2 a file cannot be read.",
+		"",
+		"Example:",
+		"  klpemu check livepatch-sample.ko --against System.map --against Module.symvers",
+	],
+	async run({ core, against, json }, [path], { stdout, env }) {
+		const file = await input(path!);
+		const layout = core === undefined ? await usualLayout() : parseKernelCore((await input(core)).bytes, core).layout;
+		const files = await Promise.all(against.map(input));
+		const report = checkModule(file, { layout, exactLayout: core !== undefined, against: files });
+		const paint = wantsColour(env, stdout) ? coloured : plain;
+		stdout.write(json ? `${JSON.stringify(printableData(report), undefined, "\t")}\n` : renderCheck(report, paint));
+		return report.verdict === "clean" ? EXIT.ok : EXIT.no;
+	},
+};
+
+async function input(name: string): Promise<InputFile> {
+	const bytes = await readIfThere(name);
+	if (bytes === undefined) throw new KlpemuError("FILE_MISSING", `there is no file '${name}'`);
+	return { name, bytes };
+}
+
+/** The newest layout of the package: the structures of livepatch are the same in most kernels since 5.1. */
+async function usualLayout(): Promise<KernelLayout> {
+	const folder = join(PROJECT, "asm", "kernel-layouts");
+	const names = (await readdir(folder)).filter((name) => name.endsWith(".json")).sort();
+	const { name, bytes } = await input(join(folder, names.at(-1)!));
+	return parseKernelLayout(new TextDecoder().decode(bytes), name);
+}
