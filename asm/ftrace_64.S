@@ -183,3 +183,106 @@ UNWIND_HINT rsp+16 signal
 	addq $8, %rsp
 UNWIND_HINT rsp+8 signal
 	ret
+
+/*
+ * A function returns here whose return address the function graph tracer has replaced. The original one is on the task's shadow stack
+ * (ftrace_graph_func), until ftrace_return_to_handler takes it off. Where the stack does not have a return address that the
+ * unwinder can find, it must give up: UNWIND_HINT none.
+ */
+UNWIND_HINT none
+	int3
+return_to_handler:
+	/* The stack pointer of the caller. */
+	movq %rsp, %rdi
+	/* RET has left the address of return_to_handler below it: the unwinder finds that there, and asks the shadow stack. */
+	subq $8, %rsp
+UNWIND_HINT rsp+8
+	subq $FRAME_SIZE, %rsp
+UNWIND_HINT rsp+FRAME_SIZE+8
+	movq %rax, RAX(%rsp)
+	movq %rdx, RDX(%rsp)
+	movq %rbp, RBP(%rsp)
+	movq %rdi, RSP(%rsp)
+	movq %rsp, %rdi
+	call ftrace_return_to_handler
+	movq %rax, %rdi
+	movq RDX(%rsp), %rdx
+	movq RAX(%rsp), %rax
+	addq $FRAME_SIZE+8, %rsp
+UNWIND_HINT none
+	/* A RET to the original address, with a CALL that keeps the return stack of the CPU balanced. */
+	call .Ldo_rop
+	int3
+.Ldo_rop:
+UNWIND_HINT rsp+8
+	movq %rdi, (%rsp)
+	ret
+
+/*
+ * The same for a return address that a kretprobe has replaced (arch/x86/kernel/rethook.c). The call-back puts the original address
+ * into the word above the pt_regs, and a copy of the flags into the SS slot. The unwinder finds no return address before the call: a
+ * task with a replaced one is reliable only while it sleeps.
+ */
+UNWIND_HINT none
+	int3
+arch_rethook_trampoline:
+	pushq $arch_rethook_trampoline
+	pushq $KERNEL_DS
+	pushq %rsp
+	pushfq
+	subq $24, %rsp
+	pushq %rdi
+	pushq %rsi
+	pushq %rdx
+	pushq %rcx
+	pushq %rax
+	pushq %r8
+	pushq %r9
+	pushq %r10
+	pushq %r11
+	pushq %rbx
+	pushq %rbp
+	pushq %r12
+	pushq %r13
+	pushq %r14
+	pushq %r15
+	movq %rsp, %rdi
+UNWIND_HINT rsp+FRAME_SIZE+8
+	call arch_rethook_trampoline_callback
+	popq %r15
+UNWIND_HINT rsp+FRAME_SIZE+8-8
+	popq %r14
+UNWIND_HINT rsp+FRAME_SIZE+8-16
+	popq %r13
+UNWIND_HINT rsp+FRAME_SIZE+8-24
+	popq %r12
+UNWIND_HINT rsp+FRAME_SIZE+8-32
+	popq %rbp
+UNWIND_HINT rsp+FRAME_SIZE+8-40
+	popq %rbx
+UNWIND_HINT rsp+FRAME_SIZE+8-48
+	popq %r11
+UNWIND_HINT rsp+FRAME_SIZE+8-56
+	popq %r10
+UNWIND_HINT rsp+FRAME_SIZE+8-64
+	popq %r9
+UNWIND_HINT rsp+FRAME_SIZE+8-72
+	popq %r8
+UNWIND_HINT rsp+FRAME_SIZE+8-80
+	popq %rax
+UNWIND_HINT rsp+FRAME_SIZE+8-88
+	popq %rcx
+UNWIND_HINT rsp+FRAME_SIZE+8-96
+	popq %rdx
+UNWIND_HINT rsp+FRAME_SIZE+8-104
+	popq %rsi
+UNWIND_HINT rsp+FRAME_SIZE+8-112
+	popq %rdi
+UNWIND_HINT rsp+FRAME_SIZE+8-120
+	addq $24, %rsp
+UNWIND_HINT rsp+32
+	addq $16, %rsp
+UNWIND_HINT rsp+16
+	popfq
+UNWIND_HINT rsp+8
+	ret

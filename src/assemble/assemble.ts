@@ -26,7 +26,8 @@ interface RipReference {
  * that calls, jumps, immediates and `NAME(%rip)` may refer to; labels are as in GNU as, but for numeric ones (`1f`).
  *
  * `UNWIND_HINT rsp+N [signal]` says that from here on the CFA is rsp+N (`signal`: the return address is where the caller goes
- * on, not behind its call); `UNWIND_HINT undefined` says that the stack ends here.
+ * on, not behind its call); `UNWIND_HINT undefined` says that the stack ends here,
+ * `UNWIND_HINT none` that the caller cannot be found from here.
  *
  * Throws `ASM_ERROR`, `ASM_UNDEFINED_SYMBOL`, `ASM_BAD_HINT` or `ASM_UNSUPPORTED`, with file and line.
  */

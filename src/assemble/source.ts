@@ -97,12 +97,13 @@ function parseHint(text: string, constants: ReadonlyMap<string, number>, where: 
 	const words = text.split(/\s+/);
 	const signal = words[1] === "signal";
 	if (words.length > (signal ? 2 : 1)) throw bad("ASM_BAD_HINT", `'UNWIND_HINT ${text}' is not understood`, where);
+	if (words[0] === "none" && !signal) return undefined;
 	if (words[0] === "undefined") {
 		return { cfaRegister: RSP, cfaOffset: 0, raOffset: undefined, signal: false, saved: [] };
 	}
 	const offset = /^rsp\+(.+)$/.exec(words[0]!);
 	if (offset === null) {
-		throw bad("ASM_BAD_HINT", `'UNWIND_HINT ${text}' is neither 'undefined' nor 'rsp+N [signal]'`, where);
+		throw bad("ASM_BAD_HINT", `'UNWIND_HINT ${text}' is neither 'undefined', 'none' nor 'rsp+N [signal]'`, where);
 	}
 	return {
 		cfaRegister: RSP,

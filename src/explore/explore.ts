@@ -17,7 +17,7 @@ export interface Exploration extends SearchResult {
  * breaks an invariant, so that no violation is lost (docs/exploring.md).
  */
 export async function explore(model: Model, options: SearchOptions): Promise<Exploration> {
-	const memo = new Memo(new World(model));
+	const memo = new Memo(new World(model), options.invariants);
 	const searches = options.reduction ? groupsOf(model) : [allOf(model, memo)];
 	let [states, transitions, depth, bytes, bounded] = [0, 0, 0, 0, false];
 	const visited = new Map<string, number>();

@@ -86,6 +86,8 @@ export function trampolineTemplates(ftrace: Assembled, ops: Assembled, gates: Ga
 		ftrace_regs_call: at("ftrace_regs_call"),
 		ftrace_regs_caller_jmp: at("ftrace_regs_caller_jmp"),
 		ftrace_regs_caller_end: at("ftrace_regs_caller_end"),
+		return_to_handler: at("return_to_handler"),
+		arch_rethook_trampoline: at("arch_rethook_trampoline"),
 		function_trace_op: LAYOUT.data,
 		ftrace_ops_list_func: label(ops, "ftrace_ops_list_func"),
 		ftrace_ops_assist_func: label(ops, "ftrace_ops_assist_func"),

@@ -14,7 +14,17 @@ import {
 	mountModules,
 	Procfs,
 } from "../linux/fs/index.js";
-import { EnabledFunctions, Ftrace, FunctionTracer, Symbols, TextPoke, Tracefs } from "../linux/ftrace/index.js";
+import {
+	EnabledFunctions,
+	Ftrace,
+	FunctionGraph,
+	FunctionTracer,
+	GraphTracer,
+	RecoverReturns,
+	Symbols,
+	TextPoke,
+	Tracefs,
+} from "../linux/ftrace/index.js";
 import { GuestCalls, Heap, HostCalls, Oops } from "../linux/guest/index.js";
 import { type Design, Klp, LINUX_6_12, type Release } from "../linux/klp/index.js";
 import { Dmesg, FaultInjection, GuestAreas, Icache, Kallsyms, Observers, type ShouldFail } from "../linux/lib/index.js";
@@ -118,16 +128,19 @@ function bootFtrace(parts: WithSched, gates: GatePage, engine: AssembledEngine) 
 	const text_poke = new TextPoke(memory, icache);
 	const templates = trampolineTemplates(engine.ftrace, engine.ops, gates);
 	const ftrace = new Ftrace({ ...parts, text_poke, templates });
-	declareFtraceGates(gates, cpu, sched, ftrace);
+	const graphTracer = new GraphTracer(sched, hz);
+	const graph = new FunctionGraph({ ...parts, ftrace }, graphTracer, gates.address("ftrace_graph_func"));
+	declareFtraceGates(gates, cpu, sched, ftrace, graph);
 	declareProgram(gates, cpu, sched, observers);
 
 	const assembly = [engine.entry, engine.ops];
 	const { trampolines } = ftrace;
 	const symbols = new Symbols({ gates, ftrace: engine.ftrace, assembly, kallsyms, trampolines });
-	const tracer = new FunctionTracer(ftrace, sched, gates.address("ftrace_host_func"), hz);
+	const tracer = new FunctionTracer({ ftrace, sched, graph, graphTracer }, gates.address("ftrace_host_func"), hz);
+	const returns = new RecoverReturns(sched, graph, templates.arch_rethook_trampoline);
 	return {
 		...{ text_poke, ftrace, symbols, tracer },
-		unwinder: new Unwinder(memory, symbols),
+		unwinder: new Unwinder(memory, symbols, returns),
 		tracefs: new Tracefs(ftrace, tracer, symbols, new EnabledFunctions(memory, ftrace, symbols)),
 	};
 }
@@ -165,7 +178,8 @@ function bootKernel(options: MachineOptions, parts: WithGuest, gates: GatePage, 
 	};
 	const fentry = label(engine.ftrace, "__fentry__");
 	const loader = new Loader({ ...parts, modules, klp, fentry, layout: options.kernelLayout, kernelSymbol });
-	const exports = new Exports({ ...parts, klp, loader, HZ: hz, kernelData });
+	const kprobe_ftrace_handler = gates.address("kprobe_ftrace_handler");
+	const exports = new Exports({ ...parts, klp, loader, kprobe_ftrace_handler, HZ: hz, kernelData });
 	const functions = [...exports.functions, loader.functions()];
 	for (const family of functions) declareHostFunctions(gates, cpu, hostCalls, family);
 	hostCalls.add(condReschedFunctions(klp));

@@ -1,5 +1,11 @@
 import { ARGUMENT_REGISTERS, type CallGate, type Cpu, type GatePage, R8, R9, RAX, RDI, RDX } from "../cpu/index.js";
-import { type Ftrace, PT_REGS, trace_clear_recursion, trace_test_and_set_recursion } from "../linux/ftrace/index.js";
+import {
+	type Ftrace,
+	type FunctionGraph,
+	PT_REGS,
+	trace_clear_recursion,
+	trace_test_and_set_recursion,
+} from "../linux/ftrace/index.js";
 import { GuestArguments, GuestFault, type HostCalls, type HostFunctions } from "../linux/guest/index.js";
 import type { Klp } from "../linux/klp/index.js";
 import type { Sched } from "../linux/sched/index.js";
@@ -12,7 +18,13 @@ export function declareHandler(gates: GatePage, klp: Klp): void {
 }
 
 /** The functions that asm/ftrace_64.S and asm/ftrace_ops.S call. */
-export function declareFtraceGates(gates: GatePage, { memory }: Cpu, sched: Sched, ftrace: Ftrace): void {
+export function declareFtraceGates(
+	gates: GatePage,
+	{ memory, state }: Cpu,
+	sched: Sched,
+	ftrace: Ftrace,
+	graph: FunctionGraph,
+): void {
 	const withArgs = (name: string, call: CallGate["call"]) => gates.add({ name, passes: "args", call });
 	withArgs("trace_test_and_set_recursion", (bit, start) => {
 		memory.setKaddr(bit, trace_test_and_set_recursion(sched.current, start));
@@ -31,6 +43,15 @@ export function declareFtraceGates(gates: GatePage, { memory }: Cpu, sched: Sche
 		if (direct_call !== 0) memory.setKaddr((fregs + PT_REGS.ORIG_RAX) | 0, direct_call);
 		return false;
 	});
+	withArgs("ftrace_graph_func", (ip, _parent_ip, _ops, fregs) => {
+		graph.ftrace_graph_func(ip, fregs);
+		return false;
+	});
+	const ftrace_return_to_handler = () => {
+		state.setKaddr(RAX, graph.ftrace_return_to_handler());
+		return false;
+	};
+	gates.add({ name: "ftrace_return_to_handler", passes: "state", call: ftrace_return_to_handler });
 	// The call-back of every ops whose function is TypeScript.
 	withArgs("ftrace_host_func", (ip, parent_ip, ops, fregs) => {
 		// A task that was preempted in ftrace_caller, behind the load of function_trace_op, passes the old ops,

@@ -36,7 +36,15 @@ export const ENGINE_GATES: readonly string[] = [
 	"trace_test_and_set_recursion",
 	"trace_clear_recursion",
 	"ftrace_next_ops",
+	"ftrace_return_to_handler",
+	"arch_rethook_trampoline_callback",
 ];
 
 /** Gates whose addresses the kernel's own structs hold: known before the functions behind them are made. */
-export const KERNEL_GATES: readonly string[] = ["ftrace_host_func", "call_direct_funcs", "klp_ftrace_handler"];
+export const KERNEL_GATES: readonly string[] = [
+	"ftrace_host_func",
+	"call_direct_funcs",
+	"klp_ftrace_handler",
+	"ftrace_graph_func",
+	"kprobe_ftrace_handler",
+];

@@ -39,6 +39,8 @@ async function traced({ ibt, trampoline, handler }: Setup) {
 	memory.map("data", AT.data, 4096, PERM.READ | PERM.WRITE);
 	const ftrace = assemble(keystone, file("ftrace_64.S").toString(), "ftrace_64.S", AT.ftrace, {
 		function_trace_op: AT.data,
+		ftrace_return_to_handler: AT.gates,
+		arch_rethook_trampoline_callback: AT.gates,
 	});
 	const load = (path: string, base: Kaddr, resolve: (name: string) => Kaddr | undefined): Image => {
 		const objects = [parseElf(file(`prebuilt/${path}${ibt ? ".ibt" : ""}.o`), path)];
@@ -81,7 +83,13 @@ async function traced({ ibt, trampoline, handler }: Setup) {
 	state.setKaddr(RSP, STACK + STACK_SIZE);
 	state.words[RDI] = 5n;
 	const trace = (): StackTrace =>
-		stack_trace_save_tsk_reliable(state, { memory, low: STACK, high: STACK + STACK_SIZE, findRow });
+		stack_trace_save_tsk_reliable(state, {
+			memory,
+			low: STACK,
+			high: STACK + STACK_SIZE,
+			findRow,
+			recover: (ret) => ret,
+		});
 	return { memory, cpu, trace, done: entry.symbols.get("done")!, site, redirected, gate };
 }
 

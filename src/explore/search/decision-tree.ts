@@ -1,21 +1,31 @@
 import { KlpemuError } from "../../base/index.js";
-import type { Read, TaskState } from "../world/index.js";
+import type { Read } from "../world/index.js";
+import type { Column, Row, TaskColumns } from "./columns.js";
 
 interface Leaf<T> {
+	readonly slot: -1;
 	readonly value: T;
 }
 interface Branch<T> {
+	/** The task that is read. */
 	readonly slot: number;
 	readonly field: Read["field"];
-	readonly children: Map<unknown, Branch<T> | Leaf<T>>;
+	/** The numbers of the field's values; undefined: `on_cpu`. */
+	readonly column: Column | undefined;
+	/** By the number of the value; of `on_cpu`: 0 and 1. */
+	readonly children: (Node<T> | undefined)[];
 }
+type Node<T> = Branch<T> | Leaf<T>;
 
-/** A step of kernel code: the state that it may read, and a function that makes it. */
+/** Possible values of `on_cpu`, as bits. */
+export const ON_CPU = { no: 1, yes: 2, either: 3 } as const;
+
+/** A step of kernel code from one state: the rule for `on_cpu`, and a function that makes the step. */
 export interface Step<T> {
-	/** The states of all tasks, by slot. */
-	readonly tasks: readonly TaskState[];
-	/** True if a task can be on a CPU. */
-	mayBeBusy(slot: number): readonly boolean[];
+	/** The state. */
+	readonly row: Row;
+	/** Bits of {@link ON_CPU}. */
+	mayBeBusy(slot: number): number;
 	/** Executes the step, with these tasks on a CPU. */
 	execute(busy: ReadonlySet<number>): { readonly reads: readonly Read[]; readonly value: T };
 }
@@ -28,42 +38,66 @@ type Busy = readonly number[];
  * share one execution. If the step reads `on_cpu`, both values may be possible: then it has several results.
  */
 export class DecisionTree<T> {
-	#root: Branch<T> | Leaf<T> | undefined = undefined;
+	readonly #columns: TaskColumns;
+	#root: Node<T> | undefined = undefined;
+
+	constructor(columns: TaskColumns) {
+		this.#columns = columns;
+	}
 
 	/** All possible results of the step. Throws `EXPLORE_NONDETERMINISM`. */
 	find(step: Step<T>): T[] {
-		const found: T[] = [];
-		const open: Busy[] = [NOBODY];
+		const open: Busy[] = [];
+		const found = [this.#follow(step, NOBODY, open)];
 		for (let busy = open.pop(); busy !== undefined; busy = open.pop()) found.push(this.#follow(step, busy, open));
 		return found;
 	}
 
 	/** Follows one path through the tree. The other decisions about `on_cpu` are added to `open`. */
 	#follow(step: Step<T>, busy: Busy, open: Busy[]): T {
-		if (this.#root === undefined) this.#execute(step, new Set(busy));
-		let node = this.#root!;
+		const before = open.length;
+		for (;;) {
+			const leaf = this.#leaf(step, busy, open);
+			if (leaf !== undefined) return leaf.value;
+			open.length = before;
+			this.#grow(step, busy);
+		}
+	}
+
+	/** The end of a path; undefined: the step must be executed. */
+	#leaf(step: Step<T>, busy: Busy, open: Busy[]): Leaf<T> | undefined {
+		let node = this.#root;
 		let decided = 0;
+		while (node !== undefined && isBranch(node)) {
+			const { slot, column }: Branch<T> = node;
+			let value: number;
+			if (column === undefined) {
+				const allowed = step.mayBeBusy(slot);
+				const chosen: boolean = busy.includes(slot);
+				if (chosen) decided++;
+				else if (allowed === ON_CPU.either && decided === busy.length) open.push([...busy, slot]);
+				value = isOnCpu(allowed, chosen) ? 1 : 0;
+			} else value = column.at(step.row[slot + 1]!);
+			node = node.children[value];
+		}
+		return node;
+	}
+
+	/** Executes the step for a path that does not lead to a leaf yet. */
+	#grow(step: Step<T>, busy: Busy): void {
+		if (this.#root === undefined) this.#execute(step, new Set(busy));
 		/** Tasks that are on a CPU on this path: those in `busy`, and those that must be. */
 		const really = new Set<number>();
-		while ("children" in node) {
-			const { slot, field, children }: Branch<T> = node;
-			let value: unknown;
-			if (field === "on_cpu") {
-				const allowed = step.mayBeBusy(slot);
-				value = allowed.length === 1 ? allowed[0]! : busy.includes(slot);
-				if (busy.includes(slot)) decided++;
-				else if (allowed.length === 2 && decided === busy.length) open.push([...busy, slot]);
-				if (value === true) really.add(slot);
-			} else value = field === "entries" ? step.tasks[slot]!.entriesKey : step.tasks[slot]!.fields[field];
-			let child = children.get(value);
-			if (child === undefined) {
-				this.#execute(step, really);
-				child = children.get(value);
-				if (child === undefined) throw nondeterminism(`it does not read ${field} of task ${slot}`);
-			}
+		for (let node = this.#root!; isBranch(node); ) {
+			const { slot, field, column, children }: Branch<T> = node;
+			const onCpu: boolean = column === undefined && isOnCpu(step.mayBeBusy(slot), busy.includes(slot));
+			if (onCpu) really.add(slot);
+			const value = column === undefined ? Number(onCpu) : column.at(step.row[slot + 1]!);
+			if (children[value] === undefined) this.#execute(step, really);
+			const child = children[value];
+			if (child === undefined) throw nondeterminism(`it does not read ${field} of task ${slot}`);
 			node = child;
 		}
-		return node.value;
 	}
 
 	#execute(step: Step<T>, busy: ReadonlySet<number>): void {
@@ -76,27 +110,37 @@ export class DecisionTree<T> {
 	 * values.
 	 */
 	#insert(reads: readonly Read[], value: T): void {
-		let put = (node: Branch<T> | Leaf<T>) => {
+		let put = (node: Node<T>) => {
 			this.#root = node;
 		};
 		let node = this.#root;
 		for (const { slot, field, value: read } of reads) {
+			const numbers = field === "on_cpu" ? undefined : this.#columns.field(field);
 			if (node === undefined) {
-				node = { slot, field, children: new Map() };
+				node = { slot, field, column: numbers?.column, children: [] };
 				put(node);
 			}
-			if (!("children" in node) || node.slot !== slot || node.field !== field) {
+			if (!isBranch(node) || node.slot !== slot || node.field !== field) {
 				throw nondeterminism(`${field} of task ${slot} is read where something else was`);
 			}
 			const { children }: Branch<T> = node;
+			const index = numbers === undefined ? Number(read) : numbers.number(read);
 			put = (child) => {
-				children.set(read, child);
+				children[index] = child;
 			};
-			node = children.get(read);
+			node = children[index];
 		}
-		if (node === undefined) put({ value });
-		else if ("children" in node) throw nondeterminism("it reads less than before");
+		if (node === undefined) put({ slot: -1, value });
+		else if (isBranch(node)) throw nondeterminism("it reads less than before");
 	}
+}
+
+function isBranch<T>(node: Node<T>): node is Branch<T> {
+	return node.slot >= 0;
+}
+
+function isOnCpu(allowed: number, chosen: boolean): boolean {
+	return allowed === ON_CPU.either ? chosen : allowed === ON_CPU.yes;
 }
 
 function nondeterminism(what: string): KlpemuError {

@@ -1,69 +1,23 @@
 import { KlpemuError } from "../../base/index.js";
-import { type Broken, type Look, lookAt } from "../../consistency/index.js";
-import type { ArrivalKind, Effect, KernelPlace, SavedWorld, TaskOutcome, TaskState, World } from "../world/index.js";
+import { type Invariant, type Look, lookAt } from "../../consistency/index.js";
+import type { Effect, TaskOutcome, TaskState, World } from "../world/index.js";
+import { type Row, TaskColumns, tasksOf } from "./columns.js";
 import { DecisionTree, type Step } from "./decision-tree.js";
+import { Judge } from "./judge.js";
+import type { KernelState, TaskMove, Via } from "./kernel-state.js";
+import { Outcome } from "./outcome.js";
 
-/** A state of the whole machine without the tasks, and the way to reach it. */
-export interface KernelState extends Look {
-	readonly id: number;
-	readonly key: string;
-	/** Undefined for the first. */
-	readonly via: Via | undefined;
-	/** The saved state, if it is between two operations. */
-	readonly saved: SavedWorld | undefined;
-	/** States with the same number look the same to guest code. */
-	readonly text: number;
-	readonly viewsId: number;
-	readonly executableId: number;
-	/** The next step of each actor; undefined: it has none. */
-	readonly next: readonly (string | undefined)[];
-	/** Actors in the middle of a step that do not wait. */
-	readonly onCpu: readonly boolean[];
-	readonly actorsOnCpu: number;
-	/** Of each actor; undefined: it is not in the kernel. */
-	readonly inKernel: readonly (KernelPlace | undefined)[];
-	/** Actors that wait for klp_mutex, or have no step: they cannot interfere with its holder. */
-	readonly outOfTheWay: readonly boolean[];
-	/** Slots of the idle tasks that sleep until they are woken. */
-	readonly idleAsleep: readonly number[];
-	readonly mutexHeld: boolean;
-	/** Work for the kworker that may send signals. */
-	readonly retries: boolean;
-}
-
-interface Via {
-	readonly from: KernelState;
-	readonly actor: number;
-	readonly busy: ReadonlySet<number>;
-	readonly late: boolean;
-	/** The states of all tasks at that time. */
-	readonly tasks: readonly TaskState[];
-}
-
-/** One possible result of an actor's next step. */
-export interface Outcome {
-	readonly to: KernelState;
-	/** Slots whose task has changed, with its new state. */
-	readonly changes: readonly (readonly [number, TaskState])[];
-	/** True if it has read or changed tasks. */
-	readonly touchesTasks: boolean;
-	readonly label: string;
-	readonly kind: ArrivalKind;
-	/** Slots of tasks that were on a CPU when it read on_cpu. */
-	readonly busy: readonly number[];
-	readonly broken: readonly Broken[];
-}
-
-/** True if a task can be on a CPU when an actor reads on_cpu. */
+/** Decides about `on_cpu`. */
 export interface BusyRule {
-	mayBeBusy(kernel: KernelState, tasks: readonly TaskState[], slot: number, actor: number): readonly boolean[];
+	/** Bits of {@link ON_CPU}. */
+	mayBeBusy(kernel: KernelState, row: Row, slot: number, actor: number): number;
 }
 
 /** One execution of a step. */
 interface Execution {
 	/** Undefined: the actor must wait. */
-	readonly to: KernelState | undefined;
-	readonly effect: Effect;
+	readonly outcome: Outcome | undefined;
+	readonly reads: Effect["reads"];
 }
 
 /**
@@ -76,11 +30,14 @@ export class Memo {
 	readonly states: KernelState[] = [];
 	readonly #byKey = new Map<string, KernelState>();
 	readonly #texts = new Map<string, number>();
-	readonly #viewIds = new Map<string, number>();
-	readonly #executables = new Map<string, number>();
-	/** By state, actor and late. */
-	readonly #steps = new Map<number, DecisionTree<Execution>>();
-	readonly #taskMoves = new Map<number, Map<number, TaskOutcome>>();
+	readonly #looks = new Map<string, number>();
+	readonly #transitions = new Map<unknown, number>();
+	readonly #columns: TaskColumns;
+	readonly judge: Judge;
+	/** By kernel state, then by actor and late. */
+	readonly #steps: DecisionTree<Execution>[][] = [];
+	/** By text, then by state of the task. */
+	readonly #taskMoves: Map<number, TaskMove>[] = [];
 	/** The kernel state of the world; undefined: a task has died in it, and the search does not continue from there. */
 	#live: KernelState | undefined;
 	/** By state of a task, the moves that were made from it. */
@@ -91,17 +48,16 @@ export class Memo {
 	/** Number of real executions of kernel code and guest code. */
 	readonly executed = { kernel: 0, guest: 0, replayed: 0 };
 
-	/** The initial states of all tasks. */
-	readonly firstTasks: readonly TaskState[];
+	/** The initial state. */
+	readonly first: Row;
 
-	constructor(world: World) {
+	/** `invariants`: only these count. */
+	constructor(world: World, invariants: ReadonlySet<Invariant>) {
 		this.world = world;
-		this.firstTasks = world.allLoaded();
+		this.#columns = new TaskColumns(world.states.all);
+		this.judge = new Judge(world, invariants);
 		this.#live = this.#intern(undefined);
-	}
-
-	get first(): KernelState {
-		return this.states[0]!;
+		this.first = Int32Array.from([this.#live.id, ...world.allLoaded().map(({ id }) => id)]);
 	}
 
 	/** The state that the world is in now. */
@@ -121,8 +77,7 @@ export class Memo {
 			via,
 			saved: world.quiet ? world.save() : undefined,
 			text: number(this.#texts, guestKey),
-			viewsId: number(this.#viewIds, JSON.stringify(look.views.map(({ codes }) => codes))),
-			executableId: number(this.#executables, look.executable.join()),
+			look: number(this.#looks, this.#lookKey(look)),
 			next: world.actors.map((_, index) => world.nextStep(index)),
 			onCpu: world.actors.map(({ onCpu }) => onCpu),
 			actorsOnCpu: world.actors.filter(({ onCpu }) => onCpu).length,
@@ -139,6 +94,12 @@ export class Memo {
 		this.states.push(state);
 		this.#byKey.set(key, state);
 		return state;
+	}
+
+	/** What the judge reads, as text. */
+	#lookKey({ views, fromTo, inTransition, executable }: Look): string {
+		const transition = number(this.#transitions, fromTo);
+		return JSON.stringify([views.map(({ codes }) => codes), transition, inTransition, executable]);
 	}
 
 	/** Brings the world to a state: from its present state, or from the last saved state before the wanted one. */
@@ -168,38 +129,20 @@ export class Memo {
 	}
 
 	/** The possible results of an actor's next step; empty: it must wait. */
-	step(from: KernelState, actor: number, late: boolean, tasks: readonly TaskState[], rule: BusyRule): Outcome[] {
-		const key = 2 * (from.id * this.world.actors.length + actor) + Number(late);
-		let tree = this.#steps.get(key);
+	step(from: KernelState, actor: number, late: boolean, row: Row, rule: BusyRule): Outcome[] {
+		this.#steps[from.id] ??= [];
+		const trees = this.#steps[from.id]!;
+		const index = 2 * actor + Number(late);
+		let tree = trees[index];
 		if (tree === undefined) {
-			tree = new DecisionTree();
-			this.#steps.set(key, tree);
+			tree = new DecisionTree(this.#columns);
+			trees[index] = tree;
 		}
 		const outcomes: Outcome[] = [];
-		for (const { to, effect } of tree.find(new ActorStep(this, from, actor, late, tasks, rule))) {
-			if (to !== undefined) outcomes.push(this.#outcome(to, effect, tasks));
+		for (const { outcome } of tree.find(new ActorStep(this, from, actor, late, row, rule))) {
+			if (outcome !== undefined) outcomes.push(outcome);
 		}
 		return outcomes;
-	}
-
-	/** The result of an execution for a state with these tasks. */
-	#outcome(to: KernelState, effect: Effect, tasks: readonly TaskState[]): Outcome {
-		const changes = new Map<number, TaskState>(effect.replaced);
-		for (const [slot, written] of effect.writes) {
-			const before = tasks[slot]!;
-			if (changes.has(slot) || !before.alive) continue;
-			const after = this.world.states.withFields(before, written);
-			if (after !== before) changes.set(slot, after);
-		}
-		return {
-			to,
-			changes: [...changes],
-			touchesTasks: effect.reads.length > 0 || changes.size > 0,
-			label: effect.label,
-			kind: effect.kind,
-			busy: effect.reads.filter(({ field, value }) => field === "on_cpu" && value === true).map(({ slot }) => slot),
-			broken: effect.broken,
-		};
 	}
 
 	/** Executes a step. */
@@ -208,30 +151,29 @@ export class Memo {
 		this.world.loadAll(via.tasks);
 		const effect = this.world.moveActor(via.actor, via.busy, via.late);
 		this.executed.kernel++;
-		if (effect.kind === "blocked") return { to: undefined, effect };
-		if (effect.broken.some(({ died }) => died)) {
-			// No move is made from here, and the world may not be fit for another one.
-			this.#live = undefined;
-			return { to: via.from, effect };
-		}
-		const to = this.#intern(via);
-		this.#live = to;
-		return { to, effect };
+		const { reads } = effect;
+		if (effect.kind === "blocked") return { outcome: undefined, reads };
+		const died = effect.broken.some((broken) => broken.died);
+		// No move is made from where a task has died, and the world may not be fit for another one.
+		const to = died ? via.from : this.#intern(via);
+		this.#live = died ? undefined : to;
+		const outcome = new Outcome(via.from, to, effect, this.world.states, (...change) => {
+			return this.judge.isChangeFine(...change);
+		});
+		return { outcome, reads };
 	}
 
-	/** The result of a task's next move. */
-	moveTask(from: KernelState, slot: number, task: TaskState): TaskOutcome {
-		let byTask = this.#taskMoves.get(from.text * this.world.names.length + slot);
-		if (byTask === undefined) {
-			byTask = new Map();
-			this.#taskMoves.set(from.text * this.world.names.length + slot, byTask);
+	/** The next move of a task; `task`: the number of its state. */
+	moveTask(from: KernelState, slot: number, task: number): TaskMove {
+		this.#taskMoves[from.text] ??= new Map();
+		const moves = this.#taskMoves[from.text]!;
+		let move = moves.get(task);
+		if (move === undefined) {
+			const outcome = this.#executeTask(from, slot, this.world.states.all[task]!);
+			move = { to: outcome.state.id, outcome, fineIn: [] };
+			moves.set(task, move);
 		}
-		let outcome = byTask.get(task.id);
-		if (outcome === undefined) {
-			outcome = this.#executeTask(from, slot, task);
-			byTask.set(task.id, outcome);
-		}
-		return outcome;
+		return move;
 	}
 
 	#executeTask(from: KernelState, slot: number, task: TaskState): TaskOutcome {
@@ -276,7 +218,7 @@ export class Memo {
 	}
 }
 
-function number(ids: Map<string, number>, key: string): number {
+function number<T>(ids: Map<T, number>, key: T): number {
 	const known = ids.get(key);
 	if (known !== undefined) return known;
 	ids.set(key, ids.size);
@@ -285,22 +227,15 @@ function number(ids: Map<string, number>, key: string): number {
 
 /** The next step of an actor, in one state. */
 class ActorStep implements Step<Execution> {
-	readonly tasks: readonly TaskState[];
+	readonly row: Row;
 	readonly #memo: Memo;
 	readonly #from: KernelState;
 	readonly #actor: number;
 	readonly #late: boolean;
 	readonly #rule: BusyRule;
 
-	constructor(
-		memo: Memo,
-		from: KernelState,
-		actor: number,
-		late: boolean,
-		tasks: readonly TaskState[],
-		rule: BusyRule,
-	) {
-		this.tasks = tasks;
+	constructor(memo: Memo, from: KernelState, actor: number, late: boolean, row: Row, rule: BusyRule) {
+		this.row = row;
 		this.#memo = memo;
 		this.#from = from;
 		this.#actor = actor;
@@ -308,13 +243,13 @@ class ActorStep implements Step<Execution> {
 		this.#rule = rule;
 	}
 
-	mayBeBusy(slot: number): readonly boolean[] {
-		return this.#rule.mayBeBusy(this.#from, this.tasks, slot, this.#actor);
+	mayBeBusy(slot: number): number {
+		return this.#rule.mayBeBusy(this.#from, this.row, slot, this.#actor);
 	}
 
 	execute(busy: ReadonlySet<number>): { readonly reads: Effect["reads"]; readonly value: Execution } {
-		const via = { from: this.#from, actor: this.#actor, busy, late: this.#late, tasks: [...this.tasks] };
-		const value = this.#memo.execute(via);
-		return { reads: value.effect.reads, value };
+		const tasks = tasksOf(this.#memo.world.states, this.row);
+		const value = this.#memo.execute({ from: this.#from, actor: this.#actor, busy, late: this.#late, tasks });
+		return { reads: value.reads, value };
 	}
 }

@@ -1,159 +1,122 @@
-import { type Broken, type Invariant, judgeStep, judgeTask } from "../../consistency/index.js";
-import type { Model } from "../model.js";
+import type { Broken } from "../../consistency/index.js";
 import type { Move } from "../schedule.js";
-import type { TaskState } from "../world/index.js";
-import type { KernelState, Memo, Outcome } from "./memo.js";
+import type { Row } from "./columns.js";
+import type { Memo } from "./memo.js";
+import type { Outcome } from "./outcome.js";
 import type { Reduction } from "./reduction.js";
-
-/** One possible move in a state: the next state, and the invariants that it breaks. */
-export interface Edge {
-	readonly kernel: KernelState;
-	readonly tasks: readonly TaskState[];
-	readonly broken: readonly Broken[];
-	/** Index of the actor that makes it, or -1 - slot of the task. */
-	readonly by: number;
-	readonly steps: number;
-	/** For each step that reads on_cpu: its index, and the slots of the tasks on a CPU. */
-	readonly busy: readonly (readonly number[])[];
-	readonly late: boolean;
-	readonly label: string;
-}
 
 /** Limit of steps of one actor without a visible point: more of them are a bug of klpemu. */
 const CHAIN = 100_000;
 
-/** An actor's way from one visible point to the next. */
+/** An actor's way through places from which it goes straight on. */
 interface Chain {
-	readonly at: KernelState;
-	readonly tasks: readonly TaskState[];
-	readonly steps: number;
-	readonly busy: readonly (readonly number[])[];
-	readonly label: string;
-	readonly broken: readonly Broken[];
+	/** The state that it has reached. */
+	readonly row: Row;
+	/** Its steps, from the last one to the first. */
+	readonly steps: Steps | undefined;
 }
+interface Steps {
+	readonly outcome: Outcome;
+	readonly before: Steps | undefined;
+}
+
+/** A move that is being visited: of a task (`steps` is undefined), or of an actor. */
+interface Visited {
+	/** Index of the actor that makes it, or -1 - slot of the task. */
+	by: number;
+	late: boolean;
+	steps: Steps | undefined;
+	/** Of a task's move. */
+	label: string;
+}
+
+/** Called for each move. `row`, the state after it, is only valid during the call, and so is {@link Moves.describe}. */
+export type Visit = (row: Row, broken: readonly Broken[]) => void;
 
 /** The possible moves in a state. */
 export class Moves {
-	readonly #model: Model;
 	readonly #memo: Memo;
 	readonly #reduction: Reduction;
-	readonly #invariants: ReadonlySet<Invariant>;
+	/** The state after a move. */
+	readonly #next: Row;
+	readonly #visited: Visited = { by: 0, late: false, steps: undefined, label: "" };
 
-	/** `invariants`: only these count. */
-	constructor(model: Model, memo: Memo, reduction: Reduction, invariants: ReadonlySet<Invariant>) {
-		this.#model = model;
+	constructor(memo: Memo, reduction: Reduction) {
 		this.#memo = memo;
 		this.#reduction = reduction;
-		this.#invariants = invariants;
+		this.#next = new Int32Array(memo.world.names.length + 1);
 	}
 
-	*all(kernel: KernelState, tasks: readonly TaskState[]): Generator<Edge, void, void> {
-		yield* this.ofTasks(kernel, tasks);
-		yield* this.ofActors(kernel, tasks);
+	all(row: Row, visit: Visit): void {
+		this.ofTasks(row, visit);
+		this.ofActors(row, visit);
 	}
 
-	/** A list, because a generator made the search slower (npm run bench:explore). */
-	ofTasks(kernel: KernelState, tasks: readonly TaskState[]): Edge[] {
-		return [...this.#reduction.tasksThatMove(kernel, tasks)].map((slot) => this.#ofTask(kernel, tasks, slot));
-	}
-
-	*ofActors(kernel: KernelState, tasks: readonly TaskState[]): Generator<Edge, void, void> {
-		for (const actor of this.#reduction.actorsThatMove(kernel, tasks)) {
-			yield* this.#ofActor(kernel, tasks, actor, false);
-			if (this.#reduction.mayBeLate(kernel, tasks, actor)) yield* this.#ofActor(kernel, tasks, actor, true);
+	ofTasks(row: Row, visit: Visit): void {
+		const kernel = this.#memo.states[row[0]!]!;
+		const next = this.#next;
+		for (const slot of this.#reduction.tasksThatMove(kernel, row)) {
+			const before = row[slot + 1]!;
+			const move = this.#memo.moveTask(kernel, slot, before);
+			next.set(row);
+			next[slot + 1] = move.to;
+			this.#visited.by = -1 - slot;
+			this.#visited.late = false;
+			this.#visited.steps = undefined;
+			this.#visited.label = move.outcome.label;
+			visit(next, this.#memo.judge.ofTaskMove(kernel, slot, before, move));
 		}
 	}
 
-	#ofTask(kernel: KernelState, tasks: readonly TaskState[], slot: number): Edge {
-		const before = tasks[slot]!;
-		const { state, label, broken } = this.#memo.moveTask(kernel, slot, before);
-		const after = tasks.slice();
-		after[slot] = state;
-		const name = this.#memo.world.names[slot]!;
-		const switched = state.patch_state !== before.patch_state;
-		const step = { functions: this.#model.functions, from: kernel, to: kernel };
-		return {
-			kernel,
-			tasks: after,
-			broken: broken.length > 0 || !switched ? broken : judgeTask(step, name, before, state),
-			by: -1 - slot,
-			steps: 1,
-			busy: NONE,
-			late: false,
-			label,
-		};
+	ofActors(row: Row, visit: Visit): void {
+		const kernel = this.#memo.states[row[0]!]!;
+		for (const actor of this.#reduction.actorsThatMove(kernel, row)) {
+			this.#ofActor(row, actor, false, visit);
+			if (this.#reduction.mayBeLate(kernel, row, actor)) this.#ofActor(row, actor, true, visit);
+		}
 	}
 
-	*#ofActor(
-		kernel: KernelState,
-		tasks: readonly TaskState[],
-		actor: number,
-		late: boolean,
-	): Generator<Edge, void, void> {
-		const open: Chain[] = [{ at: kernel, tasks, steps: 0, busy: NONE, label: "", broken: NONE }];
+	#ofActor(row: Row, actor: number, late: boolean, visit: Visit): void {
+		const next = this.#next;
+		const open: Chain[] = [{ row, steps: undefined }];
 		let turns = 0;
 		for (let chain = open.pop(); chain !== undefined; chain = open.pop()) {
 			if (turns++ > CHAIN) {
 				const { name } = this.#memo.world.actors[actor]!;
 				throw new Error(`internal error: '${name}' made ${CHAIN} steps without a visible point`);
 			}
-			const { at, tasks: here, steps } = chain;
-			for (const outcome of this.#memo.step(at, actor, late && steps === 0, here, this.#reduction)) {
-				const more = this.#follow(chain, outcome);
-				if (more.broken.length === 0 && this.#reduction.goesStraightOn(at, actor, outcome)) open.push(more);
-				else yield arrive(actor, late, more);
+			const at = this.#memo.states[chain.row[0]!]!;
+			const before = chain.steps;
+			for (const outcome of this.#memo.step(at, actor, late && before === undefined, chain.row, this.#reduction)) {
+				const changed = outcome.apply(chain.row, next);
+				const broken = this.#memo.judge.ofStep(outcome, chain.row, next, changed);
+				const steps = { outcome, before };
+				if (broken.length === 0 && this.#reduction.goesStraightOn(actor, outcome, changed !== 0)) {
+					open.push({ row: next.slice(), steps });
+					continue;
+				}
+				this.#visited.by = actor;
+				this.#visited.late = late;
+				this.#visited.steps = steps;
+				visit(next, broken);
 			}
 		}
 	}
 
-	#follow(chain: Chain, outcome: Outcome): Chain {
-		const { at, tasks, steps, busy } = chain;
-		let next = tasks;
-		if (outcome.changes.length > 0) {
-			const changed = tasks.slice();
-			for (const [slot, state] of outcome.changes) changed[slot] = state;
-			next = changed;
-		}
-		const broken = outcome.broken.length > 0 ? outcome.broken : this.#judge(at, tasks, outcome, next);
-		return {
-			at: outcome.to,
-			tasks: next,
-			steps: steps + 1,
-			busy: outcome.busy.length === 0 ? busy : [...busy, [steps, ...outcome.busy]],
-			label: outcome.kind === "place" ? chain.label : outcome.label,
-			broken: broken.length === 0 ? NONE : broken.filter(({ invariant }) => this.#invariants.has(invariant)),
-		};
-	}
-
-	/** A move in the form of a schedule. */
-	describe({ by, steps, busy, late, label }: Edge): Move {
+	/** The move that is being visited, in the form of a schedule. */
+	describe(): Move {
 		const { names, actors } = this.#memo.world;
+		const { by, late, label } = this.#visited;
+		if (by < 0) return { who: names[-1 - by]!, steps: 1, busy: [], late, label };
+		const outcomes: Outcome[] = [];
+		for (let at = this.#visited.steps; at !== undefined; at = at.before) outcomes.unshift(at.outcome);
+		const visible = outcomes.findLast(({ effect }) => effect.kind !== "place");
 		return {
-			who: by < 0 ? names[-1 - by]! : actors[by]!.name,
-			steps,
-			busy: busy.flatMap(([step, ...slots]) => slots.map((slot) => ({ step: step!, task: names[slot]! }))),
+			who: actors[by]!.name,
+			steps: outcomes.length,
+			busy: outcomes.flatMap(({ busy }, step) => busy.map((slot) => ({ step, task: names[slot]! }))),
 			late,
-			label,
+			label: visible?.effect.label ?? "",
 		};
 	}
-
-	#judge(
-		from: KernelState,
-		before: readonly TaskState[],
-		outcome: Outcome,
-		after: readonly TaskState[],
-	): readonly Broken[] {
-		const { to, changes, kind } = outcome;
-		const same = from.viewsId === to.viewsId && from.fromTo === to.fromTo && from.inTransition === to.inTransition;
-		const nothing = same && changes.length === 0 && from.executableId === to.executableId;
-		if (nothing && kind !== "done") return NONE;
-		const step = { functions: this.#model.functions, from, to };
-		return judgeStep(step, this.#memo.world.judged, before, after, kind === "done");
-	}
 }
-
-function arrive(by: number, late: boolean, { at, tasks, broken, steps, busy, label }: Chain): Edge {
-	return { kernel: at, tasks, broken, by, steps, busy, late, label };
-}
-
-const NONE: readonly never[] = [];

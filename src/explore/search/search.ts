@@ -3,10 +3,11 @@ import type { Broken, Invariant } from "../../consistency/index.js";
 import type { Model } from "../model.js";
 import { isEndless } from "../replay.js";
 import type { Move } from "../schedule.js";
-import type { TaskState } from "../world/index.js";
-import type { KernelState, Memo } from "./memo.js";
-import { type Edge, Moves } from "./moves.js";
-import { isAsleep, isPending, Reduction } from "./reduction.js";
+import { type Row, TASK, tasksOf } from "./columns.js";
+import type { KernelState } from "./kernel-state.js";
+import type { Memo } from "./memo.js";
+import { Moves } from "./moves.js";
+import { Reduction } from "./reduction.js";
 import { statesWithoutEnd } from "./stuck.js";
 import { Numbers, Table } from "./table.js";
 
@@ -63,6 +64,7 @@ const PER_SHARD = 8;
  */
 export class Search {
 	readonly #memo: Memo;
+	readonly #reduction: Reduction;
 	readonly #moves: Moves;
 	readonly #options: SearchOptions;
 	readonly #table: Table;
@@ -88,8 +90,8 @@ export class Search {
 		this.#memo = memo;
 		this.#options = options;
 		const { world } = memo;
-		const reduction = new Reduction(model, world, active, options.reduction);
-		this.#moves = new Moves(model, memo, reduction, options.invariants);
+		this.#reduction = new Reduction(model, world, active, options.reduction);
+		this.#moves = new Moves(memo, this.#reduction);
 		this.#table = new Table(world.names.length + 1);
 		this.#edges = [...options.invariants].some(isEndless) ? new Numbers() : undefined;
 	}
@@ -97,7 +99,7 @@ export class Search {
 	async run(): Promise<SearchResult> {
 		const { options, table } = { options: this.#options, table: this.#table };
 		this.#parents.push(-1);
-		table.add(rowOf(this.#memo.first, this.#memo.firstTasks));
+		table.add(this.#memo.first);
 		let depth = 0;
 		let bounded = false;
 		for (let start = 0; start < table.length && !bounded; depth++) {
@@ -126,22 +128,32 @@ export class Search {
 	 * search was stopped.
 	 */
 	async #expandLevel(start: number, end: number): Promise<boolean> {
-		const kernelOf = (state: number) => this.#table.value(state, 0);
-		const states = this.#mine(start, end);
-		const text = (state: number) => this.#memo.states[kernelOf(state)]!.text;
-		states.sort((a, b) => text(a) - text(b) || kernelOf(a) - kernelOf(b) || a - b);
-		for (let from = 0, to = 0; from < states.length; from = to) {
-			while (to < states.length && kernelOf(states[to]!) === kernelOf(states[from]!)) to++;
-			const group = states.slice(from, to);
+		const row = new Int32Array(this.#table.width);
+		const reach = (next: Row, broken: readonly Broken[]) => this.#reach(next, broken);
+		for (const group of this.#byKernel(this.#mine(start, end))) {
 			for (const kind of ["ofTasks", "ofActors"] as const) {
 				for (this.#current of group) {
 					if ((this.#looked++ & 2047) === 0) await this.#pause();
 					if (this.#interrupted || this.#table.length >= this.#options.budget) return false;
-					for (const edge of this.#moves[kind](...this.#stateAt(this.#current))) this.#reach(edge);
+					this.#table.read(this.#current, row);
+					this.#moves[kind](row, reach);
 				}
 			}
 		}
 		return true;
+	}
+
+	/** States in groups that have the same kernel state; those with the same text one after the other. */
+	#byKernel(states: readonly number[]): number[][] {
+		const groups = new Map<number, number[]>();
+		for (const state of states) {
+			const kernel = this.#table.value(state, 0);
+			const group = groups.get(kernel);
+			if (group === undefined) groups.set(kernel, [state]);
+			else group.push(state);
+		}
+		const text = (kernel: number) => this.#memo.states[kernel]!.text;
+		return [...groups].sort(([a], [b]) => text(a) - text(b) || a - b).map(([, group]) => group);
 	}
 
 	/** The states of a level that this process expands. */
@@ -165,21 +177,22 @@ export class Search {
 	#visited(): Map<string, number> {
 		const visited = new Map<string, number>();
 		for (let state = 0; state < this.#table.length; state++) {
-			const [kernel, tasks] = this.#stateAt(state);
 			const hash = new Hash();
-			hash.add(kernel.key);
-			for (const task of tasks) hash.add(task.key);
+			hash.add(this.#kernelAt(state).key);
+			for (const task of tasksOf(this.#memo.world.states, this.#row(state))) hash.add(task.key);
 			visited.set(hash.digest(), this.#degrees.at(state));
 		}
 		return visited;
 	}
 
-	#stateAt(state: number): [KernelState, TaskState[]] {
+	#row(state: number): Row {
 		const row = new Int32Array(this.#table.width);
 		this.#table.read(state, row);
-		const tasks: TaskState[] = [];
-		for (let i = 1; i < row.length; i++) tasks.push(this.#memo.world.states.all[row[i]!]!);
-		return [this.#memo.states[row[0]!]!, tasks];
+		return row;
+	}
+
+	#kernelAt(state: number): KernelState {
+		return this.#memo.states[this.#table.value(state, 0)]!;
 	}
 
 	// ---- states ----
@@ -195,17 +208,16 @@ export class Search {
 	}
 
 	/** Handles the next state of a move; the first time, the state is stored. */
-	#reach(edge: Edge): void {
-		const { kernel, tasks, broken } = edge;
+	#reach(row: Row, broken: readonly Broken[]): void {
 		this.#transitions++;
 		if (this.#options.shard !== undefined) this.#degrees.add(this.#current, 1);
 		for (const one of broken) {
 			if (this.#violations.has(one.invariant) || !this.#options.invariants.has(one.invariant)) continue;
-			const last = this.#moves.describe(edge);
+			const last = this.#moves.describe();
 			this.#violations.set(one.invariant, { broken: one, moves: [...this.#movesTo(this.#current), last] });
 		}
 		if (broken.length > 0 && !this.#goesOn(broken)) return;
-		const known = this.#table.add(rowOf(kernel, tasks));
+		const known = this.#table.add(row);
 		if (known < 0) this.#parents.push(this.#current);
 		this.#edges?.push(this.#current);
 		this.#edges?.push(known < 0 ? -known - 1 : known);
@@ -224,11 +236,15 @@ export class Search {
 	}
 
 	#moveBetween(from: number, to: number): Move {
-		const wanted = rowOf(...this.#stateAt(to));
-		for (const edge of this.#moves.all(...this.#stateAt(from))) {
-			if (rowOf(edge.kernel, edge.tasks).every((value, i) => value === wanted[i])) return this.#moves.describe(edge);
-		}
-		throw new Error("internal error: a state cannot be reached from its parent any more");
+		// The search may be visiting a move, with the moves of its own.
+		const moves = new Moves(this.#memo, this.#reduction);
+		const wanted = this.#row(to);
+		const found: Move[] = [];
+		moves.all(this.#row(from), (row) => {
+			if (found.length === 0 && row.every((value, i) => value === wanted[i])) found.push(moves.describe());
+		});
+		if (found[0] === undefined) throw new Error("internal error: a state cannot be reached from its parent any more");
+		return found[0];
 	}
 
 	#findEndless(): void {
@@ -242,7 +258,7 @@ export class Search {
 	 */
 	#findDeadlock(): void {
 		if (this.#edges === undefined) return;
-		const places = (state: number) => this.#memo.states[this.#table.value(state, 0)]!.inKernel;
+		const places = (state: number) => this.#kernelAt(state).inKernel;
 		const isQuiet = (state: number) => places(state).every((place) => place === undefined);
 		const ends = Uint8Array.from({ length: this.#table.length }, (_, state) => Number(isQuiet(state)));
 		const doomed = [...statesWithoutEnd(this.#edges, ends)];
@@ -264,21 +280,16 @@ export class Search {
 	 */
 	#findStuck(): void {
 		if (this.#edges === undefined) return;
+		const { bits } = this.#reduction;
+		const rightly = TASK.asleep | TASK.pending;
+		const isDelayed = (row: Row) => row.subarray(1).some((task) => (bits.at(task) & rightly) === rightly);
 		const ends = Uint8Array.from({ length: this.#table.length }, (_, state) => {
-			const [kernel, tasks] = this.#stateAt(state);
-			return Number(kernel.inTransition === undefined || tasks.some((task) => isAsleep(task) && isPending(task)));
+			return Number(this.#kernelAt(state).inTransition === undefined || isDelayed(this.#row(state)));
 		});
 		for (const state of statesWithoutEnd(this.#edges, ends)) {
-			const [kernel] = this.#stateAt(state);
-			const message = `the transition of ${kernel.inTransition} can never end, although no task sleeps`;
+			const message = `the transition of ${this.#kernelAt(state).inTransition} can never end, although no task sleeps`;
 			this.#violations.set("stuck", { broken: { invariant: "stuck", message }, moves: this.#movesTo(state) });
 			return;
 		}
 	}
-}
-
-function rowOf(kernel: KernelState, tasks: readonly TaskState[]): number[] {
-	const row = [kernel.id];
-	for (const task of tasks) row.push(task.id);
-	return row;
 }

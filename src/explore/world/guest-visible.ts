@@ -17,7 +17,12 @@ export function watchedSites({ machine, functions }: Model): Set<Kaddr> {
  */
 export function guestVisible(model: Model): string {
 	const { machine, control } = model;
-	const parts: unknown[] = [control.mayFallAsleep, ...machine.klp.handlerKey(), ...machine.ftrace.callKey()];
+	const parts: unknown[] = [
+		control.mayFallAsleep,
+		...machine.klp.handlerKey(),
+		...machine.ftrace.callKey(),
+		...machine.tracer.graphKey(),
+	];
 	for (const { address, text } of machine.text_poke.bp_desc) parts.push(address, text.join());
 	for (const { address, perm } of machine.memory.regions) if (perm & PERM.EXEC) parts.push(address);
 	const hash = new Hash();

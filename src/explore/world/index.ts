@@ -1,3 +1,3 @@
-export type { Read } from "./probe.js";
-export type { TaskState } from "./task-state.js";
+export type { Read, Written } from "./probe.js";
+export type { TaskState, TaskStates } from "./task-state.js";
 export { type ArrivalKind, type Effect, type KernelPlace, type SavedWorld, type TaskOutcome, World } from "./world.js";

@@ -46,6 +46,11 @@ export class TaskMover {
 	move(task: task_struct, state: TaskState): TaskMove {
 		const { machine } = this.#model;
 		machine.sched.current = task;
+		if (machine.exports.kretprobes.armed) {
+			throw new KlpemuError("EXPLORE_UNSUPPORTED", "a kretprobe is registered: that cannot be explored", {
+				hint: "all tasks share its instances, and a move of a task changes nothing that other tasks see; klpemu run does it",
+			});
+		}
 		if (state.handler !== undefined) return this.#handler.step(task, state.handler);
 		if (task.preempt_count > 0) return finishSwitch(machine, task);
 		if (task.idle) return leaveKernel(machine, task);

@@ -22,9 +22,15 @@ export const TASK_FIELDS = [
 	"wait_queue",
 	"exiting",
 	"oops",
+	"ret_stack",
 ] as const;
 export type TaskField = (typeof TASK_FIELDS)[number];
 export type TaskFields = Readonly<Record<TaskField, unknown>>;
+
+/** A shadow stack is a list; all other fields are numbers, flags and words. */
+function fieldKey(value: unknown): string {
+	return Array.isArray(value) ? value.map((call) => Object.values(call).join()).join(";") : String(value);
+}
 
 /** Registers and stack of a task when it first reached this state; data in them may differ the next time. */
 export interface GuestContext {
@@ -43,7 +49,7 @@ export interface TaskState extends JudgedTask {
 	/** It runs in the kernel, and keeps its CPU until it sleeps or leaves, unless the kernel is preemptible. */
 	readonly running: boolean;
 	readonly handler: HandlerPlace | undefined;
-	/** Of the addresses on its stack. */
+	/** Of the addresses on its stack; if it cannot be walked, of those that the kernel does not know. */
 	readonly entriesKey: string;
 	/**
 	 * More than one, if tasks reached the same place with different data: the next move must not depend on the data.
@@ -66,22 +72,21 @@ export class TaskStates {
 	readonly #contexts = new Map<TaskState, Set<string>>();
 
 	intern(
-		state: Omit<TaskState, "id" | "key" | "contexts" | "derived" | "entriesKey" | "patch_state" | "found" | "exiting">,
+		state: Omit<TaskState, "id" | "key" | "contexts" | "derived" | "patch_state" | "found" | "exiting">,
 		context: GuestContext,
 	): TaskState {
-		const entriesKey = state.entries === undefined ? "?" : state.entries.join();
 		const { at, fops, func, flag } = state.handler ?? {};
 		const key = [
 			state.slot,
 			state.alive,
 			state.running,
-			...TASK_FIELDS.map((field) => state.fields[field]),
+			...TASK_FIELDS.map((field) => fieldKey(state.fields[field])),
 			at,
 			fops,
 			func === undefined ? undefined : entryKey(func),
 			flag,
 			state.chosen,
-			entriesKey,
+			state.entriesKey,
 		].join("|");
 		let known = this.#byKey.get(key);
 		if (known === undefined) {
@@ -95,7 +100,6 @@ export class TaskStates {
 				found,
 				id: this.all.length,
 				key,
-				entriesKey,
 				contexts: [],
 				derived: new Map(),
 			};
@@ -130,7 +134,7 @@ export class TaskStates {
 
 	/** The next state of `state` if kernel code writes these fields. */
 	withFields(state: TaskState, written: Partial<Record<TaskField, unknown>>): TaskState {
-		const key = JSON.stringify(Object.entries(written).map(([name, value]) => [name, String(value)]));
+		const key = JSON.stringify(Object.entries(written).map(([name, value]) => [name, fieldKey(value)]));
 		let next = state.derived.get(key);
 		if (next === undefined) {
 			next = this.intern({ ...state, fields: { ...state.fields, ...written } }, state.contexts[0]!);
@@ -146,13 +150,18 @@ export function captureContext(machine: Machine, task: task_struct): GuestContex
 	const { stack, regs } = task;
 	if (stack === undefined || task.mode !== "kernel") return { words: new BigUint64Array(0), stack: new Uint8Array(0) };
 	const top = machine.stacks.stackTop(task);
-	const sp = Math.min(regs.kaddr(RSP), top);
+	const sp = lowestUsed(task, top);
 	return { words: regs.words.slice(), stack: machine.memory.read(sp, top - sp) };
+}
+
+/** return_to_handler reads the word below its stack pointer: RET has left its own address there. */
+function lowestUsed(task: task_struct, top: number): number {
+	return Math.min(task.regs.kaddr(RSP), top) - (task.ret_stack.length > 0 ? 8 : 0);
 }
 
 /** Restores registers and stack. */
 export function restoreContext(machine: Machine, task: task_struct, context: GuestContext): void {
 	if (context.words.length === 0) return;
 	task.regs.words.set(context.words);
-	machine.memory.write(Math.min(task.regs.kaddr(RSP), machine.stacks.stackTop(task)), context.stack);
+	machine.memory.write(machine.stacks.stackTop(task) - context.stack.length, context.stack);
 }

@@ -15,6 +15,7 @@ import { restoreMachine, type SavedMachine, saveMachine } from "../../machine/in
 import type { Model } from "../model.js";
 import { Actor } from "./actors.js";
 import { guestVisible } from "./guest-visible.js";
+import { hiddenEntries } from "./hidden-entries.js";
 import { type Read, TaskProbe, type Written } from "./probe.js";
 import type { TaskMove } from "./task-move.js";
 import { TaskMover } from "./task-mover.js";
@@ -142,6 +143,7 @@ export class World {
 				chosen: undefined,
 				entries: [],
 				inside: [],
+				entriesKey: "",
 			},
 			{ words: new BigUint64Array(0), stack: new Uint8Array(0) },
 		);
@@ -250,7 +252,8 @@ export class World {
 		const chosen = chosenOn(machine, trace);
 		const inside = functionsInside(machine, entries ?? []).flat();
 		const state = { slot, fields, alive: true, running, handler: move?.handler, chosen, entries, inside };
-		return this.states.intern(state, captureContext(machine, task));
+		const entriesKey = entries?.join() ?? hiddenEntries(machine, task, trace);
+		return this.states.intern({ ...state, entriesKey }, captureContext(machine, task));
 	}
 
 	/** Gives a task the fields of `state`; its registers and stack only when it is about to run. */

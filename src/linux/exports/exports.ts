@@ -1,5 +1,5 @@
 import { declareState } from "../../base/index.js";
-import type { Memory } from "../../memory/index.js";
+import type { Kaddr, Memory } from "../../memory/index.js";
 import type { Ftrace, Symbols, Tracefs } from "../ftrace/index.js";
 import { type GuestCalls, GuestMemory, type Heap, type HostFunctions, Slab } from "../guest/index.js";
 import { type Klp, Shadow } from "../klp/index.js";
@@ -10,6 +10,7 @@ import { GuestFtrace } from "./ftrace.js";
 import { KernelAbi } from "./kernel-abi.js";
 import type { KernelData } from "./kernel-data.js";
 import { Kobjects } from "./kobjects.js";
+import { Kretprobes } from "./kprobes.js";
 import { GuestLivepatch } from "./livepatch.js";
 import { lockFunctions } from "./locks.js";
 import { memoryFunctions } from "./memory.js";
@@ -21,7 +22,7 @@ import { GuestWorkqueue } from "./workqueue.js";
 /** All host functions, in groups: the functions of the kernel for guest code that asm/vmlinux does not have in C. */
 export class Exports {
 	static readonly state = declareState({
-		fields: ["output", "work", "kobjects", "shadow", "livepatch", "tasks", "ftrace", "kernelData"],
+		fields: ["output", "work", "kobjects", "shadow", "livepatch", "tasks", "ftrace", "kretprobes", "kernelData"],
 	});
 
 	readonly output: GuestOutput;
@@ -32,6 +33,7 @@ export class Exports {
 	private readonly livepatch: GuestLivepatch;
 	private readonly tasks: GuestTasks;
 	private readonly ftrace: GuestFtrace;
+	readonly kretprobes: Kretprobes;
 	/** All host functions, in groups. */
 	readonly functions: readonly HostFunctions[];
 
@@ -48,6 +50,8 @@ export class Exports {
 		readonly calls: GuestCalls;
 		readonly klp: Klp;
 		readonly loader: Loader;
+		/** Address of the gate of that name. */
+		readonly kprobe_ftrace_handler: Kaddr;
 		/** Jiffies in a second. */
 		readonly HZ: number;
 		/** If .ko files can be loaded. */
@@ -63,6 +67,7 @@ export class Exports {
 		this.shadow = new Shadow(dmesg, slab);
 		this.tasks = new GuestTasks(memory, heap, sched, kernelData);
 		this.ftrace = new GuestFtrace(memory, parts.ftrace, symbols, parts.tracefs);
+		this.kretprobes = new Kretprobes({ ...parts, memory });
 		this.livepatch = new GuestLivepatch({ memory, heap, calls, symbols, klp, loader, shadow: this.shadow });
 		const functions = [
 			this.output.functions(),
@@ -74,6 +79,7 @@ export class Exports {
 			this.kobjects.functions(),
 			this.livepatch.functions(),
 			this.ftrace.functions(),
+			this.kretprobes.functions(),
 		];
 		const abi = kernelData && new KernelAbi(memory, dmesg, kernelData, functions);
 		this.functions = abi === undefined ? functions : [...functions, abi.functions()];

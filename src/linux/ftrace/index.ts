@@ -1,6 +1,8 @@
 export { DirectFunctions } from "./direct.js";
 export { EnabledFunctions } from "./enabled-functions.js";
+export { FunctionGraph } from "./fgraph.js";
 export { Ftrace } from "./ftrace.js";
+export { GraphTracer } from "./graph-tracer.js";
 export {
 	type dyn_ftrace,
 	FRAME_SIZE,
@@ -20,8 +22,10 @@ export {
 	trace_clear_recursion,
 	trace_test_and_set_recursion,
 } from "./recursion.js";
+export { RecoverReturns } from "./rethook.js";
+export { TRACE_ENTRIES_MAX } from "./ring-buffer.js";
 export { Symbols } from "./symbols.js";
 export { ftrace_call_replace, INT3_INSN_OPCODE, MCOUNT_INSN_SIZE, NOP5, TextPoke } from "./text-poke.js";
 export { Tracefs } from "./tracefs.js";
-export { FunctionTracer, TRACE_ENTRIES_MAX, TRACERS, type TraceEntry } from "./tracer.js";
+export { FunctionTracer, TRACERS, type TraceEntry } from "./tracer.js";
 export { type Trampoline, Trampolines, type TrampolineTemplates } from "./trampoline.js";

@@ -53,7 +53,18 @@ export class Tracefs {
 					store: (value) => this.#set(value, true),
 				},
 			],
-			["trace", { mode: 0o640, show: () => [...tracer.header(), ...this.lines()], store: () => this.#clear() }],
+			[
+				"set_graph_function",
+				{
+					mode: 0o644,
+					show: () => this.#filter(tracer.graphTracer.graph_hash, "#### all functions enabled ####"),
+					store: (value) => this.#setGraph(value),
+				},
+			],
+			[
+				"trace",
+				{ mode: 0o640, show: () => tracer.show((address) => this.#symbols.name(address)), store: () => this.#clear() },
+			],
 			[
 				"tracing_on",
 				{ mode: 0o644, show: () => [String(Number(tracer.tracing_on))], store: (value) => this.#tracing_on(value) },
@@ -82,8 +93,7 @@ export class Tracefs {
 
 	/** The entries of `trace`, without its header. */
 	lines(): string[] {
-		const name = (address: Kaddr) => this.#symbols.name(address);
-		return this.#tracer.entries.map((entry) => this.#tracer.line(entry, name));
+		return this.#tracer.lines((address) => this.#symbols.name(address));
 	}
 
 	#records(): [dyn_ftrace, string][] {
@@ -106,16 +116,26 @@ export class Tracefs {
 	 * them matches no function; the filter does not change then.
 	 */
 	*#set(value: string, notrace: boolean): Kernel<number> {
-		const { global_ops } = this.#tracer;
-		const sites = new Set<Kaddr>();
-		for (const pattern of value.split(/\s+/).filter((word) => word !== "")) {
-			const hits = this.sitesOf(pattern);
-			if (hits.length === 0) return -EINVAL;
-			for (const ip of hits) sites.add(ip);
-		}
-		return notrace
-			? yield* this.#ftrace.ftrace_set_filters(global_ops, global_ops.filter_hash, sites)
-			: yield* this.#ftrace.ftrace_set_filters(global_ops, sites, global_ops.notrace_hash);
+		const { filter_hash, notrace_hash } = this.#tracer.global_ops;
+		const sites = this.#parse(value);
+		if (sites === undefined) return -EINVAL;
+		return yield* notrace ? this.#tracer.setFilters(filter_hash, sites) : this.#tracer.setFilters(sites, notrace_hash);
+	}
+
+	/** The sites of functions and globs; undefined: one of them matches no function. */
+	#parse(value: string): Set<Kaddr> | undefined {
+		const patterns = value.split(/\s+/).filter((word) => word !== "");
+		const hits = patterns.map((pattern) => this.sitesOf(pattern));
+		return hits.some(({ length }) => length === 0) ? undefined : new Set(hits.flat());
+	}
+
+	/** set_graph_function: calls that are in progress are not looked at again. */
+	*#setGraph(value: string): Kernel<number> {
+		const sites = this.#parse(value);
+		if (sites === undefined) return -EINVAL;
+		this.#tracer.graphTracer.graph_hash = sites;
+		yield "ftrace_graph_write: rcu_assign_pointer";
+		return 0;
 	}
 
 	*#clear(): Kernel<number> {

@@ -16,6 +16,8 @@ export interface TrampolineTemplates {
 	readonly ftrace_regs_call: Kaddr;
 	readonly ftrace_regs_caller_jmp: Kaddr;
 	readonly ftrace_regs_caller_end: Kaddr;
+	readonly return_to_handler: Kaddr;
+	readonly arch_rethook_trampoline: Kaddr;
 	/** The variable that the shared ftrace_caller loads its ops from. */
 	readonly function_trace_op: Kaddr;
 	readonly ftrace_ops_list_func: Kaddr;

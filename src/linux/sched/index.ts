@@ -13,5 +13,5 @@ export {
 	type StackTrace,
 	stack_trace_save_tsk_reliable,
 } from "./unwind.js";
-export { type TraceOf, Unwinder, type UnwindRows } from "./unwinder.js";
+export { type ReplacedReturns, type TraceOf, Unwinder, type UnwindRows } from "./unwinder.js";
 export { Workqueue, type work_struct } from "./workqueue.js";

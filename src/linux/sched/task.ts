@@ -57,6 +57,30 @@ export interface TaskProgram {
 	readonly sleepRounds?: number;
 }
 
+/** A return address on a task's stack that the function graph tracer has replaced (struct ftrace_ret_stack). */
+export interface ftrace_ret_stack {
+	readonly ret: Kaddr;
+	/** The call site of the function that returns there. */
+	readonly func: Kaddr;
+	/** Address of the word that held it. */
+	readonly retp: Kaddr;
+	/** Jiffy of the call. */
+	readonly calltime: number;
+	/** The call is one of set_graph_function: those inside it are traced, too. */
+	readonly root?: boolean;
+}
+
+/** A call whose return a kretprobe has hooked (struct rethook_node). */
+export interface rethook_node {
+	/** Its struct kretprobe_instance. */
+	readonly node: Kaddr;
+	/** Its struct kretprobe. */
+	readonly rp: Kaddr;
+	readonly ret_addr: Kaddr;
+	/** Address of the word that held it. */
+	readonly frame: Kaddr;
+}
+
 /** A task (include/linux/sched.h), with the fields that the scheduler, ftrace and livepatch use. */
 export class task_struct {
 	/**
@@ -88,6 +112,12 @@ export class task_struct {
 	preempt_count = 0;
 	/** Recursion protection of ftrace, one bit per context. */
 	trace_recursion = 0;
+	/** The shadow stack of the function graph tracer, oldest first. Replaced as a whole, never changed. */
+	ret_stack: readonly ftrace_ret_stack[] = [];
+	/** Calls that return to arch_rethook_trampoline, newest first. Replaced as a whole, never changed. */
+	rethooks: readonly rethook_node[] = [];
+	/** A handler of a kprobe runs (current_kprobe of its CPU: preemption is disabled). */
+	kprobe_running = false;
 	/** The kernel stack; mapped when the task first enters guest kernel code. */
 	stack: Region | undefined = undefined;
 	readonly regs = new CpuState(new BigUint64Array(STATE_WORDS));

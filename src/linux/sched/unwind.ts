@@ -14,6 +14,8 @@ export interface Stack {
 	readonly low: Kaddr;
 	readonly high: Kaddr;
 	readonly findRow: RowLookup;
+	/** The original of a return address that a tracer may have replaced in the word at `retp`; 0: it is not known. */
+	readonly recover: (ret: Kaddr, retp: Kaddr) => Kaddr;
 }
 
 interface Frames {
@@ -96,7 +98,8 @@ class Walk {
 		if (toKaddr(cfa) <= toKaddr(rsp)) return `frame at ${hex(cfa)} does not lie above rsp, at ${hex(this.ip)}`;
 
 		const base = toKaddr(cfa);
-		const ra = this.#load((base + row.raOffset) | 0, base);
+		const retp = (base + row.raOffset) | 0;
+		const ra = this.#load(retp, base);
 		if (ra === undefined) return `the return address is outside its frame, at ${hex(this.ip)}`;
 		if (row.csOffset !== undefined) {
 			const cs = this.#load((base + row.csOffset) | 0, base);
@@ -105,7 +108,7 @@ class Walk {
 		}
 		const restored = this.#restore(row, base);
 		if (restored !== undefined) return `${restored}, at ${hex(this.ip)}`;
-		this.ip = ra;
+		this.ip = isKaddr(ra) ? toU64(this.#stack.recover(toKaddr(ra), retp)) : ra;
 		this.isCallSite = !row.signal;
 		return "next";
 	}

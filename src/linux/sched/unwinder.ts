@@ -10,6 +10,12 @@ export interface UnwindRows {
 	findRow(ip: Kaddr): UnwindRow | undefined;
 }
 
+/** The return addresses that tracers have replaced on stacks: function_graph and kretprobe. */
+export interface ReplacedReturns {
+	/** For one walk of the task's stack: see {@link Stack.recover}. */
+	unwind_recover_ret_addr(task: task_struct): (ret: Kaddr, retp: Kaddr) => Kaddr;
+}
+
 /** Answers {@link Unwinder.stack_trace_save_tsk_reliable} in place of a walk. */
 export type TraceOf = (task: task_struct) => readonly Kaddr[] | undefined;
 
@@ -17,11 +23,13 @@ export type TraceOf = (task: task_struct) => readonly Kaddr[] | undefined;
 export class Unwinder {
 	readonly #memory: Memory;
 	readonly #rows: UnwindRows;
+	readonly #returns: ReplacedReturns;
 	readonly #substitutes: TraceOf[] = [];
 
-	constructor(memory: Memory, rows: UnwindRows) {
+	constructor(memory: Memory, rows: UnwindRows, returns: ReplacedReturns) {
 		this.#memory = memory;
 		this.#rows = rows;
+		this.#returns = returns;
 	}
 
 	/** Addresses on a task's stack, innermost first; undefined if it cannot be walked reliably. */
@@ -34,14 +42,15 @@ export class Unwinder {
 
 	/**
 	 * The same, with the entries that were found before the walk became unreliable, and the reason. `traceOf` never
-	 * replaces it.
+	 * replaces it. `regs`: where the walk begins.
 	 */
-	walk(task: task_struct): StackTrace {
+	walk(task: task_struct, regs = task.regs): StackTrace {
 		if (task.mode !== "kernel" || task.stack === undefined) return { reliable: true, entries: [], rsp: [] };
 		const low = Number(BigInt.asIntN(32, task.stack.address));
 		const high = (low + THREAD_SIZE) | 0;
 		const findRow = (ip: Kaddr) => this.#rows.findRow(ip);
-		return stack_trace_save_tsk_reliable(task.regs, { memory: this.#memory, low, high, findRow });
+		const recover = this.#returns.unwind_recover_ret_addr(task);
+		return stack_trace_save_tsk_reliable(regs, { memory: this.#memory, low, high, findRow, recover });
 	}
 
 	/**

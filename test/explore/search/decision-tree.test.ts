@@ -1,16 +1,21 @@
 import { expect, test } from "vitest";
-import { DecisionTree, type Step } from "../../../src/explore/search/decision-tree.js";
+import { TaskColumns } from "../../../src/explore/search/columns.js";
+import { DecisionTree, ON_CPU, type Step } from "../../../src/explore/search/decision-tree.js";
 import type { Read, TaskState } from "../../../src/explore/world/index.js";
+
+/** Task states whose number is their patch_state. */
+const columns = () =>
+	new TaskColumns([0, 1].map((patch_state) => ({ fields: { patch_state } }) as unknown as TaskState));
 
 /** A step that reads patch_state of task 0, and whether task 1 is on a CPU. */
 class TestStep implements Step<string> {
-	readonly tasks: readonly TaskState[];
-	readonly #mayBeBusy: readonly boolean[];
+	readonly row: Int32Array;
+	readonly #mayBeBusy: number;
 	executed = 0;
 	reads: (busy: boolean) => readonly Read[];
 
-	constructor(patch_state: number, mayBeBusy: readonly boolean[]) {
-		this.tasks = [{ fields: { patch_state } } as unknown as TaskState];
+	constructor(patch_state: number, mayBeBusy: number) {
+		this.row = Int32Array.of(0, patch_state, 0);
 		this.#mayBeBusy = mayBeBusy;
 		this.reads = (busy) => [
 			{ slot: 0, field: "patch_state", value: patch_state },
@@ -18,7 +23,7 @@ class TestStep implements Step<string> {
 		];
 	}
 
-	mayBeBusy(): readonly boolean[] {
+	mayBeBusy(): number {
 		return this.#mayBeBusy;
 	}
 
@@ -30,8 +35,8 @@ class TestStep implements Step<string> {
 }
 
 test("each choice about on_cpu is one thing that a step leads to, and is executed once", () => {
-	const tree = new DecisionTree<string>();
-	const step = new TestStep(0, [false, true]);
+	const tree = new DecisionTree<string>(columns());
+	const step = new TestStep(0, ON_CPU.either);
 	expect(tree.find(step)).toEqual(["0,false", "0,true"]);
 	expect(step.executed).toBe(2);
 	expect(tree.find(step)).toEqual(["0,false", "0,true"]);
@@ -39,17 +44,17 @@ test("each choice about on_cpu is one thing that a step leads to, and is execute
 });
 
 test("states that agree in what was read share an execution, and others do not", () => {
-	const tree = new DecisionTree<string>();
-	tree.find(new TestStep(0, [false]));
-	const [same, other] = [new TestStep(0, [false]), new TestStep(1, [false])];
+	const tree = new DecisionTree<string>(columns());
+	tree.find(new TestStep(0, ON_CPU.no));
+	const [same, other] = [new TestStep(0, ON_CPU.no), new TestStep(1, ON_CPU.no)];
 	expect([tree.find(same), tree.find(other)]).toEqual([["0,false"], ["1,false"]]);
 	expect([same.executed, other.executed]).toEqual([0, 1]);
 });
 
 test("a step that reads something else the second time is found out", () => {
-	const tree = new DecisionTree<string>();
-	tree.find(new TestStep(0, [false]));
-	const step = new TestStep(0, [true]);
+	const tree = new DecisionTree<string>(columns());
+	tree.find(new TestStep(0, ON_CPU.no));
+	const step = new TestStep(0, ON_CPU.yes);
 	step.reads = () => [{ slot: 0, field: "thread_flags", value: 0 }];
 	expect(() => tree.find(step)).toThrow(expect.objectContaining({ code: "EXPLORE_NONDETERMINISM" }));
 });

@@ -73,7 +73,7 @@ describe.each(["jit", "unicorn"])("on %s", (cpu) => {
 	test("tracing_on pauses it, nop ends it; what there is not is -EINVAL, -ENOENT, -EACCES", () => {
 		const task = machine.task("worker", "untraced");
 		const text = machine.text();
-		expect([echo("function_graph", "current_tracer"), cat("current_tracer")]).toEqual([EINVAL, "nop\n"]);
+		expect([echo("irqsoff", "current_tracer"), cat("current_tracer")]).toEqual([EINVAL, "nop\n"]);
 		expect([echo("function\n", "current_tracer"), cat("current_tracer")]).toEqual([0, "function\n"]);
 		expect(echo("function", "current_tracer")).toBe(0);
 		expect([echo("x", "tracing_on"), echo("0", "tracing_on"), cat("tracing_on")]).toEqual([EINVAL, 0, "0\n"]);
@@ -88,7 +88,7 @@ describe.each(["jit", "unicorn"])("on %s", (cpu) => {
 		expect([cat("nothing"), echo("1", "enabled_functions"), cat("available_tracers")]).toEqual([
 			ENOENT,
 			EACCES,
-			"function nop\n",
+			"function_graph function nop\n",
 		]);
 		// The tracer keeps its trampoline; all other text is as before.
 		const after = machine.text();
@@ -98,7 +98,8 @@ describe.each(["jit", "unicorn"])("on %s", (cpu) => {
 		const { tracer } = machine.it;
 		const { call } = tracer.global_ops;
 		for (let i = 0; i < 2 * TRACE_ENTRIES_MAX + 10; i++) call!(i, 0, 0, 0);
-		expect([tracer.entries.length, tracer.written, tracer.entries[0]!.ip]).toEqual([
+		const { entries, written } = tracer.buffer;
+		expect([entries.length, written, entries[0]!.ip]).toEqual([
 			TRACE_ENTRIES_MAX,
 			2 * TRACE_ENTRIES_MAX + 10,
 			TRACE_ENTRIES_MAX + 10,

@@ -38,7 +38,8 @@ function walk(ip: number, depth: number, rows: Record<number, UnwindRow>): Stack
 	regs.setKaddr(RSP, HIGH - depth);
 	return lookup((at) => rows[at - TEXT]);
 }
-const lookup = (findRow: RowLookup) => stack_trace_save_tsk_reliable(regs, { memory, low: LOW, high: HIGH, findRow });
+const lookup = (findRow: RowLookup) =>
+	stack_trace_save_tsk_reliable(regs, { memory, low: LOW, high: HIGH, findRow, recover: (ret) => ret });
 const push = (depth: number, value: Kaddr) => memory.setKaddr(HIGH - depth, value);
 const reason = (trace: StackTrace) => (trace.reliable ? "reliable" : trace.reason);
 

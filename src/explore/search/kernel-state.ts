@@ -1,0 +1,49 @@
+import type { Look } from "../../consistency/index.js";
+import type { KernelPlace, SavedWorld, TaskOutcome, TaskState } from "../world/index.js";
+
+/** A state of the whole machine without the tasks, and the way to reach it. */
+export interface KernelState extends Look {
+	readonly id: number;
+	readonly key: string;
+	/** Undefined for the first. */
+	readonly via: Via | undefined;
+	/** The saved state, if it is between two operations. */
+	readonly saved: SavedWorld | undefined;
+	/** States with the same number look the same to guest code. */
+	readonly text: number;
+	/** States with the same number look the same to the judge. */
+	readonly look: number;
+	/** The next step of each actor; undefined: it has none. */
+	readonly next: readonly (string | undefined)[];
+	/** Actors in the middle of a step that do not wait. */
+	readonly onCpu: readonly boolean[];
+	readonly actorsOnCpu: number;
+	/** Of each actor; undefined: it is not in the kernel. */
+	readonly inKernel: readonly (KernelPlace | undefined)[];
+	/** Actors that wait for klp_mutex, or have no step: they cannot interfere with its holder. */
+	readonly outOfTheWay: readonly boolean[];
+	/** Slots of the idle tasks that sleep until they are woken. */
+	readonly idleAsleep: readonly number[];
+	readonly mutexHeld: boolean;
+	/** Work for the kworker that may send signals. */
+	readonly retries: boolean;
+}
+
+/** The step by which a state was first reached. */
+export interface Via {
+	readonly from: KernelState;
+	readonly actor: number;
+	readonly busy: ReadonlySet<number>;
+	readonly late: boolean;
+	/** The states of all tasks at that time. */
+	readonly tasks: readonly TaskState[];
+}
+
+/** The next move of a task. */
+export interface TaskMove {
+	/** Number of the task's next state. */
+	readonly to: number;
+	readonly outcome: TaskOutcome;
+	/** By look of the kernel: true if the move is known to break no invariant there. */
+	readonly fineIn: boolean[];
+}
