@@ -5,8 +5,10 @@ import { UnwindTable } from "./eh-frame.js";
 import { type Layout, layOut, type PlacedSection } from "./layout.js";
 import { OrcTable } from "./orc.js";
 import { computeRelocation, isBranchRelocation, needsGotSlot, relocationName } from "./relocate.js";
-import { refuseSpecialSections } from "./special-sections.js";
+import { AppliedTables } from "./special.js";
+import { refuseLateTable, refuseSpecialSections } from "./special-sections.js";
 import { lastAtOrBefore, SymbolResolver } from "./symbols.js";
+import { Tables } from "./tables.js";
 import { thunkOf, withoutThunk } from "./thunks.js";
 import {
 	type ElfObject,
@@ -14,18 +16,22 @@ import {
 	type ElfSection,
 	type Image,
 	type ImageSymbol,
+	type JumpEntry,
 	type LinkOptions,
 	type PendingRelocation,
 	type PerCpuVariables,
+	type StaticCallSite,
 	UndefinedSymbols,
 	type UnwindRow,
 } from "./types.js";
+
+const SITES_OF_THUNKS: ReadonlySet<string> = new Set([".return_sites", ".retpoline_sites"]);
 
 /**
  * Loads objects into guest memory as one image: places their sections, resolves their symbols and relocates them.
  *
  * Throws {@link UndefinedSymbols} (all of them at once), `ELF_SPECIAL_SECTION`, `ELF_DUPLICATE_SYMBOL`, `ELF_RELOCATION_OVERFLOW`,
- * `ELF_BAD_MCOUNT`, `ELF_BAD_RELOCATION`, `ELF_BAD_EH_FRAME`, `ELF_BAD_ORC`, `ELF_NO_SPACE`, and what Memory.map throws. Nothing stays mapped then.
+ * `ELF_BAD_MCOUNT`, `ELF_BAD_RELOCATION`, `ELF_BAD_EH_FRAME`, `ELF_BAD_ORC`, `ELF_BAD_TABLE`, `ELF_NO_SPACE`, and what Memory.map throws. Nothing stays mapped then.
  */
 export function linkImage(options: LinkOptions): Image {
 	refuseSpecialSections(options);
@@ -55,6 +61,9 @@ class LoadedImage implements Image {
 	readonly #byName = new Map<string, ImageSymbol[]>();
 	readonly #unwind: UnwindTable;
 	readonly #orc: OrcTable;
+	/** Resolves names for {@link finalize}. */
+	readonly #resolve: (name: string) => Kaddr | undefined;
+	#tables: AppliedTables | undefined;
 	/** False once its memory is unmapped. */
 	loaded = true;
 
@@ -87,6 +96,26 @@ class LoadedImage implements Image {
 			regionOf: (address) => this.#regionOf(address),
 		});
 		this.klpRelocations = pendingRelocations(options.objects, layout);
+		this.#resolve = (name) => this.symbol(name)?.address ?? options.resolve(name);
+		if (this.klpRelocations.length === 0) this.finalize();
+	}
+
+	finalize(): void {
+		if (this.#tables !== undefined) return;
+		this.#tables = new AppliedTables(new Tables(this.#memory, this.#placed, this.regions), this.#resolve);
+	}
+
+	get jumpEntries(): readonly JumpEntry[] {
+		return this.#applied.jumpEntries;
+	}
+
+	get staticCallSites(): readonly StaticCallSite[] {
+		return this.#applied.staticCallSites;
+	}
+
+	get #applied(): AppliedTables {
+		if (this.#tables === undefined) throw new Error(`image '${this.name}' is used before finalize()`);
+		return this.#tables;
 	}
 
 	lookup(name: string): readonly ImageSymbol[] {
@@ -157,14 +186,14 @@ function checkUndefined(objects: readonly ElfObject[], resolver: SymbolResolver)
 	);
 }
 
-/** The instruction that replaces the branch, if the relocation is of a branch to a thunk that does not exist. */
+/** The instruction that replaces the branch, if the relocation is of a branch to a thunk. */
 function branchWithoutThunk(
 	section: ElfSection,
 	{ symbol, type, offset, addend }: ElfRelocation,
 ): ReturnType<typeof withoutThunk> {
 	const thunk = thunkOf(symbol.name);
-	if (thunk === undefined || !isBranchRelocation(type) || addend !== -4n || offset < 2) return undefined;
-	return withoutThunk(thunk, [section.data[offset - 2]!, section.data[offset - 1]!]);
+	if (thunk === undefined || !isBranchRelocation(type) || addend !== -4n) return undefined;
+	return withoutThunk(thunk, section.data.subarray(Math.max(0, offset - 3), offset));
 }
 
 class Relocator {
@@ -173,11 +202,22 @@ class Relocator {
 	readonly #layout: Layout;
 	/** GOT slots by the value they hold. */
 	readonly #slots = new Map<bigint, Kaddr>();
+	/** Branches that objtool lists (`.return_sites`, `.retpoline_sites`). */
+	readonly #thunkSites: ReadonlySet<Kaddr>;
 
 	constructor(memory: Memory, resolver: SymbolResolver, layout: Layout) {
 		this.#memory = memory;
 		this.#resolver = resolver;
 		this.#layout = layout;
+		this.#thunkSites = new Set(layout.placed.flatMap((placed) => this.#sitesIn(placed)));
+	}
+
+	#sitesIn({ object, section }: PlacedSection): Kaddr[] {
+		if (!SITES_OF_THUNKS.has(section.name)) return [];
+		const sites = section.relocations.map(
+			({ symbol, addend }) => (this.#resolver.value(symbol, object) ?? 0n) + addend,
+		);
+		return sites.map((site) => Number(BigInt.asIntN(32, site)));
 	}
 
 	applyAll(): void {
@@ -191,11 +231,14 @@ class Relocator {
 		const place = (address + relocation.offset) | 0;
 		this.#layout.percpu.checkRelocation(object, section, relocation);
 		const value = this.#resolver.value(symbol, object);
-		if (value === undefined) {
-			const { back, bytes } = branchWithoutThunk(section, relocation)!;
-			this.#memory.write((place - back) | 0, Uint8Array.from(bytes));
+		// A processor without mitigations runs no thunks: the kernel replaces each branch that is listed. What is not listed
+		// goes on to call the thunk, if there is one.
+		const direct = branchWithoutThunk(section, relocation);
+		if (direct !== undefined && (value === undefined || this.#thunkSites.has((place - direct.back) | 0))) {
+			this.#memory.write((place - direct.back) | 0, direct.bytes);
 			return;
 		}
+		if (value === undefined) throw new Error(`'${symbol.name}' is undefined and was not reported`);
 		const result = computeRelocation(type, {
 			symbol: value,
 			addend,
@@ -231,6 +274,7 @@ function pendingRelocations(objects: readonly ElfObject[], layout: Layout): Pend
 	for (const object of objects) {
 		for (const { name, objname, target, relocations } of object.klpRelocations) {
 			layout.percpu.checkKlpRelocations(object, name, target);
+			refuseLateTable(object, name, objname, object.sections[target]!);
 			const section = layout.addresses.get(object)?.get(target);
 			// Relocations against sections that are not loaded (debug info) are skipped.
 			if (section === undefined) continue;

@@ -1,6 +1,6 @@
 import { KlpemuError } from "../base/index.js";
 import { isPerCpu } from "./percpu.js";
-import { type ElfSection, type LinkOptions, SHN_UNDEF } from "./types.js";
+import { type ElfObject, type ElfSection, type LinkOptions, SHN_UNDEF } from "./types.js";
 
 interface Refusal {
 	/** Contents of the section. */
@@ -19,13 +19,8 @@ interface Refusal {
  * `.smp_locks`. `__bug_table` is read when a ud2 is executed (linux/guest/bug.ts), `.orc_*` is for another unwinder.
  */
 const REFUSED: ReadonlyMap<string, Refusal> = new Map([
-	[
-		"__jump_table",
-		{ holds: "jump labels", hint: "test a variable in place of static_branch_likely() and its relatives" },
-	],
 	[".altinstructions", { holds: "alternative instructions", hint: "use the plain instructions, not ALTERNATIVE()" }],
 	[".parainstructions", { holds: "paravirtual calls", hint: "compile without CONFIG_PARAVIRT" }],
-	[".static_call_sites", { holds: "static calls", hint: "call through a function pointer, not static_call()" }],
 	[
 		"__ex_table",
 		{ holds: "fixups of faults", hint: "do not access memory that may fault: there are no processes here" },
@@ -63,6 +58,19 @@ const FAMILIES: readonly { readonly names: RegExp; readonly refusal: Refusal }[]
 		refusal: { holds: "data of kpatch", hint: "build a module that calls klp_enable_patch()" },
 	},
 ];
+
+/** Tables that change the text when an image is loaded. */
+const TABLES: ReadonlySet<string> = new Set(["__jump_table", ".static_call_sites"]);
+
+/** Throws `ELF_SPECIAL_SECTION` for livepatch relocations that come too late: when a module is loaded, the table is applied long since. */
+export function refuseLateTable(object: ElfObject, name: string, objname: string, table: ElfSection): void {
+	if (objname === "vmlinux" || !TABLES.has(table.name)) return;
+	throw new KlpemuError(
+		"ELF_SPECIAL_SECTION",
+		`section '${name}' (a table that is applied before ${objname} is loaded) is not supported`,
+		{ where: object.fileName, hint: `do not use static keys or static calls of ${objname} in the livepatch` },
+	);
+}
 
 /** Throws `ELF_SPECIAL_SECTION` for the first section that an image needs and that the linker would ignore. */
 export function refuseSpecialSections({ objects, percpu }: LinkOptions): void {

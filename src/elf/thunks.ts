@@ -3,8 +3,12 @@ const REGISTERS = [
 	...["rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi"],
 	...["r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15"],
 ];
+const CALL = 0xe8;
+const JMP = 0xe9;
+const RET = 0xc3;
 const INT3 = 0xcc;
-const NOPS: readonly (readonly number[])[] = [[], [0x90], [0x66, 0x90], [0x0f, 0x1f, 0x00]];
+const CS_PREFIX = 0x2e;
+const NOPS: readonly (readonly number[])[] = [[], [0x90], [0x66, 0x90], [0x0f, 0x1f, 0x00], [0x0f, 0x1f, 0x40, 0x00]];
 
 /**
  * A thunk of the kernel that compilers call for mitigations (-mfunction-return=thunk-extern, -mindirect-branch=thunk-extern): the
@@ -25,24 +29,27 @@ function indirect(register: number, call: boolean): number[] {
 
 /**
  * The instruction that takes the place of a branch to a thunk, as apply_returns() and apply_retpolines() of
- * arch/x86/kernel/alternative.c write it on a processor that needs no mitigation. `before`: the two bytes in front of the displacement.
- * `back`: the number of these bytes that belong to the instruction. Undefined if the instruction is not a branch.
+ * arch/x86/kernel/alternative.c write it on a processor that needs no mitigation. `before`: up to three bytes in front of the
+ * displacement. `back`: the number of these bytes that belong to the instruction. Undefined if the instruction is not a branch.
  */
 export function withoutThunk(
 	thunk: number | "return",
-	before: readonly [number, number],
-): { back: number; bytes: number[] } | undefined {
-	const [first, last] = before;
-	if (last === 0xe9 || last === 0xe8) {
-		const call = last === 0xe8;
-		if (thunk === "return") return call ? undefined : { back: 1, bytes: [0xc3, INT3, INT3, INT3, INT3] };
-		const bytes = indirect(thunk, call);
-		// The bytes behind a jump are never reached; a call returns to them.
-		const rest = call ? NOPS[5 - bytes.length]! : Array.from({ length: 5 - bytes.length }, () => INT3);
-		return { back: 1, bytes: [...bytes, ...rest] };
-	}
-	if (first !== 0x0f || (last & 0xf0) !== 0x80) return undefined;
+	before: Uint8Array,
+): { readonly back: number; readonly bytes: Uint8Array } | undefined {
+	const [last = 0, first = 0, prefix] = before.toReversed();
+	const jcc = first === 0x0f && (last & 0xf0) === 0x80;
+	if (last !== CALL && last !== JMP && !jcc) return undefined;
+	// -mindirect-branch-cs-prefix makes branches to the thunks of r8 to r15 one byte longer.
+	const prefixed = (jcc ? prefix : first) === CS_PREFIX && thunk !== "return" && thunk >= 8;
+	const back = (jcc ? 2 : 1) + (prefixed ? 1 : 0);
+	const length = back + 4;
+	if (thunk === "return" && last === CALL) return undefined;
 	// A conditional branch: the opposite condition jumps over the branch.
-	const bytes = thunk === "return" ? [0xc3] : indirect(thunk, false);
-	return { back: 2, bytes: [0x70 | ((last & 0xf) ^ 1), bytes.length, ...bytes, ...NOPS[4 - bytes.length]!] };
+	const bytes = jcc ? [0x70 | ((last & 0xf) ^ 1), length - 2] : [];
+	if (thunk === "return") bytes.push(RET);
+	else bytes.push(...indirect(thunk, last === CALL));
+	if (thunk === "return" && !jcc) while (bytes.length < length) bytes.push(INT3);
+	// int3 behind a jump stops processors that guess what lies there. A call returns to the nop behind it.
+	else if (last !== CALL && bytes.length < length) bytes.push(INT3);
+	return { back, bytes: Uint8Array.of(...bytes, ...NOPS[length - bytes.length]!) };
 }

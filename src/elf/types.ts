@@ -164,6 +164,27 @@ export interface PerCpuVariables {
 	readonly symbols: readonly ImageSymbol[];
 }
 
+/** A site of a static key (`__jump_table`): a nop, or a jump to `target`. */
+export interface JumpEntry {
+	readonly code: Kaddr;
+	readonly target: Kaddr;
+	/** Address of the struct static_key: on if its 32-bit counter is above 0. */
+	readonly key: Kaddr;
+	/** The jump is there while the key is off. */
+	readonly branch: boolean;
+	/** Bytes of the nop and of the jump. */
+	readonly size: 2 | 5;
+}
+
+/** A site of a static call (`.static_call_sites`). */
+export interface StaticCallSite {
+	readonly addr: Kaddr;
+	/** Address of the struct static_call_key, which begins with the function's address; 0: no function. */
+	readonly key: Kaddr;
+	/** A jump or return in place of a call. */
+	readonly tail: boolean;
+}
+
 /** Objects in guest memory, relocated. */
 export interface Image {
 	readonly name: string;
@@ -179,6 +200,10 @@ export interface Image {
 	/** fentry sites, ascending: the address of the five bytes. */
 	readonly mcountLocs: readonly Kaddr[];
 	readonly klpRelocations: readonly PendingRelocation[];
+	/** By key and address. When the guest changes a key, the host writes {@link jumpLabelCode} at each site of it. */
+	readonly jumpEntries: readonly JumpEntry[];
+	/** By key. When the guest changes a key's function, the host writes {@link staticCallCode} at each site of it. */
+	readonly staticCallSites: readonly StaticCallSite[];
 	/** Every symbol of this name, in the order of `symbols` (sympos counts from 1 in it); then per-CPU variables. */
 	lookup(name: string): readonly ImageSymbol[];
 	/** The first symbol of this name that is not local, else the first one. */
@@ -199,6 +224,12 @@ export interface Image {
 	 * `.orc_unwind`, ORC alone counts, as in a kernel (CONFIG_UNWINDER_ORC), also if it has `.eh_frame` too.
 	 */
 	findRow(ip: Kaddr): UnwindRow | undefined;
+	/**
+	 * Applies the tables that change the text: jump labels, static calls. An image with livepatch relocations needs this
+	 * once those for vmlinux are applied, before any of its code runs (klp_apply_section_relocs() comes first in a kernel, too);
+	 * {@link linkImage} does it for the others. Throws `ELF_BAD_TABLE`.
+	 */
+	finalize(): void;
 	/** Unmaps the regions. */
 	unload(): void;
 }

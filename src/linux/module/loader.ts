@@ -230,6 +230,8 @@ export class Loader {
 			yield* this.#free_module(mod);
 			return relocated;
 		}
+		mod.image.finalize();
+		for (const region of mod.image.regions) this.#parts.icache.flush_icache_range(region.address, region.length);
 		yield* this.#parts.ftrace.ftrace_module_enable(mod.image.mcountLocs);
 		const coming = yield* this.#parts.klp.klp_module_coming(mod);
 		if (coming !== 0) {

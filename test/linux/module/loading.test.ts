@@ -31,7 +31,7 @@ describe.each(CPU_NAMES)("on %s", (cpu) => {
 	const load = async (text: string) => machine.insmodC("lp", await compileModule("lp", text));
 
 	test.each([
-		...["__jump_table", ".altinstructions", ".static_call_sites", ".parainstructions", "__ex_table", ".data..percpu"],
+		...[".altinstructions", ".parainstructions", "__ex_table", ".data..percpu"],
 		...[
 			".init_array.5",
 			".initcall6.init",
