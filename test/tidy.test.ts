@@ -9,7 +9,7 @@ const ROOT = fileURLToPath(new URL("..", import.meta.url));
 /** Every folder of src, from the ground up: a folder imports only folders that stand before it in this list. */
 const ORDER = [
 	...["base", "memory", "cpu", "elf", "assemble", "disasm", "exec"],
-	...["lib", "sched", "ftrace", "guest", "klp", "klp-c", "module", "exports", "fs"].map((name) => `linux/${name}`),
+	...["lib", "sched", "ftrace", "guest", "klp", "module", "exports", "klp-c", "fs"].map((name) => `linux/${name}`),
 	...["designs", "check", "machine", "consistency", "report", "explore", "scenario", "index.ts", "node", "node/cli"],
 ];
 

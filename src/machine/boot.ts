@@ -26,7 +26,8 @@ import {
 	Tracefs,
 } from "../linux/ftrace/index.js";
 import { GuestCalls, Heap, HostCalls, Oops } from "../linux/guest/index.js";
-import { type Design, Klp, LINUX_6_12, type Release } from "../linux/klp/index.js";
+import { type Design, Klp, LINUX_6_12, type Livepatch, type Release } from "../linux/klp/index.js";
+import { CompiledLivepatch, type KernelCore } from "../linux/klp-c/index.js";
 import { Dmesg, FaultInjection, GuestAreas, Icache, Kallsyms, Observers, type ShouldFail } from "../linux/lib/index.js";
 import { type LoadedModule, Loader, type StructLayout } from "../linux/module/index.js";
 import {
@@ -63,6 +64,8 @@ export interface MachineOptions {
 	/** Jiffies in a second. */
 	readonly hz: number;
 	readonly memoryBytes: number;
+	/** The kernel's own livepatch core, as compiled C, in place of the one in TypeScript. `design` must be mainline then. */
+	readonly core?: KernelCore;
 	/** The kernel release whose livepatch is emulated; default {@link LINUX_6_12}. */
 	readonly release?: Release;
 	/** Places at which a task in the kernel can lose its CPU. */
@@ -157,7 +160,7 @@ function bootGuest(parts: WithFtrace, gates: GatePage, engine: AssembledEngine) 
 	};
 	const calls = new GuestCalls({ ...parts, oops, hostCalls, labels });
 	gates.add({ name: "return_to_host", passes: "state", call: () => true });
-	return { oops, hostCalls, calls, heap: new Heap(memory, { base: LAYOUT.heap, end: LAYOUT.heapEnd }) };
+	return { oops, hostCalls, calls, labels, heap: new Heap(memory, { base: LAYOUT.heap, end: LAYOUT.heapEnd }) };
 }
 type WithGuest = WithFtrace & ReturnType<typeof bootGuest>;
 
@@ -166,26 +169,49 @@ function bootKernel(options: MachineOptions, parts: WithGuest, gates: GatePage, 
 	const { cpu, hostCalls, hz } = parts;
 	const modules = new Map<string, LoadedModule>();
 	const klp_ftrace_handler_address = gates.address("klp_ftrace_handler");
-	const { design, release = LINUX_6_12 } = options;
+	const { design, core, release = LINUX_6_12 } = options;
 	const own = { modules, klp_ftrace_handler_address, release, HZ: hz, klp_have_reliable_stack: true };
-	const klp = new Klp({ ...parts, ...own }, design);
-	declareHandler(gates, klp);
+	const typescript = core === undefined ? new Klp({ ...parts, ...own }, design) : undefined;
+	if (typescript !== undefined) declareHandler(gates, typescript);
+	const fentry = label(engine.ftrace, "__fentry__");
+	// The compiled core calls functions of the loader and of the exports, which are made below.
+	const compiled =
+		core &&
+		new CompiledLivepatch({
+			...parts,
+			...{ object: core, areas: LAYOUT, modules, design },
+			fentry: (name) => (name === "__fentry__" ? fentry : undefined),
+			structOf: (mod) => loader.structOf(mod),
+			moduleAt: (address) => loader.moduleAt(address),
+			output: {
+				printk: (args, at, otherwise) => exports.output.printk(args, at, otherwise),
+				format: (args, at) => exports.output.format(args, at),
+			},
+			exports: () => exports.functions,
+		});
+	const klp: Livepatch = typescript ?? compiled!;
 
-	const kernelData = bootKernelData(options, parts);
+	const kernelData = core === undefined ? bootKernelData(options, parts) : undefined;
 	const kernelSymbol = (name: string) => {
 		const alias = aliasOf(name);
-		return kernelData?.symbol(name) ?? (alias === undefined ? undefined : parts.symbols.resolve(alias));
+		const data = kernelData?.symbol(name) ?? compiled?.core.image.symbol(name)?.address;
+		return data ?? (alias === undefined ? undefined : parts.symbols.resolve(alias));
 	};
-	const fentry = label(engine.ftrace, "__fentry__");
-	const loader = new Loader({ ...parts, modules, klp, fentry, layout: options.kernelLayout, kernelSymbol });
-	const kprobe_ftrace_handler = gates.address("kprobe_ftrace_handler");
-	const exports = new Exports({ ...parts, klp, loader, kprobe_ftrace_handler, HZ: hz, kernelData });
+	const layout = core?.layout ?? options.kernelLayout;
+	const moduleSize = core?.layout.size("struct module");
+	const loader: Loader = new Loader({ ...parts, modules, klp, fentry, layout, moduleSize, kernelSymbol });
+	const forExports = { klp, typescript, loader, kprobe_ftrace_handler: gates.address("kprobe_ftrace_handler") };
+	const exports: Exports = new Exports({ ...parts, ...forExports, HZ: hz, kernelData });
 	const functions = [...exports.functions, loader.functions()];
 	for (const family of functions) declareHostFunctions(gates, cpu, hostCalls, family);
 	hostCalls.add(condReschedFunctions(klp));
 	const switchPoints = declareSwitchPoints(gates, { ...parts, klp, work: exports.work });
 
 	const vmlinux = loader.linkVmlinux(options.vmlinux, LAYOUT.vmlinux);
+	if (compiled !== undefined) {
+		declareHostFunctions(compiled.gates, cpu, hostCalls, compiled.externals());
+		compiled.klp_init();
+	}
 	return { klp, modules, loader, exports, switchPoints, vmlinux };
 }
 

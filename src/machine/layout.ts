@@ -7,14 +7,20 @@ export const LAYOUT = {
 	ftrace: -0x7ffe_0000,
 	ftraceOps: -0x7ffd_8000,
 	gates: -0x7ffd_0000,
+	/** Gates for a livepatch core that is guest code, memory for looks at it, and its object. */
+	coreGates: -0x7ffc_0000,
+	coreScratch: -0x7ffb_0000,
 	/** The variable function_trace_op, then every struct ftrace_ops. */
 	data: -0x7ff0_0000,
 	dataEnd: -0x7fec_0000,
+	core: -0x7feb_0000,
 	percpu: -0x7fe0_0000,
 	/** kmalloc(). */
 	heap: -0x7fc0_0000,
 	heapEnd: -0x7f00_0000,
 	vmlinux: -0x7f00_0000,
+	/** Struct task_structs of such a core. */
+	tasks: -0x7000_0000,
 	/** The kernel's variables, and task_structs, for .ko files. */
 	kernelData: -0x6800_0000,
 	kernelDataEnd: -0x6000_0000,

@@ -102,7 +102,7 @@ export class Rounds {
 	runAs<T>(task: task_struct, sleepState: number, code: Kernel<T>): T {
 		const { sched, observers } = this.#parts;
 		const block = (wait: Wait) => {
-			task.__state = TASK_UNINTERRUPTIBLE;
+			if (!wait.preempted) task.__state = TASK_UNINTERRUPTIBLE;
 			sched.deschedule(task);
 			for (let i = 0; !wait.ready(); i++) {
 				if (i > WAIT_ROUNDS) throw new KlpemuError("DEADLOCK", `${task.comm} waits for ever: ${wait.label}`);

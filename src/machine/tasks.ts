@@ -94,7 +94,7 @@ export class Tasks {
 		task.patch_state = parent.patch_state;
 		// What was copied is in the label: it is all that this code remembers.
 		yield `copy_process: dup_task_struct (${task.patch_state}${task.pending ? ", TIF_PATCH_PENDING" : ""})`;
-		this.#sched.tasks.push(task);
+		this.#sched.attach(task);
 		if (spec.cpu !== undefined) task.pinned = spec.cpu;
 		if (spec.idle) task.__state = TASK_INTERRUPTIBLE;
 		else this.#sched.enqueue(task);

@@ -2,6 +2,7 @@ import { KlpemuError } from "../base/index.js";
 import { InvariantChecker, judgeError, type Violation } from "../consistency/index.js";
 import { findDesign } from "../designs/index.js";
 import type { Design } from "../linux/klp/index.js";
+import type { KernelCore } from "../linux/klp-c/index.js";
 import type { Kernel } from "../linux/lib/index.js";
 import { boot, type Machine } from "../machine/index.js";
 import type { Report, ReportFailure, ReportStep, ReportViolation } from "../report/index.js";
@@ -24,6 +25,8 @@ import { createWorld } from "./world.js";
 export interface RunScenarioOptions {
 	/** Replaces the scenario's value. */
 	readonly design?: string | Design;
+	/** The kernel's own livepatch core, in place of the one in TypeScript; it follows mainline. */
+	readonly core?: KernelCore;
 	readonly cpu?: string;
 	readonly seed?: bigint | number;
 	/**
@@ -48,7 +51,8 @@ export async function createScenarioMachine(
 	const { host } = options;
 	const objects = await loadObjects(scenario, host.files, host.loadObject);
 	const machine = await boot({
-		design: findDesign(options.design ?? scenario.design),
+		design: findDesign(options.core === undefined ? (options.design ?? scenario.design) : "mainline"),
+		...(options.core && { core: options.core }),
 		createCpu: (memory) => host.createCpu(options.cpu ?? scenario.cpu, memory),
 		vmlinux: objects.vmlinux,
 		image: await host.engineImage(),

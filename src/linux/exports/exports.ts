@@ -2,7 +2,7 @@ import { declareState } from "../../base/index.js";
 import type { Kaddr, Memory } from "../../memory/index.js";
 import type { Ftrace, Symbols, Tracefs } from "../ftrace/index.js";
 import { type GuestCalls, GuestMemory, type Heap, type HostFunctions, Slab } from "../guest/index.js";
-import { type Klp, Shadow } from "../klp/index.js";
+import { type Klp, type Livepatch, Shadow } from "../klp/index.js";
 import type { Dmesg, FaultInjection } from "../lib/index.js";
 import type { Loader } from "../module/index.js";
 import type { HostTasks, Sched } from "../sched/index.js";
@@ -30,7 +30,7 @@ export class Exports {
 	readonly kobjects: Kobjects;
 	readonly shadow: Shadow;
 	readonly kernelData: KernelData | undefined;
-	private readonly livepatch: GuestLivepatch;
+	private readonly livepatch: GuestLivepatch | undefined;
 	private readonly tasks: GuestTasks;
 	private readonly ftrace: GuestFtrace;
 	readonly kretprobes: Kretprobes;
@@ -48,7 +48,9 @@ export class Exports {
 		readonly tracefs: Tracefs;
 		readonly heap: Heap;
 		readonly calls: GuestCalls;
-		readonly klp: Klp;
+		readonly klp: Livepatch;
+		/** The core in TypeScript, whose functions guest code calls through gates; undefined: the core is guest code itself. */
+		readonly typescript: Klp | undefined;
 		readonly loader: Loader;
 		/** Address of the gate of that name. */
 		readonly kprobe_ftrace_handler: Kaddr;
@@ -57,7 +59,7 @@ export class Exports {
 		/** If .ko files can be loaded. */
 		readonly kernelData: KernelData | undefined;
 	}) {
-		const { dmesg, faults, sched, hostTasks, symbols, heap, calls, klp, loader, HZ, kernelData } = parts;
+		const { dmesg, faults, sched, hostTasks, symbols, heap, calls, klp, typescript, loader, HZ, kernelData } = parts;
 		const memory = new GuestMemory(parts.memory);
 		this.kernelData = kernelData;
 		const slab = new Slab(heap, faults, sched);
@@ -68,7 +70,9 @@ export class Exports {
 		this.tasks = new GuestTasks(memory, heap, sched, kernelData);
 		this.ftrace = new GuestFtrace(memory, parts.ftrace, symbols, parts.tracefs);
 		this.kretprobes = new Kretprobes({ ...parts, memory });
-		this.livepatch = new GuestLivepatch({ memory, heap, calls, symbols, klp, loader, shadow: this.shadow });
+		const { shadow } = this;
+		this.livepatch =
+			typescript && new GuestLivepatch({ memory, heap, calls, symbols, klp: typescript, loader, shadow });
 		const functions = [
 			this.output.functions(),
 			memoryFunctions(memory, slab, dmesg),
@@ -77,7 +81,7 @@ export class Exports {
 			lockFunctions(memory, sched, HZ),
 			this.work.functions(),
 			this.kobjects.functions(),
-			this.livepatch.functions(),
+			...(this.livepatch === undefined ? [] : [this.livepatch.functions()]),
 			this.ftrace.functions(),
 			this.kretprobes.functions(),
 		];

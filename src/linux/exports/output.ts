@@ -30,7 +30,7 @@ export class GuestOutput {
 	}
 
 	/** The formatted text of a call whose format is argument `at`, and whose other arguments come behind it. */
-	#format(args: GuestArguments, at: number): string {
+	format(args: GuestArguments, at: number): string {
 		const memory = this.#memory;
 		const source: FormatSource = {
 			argument: (index) => args.u64(at + 1 + index),
@@ -41,11 +41,12 @@ export class GuestOutput {
 		return format(args.string(at), source);
 	}
 
-	#printk(args: GuestArguments): number {
-		const text = this.#format(args, 0);
+	/** printk() of a format that is argument `at`. `otherwise`: the level of a format without one. Returns the length. */
+	printk(args: GuestArguments, at = 0, otherwise: number = KERN.WARNING): number {
+		const text = this.format(args, at);
 		// KERN_SOH and a digit: the level.
 		const hasLevel = text.charCodeAt(0) === 1;
-		const level = hasLevel && /[0-7]/.test(text[1] ?? "") ? Number(text[1]) : KERN.WARNING;
+		const level = hasLevel && /[0-7]/.test(text[1] ?? "") ? Number(text[1]) : otherwise;
 		const body = (hasLevel ? text.slice(2) : text).slice(0, PRINTKRB_RECORD_MAX - 1);
 		for (const line of body.replace(/\n$/, "").split("\n")) this.#dmesg.print(level, line);
 		return body.length;
@@ -93,18 +94,18 @@ export class GuestOutput {
 	}
 
 	functions(): HostFunctions {
-		const printk = (args: GuestArguments) => this.#printk(args);
+		const printk = (args: GuestArguments) => this.printk(args);
 		return {
 			plain: {
 				_printk: printk,
 				__warn_printk: printk,
 				printk,
-				sprintf: (args) => this.#store(args.pointer(0), Number.POSITIVE_INFINITY, this.#format(args, 1)),
-				snprintf: (args) => this.#store(args.pointer(0), Number(args.u64(1)), this.#format(args, 2)),
-				scnprintf: (args) => this.#storeAll(args.pointer(0), Number(args.u64(1)), this.#format(args, 2)),
-				kasprintf: (args) => BigInt(this.#heap.kstrdup(this.#format(args, 1))),
-				sysfs_emit: (args) => this.#emit(args.pointer(0), 0, this.#format(args, 1)),
-				sysfs_emit_at: (args) => this.#emit(args.pointer(0), args.u32(1), this.#format(args, 2)),
+				sprintf: (args) => this.#store(args.pointer(0), Number.POSITIVE_INFINITY, this.format(args, 1)),
+				snprintf: (args) => this.#store(args.pointer(0), Number(args.u64(1)), this.format(args, 2)),
+				scnprintf: (args) => this.#storeAll(args.pointer(0), Number(args.u64(1)), this.format(args, 2)),
+				kasprintf: (args) => BigInt(this.#heap.kstrdup(this.format(args, 1))),
+				sysfs_emit: (args) => this.#emit(args.pointer(0), 0, this.format(args, 1)),
+				sysfs_emit_at: (args) => this.#emit(args.pointer(0), args.u32(1), this.format(args, 2)),
 				sprint_symbol: (args) => {
 					return this.#store(args.pointer(0), Number.POSITIVE_INFINITY, this.#symbol(args.u64(1), false));
 				},
@@ -118,7 +119,7 @@ export class GuestOutput {
 					return 0;
 				},
 				seq_printf: (args) => {
-					this.#append(args.pointer(0), this.#format(args, 1));
+					this.#append(args.pointer(0), this.format(args, 1));
 					return undefined;
 				},
 				seq_puts: (args) => {

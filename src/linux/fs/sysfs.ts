@@ -11,6 +11,7 @@ export function mountLivepatch(sysfs: LivepatchSysfs): Mount {
 		mode: (path) => sysfs.mode(path),
 		*read(path) {
 			yield "sysfs_kf_read";
+			if (sysfs.show !== undefined) return yield* sysfs.show(path);
 			const text = sysfs.read(path);
 			return typeof text === "number" ? text : `${text}\n`;
 		},

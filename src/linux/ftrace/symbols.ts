@@ -7,6 +7,7 @@ import type { Trampolines } from "./trampoline.js";
 
 /** All guest code, of every origin. */
 export interface GuestCode {
+	/** Functions that modules can link against. */
 	readonly gates: GatePage;
 	/** asm/ftrace_64.S: trampolines are copies of it, and modules link against its labels. */
 	readonly ftrace: Assembled;
@@ -19,9 +20,25 @@ export interface GuestCode {
 /** Symbols of all guest code: names in kallsyms, names for reports, and unwind rows. */
 export class Symbols {
 	readonly #code: GuestCode;
+	/** All gate pages. */
+	readonly #pages: GatePage[];
 
 	constructor(code: GuestCode) {
 		this.#code = code;
+		this.#pages = [code.gates];
+	}
+
+	/** Gates that modules cannot link against. */
+	addGates(page: GatePage): void {
+		this.#pages.push(page);
+	}
+
+	#gateAt(address: Kaddr): string | undefined {
+		for (const page of this.#pages) {
+			const name = page.nameAt(address);
+			if (name !== undefined) return name;
+		}
+		return undefined;
 	}
 
 	#assembly(address: Kaddr): Assembled | undefined {
@@ -56,7 +73,7 @@ export class Symbols {
 			const owner = image.name === "vmlinux" ? "" : ` [${image.name}]`;
 			return bare ? name : `${name}+0x${hit.offset.toString(16)}/0x${hit.size.toString(16)}${owner}`;
 		}
-		const gate = this.#code.gates.nameAt(address);
+		const gate = this.#gateAt(address);
 		if (gate !== undefined) return bare ? gate : `${gate}+0x0/0x${GATE_SIZE.toString(16)}`;
 		const label = this.#labelAt(address);
 		if (label === undefined) return hex(address);
@@ -93,7 +110,7 @@ export class Symbols {
 		if (trampoline !== undefined) {
 			return plus(`ftrace_trampoline[${trampoline.ops.name}]`, address - trampoline.address);
 		}
-		const gate = this.#code.gates.nameAt(address);
+		const gate = this.#gateAt(address);
 		if (gate !== undefined) return gate;
 		const label = this.#labelAt(address);
 		return label === undefined ? hex(address) : plus(label.name, label.offset);
@@ -103,7 +120,7 @@ export class Symbols {
 	findRow(ip: Kaddr): UnwindRow | undefined {
 		const assembly = this.#assembly(ip);
 		if (assembly !== undefined) return assembly.hints.row(ip - assembly.base);
-		if (this.#code.gates.nameAt(ip) !== undefined) {
+		if (this.#gateAt(ip) !== undefined) {
 			return { cfaRegister: RSP, cfaOffset: 8, raOffset: -8, saved: [], signal: false };
 		}
 		// A trampoline is a copy: the row of the template at the same offset is valid for it.

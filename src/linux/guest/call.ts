@@ -17,6 +17,13 @@ export interface CallLabels {
 	readonly host_bottom: Kaddr;
 }
 
+/** Looks at guest code that TypeScript has called, while it runs. */
+export interface CallWatch {
+	/** Instructions from one look to the next. */
+	readonly step: number;
+	look(task: task_struct): Kernel<void>;
+}
+
 /**
  * Calls from TypeScript into guest code, by the task that executes: a module's init, a livepatch's callback, a sysfs show(). The
  * call is kernel code like any other: it may sleep in a gate, and other tasks run meanwhile.
@@ -34,6 +41,8 @@ export class GuestCalls {
 	readonly #hostCalls: HostCalls;
 	readonly #oops: Oops;
 	readonly #labels: CallLabels;
+	/** Set once, by a livepatch core that is guest code. */
+	watch: CallWatch | undefined = undefined;
 
 	constructor(parts: {
 		readonly cpu: Cpu;
@@ -98,10 +107,15 @@ export class GuestCalls {
 		const cpu = this.#cpu;
 		for (let executed = 0; executed < ENDLESS; ) {
 			cpu.state.words.set(task.regs.words);
-			const stop = cpu.run(SLICE);
+			const { watch } = this;
+			const stop = cpu.run(watch?.step ?? SLICE);
 			task.regs.words.set(cpu.state.words);
 			executed += stop.executed;
 			this.#sched.instructions += stop.executed;
+			if (watch !== undefined) {
+				yield* watch.look(task);
+				cpu.state.words.set(task.regs.words);
+			}
 			if (stop.kind === "gate") {
 				if (stop.gate.name === "return_to_host") return task.regs.words[RAX]!;
 				yield* this.#hostCalls.run(stop.gate.name, task);

@@ -30,6 +30,8 @@ export interface LivepatchSysfs {
 	mode(path: string): number | undefined;
 	/** The content of a file without the newline at its end, or a negative errno. */
 	read(path: string): string | number;
+	/** A read(2) that runs code of the core: the content with its newline, or a negative errno. Undefined: {@link read} is all there is. */
+	show?(path: string): Kernel<string | number>;
 	/** A write(2) of the administrator: 0 or a negative errno. Takes klp_mutex. */
 	write(path: string, value: string): Kernel<number>;
 }

@@ -36,6 +36,8 @@ export interface Wait {
 	readonly lock?: { readonly locked: boolean };
 	/** Stories do not show it. */
 	readonly quiet?: boolean;
+	/** The task does not sleep: it has lost its CPU. */
+	readonly preempted?: boolean;
 }
 
 /**

@@ -68,6 +68,8 @@ export class LoadedModule implements module {
 	/** Built outside of the kernel's tree; not asked of modules that are no .ko. */
 	readonly outOfTree: boolean;
 	params: readonly Param[] = [];
+	/** Objects of the heap that are freed with the module. */
+	readonly owned: Kaddr[] = [];
 	/**
 	 * Values for fields that a replace design adds to struct klp_patch and that the module's own struct does not have.
 	 */
@@ -131,6 +133,8 @@ interface Parts {
 	readonly layout?: StructLayout | undefined;
 	/** What a .ko finds under a name before all others; undefined: nothing. */
 	readonly kernelSymbol?: ((name: string) => Kaddr | undefined) | undefined;
+	/** Bytes of a struct module; default: that of asm/include/linux/module.h. */
+	readonly moduleSize?: number | undefined;
 }
 
 /** kernel/module/main.c: loading and unloading modules. */
@@ -199,9 +203,9 @@ export class Loader {
 
 	/** Throws `HEAP_FULL`. */
 	#allocateStruct(name: string): Kaddr {
-		const { heap, memory } = this.#parts;
+		const { heap, memory, moduleSize } = this.#parts;
 		const { module } = this.headers;
-		const address = heap.kmalloc(module.size, true);
+		const address = heap.kmalloc(moduleSize ?? module.size, true);
 		if (address === 0) throw new KlpemuError("HEAP_FULL", `no memory for the struct module of ${name}`);
 		memory.write((address + module.name) | 0, new TextEncoder().encode(name));
 		return address;
@@ -408,7 +412,7 @@ export class Loader {
 		this.modules.delete(mod.name);
 		this.#parts.kallsyms.remove(mod.image);
 		mod.image.unload();
-		this.#parts.heap.kfree(mod.address);
+		for (const address of [...mod.owned, mod.address]) this.#parts.heap.kfree(address);
 		for (const region of regions) this.#parts.icache.flush_icache_range(region.address, region.length);
 		yield `free_module(${mod.name})`;
 	}

@@ -31,6 +31,20 @@ export interface EmulatedCpu {
 export type Preemption = "none" | "full";
 
 /**
+ * The struct task_structs of a livepatch core in guest memory (linux/klp-c), which follow the tasks of the scheduler.
+ */
+export interface TaskStructs {
+	/** dup_task_struct(): the task exists, and is not on the task list yet. */
+	created(task: task_struct): void;
+	/** The task is on the task list. */
+	listed(task: task_struct): void;
+	/** It has left the list. */
+	unlisted(task: task_struct): void;
+	/** It is `current` now. */
+	switchedTo(task: task_struct): void;
+}
+
+/**
  * Which task runs on which CPU. Purely bookkeeping: the machine executes. All choices come from the seed: the order of CPUs
  * in a round,
  * the length of a slice, whether a task is preempted at its end.
@@ -68,6 +82,8 @@ export class Sched {
 	nextPid = 1;
 	/** Called at every switch of `current`. */
 	onSwitch: ((task: task_struct) => void) | undefined = undefined;
+	/** Set once, by a livepatch core that keeps the tasks in guest memory. */
+	structs: TaskStructs | undefined = undefined;
 
 	constructor(cpus: number, random: Random, preemption: Preemption) {
 		this.random = random;
@@ -84,13 +100,21 @@ export class Sched {
 	/** Adds a task to the task list and, unless it sleeps, to the run queue. */
 	add(comm: string, options: ConstructorParameters<typeof task_struct>[2]): task_struct {
 		const task = this.dup_task_struct(comm, options);
-		this.tasks.push(task);
+		this.attach(task);
 		return task;
+	}
+
+	/** Puts a new task on the task list. */
+	attach(task: task_struct): void {
+		this.tasks.push(task);
+		this.structs?.listed(task);
 	}
 
 	/** A task that is not on the task list yet. */
 	dup_task_struct(comm: string, options: ConstructorParameters<typeof task_struct>[2]): task_struct {
-		return new task_struct(this.nextPid++, comm, options);
+		const task = new task_struct(this.nextPid++, comm, options);
+		this.structs?.created(task);
+		return task;
 	}
 
 	/** The task that executes: the kernel's `current`. */
@@ -105,6 +129,7 @@ export class Sched {
 	set current(task: task_struct) {
 		this.currentTask = task;
 		this.onSwitch?.(task);
+		this.structs?.switchedTo(task);
 	}
 
 	/** Adds a process whose kernel code is TypeScript; it sleeps in `sleepState`. */
@@ -328,5 +353,6 @@ export class Sched {
 		const index = list.indexOf(task);
 		if (index < 0) throw new KlpemuError("NO_SUCH_TASK", `task '${task.comm}' is gone already`);
 		list.splice(index, 1);
+		if (list === this.tasks) this.structs?.unlisted(task);
 	}
 }

@@ -8,6 +8,7 @@ import { readText } from "../files.js";
 import { nodeHost } from "../host.js";
 import { saveSchedule } from "../schedules.js";
 import { type Command, EXIT, type Io } from "./command.js";
+import { coreOption } from "./core-option.js";
 import { type ExploreReport, type ExploreRow, exitStatus, exploreTable } from "./explore-report.js";
 
 export interface ExploreOptions {
@@ -20,6 +21,7 @@ export interface ExploreOptions {
 	readonly noReduction: boolean;
 	readonly shard: string | undefined;
 	readonly save: string | undefined;
+	readonly core: string | undefined;
 	readonly cpu: string | undefined;
 	readonly json: boolean;
 }
@@ -40,6 +42,7 @@ export const exploreCommand: Command<ExploreOptions> = {
 		noReduction: { type: "flag", help: "leave nothing out (docs/exploring.md); slow" },
 		shard: { type: "text", value: "I/N", help: "the I-th of N parts, from 1; klpemu merge joins their reports" },
 		save: { type: "text", value: "DIR", help: "write the schedules there, for klpemu replay" },
+		core: { ...coreOption, help: "refused: the explorer moves klpemu's own livepatch code only" },
 		cpu: { type: "text", value: "CPU", help: CPU_NAMES.join(" or "), choices: () => [...CPU_NAMES] },
 		json: { type: "flag", help: "print one JSON document" },
 	},
@@ -56,6 +59,16 @@ export const exploreCommand: Command<ExploreOptions> = {
 		"  klpemu replay found/hybrid-lp1-lp2-lp3.rfc-2025.mixed-universe.schedule --story",
 	],
 	async run(options, [file], io) {
+		if (options.core !== undefined) {
+			throw new KlpemuError(
+				"CLI_BAD_ARGUMENT",
+				"explore does not take --core: it cannot stop compiled code at every access",
+				{
+					where: "klpemu explore",
+					hint: "klpemu run takes it; explore without --core moves klpemu's transcription of the same code",
+				},
+			);
+		}
 		const unsaved: KlpemuError[] = [];
 		const report = await exploreFile(file!, options, io, unsaved);
 		io.stdout.write(options.json ? `${JSON.stringify(report, undefined, 2)}\n` : printable(exploreTable(report)));

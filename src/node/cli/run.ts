@@ -6,9 +6,11 @@ import { CPU_NAMES } from "../cpus.js";
 import { readText } from "../files.js";
 import { nodeHost } from "../host.js";
 import { type Command, EXIT, type Io } from "./command.js";
+import { coreOption, readCore } from "./core-option.js";
 
 export interface RunOptions {
 	readonly design: string | undefined;
+	readonly core: string | undefined;
 	readonly cpu: string | undefined;
 	readonly seed: bigint | undefined;
 	readonly json: boolean;
@@ -37,6 +39,7 @@ export function makeRunCommand(runScenario: RunScenario): Command<RunOptions> {
 				help: "the replace design, instead of the scenario's (klpemu designs lists them)",
 				choices: () => designNames,
 			},
+			core: coreOption,
 			cpu: { type: "text", value: "CPU", help: CPU_NAMES.join(" or "), choices: () => [...CPU_NAMES] },
 			seed: { type: "uint64", value: "N", help: "seed of the schedule, instead of the scenario's" },
 			json: { type: "flag", help: "print the report as one JSON document" },
@@ -52,12 +55,15 @@ export function makeRunCommand(runScenario: RunScenario): Command<RunOptions> {
 			"",
 			"Example:",
 			"  klpemu run scenarios/hybrid-lp1-lp2-lp3.yaml --design universe",
+			"  klpemu run scenarios/hybrid-lp1-lp2-lp3.yaml --core linux-6.12.klpcore",
 		],
 		async run(options, [file], io) {
 			const scenario = parseScenario(await readText(file!), file!, { designs: designNames });
+			const core = await readCore("run", options.core, options.design);
 			const report = await runScenario(scenario, {
 				host: nodeHost(file!),
 				...(options.design === undefined ? {} : { design: options.design }),
+				...(core && { core }),
 				...(options.cpu === undefined ? {} : { cpu: options.cpu }),
 				...(options.seed === undefined ? {} : { seed: options.seed }),
 				...(options.keepGoing ? { stopAtFailure: false } : {}),

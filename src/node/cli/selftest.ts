@@ -8,8 +8,10 @@ import { CPU_NAMES } from "../cpus.js";
 import { nodeHost } from "../host.js";
 import { PROJECT } from "../project.js";
 import { type Command, EXIT } from "./command.js";
+import { coreOption, readCore } from "./core-option.js";
 
 export interface SelftestOptions {
+	readonly core: string | undefined;
 	readonly design: string | undefined;
 	readonly cpu: string | undefined;
 }
@@ -53,6 +55,7 @@ export const selftestCommand: Command<SelftestOptions> = {
 			help: "the replace design, instead of mainline: which of these tests would it break?",
 			choices: () => designs.map(({ name }) => name),
 		},
+		core: coreOption,
 		cpu: { type: "text", value: "CPU", help: CPU_NAMES.join(" or "), choices: () => [...CPU_NAMES] },
 	},
 	details: [
@@ -62,8 +65,9 @@ export const selftestCommand: Command<SelftestOptions> = {
 		"the design adds to struct klp_patch have its default.",
 		"Exit status: 0 all ok, 1 not so, 2 bad input.",
 	],
-	async run({ design, cpu }, [filter = ""], { stdout }) {
+	async run({ design, cpu, core: file }, [filter = ""], { stdout }) {
 		const { runScenario } = await import("../../scenario/index.js");
+		const core = await readCore("selftest", file, design);
 		const suites: KtapSuite[] = [];
 		for (const { script, file, scenario } of await scripts()) {
 			const wanted = titles(scenario).filter((title) => nameOf(script, title).includes(filter));
@@ -71,6 +75,7 @@ export const selftestCommand: Command<SelftestOptions> = {
 			const report = await runScenario(scenario, {
 				host: nodeHost(file),
 				...(design === undefined ? {} : { design }),
+				...(core && { core }),
 				...(cpu === undefined ? {} : { cpu }),
 			});
 			suites.push({ name: script, report, tests: report.tests!.filter(({ title }) => wanted.includes(title)) });

@@ -62,6 +62,7 @@ describe("help and version", () => {
 
 			Options:
 			  --design DESIGN  the replace design, instead of the scenario's (klpemu designs lists them)
+			  --core FILE      the kernel's own livepatch code (klpemu kernel build), not klpemu's
 			  --cpu CPU        jit or unicorn
 			  --seed N         seed of the schedule, instead of the scenario's
 			  --json           print the report as one JSON document
@@ -74,6 +75,7 @@ describe("help and version", () => {
 
 			Example:
 			  klpemu run scenarios/hybrid-lp1-lp2-lp3.yaml --design universe
+			  klpemu run scenarios/hybrid-lp1-lp2-lp3.yaml --core linux-6.12.klpcore
 			"
 		`);
 		expect(await cli(["help", "run"])).toEqual(help);
