@@ -198,7 +198,12 @@ static const struct klpemu_layout_entry layout[] __used __section(".klpemu.layou
 	FIELD(klp_callbacks, post_unpatch), FIELD(klp_callbacks, post_unpatch_enabled),
 	SIZE(struct klp_state), FIELD(klp_state, id), FIELD(klp_state, version), FIELD(klp_state, data),
 	SIZE(struct klp_ops), FIELD(klp_ops, node), FIELD(klp_ops, func_stack), FIELD(klp_ops, fops),
+#ifdef KLP_TRANSITION_IDLE
 	CONST(KLP_TRANSITION_IDLE), CONST(KLP_TRANSITION_UNPATCHED), CONST(KLP_TRANSITION_PATCHED),
+#else
+	ENTRY("KLP_TRANSITION_IDLE", KLP_UNDEFINED), ENTRY("KLP_TRANSITION_UNPATCHED", KLP_UNPATCHED),
+	ENTRY("KLP_TRANSITION_PATCHED", KLP_PATCHED),
+#endif
 
 	/* ftrace */
 	SIZE(struct ftrace_ops),
@@ -221,7 +226,9 @@ static const struct klpemu_layout_entry layout[] __used __section(".klpemu.layou
 	SIZE(struct alt_instr),
 #ifdef CONFIG_UNWINDER_ORC
 	SIZE(struct orc_entry), CONST(ORC_REG_UNDEFINED), CONST(ORC_REG_PREV_SP), CONST(ORC_REG_SP), CONST(ORC_REG_BP),
+#ifdef ORC_TYPE_CALL
 	CONST(ORC_TYPE_CALL), CONST(ORC_TYPE_REGS), CONST(ORC_TYPE_REGS_PARTIAL),
+#endif
 #endif
 #ifdef CONFIG_DYNAMIC_DEBUG_CORE
 	SIZE(struct _ddebug), FIELD(_ddebug, modname), FIELD(_ddebug, function), FIELD(_ddebug, filename),

@@ -1,3 +1,4 @@
 /** `klpemu kernel`: the kernel's own livepatch code as a file for the machine. */
 export { type BuiltKernel, buildKernelCore, type KernelBuildOptions } from "./build.js";
-export type { Places } from "./headers.js";
+export { type Headers, installedHeaders, PLACES, type Places, readHeaders } from "./headers.js";
+export { buildModules } from "./modules.js";

@@ -1,0 +1,29 @@
+/**
+ * npm run build:kernel-core: compiles Linux's own livepatch code into .cache/linux-6.12.klpcore, and its livepatch samples and selftest
+ * modules into .cache/kernel-ko, unchanged, with the headers of Debian's linux-headers-6.12-cloud-amd64 (or those of the folder that is
+ * given). `npm run build:kernel-modules` has unpacked the modules' sources.
+ */
+import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
+import { basename, join } from "node:path";
+import { PROJECT } from "../src/node/index.js";
+import { buildKernelCore, buildModules } from "../src/node/kernel/index.js";
+
+const FOLDERS = ["samples/livepatch", "tools/testing/selftests/livepatch/test_modules"];
+const TREE = process.env.KLPEMU_KERNEL_SOURCE ?? join(PROJECT, ".cache", "linux-source-6.12");
+const MODULES = join(PROJECT, ".cache", "kernel-ko");
+
+const core = await buildKernelCore({ headers: process.argv[2] });
+await mkdir(MODULES, { recursive: true });
+await writeFile(join(PROJECT, ".cache", "linux-6.12.klpcore"), core.bytes);
+
+const sources = new Map<string, string>();
+for (const folder of FOLDERS) {
+	for (const name of (await readdir(join(TREE, folder))).filter((file) => file.endsWith(".c")).sort()) {
+		sources.set(basename(name, ".c"), await readFile(join(TREE, folder, name), "utf8"));
+	}
+}
+const modules = await buildModules(core.headers, sources);
+for (const [name, bytes] of modules) await writeFile(join(MODULES, `${name}.ko`), bytes);
+console.log(
+	`.cache/linux-6.12.klpcore, and ${modules.size} modules in .cache/kernel-ko, of Linux ${core.info.release}`,
+);
