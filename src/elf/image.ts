@@ -14,6 +14,7 @@ import {
 	type ElfObject,
 	type ElfRelocation,
 	type ElfSection,
+	type ExceptionEntry,
 	type Image,
 	type ImageSymbol,
 	type JumpEntry,
@@ -111,6 +112,14 @@ class LoadedImage implements Image {
 
 	get staticCallSites(): readonly StaticCallSite[] {
 		return this.#applied.staticCallSites;
+	}
+
+	exceptionEntry(ip: Kaddr): ExceptionEntry | undefined {
+		return this.#applied.exceptions.get(ip);
+	}
+
+	bugEntry(ip: Kaddr): Kaddr | undefined {
+		return this.#applied.bugs.get(ip);
 	}
 
 	get #applied(): AppliedTables {

@@ -21,10 +21,6 @@ interface Refusal {
 const REFUSED: ReadonlyMap<string, Refusal> = new Map([
 	[".altinstructions", { holds: "alternative instructions", hint: "use the plain instructions, not ALTERNATIVE()" }],
 	[".parainstructions", { holds: "paravirtual calls", hint: "compile without CONFIG_PARAVIRT" }],
-	[
-		"__ex_table",
-		{ holds: "fixups of faults", hint: "do not access memory that may fault: there are no processes here" },
-	],
 	["__tracepoints_ptrs", { holds: "tracepoints", hint: "compile without DEFINE_TRACE()" }],
 	["_ftrace_events", { holds: "trace events", hint: "compile without TRACE_EVENT()" }],
 	["__bpf_raw_tp_map", { holds: "raw tracepoints", hint: "compile without TRACE_EVENT()" }],

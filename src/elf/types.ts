@@ -185,6 +185,28 @@ export interface StaticCallSite {
 	readonly tail: boolean;
 }
 
+/** A fault at `insn` goes on at `fixup`, after what the type asks for (`__ex_table`, fixup_exception() of arch/x86/mm/extable.c). */
+export interface ExceptionEntry {
+	readonly insn: Kaddr;
+	readonly fixup: Kaddr;
+	/** EX_TYPE_* */
+	readonly type:
+		| "DEFAULT"
+		| "FAULT"
+		| "UACCESS"
+		| "DEFAULT_MCE_SAFE"
+		| "FAULT_MCE_SAFE"
+		| "POP_REG"
+		| "IMM_REG"
+		| "UCOPY_LEN";
+	/** As the hardware numbers them. */
+	readonly register: number;
+	readonly imm: number;
+	/** EX_FLAG_CLEAR_AX, EX_FLAG_CLEAR_DX: the register becomes 0. */
+	readonly clearAx: boolean;
+	readonly clearDx: boolean;
+}
+
 /** Objects in guest memory, relocated. */
 export interface Image {
 	readonly name: string;
@@ -204,6 +226,10 @@ export interface Image {
 	readonly jumpEntries: readonly JumpEntry[];
 	/** By key. When the guest changes a key's function, the host writes {@link staticCallCode} at each site of it. */
 	readonly staticCallSites: readonly StaticCallSite[];
+	/** The entry of `__ex_table` for a fault at the instruction `ip` (search_exception_tables()). */
+	exceptionEntry(ip: Kaddr): ExceptionEntry | undefined;
+	/** Address of the struct bug_entry of the ud2 at `ip`, in `__bug_table` (find_bug()); undefined: it is no WARN() or BUG(). */
+	bugEntry(ip: Kaddr): Kaddr | undefined;
 	/** Every symbol of this name, in the order of `symbols` (sympos counts from 1 in it); then per-CPU variables. */
 	lookup(name: string): readonly ImageSymbol[];
 	/** The first symbol of this name that is not local, else the first one. */

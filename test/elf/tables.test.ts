@@ -273,3 +273,42 @@ describe(".return_sites and .retpoline_sites", () => {
 		expect(code(made, 128, 6)).toEqual([0x75, 4, 0xc3, 0xcc, 0x66, 0x90]);
 	});
 });
+
+describe("__ex_table and __bug_table", () => {
+	const exTable = (insn: number, fixup: number, value: number): SectionSpec => {
+		const bytes = new Uint8Array(12);
+		new DataView(bytes.buffer).setInt32(8, value, true);
+		return table("__ex_table", bytes, [
+			{ offset: 0, type: PC32, symbol: ".text", addend: insn },
+			{ offset: 4, type: PC32, symbol: ".text", addend: fixup },
+		]);
+	};
+
+	it("give the fixup of an instruction, with type, register and number", () => {
+		const { image } = load([text({}), exTable(16, 32, (-14 << 16) | 0x2000 | (7 << 8) | 17)]);
+		expect(image.exceptionEntry(BASE + 16)).toEqual({
+			...{ insn: BASE + 16, fixup: BASE + 32, type: "IMM_REG", register: 7, imm: -14, clearAx: false, clearDx: true },
+		});
+		expect(image.exceptionEntry(BASE + 17)).toBeUndefined();
+	});
+
+	it.each([
+		["ELF_SPECIAL_SECTION", 16, 9, "offset 0x0 (a fixup of the type EX_TYPE_RDMSR) is not supported"],
+		["ELF_SPECIAL_SECTION", 16, 20, "(a fixup of the type EX_TYPE_ZEROPAD)"],
+		["ELF_BAD_TABLE", 16, 4, "section '__ex_table' offset 0x0: the type 4 is not known"],
+		["ELF_BAD_TABLE", 0x10000, 1, "0xffffffff81010000, 1 bytes, is not in the text"],
+	])("%s: an instruction at %i with type %i", (errorCode, insn, type, message) => {
+		const error = failure(() => load([text({}), exTable(insn, 32, type)]));
+		expect(error.code).toBe(errorCode);
+		expect(error.reason).toContain(message);
+	});
+
+	it("give the first entry of the ud2 of a WARN()", () => {
+		const at = (offset: number, addend: number) => ({ offset, type: PC32, symbol: ".text", addend });
+		const { image } = load([text({}), table("__bug_table", new Uint8Array(36), [at(0, 40), at(12, 20), at(24, 40)])]);
+		const { address } = image.sections("__bug_table")[0]!;
+		expect([20, 40, 41].map((ud2) => image.bugEntry(BASE + ud2))).toEqual([address + 12, address, undefined]);
+		const bad = failure(() => load([text({}), table("__bug_table", new Uint8Array(12), [at(0, 0x10000)])]));
+		expect(bad.reason).toContain("section '__bug_table' offset 0x0: 0xffffffff81010000, 2 bytes, is not in the text");
+	});
+});

@@ -2,7 +2,7 @@ import type { Kaddr, Memory } from "../../memory/index.js";
 import type { Kallsyms } from "../lib/index.js";
 
 /** struct bug_entry with relative pointers (include/asm-generic/bug.h, CONFIG_DEBUG_BUGVERBOSE): file, line and flags of one ud2. */
-const ENTRY = { bug_addr: 0, file: 4, line: 8, flags: 10, size: 12 } as const;
+const ENTRY = { file: 4, line: 8, flags: 10 } as const;
 const BUGFLAG_WARNING = 1 << 0;
 const BUGFLAG_ONCE = 1 << 1;
 const BUGFLAG_DONE = 1 << 2;
@@ -19,14 +19,8 @@ export interface Bug {
  * is `warn` the first time and `warned` then.
  */
 export function report_bug(memory: Memory, kallsyms: Kallsyms, address: Kaddr): Bug | undefined {
-	const image = kallsyms.images.find((candidate) => candidate.contains(address));
-	for (const section of image?.sections("__bug_table") ?? []) {
-		for (let offset = 0; offset + ENTRY.size <= section.size; offset += ENTRY.size) {
-			const at = (section.address + offset) | 0;
-			if (((at + memory.i32(at)) | 0) === address) return read(memory, at);
-		}
-	}
-	return undefined;
+	const at = kallsyms.images.find((image) => image.contains(address))?.bugEntry(address);
+	return at === undefined ? undefined : read(memory, at);
 }
 
 function read(memory: Memory, at: Kaddr): Bug {

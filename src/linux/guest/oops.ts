@@ -5,6 +5,7 @@ import type { Symbols } from "../ftrace/index.js";
 import { type Dmesg, type Kallsyms, Printer } from "../lib/index.js";
 import type { HostTasks, Sched, task_struct } from "../sched/index.js";
 import { type Bug, report_bug } from "./bug.js";
+import { fixup_exception } from "./extable.js";
 
 /** Bytes of the instruction behind which a WARN() goes on. */
 const UD2_SIZE = 2n;
@@ -50,11 +51,14 @@ export class Oops {
 		return report_bug(this.#memory, this.#kallsyms, toKaddr(rip));
 	}
 
-	/** handle_bug() of arch/x86/kernel/traps.c. True if the fault is a WARN(): it is printed, and the Cpu goes on behind its ud2. */
+	/**
+	 * handle_bug() of arch/x86/kernel/traps.c, and fixup_exception(). True if the Cpu goes on: behind the ud2 of a WARN(), which is
+	 * printed, or at the fixup of an instruction that may fault.
+	 */
 	handle_bug(task: task_struct, fault: Fault, state: CpuState): boolean {
 		const { rip } = state;
 		const bug = this.#bugAt(fault, rip);
-		if (bug === undefined || bug.kind === "bug") return false;
+		if (bug === undefined || bug.kind === "bug") return fixup_exception(this.#kallsyms, fault, state);
 		state.rip = rip + UD2_SIZE;
 		if (bug.kind === "warned") return true;
 		const where = this.#symbols.sprint_symbol(toKaddr(rip), false);

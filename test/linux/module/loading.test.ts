@@ -31,7 +31,7 @@ describe.each(CPU_NAMES)("on %s", (cpu) => {
 	const load = async (text: string) => machine.insmodC("lp", await compileModule("lp", text));
 
 	test.each([
-		...[".altinstructions", ".parainstructions", "__ex_table", ".data..percpu"],
+		...[".altinstructions", ".parainstructions", ".data..percpu"],
 		...[
 			".init_array.5",
 			".initcall6.init",
@@ -88,6 +88,30 @@ static ${K} long new_funcA(long x) { through = leaf; return through(x) + 10 * ta
 		const task = machine.task("t", "funcA");
 		const x = task.pid;
 		expect(machine.call(task, "funcA")).toBe(x + 4 + 10 * (x + 4) + x + 4);
+	});
+
+	test("a fault at an instruction of __ex_table goes on at its fixup, with the registers that the type asks for", async () => {
+		// EX_TYPE_IMM_REG, register rcx, -14; EX_TYPE_FAULT; EX_TYPE_DEFAULT with EX_FLAG_CLEAR_AX.
+		const entries = [
+			["1b", "2b", (-14 << 16) | (1 << 8) | 17],
+			["3b", "4b", 2],
+			["5b", "6b", 0x1001],
+		];
+		const lines = [
+			...["faults: xor %ecx, %ecx", "xor %eax, %eax", "1: mov 8(%rcx), %rdx", "ud2"],
+			...["2: mov %rcx, %rdx", "mov $0x800000000000, %rcx", "3: mov (%rcx), %rsi", "ud2"],
+			...["4: imul $100, %rax, %rcx", "add %rcx, %rdx", "mov $5, %eax", "5: ud2", "6: add %rdx, %rax", "ret"],
+			'.pushsection __ex_table, "a"',
+			...entries.map(([insn, fixup, data]) => `.long ${insn} - ., ${fixup} - ., ${data}`),
+			".popsection",
+		];
+		const body = `long faults(void);
+__asm__(${lines.map((line) => JSON.stringify(`${line}\n`)).join("\n")});
+static noinline long new_funcA(long x) { return faults(); }\n`;
+		expect(await load(livepatch(body))).toBe(0);
+		machine.settle();
+		const task = machine.task("t", "funcA");
+		expect(machine.call(task, "funcA")).toBe(-14 + 100 * 13);
 	});
 
 	test("a symbol as klp-convert names it: .klp.sym.rela.PATCHED.OBJECT.NAME,SYMPOS", async () => {
