@@ -8,3 +8,16 @@ export { printable, printableData } from "./printable.js";
 export { Random } from "./random.js";
 export { declareState, type StateDeclaration, type StateFields } from "./state.js";
 export { nearest, suggest } from "./suggest.js";
+
+/**
+ * Names of the DOM that public types mention, for programs that compile without the DOM library. With it, they are
+ * merged with its declarations.
+ */
+declare global {
+	namespace WebAssembly {
+		interface Memory {}
+	}
+	// The types of valibot mention these two.
+	interface Blob {}
+	interface File {}
+}

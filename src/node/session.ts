@@ -348,8 +348,4 @@ export class Session {
 	close(): void {
 		this.machine.close();
 	}
-
-	[Symbol.dispose](): void {
-		this.close();
-	}
 }

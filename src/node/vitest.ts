@@ -18,6 +18,8 @@
  *
  * @module
  */
+// Stays in the declarations, where the other import of vitest does not: without it, TypeScript does not merge Assertion.
+import "vitest";
 import { expect, vi } from "vitest";
 import { KlpemuError } from "../base/index.js";
 import { type GuestArgument, Session } from "./session.js";

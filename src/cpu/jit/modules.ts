@@ -13,7 +13,10 @@ export class CompiledModules {
 	 */
 	static readonly ofProcess = new CompiledModules(MAX_MODULES);
 
-	/** The forms of instructions, for code that is not compiled. */
+	/**
+	 * The forms of instructions, for code that is not compiled.
+	 * @internal
+	 */
 	readonly forms = new FormLibrary();
 	readonly #limit: number;
 	/** In the order of their creation, oldest first. */
@@ -28,10 +31,12 @@ export class CompiledModules {
 		return this.#modules.size;
 	}
 
+	/** @internal */
 	find(key: string): WebAssembly.Module | undefined {
 		return this.#modules.get(key);
 	}
 
+	/** @internal */
 	add(key: string, module: WebAssembly.Module): void {
 		this.#modules.set(key, module);
 		for (const oldest of this.#modules.keys()) {
