@@ -95,13 +95,14 @@ function checkSymbol(subject: Subject, { name, objname }: KlpRelocationSection, 
 /** A function's livepatch relocations must be applied when its own object is there, or before. */
 function checkOwners(subject: Subject): void {
 	const { file, found } = subject;
+	const patched = patchedObjects(subject);
 	const owners = new Map<string, string>();
 	for (const { object, func } of functionsOf(subject)) {
 		const code = func.newFunc.kind === "here" ? codeAt(file, func.newFunc) : undefined;
 		if (code !== undefined) owners.set(`${code.section}:${code.offset}`, objectName(object.name));
 	}
 	for (const { name, objname, target, relocations } of file.object.klpRelocations) {
-		if (objname === "vmlinux") continue;
+		if (objname === "vmlinux" || !patched.has(objname)) continue;
 		for (const { offset } of relocations) {
 			const code = codeAt(file, { section: target, offset });
 			const owner = code === undefined ? undefined : owners.get(`${code.section}:${code.offset}`);

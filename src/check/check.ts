@@ -11,6 +11,7 @@ import { CallGraph } from "./code.js";
 import { findPatches } from "./find-patch.js";
 import { Findings } from "./findings.js";
 import { patchLayout } from "./layout.js";
+import { withoutMisnamed } from "./misnamed.js";
 import { ModuleFile, type Pointer } from "./module-file.js";
 import { type Patch, type PatchFunc, type PatchObject, PatchReader } from "./patch.js";
 import { objectName, type Subject } from "./subject.js";
@@ -32,8 +33,10 @@ export interface CheckOptions {
  * read: the errors of parseElf(), `CHECK_AGAINST`, `CHECK_LAYOUT`, `CHECK_DAMAGED`.
  */
 export function checkModule(input: InputFile, options: CheckOptions): CheckReport {
-	const file = new ModuleFile(parseElf(input.bytes, input.name));
+	const { bytes, names } = withoutMisnamed(input.bytes);
+	const file = new ModuleFile(parseElf(bytes, input.name));
 	const found = new Findings();
+	for (const name of names) sayMisnamed(found, name);
 	const { sources, notFound } = findPatches(file);
 	const reader = new PatchReader(file, patchLayout(options.layout), new Writes(file));
 	const subject: Subject = {
@@ -57,6 +60,14 @@ export function checkModule(input: InputFile, options: CheckOptions): CheckRepor
 	checkCallbacks(subject, graph);
 	checkShadow(subject);
 	return report(subject);
+}
+
+/** klp_write_section_relocs() reads the first part of the name only. */
+function sayMisnamed(found: Findings, name: string): void {
+	found.notLookedAt(`the relocations in section '${name}', whose name is not .klp.rela.OBJECT.SECTION`);
+	if (/^\.klp\.rela\.[^.]/.test(name)) return;
+	const dmesg = `livepatch: section ${name} has an incorrectly formatted name`;
+	found.add("klp-rela-name", { in: name }, `section '${name}' has livepatch relocations`, dmesg);
 }
 
 function sayLayout({ patches, found, file }: Subject, { layout, exactLayout }: CheckOptions): void {

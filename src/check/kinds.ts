@@ -76,11 +76,6 @@ const LOADING = {
 		"The place of a relocation is not zero, so that the kernel does not write there.",
 		"do not change the file after it was linked; remove doubled relocations",
 	),
-	"reloc-klp-symbol": refused(
-		"-ENOEXEC",
-		"An ordinary relocation uses a livepatch symbol, which has no address yet.",
-		"move the relocation to a section .klp.rela.OBJECT.SECTION",
-	),
 } as const satisfies Record<string, Kind>;
 
 /** Relocations that livepatch applies (klp_write_section_relocs, klp_resolve_symbols). */
@@ -134,6 +129,10 @@ const RELOCATIONS = {
 	"klp-rela-section": wrong(
 		"The name of a livepatch relocation section names another section than the one that it changes (sh_info).",
 		"name it .klp.rela.OBJECT.SECTION with the section of sh_info",
+	),
+	"reloc-klp-symbol": wrong(
+		"An ordinary relocation uses a livepatch symbol, which has no address yet: the kernel writes address 0 without a word.",
+		"move the relocation to a section .klp.rela.OBJECT.SECTION",
 	),
 	"kpatch-intermediate": wrong(
 		"A section of kpatch's or objtool's intermediate files is left: the last step of the build did not run.",

@@ -66,6 +66,8 @@ export interface KoOptions {
 	readonly modinfo?: Readonly<Record<string, string | null>>;
 	readonly thisModule?: boolean;
 	readonly flags?: readonly string[];
+	/** The name of the C file. */
+	readonly file?: string;
 }
 
 const FLAGS = [
@@ -116,12 +118,12 @@ ${exit === null ? "" : `void cleanup_module(void) { ${exit} }`}`;
 }
 
 /** Compiles C as it is. */
-export function compileC(text: string, flags: readonly string[] = []): Uint8Array {
+export function compileC(text: string, flags: readonly string[] = [], file = "lp.c"): Uint8Array {
 	const folder = mkdtempSync(join(tmpdir(), "klpemu-check-"));
 	try {
 		const out = join(folder, "out.o");
-		writeFileSync(join(folder, "lp.c"), text);
-		execFileSync("gcc", [...FLAGS, ...flags, "-o", out, "lp.c"], { cwd: folder, stdio: ["ignore", "pipe", "pipe"] });
+		writeFileSync(join(folder, file), text);
+		execFileSync("gcc", [...FLAGS, ...flags, "-o", out, file], { cwd: folder, stdio: ["ignore", "pipe", "pipe"] });
 		return new Uint8Array(readFileSync(out));
 	} finally {
 		rmSync(folder, { recursive: true });
@@ -129,7 +131,7 @@ export function compileC(text: string, flags: readonly string[] = []): Uint8Arra
 }
 
 export function ko(options: KoOptions = {}): InputFile {
-	return { name: `${options.name ?? "lp"}.ko`, bytes: compileC(source(options), options.flags) };
+	return { name: `${options.name ?? "lp"}.ko`, bytes: compileC(source(options), options.flags, options.file) };
 }
 
 export function check(file: InputFile, against: readonly InputFile[] = [], exactLayout = false): CheckReport {
