@@ -32,7 +32,8 @@ function verdictLines({ file, verdict, findings, module, patches }: CheckReport,
 		clean: `a ${kind} in which nothing wrong was found`,
 	}[verdict];
 	const role = verdict === "clean" ? "good" : "bad";
-	return wrap(`${file}: ${[text, ...more].join("; ")}`, WIDTH).map((line) => paint(role, line));
+	// One line, also for a long path: a script reads the first one.
+	return [paint(role, `${file}: ${[text, ...more].join("; ")}`)];
 }
 
 const many = (count: number, what: string): string => `${count} ${what}${count === 1 ? "" : "s"}`;
@@ -76,20 +77,20 @@ function objectLines({ name, funcs, callbacks, relocations, symbols }: ObjectRep
 }
 
 function findingLines({ kind, weight, place, what, errno, dmesg, advice }: Finding, paint: Paint): string[] {
-	const where = [place.object, place.func, place.in].filter((part) => part !== undefined).join("  ");
+	const where = [place.object, place.func, place.in].filter((part) => part !== undefined).join(" ");
 	const role = { refused: "bad", wrong: "wait", remark: "dim" } as const;
-	const result = errno === undefined ? [] : [dmesg === undefined ? errno : `${errno}, dmesg: ${dmesg}`];
+	const rows = { "here: ": what, "errno:": errno, "dmesg:": dmesg, "to do:": advice };
 	return [
-		...wrap(`${weight.padEnd(8)} ${kind}  ${where}`, WIDTH).map((line) => paint(role[weight], line)),
-		...hanging(INDENT, `${KINDS[kind].fault}`),
-		...(what === "" ? [] : hanging(`${INDENT}here: `, what)),
-		...result.flatMap((text) => hanging(`${INDENT}the kernel: `, text)),
-		...hanging(`${INDENT}to do: `, advice),
+		...hanging(`${weight}: ${kind} `, where).map((line) => paint(role[weight], line.trimEnd())),
+		...hanging(INDENT, KINDS[kind].fault),
+		...Object.entries(rows).flatMap(([head, text]) => (text ? hanging(`${INDENT}${head} `, text) : [])),
 	];
 }
 
 /** Text behind a head, wrapped, with the further lines indented like the text. */
 function hanging(head: string, text: string): string[] {
-	const indent = Math.min(head.length, 20);
-	return wrap(text, WIDTH - head.length).map((line, index) => (index === 0 ? head : " ".repeat(indent)) + line);
+	const lines = wrap(text, WIDTH - head.length);
+	return (lines.length === 0 ? [""] : lines).map(
+		(line, index) => (index === 0 ? head : " ".repeat(head.length)) + line,
+	);
 }

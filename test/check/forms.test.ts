@@ -1,0 +1,129 @@
+/** The ways in which modules describe their livepatch, and what is done at run time. */
+import { describe, expect, test } from "vitest";
+import { check, type KoOptions, kinds, ko } from "./ko.js";
+
+const EXT = (section: string, funcs = '{ "foo", new_foo, 2 }'): KoOptions => ({
+	code: "void *kzalloc(u64, int); static int pre(struct klp_object *o) { return 0; }",
+	body: `
+static struct klp_func_ext funcs[] SECTION(".init.klp_funcs") = { ${funcs} };
+static struct klp_object_ext objects[] SECTION("${section}") = { { "ext4", funcs, { .pre_patch = pre }, 1 }, { NULL, funcs, { }, 1 } };
+int __init init_module(void) { struct klp_patch *patch = kzalloc(200, 0); return klp_enable_patch(patch); }
+void cleanup_module(void) { }`,
+});
+
+describe("klp-build", () => {
+	test.each([".init.klp_objects", "__klp_objects"])("section %s", (section) => {
+		const report = check(ko(EXT(section)));
+		expect(report.findings).toEqual([]);
+		const funcs = [{ oldName: "foo", sympos: 2, newFunc: "new_foo" }];
+		expect(report.patches).toEqual([
+			{
+				form: "klp-build",
+				replace: null,
+				states: [],
+				objects: [
+					{ name: "ext4", funcs, callbacks: { pre_patch: "pre" }, relocations: 0, symbols: [] },
+					{ name: "vmlinux", funcs, callbacks: {}, relocations: 0, symbols: [] },
+				],
+			},
+		]);
+		expect(report.notLookedAt).toContain("replace and states: the init function of klp-build sets them");
+	});
+
+	test("a table that is cut is an error", () => {
+		const cut = ko({
+			...EXT(".init.klp_objects"),
+			more: "",
+			code: `${EXT("x").code} static char rest[8] SECTION(".init.klp_objects") = "x";`,
+		});
+		expect(() => check(cut)).toThrow("the section ends within klp_object_ext");
+	});
+
+	test("an entry without a name is told as for any other livepatch", () => {
+		expect(kinds(check(ko(EXT(".init.klp_objects", "{ NULL, new_foo, 0 }"))))).toEqual([
+			"func-no-name",
+			"func-no-name",
+		]);
+	});
+});
+
+test("kpatch: its table of functions, and callbacks by object", () => {
+	const report = check(
+		ko({
+			code: "void *kzalloc(u64, int); static int pre(struct klp_object *o) { return 0; }",
+			body: `
+static struct { void *new_addr; u64 new_size, old_addr, old_size, sympos; const char *name, *objname; } funcs[] SECTION(".kpatch.funcs") = {
+	{ new_foo, 8, 0, 8, 1, "foo", "vmlinux" }, { new_foo, 8, 0, 8, 0, "bar", "ext4" }, };
+static struct { void *callback; const char *objname; } callbacks[] SECTION(".kpatch.callbacks.pre_patch") = { { pre, "ext4" } };
+int __init init_module(void) { return klp_enable_patch(kzalloc(200, 0)); }
+void cleanup_module(void) { }`,
+		}),
+	);
+	expect(report.findings).toEqual([]);
+	expect(report.patches).toMatchObject([
+		{
+			form: "kpatch",
+			objects: [
+				{ name: "vmlinux", funcs: [{ oldName: "foo", sympos: 1, newFunc: "new_foo" }], callbacks: {} },
+				{ name: "ext4", funcs: [{ oldName: "bar", sympos: 0, newFunc: "new_foo" }], callbacks: { pre_patch: "pre" } },
+			],
+		},
+	]);
+});
+
+describe("at run time", () => {
+	test("a klp_patch that is made at run time is said to be so", () => {
+		const report = check(
+			ko({
+				body: "void *kzalloc(u64, int); int init_module(void) { return klp_enable_patch(kzalloc(200, 0)); } void cleanup_module(void) { }",
+			}),
+		);
+		expect(report).toMatchObject({ verdict: "clean", patches: [], findings: [] });
+		expect(report.notLookedAt).toContain("the livepatch: init_module() makes its klp_patch at run time");
+	});
+
+	test("what code may write into an array is no finding, and is said", () => {
+		const filled = { funcs: '{ .old_name = "foo" }, { }', init: "funcs[0].new_func = (void *) __this_module.init;" };
+		const report = check(ko(filled));
+		expect(report.findings).toEqual([]);
+		expect(report.notLookedAt).toContain("what init_module() writes into the livepatch's arrays at run time");
+		expect(kinds(check(ko({ ...filled, init: "" })))).toEqual(["func-no-new"]);
+	});
+
+	test("the argument is found behind branches and copies of registers", () => {
+		const choice = `
+int flag; int __init helper(struct klp_patch *p); static struct klp_patch patch;
+int __init init_module(void) { struct klp_patch *p = &patch; if (flag) _printk("x"); return klp_enable_patch(p) ? -1 : 0; }
+static struct klp_func funcs[] = { { .old_name = "foo", .new_func = new_foo }, { } };
+static struct klp_object objs[] = { { .funcs = funcs }, { } };
+static struct klp_patch patch = { .mod = THIS_MODULE, .objs = objs };
+void cleanup_module(void) { }`;
+		expect(check(ko({ body: choice })).patches).toMatchObject([{ objects: [{ name: "vmlinux" }] }]);
+	});
+
+	test("one of two livepatches, by a condition: it is not guessed which", () => {
+		const two = `
+int flag; static struct klp_patch a, b;
+int __init init_module(void) { return klp_enable_patch(flag ? &a : &b); }
+void cleanup_module(void) { }`;
+		const report = check(ko({ body: two, flags: ["-fno-if-conversion", "-fno-if-conversion2"] }));
+		expect(report.patches.length === 0 || report.patches.length === 2).toBe(true);
+	});
+});
+
+test("a module that is no livepatch is told as one", () => {
+	const report = check(ko({ body: "int init_module(void) { return 0; }", modinfo: { livepatch: null } }));
+	expect(report).toMatchObject({ verdict: "clean", module: { livepatch: false }, patches: [], findings: [] });
+});
+
+test("data-init: structures that are freed after loading; name-no-text: a name that is none", () => {
+	const init = 'static struct klp_func funcs[] __attribute__((__section__(".init.data"))) = {';
+	const body = (start: string, name = '"foo"') => `${start} { .old_name = ${name}, .new_func = new_foo }, { } };
+static struct klp_object objs[] = { { .funcs = funcs }, { } };
+static struct klp_patch patch = { .mod = THIS_MODULE, .objs = objs };
+int init_module(void) { return klp_enable_patch(&patch); } void cleanup_module(void) { }`;
+	expect(kinds(check(ko({ body: body(init) })))).toEqual(["data-init"]);
+	const usual = "static struct klp_func funcs[] = {";
+	expect(kinds(check(ko({ body: body(usual) })))).toEqual([]);
+	expect(kinds(check(ko({ body: body(usual, "(char *) 4096") })))).toEqual(["name-no-text"]);
+});

@@ -1,0 +1,141 @@
+/** klpemu check as a command: the text, the JSON, exit statuses, files that cannot be read. */
+import { mkdtempSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Readable } from "node:stream";
+import { expect, test } from "vitest";
+import { runCli } from "../../../src/node/cli/index.js";
+import { type KoOptions, ko, textFile } from "../../check/ko.js";
+
+const folder = mkdtempSync(join(tmpdir(), "klpemu-cli-check-"));
+
+function file(options: KoOptions = {}): string {
+	const { name, bytes } = ko(options);
+	writeFileSync(join(folder, name), bytes);
+	return join(folder, name);
+}
+
+async function cli(...argv: string[]) {
+	const printed = { stdout: "", stderr: "" };
+	const output = (name: keyof typeof printed) => ({
+		write: (text: string) => {
+			printed[name] += text;
+		},
+	});
+	const io = { stdin: Readable.from([]), stdout: output("stdout"), stderr: output("stderr"), env: {} };
+	const status = await runCli(["check", ...argv], io);
+	const plain = (text: string): string => text.replaceAll(`${folder}/`, "");
+	return { status, stdout: plain(printed.stdout), stderr: plain(printed.stderr) };
+}
+
+test("a livepatch that is right: status 0, and what was not looked at", async () => {
+	expect(await cli(file())).toMatchInlineSnapshot(`
+		{
+		  "status": 0,
+		  "stderr": "",
+		  "stdout": "lp.ko: a livepatch in which nothing wrong was found
+
+		module lp; for 6.12.117+deb12-cloud-amd64 SMP preempt mod_unload modversions;
+		licence GPL
+		livepatch: stacks on others
+		  vmlinux
+		    foo -> new_foo
+
+		looked at      sections, symbols and relocations, as the module loader looks at
+		               them
+		looked at      the livepatch's structures, by the layout of
+		               6.12.117+deb12-cloud-amd64
+		not looked at  whether the kernel exports the symbols that it uses: give
+		               --against Module.symvers
+		not looked at  names and positions in vmlinux: give --against a System.map or
+		               vmlinux
+		",
+		}
+	`);
+});
+
+test("a refusal, a fault and a remark: status 1, sorted by weight, 80 columns", async () => {
+	writeFileSync(join(folder, "System.map"), textFile("", ["ffffffff81000000 T fooo"]).bytes);
+	const { status, stdout } = await cli(
+		file({
+			code: "noinline long new_foo(long x) { schedule(); return x; }",
+			more: "static struct klp_state states[] = { { 5, 1 }, { 5, 2 }, { } };",
+			patch: ".mod = THIS_MODULE, .objs = objs, .states = states, .replace = 1",
+		}),
+		"--against",
+		join(folder, "System.map"),
+	);
+	expect(status).toBe(1);
+	expect(stdout).toMatchInlineSnapshot(`
+		"lp.ko: the kernel refuses it, for 1 reason; 1 thing wrong; 1 remark
+
+		module lp; for 6.12.117+deb12-cloud-amd64 SMP preempt mod_unload modversions;
+		licence GPL
+		livepatch: replaces all others; states 5 version 1, 5 version 2
+		  vmlinux
+		    foo -> new_foo
+
+		refused: symbol-missing vmlinux foo,1
+		    There is no function with this name in its object.
+		    here:  System.map has no 'foo'
+		    errno: -EINVAL
+		    dmesg: livepatch: symbol 'foo' not found in symbol table
+		    to do: write the name that kallsyms has; the compiler may have inlined,
+		           renamed or dropped the function
+
+		wrong: state-twice
+		    Two states have the same id: the second one is never found.
+		    here:  the state 5 is there twice
+		    to do: give each state its own id
+
+		remark: holds-up vmlinux foo,1
+		    A function may sleep: a task that sleeps in it holds up the transition.
+		    here:  new_foo calls schedule(): until an event; it matters when the
+		           livepatch is disabled or replaced
+		    to do: expect the transition to last until the task wakes up and leaves the
+		           function
+
+		looked at      sections, symbols and relocations, as the module loader looks at
+		               them
+		looked at      the livepatch's structures, by the layout of
+		               6.12.117+deb12-cloud-amd64
+		not looked at  whether the kernel exports the symbols that it uses: give
+		               --against Module.symvers
+		"
+	`);
+	expect(stdout.split("\n").filter((line) => line.length > 80 && !line.includes(folder))).toEqual([]);
+});
+
+test("--json: one document, schema 1, with the same status", async () => {
+	const { status, stdout } = await cli(file({ modinfo: { livepatch: null } }), "--json");
+	expect(status).toBe(1);
+	expect(JSON.parse(stdout)).toMatchObject({
+		schema: 1,
+		file: expect.stringMatching(/lp\.ko$/),
+		verdict: "refused",
+		module: { name: "lp", livepatch: false },
+		patches: [{ form: "klp_patch", objects: [{ name: "vmlinux", funcs: [{ oldName: "foo" }] }] }],
+		findings: [{ kind: "unmarked", weight: "refused", errno: "-EINVAL", place: { in: ".modinfo" } }],
+		lookedAt: expect.any(Array),
+		notLookedAt: expect.any(Array),
+	});
+});
+
+test("control characters of the file are shown as escapes, in both forms", async () => {
+	const bad = file({ funcs: '{ .old_name = "fo\\033[31mo", .new_func = new_foo }, { }' });
+	for (const { stdout } of [await cli(bad), await cli(bad, "--json")]) {
+		expect(stdout).not.toContain("\x1b");
+		expect(stdout).toMatch(/fo\\+x1b\[31mo/);
+	}
+});
+
+test.each([
+	["no.ko", [], "there is no file 'no.ko'"],
+	["package.json", [], "package.json: not an ELF file"],
+	["", ["--against", "package.json"], "package.json:1: '{' is not 'ADDRESS TYPE NAME'"],
+	["", ["--core", "package.json"], "package.json: not an ELF file"],
+])("%s %j: status 2", async (name, more, message) => {
+	const { status, stdout, stderr } = await cli(name === "" ? file() : name, ...more);
+	expect({ status, stdout }).toEqual({ status: 2, stdout: "" });
+	expect(stderr).toContain(message);
+});
