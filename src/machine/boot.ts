@@ -27,9 +27,9 @@ import {
 } from "../linux/ftrace/index.js";
 import { GuestCalls, Heap, HostCalls, Oops } from "../linux/guest/index.js";
 import { type Design, Klp, LINUX_6_12, type Livepatch, type Release } from "../linux/klp/index.js";
-import { CompiledLivepatch, type KernelCore } from "../linux/klp-c/index.js";
+import { CompiledLivepatch, type KernelCore, type KernelLayout } from "../linux/klp-c/index.js";
 import { Dmesg, FaultInjection, GuestAreas, Icache, Kallsyms, Observers, type ShouldFail } from "../linux/lib/index.js";
-import { type LoadedModule, Loader, type StructLayout } from "../linux/module/index.js";
+import { type LoadedModule, Loader } from "../linux/module/index.js";
 import {
 	CpuHotplug,
 	HostTasks,
@@ -71,7 +71,7 @@ export interface MachineOptions {
 	/** Places at which a task in the kernel can lose its CPU. */
 	readonly preemption: Preemption;
 	/** The kernel whose .ko files can be loaded; undefined: none. */
-	readonly kernelLayout?: StructLayout | undefined;
+	readonly kernelLayout?: KernelLayout | undefined;
 	/** Fault injection that is active during boot, too; see FaultInjection. */
 	readonly should_fail?: ShouldFail;
 }

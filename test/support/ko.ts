@@ -3,42 +3,42 @@
  * kernel that does not exist: each field is elsewhere than in asm/include, so that a test sees which layout was used.
  */
 import type { ElfObject } from "../../src/elf/index.js";
-import type { StructLayout } from "../../src/linux/module/index.js";
+import { KernelLayout } from "../../src/linux/klp-c/index.js";
 import { compileModule } from "./machine.js";
 
 export const KO_RELEASE = "6.12.99-test";
 
 /** By field or type; the structs are in {@link PRELUDE}. */
 const LAYOUT: Readonly<Record<string, number>> = {
-	"struct module": 256,
+	"sizeof(struct module)": 256,
 	"module.state": 8,
 	"module.name": 32,
 	"module.init": 128,
 	"module.exit": 200,
-	"struct klp_patch": 64,
+	"sizeof(struct klp_patch)": 64,
 	"klp_patch.mod": 8,
 	"klp_patch.objs": 24,
 	"klp_patch.states": 16,
 	"klp_patch.replace": 5,
-	"struct klp_object": 96,
+	"sizeof(struct klp_object)": 96,
 	"klp_object.name": 16,
 	"klp_object.funcs": 8,
 	"klp_object.callbacks": 24,
 	"klp_object.mod": 72,
 	"klp_object.patched": 80,
-	"struct klp_callbacks": 40,
+	"sizeof(struct klp_callbacks)": 40,
 	"klp_callbacks.pre_patch": 8,
 	"klp_callbacks.post_patch": 0,
 	"klp_callbacks.pre_unpatch": 24,
 	"klp_callbacks.post_unpatch": 16,
-	"struct klp_func": 48,
+	"sizeof(struct klp_func)": 48,
 	"klp_func.old_name": 24,
 	"klp_func.new_func": 16,
 	"klp_func.old_sympos": 8,
-	"struct klp_state": 32,
+	"sizeof(struct klp_state)": 32,
 	"klp_state.id": 8,
 	"klp_state.version": 4,
-	"struct task_struct": 4600,
+	"sizeof(struct task_struct)": 4600,
 	"task_struct.pid": 4500,
 	"task_struct.tgid": 4504,
 	"task_struct.comm": 4520,
@@ -49,18 +49,10 @@ const LAYOUT: Readonly<Record<string, number>> = {
 	"pcpu_hot.preempt_count": 24,
 };
 
-function value(name: string): number {
-	const found = LAYOUT[name];
-	if (found === undefined) throw new Error(`the layout of the tests has no '${name}'`);
-	return found;
-}
-
-export const KO_LAYOUT: StructLayout = {
-	release: KO_RELEASE,
-	offset: value,
-	size: value,
-	has: (name) => name in LAYOUT,
-};
+export const KO_LAYOUT = new KernelLayout(
+	KO_RELEASE,
+	new Map(Object.entries(LAYOUT).map(([name, value]) => [name, BigInt(value)])),
+);
 
 const PRELUDE = `
 typedef unsigned int u32;

@@ -6,8 +6,9 @@ import type { EngineImage } from "../../src/assemble/index.js";
 import { findDesign } from "../../src/designs/index.js";
 import { type ElfObject, parseElf } from "../../src/elf/index.js";
 import { Klp, type klp_callbacks, klp_func, klp_object, klp_patch, type Release } from "../../src/linux/klp/index.js";
+import type { KernelLayout } from "../../src/linux/klp-c/index.js";
 import { type Kernel, runStraight, type ShouldFail } from "../../src/linux/lib/index.js";
-import type { LoadedModule, StructLayout } from "../../src/linux/module/index.js";
+import type { LoadedModule } from "../../src/linux/module/index.js";
 import type { Preemption, task_struct } from "../../src/linux/sched/index.js";
 import { boot, type Machine } from "../../src/machine/index.js";
 import type { Kaddr } from "../../src/memory/index.js";
@@ -33,7 +34,7 @@ export interface TestMachineOptions {
 	/** Default: that of klpemu. */
 	readonly release?: Release;
 	/** The kernel whose .ko files can be loaded. */
-	readonly kernelLayout?: StructLayout;
+	readonly kernelLayout?: KernelLayout;
 	/** Fault injection from the very beginning. */
 	readonly should_fail?: ShouldFail;
 	/** Changes the bytes of funcs.o before they are loaded. */

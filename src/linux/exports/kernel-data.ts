@@ -1,6 +1,6 @@
 import { declareState, KlpemuError } from "../../base/index.js";
 import { type Kaddr, type Memory, PAGE_SIZE, PERM, toU64 } from "../../memory/index.js";
-import type { StructLayout } from "../module/index.js";
+import type { KernelLayout } from "../klp-c/index.js";
 import { accessField, type PerCpu, type Sched, TASK_RUNNING, type task_struct } from "../sched/index.js";
 
 /** Offset of struct pcpu_hot in a CPU's area: behind fixed_percpu_data, which has the stack protector's canary at 0x28. */
@@ -31,7 +31,7 @@ export class KernelData {
 	readonly #memory: Memory;
 	readonly #sched: Sched;
 	readonly #percpu: PerCpu;
-	readonly #layout: StructLayout;
+	readonly #layout: KernelLayout;
 	readonly #symbols: ReadonlyMap<string, Kaddr>;
 	readonly #offsets: Readonly<Record<(typeof FIELDS)[number], number>>;
 	/** Bytes for a task_struct: whole pages. */
@@ -46,7 +46,7 @@ export class KernelData {
 		readonly memory: Memory;
 		readonly sched: Sched;
 		readonly percpu: PerCpu;
-		readonly layout: StructLayout;
+		readonly layout: KernelLayout;
 		readonly area: { readonly base: Kaddr; readonly end: Kaddr };
 	}) {
 		const { memory, sched, percpu, layout, area } = parts;

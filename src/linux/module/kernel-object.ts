@@ -1,6 +1,6 @@
 import { KlpemuError } from "../../base/index.js";
 import type { ElfObject, ElfSection } from "../../elf/index.js";
-import type { StructLayout } from "./structs.js";
+import type { KernelLayout } from "../klp-c/index.js";
 
 /** The section with the struct module that modpost gives to each module. */
 export const THIS_MODULE = ".gnu.linkonce.this_module";
@@ -98,7 +98,7 @@ export function onlyKernelObject(objects: readonly ElfObject[]): KernelObject | 
 }
 
 /** Why the kernel does not load a .ko, in its words; undefined: it does. `layout`: of the kernel that loads it. */
-export function refusalOf(ko: KernelObject, layout: StructLayout | undefined): string | undefined {
+export function refusalOf(ko: KernelObject, layout: KernelLayout | undefined): string | undefined {
 	if (ko.release !== layout?.release) {
 		// With CONFIG_MODVERSIONS the kernel compares checksums of symbols, not the release: nobody checks them here.
 		return `version magic '${ko.vermagic}' should be '${layout?.release ?? "none: this machine has no kernel's layout"}'`;
@@ -110,7 +110,7 @@ export function refusalOf(ko: KernelObject, layout: StructLayout | undefined): s
 }
 
 /** The name in the struct module of a .ko. */
-export function structName({ section }: KernelObject, layout: StructLayout): string {
+export function structName({ section }: KernelObject, layout: KernelLayout): string {
 	const text = new TextDecoder("latin1").decode(section.data.subarray(layout.offset("module.name")));
 	return text.slice(0, text.indexOf("\0"));
 }

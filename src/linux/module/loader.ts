@@ -4,6 +4,7 @@ import type { Kaddr, Memory } from "../../memory/index.js";
 import type { Ftrace, Symbols } from "../ftrace/index.js";
 import type { GuestCalls, Heap, HostFunctions } from "../guest/index.js";
 import type { FieldValues, klp_patch, Livepatch, module } from "../klp/index.js";
+import type { KernelLayout } from "../klp-c/index.js";
 import {
 	type Dmesg,
 	EAGAIN,
@@ -23,7 +24,7 @@ import {
 import { type Sched, synchronize_rcu } from "../sched/index.js";
 import { type KernelObject, onlyKernelObject, refusalOf, structName, THIS_MODULE } from "./kernel-object.js";
 import { type Param, Params } from "./params.js";
-import { HEADERS_LAYOUT, type StructLayout, type Structs, structsOf } from "./structs.js";
+import { HEADERS_LAYOUT, type Structs, structsOf } from "./structs.js";
 
 /** enum module_state, in its order. */
 const MODULE_STATES = ["live", "coming", "going", "unformed"] as const;
@@ -130,7 +131,7 @@ interface Parts {
 	/** Address of __fentry__. */
 	readonly fentry: Kaddr;
 	/** The layout of the kernel whose .ko files can be loaded; undefined: none. */
-	readonly layout?: StructLayout | undefined;
+	readonly layout?: KernelLayout | undefined;
 	/** What a .ko finds under a name before all others; undefined: nothing. */
 	readonly kernelSymbol?: ((name: string) => Kaddr | undefined) | undefined;
 	/** Bytes of a struct module; default: that of asm/include/linux/module.h. */
@@ -308,7 +309,7 @@ export class Loader {
 	}
 
 	/** The layout of a .ko; undefined, with a message, if it is of another kernel. Throws `ELF_BAD_MODULE` if it has another name. */
-	#layoutFor(name: string, ko: KernelObject): StructLayout | undefined {
+	#layoutFor(name: string, ko: KernelObject): KernelLayout | undefined {
 		const { layout } = this.#parts;
 		const refusal = refusalOf(ko, layout);
 		if (refusal !== undefined || layout === undefined) {
@@ -329,7 +330,7 @@ export class Loader {
 	}
 
 	/** What the struct module of a .ko says. */
-	#entries(image: Image, layout: StructLayout): Entries {
+	#entries(image: Image, layout: KernelLayout): Entries {
 		const { address } = image.sections(THIS_MODULE)[0]!;
 		const at = (field: string) => this.#parts.memory.kaddr((address + layout.offset(field)) | 0);
 		return { address, isKernelObject: true, init: at("module.init"), exit: at("module.exit") };
