@@ -6,6 +6,7 @@ import { createCpu, DEFAULT_CPU } from "./cpus.js";
 import { engineImage } from "./engine-image.js";
 import { NodeFileReader } from "./files.js";
 import { objectFor } from "./gcc.js";
+import { kernelLayoutFor } from "./kernel/index.js";
 
 /** Where warnings go by default. */
 export const toStderr = (text: string) => void process.stderr.write(`${printable(text)}\n`);
@@ -24,6 +25,7 @@ export function nodeHost(scenarioFile: string, warn: (text: string) => void = to
 			return object;
 		},
 		engineImage,
+		kernelLayout: kernelLayoutFor,
 		createCpu: (name = DEFAULT_CPU, memory) => createCpu(name, memory),
 		loadCapstone,
 	};

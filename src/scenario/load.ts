@@ -1,22 +1,14 @@
 import { KlpemuError } from "../base/index.js";
 import { type ElfObject, type ElfSymbol, parseElf } from "../elf/index.js";
 import { checkFunctions } from "./functions.js";
+import type { ObjectLoader } from "./host.js";
+import { type LoadedObjects, separate } from "./kernel-objects.js";
 import type { Scenario } from "./scenario.js";
 import { findSource } from "./source.js";
 import { type FileReader, type LivepatchSpec, type SourceRef, whereOf } from "./types.js";
 
-/** Compiles a source, or reads an object: `.c`, `.S` or `.o` by its path. */
-export type ObjectLoader = (
-	path: string,
-	options: { readonly ibt: boolean },
-) => Promise<{ bytes: Uint8Array; fileName: string }>;
-
-/** Every object that a scenario needs, parsed. */
-export interface LoadedObjects {
-	readonly vmlinux: readonly ElfObject[];
-	readonly modules: ReadonlyMap<string, readonly ElfObject[]>;
-	readonly livepatches: ReadonlyMap<string, readonly ElfObject[]>;
-}
+export type { ObjectLoader } from "./host.js";
+export type { LoadedObjects } from "./kernel-objects.js";
 
 function isInit({ name, section }: ElfSymbol): boolean {
 	return name === "init_module" && section !== 0;
@@ -49,20 +41,24 @@ export async function loadObjects(scenario: Scenario, files: FileReader, load: O
 		for (const [name, spec] of specs) loaded.set(name, await all(spec.sources));
 		return loaded;
 	};
-	const objects = {
+	const loaded = {
 		vmlinux: await all(scenario.vmlinux),
 		modules: await group(scenario.modules),
 		livepatches: await group(scenario.livepatches),
 	};
+	const objects = separate(scenario, loaded);
 	for (const { name, objects: patched, position } of scenario.livepatches.values()) {
-		const hasInit = objects.livepatches.get(name)!.some(({ symbols }) => symbols.some(isInit));
-		if (patched.length > 0 || hasInit) continue;
+		// The init of a .ko is in its struct module, whatever it is called.
+		const isKo = objects.kernelObjects.some(({ ko }) => ko.name === name);
+		if (patched.length > 0 || isKo || objects.livepatches.get(name)!.some(({ symbols }) => symbols.some(isInit)))
+			continue;
 		throw new KlpemuError("SCENARIO_NO_PATCH", `livepatch '${name}' does not say what it patches`, {
 			where: whereOf(scenario.fileName, position),
 			hint: "funcs: { OLD: NEW }, objects: { vmlinux: { OLD: NEW } }, or C code with a module_init() that calls klp_enable_patch()",
 		});
 	}
-	for (const spec of scenario.livepatches.values()) checkEnables(scenario, spec, objects.livepatches.get(spec.name)!);
+	for (const spec of scenario.livepatches.values())
+		checkEnables(scenario, spec, objects.livepatches.get(spec.name) ?? []);
 	const functions = (list: readonly ElfObject[]) =>
 		new Set(
 			list.flatMap((object) =>

@@ -11,6 +11,7 @@ import { livepatchesUnder } from "./design-keys.js";
 import { checkErrno, type Found } from "./expectation.js";
 import { hintsFor } from "./hints.js";
 import type { Host } from "./host.js";
+import { kernelLayoutOf } from "./kernel-objects.js";
 import { type LoadedObjects, loadObjects } from "./load.js";
 import { Observer } from "./observe.js";
 import { expectedErrno, expectedVerdict, type Scenario } from "./scenario.js";
@@ -50,11 +51,13 @@ export async function createScenarioMachine(
 ): Promise<{ machine: Machine; objects: LoadedObjects }> {
 	const { host } = options;
 	const objects = await loadObjects(scenario, host.files, host.loadObject);
+	const kernelLayout = await kernelLayoutOf(objects.kernelObjects, host);
 	const machine = await boot({
 		design: findDesign(options.core === undefined ? (options.design ?? scenario.design) : "mainline"),
 		...(options.core && { core: options.core }),
 		createCpu: (memory) => host.createCpu(options.cpu ?? scenario.cpu, memory),
 		vmlinux: objects.vmlinux,
+		kernelLayout,
 		image: await host.engineImage(),
 		cpus: scenario.cpus,
 		seed: options.seed ?? scenario.seed,

@@ -17,6 +17,13 @@ export const watched = v.pipe(
 );
 export const symbol = v.pipe(v.string(), v.regex(/^[A-Za-z_.$][\w.$]*$/), expected("the name of a function"));
 export const moduleName = v.pipe(v.string(), v.regex(/^[A-Za-z_]\w{0,54}$/), expected("the name of a module"));
+/** A module by its file: it need not be declared. */
+export const koFile = v.pipe(
+	v.string(),
+	v.regex(/\.ko$/),
+	expected("the path of a .ko"),
+	v.description("a .ko, relative to the scenario file or to the project"),
+);
 export const taskKey = v.pipe(v.string(), v.regex(/^[A-Za-z_][\w.:-]*$/), expected("the name of a task"));
 export const taskName = v.pipe(v.string(), v.regex(/^[A-Za-z_][\w.:-]*(\/\d+)?$/), expected("the name of a task"));
 export const taskNames = v.union([taskName, v.pipe(v.array(taskName), v.nonEmpty(), expected("a list of tasks"))]);

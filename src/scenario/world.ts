@@ -19,6 +19,7 @@ export function createWorld(
 	const tasks = new ScenarioTasks(scenario.fileName, machine, functions, control);
 	const objects = new Map([...loaded.modules, ...loaded.livepatches]);
 	const ops = new ScenarioOps(machine, scenario.ops);
-	const livepatches = livepatchesUnder(scenario, machine.klp.design);
+	const declared = livepatchesUnder(scenario, machine.klp.design);
+	const livepatches = new Map([...declared].filter(([name]) => loaded.livepatches.has(name)));
 	return { machine, livepatches, objects, tasks, ops, ...driver };
 }

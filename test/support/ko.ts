@@ -2,8 +2,12 @@
  * .ko files for tests, made with gcc alone: C that has the sections which the kernel's build gives a module. Its structs are those of a
  * kernel that does not exist: each field is elsewhere than in asm/include, so that a test sees which layout was used.
  */
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import type { ElfObject } from "../../src/elf/index.js";
 import { KernelLayout } from "../../src/linux/klp-c/index.js";
+import { objectFor } from "../../src/node/index.js";
+import { LAYOUT_FILE } from "../../src/node/kernel/index.js";
 import { compileModule } from "./machine.js";
 
 export const KO_RELEASE = "6.12.99-test";
@@ -100,15 +104,9 @@ export interface KoOptions {
 	readonly edit?: (text: string) => string;
 }
 
-/** Compiles a .ko. `body`: C in front of init. */
-export function makeKo(name: string, body: string, options: KoOptions = {}): Promise<ElfObject> {
-	const {
-		structName = name,
-		livepatch = true,
-		init = "lp_init",
-		exit = "lp_exit",
-		edit = (text: string) => text,
-	} = options;
+/** The C of a .ko. `body`: C in front of init. */
+function koText(name: string, body: string, options: KoOptions): string {
+	const { structName = name, livepatch = true, init = "lp_init", exit = "lp_exit", edit = (text) => text } = options;
 	const { vermagic = `${KO_RELEASE} SMP preempt mod_unload modversions ` } = options;
 	const entries = [
 		`INFO("name=${name}");`,
@@ -120,7 +118,23 @@ export function makeKo(name: string, body: string, options: KoOptions = {}): Pro
 	.name = "${structName}", .init = ${init}, .exit = ${exit ?? "NULL"},
 };
 `;
-	return compileModule(name, edit([PRELUDE, body, ...entries, thisModule].join("\n")));
+	return edit([PRELUDE, body, ...entries, thisModule].join("\n"));
+}
+
+/** Compiles a .ko. `body`: C in front of init. */
+export function makeKo(name: string, body: string, options: KoOptions = {}): Promise<ElfObject> {
+	return compileModule(name, koText(name, body, options));
+}
+
+/** The same as a file NAME.ko in a folder, which gets the layout that its structs have. */
+export async function writeKo(folder: string, name: string, body: string, options: KoOptions = {}): Promise<string> {
+	const source = join(folder, `${name}.c`);
+	await writeFile(source, koText(name, body, options));
+	const file = join(folder, `${name}.ko`);
+	await writeFile(file, (await objectFor(source)).bytes);
+	const layout = { format: 1, release: KO_RELEASE, config: {}, compiler: "", entries: LAYOUT };
+	await writeFile(join(folder, LAYOUT_FILE), JSON.stringify(layout));
+	return file;
 }
 
 /** A livepatch of funcA, in C. `new_funcA` and `objs` may be replaced by others. */

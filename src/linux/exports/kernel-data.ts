@@ -1,7 +1,14 @@
 import { declareState, KlpemuError } from "../../base/index.js";
 import { type Kaddr, type Memory, PAGE_SIZE, PERM, toU64 } from "../../memory/index.js";
 import type { KernelLayout } from "../klp-c/index.js";
-import { accessField, type PerCpu, type Sched, TASK_RUNNING, type task_struct } from "../sched/index.js";
+import {
+	accessField,
+	type PerCpu,
+	type Sched,
+	TASK_RUNNING,
+	type TaskStructs,
+	type task_struct,
+} from "../sched/index.js";
 
 /** Offset of struct pcpu_hot in a CPU's area: behind fixed_percpu_data, which has the stack protector's canary at 0x28. */
 const PCPU_HOT = 0x40;
@@ -25,8 +32,8 @@ const FIELDS = ["pid", "tgid", "comm", "flags", "thread_info.flags", "__state"] 
  * Variables of the kernel that modules read without a call, because they were compiled with the kernel's headers: `current`, the
  * preemption count and other per-CPU variables, and the arguments of kmalloc() and schedule_work().
  */
-export class KernelData {
-	static readonly state = declareState({ fields: ["structs", "next"] });
+export class KernelData implements TaskStructs {
+	static readonly state = declareState({ fields: [], unkeyed: ["structs"] });
 
 	readonly #memory: Memory;
 	readonly #sched: Sched;
@@ -37,9 +44,9 @@ export class KernelData {
 	/** Bytes for a task_struct: whole pages. */
 	readonly #size: number;
 	readonly #end: Kaddr;
-	/** The task_struct of each task that has run. */
+	readonly #base: Kaddr;
+	/** The task_struct of each task. */
 	private readonly structs = new Map<task_struct, Kaddr>();
-	private next: Kaddr;
 
 	/** `area`: for the variables, then for task_structs. */
 	constructor(parts: {
@@ -58,10 +65,11 @@ export class KernelData {
 		const offsets = FIELDS.map((field) => [field, layout.offset(`task_struct.${field}`)]);
 		this.#offsets = Object.fromEntries(offsets) as Record<(typeof FIELDS)[number], number>;
 		this.#symbols = new Map([...this.#perCpuSymbols(), ...this.#variables(area.base)]);
-		this.next = (area.base + 2 * PAGE_SIZE) | 0;
+		this.#base = (area.base + 2 * PAGE_SIZE) | 0;
 		this.#end = area.end;
-		sched.onSwitch = (task) => this.#switched(task);
-		this.#switched(sched.current);
+		for (const task of sched.all()) this.created(task);
+		this.switchedTo(sched.current);
+		sched.structs = this;
 	}
 
 	/** The value of a symbol: an address, or the offset of a per-CPU variable. */
@@ -106,25 +114,28 @@ export class KernelData {
 		return [["kmalloc_caches", base], ["nr_cpu_ids", nr_cpu_ids], ...queues];
 	}
 
-	/** Called at every switch of `current`. */
-	#switched(task: task_struct): void {
+	switchedTo(task: task_struct): void {
 		const area = this.#percpu.per_cpu_offset(Math.max(task.on_cpu, 0));
-		this.#memory.setU64((area + this.#symbols.get("current_task")!) | 0, toU64(this.structOf(task)));
+		this.#memory.setU64((area + this.#symbols.get("current_task")!) | 0, toU64(this.structs.get(task)!));
 	}
 
-	/** Address of a task's task_struct, which is made at the first request. Throws `TASK_AREA_FULL`. */
-	structOf(task: task_struct): Kaddr {
-		const known = this.structs.get(task);
-		if (known !== undefined) return known;
-		const address = this.next;
-		if (address + this.#size > this.#end) {
-			throw new KlpemuError("TASK_AREA_FULL", `no room for the task_struct of '${task.comm}'`);
+	/** Makes the task_struct of a new task, at an address that depends on its pid alone. Throws `TASK_AREA_FULL`. */
+	created(task: task_struct): void {
+		// Idle tasks all have pid 0: they come first.
+		const slot = task.idle ? task.pinned : this.#sched.cpus.length + task.pid;
+		const address = (this.#base + slot * this.#size) | 0;
+		if (slot * this.#size + this.#size > this.#end - this.#base) {
+			throw new KlpemuError("TASK_AREA_FULL", `no room for the task_struct of '${task.comm}'`, {
+				hint: "the addresses are enough for some 10,000 tasks, if a .ko is among the modules",
+			});
 		}
-		this.next = (address + this.#size) | 0;
 		this.structs.set(task, address);
 		this.#fill(task, address);
-		return address;
 	}
+
+	/** There is no list of tasks in guest memory. */
+	listed(): void {}
+	unlisted(): void {}
 
 	#fill(task: task_struct, address: Kaddr): void {
 		const memory = this.#memory;
@@ -151,5 +162,17 @@ export class KernelData {
 				memory.setU32(at("__state"), state ?? 0);
 			},
 		}));
+		// It is a CPU's, and 0 whenever a task is not on one: preempt_disable() and spin locks count there.
+		accessField(task, "preempt_count", () => ({
+			get: () => (task.on_cpu < 0 ? 0 : memory.u32(this.#preemptCount(task)) & ~PREEMPT_NEED_RESCHED),
+			set: (value) => {
+				if (task.on_cpu >= 0) memory.setU32(this.#preemptCount(task), (value | PREEMPT_NEED_RESCHED) >>> 0);
+			},
+		}));
+	}
+
+	/** Where the count of the CPU is that a task is on. */
+	#preemptCount({ on_cpu }: task_struct): Kaddr {
+		return (this.#percpu.per_cpu_offset(on_cpu) + this.#symbols.get("__preempt_count")!) | 0;
 	}
 }

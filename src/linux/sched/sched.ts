@@ -31,7 +31,8 @@ export interface EmulatedCpu {
 export type Preemption = "none" | "full";
 
 /**
- * The struct task_structs of a livepatch core in guest memory (linux/klp-c), which follow the tasks of the scheduler.
+ * The struct task_structs in guest memory, which follow the tasks of the scheduler: of a livepatch core (linux/klp-c), or of .ko files
+ * (linux/exports).
  */
 export interface TaskStructs {
 	/** dup_task_struct(): the task exists, and is not on the task list yet. */
@@ -80,9 +81,7 @@ export class Sched {
 	/** Each cond_resched() stops the task, also if no other task waits for the CPU. */
 	reschedAlways = false;
 	nextPid = 1;
-	/** Called at every switch of `current`. */
-	onSwitch: ((task: task_struct) => void) | undefined = undefined;
-	/** Set once, by a livepatch core that keeps the tasks in guest memory. */
+	/** Set once, by what keeps the tasks in guest memory: a livepatch core, or the data that .ko files read. */
 	structs: TaskStructs | undefined = undefined;
 
 	constructor(cpus: number, random: Random, preemption: Preemption) {
@@ -128,7 +127,6 @@ export class Sched {
 	 */
 	set current(task: task_struct) {
 		this.currentTask = task;
-		this.onSwitch?.(task);
 		this.structs?.switchedTo(task);
 	}
 

@@ -41,6 +41,30 @@ export class Names {
 		throw this.document.error("SCENARIO_UNKNOWN_DESIGN", path, `unknown design '${name}'`, hint, at);
 	}
 
+	/**
+	 * Declares a module by its .ko, and returns its name. Whether it is a livepatch is known when it has been read: until then it is taken
+	 * for one. Throws `SCENARIO_BAD_VALUE`, `SCENARIO_DUPLICATE`.
+	 */
+	koFile(file: string, path: Path): string {
+		const { document } = this;
+		// As kbuild names modules.
+		const name = file.replace(/^.*\//, "").slice(0, -".ko".length).replaceAll("-", "_");
+		if (!/^[A-Za-z_]\w{0,54}$/.test(name)) {
+			const message = `'${file}' cannot be the module '${name}'`;
+			throw document.error("SCENARIO_BAD_VALUE", path, message, "a .ko bears the name of its module");
+		}
+		const known = this.livepatches.get(name) ?? this.modules.get(name);
+		if (known !== undefined && (known.sources.length !== 1 || known.sources[0]!.path !== file)) {
+			const hint = `write insmod: ${name} for that one`;
+			throw document.error("SCENARIO_DUPLICATE", path, `there already is another module '${name}'`, hint);
+		}
+		if (known !== undefined) return name;
+		const position = document.position(path);
+		const sources = [{ path: file, position }];
+		this.livepatches.set(name, { name, sources, fields: {}, designs: new Map(), objects: [], states: [], position });
+		return name;
+	}
+
 	/** The idle tasks of all CPUs: `swapper/0`, ... */
 	get idleTasks(): readonly string[] {
 		return Array.from({ length: this.cpus }, (_, id) => `swapper/${id}`);

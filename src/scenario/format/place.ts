@@ -51,6 +51,10 @@ export class DocumentPlace implements Place {
 		throw this.error("SCENARIO_UNKNOWN_MODULE", `unknown livepatch or module '${name}'`, hint);
 	}
 
+	insmod(nameOrFile: string): string {
+		return nameOrFile.endsWith(".ko") ? this.#names.koFile(nameOrFile, this.#path) : this.module(nameOrFile);
+	}
+
 	livepatch(name: string): string {
 		const known = [...this.#names.livepatches.keys()];
 		if (known.includes(name)) return name;

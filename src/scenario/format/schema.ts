@@ -26,7 +26,7 @@ const sources = v.pipe(
 	v.array(text),
 	v.nonEmpty(),
 	expected("a list of files"),
-	v.description(".c, .S or .o files, relative to the scenario file or to the project"),
+	v.description(".c, .S or .o files, or one .ko, relative to the scenario file or to the project"),
 );
 
 function funcsSchema(keys: DesignFields) {

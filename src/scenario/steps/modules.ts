@@ -3,7 +3,7 @@ import { designs } from "../../designs/index.js";
 import type { ElfObject } from "../../elf/index.js";
 import type { FieldValues } from "../../linux/klp/index.js";
 import { patchOf } from "../livepatches.js";
-import { expected, fileText, moduleName, scalar, taskNames } from "../values.js";
+import { expected, fileText, koFile, moduleName, scalar, taskNames } from "../values.js";
 import { type StepWorld, step } from "./step.js";
 import { insmodStrerror } from "./strerror.js";
 
@@ -57,24 +57,25 @@ function ownParams(
 export const insmod = step("insmod", {
 	value: v.union([
 		moduleName,
+		koFile,
 		v.strictObject({
-			module: moduleName,
+			module: v.union([moduleName, koFile]),
 			params: v.optional(v.record(v.pipe(v.string(), v.regex(/^[\w-]+$/)), param)),
 		}),
 	]),
 	doc: {
-		form: ["insmod: lp1", "insmod: { module, params }"],
-		does: "loads a module; this enables a livepatch",
+		form: ["insmod: lp1", "insmod: lp1.ko", "insmod: { module, params }"],
+		does: "loads a module, which may be named by its `.ko`; this enables a livepatch",
 	},
 	hasErrno: true,
 	races: true,
 	read(raw, place) {
-		if (typeof raw === "string") return { module: place.module(raw), params: new Map<string, ParamValue>() };
+		if (typeof raw === "string") return { module: place.insmod(raw), params: new Map<string, ParamValue>() };
 		const params = Object.entries(raw.params ?? {}).map(([name, value]): [string, ParamValue] => {
 			if (typeof value !== "object") return [name, fileText(value)];
 			return [name, { pids: place.at("params", name, "pids").tasks(value.pids) }];
 		});
-		return { module: place.at("module").module(raw.module), params: new Map(params) };
+		return { module: place.at("module").insmod(raw.module), params: new Map(params) };
 	},
 	title({ module, params }) {
 		const textOf = (value: ParamValue) => (typeof value === "string" ? value : `pids of ${value.pids.join(", ")}`);

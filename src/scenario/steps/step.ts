@@ -37,6 +37,8 @@ export interface Place {
 	error(code: string, message: string, hint?: string): KlpemuError;
 	/** A livepatch or a module. */
 	module(name: string): string;
+	/** The same for a module that is loaded: the path of a .ko declares it. */
+	insmod(nameOrFile: string): string;
 	livepatch(name: string): string;
 	ops(name: string): OpsSpec;
 	design(name: string): string;

@@ -1,0 +1,139 @@
+/** .ko files in scenarios: as sources, and named by an insmod step. */
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { nodeHost } from "../../src/node/index.js";
+import { createModel, parseScenario, runScenario } from "../../src/scenario/index.js";
+import { exploreModel } from "../explore/support.js";
+import { KO_RELEASE, livepatchBody, writeKo } from "../support/ko.js";
+
+const TARGET = `
+long in_target(long x) { return x; }
+static int lp_init(void) { return 0; }
+static void lp_exit(void) { }
+`;
+
+let folder: string;
+beforeAll(async () => {
+	folder = await mkdtemp(join(tmpdir(), "klpemu-test-"));
+	await writeKo(folder, "lp", livepatchBody());
+	await writeKo(folder, "target_mod", TARGET, { livepatch: false });
+	const objects = '{ .name = "target_mod", .funcs = funcs }, { }';
+	await writeKo(folder, "lp_target", livepatchBody({ objects }).replace('"funcA"', '"in_target"'));
+	await writeKo(folder, "old", livepatchBody(), { vermagic: "6.1.0-13-amd64 SMP preempt mod_unload modversions " });
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+const VMLINUX = "title: t\nvmlinux: [asm/vmlinux/kernel.c, asm/vmlinux/funcs.c]\n";
+const parse = (yaml: string) => parseScenario(VMLINUX + yaml, join(folder, "s.yaml"));
+const run = (yaml: string) => runScenario(parse(yaml), { host: nodeHost(join(folder, "s.yaml")) });
+
+describe("a .ko in a scenario", () => {
+	test("is a source of a livepatch", async () => {
+		const report = await run(`
+livepatches: { lp: { sources: [lp.ko] } }
+tasks: { t: { calls: [funcA] } }
+steps: [insmod: lp, settle, expect: { task: t, view: { funcA: new_funcA } }, disable: lp, settle, rmmod: lp]`);
+		expect(report).toMatchObject({ asExpected: true, verdict: "consistent" });
+	});
+
+	test("is declared by the insmod step that names its file; later steps name the module", async () => {
+		const report = await run(`
+tasks: { t: { calls: [funcA] } }
+steps: [insmod: ./lp.ko, settle, expect: { task: t, view: { funcA: new_funcA } }, disable: lp, settle, rmmod: lp, insmod: ./lp.ko]`);
+		expect(report).toMatchObject({ asExpected: true, verdict: "consistent" });
+		expect(report.steps[0]!.action).toBe("insmod lp");
+	});
+
+	test("can be the target: its functions can be called and patched", async () => {
+		const report = await run(`
+tasks: { t: { calls: [in_target], idle: true } }
+steps:
+  - insmod: target_mod.ko
+  - insmod: lp_target.ko
+  - settle
+  - expect: { func_stacks: { "target_mod:in_target": [new_funcA] } }`);
+		expect(report.failures).toEqual([]);
+		expect(report.verdict).toBe("consistent");
+	});
+
+	test("runs under every design that its keys fit", async () => {
+		const scenario = parse("steps: [insmod: lp.ko, settle]");
+		for (const design of ["universe", "rfc-2025"]) {
+			const report = await runScenario(scenario, { host: nodeHost(join(folder, "s.yaml")), design });
+			expect(report).toMatchObject({ asExpected: true, design });
+		}
+	});
+
+	test("is not explored if it enables itself; a target module is", async () => {
+		const host = nodeHost(join(folder, "s.yaml"));
+		const explore = async (yaml: string) => exploreModel(await createModel(parse(yaml), { host }));
+		await expect(explore("steps: [insmod: lp.ko]")).rejects.toThrow(/'lp' enables itself, in C/);
+		const exploration = await explore(`
+livepatches: { lp1: { sources: [asm/livepatches/lp1.c], objects: { target_mod: { in_target: lp1_funcA } } } }
+tasks: { t: { calls: [funcA] } }
+steps: [insmod: lp1, insmod: target_mod.ko, disable: lp1]`);
+		expect(exploration).toMatchObject({ result: "complete", violations: [] });
+	});
+});
+
+describe("a .ko that cannot be what the scenario says is an error", () => {
+	test.each([
+		[
+			"another name",
+			"livepatches: { other: { sources: [lp.ko] } }",
+			/'lp.ko' is the module 'lp', not 'other'\n.*call it lp/,
+		],
+		["other sources", "livepatches: { lp: { sources: [lp.ko, lp.c] } }", /'lp' has a .ko and other sources/],
+		[
+			"two kernels",
+			"livepatches: { lp: { sources: [lp.ko] }, old: { sources: [old.ko] } }",
+			/is of Linux 6.1.0-13-amd64, and/,
+		],
+		[
+			"an unknown kernel",
+			"livepatches: { old: { sources: [old.ko] } }",
+			/6.1.0-13-amd64, whose layout is not known \(known: .*6.12/,
+		],
+		[
+			"what is patched",
+			"livepatches: { lp: { sources: [lp.ko], funcs: { funcA: new_funcA } } }",
+			/says what it patches twice/,
+		],
+	])("%s", async (_what, yaml, message) => {
+		await expect(run(`${yaml}\nsteps: [run: 1]`)).rejects.toThrow(message);
+	});
+
+	test("part of vmlinux", async () => {
+		const yaml = "title: t\nvmlinux: [asm/vmlinux/kernel.c, lp.ko]\nsteps: [run: 1]";
+		const file = join(folder, "s.yaml");
+		await expect(runScenario(parseScenario(yaml, file), { host: nodeHost(file) })).rejects.toThrow(
+			/s.yaml:2:33: 'lp.ko' is a module, and cannot be part of vmlinux/,
+		);
+	});
+
+	test("an object that only has its name", async () => {
+		await writeFile(join(folder, "fake.c"), "int fake;");
+		const { objectFor } = await import("../../src/node/index.js");
+		await writeFile(join(folder, "fake.ko"), (await objectFor(join(folder, "fake.c"))).bytes);
+		await expect(run("steps: [insmod: fake.ko]")).rejects.toThrow(/'fake.ko' is no module of the kernel's build/);
+	});
+
+	test("a path that is no name of a module, or a second one of that name", async () => {
+		expect(() => parse("steps: [insmod: 1st.ko]")).toThrow(/'1st.ko' cannot be the module '1st'/);
+		expect(() => parse("steps: [insmod: a/lp.ko, insmod: b/lp.ko]")).toThrow(/there already is another module 'lp'/);
+	});
+
+	test.each(["xz", "zst", "gz"])("compressed: .ko.%s says what unpacks it", async (kind) => {
+		const yaml = `livepatches: { lp: { sources: [lp.ko.${kind}] } }\nsteps: [run: 1]`;
+		await writeFile(join(folder, `lp.ko.${kind}`), "");
+		await expect(run(yaml)).rejects.toThrow(/is a compressed module\n.*unpacks it; then give .*lp.ko$/);
+	});
+});
+
+test("a host without layouts says so", async () => {
+	const { kernelLayout: _none, ...host } = nodeHost(join(folder, "s.yaml"));
+	await expect(runScenario(parse("steps: [insmod: lp.ko]"), { host })).rejects.toThrow(/this host has no layouts/);
+	expect(KO_RELEASE).toMatch(/test/);
+});
