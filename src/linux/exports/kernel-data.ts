@@ -1,6 +1,6 @@
 import { declareState, KlpemuError } from "../../base/index.js";
 import { type Kaddr, type Memory, PAGE_SIZE, PERM, toU64 } from "../../memory/index.js";
-import type { KernelLayout } from "../klp-c/index.js";
+import type { KernelLayout } from "../lib/index.js";
 import {
 	accessField,
 	type PerCpu,
@@ -162,17 +162,17 @@ export class KernelData implements TaskStructs {
 				memory.setU32(at("__state"), state ?? 0);
 			},
 		}));
-		// It is a CPU's, and 0 whenever a task is not on one: preempt_disable() and spin locks count there.
-		accessField(task, "preempt_count", () => ({
-			get: () => (task.on_cpu < 0 ? 0 : memory.u32(this.#preemptCount(task)) & ~PREEMPT_NEED_RESCHED),
-			set: (value) => {
-				if (task.on_cpu >= 0) memory.setU32(this.#preemptCount(task), (value | PREEMPT_NEED_RESCHED) >>> 0);
-			},
+		// preempt_disable() and spin locks of guest code count where the CPU's counter is; what TypeScript counts stays with the task.
+		accessField(task, "preempt_count", ({ get, set }) => ({
+			get: () => get() + this.#preemptCount(task),
+			set: (value) => set(value - this.#preemptCount(task)),
 		}));
 	}
 
-	/** Where the count of the CPU is that a task is on. */
-	#preemptCount({ on_cpu }: task_struct): Kaddr {
-		return (this.#percpu.per_cpu_offset(on_cpu) + this.#symbols.get("__preempt_count")!) | 0;
+	/** The counter of the CPU that a task is on. */
+	#preemptCount({ on_cpu }: task_struct): number {
+		if (on_cpu < 0) return 0;
+		const at = this.#percpu.per_cpu_offset(on_cpu) + this.#symbols.get("__preempt_count")!;
+		return this.#memory.u32(at | 0) & ~PREEMPT_NEED_RESCHED;
 	}
 }

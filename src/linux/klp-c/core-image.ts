@@ -1,7 +1,7 @@
 import { KlpemuError } from "../../base/index.js";
 import { type Image, linkImage, type PerCpuVariables, UndefinedSymbols } from "../../elf/index.js";
 import { type Kaddr, type Memory, toU64 } from "../../memory/index.js";
-import type { KernelLayout } from "./layout.js";
+import type { KernelLayout } from "../lib/index.js";
 import type { KernelCore } from "./object.js";
 
 /** Bytes of each CPU's area for per-CPU variables: behind the canary (fixed_percpu_data), up to the end of its page. */

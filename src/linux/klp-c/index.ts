@@ -1,6 +1,7 @@
 /** The kernel's own livepatch code, compiled: the file that `klpemu kernel build` makes of it, and the layout of its kernel. */
+
+export { KernelLayout } from "../lib/index.js";
 export { CompiledLivepatch } from "./compiled.js";
-export { KernelLayout } from "./layout.js";
 export {
 	CORE_FORMAT,
 	INFO_SECTION,

@@ -1,7 +1,7 @@
 import { type Kaddr, toU64 } from "../../memory/index.js";
 import type { GuestMemory, Heap } from "../guest/index.js";
 import type { klp_patch } from "../klp/index.js";
-import type { KernelLayout } from "./layout.js";
+import type { KernelLayout } from "../lib/index.js";
 
 function bytesOf(texts: readonly string[]): number {
 	return texts.reduce((sum, text) => sum + Math.ceil((new TextEncoder().encode(text).length + 1) / 8) * 8, 0);

@@ -1,7 +1,7 @@
 import * as v from "valibot";
 import { KlpemuError } from "../../base/index.js";
 import { type ElfObject, type ElfSection, parseElf } from "../../elf/index.js";
-import { KernelLayout } from "./layout.js";
+import { KernelLayout } from "../lib/index.js";
 
 /** The section of a kernel core file with {@link KernelCoreInfo}, as JSON. */
 export const INFO_SECTION = ".klpemu.info";

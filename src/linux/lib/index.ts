@@ -5,6 +5,7 @@ export { type FormatSource, format } from "./format.js";
 export { Icache } from "./icache.js";
 export { Kallsyms } from "./kallsyms.js";
 export * from "./kernel-code.js";
+export { KernelLayout } from "./kernel-layout.js";
 export { list_add, list_add_tail, list_del, list_del_rcu, list_empty, list_head, list_is_singular } from "./list.js";
 export { Observers, type PointObserver, visitor } from "./observers.js";
 export { Dmesg, KERN, Printer, type PrintkRecord } from "./printk.js";

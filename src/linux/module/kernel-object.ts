@@ -1,6 +1,6 @@
 import { KlpemuError } from "../../base/index.js";
 import type { ElfObject, ElfSection } from "../../elf/index.js";
-import type { KernelLayout } from "../klp-c/index.js";
+import type { KernelLayout } from "../lib/index.js";
 
 /** The section with the struct module that modpost gives to each module. */
 export const THIS_MODULE = ".gnu.linkonce.this_module";

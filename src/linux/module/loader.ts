@@ -4,7 +4,6 @@ import type { Kaddr, Memory } from "../../memory/index.js";
 import type { Ftrace, Symbols } from "../ftrace/index.js";
 import type { GuestCalls, Heap, HostFunctions } from "../guest/index.js";
 import type { FieldValues, klp_patch, Livepatch, module } from "../klp/index.js";
-import type { KernelLayout } from "../klp-c/index.js";
 import {
 	type Dmesg,
 	EAGAIN,
@@ -18,6 +17,7 @@ import {
 	type Icache,
 	type Kallsyms,
 	type Kernel,
+	type KernelLayout,
 	Printer,
 	S_IFDIR,
 } from "../lib/index.js";

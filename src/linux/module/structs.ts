@@ -1,4 +1,4 @@
-import { KernelLayout } from "../klp-c/index.js";
+import { KernelLayout } from "../lib/index.js";
 
 function struct(name: string, size: number, fields: Readonly<Record<string, number>>): [string, bigint][] {
 	const offsets = Object.entries(fields).map(([field, at]): [string, bigint] => [`${name}.${field}`, BigInt(at)]);

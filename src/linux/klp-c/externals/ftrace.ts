@@ -2,8 +2,8 @@ import { declareState } from "../../../base/index.js";
 import { type Kaddr, toU64 } from "../../../memory/index.js";
 import { FTRACE_OPS_FL, type Ftrace, ftrace_ops, type Symbols } from "../../ftrace/index.js";
 import type { GuestArguments, GuestMemory, HostFunctions } from "../../guest/index.js";
+import type { KernelLayout } from "../../lib/index.js";
 import { EINVAL, type Kernel } from "../../lib/index.js";
-import type { KernelLayout } from "../layout.js";
 
 /** Flags that the owner of a struct sets. */
 const OWN = FTRACE_OPS_FL.DYNAMIC | FTRACE_OPS_FL.SAVE_REGS | FTRACE_OPS_FL.IPMODIFY | FTRACE_OPS_FL.PERMANENT;

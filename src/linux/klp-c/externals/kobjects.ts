@@ -1,6 +1,7 @@
 import { declareState } from "../../../base/index.js";
 import { type Kaddr, toU64 } from "../../../memory/index.js";
 import type { GuestArguments, GuestCalls, GuestMemory, Heap, HostFunctions, Slab } from "../../guest/index.js";
+import type { KernelLayout } from "../../lib/index.js";
 import {
 	type Dmesg,
 	EEXIST,
@@ -14,7 +15,6 @@ import {
 	S_IFDIR,
 	wait,
 } from "../../lib/index.js";
-import type { KernelLayout } from "../layout.js";
 
 /** A show() may fill a page. */
 const PAGE = 4096;

@@ -1,6 +1,6 @@
 import { type GuestArguments, GuestFault, type GuestMemory, type HostFunctions } from "../../guest/index.js";
+import type { KernelLayout } from "../../lib/index.js";
 import { type Dmesg, KERN } from "../../lib/index.js";
-import type { KernelLayout } from "../layout.js";
 
 /** The part of GuestOutput that is needed here. */
 export interface Output {

@@ -1,9 +1,8 @@
 import { type Kaddr, toU64 } from "../../../memory/index.js";
 import type { Symbols } from "../../ftrace/index.js";
 import type { GuestCalls, GuestMemory, HostFunctions } from "../../guest/index.js";
-import type { Kernel } from "../../lib/index.js";
+import type { Kernel, KernelLayout } from "../../lib/index.js";
 import type { Sched, Workqueue, work_struct } from "../../sched/index.js";
-import type { KernelLayout } from "../layout.js";
 
 const WORK_STRUCT_PENDING = 1n;
 
