@@ -1,4 +1,5 @@
-import { mkdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { constants } from "node:fs";
+import { access, mkdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { dirname, isAbsolute, resolve } from "node:path";
 import { KlpemuError } from "../base/index.js";
 import type { FileReader } from "../scenario/index.js";
@@ -40,6 +41,20 @@ export async function writeWhole(path: string, content: string | Uint8Array): Pr
 		const reason = code === "EEXIST" || code === "ENOTDIR" ? `${dirname(path)} is not a folder` : String(code ?? cause);
 		throw new KlpemuError("FILE_UNWRITABLE", `cannot write '${path}': ${reason}`, { cause });
 	}
+}
+
+/** Whether {@link writeWhole} can work, before much work: throws `FILE_UNWRITABLE` if it certainly cannot. */
+export async function checkWritable(path: string): Promise<void> {
+	const unwritable = (reason: string, cause?: unknown) =>
+		new KlpemuError("FILE_UNWRITABLE", `cannot write '${path}': ${reason}`, { cause });
+	if ((await stat(path).catch(() => undefined))?.isDirectory()) throw unwritable("it is a folder");
+	let folder = dirname(path);
+	while ((await stat(folder).catch(() => undefined)) === undefined && folder !== dirname(folder))
+		folder = dirname(folder);
+	if (!(await stat(folder)).isDirectory()) throw unwritable(`${folder} is not a folder`);
+	await access(folder, constants.W_OK).catch((cause: NodeJS.ErrnoException) => {
+		throw unwritable(cause.code ?? String(cause), cause);
+	});
 }
 
 async function ifThere<T>(path: string, access: () => Promise<T>): Promise<T | undefined> {

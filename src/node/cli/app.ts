@@ -31,6 +31,21 @@ export async function runCli(
 	}
 }
 
+/** `klpemu kernel`, whose commands have names of two words, without the second one: help, or an error. */
+async function dispatchFamily(family: readonly CommandEntry[], name: string, word: string | undefined, io: Io) {
+	if (word === "--help" || word === "-h") {
+		const helps = family.map(async (entry) => commandHelp(entry, (await entry.load()) as Command<never>));
+		io.stdout.write((await Promise.all(helps)).join("\n"));
+		return EXIT.ok;
+	}
+	const reason = word === undefined ? `'${name}' needs a second word` : `'${name}' has no '${word}'`;
+	const words = family.map((entry) => entry.name.slice(name.length + 1));
+	throw new KlpemuError("CLI_UNKNOWN_COMMAND", reason, {
+		where: `klpemu ${name}`,
+		hint: suggest(word ?? "", "second words", words),
+	});
+}
+
 async function dispatch(argv: readonly string[], io: Io, entries: readonly CommandEntry[]): Promise<number> {
 	const [name, ...rest] = argv;
 	if (name === undefined) {
@@ -50,6 +65,8 @@ async function dispatch(argv: readonly string[], io: Io, entries: readonly Comma
 	const pair = entries.find((candidate) => candidate.name === `${name} ${rest[0]}`);
 	const entry = pair ?? entries.find((candidate) => candidate.name === name);
 	if (entry === undefined) {
+		const family = entries.filter((candidate) => candidate.name.startsWith(`${name} `));
+		if (family.length > 0) return dispatchFamily(family, name, rest[0], io);
 		const known = [
 			...entries.map((candidate) => candidate.name),
 			...(name.startsWith("-") ? ["--help", "--version"] : []),

@@ -4,6 +4,8 @@ import { type AnyOption, type Command, type CommandEntry, EXIT, optionName } fro
 interface Words {
 	readonly name: string;
 	readonly summary: string;
+	/** Second words of the name: `build` and `show` of `kernel`. */
+	readonly actions: readonly string[];
 	readonly options: readonly {
 		readonly name: string;
 		readonly help: string;
@@ -15,8 +17,24 @@ interface Words {
 const SHELLS = ["bash", "zsh", "fish"] as const;
 type Shell = (typeof SHELLS)[number];
 
-/** The tables of all commands: what --help prints. */
+/** The tables of all commands: what --help prints. Commands whose names have the same first word are one. */
 async function words(commands: readonly CommandEntry[]): Promise<Words[]> {
+	const all = new Map<string, Words>();
+	for (const { name, summary, options } of await tables(commands)) {
+		const [first, ...rest] = name.split(" ");
+		const other = all.get(first!);
+		const others = other?.options ?? [];
+		all.set(first!, {
+			name: first!,
+			summary: other === undefined ? summary : `${other.summary}; ${summary}`,
+			actions: [...(other?.actions ?? []), ...rest],
+			options: [...others, ...options.filter((option) => others.every((known) => known.name !== option.name))],
+		});
+	}
+	return [...all.values()];
+}
+
+function tables(commands: readonly CommandEntry[]): Promise<Omit<Words, "actions">[]> {
 	return Promise.all(
 		commands.map(async ({ name, summary, load }) => {
 			const { options } = (await load()) as Command<Record<string, string | undefined>>;
@@ -38,7 +56,8 @@ async function valuesOf(option: AnyOption): Promise<readonly string[]> {
 
 /** For bash: words of the command, values of an option behind it, else files. */
 function bash(all: readonly Words[]): string {
-	const cases = all.flatMap(({ name, options }) => [
+	const cases = all.flatMap(({ name, options, actions }) => [
+		...(actions.length > 0 ? [`\t\t"${name} ${name}") words="${actions.join(" ")}" ;;`] : []),
 		...options
 			.filter(({ values }) => values !== undefined)
 			.map(({ name: option, values }) => `\t\t"${name} ${option}") words="${values!.join(" ")}" ;;`),
@@ -59,7 +78,7 @@ function bash(all: readonly Words[]): string {
 		...cases,
 		"\tesac",
 		// Where neither an option nor its value can stand, bash offers files.
-		"\tif [[ $current == -* || $before == --* ]]; then",
+		"\tif [[ $current == -* || $before == --* || ($COMP_CWORD == 2 && $words != --*) ]]; then",
 		'\t\tCOMPREPLY=($(compgen -W "$words" -- "$current"))',
 		"\tfi",
 		"}",
@@ -89,7 +108,10 @@ function zsh(all: readonly Words[]): string {
 		"\tshift words",
 		"\t((CURRENT--))",
 		"\tcase $command in",
-		...all.map(({ name, options }) => `\t\t${name}) _arguments ${options.map(spec).join(" ")} '*:file:_files' ;;`),
+		...all.map(({ name, options, actions }) => {
+			const first = actions.length > 0 ? `'1:action:(${actions.join(" ")})' ` : "";
+			return `\t\t${name}) _arguments ${options.map(spec).join(" ")} ${first}'*:file:_files' ;;`;
+		}),
 		"\tesac",
 		"}",
 		'_klpemu "$@"',
@@ -101,8 +123,9 @@ function zsh(all: readonly Words[]): string {
 function fish(all: readonly Words[]): string {
 	const escaped = (text: string) => `'${text.replaceAll("\\", "\\\\").replaceAll("'", "\\'")}'`;
 	return all
-		.flatMap(({ name, summary, options }) => [
+		.flatMap(({ name, summary, options, actions }) => [
 			`complete -c klpemu -n __fish_use_subcommand -f -a ${name} -d ${escaped(summary)}`,
+			...actions.map((action) => `complete -c klpemu -n '__fish_seen_subcommand_from ${name}' -a ${action}`),
 			...options.map(({ name: option, help, values }) => {
 				const head = `complete -c klpemu -n '__fish_seen_subcommand_from ${name}' -l ${option.slice(2)} -d ${escaped(help)}`;
 				if (values === undefined) return head;

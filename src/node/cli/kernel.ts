@@ -1,7 +1,7 @@
 import { resolve } from "node:path";
 import { KlpemuError, printable } from "../../base/index.js";
 import { parseKernelCore } from "../../linux/klp-c/index.js";
-import { readIfThere, writeWhole } from "../files.js";
+import { checkWritable, readIfThere, writeWhole } from "../files.js";
 import { buildKernelCore } from "../kernel/index.js";
 import { type Command, EXIT } from "./command.js";
 import { kernelCoreJson, renderKernelCore } from "./kernel-show.js";
@@ -28,6 +28,7 @@ export const kernelBuildCommand: Command<KernelBuildArguments> = {
 		"Exit status: 0 written, 2 bad input.",
 	],
 	async run({ source, headers, patch, out }, _positionals, { stdout, stderr }) {
+		if (out !== undefined) await checkWritable(resolve(out));
 		const built = await buildKernelCore({ source, headers, patches: patch });
 		const series = built.headers.version.split(".").slice(0, 2).join(".");
 		const file = out ?? `linux-${series}.klpcore`;

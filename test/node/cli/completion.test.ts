@@ -25,13 +25,21 @@ async function offered(...line: string[]): Promise<string[]> {
 		.filter((word) => word !== "");
 }
 
+/** `kernel build` and `kernel show` are one word at first. */
+const firstWords = [...new Set(commands.map(({ name }) => name.split(" ")[0]!))];
+
 describe("klpemu completion", () => {
 	test("bash offers commands, options, and the values of an option", async () => {
-		expect(await offered("")).toEqual([...commands.map(({ name }) => name), "--help", "--version"]);
+		expect(await offered("")).toEqual([...firstWords, "--help", "--version"]);
 		expect(await offered("e")).toEqual(["explore", "exec"]);
 		expect(await offered("run", "--d")).toEqual(["--design", "--dmesg"]);
 		expect(await offered("run", "--cpu", "")).toEqual(["jit", "unicorn"]);
 		expect(await offered("run", "x.yaml", "--design", "rfc")).toEqual(["rfc-2025", "rfc-2025-no-nop"]);
+	});
+	test("bash offers the second word of a command, and its options", async () => {
+		expect(await offered("kernel", "")).toEqual(["build", "show"]);
+		expect(await offered("kernel", "build", "--pa")).toEqual(["--patch"]);
+		expect(await offered("kernel", "show", "x")).toEqual([]);
 	});
 	test("bash offers files where no option can stand", async () => {
 		expect(await offered("run", "sc")).toEqual([]);
@@ -40,7 +48,9 @@ describe("klpemu completion", () => {
 	test.each(["zsh", "fish"])("%s: every command with its options", async (shell) => {
 		const { status, text } = await completion(shell);
 		expect(status).toBe(0);
-		for (const { name } of commands) expect(text).toContain(name);
+		for (const { name } of commands) for (const word of name.split(" ")) expect(text).toContain(word);
+		expect(text).toMatch(shell === "zsh" ? /^\t\tkernel\) .*'1:action:\(build show\)' /m : /_from kernel' -a show$/m);
+		expect(text).not.toMatch(/^\t\tkernel build\)/m);
 		expect(text).toMatch(shell === "zsh" ? /'--design\[.*\]:value:\(mainline / : /-l design -d .* -x -a 'mainline /);
 	});
 	test("another shell is refused", async () => {
