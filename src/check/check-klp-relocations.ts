@@ -28,12 +28,13 @@ export function checkKlpRelocations(subject: Subject): void {
 			);
 		}
 	}
+	const patched = patchedObjects(subject);
 	const flags = new Map(file.relaSections().map(({ name, flags }) => [name, flags]));
 	for (const section of file.object.klpRelocations) {
-		checkSection(subject, section, flags.get(section.name) ?? SHF.ALLOC);
+		checkSection(subject, section, flags.get(section.name) ?? SHF.ALLOC, patched);
 		for (const relocation of section.relocations) checkSymbol(subject, section, relocation);
 	}
-	checkOwners(subject);
+	checkOwners(subject, patched);
 }
 
 /** Objects that the livepatches patch, by name. */
@@ -41,7 +42,12 @@ function patchedObjects({ patches }: Subject): Set<string> {
 	return new Set(patches.flatMap(({ objects = [] }) => objects.map(({ name }) => objectName(name))));
 }
 
-function checkSection(subject: Subject, { name, objname, target }: KlpRelocationSection, flags: number): void {
+function checkSection(
+	subject: Subject,
+	{ name, objname, target }: KlpRelocationSection,
+	flags: number,
+	patched: ReadonlySet<string>,
+): void {
 	const { file, found, patches } = subject;
 	const place = { object: objname, in: name };
 	if ((flags & SHF.ALLOC) === 0 && objname !== "vmlinux") {
@@ -52,7 +58,7 @@ function checkSection(subject: Subject, { name, objname, target }: KlpRelocation
 	if (said !== changed) {
 		found.add("klp-rela-section", place, `'${name}' changes section '${changed}'`);
 	}
-	if (objname !== "vmlinux" && patches.length > 0 && !patchedObjects(subject).has(objname)) {
+	if (objname !== "vmlinux" && patches.length > 0 && !patched.has(objname)) {
 		found.add("klp-rela-no-object", place, `'${name}' waits for '${objname}', which the livepatch does not patch`);
 	}
 }
@@ -93,9 +99,8 @@ function checkSymbol(subject: Subject, { name, objname }: KlpRelocationSection, 
 }
 
 /** A function's livepatch relocations must be applied when its own object is there, or before. */
-function checkOwners(subject: Subject): void {
+function checkOwners(subject: Subject, patched: ReadonlySet<string>): void {
 	const { file, found } = subject;
-	const patched = patchedObjects(subject);
 	const owners = new Map<string, string>();
 	for (const { object, func } of functionsOf(subject)) {
 		const code = func.newFunc.kind === "here" ? codeAt(file, func.newFunc) : undefined;

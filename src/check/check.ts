@@ -49,7 +49,7 @@ export function checkModule(input: InputFile, options: CheckOptions): CheckRepor
 		found,
 	};
 	for (const { name } of notFound) {
-		found.notLookedAt(`the livepatch: ${name}() makes its klp_patch at run time`);
+		found.notLookedAt(`the livepatch: ${name}() makes or chooses its klp_patch at run time`);
 	}
 	sayLayout(subject, options);
 	checkLoading(subject);
@@ -76,8 +76,9 @@ function sayLayout({ patches, found, file }: Subject, { layout, exactLayout }: C
 	const magic = file.modinfo.get("vermagic")?.[0]?.split(" ")[0];
 	const other = magic !== undefined && magic !== layout.release && !exactLayout;
 	found.lookedAt(`the livepatch's structures, by the layout of ${layout.release}${other ? ", which fits" : ""}`);
-	for (const { form } of patches) {
-		if (form !== "klp_patch") found.notLookedAt(`replace and states: the init function of ${form} sets them`);
+	for (const { form, replace } of patches) {
+		if (form !== "klp_patch" && replace === undefined)
+			found.notLookedAt(`replace: the init function of ${form} sets it`);
 	}
 	for (const patch of patches) {
 		const fillers = [patch.filledBy, ...(patch.objects ?? []).map(({ filledBy }) => filledBy)];
@@ -115,8 +116,7 @@ function patchReport(subject: Subject, { form, replace, states, objects = [] }: 
 
 function objectReport(subject: Subject, { name: pointer, funcs = [], callbacks }: PatchObject): ObjectReport {
 	const name = objectName(pointer);
-	const sections = subject.file.object.klpRelocations.filter(({ objname }) => objname === name);
-	const relocations = sections.flatMap((section) => section.relocations);
+	const relocations = subject.file.klpRelocationsFor(name).flatMap((section) => section.relocations);
 	const symbols = relocations.map(({ symbol }) => symbol.name.replace(/^\.klp\.sym\./, ""));
 	const named = [...callbacks].map(([field, to]): [string, string] => [field, pointerName(subject, to) ?? "?"]);
 	return {

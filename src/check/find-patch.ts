@@ -12,8 +12,8 @@ export interface EnableCall {
 /** Where a module's livepatch is described. */
 export type PatchSource =
 	| { readonly form: "klp_patch"; readonly at: Spot; readonly by: Code }
-	| { readonly form: "klp-build"; readonly section: ElfSection }
-	| { readonly form: "kpatch"; readonly section: ElfSection };
+	| { readonly form: "klp-build"; readonly section: ElfSection; readonly by: Code }
+	| { readonly form: "kpatch"; readonly section: ElfSection; readonly by: Code };
 
 const KLP_BUILD_SECTIONS = [".init.klp_objects", "__klp_objects"];
 
@@ -69,12 +69,13 @@ export function findPatches(file: ModuleFile): { sources: PatchSource[]; notFoun
 		if (!known) sources.push({ form: "klp_patch", at: patch, by });
 	}
 	const made = calls.filter(({ patch }) => patch === undefined).map(({ by }) => by);
-	if (made.length === 0) return { sources, notFound: [] };
+	const [by] = made;
+	if (by === undefined) return { sources, notFound: [] };
 	for (const name of KLP_BUILD_SECTIONS) {
 		const section = file.sectionNamed(name);
-		if (section !== undefined) return { sources: [...sources, { form: "klp-build", section }], notFound: [] };
+		if (section !== undefined) return { sources: [...sources, { form: "klp-build", section, by }], notFound: [] };
 	}
 	const table = file.sectionNamed(".kpatch.funcs");
-	if (table !== undefined) return { sources: [...sources, { form: "kpatch", section: table }], notFound: [] };
+	if (table !== undefined) return { sources: [...sources, { form: "kpatch", section: table, by }], notFound: [] };
 	return { sources, notFound: made };
 }

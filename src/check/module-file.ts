@@ -3,6 +3,7 @@ import {
 	type ElfRelocation,
 	type ElfSection,
 	type ElfSymbol,
+	type KlpRelocationSection,
 	SHN_ABS,
 	SHN_UNDEF,
 } from "../elf/index.js";
@@ -44,6 +45,8 @@ export class ModuleFile {
 	readonly #sources = new Map<ElfSymbol, string>();
 	/** Pieces by the function that they were taken out of. */
 	readonly #coldPieces = new Map<string, ElfSymbol[]>();
+	/** By the object that they wait for. */
+	readonly #klpRelocations = new Map<string, KlpRelocationSection[]>();
 	readonly modinfo: ReadonlyMap<string, readonly string[]>;
 
 	constructor(object: ElfObject) {
@@ -60,6 +63,11 @@ export class ModuleFile {
 			else same.push(symbol);
 		}
 		for (const list of this.#symbols.values()) list.sort((a, b) => a.value - b.value);
+		for (const section of object.klpRelocations) {
+			const same = this.#klpRelocations.get(section.objname);
+			if (same === undefined) this.#klpRelocations.set(section.objname, [section]);
+			else same.push(section);
+		}
 		this.modinfo = readModinfo(this.sectionNamed(".modinfo"));
 	}
 
@@ -182,6 +190,11 @@ export class ModuleFile {
 	/** Sections that the kernel frees when the init function has returned (module_init_section). */
 	isInit(spot: Spot): boolean {
 		return this.section(spot)?.name.startsWith(".init") ?? false;
+	}
+
+	/** The sections of livepatch relocations that wait for an object. */
+	klpRelocationsFor(object: string): readonly KlpRelocationSection[] {
+		return this.#klpRelocations.get(object) ?? [];
 	}
 
 	/** Livepatch relocation sections by name: also those that lack the flag. */

@@ -1,7 +1,9 @@
 import { KlpemuError } from "../base/index.js";
+import type { Code } from "./code.js";
 import type { PatchSource } from "./find-patch.js";
 import { CALLBACK_FIELDS, type CallbackField, type PatchLayout } from "./layout.js";
 import type { ModuleFile, Pointer, Spot } from "./module-file.js";
+import { followRegisters } from "./registers.js";
 import type { Writes } from "./writes.js";
 
 /** A name in a structure. `unset`: NULL in the file. `unreadable`: it points to no text. */
@@ -64,8 +66,9 @@ export class PatchReader {
 
 	/** Throws `CHECK_LAYOUT` if the structures in the file cannot have this layout, and `CHECK_DAMAGED`. */
 	read(source: PatchSource): Patch {
-		if (source.form === "klp-build") return this.#readKlpBuild(source.section.index);
-		if (source.form === "kpatch") return this.#readKpatch(source.section.index);
+		const replace = (): Pick<Patch, "replace"> => ({ replace: this.#replaceOf(source.by) });
+		if (source.form === "klp-build") return { ...this.#readKlpBuild(source.section.index), ...replace() };
+		if (source.form === "kpatch") return { ...this.#readKpatch(source.section.index), ...replace() };
 		return this.#readPatch(source.at);
 	}
 
@@ -101,6 +104,17 @@ export class PatchReader {
 				...(objects?.elements ?? []).flatMap(({ funcsAt }) => funcsAt),
 			],
 		};
+	}
+
+	/** The constant that the init function writes to klp_patch.replace; undefined if it is not clear. */
+	#replaceOf(init: Code): boolean | undefined {
+		const values = new Set<boolean>();
+		followRegisters(this.#file, init, ({ instruction: { row, operands } }) => {
+			const [to, from] = operands;
+			if (row.semantic !== "mov" || to?.kind !== "mem" || from?.kind !== "imm" || to.size !== 8) return;
+			if (to.base >= 0 && to.index < 0 && to.disp === BigInt(this.#layout.patch.replace)) values.add(from.value !== 0n);
+		});
+		return values.size === 1 ? [...values][0] : undefined;
 	}
 
 	#fieldName(offset: number): string {

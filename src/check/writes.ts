@@ -8,11 +8,24 @@ interface Traffic {
 	readonly taken: readonly { readonly at: Spot; readonly by: string }[];
 }
 
+/** An instruction of a function that concerns a byte of a section. */
+interface Access {
+	readonly offset: number;
+	readonly by: string;
+}
+
+/** By offset. */
+interface Accesses {
+	readonly stores: readonly Access[];
+	readonly taken: readonly Access[];
+}
+
 /** What code does to variables: it answers which data of the file may be different when they are used. */
 export class Writes {
 	readonly #file: ModuleFile;
 	/** Functions that refer to a section, by section. */
 	readonly #users = new Map<number, Code[]>();
+	readonly #accesses = new Map<number, Accesses>();
 	readonly #traffic = new Map<string, Traffic>();
 
 	constructor(file: ModuleFile) {
@@ -20,21 +33,31 @@ export class Writes {
 	}
 
 	/** Functions that write bytes of [offset, end) of a section, with the bytes' offsets. */
-	into(section: number, offset: number, end: number): { offset: number; by: string }[] {
-		const found = this.#all(section).flatMap(({ stores }) => stores);
-		return found
-			.filter(({ at }) => at.section === section && at.offset >= offset && at.offset < end)
-			.map(({ at, by }) => ({ offset: at.offset, by }));
+	into(section: number, offset: number, end: number): readonly Access[] {
+		return between(this.#accessesTo(section).stores, offset, end);
 	}
 
 	/** The first function that takes the address of something in [offset, end): it may write there, in a loop or by a call. */
 	addressTaken(section: number, offset: number, end: number): string | undefined {
-		const found = this.#all(section).flatMap(({ taken }) => taken);
-		return found.find(({ at }) => at.section === section && at.offset >= offset && at.offset < end)?.by;
+		return between(this.#accessesTo(section).taken, offset, end)[0]?.by;
 	}
 
-	#all(section: number): Traffic[] {
-		return this.#usersOf(section).map((code) => this.#trafficOf(code));
+	#accessesTo(section: number): Accesses {
+		let accesses = this.#accesses.get(section);
+		if (accesses === undefined) {
+			const users = this.#usersOf(section).map((code) => this.#trafficOf(code));
+			const here = (list: readonly Traffic["stores"][number][]): Access[] =>
+				list
+					.filter(({ at }) => at.section === section)
+					.map(({ at, by }) => ({ offset: at.offset, by }))
+					.sort((a, b) => a.offset - b.offset);
+			accesses = {
+				stores: here(users.flatMap(({ stores }) => stores)),
+				taken: here(users.flatMap(({ taken }) => taken)),
+			};
+			this.#accesses.set(section, accesses);
+		}
+		return accesses;
 	}
 
 	#usersOf(section: number): Code[] {
@@ -71,3 +94,17 @@ export class Writes {
 
 /** Functions that are followed for one section. */
 const MAX_USERS = 1000;
+
+/** The accesses in [offset, end) of a sorted list. */
+function between(sorted: readonly Access[], offset: number, end: number): readonly Access[] {
+	let low = 0;
+	let high = sorted.length;
+	while (low < high) {
+		const middle = (low + high) >> 1;
+		if (sorted[middle]!.offset < offset) low = middle + 1;
+		else high = middle;
+	}
+	let last = low;
+	while (last < sorted.length && sorted[last]!.offset < end) last++;
+	return sorted.slice(low, last);
+}

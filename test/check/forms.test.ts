@@ -27,7 +27,15 @@ describe("klp-build", () => {
 				],
 			},
 		]);
-		expect(report.notLookedAt).toContain("replace and states: the init function of klp-build sets them");
+		expect(report.notLookedAt).toContain("replace: the init function of klp-build sets it");
+	});
+
+	test.each([true, false])("replace is what the init function writes: %s", (replace) => {
+		const { body = "", ...rest } = EXT(".init.klp_objects");
+		const set = body.replace("return klp", `patch->replace = ${Number(replace)}; return klp`);
+		const report = check(ko({ ...rest, body: set }));
+		expect(report.patches[0]?.replace).toBe(replace);
+		expect(report.notLookedAt.filter((what) => what.startsWith("replace"))).toEqual([]);
 	});
 
 	test("a table that is cut is an error", () => {
@@ -79,7 +87,7 @@ describe("at run time", () => {
 			}),
 		);
 		expect(report).toMatchObject({ verdict: "clean", patches: [], findings: [] });
-		expect(report.notLookedAt).toContain("the livepatch: init_module() makes its klp_patch at run time");
+		expect(report.notLookedAt).toContain("the livepatch: init_module() makes or chooses its klp_patch at run time");
 	});
 
 	test("what code may write into an array is no finding, and is said", () => {
@@ -101,13 +109,16 @@ void cleanup_module(void) { }`;
 		expect(check(ko({ body: choice })).patches).toMatchObject([{ objects: [{ name: "vmlinux" }] }]);
 	});
 
-	test("one of two livepatches, by a condition: it is not guessed which", () => {
+	test("one of two livepatches, by a condition: it is not guessed which, and said", () => {
 		const two = `
 int flag; static struct klp_patch a, b;
 int __init init_module(void) { return klp_enable_patch(flag ? &a : &b); }
 void cleanup_module(void) { }`;
-		const report = check(ko({ body: two, flags: ["-fno-if-conversion", "-fno-if-conversion2"] }));
-		expect(report.patches.length === 0 || report.patches.length === 2).toBe(true);
+		for (const flags of [[], ["-fno-if-conversion", "-fno-if-conversion2"]]) {
+			const { patches, notLookedAt } = check(ko({ body: two, flags }));
+			expect(patches).toEqual([]);
+			expect(notLookedAt).toContain("the livepatch: init_module() makes or chooses its klp_patch at run time");
+		}
 	});
 });
 

@@ -62,6 +62,13 @@ test.each(FILES.map((file, index): [number, InputFile] => [index, file]))(
 	},
 );
 
+test("a livepatch of 15,000 objects is read, and its findings are cut", () => {
+	const one = '{ .name = "ext4", .funcs = funcs },';
+	const report = check(ko({ objs: `${one.repeat(15_000)} { }` }));
+	expect(report.patches[0]?.objects).toHaveLength(15_000);
+	expect(report.findings.filter(({ kind }) => kind === "object-twice").length).toBeLessThanOrEqual(100);
+});
+
 test("flipped bytes in the files of --against, and files that are cut", () => {
 	const module = { name: "ext4.ko", bytes: target };
 	const map = textFile("System.map", ["ffffffff81000020 t same", "ffffffff81000000 T foo"]);
