@@ -27,6 +27,13 @@ interface CapstoneModule {
 	};
 }
 
+/** Bytes of the longest instruction (SDM volume 2, 2.3.11). */
+const LONGEST = 15;
+/** Stands for a byte that begins no instruction. */
+const BAD = "(bad)";
+/** Bytes that are decoded at a time. */
+const WINDOW = 512;
+
 /** Turns x86-64 machine code into text, with Capstone. */
 export class Disassembler {
 	readonly #engine: InstanceType<CapstoneModule["Capstone"]>;
@@ -46,18 +53,21 @@ export class Disassembler {
 	/** All the instructions in `bytes`, which lie at `address`. */
 	disassemble(bytes: Uint8Array, address: bigint): Instruction[] {
 		const out: Instruction[] = [];
-		for (let at = 0; at < bytes.length; ) {
-			const decoded = this.#decode(bytes.subarray(at), address + BigInt(at));
-			for (const { size, mnemonic, op_str } of decoded) {
+		let window = WINDOW;
+		for (let at = 0; at < bytes.length; window = out.at(-1)?.text === BAD ? LONGEST : WINDOW) {
+			// Not all that is left: Capstone copies it, and starts again behind each undecodable byte.
+			const end = Math.min(at + window, bytes.length);
+			for (const { size, mnemonic, op_str } of this.#decode(bytes.subarray(at, end), address + BigInt(at))) {
 				const text = op_str === "" ? mnemonic : `${mnemonic} ${op_str}`;
 				out.push({ address: BigInt.asUintN(64, address + BigInt(at)), bytes: bytes.slice(at, at + size), text });
 				at += size;
 			}
-			if (at < bytes.length) {
+			// At the end of a window an instruction may be cut; the next window has all of it.
+			if (at < end && (end - at >= LONGEST || end === bytes.length)) {
 				out.push({
 					address: BigInt.asUintN(64, address + BigInt(at)),
 					bytes: bytes.slice(at, at + 1),
-					text: "(bad)",
+					text: BAD,
 				});
 				at++;
 			}
@@ -65,9 +75,9 @@ export class Disassembler {
 		return out;
 	}
 
-	/** The instruction that `bytes` begin with, for traces; 15 bytes are always enough. */
+	/** The instruction that `bytes` begin with, for traces; no instruction is longer than 15 bytes. */
 	one(bytes: Uint8Array, address: bigint): Instruction {
-		return this.disassemble(bytes.subarray(0, 15), address)[0] ?? { address, bytes, text: "(bad)" };
+		return this.disassemble(bytes.subarray(0, LONGEST), address)[0] ?? { address, bytes, text: BAD };
 	}
 
 	#decode(bytes: Uint8Array, address: bigint): { size: number; mnemonic: string; op_str: string }[] {

@@ -37,7 +37,7 @@ const FIRST_LINE = "klpemu schedule 1";
 export function formatSchedule(schedule: Schedule): string {
 	const { scenario, fingerprint, design, invariant, message, moves } = schedule;
 	const lines = [FIRST_LINE, `scenario: ${scenario}`, `fingerprint: ${fingerprint}`, `design: ${design}`];
-	lines.push(`invariant: ${invariant}`, `message: ${message}`, "moves:");
+	lines.push(`invariant: ${invariant}`, `message: ${message}`, `length: ${moves.length}`, "moves:");
 	for (const { who, steps, busy, late, label } of moves) {
 		const words = [who, ...(steps === 1 ? [] : [`steps=${steps}`]), ...(late ? ["late"] : [])];
 		for (const { step, task } of busy) words.push(`busy=${step}:${task}`);
@@ -48,7 +48,7 @@ export function formatSchedule(schedule: Schedule): string {
 
 /** Throws `SCHEDULE_SYNTAX`. */
 export function parseSchedule(text: string, fileName: string): Schedule {
-	const lines = text.split("\n");
+	const lines = text.trimEnd().split("\n");
 	const bad = (line: number, message: string, hint?: string) =>
 		new KlpemuError("SCHEDULE_SYNTAX", message, { where: `${fileName}:${line + 1}`, ...(hint && { hint }) });
 	if (lines[0]?.trim() !== FIRST_LINE) {
@@ -61,6 +61,8 @@ export function parseSchedule(text: string, fileName: string): Schedule {
 		if (key === undefined) throw bad(at, `'${lines[at]}' is no 'key: value'`);
 		header.set(key, value!);
 	}
+	const cut = "it may have been cut: explore the scenario again";
+	if (at === lines.length) throw bad(at - 1, "the line 'moves:' is missing", cut);
 	const value = (key: string) => {
 		const found = header.get(key);
 		if (found === undefined) throw bad(at, `'${key}: ...' is missing`);
@@ -71,6 +73,11 @@ export function parseSchedule(text: string, fileName: string): Schedule {
 	const moves: Move[] = [];
 	for (at++; at < lines.length; at++) {
 		if (lines[at]!.trim() !== "") moves.push(parseMove(lines[at]!, (message) => bad(at, message)));
+	}
+	// Older schedules do not say their length.
+	const length = header.get("length");
+	if (length !== undefined && length !== String(moves.length)) {
+		throw bad(lines.length - 1, `the schedule has ${moves.length} moves, not ${length}`, cut);
 	}
 	const [scenario, fingerprint, design] = ["scenario", "fingerprint", "design"].map(value) as [string, string, string];
 	return { scenario, fingerprint, design, invariant, message: value("message"), moves };

@@ -5,9 +5,24 @@ import { KlpemuError } from "../base/index.js";
 import type { FileReader } from "../scenario/index.js";
 import { PROJECT } from "./project.js";
 
+/** The largest file that is read; larger than any kernel with its debug information. */
+const MAX_FILE = 2 ** 31 - 1;
+
 /** The content, or undefined if there is no such file. Throws `FILE_UNREADABLE`. */
 export function readIfThere(path: string): Promise<Uint8Array | undefined> {
-	return ifThere(path, () => readFile(path));
+	return ifThere(path, async () => {
+		const { size, isFile } = await kindOf(path);
+		// A device or a pipe has no end, or does not give anything for ever.
+		if (!isFile) throw unreadable(path, "it is no regular file; write its content to one");
+		if (size > MAX_FILE) throw unreadable(path, `it has ${size} bytes, at most ${MAX_FILE} are read`);
+		return readFile(path);
+	});
+}
+
+async function kindOf(path: string): Promise<{ size: number; isFile: boolean }> {
+	const found = await stat(path);
+	if (found.isDirectory()) throw unreadable(path, "it is a folder");
+	return { size: found.size, isFile: found.isFile() };
 }
 
 /** A scenario or a schedule. Throws `FILE_MISSING`, `SCENARIO_SYNTAX`. */
@@ -61,6 +76,7 @@ async function ifThere<T>(path: string, access: () => Promise<T>): Promise<T | u
 	try {
 		return await access();
 	} catch (cause) {
+		if (cause instanceof KlpemuError) throw cause;
 		const { code } = cause as NodeJS.ErrnoException;
 		if (code === "ENOENT" || code === "ENOTDIR") return undefined;
 		throw unreadable(path, code === "EISDIR" ? "it is a folder" : (code ?? String(cause)), cause);

@@ -3,6 +3,7 @@ import { readFile } from "node:fs/promises";
 import { dirname, extname, join, relative, resolve, sep } from "node:path";
 import { KlpemuError } from "../base/index.js";
 import { compile, flagsFor, INCLUDE, type ObjectOptions } from "./compile.js";
+import { readIfThere } from "./files.js";
 import { PROJECT } from "./project.js";
 
 const PREBUILT = join(PROJECT, "asm", "prebuilt");
@@ -109,10 +110,7 @@ function otherKind(path: string): KlpemuError {
 }
 
 async function read(path: string): Promise<Uint8Array> {
-	try {
-		return new Uint8Array(await readFile(path));
-	} catch (cause) {
-		const { code } = cause as NodeJS.ErrnoException;
-		throw new KlpemuError("FILE_UNREADABLE", `cannot read '${path}' (${code})`, { where: path, cause });
-	}
+	const bytes = await readIfThere(path);
+	if (bytes !== undefined) return new Uint8Array(bytes);
+	throw new KlpemuError("FILE_UNREADABLE", `cannot read '${path}' (ENOENT)`, { where: path });
 }

@@ -46,6 +46,28 @@ describe("Disassembler", () => {
 		const texts = disassembler.disassemble(Uint8Array.of(0x90, 0x06, 0xc3, 0x48), 0n).map(({ text }) => text);
 		expect(texts).toEqual(["nop", "(bad)", "retq", "(bad)"]);
 	});
+
+	it("does not see where it divides long code, instructions and undecodable bytes alike", async () => {
+		const disassembler = await Disassembler.create(loadCapstone);
+		// 12 bytes: movq $imm, disp(%rsp). 0x06 begins no instruction.
+		const long = [0x48, 0xc7, 0x84, 0x24, 1, 1, 0, 0, 2, 2, 0, 0];
+		for (const part of [long, [...long, 0x06], [0x06]]) {
+			const count = 300;
+			const code = Uint8Array.from({ length: part.length * count }, (_, i) => part[i % part.length]!);
+			const texts = disassembler.disassemble(code, 0n).map(({ text }) => text);
+			const bad = texts.filter((text) => text === "(bad)").length;
+			expect(texts.filter((text) => text.startsWith("movq"))).toHaveLength(part.length > 1 ? count : 0);
+			expect(bad).toBe(part === long ? 0 : count);
+		}
+	});
+
+	it("takes linear time for undecodable bytes", async () => {
+		const disassembler = await Disassembler.create(loadCapstone);
+		let copied = 0;
+		const decoded = disassembler.disassemble(new Uint8Array(1 << 18).fill(0x06), 0n);
+		for (const { bytes } of decoded) copied += bytes.length;
+		expect(copied).toBe(1 << 18);
+	}, 30_000);
 });
 
 describe("disasmObject", () => {

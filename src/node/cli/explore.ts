@@ -51,7 +51,7 @@ export const exploreCommand: Command<ExploreOptions> = {
 		"bounded: not all were seen, for lack of states or time, so that nothing is known of the rest.",
 		"expected: are the verdict and the results of all steps as the scenario says? (docs/exploring.md)",
 		"Exit status: 0 as the scenario says, 1 not so, 2 bad input, 3 bounded.",
-		"Ctrl-C prints what is known so far.",
+		"Ctrl-C, SIGTERM and SIGHUP end the search, and print what is known so far.",
 		"",
 		"Examples:",
 		"  klpemu explore scenarios/hybrid-lp1-lp2-lp3.yaml --all-designs",
@@ -184,7 +184,10 @@ function shardOf(text: string | undefined): Shard | undefined {
 	return { index: Number(index) - 1, count: Number(count) };
 }
 
-/** Time limits, Ctrl-C and the progress line. */
+/** Ctrl-C, the end of a terminal, and what a job scheduler or a time limit sends. */
+const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+
+/** Time limits, signals and the progress line. */
 class Control {
 	readonly #io: Io;
 	readonly #limit: number;
@@ -197,7 +200,7 @@ class Control {
 	constructor(io: Io, seconds: bigint | undefined) {
 		this.#io = io;
 		this.#limit = seconds === undefined ? Number.POSITIVE_INFINITY : Number(seconds) * 1000;
-		process.once("SIGINT", this.#onSignal);
+		for (const signal of SIGNALS) process.once(signal, this.#onSignal);
 	}
 
 	start(design: string) {
@@ -221,7 +224,7 @@ class Control {
 	}
 
 	end(): void {
-		process.removeListener("SIGINT", this.#onSignal);
+		for (const signal of SIGNALS) process.removeListener(signal, this.#onSignal);
 		if (this.#io.stderr.isTTY) this.#io.stderr.write("\r\x1b[K");
 	}
 }

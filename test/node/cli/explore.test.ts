@@ -261,7 +261,9 @@ test("explore stops at its budget, its time, and at Ctrl-C, and says what is kno
 	const running = cli("explore", "scenarios/hybrid-lp1-lp2-lp3.yaml", "--all-designs", "--no-reduction");
 	// The last listener is the command's own; the test runner's must not hear of it.
 	await expect.poll(() => process.listeners("SIGINT").length, { timeout: 20_000 }).toBeGreaterThan(0);
-	setTimeout(() => process.listeners("SIGINT").at(-1)!("SIGINT"), 1000);
+	const stop = process.listeners("SIGINT").at(-1)!;
+	expect([process.listeners("SIGTERM").at(-1), process.listeners("SIGHUP").at(-1)]).toEqual([stop, stop]);
+	setTimeout(() => stop("SIGINT"), 1000);
 	const interrupted = await running;
 	expect(interrupted.status).toBe(3);
 	expect(interrupted.stdout).toMatch(/\nmainline +bounded +- +- +- +\d+ /);

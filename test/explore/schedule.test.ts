@@ -1,0 +1,35 @@
+import { describe, expect, test } from "vitest";
+import { formatSchedule, parseSchedule, type Schedule } from "../../src/explore/index.js";
+
+const schedule: Schedule = {
+	scenario: "x.yaml",
+	fingerprint: "0123",
+	design: "mainline",
+	invariant: "stuck",
+	message: "nothing ends it",
+	moves: [
+		{ who: "insmod lp1", steps: 3, busy: [{ step: 1, task: "worker" }], late: false, label: "klp_enable_patch" },
+		{ who: "worker", steps: 1, busy: [], late: false, label: "calls funcA" },
+		{ who: "kworker", steps: 2, busy: [], late: true, label: "klp_try_complete_transition" },
+	].map((move) => ({ ...move, who: move.who.replace(" ", ":") })),
+};
+
+describe("a saved schedule", () => {
+	const text = formatSchedule(schedule);
+	const lines = text.trimEnd().split("\n");
+
+	test("is read as it was written", () => {
+		expect(parseSchedule(text, "x.schedule")).toEqual(schedule);
+	});
+
+	test.each(lines.slice(1).map((_, index) => index + 1))("is refused if it is cut before line %i + 1", (kept) => {
+		const cut = `${lines.slice(0, kept).join("\n")}\n`;
+		expect(() => parseSchedule(cut, "x.schedule")).toThrow(/missing|the schedule has \d moves, not 3/);
+	});
+
+	test("of an older klpemu, which did not say its length, is read", () => {
+		const older = text.replace(/^length: .*\n/m, "");
+		expect(older).not.toBe(text);
+		expect(parseSchedule(older, "x.schedule")).toEqual(schedule);
+	});
+});
