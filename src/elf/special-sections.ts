@@ -19,7 +19,6 @@ interface Refusal {
  * `.smp_locks`. `__bug_table` is read when a ud2 is executed (linux/guest/bug.ts), `.orc_*` is for another unwinder.
  */
 const REFUSED: ReadonlyMap<string, Refusal> = new Map([
-	[".altinstructions", { holds: "alternative instructions", hint: "use the plain instructions, not ALTERNATIVE()" }],
 	[".parainstructions", { holds: "paravirtual calls", hint: "compile without CONFIG_PARAVIRT" }],
 	["__tracepoints_ptrs", { holds: "tracepoints", hint: "compile without DEFINE_TRACE()" }],
 	["_ftrace_events", { holds: "trace events", hint: "compile without TRACE_EVENT()" }],

@@ -1,4 +1,5 @@
 import type { Kaddr } from "../memory/index.js";
+import { applyAlternatives } from "./alternatives.js";
 import { readBugTable } from "./bug-table.js";
 import { readExceptionTable } from "./ex-table.js";
 import { applyJumpLabels } from "./jump-labels.js";
@@ -19,6 +20,7 @@ export class AppliedTables {
 	 * the address of a symbol that the image defines or can use. Throws `ELF_BAD_TABLE`, `ELF_SPECIAL_SECTION`.
 	 */
 	constructor(tables: Tables, resolve: (name: string) => Kaddr | undefined) {
+		applyAlternatives(tables, resolve);
 		this.exceptions = readExceptionTable(tables);
 		this.bugs = readBugTable(tables);
 		this.jumpEntries = applyJumpLabels(tables);

@@ -1,6 +1,6 @@
 import { KlpemuError } from "../base/index.js";
 import { type Kaddr, type Memory, PERM, type Region, toU64 } from "../memory/index.js";
-import type { ElfObject, ElfSection } from "./types.js";
+import type { ElfObject, ElfRelocation, ElfSection } from "./types.js";
 
 /** A section in guest memory, relocated. */
 interface Placed {
@@ -14,7 +14,10 @@ export class Tables {
 	readonly memory: Memory;
 	readonly #placed: readonly Placed[];
 	readonly #regions: readonly Region[];
+	/** Relocations of a section by offset. */
+	readonly #relocations = new Map<ElfSection, readonly ElfRelocation[]>();
 
+	/** `placed`: by address. */
 	constructor(memory: Memory, placed: readonly Placed[], regions: readonly Region[]) {
 		this.memory = memory;
 		this.#placed = placed;
@@ -49,6 +52,40 @@ export class Tables {
 		return last >= address && [address, last].every((at) => this.memory.permissions(at) !== 0);
 	}
 
+	/** The relocations of [address, address + size), also those that livepatch applies. `place`: the address that they patch. */
+	relocationsIn(
+		address: Kaddr,
+		size: number,
+	): { readonly place: Kaddr; readonly relocation: ElfRelocation; readonly section: ElfSection }[] {
+		let index = lowerBound(this.#placed.length, (at) => this.#placed[at]!.address > address) - 1;
+		while (index >= 0 && this.#placed[index]!.section.size === 0) index--;
+		const part = this.#placed[index];
+		if (part === undefined || size === 0) return [];
+		const offset = (address - part.address) | 0;
+		const all = this.#relocationsOf(part);
+		const out = [];
+		for (
+			let i = lowerBound(all.length, (at) => all[at]!.offset >= offset);
+			(all[i]?.offset ?? Infinity) < offset + size;
+			i++
+		) {
+			const relocation = all[i]!;
+			out.push({ place: (part.address + relocation.offset) | 0, relocation, section: part.section });
+		}
+		return out;
+	}
+
+	#relocationsOf({ object, section }: Placed): readonly ElfRelocation[] {
+		let all = this.#relocations.get(section);
+		if (all === undefined) {
+			const late = object.klpRelocations.filter(({ target }) => target === section.index);
+			all = [...section.relocations, ...late.flatMap(({ relocations }) => relocations)];
+			all = all.toSorted((a, b) => a.offset - b.offset);
+			this.#relocations.set(section, all);
+		}
+		return all;
+	}
+
 	#has(address: Kaddr, size: number, perm: number): boolean {
 		const at = toU64(address);
 		return this.#regions.some(
@@ -58,6 +95,18 @@ export class Tables {
 				at + BigInt(size) <= region.address + BigInt(region.length),
 		);
 	}
+}
+
+/** The first index that has the property, which all after it have too; `count` if none. */
+function lowerBound(count: number, has: (index: number) => boolean): number {
+	let low = 0;
+	let high = count;
+	while (low < high) {
+		const middle = (low + high) >> 1;
+		if (has(middle)) high = middle;
+		else low = middle + 1;
+	}
+	return low;
 }
 
 /** One entry of a table. */

@@ -31,7 +31,7 @@ describe.each(CPU_NAMES)("on %s", (cpu) => {
 	const load = async (text: string) => machine.insmodC("lp", await compileModule("lp", text));
 
 	test.each([
-		...[".altinstructions", ".parainstructions", ".data..percpu"],
+		...[".parainstructions", ".data..percpu"],
 		...[
 			".init_array.5",
 			".initcall6.init",
