@@ -75,6 +75,8 @@ export interface CompiledParts {
 	readonly labels: CallLabels;
 	/** The address of __fentry__; undefined for other names. */
 	readonly fentry: (name: string) => Kaddr | undefined;
+	/** Jiffies in a second. */
+	readonly hz: number;
 	readonly dmesg: Dmesg;
 	readonly faults: FaultInjection;
 	readonly observers: Iterable<KlpObserver>;
@@ -151,7 +153,7 @@ export class CompiledLivepatch implements Livepatch {
 			this.memory.functions(),
 			textFunctions(memory, layout, dmesg, output),
 			this.scheduler.functions(),
-			workFunctions({ memory, layout, sched, workqueue, symbols, calls }),
+			workFunctions({ memory, layout, sched, workqueue, symbols, calls, hz: parts.hz }),
 			this.ftrace.functions(),
 			moduleFunctions({ ...parts, memory, nameBuffer: (scratch.page + NAMES) | 0 }),
 			this.kobjects.functions(),
@@ -171,7 +173,7 @@ export class CompiledLivepatch implements Livepatch {
 		const resolve = (name: string) => (names.includes(name) ? this.gates.address(PREFIX + name) : parts.fentry(name));
 		this.core = new CoreImage(object, cpu.memory, areas.core, resolve);
 		this.tasks = new CoreTasks({ core: this.core, sched, percpu: parts.percpu, base: areas.tasks });
-		const patches = new Patches(this.core, symbols);
+		const patches = new Patches(this.core, symbols, this.ftrace);
 		this.#patches = patches;
 		const task = this.tasks.allocate("scratch");
 		this.#views = new Views({ core: this.core, patches, scratch, observers: parts.observers, task });

@@ -1,13 +1,13 @@
 import { KlpemuError } from "../../base/index.js";
-import { type Image, linkImage, type PerCpuVariables, UndefinedSymbols } from "../../elf/index.js";
+import { type Image, jumpLabelCode, linkImage, type PerCpuVariables, UndefinedSymbols } from "../../elf/index.js";
 import { type Kaddr, type Memory, toU64 } from "../../memory/index.js";
 import type { KernelLayout } from "../lib/index.js";
 import type { KernelCore } from "./object.js";
 
 /** Bytes of each CPU's area for per-CPU variables: behind the canary (fixed_percpu_data), up to the end of its page. */
 const PERCPU_ROOM = { offset: 0x40, end: 0x1000 };
-/** Tables that linkImage() refuses. Without them the text is as the compiler left it: keys are off, nothing is patched. */
-const APPLIED_HERE = [".altinstructions", "__jump_table", ".static_call_sites"];
+/** Without this table the text is as the compiler left it: for a processor that has none of the features. */
+const ALTERNATIVES = ".altinstructions";
 const NOP5 = [0x0f, 0x1f, 0x44, 0x00, 0x00];
 
 /** The core's object in guest memory: its symbols, and the per-CPU variables that it and the kernel around it share. */
@@ -28,7 +28,7 @@ export class CoreImage {
 		try {
 			// It is a part of vmlinux, as CONFIG_LIVEPATCH=y makes it.
 			const sections = core.object.sections.map((section) =>
-				APPLIED_HERE.includes(section.name) ? { ...section, name: `${section.name}.core` } : section,
+				section.name === ALTERNATIVES ? { ...section, name: `${section.name}.core` } : section,
 			);
 			const objects = [{ ...core.object, sections }];
 			this.image = linkImage({ name: "vmlinux", objects, base, memory, percpu: PERCPU_ROOM, resolve });
@@ -49,6 +49,18 @@ export class CoreImage {
 		this.#percpu = this.image.percpu;
 		// ftrace does not trace the core itself: its call sites are nops for good.
 		for (const site of this.image.mcountLocs) memory.write(site, Uint8Array.from(NOP5));
+		this.#enableDebug();
+	}
+
+	/** Every pr_debug() prints, as with `dyndbg=+p`: the static key of each is on. */
+	#enableDebug(): void {
+		const debug = this.image.sections("__dyndbg");
+		const { memory } = this;
+		for (const jump of this.image.jumpEntries) {
+			if (!debug.some(({ address, size }) => jump.key >= address && jump.key < address + size)) continue;
+			memory.setU32((jump.key + this.layout.offset("static_key.enabled")) | 0, 1);
+			memory.write(jump.code, jumpLabelCode(jump, true));
+		}
 	}
 
 	#missing(name: string): KlpemuError {

@@ -15,22 +15,29 @@ export interface GuestFunc extends StackEntry {
 	readonly transition: boolean;
 }
 
+/** The struct ftrace_ops that the core has given to ftrace: each is in a klp_ops. */
+export interface FtraceOps {
+	all(): Iterable<Kaddr>;
+	/** That of a function; 0: none. */
+	find(func: Kaddr): Kaddr;
+}
+
 /** The core's patches, objects, functions and func_stacks, read from guest memory by their layout. Nothing is changed. */
 export class Patches {
 	readonly #core: CoreImage;
 	readonly #memory: GuestMemory;
 	readonly #symbols: Symbols;
 	readonly #klp_patches: Kaddr;
-	readonly #klp_ops: Kaddr;
+	readonly #ops: FtraceOps;
 	readonly #transitionPatch: Kaddr;
 	readonly #targetState: Kaddr;
 
-	constructor(core: CoreImage, symbols: Symbols) {
+	constructor(core: CoreImage, symbols: Symbols, ops: FtraceOps) {
 		this.#core = core;
 		this.#memory = new GuestMemory(core.memory);
 		this.#symbols = symbols;
 		this.#klp_patches = core.address("klp_patches");
-		this.#klp_ops = core.address("klp_ops");
+		this.#ops = ops;
 		this.#transitionPatch = core.address("klp_transition_patch");
 		this.#targetState = core.address("klp_target_state");
 	}
@@ -93,15 +100,18 @@ export class Patches {
 		return [...this.list(this.field(object, "klp_object.func_list"), "klp_func.node")];
 	}
 
-	/** klp_find_ops(): the klp_ops of a function; 0: none. */
+	/**
+	 * The klp_ops of a function; 0: none. Found by the ops that are attached to the function, as calls of it find them. The core's own
+	 * list of klp_ops is for holders of klp_mutex only: while an entry is added, the list may end at it.
+	 */
 	klp_find_ops(old_func: Kaddr): Kaddr {
-		for (const ops of this.list(this.#klp_ops, "klp_ops.node")) {
-			for (const func of this.stackOf(ops)) {
-				if (this.pointer(func, "klp_func.old_func") === old_func) return ops;
-				break;
-			}
-		}
-		return 0;
+		const fops = this.#ops.find(old_func);
+		return fops === 0 ? 0 : this.#klpOpsOf(fops);
+	}
+
+	/** container_of(fops, struct klp_ops, fops) */
+	#klpOpsOf(fops: Kaddr): Kaddr {
+		return (fops - this.#core.layout.offset("klp_ops.fops")) | 0;
 	}
 
 	/** The klp_funcs on a func_stack, newest first. */
@@ -147,8 +157,9 @@ export class Patches {
 
 	/** Every word of the core's lists on which calls and promises depend. */
 	addWords(words: number[]): void {
-		for (const ops of this.list(this.#klp_ops, "klp_ops.node")) {
-			words.push(ops);
+		for (const fops of this.#ops.all()) {
+			words.push(fops);
+			const ops = this.#klpOpsOf(fops);
 			for (const func of this.stackOf(ops)) words.push(func, this.#memory.u8(this.field(func, "klp_func.transition")));
 		}
 		for (const patch of this.patches()) {

@@ -26,6 +26,19 @@ export class CoreFtrace {
 		this.#symbols = symbols;
 	}
 
+	/** Addresses of all structs that have a filter. */
+	all(): Iterable<Kaddr> {
+		return this.known.keys();
+	}
+
+	/** The struct whose filter has the site of a function; 0: none. */
+	find(func: Kaddr): Kaddr {
+		if (this.known.size === 0) return 0;
+		const site = this.#ftrace.ftrace_location(func);
+		for (const [address, ops] of this.known) if (ops.filter_hash.has(site)) return address;
+		return 0;
+	}
+
 	#flagsAt(ops: Kaddr): Kaddr {
 		return (ops + this.#layout.offset("ftrace_ops.flags")) | 0;
 	}

@@ -13,10 +13,12 @@ interface Parts {
 	readonly workqueue: Workqueue;
 	readonly symbols: Symbols;
 	readonly calls: GuestCalls;
+	/** Jiffies of the machine in a second; the core is compiled for another number. */
+	readonly hz: number;
 }
 
 /** kernel/workqueue.c: works of the core, which the kworker runs on its own stack. */
-export function workFunctions({ memory, layout, sched, workqueue, symbols, calls }: Parts): HostFunctions {
+export function workFunctions({ memory, layout, sched, workqueue, symbols, calls, hz }: Parts): HostFunctions {
 	const data = (work: Kaddr) => (work + layout.offset("work_struct.data")) | 0;
 	const flag = (work: Kaddr, set: boolean) => {
 		const now = memory.u64(data(work));
@@ -37,8 +39,9 @@ export function workFunctions({ memory, layout, sched, workqueue, symbols, calls
 	const queue = (work: Kaddr, delay: number | undefined) => {
 		if (memory.u64(data(work)) & WORK_STRUCT_PENDING) return 0;
 		flag(work, true);
-		if (delay === undefined || delay === 0) workqueue.schedule_work(workAt(work));
-		else workqueue.schedule_delayed_work(workAt(work), sched.jiffies + delay);
+		const jiffies = Math.round(((delay ?? 0) * hz) / layout.constant("HZ"));
+		if (jiffies === 0) workqueue.schedule_work(workAt(work));
+		else workqueue.schedule_delayed_work(workAt(work), sched.jiffies + jiffies);
 		return 1;
 	};
 	return {
