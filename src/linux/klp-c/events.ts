@@ -110,7 +110,7 @@ export class CoreEvents implements CallWatch {
 		const { sched, hostTasks } = this.#parts;
 		if (sched.preemption !== "full" || (task !== hostTasks.shell && task !== hostTasks.kworker)) return;
 		this.left -= this.step;
-		if (this.left > 0 || !preemptible(task)) return;
+		if (this.left > 0 || task.on_cpu < 0 || !preemptible(task)) return;
 		const { jiffies } = sched;
 		yield { kind: "wait", label: "preempt_schedule_irq", preempted: true, ready: () => sched.jiffies > jiffies };
 		this.left = sched.slice();

@@ -177,7 +177,9 @@ export class KlpCore implements Core {
 		for (const old of this.klp_patches) {
 			for (const old_obj of old.obj_list) {
 				const missing = old_obj.funcs.filter((func) => this.design.needsNop(this, patch, old, old_obj, func));
-				if (missing.length === 0) continue;
+				// klp_add_object_nops() makes the object before it looks for functions.
+				const isEmpty = old_obj.funcs.length === 0 && this.design.supersedes(patch, old);
+				if (missing.length === 0 && !isEmpty) continue;
 				let obj = this.klp_find_object(patch, old_obj);
 				if (obj === undefined) {
 					if (faults.should_fail("klp_alloc_object_dynamic")) return -ENOMEM;

@@ -311,3 +311,15 @@ test("[rule 5.8] replace: functions of a module that is not there get nops too",
 	expect(base(machine.task("t", "untraced"))).toBe(4100);
 	expect(machine.it.dmesg.warnings).toEqual([]);
 });
+
+test("[rule 1.16] replace: an object without functions gets its counterpart", () => {
+	machine.insmod("lp1", { objects: { vmlinux: [{ old: "funcA", by: "lp1_funcA" }], [MOD]: [] } });
+	machine.settle();
+	const sleeper = machine.sleeper("s", "funcB");
+	machine.insmod("lp2", { objects: { vmlinux: [{ old: "funcB", by: "lp2_funcB" }] }, replace: true });
+	const [, dynamic] = machine.patchOf("lp2").obj_list;
+	expect([dynamic?.label, dynamic?.dynamic, dynamic?.funcs.length]).toEqual([MOD, true, 0]);
+	machine.it.tasks.wake(sleeper);
+	machine.settle();
+	expect(machine.patchOf("lp2").obj_list.map(({ label }) => label)).toEqual(["vmlinux"]);
+});
