@@ -5,8 +5,9 @@
  */
 import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
+import { layoutFileOf, parseKernelCore } from "../src/linux/klp-c/index.js";
 import { PROJECT } from "../src/node/index.js";
-import { buildKernelCore, buildModules } from "../src/node/kernel/index.js";
+import { buildKernelCore, buildModules, LAYOUT_FILE } from "../src/node/kernel/index.js";
 
 const FOLDERS = ["samples/livepatch", "tools/testing/selftests/livepatch/test_modules"];
 const TREE = process.env.KLPEMU_KERNEL_SOURCE ?? join(PROJECT, ".cache", "linux-source-6.12");
@@ -24,6 +25,9 @@ for (const folder of FOLDERS) {
 }
 const modules = await buildModules(core.headers, sources);
 for (const [name, bytes] of modules) await writeFile(join(MODULES, `${name}.ko`), bytes);
+// The layout of their kernel, which may be a newer one than that of asm/kernel-layouts.
+const layout = layoutFileOf(parseKernelCore(core.bytes, "the core"));
+await writeFile(join(MODULES, LAYOUT_FILE), `${JSON.stringify(layout, null, "\t")}\n`);
 console.log(
 	`.cache/linux-6.12.klpcore, and ${modules.size} modules in .cache/kernel-ko, of Linux ${core.info.release}`,
 );

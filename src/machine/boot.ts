@@ -193,6 +193,8 @@ function bootKernel(options: MachineOptions, parts: WithGuest, gates: GatePage, 
 
 	const kernelData = core === undefined ? bootKernelData(options, parts) : undefined;
 	const kernelSymbol = (name: string) => {
+		// The core has the kernel's trampolines, too; those of the machine are ours.
+		if (name === "__fentry__") return fentry;
 		const alias = aliasOf(name);
 		const data = kernelData?.symbol(name) ?? compiled?.core.image.symbol(name)?.address;
 		return data ?? (alias === undefined ? undefined : parts.symbols.resolve(alias));
@@ -201,7 +203,7 @@ function bootKernel(options: MachineOptions, parts: WithGuest, gates: GatePage, 
 	const moduleSize = core?.layout.size("struct module");
 	const loader: Loader = new Loader({ ...parts, modules, klp, fentry, layout, moduleSize, kernelSymbol });
 	const forExports = { klp, typescript, loader, kprobe_ftrace_handler: gates.address("kprobe_ftrace_handler") };
-	const exports: Exports = new Exports({ ...parts, ...forExports, HZ: hz, kernelData });
+	const exports: Exports = new Exports({ ...parts, ...forExports, HZ: hz, kernelTasks: kernelData ?? compiled });
 	const functions = [...exports.functions, loader.functions()];
 	for (const family of functions) declareHostFunctions(gates, cpu, hostCalls, family);
 	hostCalls.add(condReschedFunctions(klp));

@@ -83,14 +83,25 @@ export function separate(scenario: Scenario, loaded: Omit<LoadedObjects, "kernel
 	return { vmlinux: loaded.vmlinux, modules, livepatches, kernelObjects };
 }
 
-/** The layout of the kernel that all .ko files are of; undefined: there are none. Throws `SCENARIO_KO`, and what the host throws. */
+/** The layout of the kernel that all .ko files are of, which is that of the core, if one is given; undefined: there are none. Throws `SCENARIO_KO`, and what the host throws. */
 export async function kernelLayoutOf(
 	found: readonly LoadedKernelObject[],
 	host: Host,
+	core: KernelLayout | undefined,
 ): Promise<KernelLayout | undefined> {
 	const [first] = found;
-	if (first === undefined) return undefined;
+	if (first === undefined) return core;
 	const { release, object } = first.ko;
+	if (core !== undefined && core.release !== release) {
+		throw new KlpemuError(
+			"SCENARIO_KO",
+			`'${object.fileName}' is of Linux ${release}, and the core of ${core.release}`,
+			{
+				where: first.where,
+				hint: "klpemu kernel build --headers DIR makes a core of that kernel's headers",
+			},
+		);
+	}
 	const other = found.find(({ ko }) => ko.release !== release);
 	if (other !== undefined) {
 		const message = `'${other.ko.object.fileName}' is of Linux ${other.ko.release}, and '${object.fileName}' of ${release}`;
@@ -99,6 +110,7 @@ export async function kernelLayoutOf(
 			hint: "one machine has the modules of one kernel",
 		});
 	}
+	if (core !== undefined) return core;
 	if (host.kernelLayout !== undefined) return host.kernelLayout(release, object.fileName);
 	throw new KlpemuError("KERNEL_LAYOUT", `'${object.fileName}' is a .ko, and this host has no layouts of kernels`, {
 		where: first.where,

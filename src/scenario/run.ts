@@ -51,7 +51,7 @@ export async function createScenarioMachine(
 ): Promise<{ machine: Machine; objects: LoadedObjects }> {
 	const { host } = options;
 	const objects = await loadObjects(scenario, host.files, host.loadObject);
-	const kernelLayout = await kernelLayoutOf(objects.kernelObjects, host);
+	const kernelLayout = await kernelLayoutOf(objects.kernelObjects, host, options.core?.layout);
 	const machine = await boot({
 		design: findDesign(options.core === undefined ? (options.design ?? scenario.design) : "mainline"),
 		...(options.core && { core: options.core }),

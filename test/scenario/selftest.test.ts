@@ -2,12 +2,13 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { Readable } from "node:stream";
 import { describe, expect, test } from "vitest";
+import { designs } from "../../src/designs/index.js";
 import { runCli } from "../../src/node/cli/index.js";
 import { CPU_NAMES, nodeHost } from "../../src/node/index.js";
 import { unifiedDiff } from "../../src/report/index.js";
 import { parseScenario } from "../../src/scenario/index.js";
 import { runScenario } from "../../src/scenario/run.js";
-import { KERNEL_MODULES, NO_KERNEL_MODULES, skipBecause } from "../support/skip.js";
+import { KERNEL_KO, KERNEL_MODULES, NO_KERNEL_CORE, NO_KERNEL_MODULES, skipBecause } from "../support/skip.js";
 
 const FOLDER = "scenarios/selftests";
 /** Of tools/testing/selftests/livepatch in 6.12: seven scripts, 25 tests. */
@@ -118,6 +119,43 @@ describe.runIf(existsSync(KERNEL_MODULES))("with the kernel's modules", () => {
 		expect(report.tests!.find(({ ok }) => !ok)!.diff).toContain(
 			"+insmod: ERROR: could not insert module test_modules/test_klp_callbacks_demo.ko: Device or resource busy",
 		);
+	});
+});
+
+describe.runIf(existsSync(KERNEL_KO))("with the .ko files of the kernel's own build", () => {
+	test.each(CPU_NAMES)("all 25 tests are ok on %s", async (cpu) => {
+		const { status, stdout, stderr } = await selftest("--modules", KERNEL_KO, "--cpu", cpu);
+		expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
+		expect(stdout.split("\n")).toContain("# Totals: pass:25 fail:0");
+	});
+
+	test("under every design the same are ok as with the modules that are compiled against asm/include", async () => {
+		const failed = async (...argv: string[]) => [
+			...(await selftest(...argv)).stdout.matchAll(/^ {4}not ok \d+ (.*)$/gm),
+		];
+		for (const { name } of designs) {
+			const [kernel, ours] = [await failed("--design", name, "--modules", KERNEL_KO), await failed("--design", name)];
+			expect(
+				kernel.map(([, title]) => title),
+				name,
+			).toEqual(ours.map(([, title]) => title));
+		}
+	});
+});
+
+test("the .ko files of the kernel's own build are there", ({ skip }) => {
+	if (!existsSync(KERNEL_KO)) skipBecause(skip, NO_KERNEL_CORE);
+	expect(readdirSync(KERNEL_KO).filter((name) => name.endsWith(".ko"))).toHaveLength(18);
+});
+
+test("--modules names a folder that has all of them", async () => {
+	expect(await selftest("--modules", "no/such/folder")).toMatchObject({
+		status: 2,
+		stderr: expect.stringContaining("there is no folder 'no/such/folder'"),
+	});
+	expect(await selftest("--modules", "scenarios")).toMatchObject({
+		status: 2,
+		stderr: expect.stringMatching(/'scenarios' has no module test_klp_\w+ \(.ko or .o\)/),
 	});
 });
 

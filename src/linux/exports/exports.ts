@@ -7,8 +7,7 @@ import type { Dmesg, FaultInjection } from "../lib/index.js";
 import type { Loader } from "../module/index.js";
 import type { HostTasks, Sched } from "../sched/index.js";
 import { GuestFtrace } from "./ftrace.js";
-import { KernelAbi } from "./kernel-abi.js";
-import type { KernelData } from "./kernel-data.js";
+import { KernelAbi, type KernelTasks } from "./kernel-abi.js";
 import { Kobjects } from "./kobjects.js";
 import { Kretprobes } from "./kprobes.js";
 import { GuestLivepatch } from "./livepatch.js";
@@ -22,14 +21,14 @@ import { GuestWorkqueue } from "./workqueue.js";
 /** All host functions, in groups: the functions of the kernel for guest code that asm/vmlinux does not have in C. */
 export class Exports {
 	static readonly state = declareState({
-		fields: ["output", "work", "kobjects", "shadow", "livepatch", "tasks", "ftrace", "kretprobes", "kernelData"],
+		fields: ["output", "work", "kobjects", "shadow", "livepatch", "tasks", "ftrace", "kretprobes", "kernelTasks"],
 	});
 
 	readonly output: GuestOutput;
 	readonly work: GuestWorkqueue;
 	readonly kobjects: Kobjects;
 	readonly shadow: Shadow;
-	readonly kernelData: KernelData | undefined;
+	readonly kernelTasks: KernelTasks | undefined;
 	private readonly livepatch: GuestLivepatch | undefined;
 	private readonly tasks: GuestTasks;
 	private readonly ftrace: GuestFtrace;
@@ -57,17 +56,17 @@ export class Exports {
 		/** Jiffies in a second. */
 		readonly HZ: number;
 		/** If .ko files can be loaded. */
-		readonly kernelData: KernelData | undefined;
+		readonly kernelTasks: KernelTasks | undefined;
 	}) {
-		const { dmesg, faults, sched, hostTasks, symbols, heap, calls, klp, typescript, loader, HZ, kernelData } = parts;
+		const { dmesg, faults, sched, hostTasks, symbols, heap, calls, klp, typescript, loader, HZ, kernelTasks } = parts;
 		const memory = new GuestMemory(parts.memory);
-		this.kernelData = kernelData;
+		this.kernelTasks = kernelTasks;
 		const slab = new Slab(heap, faults, sched);
 		this.output = new GuestOutput(memory, heap, dmesg, symbols);
 		this.work = new GuestWorkqueue(memory, sched, klp, hostTasks);
 		this.kobjects = new Kobjects(memory, heap, calls);
 		this.shadow = new Shadow(dmesg, slab);
-		this.tasks = new GuestTasks(memory, heap, sched, kernelData);
+		this.tasks = new GuestTasks(memory, heap, sched, kernelTasks);
 		this.ftrace = new GuestFtrace(memory, parts.ftrace, symbols, parts.tracefs);
 		this.kretprobes = new Kretprobes({ ...parts, memory });
 		const { shadow } = this;
@@ -85,7 +84,7 @@ export class Exports {
 			this.ftrace.functions(),
 			this.kretprobes.functions(),
 		];
-		const abi = kernelData && new KernelAbi(memory, dmesg, kernelData, functions);
+		const abi = kernelTasks && new KernelAbi(memory, dmesg, kernelTasks, functions);
 		this.functions = abi === undefined ? functions : [...functions, abi.functions()];
 	}
 }

@@ -1,7 +1,7 @@
 import { hex, type Kaddr, toU64 } from "../../memory/index.js";
 import { type GuestArguments, GuestFault, type GuestMemory, type HostFunctions } from "../guest/index.js";
 import { type Dmesg, KERN } from "../lib/index.js";
-import type { KernelData } from "./kernel-data.js";
+import type { task_struct } from "../sched/index.js";
 
 /** Other names of functions, with the same arguments; those that come behind are not read here. */
 const ALIASES: Readonly<Record<string, string>> = {
@@ -24,6 +24,12 @@ const REORDERED: Readonly<Record<string, readonly [name: string, ...args: readon
 	queue_delayed_work_on: ["schedule_delayed_work", 2, 3],
 };
 
+/** The task_structs in the layout of the kernel. */
+export interface KernelTasks {
+	/** The task whose task_struct is at an address. */
+	taskAt(address: Kaddr): task_struct | undefined;
+}
+
 /** include/linux/poison.h */
 const LIST_POISON1 = 0xdead_0000_0000_0100n;
 const LIST_POISON2 = 0xdead_0000_0000_0122n;
@@ -37,14 +43,14 @@ export function aliasOf(name: string): string | undefined {
 export class KernelAbi {
 	readonly #memory: GuestMemory;
 	readonly #dmesg: Dmesg;
-	readonly #data: KernelData;
+	readonly #tasks: KernelTasks;
 	/** The functions of other groups, by name. */
 	readonly #others: HostFunctions["plain"];
 
-	constructor(memory: GuestMemory, dmesg: Dmesg, data: KernelData, others: readonly HostFunctions[]) {
+	constructor(memory: GuestMemory, dmesg: Dmesg, tasks: KernelTasks, others: readonly HostFunctions[]) {
 		this.#memory = memory;
 		this.#dmesg = dmesg;
-		this.#data = data;
+		this.#tasks = tasks;
 		this.#others = Object.assign({}, ...others.map(({ plain }) => plain));
 	}
 
@@ -128,7 +134,7 @@ export class KernelAbi {
 				__list_add_valid_or_report: (args) => this.#listAdd(args),
 				__list_del_entry_valid_or_report: (args) => this.#listDel(args),
 				// There is one name space: all kinds of pid are the same number.
-				__task_pid_nr_ns: (args) => this.#data.taskAt(args.pointer(0))?.pid ?? 0,
+				__task_pid_nr_ns: (args) => this.#tasks.taskAt(args.pointer(0))?.pid ?? 0,
 				__init_swait_queue_head: (args) => this.#initQueue(args.pointer(0)),
 				__init_waitqueue_head: (args) => this.#initQueue(args.pointer(0)),
 				__mutex_init: (args) => {

@@ -3,7 +3,7 @@ import type { Kaddr } from "../../memory/index.js";
 import type { GuestMemory, Heap, HostFunctions } from "../guest/index.js";
 import type { Kernel } from "../lib/index.js";
 import { type Sched, synchronize_rcu, type task_struct } from "../sched/index.js";
-import type { KernelData } from "./kernel-data.js";
+import type { KernelTasks } from "./kernel-abi.js";
 
 /** struct task_struct of asm/include/linux/sched.h. */
 const TASK = { pid: 0, tgid: 4, comm: 8, commLength: 16, size: 24 } as const;
@@ -15,15 +15,15 @@ export class GuestTasks {
 	readonly #memory: GuestMemory;
 	readonly #heap: Heap;
 	readonly #sched: Sched;
-	readonly #kernelData: KernelData | undefined;
+	readonly #kernelTasks: KernelTasks | undefined;
 	/** The struct task_struct of each task that guest code has asked for. */
 	private readonly structs = new Map<task_struct, Kaddr>();
 
-	constructor(memory: GuestMemory, heap: Heap, sched: Sched, kernelData: KernelData | undefined) {
+	constructor(memory: GuestMemory, heap: Heap, sched: Sched, kernelTasks: KernelTasks | undefined) {
 		this.#memory = memory;
 		this.#heap = heap;
 		this.#sched = sched;
-		this.#kernelData = kernelData;
+		this.#kernelTasks = kernelTasks;
 	}
 
 	/** Address of the struct of `current`; 0 if there is no memory for one. */
@@ -45,7 +45,7 @@ export class GuestTasks {
 	/** The task whose struct is at an address; undefined: none. */
 	taskAt(address: Kaddr): task_struct | undefined {
 		for (const [task, at] of this.structs) if (at === address) return task;
-		return this.#kernelData?.taskAt(address);
+		return this.#kernelTasks?.taskAt(address);
 	}
 
 	functions(): HostFunctions {

@@ -188,6 +188,11 @@ export class CompiledLivepatch implements Livepatch {
 		this.events = new CoreEvents({ ...parts, patches, describe: (patch) => this.#describe(patch) });
 	}
 
+	/** The task whose task_struct is at an address. */
+	taskAt(address: Kaddr): task_struct | undefined {
+		return this.tasks.at(address);
+	}
+
 	/** The kernel functions that the core calls, under the names of their gates. */
 	externals(): HostFunctions {
 		const shared = this.#parts.exports().map(({ plain, sleeping }) => ({

@@ -178,7 +178,12 @@ export class Loader {
 		const { memory, ftrace, symbols, fentry, icache } = this.#parts;
 		const resolve = (symbol: string) => own?.(symbol) ?? symbols.resolve(symbol);
 		const image = linkImage({ name, objects, base, memory, resolve });
-		ftrace.ftrace_process_locs(name, image.mcountLocs, fentry);
+		try {
+			ftrace.ftrace_process_locs(name, image.mcountLocs, fentry);
+		} catch (error) {
+			image.unload();
+			throw error;
+		}
 		for (const region of image.regions) icache.flush_icache_range(region.address, region.length);
 		return image;
 	}

@@ -1,9 +1,9 @@
 import { readdir, readFile } from "node:fs/promises";
-import { basename, join } from "node:path";
+import { basename, join, resolve } from "node:path";
 import { KlpemuError, printable } from "../../base/index.js";
 import { designs } from "../../designs/index.js";
 import { type KtapSuite, renderKtap } from "../../report/index.js";
-import { parseScenario, type Scenario } from "../../scenario/index.js";
+import { type ModuleSpec, parseScenario, type Scenario } from "../../scenario/index.js";
 import { CPU_NAMES } from "../cpus.js";
 import { nodeHost } from "../host.js";
 import { PROJECT } from "../project.js";
@@ -14,6 +14,7 @@ export interface SelftestOptions {
 	readonly core: string | undefined;
 	readonly design: string | undefined;
 	readonly cpu: string | undefined;
+	readonly modules: string | undefined;
 }
 
 const FOLDER = join(PROJECT, "scenarios", "selftests");
@@ -46,6 +47,29 @@ async function scripts(): Promise<{ script: string; file: string; scenario: Scen
 	);
 }
 
+/** The scenario with the modules of a folder. Throws `FILE_MISSING`. */
+async function withModules(scenario: Scenario, folder: string): Promise<Scenario> {
+	const files = await readdir(folder).catch(() => {
+		throw new KlpemuError("FILE_MISSING", `there is no folder '${folder}'`, {
+			hint: "npm run build:kernel-core makes .cache/kernel-ko",
+		});
+	});
+	const sourceOf = (name: string): string => {
+		// As kbuild names files: test_klp_state.ko, livepatch-sample.ko.
+		const found = files.find((file) => /\.k?o$/.test(file) && file.replace(/\.k?o$/, "").replaceAll("-", "_") === name);
+		if (found !== undefined) return resolve(folder, found);
+		throw new KlpemuError("FILE_MISSING", `'${folder}' has no module ${name} (.ko or .o)`);
+	};
+	const moved = <Spec extends Pick<ModuleSpec, "name" | "sources">>(specs: ReadonlyMap<string, Spec>) =>
+		new Map(
+			[...specs].map(([name, spec]) => {
+				const sources = spec.sources.map((source) => ({ ...source, path: sourceOf(name) }));
+				return [name, { ...spec, sources }];
+			}),
+		);
+	return { ...scenario, modules: moved(scenario.modules), livepatches: moved(scenario.livepatches) };
+}
+
 export const selftestCommand: Command<SelftestOptions> = {
 	positionals: [{ name: "FILTER", help: "only scripts and tests whose name has this text", optional: true }],
 	options: {
@@ -56,23 +80,29 @@ export const selftestCommand: Command<SelftestOptions> = {
 			choices: () => designs.map(({ name }) => name),
 		},
 		core: coreOption,
+		modules: {
+			type: "text",
+			value: "DIR",
+			help: "a folder with the modules, .ko of the kernel's own build or .o",
+		},
 		cpu: { type: "text", value: "CPU", help: CPU_NAMES.join(" or "), choices: () => [...CPU_NAMES] },
 	},
 	details: [
 		"Prints KTAP. What the kernel logs in each test is compared with what a real Linux 6.12 printed;",
 		"a difference is shown as a unified diff. The modules are Linux's own sources, unchanged:",
 		"npm run build:kernel-modules compiles them. Under another design they are what they are: fields that",
-		"the design adds to struct klp_patch have its default.",
+		"the design adds to struct klp_patch have its default. --modules .cache/kernel-ko runs the .ko files that",
+		"npm run build:kernel-core makes.",
 		"Exit status: 0 all ok, 1 not so, 2 bad input.",
 	],
-	async run({ design, cpu, core: file }, [filter = ""], { stdout }) {
+	async run({ design, cpu, core: file, modules }, [filter = ""], { stdout }) {
 		const { runScenario } = await import("../../scenario/index.js");
 		const core = await readCore("selftest", file, design);
 		const suites: KtapSuite[] = [];
 		for (const { script, file, scenario } of await scripts()) {
 			const wanted = titles(scenario).filter((title) => nameOf(script, title).includes(filter));
 			if (wanted.length === 0) continue;
-			const report = await runScenario(scenario, {
+			const report = await runScenario(modules === undefined ? scenario : await withModules(scenario, modules), {
 				host: nodeHost(file),
 				...(design === undefined ? {} : { design }),
 				...(core && { core }),
