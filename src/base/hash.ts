@@ -1,27 +1,36 @@
-/** A 128-bit hash over a sequence of texts: four lanes that differ in their factor. */
+/** Each text ends in a code that no text contains, so that ("ab", "c") and ("a", "bc") have different hashes. */
+const END = 0x10000;
+
+/** A 128-bit hash over a sequence of texts and numbers: four lanes that differ in their factor. */
 export class Hash {
-	readonly #lanes = Int32Array.of(0x243f6a88, 0x05a308d3, 0x13198a2e, 0x03707344);
+	// Fields and not an array: the hash of a kernel state is a good part of an exploration's time.
+	#a = 0x243f6a88;
+	#b = 0x05a308d3;
+	#c = 0x13198a2e;
+	#d = 0x03707344;
 
 	add(text: string): void {
-		const lanes = this.#lanes;
-		let [a, b, c, d] = lanes as unknown as [number, number, number, number];
-		for (let i = 0; i <= text.length; i++) {
-			// Each text ends in a code that no text contains, so that ("ab", "c") and ("a", "bc") have different
-			// hashes.
-			const code = i < text.length ? text.charCodeAt(i) : 0x10000;
-			a = Math.imul(a ^ code, 0x21f0aaad);
-			a ^= a >>> 15;
-			b = Math.imul(b ^ code, 0x735a2d97);
-			b ^= b >>> 14;
-			c = Math.imul(c ^ code, 0x2c1b3c6d);
-			c ^= c >>> 13;
-			d = Math.imul(d ^ code, 0x297a2d39);
-			d ^= d >>> 16;
-		}
-		lanes.set([a, b, c, d]);
+		for (let i = 0; i < text.length; i++) this.#mix(text.charCodeAt(i));
+		this.#mix(END);
+	}
+
+	/** Adds a whole number of 32 bits. What was added before must tell that a number comes here, and no text. */
+	addInt(value: number): void {
+		this.#mix(value);
+	}
+
+	#mix(code: number): void {
+		const a = Math.imul(this.#a ^ code, 0x21f0aaad);
+		this.#a = a ^ (a >>> 15);
+		const b = Math.imul(this.#b ^ code, 0x735a2d97);
+		this.#b = b ^ (b >>> 14);
+		const c = Math.imul(this.#c ^ code, 0x2c1b3c6d);
+		this.#c = c ^ (c >>> 13);
+		const d = Math.imul(this.#d ^ code, 0x297a2d39);
+		this.#d = d ^ (d >>> 16);
 	}
 
 	digest(): string {
-		return [...this.#lanes].map((lane) => (lane >>> 0).toString(36)).join(".");
+		return [this.#a, this.#b, this.#c, this.#d].map((lane) => (lane >>> 0).toString(36)).join(".");
 	}
 }

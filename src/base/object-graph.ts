@@ -122,56 +122,91 @@ function restoreObject(one: SavedObject): void {
 	}
 }
 
+/** What comes next in the hashed sequence. The kind and what follows it tell where the next one begins. */
+const KIND = {
+	array: 1,
+	map: 2,
+	set: 3,
+	words: 4,
+	fields: 5,
+	instance: 6,
+	reference: 7,
+	text: 8,
+	integer: 9,
+	/** Other values, as text: a fraction, undefined, true. */
+	other: 10,
+	function: 11,
+} as const;
+
 /** A 128-bit hash. Two graphs have the same key exactly if they are equal, object for object, in all keyed fields. */
 export function keyOf(root: object): string {
 	const hash = new Hash();
 	/** Number of each object, in the order of the walk. The number stands for the object in the key. */
 	const numbers = new Map<object, number>([[root, 0]]);
 	const add = (value: unknown) => {
-		if (typeof value === "function") hash.add("()");
-		else if (typeof value === "object" && value !== null) {
+		if (typeof value === "object" && value !== null) {
 			let number = numbers.get(value);
 			if (number === undefined) {
 				number = numbers.size;
 				numbers.set(value, number);
 			}
-			hash.add(`#${number}`);
-		} else hash.add(typeof value === "string" ? `"${value}` : String(value));
+			hash.addInt(KIND.reference);
+			hash.addInt(number);
+		} else addValue(value, hash);
 	};
 	for (const object of numbers.keys()) addObject(object, hash, add, () => pathTo(root, object));
 	return hash.digest();
 }
 
-/**
- * The number of values comes first, or follows from the class. So the text of an object is never the text of another
- * object and a part of the next one.
- */
+function addValue(value: unknown, hash: Hash): void {
+	if (typeof value === "function") hash.addInt(KIND.function);
+	else if (typeof value === "number" && (value | 0) === value) {
+		hash.addInt(KIND.integer);
+		hash.addInt(value);
+	} else {
+		hash.addInt(typeof value === "string" ? KIND.text : KIND.other);
+		hash.add(String(value));
+	}
+}
+
+/** The number of values follows the kind, or follows from the class. */
 function addObject(object: object, hash: Hash, add: (value: unknown) => void, where: () => string): void {
 	if (Array.isArray(object)) {
-		hash.add(`[${object.length}`);
+		addHead(KIND.array, object.length, hash);
 		for (const item of object) add(item);
 	} else if (object instanceof Map) {
-		hash.add(`{${object.size}`);
+		addHead(KIND.map, object.size, hash);
 		for (const [key, value] of object) {
 			add(key);
 			add(value);
 		}
 	} else if (object instanceof Set) {
-		hash.add(`<${object.size}`);
+		addHead(KIND.set, object.size, hash);
 		for (const item of object) add(item);
-	} else if (ArrayBuffer.isView(object)) hash.add((object as TypedArray).join());
-	else {
+	} else if (ArrayBuffer.isView(object)) {
+		hash.addInt(KIND.words);
+		hash.add((object as TypedArray).join());
+	} else {
 		const declaration = stateOf(object, where);
 		const of = object as Fields;
 		if (declaration === undefined) {
 			const names = Object.keys(object);
-			hash.add(names.join());
-			for (const name of names) add(of[name]);
+			addHead(KIND.fields, names.length, hash);
+			for (const name of names) {
+				hash.add(name);
+				add(of[name]);
+			}
 		} else {
+			hash.addInt(KIND.instance);
 			hash.add(object.constructor.name);
 			for (const name of declaration.keyed(object)) add(of[name]);
 		}
 	}
+}
+
+function addHead(kind: number, size: number, hash: Hash): void {
+	hash.addInt(kind);
+	hash.addInt(size);
 }
 
 /**

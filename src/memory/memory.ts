@@ -33,6 +33,9 @@ export interface Region {
 	perm: number;
 }
 
+/** Changed words that are no farther apart are restored as one range. Call sites are farther apart. */
+const FAR_WORDS = 4;
+
 /** Result of {@link Memory.save}. */
 export interface SavedMemory {
 	readonly regions: readonly {
@@ -288,7 +291,7 @@ export class Memory {
 	}
 
 	/**
-	 * Restores a state of {@link save}, with the same region objects. Calls `changed` for each page whose content
+	 * Restores a state of {@link save}, with the same region objects. Calls `changed` for each range whose content
 	 * differs.
 	 */
 	restore(saved: SavedMemory, changed: (address: Kaddr, length: number) => void): void {
@@ -317,15 +320,20 @@ export class Memory {
 	}
 
 	#restoreContent(region: Region, bytes: Uint8Array, changed: (address: Kaddr, length: number) => void): void {
-		for (let at = 0; at < bytes.length; at += PAGE_SIZE) {
-			const from = region.offset + at;
-			const now = new Int32Array(this.buffer, from, PAGE_SIZE / 4);
-			const page = new Int32Array(bytes.buffer, bytes.byteOffset + at, PAGE_SIZE / 4);
-			let same = 0;
-			while (same < PAGE_SIZE / 4 && now[same] === page[same]) same++;
-			if (same === PAGE_SIZE / 4) continue;
-			this.bytes.set(bytes.subarray(at, at + PAGE_SIZE), from);
-			changed(Number(BigInt.asIntN(32, region.address + BigInt(at))), PAGE_SIZE);
+		const words = bytes.length / 4;
+		const now = new Int32Array(this.buffer, region.offset, words);
+		const saved = new Int32Array(bytes.buffer, bytes.byteOffset, words);
+		for (let word = 0; word < words; word++) {
+			if (now[word] === saved[word]) continue;
+			const first = word;
+			let last = word;
+			for (; word < words && word - last < FAR_WORDS; word++) if (now[word] !== saved[word]) last = word;
+			// To the byte: most changes of code are within one call site, which the Cpu treats in a special way.
+			let [start, end] = [4 * first, 4 * last + 4];
+			while (this.bytes[region.offset + start] === bytes[start]) start++;
+			while (this.bytes[region.offset + end - 1] === bytes[end - 1]) end--;
+			this.bytes.set(bytes.subarray(start, end), region.offset + start);
+			changed(Number(BigInt.asIntN(32, region.address + BigInt(start))), end - start);
 		}
 	}
 

@@ -1,7 +1,7 @@
 import { KlpemuError } from "../../base/index.js";
 import { type Invariant, type Look, lookAt } from "../../consistency/index.js";
 import type { Effect, TaskOutcome, TaskState, World } from "../world/index.js";
-import { type Row, TaskColumns, tasksOf } from "./columns.js";
+import { type Row, TASK, TaskColumns, taskBits, tasksOf } from "./columns.js";
 import { DecisionTree, type Step } from "./decision-tree.js";
 import { Judge } from "./judge.js";
 import type { KernelState, TaskMove, Via } from "./kernel-state.js";
@@ -33,6 +33,7 @@ export class Memo {
 	readonly #looks = new Map<string, number>();
 	readonly #transitions = new Map<unknown, number>();
 	readonly #columns: TaskColumns;
+	readonly #nonpreemptible: boolean;
 	readonly judge: Judge;
 	/** By kernel state, then by actor and late. */
 	readonly #steps: DecisionTree<Execution>[][] = [];
@@ -40,6 +41,8 @@ export class Memo {
 	readonly #taskMoves: Map<number, TaskMove>[] = [];
 	/** The kernel state of the world; undefined: a task has died in it, and the search does not continue from there. */
 	#live: KernelState | undefined;
+	/** The states that the world was brought to again, by the steps that first led there. */
+	readonly #again = new Set<KernelState>();
 	/** By state of a task, the moves that were made from it. */
 	readonly #made = new Map<
 		TaskState,
@@ -55,6 +58,7 @@ export class Memo {
 	constructor(world: World, invariants: ReadonlySet<Invariant>) {
 		this.world = world;
 		this.#columns = new TaskColumns(world.states.all);
+		this.#nonpreemptible = world.model.machine.sched.preemption === "none";
 		this.judge = new Judge(world, invariants);
 		this.#live = this.#intern(undefined);
 		this.first = Int32Array.from([this.#live.id, ...world.allLoaded().map(({ id }) => id)]);
@@ -120,8 +124,10 @@ export class Memo {
 			this.executed.replayed++;
 			this.#live = next;
 		}
-		const last = way.at(-1);
-		if (last !== undefined && this.world.kernelKey() !== last.key) {
+		// The first time that it is made again; every time would take as long as all the rest.
+		if (way.length === 0 || this.#again.has(target)) return;
+		this.#again.add(target);
+		if (this.world.kernelKey() !== target.key) {
 			throw new KlpemuError("EXPLORE_NONDETERMINISM", "the same steps have led to another state than the first time", {
 				hint: "kernel code or a design depends on something that the explorer does not save; please report it",
 			});
@@ -167,13 +173,35 @@ export class Memo {
 	moveTask(from: KernelState, slot: number, task: number): TaskMove {
 		this.#taskMoves[from.text] ??= new Map();
 		const moves = this.#taskMoves[from.text]!;
-		let move = moves.get(task);
-		if (move === undefined) {
-			const outcome = this.#executeTask(from, slot, this.world.states.all[task]!);
-			move = { to: outcome.state.id, outcome, fineIn: [] };
-			moves.set(task, move);
-		}
+		const known = moves.get(task);
+		if (known !== undefined) return known;
+		const move = this.#makeMove(from, slot, task, moves);
+		this.#makeNextMoves(from, slot, move, moves);
 		return move;
+	}
+
+	#makeMove(from: KernelState, slot: number, task: number, moves: Map<number, TaskMove>): TaskMove {
+		const outcome = this.#executeTask(from, slot, this.world.states.all[task]!);
+		const move = { to: outcome.state.id, outcome, fineIn: [] };
+		moves.set(task, move);
+		return move;
+	}
+
+	/**
+	 * Makes the moves that follow while the task keeps its CPU. The search will need them, and it takes longer to bring the
+	 * world here again. An error in them counts when the search comes to that move.
+	 */
+	#makeNextMoves(from: KernelState, slot: number, first: TaskMove, moves: Map<number, TaskMove>): void {
+		const wanted = TASK.canMove | TASK.inKernel;
+		const goesOn = ({ state, broken }: TaskOutcome) =>
+			broken.length === 0 && (taskBits(state, this.#nonpreemptible) & wanted) === wanted;
+		try {
+			let move = first;
+			while (goesOn(move.outcome) && !moves.has(move.to)) move = this.#makeMove(from, slot, move.to, moves);
+		} catch (error) {
+			if (!(error instanceof KlpemuError)) throw error;
+			this.#live = undefined;
+		}
 	}
 
 	#executeTask(from: KernelState, slot: number, task: TaskState): TaskOutcome {
@@ -211,9 +239,13 @@ export class Memo {
 	/** Tries all contexts that were added after the moves of their states were made. */
 	checkContexts(): void {
 		const { late } = this.world.states;
-		for (let one = late.pop(); one !== undefined; one = late.pop()) {
-			const { state, context } = one;
-			for (const { from, slot, outcome } of this.#made.get(state) ?? []) this.#try(from, slot, state, context, outcome);
+		while (late.length > 0) {
+			const tries = late.splice(0).flatMap(({ state, context }) => {
+				return (this.#made.get(state) ?? []).map((made) => ({ ...made, state, context }));
+			});
+			// The world need not go to another state while the text is the same.
+			tries.sort((a, b) => a.from.text - b.from.text);
+			for (const { from, slot, state, context, outcome } of tries) this.#try(from, slot, state, context, outcome);
 		}
 	}
 }

@@ -1,11 +1,11 @@
 import type { Cpu } from "../../cpu/index.js";
-import { type Kaddr, PAGE_SIZE, toKaddr } from "../../memory/index.js";
+import { type Kaddr, toKaddr } from "../../memory/index.js";
 
 /** The Cpu's cache of code: the Cpu must learn of each change before it runs the changed code. */
 export class Icache {
 	readonly #cpu: Cpu;
-	/** Pages that have changed since {@link hold}; undefined: the Cpu learns of changes at once. */
-	private held: Set<Kaddr> | undefined = undefined;
+	/** Ranges that have changed since {@link hold}: address and length. Undefined: the Cpu learns of changes at once. */
+	private held: Map<Kaddr, number> | undefined = undefined;
 
 	constructor(cpu: Cpu) {
 		this.#cpu = cpu;
@@ -16,7 +16,7 @@ export class Icache {
 		if (this.held === undefined) this.#cpu.textChanged(address, length);
 		else {
 			const start = typeof address === "bigint" ? toKaddr(address) : address;
-			for (let page = start & ~(PAGE_SIZE - 1); page < start + length; page += PAGE_SIZE) this.held.add(page);
+			this.held.set(start, Math.max(length, this.held.get(start) ?? 0));
 		}
 	}
 
@@ -25,12 +25,12 @@ export class Icache {
 	 * it many times between two runs of the Cpu, such as the explorer.
 	 */
 	hold(): void {
-		this.held ??= new Set();
+		this.held ??= new Map();
 	}
 
 	/** Tells the Cpu the changes that were held back. Must be called before the Cpu runs. */
 	deliver(): void {
-		for (const page of this.held ?? []) this.#cpu.textChanged(page, PAGE_SIZE);
+		for (const [address, length] of this.held ?? []) this.#cpu.textChanged(address, length);
 		this.held?.clear();
 	}
 }
