@@ -326,10 +326,11 @@ export class Memory {
 		for (let word = 0; word < words; word++) {
 			if (now[word] === saved[word]) continue;
 			const first = word;
-			let last = word;
-			for (; word < words && word - last < FAR_WORDS; word++) if (now[word] !== saved[word]) last = word;
+			for (let near = word + 1; near < words && near - word < FAR_WORDS; near++) {
+				if (now[near] !== saved[near]) word = near;
+			}
 			// To the byte: most changes of code are within one call site, which the Cpu treats in a special way.
-			let [start, end] = [4 * first, 4 * last + 4];
+			let [start, end] = [4 * first, 4 * word + 4];
 			while (this.bytes[region.offset + start] === bytes[start]) start++;
 			while (this.bytes[region.offset + end - 1] === bytes[end - 1]) end--;
 			this.bytes.set(bytes.subarray(start, end), region.offset + start);

@@ -233,3 +233,26 @@ test("addresses: Kaddr, 64 bits and text", () => {
 		true,
 	]);
 });
+
+test("a restore puts back each byte, and tells each range that differed, to the byte", () => {
+	const region = memory.map("text", BASE, PAGE_SIZE, PERM.READ | PERM.EXEC);
+	memory.write(
+		BASE,
+		Uint8Array.from({ length: PAGE_SIZE }, (_, i) => i),
+	);
+	const saved = memory.save(() => region.length);
+	const before = memory.read(BASE, PAGE_SIZE);
+	// Ranges around the distance, in words, up to which changes are told as one; the first and the last byte.
+	const ends = [...[0, 4, 12, 31, 40, 67].map((at) => 1000 + at), 0, PAGE_SIZE - 1];
+	for (const at of ends) memory.setU8((BASE + at) | 0, memory.u8((BASE + at) | 0) ^ 0xff);
+	const told: number[][] = [];
+	memory.restore(saved, (address, length) => told.push([address - BASE, length]));
+	expect(memory.read(BASE, PAGE_SIZE)).toEqual(before);
+	expect(told).toEqual([
+		[0, 1],
+		[1000, 13],
+		[1031, 10],
+		[1067, 1],
+		[PAGE_SIZE - 1, 1],
+	]);
+});

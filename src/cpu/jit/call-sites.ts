@@ -45,12 +45,20 @@ export class CallSites {
 			return false;
 		}
 		const first = toKaddr(start);
+		const end = first + length;
 		let within = false;
-		for (let address = first - SITE_BYTES + 1; address < first + length; address++) {
-			const cell = this.#cells.get(address);
-			if (cell === undefined) continue;
+		const visit = (address: Kaddr, cell: number) => {
 			this.#refresh(address, cell);
-			within ||= address <= first && first + length <= address + SITE_BYTES;
+			within ||= address <= first && end <= address + SITE_BYTES;
+		};
+		if (length > this.#cells.size) {
+			for (const [address, cell] of this.#cells)
+				if (address > first - SITE_BYTES && address < end) visit(address, cell);
+			return within;
+		}
+		for (let address = first - SITE_BYTES + 1; address < end; address++) {
+			const cell = this.#cells.get(address);
+			if (cell !== undefined) visit(address, cell);
 		}
 		return within;
 	}

@@ -112,10 +112,7 @@ export class TaskStates {
 	}
 
 	#addContext(state: TaskState, context: GuestContext): void {
-		const hash = new Hash();
-		hash.add(context.words.join());
-		hash.add(context.stack.join());
-		const digest = hash.digest();
+		const digest = digestOf(context);
 		const known = this.#contexts.get(state)!;
 		if (known.has(digest)) return;
 		if (known.size >= CONTEXTS) {
@@ -143,6 +140,17 @@ export class TaskStates {
 		}
 		return next;
 	}
+}
+
+function digestOf({ words, stack }: GuestContext): string {
+	const hash = new Hash();
+	for (const { buffer, byteOffset, byteLength } of [words, stack]) {
+		const bytes = new DataView(buffer, byteOffset, byteLength);
+		hash.addInt(byteLength);
+		for (let at = 0; at + 4 <= byteLength; at += 4) hash.addInt(bytes.getInt32(at, true));
+		for (let at = byteLength & ~3; at < byteLength; at++) hash.addInt(bytes.getUint8(at));
+	}
+	return hash.digest();
 }
 
 /** The present state of a task. */
