@@ -1,6 +1,7 @@
 import { printableData } from "../base/index.js";
 import { errnoName } from "../linux/lib/index.js";
 import { changes, patchedFunctions, type StackChange, type StepChange, type TaskChange } from "./diff.js";
+import { glance } from "./glance.js";
 import { coloured, type Paint, plain, wrap } from "./style.js";
 import { joinNames, namesOf, taskTable } from "./table.js";
 import type { Report, ReportStep, ReportTest, ReportViolation } from "./types.js";
@@ -90,6 +91,7 @@ class TextReport {
 			...wrap(scenario, this.#width).map((line) => this.#paint("title", line)),
 			this.#paint("dim", `design ${design} · cpu ${cpu} · seed ${seed} · preemption ${preemption}`),
 			"",
+			...glance(this.#report, this.#width, this.#paint),
 		];
 		let held: StepChange[] = [];
 		const flush = () => {

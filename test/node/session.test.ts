@@ -122,6 +122,10 @@ describe("machine(): a machine without a scenario file", () => {
 			"a cheaper price
 			design mainline · cpu jit · seed 1 · preemption none
 
+			  step    1
+			  caller  P·
+			  · IDLE  u UNPATCHED  P PATCHED  ✗ breaks an invariant
+
 			   1  insmod lp1
 			      lp1  enabled 1, transition 1, replace 0, stack_order 1, vmlinux/patched 1
 			      price  func_stack [lp_price]
