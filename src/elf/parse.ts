@@ -1,5 +1,6 @@
 import { Reader, stringAt } from "./reader.js";
 import { relocationName, relocationSize } from "./relocate.js";
+import { knownSection } from "./section-names.js";
 import {
 	type ElfObject,
 	type ElfRelocation,
@@ -142,6 +143,7 @@ function readSections(reader: Reader, shoff: number, shnum: number, shstrndx: nu
 			throw reader.error("ELF_BAD_SECTION", `section ${section.index} (header at 0x${at.toString(16)}) has no name`);
 		}
 		section.name = name;
+		if (knownSection(name)?.use === "dropped") section.flags &= ~SHF.ALLOC;
 		checkLoadable(reader, section, at);
 	}
 	return sections;

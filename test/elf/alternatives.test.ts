@@ -190,11 +190,11 @@ describe(".altinstructions", () => {
 		const alternatives = [
 			{ at: 0, length: 2, repl: 0, size: 2 },
 			{ at: 0, length: 6, repl: 2, size: 2 },
-			{ at: 0, length: 4, repl: 4, size: 2, feature: SMAP },
+			{ at: 0, length: 4, repl: 4, size: 2 },
 			{ at: 16, length: 2, repl: 0, size: 2 },
 		];
 		const { code } = link({ code: nops(18), repl: [0x31, 0xc0, 0x31, 0xc9, 0x31, 0xd2], alternatives });
-		expect(code(0, 6)).toEqual([0x31, 0xc9, 0x0f, 0x1f, 0x40, 0]);
+		expect(code(0, 6)).toEqual([0x31, 0xd2, 0x0f, 0x1f, 0x40, 0]);
 		expect(code(16, 2)).toEqual([0x31, 0xc0]);
 	});
 
