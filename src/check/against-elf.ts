@@ -4,7 +4,7 @@ import { exportsOf } from "./against-text.js";
 import { CallGraph, codeOf } from "./code.js";
 import { type Export, type KernelCode, type KernelObject, type KernelSymbol, SymbolIndex } from "./kernel.js";
 import { ModuleFile } from "./module-file.js";
-import { SLEEPER_NAMES } from "./sleeping.js";
+import { longer, SLEEPER_NAMES, sleepOf, type WayToSleep } from "./sleeping.js";
 
 const EHDR_SIZE = 64;
 const SHDR_SIZE = 64;
@@ -157,6 +157,8 @@ class Vmlinux {
 	}
 }
 
+/** Calls on a way to a function that sleeps. Deeper ones would lead through the allocators from nearly everywhere. */
+const MAX_DEPTH = 3;
 /** No function of a kernel is longer. */
 const MAX_FUNCTION = 1 << 20;
 
@@ -187,9 +189,26 @@ class VmlinuxCode implements KernelCode {
 		return this.#fentry === undefined ? undefined : this.#branches(address).some(({ to }) => to === this.#fentry);
 	}
 
-	callees({ address }: KernelSymbol): string[] {
-		const names = this.#branches(address).map(({ to }) => this.#names.get(to));
-		return [...new Set(names.filter((name) => name !== undefined))];
+	wayToSleep({ address }: KernelSymbol): WayToSleep | undefined {
+		const seen = new Set([address]);
+		let level: { address: number; through: readonly string[] }[] = [{ address, through: [] }];
+		for (let depth = 0; depth < MAX_DEPTH; depth++) {
+			const next: typeof level = [];
+			let best: WayToSleep | undefined;
+			for (const { address: from, through } of level) {
+				for (const { to } of this.#branches(from)) {
+					const name = this.#names.get(to)!;
+					const sleep = sleepOf(name);
+					if (sleep !== undefined) best = longer(best, { sleep, through: [...through, name] });
+					if (seen.has(to)) continue;
+					seen.add(to);
+					next.push({ address: to, through: [...through, name] });
+				}
+			}
+			if (best !== undefined) return best;
+			level = next;
+		}
+		return undefined;
 	}
 
 	lastCall({ address }: KernelSymbol): string | undefined {
@@ -273,10 +292,7 @@ export function moduleAsTarget(object: ElfObject): KernelObject {
 				const end = file.kallsymsEnd({ section, offset: address });
 				return [...(sites.get(section) ?? [])].some((site) => site >= address && site < end);
 			},
-			callees: (entry) => {
-				const names = graph.branches(codeFor(entry)).map((branch) => graph.nameOf(branch));
-				return [...new Set(names.filter((name) => name !== undefined))];
-			},
+			wayToSleep: (entry) => graph.wayToSleep(codeFor(entry)),
 			lastCall: (entry) => {
 				const last = graph.lastCall(codeFor(entry));
 				return last === undefined ? undefined : graph.nameOf(last);

@@ -2,7 +2,7 @@ import { type CallGraph, type Code, codeAt, symbolName } from "./code.js";
 import type { KernelCode, KernelObject, KernelSymbol } from "./kernel.js";
 import { COLD_PIECE, type Pointer } from "./module-file.js";
 import type { PatchFunc, PatchObject } from "./patch.js";
-import { sleepOf } from "./sleeping.js";
+import { sleepOf, type WayToSleep } from "./sleeping.js";
 import { functionsOf, objectName, placeOf, type Subject } from "./subject.js";
 import { findSymbol, hexAddress } from "./symbol-lookup.js";
 import type { Place } from "./types.js";
@@ -126,22 +126,17 @@ function checkOldCode(
 		found.add("no-call-site", place, `ftrace has no call site in '${name}'`, dmesg);
 		return;
 	}
-	const sleeper = code.callees(symbol).find((callee) => sleepOf(callee) !== undefined);
-	if (sleeper !== undefined) {
-		found.add(
-			"holds-up",
-			place,
-			`the old function calls ${sleeper}(): ${sleepOf(sleeper)}; it matters while it is enabled`,
-		);
-	}
+	const own = sleepOf(name);
+	const way = own === undefined ? code.wayToSleep(symbol) : { sleep: own, through: [] };
+	if (way !== undefined) found.add("holds-up", place, `the old function ${sleepText(way)}`);
 	const last = code.lastCall(symbol);
 	if (last !== undefined && !ENDS.test(last)) {
 		found.add("noreturn-end", place, `the old function ends in a call of ${last}()`);
 	}
 	for (const piece of from.clones(name.split(".")[0]!)) {
 		if (COLD_PIECE.exec(piece.name)?.[1] !== name) continue;
-		const asleep = code.callees(piece).find((callee) => sleepOf(callee) !== undefined);
-		if (asleep !== undefined) found.add("cold-sleeps", place, `${piece.name} calls ${asleep}(): ${sleepOf(asleep)}`);
+		const asleep = code.wayToSleep(piece);
+		if (asleep !== undefined) found.add("cold-sleeps", place, `${piece.name} ${sleepText(asleep)}`);
 		else found.add("cold-piece", place, `${piece.name} is no part of it for the stack check`);
 	}
 }
@@ -160,7 +155,7 @@ function checkReplacement(subject: Subject, graph: CallGraph, object: PatchObjec
 		const piece = codeAt(file, { section: symbol.section, offset: symbol.value });
 		const way = piece === undefined ? undefined : graph.wayToSleep(piece);
 		if (way === undefined) found.add("cold-piece", place, `${symbol.name} is no part of it for the stack check`);
-		else found.add("cold-sleeps", place, `${symbol.name} calls ${way.through.join("() -> ")}(): ${way.sleep}`);
+		else found.add("cold-sleeps", place, `${symbol.name} ${sleepText(way)}`);
 	}
 }
 
@@ -185,14 +180,17 @@ export function pointedCode({ file, found }: Subject, place: Place, field: strin
 
 function checkNewCode({ found }: Subject, graph: CallGraph, place: Place, code: Code): void {
 	const way = graph.wayToSleep(code);
-	if (way !== undefined) {
-		const what = `${code.name} calls ${way.through.join("() -> ")}(): ${way.sleep}; it matters when the livepatch is disabled or replaced`;
-		found.add("holds-up", place, what);
-	}
+	if (way !== undefined) found.add("holds-up", place, `${code.name} ${sleepText(way)}`);
 	const last = graph.lastCall(code);
 	const name = last === undefined ? undefined : graph.nameOf(last);
 	if (name !== undefined && !ENDS.test(symbolName(name))) {
 		found.add("noreturn-end", place, `${code.name} ends in a call of ${symbolName(name)}()`);
 	}
 	if (graph.isCut) found.notLookedAt("code: there is more of it than is searched");
+}
+
+/** `calls a() -> schedule(): sleeps until an event` */
+function sleepText({ sleep, through }: WayToSleep): string {
+	const calls = through.length === 0 ? "" : `calls ${through.map((name) => `${name}()`).join(" -> ")}: `;
+	return `${calls}sleeps ${sleep}`;
 }

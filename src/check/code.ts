@@ -1,6 +1,6 @@
 import type { ElfSymbol } from "../elf/index.js";
 import type { ModuleFile, Pointer, Spot } from "./module-file.js";
-import { type Sleep, sleepOf } from "./sleeping.js";
+import { longer, sleepOf, type WayToSleep } from "./sleeping.js";
 
 /** A piece of code: a function, as far as its symbol says. */
 export interface Code extends Spot {
@@ -16,13 +16,6 @@ export interface Branch {
 	readonly end: number;
 	readonly call: boolean;
 	readonly to: Pointer;
-}
-
-/** A way from a function to one in which it sleeps. */
-export interface WayToSleep {
-	readonly sleep: Sleep;
-	/** Names of the functions, the sleeping one last; the first one is left out. */
-	readonly through: readonly string[];
 }
 
 const CALL = 0xe8;
@@ -143,17 +136,20 @@ export class CallGraph {
 	/** The shortest way to a function that sleeps, through functions of the file. */
 	wayToSleep(code: Code): WayToSleep | undefined {
 		const ways = new Map<string, readonly string[]>([[code.name, []]]);
+		let best: WayToSleep | undefined;
 		for (const step of this.reachable(code)) {
 			const through = ways.get(step.name) ?? [step.name];
+			// Only longer ways follow.
+			if (best !== undefined && through.length >= best.through.length) break;
 			for (const branch of this.branches(step)) {
 				const name = this.nameOf(branch);
 				if (name === undefined) continue;
 				const sleep = branch.to.kind === "elsewhere" ? sleepOf(symbolName(name)) : undefined;
-				if (sleep !== undefined) return { sleep, through: [...through, symbolName(name)] };
+				if (sleep !== undefined) best = longer(best, { sleep, through: [...through, symbolName(name)] });
 				if (!ways.has(name)) ways.set(name, [...through, name]);
 			}
 		}
-		return undefined;
+		return best;
 	}
 
 	/** The last instruction, if it is a call: the address behind it is the next function's, or nobody's. */

@@ -1,3 +1,5 @@
+import type { WayToSleep } from "./sleeping.js";
+
 /** A symbol of a kernel or module, as kallsyms has it. */
 export interface KernelSymbol {
 	readonly name: string;
@@ -27,8 +29,8 @@ export interface KernelObject {
 export interface KernelCode {
 	/** True if ftrace has a call site in the function, as ftrace_location() looks for it; undefined: not known. */
 	hasCallSite(symbol: KernelSymbol): boolean | undefined;
-	/** Names of the functions that it calls or jumps to directly. */
-	callees(symbol: KernelSymbol): readonly string[];
+	/** The shortest way by direct calls to a function that sleeps. */
+	wayToSleep(symbol: KernelSymbol): WayToSleep | undefined;
 	/** The function that its last instruction calls, if that is a call and the function ends behind it. */
 	lastCall(symbol: KernelSymbol): string | undefined;
 }

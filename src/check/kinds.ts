@@ -276,7 +276,7 @@ const WRONG = {
 
 const REMARKS = {
 	"holds-up": remark(
-		"A function may sleep: a task that sleeps in it holds up the transition.",
+		"A function may sleep. A task that sleeps in the old function holds up enabling; in the replacement, disabling and replacing.",
 		"expect the transition to last until the task wakes up and leaves the function",
 	),
 	"cold-piece": remark(

@@ -1,5 +1,18 @@
-/** How long a function may keep a task. */
-export type Sleep = "until an event" | "until a lock is free" | "for a time";
+/** How long a function may keep a task; the longest first. */
+const SLEEPS = ["until an event", "until a lock is free", "for a time"] as const;
+export type Sleep = (typeof SLEEPS)[number];
+
+/** A way from a function to one in which it sleeps. */
+export interface WayToSleep {
+	readonly sleep: Sleep;
+	/** Names of the functions, the sleeping one last; the first one is left out. */
+	readonly through: readonly string[];
+}
+
+/** The way with the longer sleep; of equal ones the first. */
+export function longer(a: WayToSleep | undefined, b: WayToSleep): WayToSleep {
+	return a === undefined || SLEEPS.indexOf(b.sleep) < SLEEPS.indexOf(a.sleep) ? b : a;
+}
 
 /** Functions in which a task sleeps, by name. What they call in turn need not be looked at. */
 const SLEEPERS: readonly (readonly [Sleep, string])[] = [

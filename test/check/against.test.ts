@@ -45,15 +45,19 @@ const NOTRACE = "__attribute__((no_instrument_function))";
 const KERNEL = {
 	entry: `${NOTRACE} void __fentry__(void) { }
 ${NOTRACE} void schedule(void) { __asm__("nop"); }
+${NOTRACE} void mutex_lock(void *m) { __asm__("nop"); }
 __attribute__((__noreturn__)) ${NOTRACE} void do_exit(long x) { for (;;) ; }
 char vermagic[] = "${VERMAGIC}";`,
 	first: `${N} static long same(long x) { return x + 1; }
 ${N} long foo(long x) { return same(x); }
 ${N} ${NOTRACE} long quiet(long x) { return x; }
 long also(long x) __attribute__((__alias__("foo")));`,
-	second: `void schedule(void);
+	second: `void schedule(void); void mutex_lock(void *);
 ${N} static long same(long x) { return x + 2; }
 ${N} long sleepy(long x) { schedule(); return same(x); }
+${N} long deep(long x) { mutex_lock(&x); return 2 + sleepy(x); }
+${N} long far(long x) { return 4 + sleepy(x); }
+${N} static long waits(long x) { mutex_lock(&x); schedule(); return 3; }
 ${N} static long part_of_foo(long x) __asm__("foo.part.0");
 static long part_of_foo(long x) { return x; }`,
 };
@@ -90,6 +94,15 @@ describe("a vmlinux with text", () => {
 	])("%s", (kind, options, dmesg) => {
 		const { findings } = check(ko(options), [kernel]);
 		expect(findings.map((finding) => [finding.kind, finding.dmesg])).toEqual([[kind, dmesg]]);
+	});
+
+	test.each([
+		["sleepy", "the old function calls schedule(): sleeps until an event"],
+		["deep", "the old function calls mutex_lock(): sleeps until a lock is free"],
+		["waits", "the old function calls schedule(): sleeps until an event"],
+		["far", "the old function calls sleepy() -> schedule(): sleeps until an event"],
+	])("holds-up: %s", (name, what) => {
+		expect(check(ko(patchOf(name)), [kernel]).findings).toMatchObject([{ kind: "holds-up", what }]);
 	});
 
 	test("an ambiguous name: the finding lists positions, addresses and files", () => {

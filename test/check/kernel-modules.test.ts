@@ -10,15 +10,13 @@ const HEADERS = "/usr/src";
 const NO_SYMVERS = `no ${HEADERS}/linux-headers-*/Module.symvers: apt-get install linux-headers-6.12-cloud-amd64`;
 
 /** What there is to say about a module, by its file; nothing about the others. */
-const BUSY = "holds-up: the old function calls msleep(): for a time; it matters while it is enabled";
+const BUSY = "holds-up: the old function calls msleep(): sleeps for a time";
 const REMARKS: Readonly<Record<string, readonly string[]>> = {
 	"livepatch-callbacks-demo.ko": [BUSY],
 	"test_klp_callbacks_demo.ko": [BUSY],
 	"test_klp_atomic_replace.ko": ["set-at-run-time: test_klp_atomic_replace_init() sets klp_patch.replace"],
 	"test_klp_callbacks_demo2.ko": ["set-at-run-time: test_klp_callbacks_demo2_init() sets klp_patch.replace"],
-	"test_klp_syscall.ko": [
-		"holds-up: lp_sys_getpid calls mutex_lock(): until a lock is free; it matters when the livepatch is disabled or replaced",
-	],
+	"test_klp_syscall.ko": ["holds-up: lp_sys_getpid calls mutex_lock(): sleeps until a lock is free"],
 };
 
 /** Objects and functions of a livepatch: `vmlinux: old -> new`. */

@@ -11,12 +11,19 @@ export function renderCheck(report: CheckReport, paint: Paint): string {
 	const lines = [
 		...verdictLines(safe, paint),
 		...moduleLines(safe, paint),
-		...safe.findings.flatMap((finding) => ["", ...findingLines(finding, paint)]),
+		...byKind(safe.findings).flatMap((findings) => ["", ...kindLines(findings, paint)]),
 		"",
 		...safe.lookedAt.flatMap((what) => hanging("looked at      ", what)),
 		...safe.notLookedAt.flatMap((what) => hanging("not looked at  ", what)),
 	];
 	return `${lines.join("\n")}\n`;
+}
+
+/** In the order of the report, which has the findings of a kind together. */
+function byKind(findings: readonly Finding[]): Finding[][] {
+	const groups = new Map<string, Finding[]>();
+	for (const finding of findings) groups.set(finding.kind, [...(groups.get(finding.kind) ?? []), finding]);
+	return [...groups.values()];
 }
 
 function verdictLines({ file, verdict, findings, module, patches }: CheckReport, paint: Paint): string[] {
@@ -76,15 +83,26 @@ function objectLines({ name, funcs, callbacks, relocations, symbols }: ObjectRep
 	return lines;
 }
 
-function findingLines({ kind, weight, place, what, errno, dmesg, advice }: Finding, paint: Paint): string[] {
-	const where = [place.object, place.func, place.in].filter((part) => part !== undefined).join(" ");
-	const role = { refused: "bad", wrong: "wait", remark: "dim" } as const;
-	const rows = { "here: ": what, "errno:": errno, "dmesg:": dmesg, "to do:": advice };
+/** Findings of one kind: what they have in common is said once. */
+function kindLines(findings: readonly Finding[], paint: Paint): string[] {
+	const [{ kind, weight, place, advice }] = findings as [Finding];
+	const role = ({ refused: "bad", wrong: "wait", remark: "dim" } as const)[weight];
+	const head = findings.length === 1 ? placeText(place) : `${findings.length} times`;
 	return [
-		...hanging(`${weight}: ${kind} `, where).map((line) => paint(role[weight], line.trimEnd())),
+		...hanging(`${weight}: ${kind} `, head).map((line) => paint(role, line.trimEnd())),
 		...hanging(INDENT, KINDS[kind].fault),
-		...Object.entries(rows).flatMap(([head, text]) => (text ? hanging(`${INDENT}${head} `, text) : [])),
+		...findings.flatMap((finding) => oneLines(finding, findings.length > 1)),
+		...hanging(`${INDENT}to do: `, advice),
 	];
+}
+
+const placeText = ({ object, func, in: where }: Finding["place"]): string =>
+	[object, func, where].filter((part) => part !== undefined).join(" ");
+
+function oneLines({ place, what, errno, dmesg }: Finding, withPlace: boolean): string[] {
+	const here = [withPlace ? placeText(place) : "", what].filter((part) => part !== "").join(": ");
+	const rows = { "here: ": here, "errno:": errno, "dmesg:": dmesg };
+	return Object.entries(rows).flatMap(([head, text]) => (text ? hanging(`${INDENT}${head} `, text) : []));
 }
 
 /** Text behind a head, wrapped, with the further lines indented like the text. */

@@ -59,6 +59,7 @@ test("a refusal, a fault and a remark: status 1, sorted by weight, 80 columns", 
 	const { status, stdout } = await cli(
 		file({
 			code: "noinline long new_foo(long x) { schedule(); return x; }",
+			funcs: '{ .old_name = "foo", .new_func = new_foo }, { .old_name = "fooo", .new_func = new_foo }, { }',
 			more: "static struct klp_state states[] = { { 5, 1 }, { 5, 2 }, { } };",
 			patch: ".mod = THIS_MODULE, .objs = objs, .states = states, .replace = 1",
 		}),
@@ -67,13 +68,14 @@ test("a refusal, a fault and a remark: status 1, sorted by weight, 80 columns", 
 	);
 	expect(status).toBe(1);
 	expect(stdout).toMatchInlineSnapshot(`
-		"lp.ko: the kernel refuses it, for 1 reason; 1 thing wrong; 1 remark
+		"lp.ko: the kernel refuses it, for 1 reason; 1 thing wrong; 2 remarks
 
 		module lp; for 6.12.117+deb12-cloud-amd64 SMP preempt mod_unload modversions;
 		licence GPL
 		livepatch: replaces all others; states 5 version 1, 5 version 2
 		  vmlinux
 		    foo -> new_foo
+		    fooo (ffffffff81000000) -> new_foo
 
 		refused: symbol-missing vmlinux foo,1
 		    There is no function with this name in its object.
@@ -88,10 +90,11 @@ test("a refusal, a fault and a remark: status 1, sorted by weight, 80 columns", 
 		    here:  the state 5 is there twice
 		    to do: give each state its own id
 
-		remark: holds-up vmlinux foo,1
-		    A function may sleep: a task that sleeps in it holds up the transition.
-		    here:  new_foo calls schedule(): until an event; it matters when the
-		           livepatch is disabled or replaced
+		remark: holds-up 2 times
+		    A function may sleep. A task that sleeps in the old function holds up
+		    enabling; in the replacement, disabling and replacing.
+		    here:  vmlinux foo,1: new_foo calls schedule(): sleeps until an event
+		    here:  vmlinux fooo,1: new_foo calls schedule(): sleeps until an event
 		    to do: expect the transition to last until the task wakes up and leaves the
 		           function
 
@@ -101,6 +104,9 @@ test("a refusal, a fault and a remark: status 1, sorted by weight, 80 columns", 
 		               6.12.117+deb12-cloud-amd64
 		not looked at  whether the kernel exports the symbols that it uses: give
 		               --against Module.symvers
+		not looked at  call sites and code of vmlinux:
+		               System.map has symbols only; give
+		               --against vmlinux
 		"
 	`);
 	expect(stdout.split("\n").filter((line) => line.length > 80 && !line.includes(folder))).toEqual([]);
