@@ -2,7 +2,14 @@ import { KlpemuError } from "../base/index.js";
 import type { GuestWorkqueue } from "../linux/exports/index.js";
 import type { Ftrace } from "../linux/ftrace/index.js";
 import type { Livepatch } from "../linux/klp/index.js";
-import { type Kernel, type PointObserver, runStraight, visitor, type Wait } from "../linux/lib/index.js";
+import {
+	isStep,
+	type Kernel,
+	type PointObserver,
+	runStraight,
+	visitor,
+	type Wait,
+} from "../linux/lib/index.js";
 import {
 	type CpuHotplug,
 	type HostTasks,
@@ -36,11 +43,20 @@ interface Parts {
 	readonly jiffies: Kaddr | undefined;
 }
 
+/** Kernel code in TypeScript that has stopped in the middle. */
+interface Rest {
+	readonly code: Kernel<void>;
+	/** What it waits for; undefined: a CPU. */
+	readonly wait: Wait | undefined;
+}
+
 /** Time: rounds, in which every emulated CPU runs a slice of one task, and kernel code in TypeScript between them. */
 export class Rounds {
 	readonly #parts: Parts;
-	/** True if the kworker runs a work that waits for other tasks. */
+	/** True if the kworker runs a work that waits for other tasks, or has lost its CPU in it. */
 	private kworkerBusy = false;
+	/** The rest of the work in which the kworker has lost its CPU, or waits. */
+	private rest: Rest | undefined = undefined;
 	/** Number of pieces of kernel code in TypeScript that are in progress; each one waits for the next one. */
 	private running = 0;
 
@@ -50,7 +66,7 @@ export class Rounds {
 
 	/** True if kernel code in TypeScript is in progress: the state of a generator cannot be saved. */
 	get busy(): boolean {
-		return this.running > 0;
+		return this.running > 0 || this.rest !== undefined;
 	}
 
 	/** One round: timers, due work, then a slice on every CPU. */
@@ -59,7 +75,8 @@ export class Rounds {
 		sched.tick();
 		if (jiffies !== undefined) memory.setU64(jiffies, BigInt(sched.jiffies));
 		work.tick();
-		for (let due = this.#takeWork(); due !== undefined; due = this.#takeWork()) this.#doWork(due);
+		if (this.rest !== undefined && this.#mayGoOn(this.rest)) this.#runWork(this.rest.code);
+		for (let due = this.#takeWork(); due !== undefined; due = this.#takeWork()) this.#runWork(due.func());
 		for (const cpu of sched.order()) {
 			const task = sched.pick(cpu);
 			executor.runSlice(cpu, task, sched.slice());
@@ -78,12 +95,38 @@ export class Rounds {
 		return sched.cpuForHost() === undefined ? undefined : workqueue.take(sched.jiffies);
 	}
 
-	#doWork(work: work_struct): void {
+	#mayGoOn({ wait }: Rest): boolean {
+		const { sched } = this.#parts;
+		return wait === undefined ? sched.getsCpuBack() : wait.ready() && sched.cpuForHost() !== undefined;
+	}
+
+	/** Runs a work to its end, or to a point where the kworker loses its CPU: then it goes on in a later round. */
+	#runWork(code: Kernel<void>): void {
+		const { kworker } = this.#parts.hostTasks;
+		const resumed = this.rest !== undefined;
 		this.kworkerBusy = true;
+		this.rest = undefined;
 		try {
-			this.runAs(this.#parts.hostTasks.kworker, TASK_IDLE, work.func());
+			this.rest = this.runAs(kworker, TASK_IDLE, this.#untilItStops(kworker, code, resumed));
 		} finally {
-			this.kworkerBusy = false;
+			this.kworkerBusy = this.rest !== undefined;
+		}
+		if (this.rest !== undefined) kworker.__state = this.rest.wait === undefined ? TASK_RUNNING : TASK_UNINTERRUPTIBLE;
+	}
+
+	/**
+	 * Undefined: the code has ended. It stops where its task loses the CPU behind a step, and from then on where it must wait: perhaps
+	 * for a lock of code that is in the middle of a wait itself, in which this round is made.
+	 */
+	*#untilItStops(task: task_struct, code: Kernel<void>, resumed: boolean): Kernel<Rest | undefined> {
+		const { sched } = this.#parts;
+		for (;;) {
+			const { done, value } = code.next();
+			if (done) return undefined;
+			const waits = typeof value === "object" && value.kind === "wait" && !value.ready();
+			if (resumed && waits) return { code, wait: value };
+			yield value;
+			if (isStep(value) && sched.losesCpu(task, value)) return { code, wait: undefined };
 		}
 	}
 
@@ -91,7 +134,7 @@ export class Rounds {
 	settle(max: number): boolean {
 		const { klp, workqueue } = this.#parts;
 		for (let i = 0; i <= max; i++) {
-			const busy = klp.inTransition !== undefined || workqueue.pending.length > 0;
+			const busy = klp.inTransition !== undefined || workqueue.pending.length > 0 || this.rest !== undefined;
 			if (!busy) return true;
 			this.round();
 		}

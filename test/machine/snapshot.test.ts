@@ -330,6 +330,7 @@ const NO_STATE: Readonly<Record<string, string>> = {
 	"KlpCore.klp_mutex": "declared by Klp",
 	"KlpCore.klp_patches": "declared by Klp",
 	"Sched.currentTask": "declared as `current`",
+	"Rounds.rest": "a generator: while there is one, the machine is busy",
 	"Klp.#handlers": "filled while the machine is built",
 	"HostCalls.#functions": "filled while the machine is built",
 	"FaultInjection.should_fail": "a choice of the caller",

@@ -78,6 +78,11 @@ export function labelOf(point: Point): string {
 	return typeof point === "string" ? point : point.label;
 }
 
+/** The point is a step that has been made. */
+export function isStep(point: Point): boolean {
+	return typeof point === "string" || (point.kind !== "place" && point.kind !== "wait");
+}
+
 /** Kernel code can continue without a wait. */
 export function isReady(point: Point): boolean {
 	return typeof point === "string" || point.kind !== "wait" || point.ready();

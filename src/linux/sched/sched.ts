@@ -1,8 +1,9 @@
 import type { Random } from "../../base/index.js";
 import { declareState, KlpemuError } from "../../base/index.js";
-import { list_add_tail, list_del, list_empty, list_head, type Wait } from "../lib/index.js";
+import { labelOf, list_add_tail, list_del, list_empty, list_head, type Point, type Wait } from "../lib/index.js";
 import {
 	PF_IDLE,
+	preemptible,
 	TASK_DEAD,
 	TASK_INTERRUPTIBLE,
 	TASK_RUNNING,
@@ -29,6 +30,9 @@ export interface EmulatedCpu {
  * leaves the kernel or calls cond_resched(). `full`: after any instruction, unless preemption is disabled.
  */
 export type Preemption = "none" | "full";
+
+/** The step that cond_resched() makes in guest code that TypeScript has called. */
+export const COND_RESCHED_STEP = "cond_resched";
 
 /**
  * The struct task_structs in guest memory, which follow the tasks of the scheduler: of a livepatch core (linux/klp-c), or of .ko files
@@ -198,6 +202,22 @@ export class Sched {
 		if (!cpu?.resched_curr) return false;
 		this.switch_to(cpu, this.#first(cpu) ?? cpu.idle);
 		return true;
+	}
+
+	/**
+	 * For kernel code in TypeScript, behind a step: true if its task loses the CPU there. `full`: at any step unless preemption is
+	 * disabled, as it is in a loop over all tasks, which holds tasklist_lock. Otherwise in cond_resched() only. Nothing happens unless
+	 * another task waits for a CPU.
+	 */
+	losesCpu(task: task_struct, step: Point): boolean {
+		const off = !preemptible(task) || (typeof step !== "string" && step.kind === "turn");
+		const may = this.preemption === "full" ? !off : labelOf(step) === COND_RESCHED_STEP;
+		return may && !list_empty(this.runqueue) && this.random.below(8) === 0;
+	}
+
+	/** A task that has lost its CPU in kernel code in TypeScript gets one in this round. */
+	getsCpuBack(): boolean {
+		return this.cpuForHost() !== undefined && this.random.below(2) === 0;
 	}
 
 	/** Takes a task off its CPU. The CPU is idle until the next pick. */
