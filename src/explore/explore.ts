@@ -1,5 +1,5 @@
 import { shortestOfEach } from "./merge.js";
-import type { Model } from "./model.js";
+import type { Model, ModelTask } from "./model.js";
 import { type FoundViolation, Memo, Search, type SearchOptions, type SearchResult } from "./search/index.js";
 import { World } from "./world/index.js";
 
@@ -7,6 +7,8 @@ import { World } from "./world/index.js";
 export interface Exploration extends SearchResult {
 	/** The tasks that made moves, for each of its searches. */
 	readonly searches: readonly (readonly string[])[];
+	/** Why a bounded exploration has not seen all states, if it is not for lack of states or time. */
+	readonly reason: string | undefined;
 	/** Number of real executions of kernel code and guest code; all other results came from the memo. */
 	readonly executed: { readonly kernel: number; readonly guest: number; readonly replayed: number };
 }
@@ -18,7 +20,7 @@ export interface Exploration extends SearchResult {
  */
 export async function explore(model: Model, options: SearchOptions): Promise<Exploration> {
 	const memo = new Memo(new World(model), options.invariants);
-	const searches = options.reduction ? groupsOf(model) : [allOf(model, memo)];
+	const searches = options.reduction ? groupsOf(model, memo.world.restless) : [allOf(model, memo)];
 	let [states, transitions, depth, bytes, bounded] = [0, 0, 0, 0, false];
 	const visited = new Map<string, number>();
 	const found: FoundViolation[] = [];
@@ -42,16 +44,19 @@ export async function explore(model: Model, options: SearchOptions): Promise<Exp
 	if (!options.all) violations = violations.slice(0, 1);
 	const result = violations.length > 0 ? "violated" : bounded ? "bounded" : "complete";
 	const shared = options.shard === undefined ? undefined : visited;
-	return { result, violations, states, transitions, depth, bytes, visited: shared, searches, executed: memo.executed };
+	const reason = result === "bounded" ? memo.world.loopReason() : undefined;
+	const { executed } = memo;
+	return { result, violations, states, transitions, depth, bytes, visited: shared, searches, reason, executed };
 }
 
-function groupsOf(model: Model): string[][] {
-	const named = model.tasks.filter((task) => task.named).map(({ name }) => name);
+function groupsOf(model: Model, restless: readonly string[]): string[][] {
+	const moves = ({ name, named }: ModelTask) => named || restless.includes(name);
+	const named = model.tasks.filter(moves).map(({ name }) => name);
 	// If tasks run on the CPUs, the idle tasks need no moves of their own.
 	const always = model.idleSleeps ? [...named, ...model.machine.sched.cpus.map(({ idle }) => idle.comm)] : named;
 	const groups = new Map<string, string>();
-	for (const { name, group, runs, named } of model.tasks) {
-		if (runs && !named && !groups.has(group)) groups.set(group, name);
+	for (const task of model.tasks) {
+		if (task.runs && !moves(task) && !groups.has(task.group)) groups.set(task.group, task.name);
 	}
 	return groups.size === 0 ? [always] : [...groups.values()].map((name) => [name, ...always]);
 }

@@ -2,14 +2,7 @@ import { KlpemuError } from "../base/index.js";
 import type { GuestWorkqueue } from "../linux/exports/index.js";
 import type { Ftrace } from "../linux/ftrace/index.js";
 import type { Livepatch } from "../linux/klp/index.js";
-import {
-	isStep,
-	type Kernel,
-	type PointObserver,
-	runStraight,
-	visitor,
-	type Wait,
-} from "../linux/lib/index.js";
+import { isStep, type Kernel, type PointObserver, runStraight, visitor, type Wait } from "../linux/lib/index.js";
 import {
 	type CpuHotplug,
 	type HostTasks,

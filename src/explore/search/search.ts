@@ -109,10 +109,13 @@ export class Search {
 			this.#memo.checkContexts();
 			start = end;
 		}
-		if (!bounded && !this.#lost && !this.#dealt && (options.all || this.#violations.size === 0)) this.#findEndless();
+		// Without all ways out of a loop, it is not known what must happen.
+		const { loop } = this.#memo.world.states;
+		if (!bounded && loop === undefined && !this.#lost && !this.#dealt && (options.all || this.#violations.size === 0))
+			this.#findEndless();
 		const violations = [...this.#violations.values()];
 		return {
-			result: violations.length > 0 ? "violated" : bounded ? "bounded" : "complete",
+			result: violations.length > 0 ? "violated" : bounded || loop !== undefined ? "bounded" : "complete",
 			violations,
 			states: table.length,
 			transitions: this.#transitions,

@@ -1,4 +1,4 @@
-import { Hash, KlpemuError } from "../../base/index.js";
+import { Hash } from "../../base/index.js";
 import type { JudgedTask } from "../../consistency/index.js";
 import { RSP } from "../../cpu/index.js";
 import { entryKey, type HandlerPlace } from "../../linux/klp/index.js";
@@ -59,7 +59,7 @@ export interface TaskState extends JudgedTask {
 	readonly derived: Map<string, TaskState>;
 }
 
-/** If one state has more contexts than this, the guest code probably has a loop with a counter. */
+/** If one state has more contexts than this, the guest code probably has a loop with a counter: the others are not followed. */
 const CONTEXTS = 64;
 
 /** All states of tasks that have been reached. */
@@ -68,6 +68,8 @@ export class TaskStates {
 	readonly #byKey = new Map<string, TaskState>();
 	/** Contexts that were added to a state after its moves were made: they must still be tried. */
 	readonly late: { readonly state: TaskState; readonly context: number }[] = [];
+	/** The first state with contexts that are not followed, if there is one. */
+	loop: TaskState | undefined = undefined;
 	/** Hashes of the contexts of a state. */
 	readonly #contexts = new Map<TaskState, Set<string>>();
 
@@ -116,13 +118,8 @@ export class TaskStates {
 		const known = this.#contexts.get(state)!;
 		if (known.has(digest)) return;
 		if (known.size >= CONTEXTS) {
-			throw new KlpemuError(
-				"EXPLORE_DATA",
-				`more than ${CONTEXTS} times a task is at one place, each time with other data`,
-				{
-					hint: "a loop around a patched function cannot be explored",
-				},
-			);
+			this.loop ??= state;
+			return;
 		}
 		known.add(digest);
 		state.contexts.push(context);

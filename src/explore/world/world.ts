@@ -17,6 +17,7 @@ import { Actor } from "./actors.js";
 import { guestVisible } from "./guest-visible.js";
 import { hiddenEntries } from "./hidden-entries.js";
 import { type Read, TaskProbe, type Written } from "./probe.js";
+import { functionOf } from "./stack-view.js";
 import type { TaskMove } from "./task-move.js";
 import { TaskMover } from "./task-mover.js";
 import { captureContext, TASK_FIELDS, type TaskState, TaskStates } from "./task-state.js";
@@ -92,6 +93,8 @@ export class World {
 	/** The names that invariants check: the scenario's tasks. Administrators and idle tasks run no patched function. */
 	readonly judged: readonly string[];
 	readonly actors: readonly Actor[];
+	/** Kernel threads that do not sleep. */
+	readonly restless: string[] = [];
 	/** Of the running transition, or of the last one. */
 	transition: FromTo | undefined = undefined;
 
@@ -168,14 +171,25 @@ export class World {
 		});
 	}
 
-	/** Kernel threads begin asleep, between two rounds: otherwise threads that make no moves could not be left out. */
+	/**
+	 * Kernel threads begin asleep, between two rounds: otherwise threads that make no moves could not be left out. One that comes to the
+	 * same place again before it sleeps begins there, and always makes moves.
+	 */
 	#settleKthreads(): void {
 		for (const [slot, { task }] of this.#slots.entries()) {
 			if (!task?.kthread || task.mode !== "kernel") continue;
-			for (let moves = 0; task.__state === TASK_RUNNING; moves++) {
-				if (moves > KTHREAD_MOVES)
-					throw new KlpemuError("TASK_STUCK", `kthread '${task.comm}' does not come to its sleep`);
-				this.moveTask(slot);
+			const seen = new Set<TaskState>();
+			while (task.__state === TASK_RUNNING) {
+				const { state, label } = this.moveTask(slot);
+				if (seen.size > KTHREAD_MOVES) {
+					const message = `kthread '${task.comm}' does not come to its sleep: it ${label}`;
+					throw new KlpemuError("TASK_STUCK", message);
+				}
+				if (seen.has(state)) {
+					this.restless.push(task.comm);
+					break;
+				}
+				seen.add(state);
 			}
 		}
 	}
@@ -429,6 +443,14 @@ export class World {
 		const { before, after } = this.transition ?? {};
 		const views = [before, after].map((view) => view?.names.join() ?? "");
 		return [keyOf(this.model.machine), ...this.actors.map(({ key }) => key), ...views, guestKey].join("|");
+	}
+
+	/** The loop whose turns were not all followed, in a sentence; undefined: there is none. */
+	loopReason(): string | undefined {
+		const { loop } = this.states;
+		if (loop === undefined) return undefined;
+		const where = (loop.entries ?? []).map((ip) => functionOf(this.model.machine.symbolize(ip))).join(" <- ");
+		return `${this.names[loop.slot]} is at one place with more and more different data, as in a loop that counts: not all turns were followed (${where})`;
 	}
 
 	/** Worlds with the same key look the same to guest code. */

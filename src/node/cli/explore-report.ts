@@ -8,6 +8,8 @@ export interface ExploreRow {
 	readonly result: "complete" | "bounded" | "violated" | "refused";
 	readonly invariant: string | null;
 	readonly message: string | null;
+	/** Why a bounded search has not seen all states, if it is not for lack of states or time. */
+	readonly reason?: string;
 	/** Moves of the shortest schedule. */
 	readonly scheduleLength: number | null;
 	readonly states: number;
@@ -84,6 +86,7 @@ export function exploreTable({ scenario, preemption, shard, results }: ExploreRe
 	}
 	if (results.some(({ result }) => result === "bounded")) {
 		lines.push("", "bounded: not all states were seen, so that nothing is said about the others.");
+		for (const { design, reason } of results) if (reason !== undefined) lines.push(`${design}: ${reason}`);
 	}
 	return `${lines.join("\n")}\n`;
 }

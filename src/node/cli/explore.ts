@@ -48,7 +48,7 @@ export const exploreCommand: Command<ExploreOptions> = {
 	},
 	details: [
 		"complete: every reachable state was seen. violated: see the schedule.",
-		"bounded: not all were seen, for lack of states or time, so that nothing is known of the rest.",
+		"bounded: not all were seen (no states or time left, a loop that counts); the rest is unknown.",
 		"expected: are the verdict and the results of all steps as the scenario says? (docs/exploring.md)",
 		"Exit status: 0 as the scenario says, 1 not so, 2 bad input, 3 bounded.",
 		"Ctrl-C, SIGTERM and SIGHUP end the search, and print what is known so far.",
@@ -134,7 +134,7 @@ async function rowsOf(
 	folder: string | undefined,
 	unsaved: KlpemuError[],
 ): Promise<ExploreRow[]> {
-	const { result, states, transitions, depth, visited } = exploration;
+	const { result, states, transitions, depth, visited, reason } = exploration;
 	const rows: ExploreRow[] = [];
 	for (const schedule of schedules.length === 0 ? [undefined] : schedules) {
 		const saved = schedule && folder && (await saveSchedule(folder, schedule).catch((error) => note(error, unsaved)));
@@ -153,6 +153,7 @@ async function rowsOf(
 			failures: judgement.failures,
 			steps,
 			schedule: schedule === undefined ? null : formatSchedule(schedule),
+			...(reason !== undefined && { reason }),
 			...(saved && { file: saved }),
 			...(visited !== undefined && { visited: Object.fromEntries(visited) }),
 		});
