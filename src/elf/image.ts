@@ -2,6 +2,7 @@ import { declareState, KlpemuError } from "../base/index.js";
 import { hex, type Kaddr, type Memory, type Region, toKaddr, toU64 } from "../memory/index.js";
 import { findCallSites } from "./call-sites.js";
 import { UnwindTable } from "./eh-frame.js";
+import { readExports } from "./exports.js";
 import { type Layout, layOut, type PlacedSection } from "./layout.js";
 import { OrcTable } from "./orc.js";
 import { computeRelocation, isBranchRelocation, needsGotSlot, relocationName } from "./relocate.js";
@@ -57,6 +58,7 @@ class LoadedImage implements Image {
 	readonly percpu: PerCpuVariables | undefined;
 	readonly mcountLocs: readonly Kaddr[];
 	readonly klpRelocations: readonly PendingRelocation[];
+	readonly exports: ReadonlyMap<string, Kaddr> | undefined;
 	readonly #memory: Memory;
 	readonly #placed: readonly PlacedSection[];
 	readonly #byName = new Map<string, ImageSymbol[]>();
@@ -97,6 +99,7 @@ class LoadedImage implements Image {
 			regionOf: (address) => this.#regionOf(address),
 		});
 		this.klpRelocations = pendingRelocations(options.objects, layout);
+		this.exports = readExports(options.objects, new Tables(options.memory, layout.placed, layout.regions));
 		this.#resolve = (name) => this.symbol(name)?.address ?? options.resolve(name);
 		if (this.klpRelocations.length === 0) this.finalize();
 	}

@@ -222,6 +222,8 @@ export interface Image {
 	/** fentry sites, ascending: the address of the five bytes. */
 	readonly mcountLocs: readonly Kaddr[];
 	readonly klpRelocations: readonly PendingRelocation[];
+	/** The symbols that other images can use, by name; undefined: all that are not local. */
+	readonly exports: ReadonlyMap<string, Kaddr> | undefined;
 	/** By key and address. When the guest changes a key, the host writes {@link jumpLabelCode} at each site of it. */
 	readonly jumpEntries: readonly JumpEntry[];
 	/** By key. When the guest changes a key's function, the host writes {@link staticCallCode} at each site of it. */

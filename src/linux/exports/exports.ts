@@ -1,9 +1,9 @@
 import { declareState } from "../../base/index.js";
 import type { Kaddr, Memory } from "../../memory/index.js";
-import type { Ftrace, Symbols, Tracefs } from "../ftrace/index.js";
+import type { Ftrace, Symbols, TextPoke, Tracefs } from "../ftrace/index.js";
 import { type GuestCalls, GuestMemory, type Heap, type HostFunctions, Slab } from "../guest/index.js";
 import { type Klp, type Livepatch, Shadow } from "../klp/index.js";
-import type { Dmesg, FaultInjection } from "../lib/index.js";
+import type { Dmesg, FaultInjection, Kallsyms } from "../lib/index.js";
 import type { Loader } from "../module/index.js";
 import type { HostTasks, Sched } from "../sched/index.js";
 import { GuestFtrace } from "./ftrace.js";
@@ -14,6 +14,8 @@ import { GuestLivepatch } from "./livepatch.js";
 import { lockFunctions } from "./locks.js";
 import { memoryFunctions } from "./memory.js";
 import { GuestOutput } from "./output.js";
+import { spinLockFunctions } from "./spin-locks.js";
+import { StaticKeys } from "./static-keys.js";
 import { GuestTasks } from "./tasks.js";
 import { waitFunctions } from "./wait.js";
 import { GuestWorkqueue } from "./workqueue.js";
@@ -21,7 +23,18 @@ import { GuestWorkqueue } from "./workqueue.js";
 /** All host functions, in groups: the functions of the kernel for guest code that asm/vmlinux does not have in C. */
 export class Exports {
 	static readonly state = declareState({
-		fields: ["output", "work", "kobjects", "shadow", "livepatch", "tasks", "ftrace", "kretprobes", "kernelTasks"],
+		fields: [
+			"output",
+			"work",
+			"kobjects",
+			"shadow",
+			"livepatch",
+			"tasks",
+			"ftrace",
+			"kretprobes",
+			"kernelTasks",
+			"staticKeys",
+		],
 	});
 
 	readonly output: GuestOutput;
@@ -33,6 +46,7 @@ export class Exports {
 	private readonly tasks: GuestTasks;
 	private readonly ftrace: GuestFtrace;
 	readonly kretprobes: Kretprobes;
+	private readonly staticKeys: StaticKeys | undefined = undefined;
 	/** All host functions, in groups. */
 	readonly functions: readonly HostFunctions[];
 
@@ -40,6 +54,8 @@ export class Exports {
 		readonly memory: Memory;
 		readonly dmesg: Dmesg;
 		readonly faults: FaultInjection;
+		readonly kallsyms: Kallsyms;
+		readonly text_poke: TextPoke;
 		readonly sched: Sched;
 		readonly hostTasks: HostTasks;
 		readonly symbols: Symbols;
@@ -72,7 +88,7 @@ export class Exports {
 		const { shadow } = this;
 		this.livepatch =
 			typescript && new GuestLivepatch({ memory, heap, calls, symbols, klp: typescript, loader, shadow });
-		const functions = [
+		const functions: HostFunctions[] = [
 			this.output.functions(),
 			memoryFunctions(memory, slab, dmesg),
 			this.tasks.functions(),
@@ -84,7 +100,11 @@ export class Exports {
 			this.ftrace.functions(),
 			this.kretprobes.functions(),
 		];
-		const abi = kernelTasks && new KernelAbi(memory, dmesg, kernelTasks, functions);
-		this.functions = abi === undefined ? functions : [...functions, abi.functions()];
+		if (kernelTasks !== undefined) {
+			this.staticKeys = new StaticKeys(memory, parts.kallsyms, parts.text_poke);
+			const abi = new KernelAbi(memory, dmesg, this.output, kernelTasks, functions);
+			functions.push(abi.functions(), spinLockFunctions(memory, sched), this.staticKeys.functions());
+		}
+		this.functions = functions;
 	}
 }

@@ -1,7 +1,8 @@
-import { hex, type Kaddr, toU64 } from "../../memory/index.js";
+import { type Kaddr, toU64 } from "../../memory/index.js";
 import { type GuestArguments, GuestFault, type GuestMemory, type HostFunctions } from "../guest/index.js";
 import { type Dmesg, KERN } from "../lib/index.js";
 import type { task_struct } from "../sched/index.js";
+import type { GuestOutput } from "./output.js";
 
 /** Other names of functions, with the same arguments; those that come behind are not read here. */
 const ALIASES: Readonly<Record<string, string>> = {
@@ -11,7 +12,9 @@ const ALIASES: Readonly<Record<string, string>> = {
 	kmemdup_noprof: "kmemdup",
 	kvfree: "kfree",
 	sysfs_create_file_ns: "sysfs_create_file",
+	// As with preempt=voluntary.
 	__SCT__cond_resched: "__cond_resched",
+	__SCT__might_resched: "__cond_resched",
 };
 
 /** Functions that do what another one does: its arguments are these of theirs. */
@@ -43,13 +46,21 @@ export function aliasOf(name: string): string | undefined {
 export class KernelAbi {
 	readonly #memory: GuestMemory;
 	readonly #dmesg: Dmesg;
+	readonly #output: GuestOutput;
 	readonly #tasks: KernelTasks;
 	/** The functions of other groups, by name. */
 	readonly #others: HostFunctions["plain"];
 
-	constructor(memory: GuestMemory, dmesg: Dmesg, tasks: KernelTasks, others: readonly HostFunctions[]) {
+	constructor(
+		memory: GuestMemory,
+		dmesg: Dmesg,
+		output: GuestOutput,
+		tasks: KernelTasks,
+		others: readonly HostFunctions[],
+	) {
 		this.#memory = memory;
 		this.#dmesg = dmesg;
+		this.#output = output;
 		this.#tasks = tasks;
 		this.#others = Object.assign({}, ...others.map(({ plain }) => plain));
 	}
@@ -90,30 +101,30 @@ export class KernelAbi {
 			return this.#valid(`list_add corruption. ${prev === 0n ? "prev" : "next"} is NULL.`);
 		const [back, forth] = [this.#prev(args.pointer(2)), this.#next(args.pointer(1))];
 		const was = (list: string, of: string, is: bigint, found: bigint, last: string) =>
-			`list_add corruption. ${list} should be ${of} (${hex(is)}), but was ${hex(found)}. (${last}).`;
-		if (back !== prev) return this.#valid(was("next->prev", "prev", prev, back, `next=${hex(next)}`));
-		if (forth !== next) return this.#valid(was("prev->next", "next", next, forth, `prev=${hex(prev)}`));
+			`list_add corruption. ${list} should be ${of} (${px(is)}), but was ${px(found)}. (${last}).`;
+		if (back !== prev) return this.#valid(was("next->prev", "prev", prev, back, `next=${px(next)}`));
+		if (forth !== next) return this.#valid(was("prev->next", "next", next, forth, `prev=${px(prev)}`));
 		if (added !== prev && added !== next) return 1;
-		return this.#valid(`list_add double add: new=${hex(added)}, prev=${hex(prev)}, next=${hex(next)}.`);
+		return this.#valid(`list_add double add: new=${px(added)}, prev=${px(prev)}, next=${px(next)}.`);
 	}
 
 	/** (entry) */
 	#listDel(args: GuestArguments): number {
 		const [entry, at] = [args.u64(0), args.pointer(0)];
 		const [next, prev] = [this.#next(at), this.#prev(at)];
-		const of = `list_del corruption, ${hex(entry)}`;
+		const of = `list_del corruption, ${px(entry)}`;
 		if (next === 0n || prev === 0n) return this.#valid(`${of}->${next === 0n ? "next" : "prev"} is NULL`);
-		if (next === LIST_POISON1) return this.#valid(`${of}->next is LIST_POISON1 (${hex(next)})`);
-		if (prev === LIST_POISON2) return this.#valid(`${of}->prev is LIST_POISON2 (${hex(prev)})`);
+		if (next === LIST_POISON1) return this.#valid(`${of}->next is LIST_POISON1 (${px(next)})`);
+		if (prev === LIST_POISON2) return this.#valid(`${of}->prev is LIST_POISON2 (${px(prev)})`);
 		const [forth, back] = [this.#memory.bytes(prev, 8), this.#memory.bytes(next + 8n, 8)].map(word);
 		if (forth !== entry) {
 			return this.#valid(
-				`list_del corruption. prev->next should be ${hex(entry)}, but was ${hex(forth!)}. (prev=${hex(prev)})`,
+				`list_del corruption. prev->next should be ${px(entry)}, but was ${px(forth!)}. (prev=${px(prev)})`,
 			);
 		}
 		if (back === entry) return 1;
 		return this.#valid(
-			`list_del corruption. next->prev should be ${hex(entry)}, but was ${hex(back!)}. (next=${hex(next)})`,
+			`list_del corruption. next->prev should be ${px(entry)}, but was ${px(back!)}. (next=${px(next)})`,
 		);
 	}
 
@@ -142,6 +153,11 @@ export class KernelAbi {
 					memory.setU64(args.pointer(0), 0n);
 					return this.#initQueue((args.pointer(0) + 8) | 0);
 				},
+				// Nobody must be scheduled there: preemption is the machine's own.
+				__SCT__preempt_schedule: () => undefined,
+				__SCT__preempt_schedule_notrace: () => undefined,
+				// A pr_debug() that is on: (descriptor, format, ...).
+				__dynamic_pr_debug: (args) => this.#output.printk(args, 1, KERN.DEBUG),
 				complete_all: (args) => {
 					memory.setU32(args.pointer(0), 0xffff_ffff);
 					return undefined;
@@ -161,4 +177,9 @@ export class KernelAbi {
 
 function word(bytes: Uint8Array): bigint {
 	return new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0, true);
+}
+
+/** %px */
+function px(value: bigint): string {
+	return value.toString(16).padStart(16, "0");
 }

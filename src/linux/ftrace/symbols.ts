@@ -48,18 +48,20 @@ export class Symbols {
 
 	/**
 	 * Symbols that modules can link against: those of vmlinux, gates, the labels of the assembly, and those of loaded
-	 * modules.
+	 * modules. A .ko gives only those that it exports.
 	 */
 	resolve(name: string): Kaddr | undefined {
 		const { gates, ftrace } = this.#code;
-		const [vmlinux, ...modules] = this.#code.kallsyms.images.map((image) => image.symbol(name)?.address);
+		const [vmlinux, ...modules] = this.#code.kallsyms.images.map((image) =>
+			image.exports === undefined ? image.symbol(name)?.address : image.exports.get(name),
+		);
 		return vmlinux ?? gates.find(name) ?? ftrace.symbols.get(name) ?? modules.find((address) => address !== undefined);
 	}
 
 	/** All names that {@link resolve} knows, for "did you mean". */
 	*names(): Generator<string, void, void> {
 		const { gates, ftrace, kallsyms } = this.#code;
-		for (const { symbols } of kallsyms.images) for (const { name } of symbols) yield name;
+		for (const { symbols, exports } of kallsyms.images) yield* exports?.keys() ?? symbols.map(({ name }) => name);
 		yield* gates.names();
 		yield* ftrace.symbols.keys();
 	}

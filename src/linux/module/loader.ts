@@ -1,6 +1,13 @@
 import { declareState, KlpemuError } from "../../base/index.js";
-import { type ElfObject, type Image, klpConvert, linkImage, UndefinedSymbols } from "../../elf/index.js";
-import type { Kaddr, Memory } from "../../memory/index.js";
+import {
+	type ElfObject,
+	type Image,
+	klpConvert,
+	linkImage,
+	type PerCpuRoom,
+	UndefinedSymbols,
+} from "../../elf/index.js";
+import { type Kaddr, type Memory, PAGE_SIZE } from "../../memory/index.js";
 import type { Ftrace, Symbols } from "../ftrace/index.js";
 import type { GuestCalls, Heap, HostFunctions } from "../guest/index.js";
 import type { FieldValues, klp_patch, Livepatch, module } from "../klp/index.js";
@@ -21,7 +28,7 @@ import {
 	Printer,
 	S_IFDIR,
 } from "../lib/index.js";
-import { type Sched, synchronize_rcu } from "../sched/index.js";
+import { type PerCpu, type Sched, synchronize_rcu } from "../sched/index.js";
 import { type KernelObject, onlyKernelObject, refusalOf, structName, THIS_MODULE } from "./kernel-object.js";
 import { type Param, Params } from "./params.js";
 import { HEADERS_LAYOUT, type Structs, structsOf } from "./structs.js";
@@ -29,6 +36,9 @@ import { HEADERS_LAYOUT, type Structs, structsOf } from "./structs.js";
 /** enum module_state, in its order. */
 const MODULE_STATES = ["live", "coming", "going", "unformed"] as const;
 export type ModuleState = (typeof MODULE_STATES)[number];
+
+/** Offset in each CPU's area of the per-CPU variables of modules: the kernel's own are in front. */
+const PERCPU_MODULES = 0x800;
 
 /** Where a module's struct module is (0: not made yet), its init and exit (0: none). */
 interface Entries {
@@ -124,6 +134,7 @@ interface Parts {
 	/** All loaded modules by name. */
 	readonly modules: Map<string, LoadedModule>;
 	readonly sched: Sched;
+	readonly percpu: PerCpu;
 	readonly ftrace: Ftrace;
 	readonly heap: Heap;
 	readonly calls: GuestCalls;
@@ -173,11 +184,20 @@ export class Loader {
 		return image;
 	}
 
-	/** Links objects into memory and adds their fentry sites to ftrace. `own`: symbols that only this image can use. */
-	link(name: string, objects: readonly ElfObject[], base: Kaddr, own?: (symbol: string) => Kaddr | undefined): Image {
+	/**
+	 * Links objects into memory and adds their fentry sites to ftrace. `own`: symbols that only this image can use. `percpu`: room for
+	 * its per-CPU variables.
+	 */
+	link(
+		name: string,
+		objects: readonly ElfObject[],
+		base: Kaddr,
+		own?: (symbol: string) => Kaddr | undefined,
+		percpu?: PerCpuRoom,
+	): Image {
 		const { memory, ftrace, symbols, fentry, icache } = this.#parts;
 		const resolve = (symbol: string) => own?.(symbol) ?? symbols.resolve(symbol);
-		const image = linkImage({ name, objects, base, memory, resolve });
+		const image = linkImage({ name, objects, base, memory, resolve, ...(percpu && { percpu }) });
 		try {
 			ftrace.ftrace_process_locs(name, image.mcountLocs, fentry);
 		} catch (error) {
@@ -294,12 +314,14 @@ export class Loader {
 				ko === undefined ? objects.map(klpConvert) : objects,
 				this.#parts.areas.nextModule,
 				(symbol) => own(symbol) ?? this.#resolve(symbol, needs),
+				ko === undefined ? undefined : this.#perCpuRoom(),
 			);
 		} catch (error) {
 			this.#parts.heap.kfree(address);
 			return this.#refusal(name, error);
 		}
 		this.#parts.areas.takeModuleArea(image.end - image.base);
+		this.#percpu_modcopy(image);
 		const livepatch = options.patchOf !== undefined || this.#modinfo(image, "livepatch") === "Y";
 		const entries = layout === undefined ? ownEntries(image, address) : this.#entries(image, layout);
 		const { fields = {} } = options;
@@ -332,6 +354,21 @@ export class Loader {
 			this.#print.pr_info("klpemu: __versions is not read: checksums of symbols are not compared");
 		}
 		return layout;
+	}
+
+	/** The free part of the CPUs' areas: behind what loaded modules have. */
+	#perCpuRoom(): PerCpuRoom {
+		const ends = [...this.modules.values()].map(
+			({ image: { percpu } }) => percpu && percpu.offset + percpu.data.length,
+		);
+		return { offset: Math.max(PERCPU_MODULES, ...ends.map((end) => end ?? 0)), end: PAGE_SIZE };
+	}
+
+	/** percpu_modcopy(): each CPU gets the initial values. */
+	#percpu_modcopy({ percpu: variables }: Image): void {
+		const { sched, percpu, memory } = this.#parts;
+		if (variables === undefined) return;
+		for (const { id } of sched.cpus) memory.write((percpu.per_cpu_offset(id) + variables.offset) | 0, variables.data);
 	}
 
 	/** What the struct module of a .ko says. */

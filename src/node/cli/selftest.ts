@@ -83,7 +83,7 @@ export const selftestCommand: Command<SelftestOptions> = {
 		modules: {
 			type: "text",
 			value: "DIR",
-			help: "a folder with the modules, .ko of the kernel's own build or .o",
+			help: "a folder with the modules, .ko or .o files",
 		},
 		cpu: { type: "text", value: "CPU", help: CPU_NAMES.join(" or "), choices: () => [...CPU_NAMES] },
 	},
