@@ -74,7 +74,7 @@ export const taskEntries = {
 	),
 	sleeps_in: v.optional(v.pipe(symbol, v.description("falls asleep in this function until a wake step"))),
 	interruptible: v.optional(v.pipe(flag, v.description("a signal ends the sleep of sleeps_in as well"))),
-	kthread: v.optional(flag, false),
+	kthread: v.optional(v.pipe(flag, v.description("a kernel thread: it never leaves the kernel")), false),
 	cpu: v.optional(v.pipe(whole(0, 63), v.description("the CPU it is bound to"))),
 	fork: v.optional(
 		v.pipe(flag, v.description("klpemu explore: it may fork a task like itself, once, at any time in user mode")),

@@ -142,16 +142,11 @@ describe.each(NODES)("with Node %s", (version) => {
 	});
 
 	test("the matchers for vitest", () => {
+		// The test of the README, and one more.
+		const [, example] = /```ts\n(.*?)```/s.exec(readFileSync(join(PROJECT, "README.md"), "utf8"))!;
 		const code = `
-			import { machine } from "klpemu/node";
 			import { expectScenario } from "klpemu/vitest";
-			import { expect, test } from "vitest";
-			test("a livepatch", async () => {
-				const m = await machine({ c: "long price(long x) { return x * 10; }" });
-				await m.livepatch({ c: "long lp_price(long x) { return x * 9; }", funcs: { price: "lp_price" } });
-				expect(m).toSettle();
-				expect(m).toReturn({ func: "price", args: [10], value: 90n });
-			});
+			${example}
 			test("a scenario", () => expectScenario("${SCENARIOS}busy.yaml").toBeConsistent());
 		`;
 		writeFileSync(join(full, "livepatch.test.js"), code);

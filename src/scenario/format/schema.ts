@@ -117,10 +117,10 @@ const verdict = v.picklist(VERDICTS);
 /** `keys`: result of {@link livepatchKeys} for the known designs. */
 export function scenarioSchemaOf(keys: LivepatchKeys) {
 	return v.strictObject({
-		title: text,
+		title: v.pipe(text, v.description("the question, in one line")),
 		source: v.optional(v.pipe(text, v.description("where the scenario comes from, usually a mail"))),
 		design: v.optional(v.pipe(designName, v.description("the replace design; --design overrides it"))),
-		cpu: v.optional(v.picklist(["jit", "unicorn"])),
+		cpu: v.optional(v.pipe(v.picklist(["jit", "unicorn"]), v.description("the processor; --cpu overrides it"))),
 		cpus: v.optional(v.pipe(whole(1, 64), v.description("emulated CPUs"))),
 		preemption: v.optional(
 			v.pipe(
@@ -142,8 +142,20 @@ export function scenarioSchemaOf(keys: LivepatchKeys) {
 			),
 		),
 		vmlinux: sources,
-		modules: v.optional(v.pipe(v.record(moduleName, v.strictObject({ sources })), expected("a map of modules"))),
-		livepatches: v.optional(v.pipe(v.record(moduleName, livepatchSchema(keys)), expected("a map of livepatches"))),
+		modules: v.optional(
+			v.pipe(
+				v.record(moduleName, v.strictObject({ sources })),
+				expected("a map of modules"),
+				v.description("modules that steps load"),
+			),
+		),
+		livepatches: v.optional(
+			v.pipe(
+				v.record(moduleName, livepatchSchema(keys)),
+				expected("a map of livepatches"),
+				v.description("livepatches that steps load"),
+			),
+		),
 		ftrace_ops: v.optional(
 			v.pipe(
 				v.record(opsName, opsSchema),
@@ -159,7 +171,9 @@ export function scenarioSchemaOf(keys: LivepatchKeys) {
 				),
 			),
 		),
-		tasks: v.optional(v.pipe(v.record(taskKey, taskSchema), expected("a map of tasks"))),
+		tasks: v.optional(
+			v.pipe(v.record(taskKey, taskSchema), expected("a map of tasks"), v.description("the tasks at the start")),
+		),
 		steps: v.pipe(v.array(stepSchema), v.nonEmpty(), expected("a list of steps")),
 		expect: v.optional(
 			v.pipe(

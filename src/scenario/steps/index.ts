@@ -1,4 +1,4 @@
-/** The list of steps. The type, the schema, the JSON schema and the table in README are made from it. */
+/** The list of steps. The type, the schema, the JSON schema and the table of docs/reference.md are made from it. */
 
 import { expect, state } from "./expect.js";
 import { cat, disable, echo, enable, force, reverse, stat, sysctl } from "./files.js";
@@ -14,7 +14,7 @@ import { run, settle, sleep } from "./time.js";
 /** The steps that may stand in a `race`. */
 const RACING = [insmod, rmmod, disable, enable, reverse, force, echo, wake, fork, exit] as const;
 
-/** All steps, in the order of README and of error messages. */
+/** All steps, in the order of docs/reference.md and of error messages. */
 export const STEPS = [
 	...[insmod, rmmod, settle, run, sleep, disable, enable, reverse, force, echo, cat, stat, sysctl],
 	...[register, unregister, modify, cpu_up, cpu_down, wake, fork, exit, call, state, test, expect],

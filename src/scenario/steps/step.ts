@@ -120,7 +120,7 @@ export class Outside implements Wait {
 	}
 }
 
-/** One row of README's table. */
+/** One row of the table of steps in docs/reference.md. */
 export interface StepDoc {
 	/** The forms in which a scenario may write it. */
 	readonly form: readonly string[];
