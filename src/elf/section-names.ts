@@ -58,6 +58,22 @@ export const KNOWN_SECTIONS: readonly KnownSection[] = [
 	read("__param", "module parameters", "linux/module/params.ts"),
 	read(".modinfo", "name, depends, livepatch", "linux/module/loader.ts"),
 	read(".gnu.linkonce.this_module", "struct module", "linux/module/loader.ts"),
+	read(
+		/^__ksymtab/,
+		"exported symbols",
+		"exports.ts, of a .ko; of other objects, each symbol that is not static can be used",
+	),
+	read(
+		/^(?:\.init\.|__)klp_(?:objects|funcs)$/,
+		"what klp-build's module patches",
+		"linux/exports/patch-reader.ts, once the module's own init function has made its struct klp_patch",
+	),
+	// The linker script of kpatch gives its module the ends of each.
+	read(
+		/^\.kpatch\.(?:funcs|strings|force|syscall|callbacks\..*|hooks\..*)$/,
+		"what kpatch's module patches",
+		"linux/exports/patch-reader.ts, once the module's own init function has made its struct klp_patch",
+	),
 
 	ignored(".smp_locks", "lock prefixes", "only a kernel on one CPU removes them"),
 	ignored(".call_sites", "calls that call depth tracking counts", "this processor needs no mitigation"),
@@ -69,7 +85,7 @@ export const KNOWN_SECTIONS: readonly KnownSection[] = [
 	),
 	ignored("__versions", "checksums of symbols", "there is no kernel of the same build to compare with"),
 	ignored(/^__version_ext_/, "checksums of symbols", "there is no kernel of the same build to compare with"),
-	ignored(/^___?k(?:symtab|crctab)/, "exported symbols", "each symbol that is not static can be used"),
+	ignored(/^__kcrctab/, "checksums of exported symbols", "there is no kernel of the same build to compare with"),
 	ignored(/^\.note/, "build identification, properties", "only shown"),
 	ignored(/^\.BTF/, "types for BPF", "there is no BPF"),
 	ignored("_kprobe_blacklist", "functions without kprobes", "there are no kprobes"),
@@ -91,7 +107,11 @@ export const KNOWN_SECTIONS: readonly KnownSection[] = [
 	refused(/^\.(?:preinit_array|init_array|fini_array|ctors|dtors)(?:\.|$)/, "constructors", "do it in module_init()"),
 	refused(/^\.initcall.*\.init$/, "initcalls", "there is no boot: do it in module_init() of a module"),
 	refused(/^\.klp\./, "livepatch data of a form that is not known", "relocations are in .klp.rela.OBJECT.SECTION"),
-	refused(/^\.kpatch\./, "data of kpatch", "build a module that calls klp_enable_patch()"),
+	refused(
+		/^\.kpatch\.|^__klp_relocs(?:\.|$)/,
+		"relocations of a livepatch that is not finished",
+		"the last step of kpatch-build or klp-build makes .klp.rela.OBJECT.SECTION of them: give the .ko of that step",
+	),
 ];
 
 /** What is known of a section, by its name; undefined: it is data or text like any other. */

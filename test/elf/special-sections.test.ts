@@ -43,7 +43,8 @@ describe("sections with a meaning for the kernel's module loader", () => {
 		[".initcall6.init", "initcalls"],
 		[".klp.arch.vmlinux..altinstructions", "livepatch data of a form that is not known"],
 		[".klp.rela.vmlinux..text", "livepatch data of a form that is not known"],
-		[".kpatch.funcs", "data of kpatch"],
+		[".kpatch.relocations", "relocations of a livepatch that is not finished"],
+		["__klp_relocs.vmlinux", "relocations of a livepatch that is not finished"],
 	])("%s is refused by name, with what to do", (name, holds) => {
 		const error = failure(() => load(section(name)));
 		expect([error.code, error.where]).toEqual(["ELF_SPECIAL_SECTION", "a.o"]);
@@ -58,7 +59,7 @@ describe("sections with a meaning for the kernel's module loader", () => {
 		expect(image.symbols).toEqual([]);
 	});
 
-	it.each([".smp_locks", ".call_sites", ".ibt_endbr_seal", "__versions", ".BTF", ".note.Linux", "__ksymtab_gpl"])(
+	it.each([".smp_locks", ".call_sites", ".ibt_endbr_seal", "__versions", ".BTF", ".note.Linux", "__kcrctab_gpl"])(
 		"%s is loaded, and changes nothing",
 		(name) => {
 			expect(load(section(name)).sections(name)).toMatchObject([{ size: 8 }]);

@@ -93,6 +93,14 @@ export class GuestLivepatch {
 		return toU64(made);
 	}
 
+	/** (module, name, size): the section of a livepatch, and its size, for the init function that klp-build adds (Linux 7.0). */
+	#findSection(args: GuestArguments): bigint {
+		const { memory, loader } = this.#parts;
+		const section = loader.moduleAt(args.pointer(0))?.image.sections(args.string(1))[0];
+		memory.setU64(args.pointer(2), BigInt(section?.size ?? 0));
+		return section === undefined ? 0n : toU64(section.address);
+	}
+
 	*#allocShadow(args: GuestArguments, warn_on_exist: boolean): Kernel<bigint> {
 		const { calls, shadow } = this.#parts;
 		const [obj, id, size, ctor, ctor_data] = [
@@ -134,6 +142,7 @@ export class GuestLivepatch {
 					const states = this.#readerOf(patch).statesOf(patch);
 					return this.#stateAddress(states.find(({ id }) => id === args.u64(1)));
 				},
+				klp_find_section_by_name: (args) => this.#findSection(args),
 				klp_get_prev_state: (args) => this.#stateAddress(klp_get_prev_state(klp, args.u64(0))),
 				klp_shadow_get: (args) => BigInt(shadow.klp_shadow_get(args.u64(0), args.u64(1))),
 			},

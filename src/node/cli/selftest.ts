@@ -91,8 +91,8 @@ export const selftestCommand: Command<SelftestOptions> = {
 		"Prints KTAP. What the kernel logs in each test is compared with what a real Linux 6.12 printed;",
 		"a difference is shown as a unified diff. The modules are Linux's own sources, unchanged:",
 		"npm run build:kernel-modules compiles them. Under another design they are what they are: fields that",
-		"the design adds to struct klp_patch have its default. --modules .cache/kernel-ko runs the .ko files that",
-		"npm run build:kernel-core makes.",
+		"the design adds to struct klp_patch have its default. --modules .cache/kernel-ko runs the .ko files",
+		"that npm run build:kernel-core makes.",
 		"Exit status: 0 all ok, 1 not so, 2 bad input.",
 	],
 	async run({ design, cpu, core: file, modules }, [filter = ""], { stdout }) {

@@ -36,7 +36,8 @@ describe.each(CPU_NAMES)("on %s", (cpu) => {
 			".init_array.5",
 			".initcall6.init",
 			".klp.arch.vmlinux..altinstructions",
-			".kpatch.funcs",
+			".kpatch.relocations",
+			"__klp_relocs.vmlinux",
 			"__tracepoints_ptrs",
 		],
 	])("section %s is -ENOEXEC, and dmesg names it", async (name) => {
