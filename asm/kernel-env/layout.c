@@ -240,4 +240,7 @@ static const struct klpemu_layout_entry layout[] __used __section(".klpemu.layou
 #ifdef CONFIG_DYNAMIC_DEBUG
 	CONST(_DPRINTK_FLAGS_PRINT),
 #endif
+
+	/* Fields that a patch adds to the structs of <linux/livepatch.h>; klpemu kernel build writes this file. */
+#include "fields.h"
 };

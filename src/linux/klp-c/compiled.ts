@@ -173,7 +173,9 @@ export class CompiledLivepatch implements Livepatch {
 		const resolve = (name: string) => (names.includes(name) ? this.gates.address(PREFIX + name) : parts.fentry(name));
 		this.core = new CoreImage(object, cpu.memory, areas.core, resolve);
 		this.tasks = new CoreTasks({ core: this.core, sched, percpu: parts.percpu, base: areas.tasks });
-		const patches = new Patches(this.core, symbols, this.ftrace);
+		const patches = new Patches(this.core, symbols, this.ftrace, (what) => {
+			for (const observer of parts.observers) observer.invalidRead?.(what);
+		});
 		this.#patches = patches;
 		const task = this.tasks.allocate("scratch");
 		this.#views = new Views({ core: this.core, patches, scratch, observers: parts.observers, task });

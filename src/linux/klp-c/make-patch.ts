@@ -1,6 +1,6 @@
 import { type Kaddr, toU64 } from "../../memory/index.js";
 import type { GuestMemory, Heap } from "../guest/index.js";
-import type { klp_patch } from "../klp/index.js";
+import type { FieldValues, klp_patch } from "../klp/index.js";
 import type { KernelLayout } from "../lib/index.js";
 
 function bytesOf(texts: readonly string[]): number {
@@ -42,9 +42,20 @@ export function makePatch(
 	const set = (struct: Kaddr, field: string, value: bigint) =>
 		memory.setU64((struct + layout.offset(field)) | 0, value);
 
+	/** What this core's structs have of the keys of a scenario; a `bool` is one byte, a number an `unsigned int`. */
+	const setFields = (struct: Kaddr, name: string, fields: FieldValues) => {
+		for (const [key, value] of Object.entries(fields)) {
+			const field = `${name}.${key}`;
+			if (!layout.has(field)) continue;
+			const place = (struct + layout.offset(field)) | 0;
+			if (typeof value === "boolean") memory.setU8(place, Number(value));
+			else memory.setU32(place, value);
+		}
+	};
+
 	const at = take(size("klp_patch"));
 	set(at, "klp_patch.mod", toU64(module));
-	if (patch.fields.replace === true) memory.setU8((at + layout.offset("klp_patch.replace")) | 0, 1);
+	setFields(at, "klp_patch", patch.fields);
 	const objs = take((patch.objs.length + 1) * size("klp_object"));
 	set(at, "klp_patch.objs", toU64(objs));
 	for (const [index, obj] of patch.objs.entries()) {
@@ -57,6 +68,7 @@ export function makePatch(
 			set(entry, "klp_func.old_name", string(func.old_name));
 			set(entry, "klp_func.new_func", func.new_func === 0 ? 0n : toU64(func.new_func));
 			set(entry, "klp_func.old_sympos", BigInt(func.old_sympos));
+			setFields(entry, "klp_func", func.fields);
 		}
 	}
 	if (patch.states.length === 0) return at;

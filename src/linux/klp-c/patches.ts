@@ -32,7 +32,11 @@ export class Patches {
 	readonly #transitionPatch: Kaddr;
 	readonly #targetState: Kaddr;
 
-	constructor(core: CoreImage, symbols: Symbols, ops: FtraceOps) {
+	readonly #invalid: (what: string) => void;
+
+	/** `invalid` is told of lists that lead into memory which is freed or is none. */
+	constructor(core: CoreImage, symbols: Symbols, ops: FtraceOps, invalid: (what: string) => void) {
+		this.#invalid = invalid;
 		this.#core = core;
 		this.#memory = new GuestMemory(core.memory);
 		this.#symbols = symbols;
@@ -64,11 +68,22 @@ export class Patches {
 	/** list_for_each_entry_rcu: the structs that contain the entries, in order. A list that is being initialised is empty. */
 	*list(head: Kaddr, node: string): Generator<Kaddr, void, void> {
 		const offset = this.#core.layout.offset(node);
-		let at = this.#memory.kaddr(head);
+		let at = this.#next(head, node);
 		for (let i = 0; at !== head && at !== 0; i++) {
 			if (i > ENDLESS) throw new Error(`the list of ${node} has no end`);
 			yield (at - offset) | 0;
-			at = this.#memory.kaddr(at);
+			at = this.#next(at, node);
+		}
+	}
+
+	/** list->next; 0, the end of the list, if there is none in memory. */
+	#next(at: Kaddr, node: string): Kaddr {
+		try {
+			return this.#memory.kaddr(at);
+		} catch (error) {
+			if (!(error instanceof GuestFault)) throw error;
+			this.#invalid(`the list of ${node} leads into memory that is freed`);
+			return 0;
 		}
 	}
 
@@ -152,7 +167,7 @@ export class Patches {
 	/** func_stack of a function, newest entry first. */
 	funcStack(old_func: Kaddr): GuestFunc[] {
 		const ops = this.klp_find_ops(old_func);
-		return ops === 0 ? [] : [...this.stackOf(ops)].map((address) => this.#func(address));
+		return ops === 0 ? [] : [...this.stackOf(ops)].flatMap((address) => this.func(address) ?? []);
 	}
 
 	/** Every word of the core's lists on which calls and promises depend. */

@@ -86,7 +86,7 @@ export class Views {
 		return memory.kaddr(at);
 	}
 
-	/** See Livepatch.promised(): what mainline promises. */
+	/** See Livepatch.promised(): what mainline promises, or a proposal whose field is known. */
 	promised(when: "now" | "after", old_func: Kaddr): Implementation | undefined {
 		const enabled = when === "now" ? this.#enabled() : this.#enabledAfter();
 		for (const patch of [...enabled].reverse()) {
@@ -110,7 +110,14 @@ export class Views {
 		const { klp_transition_patch: patch, klp_target_state } = this.#patches;
 		const others = this.#enabled().filter((other) => other !== patch);
 		if (patch === 0 || klp_target_state !== KLP_TRANSITION_PATCHED) return others;
-		return this.#patches.bool(patch, "klp_patch.replace") ? [patch] : [...others, patch];
+		if (!this.#patches.bool(patch, "klp_patch.replace")) return [...others, patch];
+		return [...others.filter((other) => this.#stays(other)), patch];
+	}
+
+	/** A core with the proposed `bool replaceable` in struct klp_patch promises that the others stay. */
+	#stays(patch: Kaddr): boolean {
+		const proposed = "klp_patch.replaceable";
+		return this.#core.layout.has(proposed) && !this.#patches.bool(patch, proposed);
 	}
 
 	/** See Livepatch.watchStack(). */
