@@ -17,6 +17,10 @@ export function checkStructure(subject: Subject): void {
 	if (isLivepatch && !enables) {
 		found.add("never-enabled", {}, "no code of the module calls klp_enable_patch()");
 	}
+	const thisModule = file.sectionNamed(".gnu.linkonce.this_module");
+	if (enables && thisModule !== undefined && file.relocationsOf(thisModule.index).size === 0) {
+		found.add("no-init", { in: thisModule.name }, "");
+	}
 	for (const patch of patches) checkPatch(subject, patch);
 	const entry = (name: string): boolean =>
 		file.object.symbols.some((symbol) => symbol.name === name && symbol.section !== 0);
@@ -41,11 +45,22 @@ function checkPatch(subject: Subject, patch: Patch): void {
 	checkStates(subject, patch);
 	const objects = patch.objects ?? [];
 	const seen = new Set<string>();
+	const arrays = new Map<string, PatchObject>();
 	for (const object of objects) {
+		checkShared(subject, object, arrays);
 		checkObject(subject, object);
 		checkName(subject, object, seen);
 	}
 	checkEmpty(subject, patch, objects);
+}
+
+/** klp_init_object_early(), klp_init_func_early(): list_add_tail() of what is in a list already. */
+function checkShared({ found }: Subject, object: PatchObject, arrays: Map<string, PatchObject>): void {
+	if (object.funcsAt === undefined || (object.funcs ?? []).length === 0) return;
+	const key = `${object.funcsAt.section}:${object.funcsAt.offset}`;
+	const other = arrays.get(key);
+	if (other === undefined) arrays.set(key, object);
+	else found.add("funcs-shared", placeOf(object), `it has the array of '${objectName(other.name)}', too`);
 }
 
 function checkStates({ found }: Subject, { states }: Patch): void {

@@ -206,6 +206,10 @@ const ENABLING = {
 
 /** What the kernel accepts. */
 const WRONG = {
+	"no-init": wrong(
+		"The struct module names no init function, so that nothing of the module runs.",
+		"write module_init(), and link with the kernel's Kbuild",
+	),
 	"never-enabled": wrong(
 		"The module is marked as a livepatch and never calls klp_enable_patch().",
 		"call it in the init function",
@@ -224,6 +228,10 @@ const WRONG = {
 	"no-terminator": wrong(
 		"An array does not end in an empty element: the kernel reads on into whatever follows.",
 		"end the array with { }",
+	),
+	"funcs-shared": wrong(
+		"Two objects have the same array of functions: the kernel puts each function into two lists, and crashes or corrupts them.",
+		"give each object an array of its own",
 	),
 	"name-no-text": wrong(
 		"A name does not point to text: the kernel reads something else as a name.",

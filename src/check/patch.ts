@@ -21,6 +21,8 @@ export interface PatchFunc {
 export interface PatchObject {
 	/** `unset` is vmlinux. */
 	readonly name: Name;
+	/** The array of functions. */
+	readonly funcsAt: Spot | undefined;
 	/** Undefined: klp_object.funcs is NULL. */
 	readonly funcs: readonly PatchFunc[] | undefined;
 	readonly callbacks: ReadonlyMap<CallbackField, Pointer>;
@@ -101,7 +103,7 @@ export class PatchReader {
 			data: [
 				at,
 				...(objs.kind === "here" ? [objs] : []),
-				...(objects?.elements ?? []).flatMap(({ funcsAt }) => funcsAt),
+				...(objects?.elements ?? []).flatMap(({ funcsAt }) => funcsAt ?? []),
 			],
 		};
 	}
@@ -132,7 +134,7 @@ export class PatchReader {
 		);
 	}
 
-	#object(at: Spot): (PatchObject & { readonly funcsAt: readonly Spot[] }) | undefined {
+	#object(at: Spot): PatchObject | undefined {
 		const { object, func, callbacks } = this.#layout;
 		const field = (offset: number): Spot => ({ section: at.section, offset: at.offset + offset });
 		const name = this.#file.pointer(field(object.name));
@@ -147,7 +149,7 @@ export class PatchReader {
 			callbacks: this.#callbacks(field(object.callbacks), callbacks),
 			terminated: array?.terminated ?? true,
 			filledBy: funcs.kind === "here" ? this.#filler(funcs) : undefined,
-			funcsAt: funcs.kind === "here" ? [funcs] : [],
+			funcsAt: funcs.kind === "here" ? funcs : undefined,
 		};
 	}
 
@@ -231,7 +233,7 @@ export class PatchReader {
 				{ section, offset: offset + EXT.callbacks },
 				CALLBACK_FIELDS.map((field, index) => ({ field, offset: 8 * index })),
 			);
-			objects.push({ name: this.#name(name), funcs: array, callbacks, terminated: true, filledBy: undefined });
+			objects.push({ name: this.#name(name), funcs: array, callbacks, ...COPIED });
 		}
 		return { ...MADE_BY_INIT, form: "klp-build", objects };
 	}
@@ -250,7 +252,7 @@ export class PatchReader {
 			byName.set(name.text, object);
 		}
 		const objects = [...byName.values()].map(({ name, funcs }) => ({
-			...{ name, funcs, callbacks: this.#kpatchCallbacks(name), terminated: true, filledBy: undefined },
+			...{ name, funcs, callbacks: this.#kpatchCallbacks(name), ...COPIED },
 		}));
 		return { ...MADE_BY_INIT, form: "kpatch", objects };
 	}
@@ -289,6 +291,8 @@ export class PatchReader {
 const MAX_ELEMENTS = 100_000;
 const EXT = { object: 64, func: 24, funcs: 8, callbacks: 16, count: 56 } as const;
 const KPATCH = { size: 56, newFunc: 0, sympos: 32, oldName: 40, objname: 48 } as const;
+/** The init function makes an array of its own for each object. */
+const COPIED = { terminated: true, filledBy: undefined, funcsAt: undefined } as const;
 /** What the init functions of klp-build and kpatch do with each livepatch. */
 const MADE_BY_INIT = {
 	mod: { kind: "elsewhere", symbol: "__this_module" },

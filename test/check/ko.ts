@@ -40,6 +40,7 @@ void klp_shadow_free(void *obj, u64 id, void *dtor);
 void klp_shadow_free_all(u64 id, void *dtor);
 void *kmalloc(u64 size, int flags);
 void mutex_lock(void *); void mutex_unlock(void *); void schedule(void); void msleep(int);
+#define OTHER (struct klp_func[]) { { .old_name = "bar", .new_func = new_foo }, { } }
 extern struct module __this_module;
 #define THIS_MODULE (&__this_module)
 #define CONCAT2(a, b) a##b
@@ -65,7 +66,11 @@ export interface KoOptions {
 	/** Lines of .modinfo that take the place of those with the same key; null: none with this key. */
 	readonly modinfo?: Readonly<Record<string, string | null>>;
 	readonly thisModule?: boolean;
+	/** False: the struct module has neither init nor exit. */
+	readonly hooks?: boolean;
 	readonly flags?: readonly string[];
+	/** The function that stands for `foo` in the text. */
+	readonly old?: string;
 	/** The name of the C file. */
 	readonly file?: string;
 }
@@ -106,15 +111,25 @@ ${more}
 static struct klp_patch patch = { ${patch} };
 int __init init_module(void) { ${init} return klp_enable_patch(&patch); }
 ${exit === null ? "" : `void cleanup_module(void) { ${exit} }`}`;
+	const text = options.body ?? body;
+	const hooks = [
+		["init", "init_module"],
+		["exit", "cleanup_module"],
+	].filter(([, name]) => text.includes(`${name}(`));
+	const members = hooks.map(([member, name]) => (options.hooks === false ? "" : `.${member} = ${name},`)).join(" ");
 	const info = { name, license: "GPL", livepatch: "Y", vermagic: VERMAGIC, depends: "", ...modinfo };
 	return [
 		PRELUDE,
 		/\bnew_foo\b/.test(code) ? "" : "noinline long new_foo(long x) { return x + 1; }",
 		code,
-		options.body ?? body,
+		text,
 		...Object.entries(info).map(([key, value]) => (value === null ? "" : `INFO("${key}=${value}");`)),
-		thisModule ? `struct module __this_module SECTION(".gnu.linkonce.this_module") = { .name = "${name}" };` : "",
-	].join("\n");
+		thisModule
+			? `struct module __this_module SECTION(".gnu.linkonce.this_module") = { .name = "${name}", ${members} };`
+			: "",
+	]
+		.join("\n")
+		.replaceAll('"foo', `"${options.old ?? "foo"}`);
 }
 
 /** Compiles C as it is. */

@@ -1,35 +1,10 @@
 /** Findings in relocations: those of the module loader, and those that livepatch applies. */
 import { describe, expect, test } from "vitest";
-import { type ElfEdit, editElf } from "./edit-elf.js";
-import { check, type KoOptions, kinds, ko, textFile } from "./ko.js";
-
-const LIVEPATCH = 0x100000;
-const ALLOC = 2;
-
-/** `new_foo` in a section of its own, with one call of a livepatch symbol. */
-const user = (symbol: string): string => `
-extern long wanted(long) __asm__("\\".klp.sym.${symbol}\\"");
-__attribute__((no_instrument_function, __section__(".text.new_foo"))) noinline long new_foo(long x) { return wanted(x) + 1; }`;
-
-/** What klp-convert does: the relocations of `new_foo` become those of an object. */
-const convert =
-	(name: string, more: (elf: ElfEdit) => void = () => {}) =>
-	(elf: ElfEdit): void => {
-		const section = elf.section(".rela.text.new_foo");
-		section.name = name;
-		section.flags |= LIVEPATCH | ALLOC;
-		elf.moveSymbols(".klp.sym.", 0xff20);
-		more(elf);
-	};
-
-/** A module whose `new_foo` has a relocation for an object. */
-function klpKo(symbol: string, section: string, options: KoOptions = {}, more?: (elf: ElfEdit) => void) {
-	const { name, bytes } = ko({ code: user(symbol), ...options });
-	return { name, bytes: editElf(bytes, convert(section, more)) };
-}
+import { editElf } from "./edit-elf.js";
+import { ALLOC, klpKo, LIVEPATCH, user, VMLINUX_SECTION } from "./klp-ko.js";
+import { check, kinds, ko, textFile } from "./ko.js";
 
 const EXT4 = { objs: '{ .name = "ext4", .funcs = funcs }, { }' };
-const VMLINUX_SECTION = ".klp.rela.vmlinux..text.new_foo";
 const EXT4_SECTION = ".klp.rela.ext4..text.new_foo";
 
 test("livepatch relocations that are right have no finding, and are in the report", () => {

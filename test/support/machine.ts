@@ -6,7 +6,7 @@ import type { EngineImage } from "../../src/assemble/index.js";
 import { findDesign } from "../../src/designs/index.js";
 import { type ElfObject, parseElf } from "../../src/elf/index.js";
 import { Klp, type klp_callbacks, klp_func, klp_object, klp_patch, type Release } from "../../src/linux/klp/index.js";
-import type { KernelLayout } from "../../src/linux/klp-c/index.js";
+import type { KernelCore, KernelLayout } from "../../src/linux/klp-c/index.js";
 import { type Kernel, runStraight, type ShouldFail } from "../../src/linux/lib/index.js";
 import type { LoadedModule } from "../../src/linux/module/index.js";
 import type { Preemption, task_struct } from "../../src/linux/sched/index.js";
@@ -35,6 +35,8 @@ export interface TestMachineOptions {
 	readonly release?: Release;
 	/** The kernel whose .ko files can be loaded. */
 	readonly kernelLayout?: KernelLayout;
+	/** The kernel's own livepatch core. */
+	readonly core?: KernelCore;
 	/** Fault injection from the very beginning. */
 	readonly should_fail?: ShouldFail;
 	/** Changes the bytes of funcs.o before they are loaded. */
@@ -308,6 +310,7 @@ export async function createTestMachine(options: TestMachineOptions = {}): Promi
 		preemption: options.preemption ?? "full",
 		memoryBytes: 4 << 20,
 		kernelLayout: options.kernelLayout,
+		...(options.core && { core: options.core }),
 		...(options.release && { release: options.release }),
 		...(options.should_fail && { should_fail: options.should_fail }),
 	});

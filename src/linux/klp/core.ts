@@ -6,6 +6,7 @@ import {
 	ENODEV,
 	ENOENT,
 	ENOMEM,
+	KERN,
 	type Kernel,
 	list_empty,
 	mutex,
@@ -137,7 +138,24 @@ export class KlpCore implements Core {
 		return 0;
 	}
 
-	#klp_init_func(obj: klp_object, func: klp_func): number {
+	/** What kobject_add_internal() refuses. `directory`: below /sys/kernel/livepatch. */
+	#kobject_add(exists: boolean, directory: string, name: string): number {
+		const { dmesg } = this.env;
+		if (name === "") {
+			dmesg.print(KERN.WARNING, "kobject: (____ptrval____): attempted to be registered with empty name!");
+			dmesg.WARN_ON(true, "kobject_add_internal: !kobj->name[0]");
+			return -EINVAL;
+		}
+		if (!exists) return 0;
+		dmesg.print(KERN.WARNING, `sysfs: cannot create duplicate filename '/kernel/livepatch/${directory}/${name}'`);
+		dmesg.print(
+			KERN.ERR,
+			`kobject: kobject_add_internal failed for ${name} with -EEXIST, don't try to register things with the same name in the same directory.`,
+		);
+		return -EEXIST;
+	}
+
+	#klp_init_func(patch: klp_patch, obj: klp_object, func: klp_func): number {
 		if (func.old_name === "") return -EINVAL;
 		if (func.new_func === 0 && !func.nop) return -EINVAL;
 		if (func.old_name.length >= KSYM_NAME_LEN) return -EINVAL;
@@ -146,7 +164,10 @@ export class KlpCore implements Core {
 		func.mark = this.design.initialMark ?? 0;
 		// kobject_add("%s,%lu"): position 0 is shown as 1, so entries with positions 0 and 1 have the same name, which
 		// is an error.
-		if (obj.funcs.some((other) => other.in_sysfs && sameFunction(other, func))) return -EEXIST;
+		const exists = obj.funcs.some((other) => other.in_sysfs && sameFunction(other, func));
+		const name = `${func.old_name},${func.old_sympos || 1}`;
+		const error = this.#kobject_add(exists, `${patch.mod.name}/${obj.label}`, name);
+		if (error !== 0) return error;
 		if (this.env.faults.should_fail(`kobject_add(${func.old_name})`)) return -ENOMEM;
 		func.in_sysfs = true;
 		return 0;
@@ -161,11 +182,13 @@ export class KlpCore implements Core {
 			if (mod?.klp_alive) obj.mod = mod;
 		}
 		// kobject_add() in the patch's directory.
-		if (patch.obj_list.some((other) => other.in_sysfs && other.label === obj.label)) return -EEXIST;
+		const exists = patch.obj_list.some((other) => other.in_sysfs && other.label === obj.label);
+		const error = this.#kobject_add(exists, patch.mod.name, obj.label);
+		if (error !== 0) return error;
 		if (this.env.faults.should_fail(`kobject_add(${obj.label})`)) return -ENOMEM;
 		obj.in_sysfs = true;
 		for (const func of obj.funcs) {
-			const ret = this.#klp_init_func(obj, func);
+			const ret = this.#klp_init_func(patch, obj, func);
 			if (ret !== 0) return ret;
 		}
 		return this.klp_is_object_loaded(obj) ? this.klp_init_object_loaded(patch, obj) : 0;

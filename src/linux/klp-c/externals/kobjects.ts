@@ -109,6 +109,11 @@ export class CoreKobjects {
 		const { memory, slab, dmesg, faults } = this.#parts;
 		// As in the TypeScript core, the place is named without the position.
 		if (faults.should_fail(`kobject_add(${name.replace(/,\d+$/, "")})`)) return -ENOMEM;
+		if (name === "") {
+			dmesg.print(KERN.WARNING, "kobject: (____ptrval____): attempted to be registered with empty name!");
+			dmesg.WARN_ON(true, "kobject_add_internal: !kobj->name[0]");
+			return -EINVAL;
+		}
 		const safe = name.replaceAll("/", "!");
 		const text = new TextEncoder().encode(`${safe}\0`);
 		const copy = slab.kmalloc("kobject_set_name", text.length, false);
