@@ -7,8 +7,11 @@ import {
 	SHN_UNDEF,
 } from "./types.js";
 
-/** `.klp.sym.OBJECT.NAME,SYMPOS` (Documentation/livepatch/module-elf-format.rst). */
-export const KLP_SYMBOL = /^\.klp\.sym\.([^.]{1,55})\.([^,]{1,511}),(\d+)$/;
+/**
+ * `.klp.sym.OBJECT.NAME,SYMPOS` (Documentation/livepatch/module-elf-format.rst). Names that begin with `.klp.sym.rela.` have another form,
+ * or none: there is no object called "rela".
+ */
+export const KLP_SYMBOL = /^\.klp\.sym\.(?!rela\.)([^.]{1,55})\.([^,]{1,511}),(\d+)$/;
 
 /**
  * `.klp.sym.rela.PATCHED.OBJECT.NAME,SYMPOS`, the name in the tools of some distributions: PATCHED is the object that
