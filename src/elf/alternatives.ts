@@ -29,8 +29,8 @@ interface Alternative {
 	readonly repl: Kaddr;
 	readonly feature: number;
 	readonly flags: number;
-	/** Bytes that are replaced; of several alternatives for one place the largest. */
-	instrlen: number;
+	/** Bytes that are replaced. */
+	readonly instrlen: number;
 	readonly replacementlen: number;
 }
 
@@ -40,14 +40,11 @@ interface Alternative {
  */
 export function applyAlternatives(tables: Tables, resolve: (name: string) => Kaddr | undefined): void {
 	const all = [...tables.entries(".altinstructions", ENTRY.size)].map((entry) => read(tables, entry));
-	for (const [index, alternative] of all.entries()) {
-		// Nested alternatives are consecutive entries for one place; the outer one may have more padding.
-		for (let next = index + 1; all[next]?.instr === alternative.instr; next++) {
-			const larger = Math.max(alternative.instrlen, all[next]!.instrlen);
-			alternative.instrlen = larger;
-			all[next]!.instrlen = larger;
-		}
-		apply(tables, alternative, resolve);
+	// Nested alternatives are consecutive entries for one place; the outer one may have more padding.
+	for (let start = 0, end = 0; start < all.length; start = end) {
+		let instrlen = 0;
+		for (end = start; all[end]?.instr === all[start]!.instr; end++) instrlen = Math.max(instrlen, all[end]!.instrlen);
+		for (const alternative of all.slice(start, end)) apply(tables, { ...alternative, instrlen }, resolve);
 	}
 }
 

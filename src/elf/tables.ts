@@ -1,5 +1,5 @@
 import { KlpemuError } from "../base/index.js";
-import { type Kaddr, type Memory, PERM, type Region, toU64 } from "../memory/index.js";
+import { type Kaddr, type Memory, PERM, type Region, toKaddr, toU64 } from "../memory/index.js";
 import type { ElfObject, ElfRelocation, ElfSection } from "./types.js";
 
 /** A section in guest memory, relocated. */
@@ -13,7 +13,8 @@ interface Placed {
 export class Tables {
 	readonly memory: Memory;
 	readonly #placed: readonly Placed[];
-	readonly #regions: readonly Region[];
+	/** The regions of text: [start, end). */
+	readonly #text: readonly { readonly start: number; readonly end: number }[];
 	/** Relocations of a section by offset. */
 	readonly #relocations = new Map<ElfSection, readonly ElfRelocation[]>();
 
@@ -21,7 +22,9 @@ export class Tables {
 	constructor(memory: Memory, placed: readonly Placed[], regions: readonly Region[]) {
 		this.memory = memory;
 		this.#placed = placed;
-		this.#regions = regions;
+		this.#text = regions
+			.filter(({ perm }) => (perm & PERM.EXEC) !== 0)
+			.map(({ address, length }) => ({ start: toKaddr(address), end: toKaddr(address) + length }));
 	}
 
 	/** Entries of all sections of this name. Throws `ELF_BAD_TABLE` if one does not consist of whole entries. */
@@ -43,7 +46,7 @@ export class Tables {
 
 	/** True if [address, address + size) is text of the image. */
 	isText(address: Kaddr, size: number): boolean {
-		return this.#has(address, size, PERM.EXEC);
+		return this.#text.some(({ start, end }) => address >= start && address + size <= end);
 	}
 
 	/** True if [address, address + size) is mapped, in the image or out of it, so that the guest can read it. */
@@ -84,16 +87,6 @@ export class Tables {
 			this.#relocations.set(section, all);
 		}
 		return all;
-	}
-
-	#has(address: Kaddr, size: number, perm: number): boolean {
-		const at = toU64(address);
-		return this.#regions.some(
-			(region) =>
-				(region.perm & perm) !== 0 &&
-				at >= region.address &&
-				at + BigInt(size) <= region.address + BigInt(region.length),
-		);
 	}
 }
 
