@@ -119,6 +119,9 @@ export class GuestMemory {
 			if (end >= 0) break;
 			at += BigInt(size);
 		}
+		const [only] = parts;
+		// Nearly all texts; a decoder takes longer to make than to use.
+		if (parts.length === 1 && only!.every((byte) => byte < 0x80)) return String.fromCharCode(...only!);
 		const decoder = new TextDecoder();
 		return parts.map((part) => decoder.decode(part, { stream: true })).join("") + decoder.decode();
 	}
