@@ -11,6 +11,7 @@ import {
 	TASK_IDLE,
 	TASK_RUNNING,
 	TASK_UNINTERRUPTIBLE,
+	type TaskMode,
 	type task_struct,
 	type Workqueue,
 	type work_struct,
@@ -41,6 +42,8 @@ interface Rest {
 	readonly code: Kernel<void>;
 	/** What it waits for; undefined: a CPU. */
 	readonly wait: Wait | undefined;
+	/** Where its task is: `kernel` in guest code that TypeScript has called. */
+	readonly mode: TaskMode;
 }
 
 /** Time: rounds, in which every emulated CPU runs a slice of one task, and kernel code in TypeScript between them. */
@@ -68,7 +71,7 @@ export class Rounds {
 		sched.tick();
 		if (jiffies !== undefined) memory.setU64(jiffies, BigInt(sched.jiffies));
 		work.tick();
-		if (this.rest !== undefined && this.#mayGoOn(this.rest)) this.#runWork(this.rest.code);
+		if (this.rest !== undefined && this.#mayGoOn(this.rest)) this.#goOn(this.rest);
 		for (let due = this.#takeWork(); due !== undefined; due = this.#takeWork()) this.#runWork(due.func());
 		for (const cpu of sched.order()) {
 			const task = sched.pick(cpu);
@@ -104,7 +107,19 @@ export class Rounds {
 		} finally {
 			this.kworkerBusy = this.rest !== undefined;
 		}
-		if (this.rest !== undefined) kworker.__state = this.rest.wait === undefined ? TASK_RUNNING : TASK_UNINTERRUPTIBLE;
+		if (this.rest === undefined) return;
+		kworker.__state = this.rest.wait === undefined ? TASK_RUNNING : TASK_UNINTERRUPTIBLE;
+		kworker.mode = this.rest.mode;
+	}
+
+	#goOn({ code, mode }: Rest): void {
+		const { kworker } = this.#parts.hostTasks;
+		function* goOn(): Kernel<void> {
+			kworker.mode = mode;
+			yield* code;
+		}
+		kworker.mode = "host";
+		this.#runWork(goOn());
 	}
 
 	/**
@@ -117,9 +132,9 @@ export class Rounds {
 			const { done, value } = code.next();
 			if (done) return undefined;
 			const waits = typeof value === "object" && value.kind === "wait" && !value.ready();
-			if (resumed && waits) return { code, wait: value };
+			if (resumed && waits) return { code, wait: value, mode: task.mode };
 			yield value;
-			if (isStep(value) && sched.losesCpu(task, value)) return { code, wait: undefined };
+			if (isStep(value) && sched.losesCpu(task, value)) return { code, wait: undefined, mode: task.mode };
 		}
 	}
 

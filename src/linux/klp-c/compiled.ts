@@ -17,8 +17,16 @@ import {
 	type module,
 	type StackEntry,
 } from "../klp/index.js";
-import { type Dmesg, ENOMEM, type FaultInjection, type Kallsyms, type Kernel, runStraight } from "../lib/index.js";
-import type { LoadedModule } from "../module/index.js";
+import {
+	type Dmesg,
+	ENOMEM,
+	type FaultInjection,
+	type Kallsyms,
+	type Kernel,
+	type KernelLayout,
+	runStraight,
+} from "../lib/index.js";
+import { HEADERS_LAYOUT, type LoadedModule } from "../module/index.js";
 import type {
 	CpuHotplug,
 	HostTasks,
@@ -282,6 +290,7 @@ export class CompiledLivepatch implements Livepatch {
 				},
 			);
 		}
+		if (mod.livepatch && loaded.init !== 0 && !loaded.isKernelObject) checkHeaders(mod.name, layout);
 		const at = structOf(loaded);
 		const list = (at + layout.offset("module.list")) | 0;
 		this.#memory.setU64(list, toU64(list));
@@ -379,6 +388,23 @@ export class CompiledLivepatch implements Livepatch {
 	handlerKey(): readonly unknown[] {
 		throw notExplored();
 	}
+}
+
+/** A livepatch in C of asm/include gives the core structs of its own. Throws `CORE_LAYOUT` if the core would not understand them. */
+function checkHeaders(module: string, layout: KernelLayout): void {
+	const differs = [...HEADERS_LAYOUT.entries.keys()].filter(
+		(name) => name !== "sizeof(struct module)" && layout.constant(name) !== HEADERS_LAYOUT.constant(name),
+	);
+	if (differs.length === 0) return;
+	const [name] = differs as [string, ...string[]];
+	const values = `${layout.constant(name)}, not ${HEADERS_LAYOUT.constant(name)}`;
+	throw new KlpemuError(
+		"CORE_LAYOUT",
+		`'${module}' is compiled for other structs than those of the core: ${name} is ${values}`,
+		{
+			hint: "build it as a .ko with the headers of the core's kernel",
+		},
+	);
 }
 
 function notExplored(): KlpemuError {

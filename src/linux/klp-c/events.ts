@@ -105,10 +105,10 @@ export class CoreEvents implements CallWatch {
 		return false;
 	}
 
-	/** The end of a slice: other tasks run before this one goes on. */
+	/** The end of a slice: other tasks run before this one goes on. A kworker loses its CPU behind its points (machine/rounds.ts). */
 	*#preempt(task: task_struct): Kernel<void> {
 		const { sched, hostTasks } = this.#parts;
-		if (sched.preemption !== "full" || (task !== hostTasks.shell && task !== hostTasks.kworker)) return;
+		if (sched.preemption !== "full" || task !== hostTasks.shell) return;
 		this.left -= this.step;
 		if (this.left > 0 || task.on_cpu < 0 || !preemptible(task)) return;
 		const { jiffies } = sched;

@@ -21,8 +21,10 @@ export const settle = step("settle", {
 	word: () => ({ rounds: ROUNDS_LIMIT }),
 	read: (raw) => ({ rounds: raw.rounds }),
 	title: () => "settle",
-	*run({ rounds }, { machine: { klp, workqueue }, holdUps }) {
-		const settled = () => klp.inTransition === undefined && workqueue.pending.length === 0;
+	*run({ rounds }, { machine, holdUps }) {
+		const { klp, workqueue } = machine;
+		// Busy: the kworker has lost its CPU in the middle of a work.
+		const settled = () => klp.inTransition === undefined && workqueue.pending.length === 0 && !machine.busy;
 		yield new Outside("settle", settled, rounds, true);
 		if (!settled()) throw endless(`the transition does not end within ${rounds} rounds: ${holdUps()}`);
 		return 0;

@@ -1,5 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { describe, expect, test } from "vitest";
+import { KernelLayout } from "../../../src/linux/lib/index.js";
 import { nodeHost } from "../../../src/node/index.js";
 import { parseScenario, runScenario } from "../../../src/scenario/index.js";
 import { kernelCore } from "../../support/kernel-core.js";
@@ -26,5 +27,38 @@ describe.each(["jit", "unicorn"])("the compiled core on %s", (cpu) => {
 				`livepatch: '${name}': patching complete`,
 			]),
 		);
+	});
+});
+
+test("a livepatch in C whose structs are not those of the core is refused by name", async ({ skip }) => {
+	const core = await kernelCore(skip);
+	const entries = new Map(core.layout.entries).set("klp_func.old_sympos", 24n);
+	const file = "scenarios/c-livepatch.yaml";
+	const scenario = parseScenario(await readFile(file, "utf8"), file);
+	const other = { ...core, layout: new KernelLayout(core.layout.release, entries) };
+	const report = await runScenario(scenario, { host: nodeHost(file), core: other });
+	expect(report.failures[0]?.message).toContain("klp_func.old_sympos is 24, not 16");
+});
+
+test("a core that needs unknown kernel functions: one error with all their names", async ({ skip }) => {
+	const core = await kernelCore(skip);
+	const renamed = new Map([
+		["wake_up_state", "wake_up_sstate"],
+		["kstrdup", "kstrdup_new"],
+	]);
+	const rename = <S extends { readonly name: string }>(symbol: S): S => ({
+		...symbol,
+		name: renamed.get(symbol.name) ?? symbol.name,
+	});
+	const { object } = core;
+	const sections = object.sections.map((section) => ({
+		...section,
+		relocations: section.relocations.map((one) => ({ ...one, symbol: rename(one.symbol) })),
+	}));
+	const scenario = parseScenario(await readFile(FLAGSHIP, "utf8"), FLAGSHIP);
+	const options = { host: nodeHost(FLAGSHIP), core: { ...core, object: { ...object, sections } } };
+	await expect(runScenario(scenario, options)).rejects.toMatchObject({
+		code: "CORE_EXTERNALS",
+		hint: expect.stringMatching(/^(?=.*wake_up_sstate)(?=.*kstrdup_new)/),
 	});
 });
