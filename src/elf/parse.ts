@@ -24,6 +24,13 @@ export const SHT = { NULL: 0, SYMTAB: 2, STRTAB: 3, RELA: 4, NOBITS: 8, REL: 9, 
 export const SHF = { WRITE: 1, ALLOC: 2, EXECINSTR: 4, TLS: 0x400, RELA_LIVEPATCH: 0x100000 } as const;
 const SHN_LORESERVE = 0xff00;
 
+/** Compressed files, as distributions install modules. */
+const PACKED = [
+	{ magic: [0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00], by: "xz", unpack: "xz -dk" },
+	{ magic: [0x28, 0xb5, 0x2f, 0xfd], by: "zstd", unpack: "zstd -d" },
+	{ magic: [0x1f, 0x8b], by: "gzip", unpack: "gunzip -k" },
+] as const;
+
 /** No kernel object has more. The limit keeps a damaged size field from a huge allocation. */
 const MAX_SECTION = 64 << 20;
 const MAX_ALIGN = 4096;
@@ -71,6 +78,11 @@ export function parseElf(bytes: Uint8Array, fileName: string): ElfObject {
 function readHeader(reader: Reader): { shoff: number; shnum: number; shstrndx: number } {
 	const { bytes } = reader;
 	if (bytes.length < 4 || bytes[0] !== 0x7f || bytes[1] !== 0x45 || bytes[2] !== 0x4c || bytes[3] !== 0x46) {
+		const packed = PACKED.find(({ magic }) => magic.every((byte, index) => bytes[index] === byte));
+		if (packed !== undefined) {
+			const { by, unpack } = packed;
+			throw reader.error("ELF_NOT_ELF", `compressed by ${by}`, `'${unpack} ${reader.fileName}' unpacks it`);
+		}
 		throw reader.error(
 			"ELF_NOT_ELF",
 			"not an ELF file (no 7f 45 4c 46 at offset 0)",
@@ -260,7 +272,14 @@ function readRelocations(
 		const type = reader.u32(at + 8, where);
 		const symbol = symbols[reader.u32(at + 12, where)];
 		const size = relocationSize(type);
-		if (symbol === undefined) throw reader.error("ELF_BAD_RELOCATION", `${where} names a symbol that does not exist`);
+		if (symbol === undefined) {
+			const stripped = symbols.length === 0;
+			throw reader.error(
+				"ELF_BAD_RELOCATION",
+				`${where} names a symbol that does not exist${stripped ? ": there is no symbol table" : ""}`,
+				...(stripped ? ["the file was stripped of more than debug information: strip -g keeps symbols"] : []),
+			);
+		}
 		if (size === undefined) {
 			throw reader.error(
 				"ELF_BAD_RELOCATION",

@@ -87,26 +87,19 @@ async function prebuilt(path: string, options: ObjectOptions): Promise<Uint8Arra
 export async function objectFor(sourcePath: string, options: ObjectOptions = {}): Promise<ObjectFile> {
 	const path = resolve(sourcePath);
 	const kind = extname(path);
-	if (kind === ".o" || kind === ".ko") return { bytes: await read(path), fileName: sourcePath, warnings: "" };
-	if (kind !== ".c" && kind !== ".S") throw otherKind(sourcePath);
+	// A compressed module too: parseElf() says what unpacks it.
+	if (kind === ".o" || /\.ko(\.\w+)?$/.test(path))
+		return { bytes: await read(path), fileName: sourcePath, warnings: "" };
+	if (kind !== ".c" && kind !== ".S") {
+		throw new KlpemuError("SOURCE_KIND", `'${sourcePath}' is neither C, assembly nor an object`, {
+			hint: "sources end in .c, .S, .o or .ko",
+		});
+	}
 	// Checked first: a missing folder would give the same error as a missing compiler.
 	await read(path);
 	const committed = await prebuilt(path, options);
 	if (committed !== undefined) return { bytes: committed, fileName: sourcePath, warnings: "" };
 	return { ...(await compile(path, options)), fileName: sourcePath };
-}
-
-/** By the end of a compressed module's name: what unpacks it, and keeps the file. */
-const UNPACK: Readonly<Record<string, string>> = { ".xz": "xz -dk", ".zst": "zstd -d", ".gz": "gunzip -k" };
-
-function otherKind(path: string): KlpemuError {
-	const unpack = path.endsWith(`.ko${extname(path)}`) ? UNPACK[extname(path)] : undefined;
-	if (unpack === undefined) {
-		const hint = "sources end in .c, .S, .o or .ko";
-		return new KlpemuError("SOURCE_KIND", `'${path}' is neither C, assembly nor an object`, { hint });
-	}
-	const hint = `${unpack} ${path} unpacks it; then give ${path.slice(0, -extname(path).length)}`;
-	return new KlpemuError("SOURCE_KIND", `'${path}' is a compressed module`, { hint });
 }
 
 async function read(path: string): Promise<Uint8Array> {

@@ -42,7 +42,18 @@ function patchedHint(name: string, { kallsyms, ftrace }: Machine): string[] {
 }
 
 /** Hint for a symbol that a module links against. */
-function linkedHint(name: string, { symbols }: Machine): string[] {
+function linkedHint(name: string, { symbols, modules }: Machine): string[] {
+	if (name.startsWith(".klp.sym.")) {
+		return [
+			`'${name}' is for klp-convert, or for the last step of klp-build: it makes .klp.rela.OBJECT.SECTION of such symbols`,
+		];
+	}
+	const hidden = [...modules.values()].find(
+		({ image }) => image.exports !== undefined && image.symbol(name) !== undefined,
+	);
+	if (hidden !== undefined) {
+		return [`module '${hidden.name}' has '${name}' and does not export it: EXPORT_SYMBOL_GPL(${name}) does`];
+	}
 	return [
 		`neither vmlinux, nor klpemu, nor a loaded module has a symbol '${name}'${didYouMean(name, symbols.names())}`,
 	];

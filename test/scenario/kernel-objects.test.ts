@@ -1,9 +1,10 @@
 /** .ko files in scenarios: as sources, and named by an insmod step. */
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { nodeHost } from "../../src/node/index.js";
+import { LAYOUT_FILE } from "../../src/node/kernel/index.js";
 import { createModel, parseScenario, runScenario } from "../../src/scenario/index.js";
 import { exploreModel } from "../explore/support.js";
 import { KO_RELEASE, livepatchBody, writeKo } from "../support/ko.js";
@@ -125,11 +126,59 @@ describe("a .ko that cannot be what the scenario says is an error", () => {
 		expect(() => parse("steps: [insmod: a/lp.ko, insmod: b/lp.ko]")).toThrow(/there already is another module 'lp'/);
 	});
 
-	test.each(["xz", "zst", "gz"])("compressed: .ko.%s says what unpacks it", async (kind) => {
-		const yaml = `livepatches: { lp: { sources: [lp.ko.${kind}] } }\nsteps: [run: 1]`;
-		await writeFile(join(folder, `lp.ko.${kind}`), "");
-		await expect(run(yaml)).rejects.toThrow(/is a compressed module\n.*unpacks it; then give .*lp.ko$/);
+	test.each([
+		["lp.ko.xz", [0xfd, 0x37, 0x7a, 0x58, 0x5a, 0], "xz", "xz -dk"],
+		["lp.ko.zst", [0x28, 0xb5, 0x2f, 0xfd], "zstd", "zstd -d"],
+		["lp.ko.gz", [0x1f, 0x8b], "gzip", "gunzip -k"],
+		["renamed.ko", [0xfd, 0x37, 0x7a, 0x58, 0x5a, 0], "xz", "xz -dk"],
+	])("%s: compressed; what unpacks it is said", async (name, magic, by, unpack) => {
+		await writeFile(join(folder, name), Uint8Array.from([...magic, 1, 2, 3]));
+		const yaml = `livepatches: { lp: { sources: [${name}] } }\nsteps: [run: 1]`;
+		await expect(run(yaml)).rejects.toThrow(
+			new RegExp(`${name}: compressed by ${by}\n.*'${unpack} .*${name}' unpacks it`),
+		);
 	});
+
+	test("stripped of what is needed", async () => {
+		const bytes = Uint8Array.from(await readFile(join(folder, "lp.ko")));
+		const view = new DataView(bytes.buffer);
+		const table = Number(view.getBigUint64(0x28, true));
+		for (let at = table; at < bytes.length; at += 64) {
+			const type = view.getUint32(at + 4, true);
+			// As strip -s leaves it: neither symbols nor relocations.
+			if (type === 2 || type === 4) view.setUint32(at + 4, 1, true);
+		}
+		await writeFile(join(folder, "stripped.ko"), bytes);
+		await expect(run("steps: [insmod: stripped.ko]")).rejects.toThrow(
+			/the module has no symbol table\n.*strip -g keeps it/,
+		);
+	});
+});
+
+test("a signature behind the file changes nothing", async () => {
+	const bytes = await readFile(join(folder, "lp.ko"));
+	const signature = new TextEncoder().encode("0123456789~Module signature appended~\n");
+	await mkdir(join(folder, "signed"), { recursive: true });
+	await writeFile(join(folder, "signed", "lp.ko"), Buffer.concat([bytes, signature]));
+	await writeFile(join(folder, "signed", LAYOUT_FILE), await readFile(join(folder, LAYOUT_FILE)));
+	expect(await run("steps: [insmod: signed/lp.ko, settle]")).toMatchObject({ asExpected: true });
+});
+
+test("a symbol that is not exported, or that klp-convert was to convert: a hint says so", async () => {
+	const uses = (symbol: string) =>
+		`long uses(long x) __asm__("\\"${symbol}\\"");\nstatic int lp_init(void) { return uses(1); }\nstatic void lp_exit(void) { }\n`;
+	await writeKo(folder, "user", uses("in_target"), { livepatch: false });
+	await writeKo(folder, "raw", uses(".klp.sym.vmlinux.funcA,0"), { livepatch: false });
+	const report = await run(`steps:
+  - insmod: target_mod.ko
+  - { insmod: user.ko, errno: ENOENT }
+  - { insmod: raw.ko, errno: ENOENT }`);
+	expect(report.failures).toEqual([]);
+	expect(report.steps.map(({ hints = [] }) => hints.join())).toEqual([
+		"",
+		"module 'target_mod' has 'in_target' and does not export it: EXPORT_SYMBOL_GPL(in_target) does",
+		expect.stringMatching(/^'.klp.sym.vmlinux.funcA,0' is for klp-convert, or for the last step of klp-build/),
+	]);
 });
 
 test("a host without layouts says so", async () => {

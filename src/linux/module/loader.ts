@@ -7,7 +7,7 @@ import {
 	type PerCpuRoom,
 	UndefinedSymbols,
 } from "../../elf/index.js";
-import { type Kaddr, type Memory, PAGE_SIZE } from "../../memory/index.js";
+import { hex, isKaddr, type Kaddr, type Memory, PAGE_SIZE, toKaddr } from "../../memory/index.js";
 import type { Ftrace, Symbols } from "../ftrace/index.js";
 import type { GuestCalls, Heap, HostFunctions } from "../guest/index.js";
 import type { FieldValues, klp_patch, Livepatch, module } from "../klp/index.js";
@@ -371,11 +371,25 @@ export class Loader {
 		for (const { id } of sched.cpus) memory.write((percpu.per_cpu_offset(id) + variables.offset) | 0, variables.data);
 	}
 
-	/** What the struct module of a .ko says. */
+	/** What the struct module of a .ko says. Throws `ELF_BAD_MODULE`. */
 	#entries(image: Image, layout: KernelLayout): Entries {
-		const { address } = image.sections(THIS_MODULE)[0]!;
-		const at = (field: string) => this.#parts.memory.kaddr((address + layout.offset(field)) | 0);
-		return { address, isKernelObject: true, init: at("module.init"), exit: at("module.exit") };
+		const { memory, ftrace } = this.#parts;
+		const { address, object } = image.sections(THIS_MODULE)[0]!;
+		const [init = 0n, exit = 0n] = ["module.init", "module.exit"].map((field) =>
+			memory.u64((address + layout.offset(field)) | 0),
+		);
+		const wrong = [init, exit].find((value) => value !== 0n && !(isKaddr(value) && image.contains(toKaddr(value))));
+		if (wrong === undefined) return { address, isKernelObject: true, init: toKaddr(init), exit: toKaddr(exit) };
+		ftrace.ftrace_release(image.mcountLocs);
+		image.unload();
+		throw new KlpemuError(
+			"ELF_BAD_MODULE",
+			`its struct module has a function at ${hex(wrong)}, which is not in the module`,
+			{
+				where: object,
+				hint: "the file is damaged, or the layout is of another kernel",
+			},
+		);
 	}
 
 	/**

@@ -158,6 +158,18 @@ test.each<[string, KoOptions, Change, RegExp]>([
 	machine.close();
 });
 
+test("a struct module whose init is elsewhere is an error, and nothing stays", async () => {
+	const machine = await createTestMachine({ kernel: true, kernelLayout: KO_LAYOUT });
+	const regions = machine.it.memory.regions.length;
+	for (const init of ["(void *)0x1234567812345678", "(void *)0xffffffff80000000"]) {
+		const ko = await makeKo("lp", livepatchBody(), { init });
+		expect(() => machine.insmodC("lp", ko)).toThrow(/has a function at 0x\w+, which is not in the module/);
+	}
+	expect(machine.it.memory.regions.length).toBe(regions);
+	expect(machine.insmodC("lp", await makeKo("lp", livepatchBody()))).toBe(0);
+	machine.close();
+});
+
 test("a .ko beside another source is an error", async () => {
 	const machine = await createTestMachine({ kernel: true, kernelLayout: KO_LAYOUT });
 	const other = await compileModule("other", "int other;");
