@@ -1,5 +1,4 @@
 import { cp, readdir, readFile, writeFile } from "node:fs/promises";
-import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { KlpemuError } from "../../base/index.js";
 import { CORE_FORMAT, INFO_SECTION, type KernelCoreInfo, LAYOUT_SECTION } from "../../linux/klp-c/index.js";
@@ -18,7 +17,7 @@ import {
 	sourceFor,
 } from "./headers.js";
 import { applyPatch, type Patch, readPatch } from "./patches.js";
-import { mustRun, shown, tool } from "./tools.js";
+import { make, mustRun } from "./tools.js";
 import { LIVEPATCH, OTHERS, unpack } from "./unpack.js";
 
 /** What a kernel core is made of; what is not given is looked for. */
@@ -92,21 +91,10 @@ function leftOut({ name, files }: Patch): string[] {
 }
 
 /** Runs Kbuild. Returns its warnings. */
-async function compileAll(folder: string, headers: Headers): Promise<string[]> {
+function compileAll(folder: string, headers: Headers): Promise<string[]> {
 	// Without debug information, which is dropped in the end; it changes no code.
 	const variables = [`M=${folder}`, "CONFIG_DEBUG_INFO=", "CONFIG_DEBUG_INFO_BTF="];
-	const jobs = `-j${availableParallelism()}`;
-	const command = ["make", jobs, "-C", headers.folder, ...variables, "livepatch.o", "klpemu.o"] as const;
-	const { status, stderr } = await tool(folder, command);
-	const said = stderr.split("\n").filter((line) => line.trim() !== "" && !/^make(\[\d+\])?:/.test(line));
-	if (status === 0) return said.map((line) => line.replaceAll(`${folder}/`, ""));
-	throw new KlpemuError(
-		"KBUILD_FAILED",
-		`the kernel's build does not compile it:\n${shown(folder, said.join("\n") || stderr)}`,
-		{
-			where: headers.folder,
-		},
-	);
+	return make(folder, headers.folder, variables, ["livepatch.o", "klpemu.o"]);
 }
 
 async function infoOf(folder: string, headers: Headers, patches: readonly Patch[]): Promise<KernelCoreInfo> {

@@ -1,10 +1,8 @@
 import { readFile, writeFile } from "node:fs/promises";
-import { availableParallelism } from "node:os";
 import { join } from "node:path";
-import { KlpemuError } from "../../base/index.js";
 import { withTemporaryFolder } from "../temporary.js";
 import type { Headers } from "./headers.js";
-import { shown, tool } from "./tools.js";
+import { make } from "./tools.js";
 
 /**
  * Compiles modules by the kernel's own build: sources by module name, to .ko files without debug information. Throws
@@ -20,11 +18,7 @@ export async function buildModules(
 		const prefix = "ccflags-y += -fmacro-prefix-map=$(src)/=";
 		await writeFile(join(folder, "Kbuild"), `obj-m := ${names.map((name) => `${name}.o`).join(" ")}\n${prefix}\n`);
 		const variables = [`M=${folder}`, "CONFIG_DEBUG_INFO=", "CONFIG_DEBUG_INFO_BTF_MODULES="];
-		const command = ["make", `-j${availableParallelism()}`, "-C", headers.folder, ...variables, "modules"] as const;
-		const { status, stderr } = await tool(folder, command);
-		if (status !== 0) {
-			throw new KlpemuError("KBUILD_FAILED", `the kernel's build does not compile it:\n${shown(folder, stderr)}`);
-		}
+		await make(folder, headers.folder, variables, ["modules"]);
 		const built = new Map<string, Uint8Array>();
 		for (const name of names) built.set(name, await readFile(join(folder, `${name}.ko`)));
 		return built;

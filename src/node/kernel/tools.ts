@@ -1,3 +1,4 @@
+import { availableParallelism } from "node:os";
 import { KlpemuError, printable } from "../../base/index.js";
 import { runTool, type ToolResult } from "../run-tool.js";
 
@@ -16,15 +17,31 @@ export async function tool(folder: string, command: readonly [string, ...string[
 	const [name] = command;
 	const env = { PATH: process.env.PATH, LC_ALL: "C", TMPDIR: folder, HOME: folder, XZ_DEFAULTS: "-T0" };
 	const result = await runTool(command, { cwd: folder, env, limits: LIMITS });
-	if (result.status === 127) {
-		throw new KlpemuError("TOOL_MISSING", `there is no '${name}', which the build needs`, {
-			hint: `apt-get install -y ${PACKAGES[name] ?? name}`,
-		});
-	}
+	if (result.status === 127) throw missing(name);
 	if (result.exceeded !== undefined) {
 		throw new KlpemuError("TOOL_LIMIT", `'${name}' needs more than it is given (${result.exceeded})`);
 	}
 	return result;
+}
+
+function missing(name: string): KlpemuError {
+	// Debian's names of compilers and binutils begin with the architecture.
+	const short = name.replace(/^x86_64-linux-gnu-/, "");
+	return new KlpemuError("TOOL_MISSING", `there is no '${name}', which the build needs`, {
+		hint: `apt-get install -y ${PACKAGES[short] ?? short}`,
+	});
+}
+
+/** Runs make. Throws `KBUILD_FAILED` with the words of the compiler, `TOOL_MISSING` also for a tool that make does not find. */
+export async function make(folder: string, headers: string, variables: readonly string[], targets: readonly string[]) {
+	const jobs = `-j${availableParallelism()}`;
+	const { status, stderr } = await tool(folder, ["make", jobs, "-C", headers, ...variables, ...targets]);
+	const said = stderr.split("\n").filter((line) => line.trim() !== "" && !/^make(\[\d+\])?:/.test(line));
+	if (status === 0) return said.map((line) => line.replaceAll(`${folder}/`, ""));
+	const absent = /^\S*sh: \d+: (\S+): not found$/m.exec(stderr)?.[1];
+	if (absent !== undefined) throw missing(absent);
+	const words = shown(folder, said.join("\n") || stderr);
+	throw new KlpemuError("KBUILD_FAILED", `the kernel's build does not compile it:\n${words}`, { where: headers });
 }
 
 /** As {@link tool}, for one that must succeed. Throws `TOOL_FAILED` too. */

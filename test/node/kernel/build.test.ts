@@ -1,7 +1,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
@@ -148,13 +148,19 @@ describe("patches", () => {
 });
 
 describe("the machine is left as it was", () => {
-	test("no make", async (context) => {
+	test.for([
+		{ name: "make", absent: /^make$/, hint: "apt-get install -y make" },
+		{ name: "gcc", absent: /^(.*gcc.*|cc)$/, hint: "apt-get install -y gcc" },
+	])("no $name", async ({ absent, hint }, context) => {
 		if (built === undefined) skipBecause(context.skip, missing);
-		vi.stubEnv("PATH", join(folder, "bin"));
-		vi.stubEnv("TMPDIR", join(folder));
+		const bin = await mkdtemp(join(folder, "bin-"));
+		for (const name of await readdir("/usr/bin"))
+			if (!absent.test(name)) await symlink(`/usr/bin/${name}`, join(bin, name));
+		vi.stubEnv("PATH", bin);
+		vi.stubEnv("TMPDIR", folder);
 		await expect(buildKernelCore({ headers: headers!.folder, source: tree })).rejects.toMatchObject({
 			code: "TOOL_MISSING",
-			hint: "apt-get install -y make",
+			hint: expect.stringContaining(hint),
 		});
 		vi.unstubAllEnvs();
 		expect(readdirSync(folder).filter((name) => name.startsWith("klpemu-"))).toEqual([]);
