@@ -139,7 +139,7 @@ export function judgeError({ code, reason }: KlpemuError, task: string): Broken 
 	if (code === "DEADLOCK") return { invariant: "deadlock", task, message: reason, died: true };
 	if (code === "GUEST_ENDLESS") return { invariant: "deadlock", task, message: reason, died: true };
 	if (code === "GUEST_OOPS") return { invariant: "warn", task, message: reason, died: true };
-	if (code !== "MEMORY_UNMAPPED") return undefined;
+	if (code !== "MEMORY_UNMAPPED" && code !== "GUEST_FAULT") return undefined;
 	return { invariant: "warn", task, message: `${task} faults in kernel code: ${reason}`, died: true };
 }
 

@@ -133,16 +133,16 @@ function bootFtrace(parts: WithSched, gates: GatePage, engine: AssembledEngine) 
 	const ftrace = new Ftrace({ ...parts, text_poke, templates });
 	const graphTracer = new GraphTracer(sched, hz);
 	const graph = new FunctionGraph({ ...parts, ftrace }, graphTracer, gates.address("ftrace_graph_func"));
-	declareFtraceGates(gates, cpu, sched, ftrace, graph);
 	declareProgram(gates, cpu, sched, observers);
 
 	const assembly = [engine.entry, engine.ops];
 	const { trampolines } = ftrace;
-	const symbols = new Symbols({ gates, ftrace: engine.ftrace, assembly, kallsyms, trampolines });
+	const hidden = new Set(ENGINE_GATES);
+	const symbols = new Symbols({ gates, hidden, ftrace: engine.ftrace, assembly, kallsyms, trampolines });
 	const tracer = new FunctionTracer({ ftrace, sched, graph, graphTracer }, gates.address("ftrace_host_func"), hz);
 	const returns = new RecoverReturns(sched, graph, templates.arch_rethook_trampoline);
 	return {
-		...{ text_poke, ftrace, symbols, tracer },
+		...{ text_poke, ftrace, symbols, tracer, graph },
 		unwinder: new Unwinder(memory, symbols, returns),
 		tracefs: new Tracefs(ftrace, tracer, symbols, new EnabledFunctions(memory, ftrace, symbols)),
 	};
@@ -160,6 +160,7 @@ function bootGuest(parts: WithFtrace, gates: GatePage, engine: AssembledEngine) 
 	};
 	const calls = new GuestCalls({ ...parts, oops, hostCalls, labels });
 	gates.add({ name: "return_to_host", passes: "state", call: () => true });
+	declareFtraceGates(gates, cpu, { ...parts, hostCalls });
 	return { oops, hostCalls, calls, labels, heap: new Heap(memory, { base: LAYOUT.heap, end: LAYOUT.heapEnd }) };
 }
 type WithGuest = WithFtrace & ReturnType<typeof bootGuest>;

@@ -1,7 +1,7 @@
 import { KlpemuError } from "../base/index.js";
 import { type Cpu, GS_BASE, RFLAGS_RESET, RSP, type Stop } from "../cpu/index.js";
 import type { TextPoke } from "../linux/ftrace/index.js";
-import type { HostCalls, Oops } from "../linux/guest/index.js";
+import { type HostCalls, type Oops, runGuest } from "../linux/guest/index.js";
 import {
 	type Continuation,
 	type EmulatedCpu,
@@ -64,7 +64,7 @@ export class Executor {
 						hint: `it has executed ${PREEMPT_OFF_MAX} instructions with preemption disabled`,
 					});
 				}
-				const stop = cpu.run(left > 0 ? left : PREEMPT_OFF_STEP);
+				const stop = runGuest(cpu, left > 0 ? left : PREEMPT_OFF_STEP);
 				left -= stop.executed;
 				sched.instructions += stop.executed;
 				if (this.#handle(task, stop) === "end-slice") break;

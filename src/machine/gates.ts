@@ -6,7 +6,7 @@ import {
 	trace_clear_recursion,
 	trace_test_and_set_recursion,
 } from "../linux/ftrace/index.js";
-import { GuestArguments, GuestFault, type HostCalls, type HostFunctions } from "../linux/guest/index.js";
+import { GuestArguments, GuestFault, GuestMemory, type HostCalls, type HostFunctions } from "../linux/guest/index.js";
 import type { Klp } from "../linux/klp/index.js";
 import type { Sched } from "../linux/sched/index.js";
 import type { Observer } from "./observers.js";
@@ -17,35 +17,49 @@ export function declareHandler(gates: GatePage, klp: Klp): void {
 	gates.add({ name: "klp_ftrace_handler", passes: "store", takes: RDX, at: PT_REGS.RIP, make });
 }
 
-/** The functions that asm/ftrace_64.S and asm/ftrace_ops.S call. */
+/**
+ * The functions that asm/ftrace_64.S and asm/ftrace_ops.S call. Modules cannot link against them, but guest code may call any address: so
+ * they also write through {@link GuestMemory}, and a task that passes a bad pointer dies.
+ */
 export function declareFtraceGates(
 	gates: GatePage,
-	{ memory, state }: Cpu,
-	sched: Sched,
-	ftrace: Ftrace,
-	graph: FunctionGraph,
+	cpu: Cpu,
+	parts: {
+		readonly sched: Sched;
+		readonly ftrace: Ftrace;
+		readonly graph: FunctionGraph;
+		readonly hostCalls: HostCalls;
+	},
 ): void {
-	const withArgs = (name: string, call: CallGate["call"]) => gates.add({ name, passes: "args", call });
+	const { sched, ftrace, graph, hostCalls } = parts;
+	const { state } = cpu;
+	const memory = new GuestMemory(cpu.memory);
+	const withArgs = (name: string, run: (...args: Parameters<CallGate["call"]>) => void) => {
+		const call: CallGate["call"] = (rdi, rsi, rdx, rcx) => {
+			try {
+				run(rdi, rsi, rdx, rcx);
+				return false;
+			} catch (error) {
+				return stopsFor(error, hostCalls);
+			}
+		};
+		gates.add({ name, passes: "args", call });
+	};
 	withArgs("trace_test_and_set_recursion", (bit, start) => {
+		memory.checkWritable(bit, 8);
 		memory.setKaddr(bit, trace_test_and_set_recursion(sched.current, start));
-		return false;
 	});
-	withArgs("trace_clear_recursion", (bit) => {
-		trace_clear_recursion(sched.current, bit);
-		return false;
-	});
+	withArgs("trace_clear_recursion", (bit) => trace_clear_recursion(sched.current, bit));
 	withArgs("ftrace_next_ops", (ip, ops) => {
-		memory.setKaddr(ops, ftrace.nextOps(ip, memory.kaddr(ops))?.address ?? 0);
-		return false;
+		memory.setKaddr(ops, ftrace.nextOps(ip, memory.ownKaddr(ops))?.address ?? 0);
 	});
 	withArgs("call_direct_funcs", (_ip, _parent_ip, ops, fregs) => {
-		const { direct_call } = ftrace.opsByAddress.get(ops)!;
+		const direct_call = ftrace.opsByAddress.get(ops)?.direct_call ?? 0;
 		if (direct_call !== 0) memory.setKaddr((fregs + PT_REGS.ORIG_RAX) | 0, direct_call);
-		return false;
 	});
 	withArgs("ftrace_graph_func", (ip, _parent_ip, _ops, fregs) => {
+		memory.checkWritable(memory.ownKaddr((fregs + PT_REGS.RSP) | 0), 8);
 		graph.ftrace_graph_func(ip, fregs);
-		return false;
 	});
 	const ftrace_return_to_handler = () => {
 		state.setKaddr(RAX, graph.ftrace_return_to_handler());
@@ -58,8 +72,14 @@ export function declareFtraceGates(
 		// although another function is called now. The kernel's function_trace_call() would read through that ops.
 		const found = ftrace.opsByAddress.get(ops) ?? ftrace.ftrace_trace_function.op;
 		found?.call?.(ip, parent_ip, ops, fregs);
-		return false;
 	});
+}
+
+/** A bad pointer in a gate that does not sleep stops the Cpu as if it slept, because the task must die. Throws all other errors again. */
+function stopsFor(error: unknown, hostCalls: HostCalls): boolean {
+	if (!(error instanceof GuestFault)) throw error;
+	hostCalls.failed(error);
+	return true;
 }
 
 /** The registers of the six parameters that a function takes in registers (System V ABI, 3.2.3). */
@@ -117,9 +137,7 @@ export function declareHostFunctions(gates: GatePage, cpu: Cpu, hostCalls: HostC
 					if (result !== undefined) cpu.state.words[RAX] = BigInt.asUintN(64, BigInt(result));
 					return false;
 				} catch (error) {
-					if (!(error instanceof GuestFault)) throw error;
-					hostCalls.failed(error);
-					return true;
+					return stopsFor(error, hostCalls);
 				}
 			},
 		});

@@ -1,6 +1,6 @@
 export { assembleEngine, ENGINE_SOURCES, type EngineSource, fitsLayout } from "./assembly.js";
 export { boot, type MachineOptions } from "./boot.js";
-export { LAYOUT } from "./layout.js";
+export { ENGINE_GATES, KERNEL_GATES, LAYOUT } from "./layout.js";
 export { Machine } from "./machine.js";
 export type { Observer } from "./observers.js";
 export type { Shell } from "./shell.js";

@@ -1,6 +1,7 @@
 import { KlpemuError } from "../base/index.js";
 import type { GuestWorkqueue } from "../linux/exports/index.js";
 import type { Ftrace } from "../linux/ftrace/index.js";
+import { GuestFault, type Oops } from "../linux/guest/index.js";
 import type { Livepatch } from "../linux/klp/index.js";
 import { isStep, type Kernel, type PointObserver, runStraight, visitor, type Wait } from "../linux/lib/index.js";
 import {
@@ -32,6 +33,7 @@ interface Parts {
 	readonly klp: Livepatch;
 	readonly work: GuestWorkqueue;
 	readonly executor: Executor;
+	readonly oops: Oops;
 	readonly observers: Iterable<PointObserver>;
 	/** Guest address of `jiffies`, if vmlinux has it. */
 	readonly jiffies: Kaddr | undefined;
@@ -151,7 +153,7 @@ export class Rounds {
 
 	/** Runs kernel code as `task`, to its end; the task sleeps in `sleepState` afterwards. Throws `DEADLOCK`. */
 	runAs<T>(task: task_struct, sleepState: number, code: Kernel<T>): T {
-		const { sched, observers } = this.#parts;
+		const { sched, observers, oops } = this.#parts;
 		const block = (wait: Wait) => {
 			if (!wait.preempted) task.__state = TASK_UNINTERRUPTIBLE;
 			sched.deschedule(task);
@@ -166,6 +168,9 @@ export class Rounds {
 		try {
 			this.#schedule(task);
 			return runStraight(code, visitor(observers), block);
+		} catch (error) {
+			if (!(error instanceof GuestFault)) throw error;
+			return oops.dieInCall(task, error.fault, task.regs.rip, `system call of ${task.comm} (${error.reason})`);
 		} finally {
 			// Also if the code was abandoned in the middle, perhaps in guest code.
 			this.running--;

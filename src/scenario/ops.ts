@@ -1,5 +1,6 @@
 import { declareState, KlpemuError } from "../base/index.js";
 import { FTRACE_OPS_CMD, FTRACE_OPS_FL, ftrace_ops, type ftrace_ops_cmd, PT_REGS } from "../linux/ftrace/index.js";
+import { GuestMemory } from "../linux/guest/index.js";
 import { EAGAIN, EBUSY, EINVAL, type Kernel } from "../linux/lib/index.js";
 import type { Machine } from "../machine/index.js";
 import type { Kaddr } from "../memory/index.js";
@@ -78,14 +79,14 @@ export class ScenarioOps {
 	#make(attachment: Attachment): ftrace_ops<Attachment> {
 		const { spec } = attachment;
 		if (spec.direct !== undefined) return new ftrace_ops(spec.name, attachment, 0, undefined, 0);
-		const { memory } = this.#machine;
+		const guestMemory = new GuestMemory(this.#machine.memory);
 		const flags = spec.flags.reduce((bits, flag) => bits | FTRACE_OPS_FL[flag], FTRACE_OPS_FL.DYNAMIC as number);
 		if (spec.func !== undefined)
 			return new ftrace_ops(spec.name, attachment, this.#function(spec.func), undefined, flags);
 		const target = spec.ip === undefined ? 0 : this.#function(spec.ip);
 		const call = (_ip: Kaddr, _parent_ip: Kaddr, _ops: Kaddr, fregs: Kaddr) => {
 			this.calls.set(spec.name, this.calls.get(spec.name)! + 1);
-			if (target !== 0) memory.setKaddr((fregs + PT_REGS.RIP) | 0, target);
+			if (target !== 0) guestMemory.setKaddr((fregs + PT_REGS.RIP) | 0, target);
 		};
 		const ipmodify = target === 0 ? 0 : FTRACE_OPS_FL.IPMODIFY;
 		return new ftrace_ops(spec.name, attachment, this.#machine.tracer.global_ops.func, call, flags | ipmodify);

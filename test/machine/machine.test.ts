@@ -211,6 +211,6 @@ describe("faults of the guest", () => {
 		const task = machine.task("t", "funcA");
 		machine.until(() => task.oops !== undefined);
 		const ud2 = placeOf(object, "funcA", [0x48, 0x8d]) - placeOf(object, "funcA", [0xe8]);
-		expect(task.oops).toBe(`Oops: invalid-opcode at funcA+0x${ud2.toString(16)}`);
+		expect(task.oops).toBe(`Oops: invalid opcode: 0000 at funcA+0x${ud2.toString(16)}`);
 	});
 });

@@ -1,5 +1,6 @@
 import { type Cpu, RCX, RDX, RIP } from "../../cpu/index.js";
 import { PT_REGS } from "../../linux/ftrace/index.js";
+import { GuestMemory } from "../../linux/guest/index.js";
 import type { HandlerPlace } from "../../linux/klp/index.js";
 import type { task_struct } from "../../linux/sched/index.js";
 import type { Machine } from "../../machine/index.js";
@@ -28,6 +29,7 @@ export class HandlerWalk {
 	 */
 	enter(task: task_struct): TaskMove {
 		const fops = task.regs.kaddr(RDX);
+		new GuestMemory(this.#machine.memory).checkWritable((task.regs.kaddr(RCX) + PT_REGS.RIP) | 0, 8);
 		const locked = this.#next(task, undefined, fops);
 		return locked.handler === undefined ? locked : this.#next(task, locked.handler, fops);
 	}

@@ -3,6 +3,7 @@ import { judgeOops } from "../../consistency/index.js";
 import { type Cpu, type Fault, GS_BASE, RIP } from "../../cpu/index.js";
 import { COND_RESCHED } from "../../linux/exports/index.js";
 import { MCOUNT_INSN_SIZE } from "../../linux/ftrace/index.js";
+import { runGuest } from "../../linux/guest/index.js";
 import { runStraight } from "../../linux/lib/index.js";
 import { type StackTrace, TASK_RUNNING, type task_struct } from "../../linux/sched/index.js";
 import { toU64 } from "../../memory/index.js";
@@ -113,7 +114,7 @@ export class TaskMover {
 	/** One instruction; a result if the move ends with it. */
 	#step(task: task_struct): TaskMove | undefined {
 		const { machine } = this.#model;
-		const stop = this.#cpu.run(1);
+		const stop = runGuest(this.#cpu, 1);
 		if (stop.kind === "gate") {
 			this.#store(task);
 			return this.#gate(task, stop.gate.name);

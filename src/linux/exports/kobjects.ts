@@ -9,9 +9,15 @@ const ATTRIBUTE = { name: 0, mode: 8, show: 16, store: 24 } as const;
 /** A show() may fill a page. */
 const PAGE = 4096;
 
+/** A file of a kobject. Its mode is that of the moment at which it was made. */
+interface KobjFile {
+	readonly attribute: Kaddr;
+	readonly mode: number;
+}
+
 interface Directory {
 	readonly path: string;
-	readonly files: Map<string, Kaddr>;
+	readonly files: Map<string, KobjFile>;
 }
 
 /** kobjects that modules make, and their files in sysfs. */
@@ -77,7 +83,7 @@ export class Kobjects {
 		if (directory === undefined) return -EINVAL;
 		const name = this.#string((attribute + ATTRIBUTE.name) | 0);
 		if (directory.files.has(name)) return -EEXIST;
-		directory.files.set(name, attribute);
+		directory.files.set(name, { attribute, mode: this.#memory.u32((attribute + ATTRIBUTE.mode) | 0) & 0o777 });
 		return 0;
 	}
 
@@ -95,10 +101,10 @@ export class Kobjects {
 		};
 	}
 
-	#find(path: string): { kobj: Kaddr; attribute: Kaddr } | undefined {
+	#find(path: string): (KobjFile & { readonly kobj: Kaddr }) | undefined {
 		for (const [kobj, { path: directory, files }] of this.directories) {
-			const attribute = path.startsWith(`${directory}/`) ? files.get(path.slice(directory.length + 1)) : undefined;
-			if (attribute !== undefined) return { kobj, attribute };
+			const file = path.startsWith(`${directory}/`) ? files.get(path.slice(directory.length + 1)) : undefined;
+			if (file !== undefined) return { kobj, ...file };
 		}
 		return undefined;
 	}
@@ -114,8 +120,7 @@ export class Kobjects {
 	/** File mode; undefined if there is no such file. */
 	mode(path: string): number | undefined {
 		if ([...this.directories.values()].some((directory) => directory.path === path)) return S_IFDIR | 0o755;
-		const found = this.#find(path);
-		return found && this.#memory.u32((found.attribute + ATTRIBUTE.mode) | 0) & 0o777;
+		return this.#find(path)?.mode;
 	}
 
 	/** The text that the file's show() writes, or a negative errno. */

@@ -534,8 +534,8 @@ export abstract class FtraceCore {
 	 * the site. Undefined: that was the last.
 	 */
 	nextOps(ip: Kaddr, after: Kaddr): ftrace_ops | undefined {
-		const from = after === 0 ? this.ftrace_ops_list : this.opsAt(after)!.list;
-		for (let node = from.next; node !== this.ftrace_ops_list; node = node.next) {
+		const from = after === 0 ? this.ftrace_ops_list : this.opsAt(after)?.list;
+		for (let node = from?.next; node !== undefined && node !== this.ftrace_ops_list; node = node.next) {
 			const ops = node.owner!;
 			if (!(ops.flags & FTRACE_OPS_FL.STUB) && ops.flags & FTRACE_OPS_FL.ENABLED && ops.traces(ip)) return ops;
 		}

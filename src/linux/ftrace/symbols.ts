@@ -9,6 +9,8 @@ import type { Trampolines } from "./trampoline.js";
 export interface GuestCode {
 	/** Functions that modules can link against. */
 	readonly gates: GatePage;
+	/** Gates that only the engine's assembly may name. */
+	readonly hidden: ReadonlySet<string>;
 	/** asm/ftrace_64.S: trampolines are copies of it, and modules link against its labels. */
 	readonly ftrace: Assembled;
 	/** The other assembly of the engine. */
@@ -51,18 +53,19 @@ export class Symbols {
 	 * modules. A .ko gives only those that it exports.
 	 */
 	resolve(name: string): Kaddr | undefined {
-		const { gates, ftrace } = this.#code;
+		const { gates, hidden, ftrace } = this.#code;
+		const gate = hidden.has(name) ? undefined : gates.find(name);
 		const [vmlinux, ...modules] = this.#code.kallsyms.images.map((image) =>
 			image.exports === undefined ? image.symbol(name)?.address : image.exports.get(name),
 		);
-		return vmlinux ?? gates.find(name) ?? ftrace.symbols.get(name) ?? modules.find((address) => address !== undefined);
+		return vmlinux ?? gate ?? ftrace.symbols.get(name) ?? modules.find((address) => address !== undefined);
 	}
 
 	/** All names that {@link resolve} knows, for "did you mean". */
 	*names(): Generator<string, void, void> {
-		const { gates, ftrace, kallsyms } = this.#code;
+		const { gates, hidden, ftrace, kallsyms } = this.#code;
 		for (const { symbols, exports } of kallsyms.images) yield* exports?.keys() ?? symbols.map(({ name }) => name);
-		yield* gates.names();
+		for (const name of gates.names()) if (!hidden.has(name)) yield name;
 		yield* ftrace.symbols.keys();
 	}
 

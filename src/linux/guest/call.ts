@@ -4,8 +4,10 @@ import { type Kaddr, toU64 } from "../../memory/index.js";
 import type { TextPoke } from "../ftrace/index.js";
 import type { Kernel } from "../lib/index.js";
 import type { KernelStacks, PerCpu, Sched, task_struct } from "../sched/index.js";
+import { GuestMemory } from "./guest-memory.js";
 import type { HostCalls } from "./host-calls.js";
 import type { Oops } from "./oops.js";
+import { runGuest } from "./run-guest.js";
 
 /** A call that takes more instructions than this is an error. */
 const ENDLESS = 200_000_000;
@@ -94,7 +96,8 @@ export class GuestCalls {
 		}
 		regs.words[GS_BASE] = toU64(this.#percpu.per_cpu_offset(Math.max(task.on_cpu, 0)));
 		const sp = (regs.kaddr(RSP) - 8) | 0;
-		this.#cpu.memory.setU64(sp, regs.rip);
+		// The stack pointer may be what guest code has made of it.
+		new GuestMemory(this.#cpu.memory).setU64(sp, regs.rip);
 		regs.setKaddr(RSP, sp);
 		regs.setKaddr(RAX, func);
 		args.forEach((value, index) => {
@@ -108,7 +111,7 @@ export class GuestCalls {
 		for (let executed = 0; executed < ENDLESS; ) {
 			cpu.state.words.set(task.regs.words);
 			const { watch } = this;
-			const stop = cpu.run(watch?.step ?? SLICE);
+			const stop = runGuest(cpu, watch?.step ?? SLICE);
 			task.regs.words.set(cpu.state.words);
 			executed += stop.executed;
 			this.#sched.instructions += stop.executed;

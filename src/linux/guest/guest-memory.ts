@@ -51,19 +51,28 @@ export class GuestMemory {
 		}
 	}
 
+	/** The same without 64-bit arithmetic, for an access that lies in two pages at most. */
+	#isPermitted(address: Kaddr, length: number, wanted: number): boolean {
+		const memory = this.#memory;
+		const last = (address + length - 1) | 0;
+		return (
+			length <= PAGE_SIZE && last >= address && (memory.permissions(address) & memory.permissions(last) & wanted) !== 0
+		);
+	}
+
 	#readable(address: Kaddr, length: number): Kaddr {
-		this.#check(toU64(address), length, "read");
+		if (!this.#isPermitted(address, length, PERM.READ)) this.#check(toU64(address), length, "read");
 		return address;
 	}
 
 	#writable(address: Kaddr, length: number): Kaddr {
-		this.#check(toU64(address), length, "write");
+		if (!this.#isPermitted(address, length, PERM.WRITE)) this.#check(toU64(address), length, "write");
 		return address;
 	}
 
 	/** Throws `GUEST_FAULT` unless the range can be written. */
 	checkWritable(address: Kaddr, length: number): void {
-		this.#check(toU64(address), length, "write");
+		this.#writable(address, length);
 	}
 
 	/** Permissions of the page; 0 where nothing is mapped. */
@@ -84,6 +93,10 @@ export class GuestMemory {
 	kaddr(address: Kaddr): Kaddr {
 		return toPointer(this.u64(address));
 	}
+	/** The same for a word that the engine itself has stored: it leads into the kernel. */
+	ownKaddr(address: Kaddr): Kaddr {
+		return this.#memory.kaddr(this.#readable(address, 8));
+	}
 	read(address: Kaddr, length: number): Uint8Array {
 		return this.#memory.read(this.#readable(address, length), length);
 	}
@@ -102,6 +115,9 @@ export class GuestMemory {
 	}
 	setU64(address: Kaddr, value: bigint): void {
 		this.#memory.setU64(this.#writable(address, 8), value);
+	}
+	setKaddr(address: Kaddr, value: Kaddr): void {
+		this.#memory.setKaddr(this.#writable(address, 8), value);
 	}
 	write(address: Kaddr, data: Uint8Array): void {
 		this.#memory.write(this.#writable(address, data.length), data);

@@ -42,7 +42,9 @@ export class HostCalls {
 		try {
 			if (this.failure !== undefined) throw this.failure;
 			const call = this.#functions.get(name);
-			if (call === undefined) throw new Error(`gate ${name} has stopped the Cpu, and no host function has its name`);
+			// return_to_host, where no host function has called: guest code has made up the address.
+			if (call === undefined)
+				throw new GuestFault({ kind: "invalid-opcode" }, `a call of ${name}, which is no function`);
 			const result = yield* call(new GuestArguments(this.#cpu.memory, task.regs));
 			if (result !== undefined) task.regs.words[RAX] = BigInt.asUintN(64, BigInt(result));
 		} catch (error) {

@@ -4,4 +4,5 @@ export { GuestFault, GuestMemory } from "./guest-memory.js";
 export { Heap } from "./heap.js";
 export { HostCalls } from "./host-calls.js";
 export { Oops, type OopsObserver } from "./oops.js";
+export { runGuest } from "./run-guest.js";
 export { Slab } from "./slab.js";

@@ -1,5 +1,5 @@
 import { KlpemuError } from "../../base/index.js";
-import type { CpuState, Fault } from "../../cpu/index.js";
+import type { CpuState, Fault, FaultKind } from "../../cpu/index.js";
 import { hex, isKaddr, type Memory, toKaddr } from "../../memory/index.js";
 import type { Symbols } from "../ftrace/index.js";
 import { type Dmesg, type Kallsyms, Printer } from "../lib/index.js";
@@ -9,6 +9,15 @@ import { fixup_exception } from "./extable.js";
 
 /** Bytes of the instruction behind which a WARN() goes on. */
 const UD2_SIZE = 2n;
+
+/** The words of die() in arch/x86/kernel/traps.c; an error code follows. */
+const WORDS: Readonly<Record<Exclude<FaultKind, "page-fault">, string>> = {
+	"divide-error": "divide error",
+	"invalid-opcode": "invalid opcode",
+	breakpoint: "int3",
+	"general-protection": "general protection fault",
+	"stack-segment": "stack segment",
+};
 
 /** Events for observers. */
 export interface OopsObserver {
@@ -67,9 +76,13 @@ export class Oops {
 		return true;
 	}
 
-	/** Prints why `task` dies, and removes it from the task list. */
-	die(task: task_struct, fault: Fault, rip: bigint): void {
-		const where = this.#symbols.symbolize(Number(BigInt.asIntN(32, rip)));
+	/** Prints why `task` dies, and removes it from the task list. `where`: the place of kernel code in TypeScript, which has no rip. */
+	die(
+		task: task_struct,
+		fault: Fault,
+		rip: bigint,
+		where = this.#symbols.symbolize(Number(BigInt.asIntN(32, rip))),
+	): void {
 		const what = this.#words(fault, rip);
 		this.#print.pr_warn(what);
 		this.#print.pr_warn(`RIP: 0010:${where}${fault.detail ? ` (${fault.detail})` : ""}`);
@@ -83,14 +96,14 @@ export class Oops {
 	#words(fault: Fault, rip: bigint): string {
 		const bug = this.#bugAt(fault, rip);
 		if (bug !== undefined) return `kernel BUG at ${bug.file}:${bug.line}!`;
-		if (fault.kind !== "page-fault") return `Oops: ${fault.kind}`;
+		if (fault.kind !== "page-fault") return `Oops: ${WORDS[fault.kind]}: 0000`;
 		const address = fault.address ?? 0n;
 		return `BUG: unable to handle page fault for address: ${hex(address)}`;
 	}
 
 	/** The same in the middle of kernel code in TypeScript, which cannot continue. Throws `GUEST_OOPS`. */
-	dieInCall(task: task_struct, fault: Fault, rip: bigint): never {
-		this.die(task, fault, rip);
+	dieInCall(task: task_struct, fault: Fault, rip: bigint, where?: string): never {
+		this.die(task, fault, rip, where);
 		throw new KlpemuError("GUEST_OOPS", `${task.comm} died in guest code: ${task.oops}`);
 	}
 }

@@ -1,4 +1,4 @@
-import type { Kaddr, Memory } from "../../memory/index.js";
+import { hex, type Kaddr, type Memory, toU64 } from "../../memory/index.js";
 import {
 	clearLastRecursion,
 	type Ftrace,
@@ -9,6 +9,7 @@ import {
 	TRACE_FTRACE_START,
 	trace_test_and_set_recursion,
 } from "../ftrace/index.js";
+import { GuestFault } from "../guest/index.js";
 import { type Dmesg, list_empty, type list_head } from "../lib/index.js";
 import type { task_struct } from "../sched/index.js";
 import { KLP_TRANSITION_IDLE, type klp_func, klp_ops } from "./types.js";
@@ -162,7 +163,11 @@ function hotHandler(
 	const handle = (fops: Kaddr) => {
 		try {
 			const task = sched.current;
-			if (last.fops.address !== fops) last = ftrace.opsAt(fops)!.owner as klp_ops;
+			if (last.fops.address !== fops) {
+				const found = ftrace.opsAt(fops)?.owner as klp_ops | undefined;
+				if (found?.fops?.address !== fops) throw badOps(fops);
+				last = found;
+			}
 			const ops = last;
 			// ftrace_test_recursion_trylock(). It also disables preemption, which klp_synchronize_transition() waits for; here no
 			// task can come in between.
@@ -193,6 +198,14 @@ function hotHandler(
 		}
 	};
 	return { handle, forget };
+}
+
+/** Guest code has called the handler with an address that is no ops of a livepatch: it would read through it. */
+function badOps(fops: Kaddr): GuestFault {
+	return new GuestFault(
+		{ kind: "page-fault", address: toU64(fops), access: "read" },
+		`klp_ftrace_handler: no klp_ops at ${hex(fops)}`,
+	);
 }
 
 // ---- one read at a time ----

@@ -283,6 +283,31 @@ static void dtor(void *obj, void *data) { pr_info("dtor %d\\n", *(int *)data); }
 		expect(machine.insmodC("m", object)).toBe(0);
 	});
 
+	test("a file whose module has gone kills who reads it, as an oops in the system call does", async () => {
+		const body = `
+static struct kobject *k;
+static ssize_t show(struct kobject *kobj, struct kobj_attribute *attr, char *buf) { return sysfs_emit(buf, "x\\n"); }
+static struct kobj_attribute f = __ATTR_RO(show);`;
+		const init = `k = kobject_create_and_add("k", kernel_kobj); return sysfs_create_file(k, &f.attr);`;
+		expect(await load("m", plain(init, body.replace("show(struct", "show_show(struct")))).toBe(0);
+		const { shell } = machine.it;
+		expect([shell.read("/sys/kernel/k/show"), machine.it.files.rights("/sys/kernel/k/show")]).toEqual([
+			"x\n",
+			"-r--r--r--",
+		]);
+		expect(shell.rmmod("m")).toBe(0);
+		// The kernel knows the mode of the file from its creation.
+		expect(machine.it.files.rights("/sys/kernel/k/show")).toBe("-r--r--r--");
+		const dead = shell.task;
+		expect(() => shell.read("/sys/kernel/k/show")).toThrow(
+			/shell died in guest code: BUG: unable to handle page fault/,
+		);
+		expect(machine.dmesg("BUG: unable to handle page fault for address")).toHaveLength(1);
+		expect(machine.dmesg("RIP: 0010:system call of shell (read at 0x")).toHaveLength(1);
+		expect(shell.task).not.toBe(dead);
+		expect(machine.patch("lp1", ["funcA", "lp1_funcA"])).toBe(0);
+	});
+
 	test("an init that crashes kills the shell, as an oops in insmod does; the next command has a new one", async () => {
 		const dead = machine.it.shell.task;
 		let error: unknown;

@@ -241,7 +241,7 @@ describe("text_poke", () => {
 		machine.it.cpu.textChanged(site, 1);
 		const task = machine.task("t", "funcA");
 		machine.until(() => task.oops !== undefined);
-		expect(task.oops).toBe("Oops: breakpoint at funcA+0x0");
+		expect(task.oops).toBe("Oops: int3: 0000 at funcA+0x0");
 	});
 
 	/** TextPoke alone, with a log of what it writes. */
