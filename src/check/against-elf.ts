@@ -2,7 +2,7 @@ import { KlpemuError } from "../base/index.js";
 import { type ElfObject, type ElfSymbol, SHN_ABS, SHN_UNDEF } from "../elf/index.js";
 import { exportsOf } from "./against-text.js";
 import { CallGraph, codeOf } from "./code.js";
-import { type Export, type KernelCode, type KernelObject, type KernelSymbol, SymbolIndex } from "./kernel.js";
+import { baseName, type Export, type KernelCode, type KernelObject, type KernelSymbol, SymbolIndex } from "./kernel.js";
 import { ModuleFile } from "./module-file.js";
 import { longer, SLEEPER_NAMES, sleepOf, type WayToSleep } from "./sleeping.js";
 
@@ -43,7 +43,7 @@ export function parseVmlinux(
 	return {
 		object: {
 			name: "vmlinux",
-			from,
+			from: baseName(from),
 			positions: (name) => index.positions(name),
 			clones: (name) => index.clones(name),
 			code: new VmlinuxCode(image, symbols, index),
@@ -284,7 +284,7 @@ export function moduleAsTarget(object: ElfObject): KernelObject {
 	const graph = new CallGraph(file);
 	return {
 		name: file.name,
-		from: object.fileName,
+		from: baseName(object.fileName),
 		positions: (name) => index.positions(name),
 		clones: (name) => index.clones(name),
 		code: {

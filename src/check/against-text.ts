@@ -1,5 +1,5 @@
 import { KlpemuError } from "../base/index.js";
-import { type Export, type KernelObject, type KernelSymbol, SymbolIndex } from "./kernel.js";
+import { baseName, type Export, type KernelObject, type KernelSymbol, SymbolIndex } from "./kernel.js";
 
 /** Symbol types that are not in kallsyms (scripts/mksysmap). */
 const IGNORED_TYPES = "aNUw";
@@ -86,7 +86,7 @@ export function parseSystemMap(
 function objectOf(name: string, from: string, index: SymbolIndex): KernelObject {
 	return {
 		name,
-		from,
+		from: baseName(from),
 		positions: (wanted) => index.positions(wanted),
 		clones: (wanted) => index.clones(wanted),
 		code: undefined,

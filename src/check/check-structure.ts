@@ -1,9 +1,6 @@
 import type { Name, Patch, PatchFunc, PatchObject } from "./patch.js";
 import { funcName, objectName, placeOf, type Subject } from "./subject.js";
 
-/** MODULE_NAME_LEN of a 64-bit kernel, and KSYM_NAME_LEN (before 6.1: 128). */
-const MODULE_NAME_LEN = 56;
-const KSYM_NAME_LEN = 512;
 /** Characters of module names: KBUILD_MODNAME has _ in place of - and ,. */
 const MODULE_NAME = /^[A-Za-z0-9_.+]+$/;
 
@@ -85,7 +82,7 @@ function checkEmpty({ found }: Subject, patch: Patch, objects: readonly PatchObj
 	}
 }
 
-function checkName({ found, file }: Subject, object: PatchObject, seen: Set<string>): void {
+function checkName({ found, file, limits }: Subject, object: PatchObject, seen: Set<string>): void {
 	const place = placeOf(object);
 	const name = objectName(object.name);
 	if (object.name.kind === "unreadable") found.add("name-no-text", {}, "the name of an object is no text");
@@ -98,7 +95,7 @@ function checkName({ found, file }: Subject, object: PatchObject, seen: Set<stri
 	if (name === "") {
 		const dmesg = "kobject: (…): attempted to be registered with empty name!";
 		found.add("object-name-empty", place, "the name of an object is empty", dmesg);
-	} else if (name.length >= MODULE_NAME_LEN) {
+	} else if (name.length >= limits.moduleName) {
 		found.add("object-name-long", place, `the name has ${name.length} characters; the kernel says nothing`);
 	} else if (name === "vmlinux") found.add("object-vmlinux", place, 'klp_object.name is "vmlinux", not NULL');
 	else if (name === file.name) found.add("object-own", place, `'${name}' is this module`);
@@ -111,7 +108,7 @@ function checkName({ found, file }: Subject, object: PatchObject, seen: Set<stri
 	}
 }
 
-function checkObject({ found, file }: Subject, object: PatchObject): void {
+function checkObject({ found, file, limits }: Subject, object: PatchObject): void {
 	const place = placeOf(object);
 	if (!object.terminated) found.add("no-terminator", place, "its array of functions has no empty element at its end");
 	if (object.funcs === undefined) {
@@ -121,7 +118,7 @@ function checkObject({ found, file }: Subject, object: PatchObject): void {
 	}
 	const seen = new Set<string>();
 	for (const func of object.funcs) {
-		checkFunc({ found }, object, func);
+		checkFunc({ found, limits }, object, func);
 		const name = funcName(func);
 		if (seen.has(name) && func.oldName.kind === "text") {
 			const path = `/kernel/livepatch/${file.name}/${objectName(object.name)}/${name}`;
@@ -133,9 +130,9 @@ function checkObject({ found, file }: Subject, object: PatchObject): void {
 }
 
 /** klp_init_func(). */
-function checkFunc({ found }: Pick<Subject, "found">, object: PatchObject, func: PatchFunc): void {
+function checkFunc({ found, limits }: Pick<Subject, "found" | "limits">, object: PatchObject, func: PatchFunc): void {
 	const place = placeOf(object, func);
-	const isLong = (name: Name): boolean => name.kind === "text" && name.text.length >= KSYM_NAME_LEN;
+	const isLong = (name: Name): boolean => name.kind === "text" && name.text.length >= limits.symbolName;
 	if (func.oldName.kind === "unreadable") found.add("name-no-text", place, "old_name is no text");
 	if (isLong(func.oldName)) found.add("func-name-long", place, "old_name is too long; the kernel says nothing");
 	if (object.filledBy !== undefined) return;

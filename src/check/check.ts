@@ -1,6 +1,7 @@
-import { parseElf } from "../elf/index.js";
+import { type ElfObject, parseElf } from "../elf/index.js";
 import type { KernelLayout } from "../linux/klp-c/index.js";
 import { type InputFile, readAgainst } from "./against.js";
+import { moduleAsTarget } from "./against-elf.js";
 import { checkCallbacks } from "./check-callbacks.js";
 import { checkFunctions } from "./check-functions.js";
 import { checkKlpRelocations } from "./check-klp-relocations.js";
@@ -10,6 +11,7 @@ import { checkStructure } from "./check-structure.js";
 import { CallGraph } from "./code.js";
 import { findPatches } from "./find-patch.js";
 import { Findings } from "./findings.js";
+import type { KernelFacts } from "./kernel.js";
 import { patchLayout } from "./layout.js";
 import { withoutMisnamed } from "./misnamed.js";
 import { ModuleFile, type Pointer } from "./module-file.js";
@@ -44,8 +46,12 @@ export function checkModule(input: InputFile, options: CheckOptions): CheckRepor
 		enables: sources.length > 0 || notFound.length > 0,
 		isLivepatch: file.modinfo.has("livepatch"),
 		patches: sources.map((source) => reader.read(source)),
-		kernel: readAgainst(options.against),
+		kernel: withItself(readAgainst(options.against), file.object),
 		core: options.exactLayout ? options.layout : undefined,
+		limits: {
+			moduleName: options.layout.constant("MODULE_NAME_LEN"),
+			symbolName: options.layout.constant("KSYM_NAME_LEN"),
+		},
 		found,
 	};
 	for (const { name } of notFound) {
@@ -60,6 +66,13 @@ export function checkModule(input: InputFile, options: CheckOptions): CheckRepor
 	checkCallbacks(subject, graph);
 	checkShadow(subject);
 	return report(subject);
+}
+
+/** The module itself, which its livepatch may name by mistake: it is loaded when its init function runs. */
+function withItself(kernel: KernelFacts, object: ElfObject): KernelFacts {
+	const itself = moduleAsTarget(object);
+	if (itself.name === "vmlinux") return kernel;
+	return { ...kernel, objects: new Map([[itself.name, itself], ...kernel.objects]) };
 }
 
 /** klp_write_section_relocs() reads the first part of the name only. */

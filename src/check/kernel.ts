@@ -15,7 +15,7 @@ export interface KernelSymbol {
 export interface KernelObject {
 	/** `vmlinux`, or a module's name. */
 	readonly name: string;
-	/** The file. */
+	/** The file, without its folder. */
 	readonly from: string;
 	/** Symbols of a name in the order in which positions count; the first is position 1. */
 	positions(name: string): readonly KernelSymbol[];
@@ -85,4 +85,9 @@ function add<K, V>(map: Map<K, V[]>, key: K, value: V): void {
 	const list = map.get(key);
 	if (list === undefined) map.set(key, [value]);
 	else list.push(value);
+}
+
+/** The name of a file without its folder. */
+export function baseName(path: string): string {
+	return path.slice(path.lastIndexOf("/") + 1);
 }

@@ -175,7 +175,7 @@ const ENABLING = {
 	"func-name-long": refused(
 		"-EINVAL",
 		"The name of a function is too long.",
-		"write the name that kallsyms has; KSYM_NAME_LEN is 512, with the NUL",
+		"write the name that kallsyms has; KSYM_NAME_LEN is 512, with the NUL (128 before 6.1)",
 	),
 	"func-twice": refused(
 		"-EEXIST",
@@ -220,7 +220,10 @@ const WRONG = {
 		"An object is named vmlinux: the kernel waits for a module of this name, which cannot be.",
 		"write NULL for vmlinux",
 	),
-	"object-own": wrong("An object has the livepatch module's own name.", "write the name of the module to patch"),
+	"object-own": wrong(
+		"An object has the livepatch module's own name: the livepatch patches itself.",
+		"write the name of the module to patch",
+	),
 	"object-never": wrong(
 		"No module can have this name: the kernel's names have _ in place of -, and no path, suffix or space.",
 		"write the name as /proc/modules has it",

@@ -16,6 +16,8 @@ export interface Subject {
 	readonly kernel: KernelFacts;
 	/** The layout of the kernel that shall load it; undefined: not given, only the usual one is known. */
 	readonly core: KernelLayout | undefined;
+	/** MODULE_NAME_LEN, KSYM_NAME_LEN: with the NUL. */
+	readonly limits: { readonly moduleName: number; readonly symbolName: number };
 	readonly found: Findings;
 }
 

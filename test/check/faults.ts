@@ -4,6 +4,7 @@ import type { KoOptions } from "./ko.js";
 /** A fault: its kind (or kinds, of which one follows from the other), the module with it, errno and dmesg, and the module without it, if it is not the usual one. */
 export type Fault = readonly [kind: string, faulty: KoOptions, dmesg: string | undefined, fixed?: KoOptions];
 
+const NOINLINE = "__attribute__((__noinline__, __noclone__))";
 const LONG = "f".repeat(512);
 const CALLBACK = "static int pre(struct klp_object *o) { return kmalloc(8, 1) == NULL; }";
 const UNDO = "void kfree(void *); static void undo(struct klp_object *o) { kfree(o); }";
@@ -93,7 +94,20 @@ export const FAULTS: readonly Fault[] = [
 		undefined,
 	],
 	["object-vmlinux", { objs: '{ .name = "vmlinux", .funcs = funcs }, { }' }, undefined],
-	["object-own", { objs: '{ .name = "lp", .funcs = funcs }, { }' }, undefined],
+	[
+		"symbol-missing object-own",
+		{ objs: '{ .name = "lp", .funcs = funcs }, { }' },
+		"livepatch: symbol 'foo' not found in symbol table",
+	],
+	[
+		"object-own",
+		{
+			objs: '{ .name = "lp", .funcs = funcs }, { }',
+			funcs: '{ .old_name = "mine", .new_func = new_foo }, { }',
+			code: `${NOINLINE} long mine(long x) { return x; }`,
+		},
+		undefined,
+	],
 	[
 		"object-never",
 		{ objs: '{ .name = "snd-hda-intel", .funcs = funcs }, { }' },

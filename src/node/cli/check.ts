@@ -40,9 +40,21 @@ export const checkCommand: Command<CheckArguments> = {
 	},
 };
 
+/** As distributions compress modules. */
+const PACKERS = [
+	{ magic: [0xfd, 0x37, 0x7a, 0x58, 0x5a], unpack: "xz -dk" },
+	{ magic: [0x28, 0xb5, 0x2f, 0xfd], unpack: "zstd -dk" },
+	{ magic: [0x1f, 0x8b], unpack: "gzip -dk" },
+];
+
 async function input(name: string): Promise<InputFile> {
 	const bytes = await readIfThere(name);
 	if (bytes === undefined) throw new KlpemuError("FILE_MISSING", `there is no file '${name}'`);
+	const packer = PACKERS.find(({ magic }) => magic.every((byte, at) => bytes[at] === byte));
+	if (packer !== undefined) {
+		const hint = `${packer.unpack} ${name} unpacks it`;
+		throw new KlpemuError("FILE_COMPRESSED", "the file is compressed", { where: name, hint });
+	}
 	return { name, bytes };
 }
 

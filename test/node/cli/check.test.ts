@@ -104,8 +104,7 @@ test("a refusal, a fault and a remark: status 1, sorted by weight, 80 columns", 
 		               6.12.117+deb12-cloud-amd64
 		not looked at  whether the kernel exports the symbols that it uses: give
 		               --against Module.symvers
-		not looked at  call sites and code of vmlinux:
-		               System.map has symbols only; give
+		not looked at  call sites and code of vmlinux: System.map has symbols only; give
 		               --against vmlinux
 		"
 	`);
@@ -133,6 +132,16 @@ test("control characters of the file are shown as escapes, in both forms", async
 		expect(stdout).not.toContain("\x1b");
 		expect(stdout).toMatch(/fo\\+x1b\[31mo/);
 	}
+});
+
+test("a compressed module: status 2, and the command that unpacks it", async () => {
+	const name = join(folder, "lp.ko.xz");
+	writeFileSync(name, Uint8Array.of(0xfd, 0x37, 0x7a, 0x58, 0x5a, 0, 0));
+	expect(await cli(name)).toEqual({
+		status: 2,
+		stdout: "",
+		stderr: "lp.ko.xz: the file is compressed\n  hint: xz -dk lp.ko.xz unpacks it\n",
+	});
 });
 
 test.each([
