@@ -1,29 +1,71 @@
-/** Part of npm run build: the command as few files. Node takes longer to find and compile 200 modules than to run a scenario. */
-import { chmodSync, rmSync } from "node:fs";
+/**
+ * Part of npm run build: the command as two files. dist/cli/main.js is small and loads dist/cli/app.cjs, which has all the rest: Node
+ * takes longer to find and compile 200 modules than to run a scenario. See tools/cached-app.mjs for app.cjs.cache.
+ */
+import { chmodSync, rmSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
+import { loadApp } from "./cached-app.mjs";
 
 const project = (path) => fileURLToPath(new URL(`../${path}`, import.meta.url));
+const APP = project("dist/cli/app.cjs");
+/** The cache holds the functions that this run needs. */
+const RUN = ["run", project("scenarios/hybrid-lp1-lp2-lp3.yaml")];
 
 // tsc compiles the command too, to dist/node/cli: nothing uses that. src/node/project.ts says why the bundle is in dist/cli.
 for (const folder of ["dist/cli", "dist/node/cli"]) rmSync(project(folder), { recursive: true, force: true });
-await build({
-	entryPoints: [project("src/node/cli/main.ts")],
-	outdir: project("dist/cli"),
+const options = {
 	bundle: true,
-	splitting: true,
 	platform: "node",
-	format: "esm",
 	target: "node20",
-	// Node reads and compiles all of it at each start. Names stay, for the stack in the report of a bug.
+	// Node starts without its loader of ES modules.
+	format: "cjs",
+	charset: "ascii",
+	// Node reads all of it at each start. Names stay, for the stack in the report of a bug.
 	minifyWhitespace: true,
 	minifySyntax: true,
+	logLevel: "warning",
+};
+await build({
+	...options,
+	entryPoints: [project("src/node/cli/app.ts")],
+	outfile: APP,
 	// Loaded when needed, if at all.
 	external: ["koffi", "@alexaltea/*"],
-	// For the CommonJS modules in it.
+	// The same library as 1 module, not 70, and without the parts that nothing uses.
+	alias: { yaml: project("node_modules/yaml/browser/index.js") },
+	define: { "import.meta.url": "__url" },
+	// The text is the whole of what loadApp() compiles.
 	banner: {
-		js: 'import { createRequire as __createRequire } from "node:module"; const require = __createRequire(import.meta.url);',
+		js: '(function(exports,require,module){const __url=require("node:url").pathToFileURL(module.filename).href;',
 	},
-	logLevel: "warning",
+	footer: { js: "})" },
+});
+await build({
+	...options,
+	entryPoints: [project("src/node/cli/main.ts")],
+	outfile: project("dist/cli/main.js"),
+	plugins: [
+		{
+			name: "app.cjs",
+			setup({ onResolve, onLoad }) {
+				onResolve({ filter: /^\.\/app\.js$/ }, () => ({ path: "app", namespace: "cached" }));
+				onLoad({ filter: /.*/, namespace: "cached" }, () => ({
+					resolveDir: project("tools"),
+					contents: `
+						import { loadApp } from "./cached-app.mjs";
+						export const { runCli } = loadApp(__dirname + "/app.cjs").app;`,
+				}));
+			},
+		},
+	],
 });
 chmodSync(project("dist/cli/main.js"), 0o755);
+writeFileSync(project("dist/cli/package.json"), '{ "type": "commonjs" }\n');
+
+const { script, app } = loadApp(APP);
+let errors = "";
+const io = { stdin: process.stdin, stdout: { write() {} }, stderr: { write: (text) => (errors += text) }, env: {} };
+if ((await app.runCli(RUN, io)) !== 0)
+	throw new Error(`the bundled command does not run: klpemu ${RUN.join(" ")}\n${errors}`);
+writeFileSync(`${APP}.cache`, script.createCachedData());

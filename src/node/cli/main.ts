@@ -9,5 +9,9 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
 	process.exit(EXIT.badInput);
 });
 
-// exitCode and not exit(): output to a pipe may still be on its way.
-process.exitCode = await runCli(process.argv.slice(2), process);
+// Stays if the command waits for what never comes: node ends when nothing is left to do.
+process.exitCode = EXIT.bug;
+// exitCode and not exit(): output to a pipe may still be on its way. runCli() never throws.
+void runCli(process.argv.slice(2), process).then((status) => {
+	process.exitCode = status;
+});

@@ -1,0 +1,26 @@
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { constants, Script } from "node:vm";
+
+function readIfThere(path) {
+	try {
+		return readFileSync(path);
+	} catch {
+		return undefined;
+	}
+}
+
+/**
+ * Loads a bundled CommonJS module (a function of exports, require and module, in ASCII) with the code cache of V8 beside it: to compile the command takes longer
+ * than to run a scenario. A cache that another version of V8 has made is refused by V8; then the code is compiled.
+ */
+export function loadApp(path) {
+	const script = new Script(readFileSync(path, "latin1"), {
+		filename: path,
+		cachedData: readIfThere(`${path}.cache`),
+		importModuleDynamically: constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
+	});
+	const module = { exports: {}, filename: path };
+	script.runInThisContext()(module.exports, createRequire(path), module);
+	return { script, app: module.exports };
+}
