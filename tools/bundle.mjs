@@ -32,6 +32,8 @@ await build({
 	outfile: APP,
 	// Loaded when needed, if at all.
 	external: ["koffi", "@alexaltea/*"],
+	// By require(): a script of node:vm cannot import in every version of Node.
+	supported: { "dynamic-import": false },
 	// The same library as 1 module, not 70, and without the parts that nothing uses.
 	alias: { yaml: project("node_modules/yaml/browser/index.js") },
 	define: { "import.meta.url": "__url" },

@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import { constants, Script } from "node:vm";
+import { Script } from "node:vm";
 
 function readIfThere(path) {
 	try {
@@ -18,7 +18,6 @@ export function loadApp(path) {
 	const script = new Script(readFileSync(path, "latin1"), {
 		filename: path,
 		cachedData: readIfThere(`${path}.cache`),
-		importModuleDynamically: constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
 	});
 	const module = { exports: {}, filename: path };
 	script.runInThisContext()(module.exports, createRequire(path), module);

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { basename, dirname, extname, join, resolve, sep } from "node:path";
 import { KlpemuError, nearest, printable } from "../base/index.js";
 import { PROJECT } from "./project.js";
-import { runTool, type ToolLimits, type ToolResult } from "./run-tool.js";
+import type { ToolLimits, ToolResult } from "./run-tool.js";
 
 /** The headers that guest C sees; there are no others. */
 export const INCLUDE = join(PROJECT, "asm", "include");
@@ -119,6 +119,8 @@ async function runGcc(
 	const command = [cc, ...flagsFor(options), ...messages, modname, ...prefixes, "-I", INCLUDE, ...last];
 	const kept = Object.entries(process.env).filter(([name]) => !GCC_VARIABLES.test(name));
 	const env = { ...Object.fromEntries(kept), LC_ALL: "C", TMPDIR: folder };
+	// Most runs need no process: committed objects are read.
+	const { runTool } = await import("./run-tool.js");
 	const result = await runTool(command, { cwd: dirname(path), env, limits: LIMITS });
 	if (result.status === 127) {
 		throw new KlpemuError("GCC_MISSING", `'${path}' must be compiled, and there is no gcc`, {

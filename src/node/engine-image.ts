@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { readFile } from "node:fs/promises";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { EngineImage, EnginePart } from "../assemble/index.js";
 import { assembleEngine, ENGINE_SOURCES, type EngineSource, fitsLayout } from "../machine/index.js";
@@ -11,8 +11,8 @@ import { PROJECT } from "./project.js";
  * are assembled with Keystone.
  */
 export async function engineImage(): Promise<EngineImage> {
-	const sources = await readSources();
-	const text = await readFile(join(PROJECT, "asm/prebuilt/assembly.json"), "utf8");
+	const sources = readSources();
+	const text = readFileSync(join(PROJECT, "asm/prebuilt/assembly.json"), "utf8");
 	const image = JSON.parse(text) as EngineImage;
 	const current = (["entry", "ftrace", "ops"] as const).every((part) => image[part].source === sources[part].sha256);
 	return current && fitsLayout(image) ? image : assembleEngine(await loadKeystone(), sources);
@@ -20,14 +20,13 @@ export async function engineImage(): Promise<EngineImage> {
 
 /** The same from the sources, without asm/prebuilt. */
 export async function assembleEngineImage(): Promise<EngineImage> {
-	return assembleEngine(await loadKeystone(), await readSources());
+	return assembleEngine(await loadKeystone(), readSources());
 }
 
-async function readSources(): Promise<Readonly<Record<EnginePart, EngineSource>>> {
-	const read = async (part: EnginePart): Promise<EngineSource> => {
-		const text = await readFile(join(PROJECT, ENGINE_SOURCES[part].fileName), "utf8");
+function readSources(): Readonly<Record<EnginePart, EngineSource>> {
+	const read = (part: EnginePart): EngineSource => {
+		const text = readFileSync(join(PROJECT, ENGINE_SOURCES[part].fileName), "utf8");
 		return { text, sha256: createHash("sha256").update(text).digest("hex") };
 	};
-	const [entry, ftrace, ops] = await Promise.all([read("entry"), read("ftrace"), read("ops")]);
-	return { entry, ftrace, ops };
+	return { entry: read("entry"), ftrace: read("ftrace"), ops: read("ops") };
 }

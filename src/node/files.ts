@@ -1,5 +1,5 @@
-import { constants } from "node:fs";
-import { access, mkdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { constants, readFileSync, statSync } from "node:fs";
+import { access, mkdir, rename, rm, stat, writeFile } from "node:fs/promises";
 import { dirname, isAbsolute, resolve } from "node:path";
 import { KlpemuError } from "../base/index.js";
 import type { FileReader } from "../scenario/index.js";
@@ -11,16 +11,17 @@ const MAX_FILE = 2 ** 31 - 1;
 /** The content, or undefined if there is no such file. Throws `FILE_UNREADABLE`. */
 export function readIfThere(path: string): Promise<Uint8Array | undefined> {
 	return ifThere(path, async () => {
-		const { size, isFile } = await kindOf(path);
+		// Synchronous: the files are small, and each step in the pool of threads takes longer than they do.
+		const { size, isFile } = kindOf(path);
 		// A device or a pipe has no end, or does not give anything for ever.
 		if (!isFile) throw unreadable(path, "it is no regular file; write its content to one");
 		if (size > MAX_FILE) throw unreadable(path, `it has ${size} bytes, at most ${MAX_FILE} are read`);
-		return readFile(path);
+		return readFileSync(path);
 	});
 }
 
-async function kindOf(path: string): Promise<{ size: number; isFile: boolean }> {
-	const found = await stat(path);
+function kindOf(path: string): { size: number; isFile: boolean } {
+	const found = statSync(path);
 	if (found.isDirectory()) throw unreadable(path, "it is a folder");
 	return { size: found.size, isFile: found.isFile() };
 }
@@ -102,7 +103,7 @@ export class NodeFileReader implements FileReader {
 
 	async find(path: string): Promise<string | undefined> {
 		for (const candidate of this.candidates(path)) {
-			const found = await ifThere(candidate, () => stat(candidate));
+			const found = await ifThere(candidate, async () => statSync(candidate));
 			if (found?.isDirectory()) throw unreadable(candidate, "it is a folder");
 			if (found !== undefined) return candidate;
 		}

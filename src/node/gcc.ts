@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { readFile } from "node:fs/promises";
+import { readFileSync } from "node:fs";
 import { dirname, extname, join, relative, resolve, sep } from "node:path";
 import { KlpemuError } from "../base/index.js";
 import { compile, flagsFor, INCLUDE, type ObjectOptions } from "./compile.js";
@@ -41,7 +41,7 @@ export async function sourceKey(path: string, options: ObjectOptions): Promise<s
 	const add = async (file: string): Promise<void> => {
 		if (seen.has(file)) return;
 		seen.add(file);
-		const text = await readFile(file, "utf8");
+		const text = readFileSync(file, "utf8");
 		hash.update(`\0${relative(PROJECT, file).split(sep).join("/")}\0${text}`);
 		for (const [, quote, name] of text.matchAll(/^\s*#\s*include\s*([<"])([^">]+)[">]/gm)) {
 			await add(quote === '"' ? resolve(dirname(file), name!) : join(INCLUDE, name!));
@@ -56,11 +56,12 @@ export function sha256(bytes: Uint8Array): string {
 }
 
 /** The committed objects; empty if there are none. */
-export function readManifest(): Promise<Manifest> {
-	return readFile(join(PREBUILT, "manifest.json"), "utf8").then(
-		(text) => JSON.parse(text) as Manifest,
-		() => ({}),
-	);
+export async function readManifest(): Promise<Manifest> {
+	try {
+		return JSON.parse(readFileSync(join(PREBUILT, "manifest.json"), "utf8")) as Manifest;
+	} catch {
+		return {};
+	}
 }
 
 /** The committed object of one of the repo's own sources, if it was made of exactly this source. Throws `PREBUILT_DAMAGED`. */
@@ -69,7 +70,7 @@ async function prebuilt(path: string, options: ObjectOptions): Promise<Uint8Arra
 	if (projectPath.startsWith("..")) return undefined;
 	const entry = (await readManifest())[manifestKey(projectPath, options)];
 	if (entry === undefined || entry.key !== (await sourceKey(path, options))) return undefined;
-	const bytes = new Uint8Array(await readFile(join(PREBUILT, entry.file)));
+	const bytes = new Uint8Array(readFileSync(join(PREBUILT, entry.file)));
 	if (sha256(bytes) !== entry.object) {
 		throw new KlpemuError("PREBUILT_DAMAGED", "not the object that asm/prebuilt/manifest.json names", {
 			where: join(PREBUILT, entry.file),

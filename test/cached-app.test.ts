@@ -1,0 +1,46 @@
+/** The command's code with V8's code cache, as tools/bundle.mjs makes both. */
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Script } from "node:vm";
+import { afterAll, beforeAll, expect, test } from "vitest";
+
+type LoadApp = (path: string) => { readonly script: Script; readonly app: { readonly twice: (x: number) => number } };
+
+let loadApp: LoadApp;
+let folder = "";
+
+/** A file that no other test has loaded: in one process, V8 compiles the same text only once. */
+function appFile(name: string): string {
+	const path = join(folder, `${name}.cjs`);
+	writeFileSync(path, `(function(exports,require){exports.twice=(x)=>require("node:path").sep.length*2*x})//${name}`);
+	return path;
+}
+
+beforeAll(async () => {
+	({ loadApp } = (await import(new URL("../tools/cached-app.mjs", import.meta.url).href)) as { loadApp: LoadApp });
+	folder = mkdtempSync(join(tmpdir(), "klpemu-test-"));
+});
+afterAll(() => rmSync(folder, { recursive: true }));
+
+test("without a cache the code is compiled", () => {
+	const { script, app } = loadApp(appFile("alone"));
+	expect(script.cachedDataRejected).toBeUndefined();
+	expect(app.twice(21)).toBe(42);
+});
+
+test.each([
+	["the cache of the same code", (own: Buffer) => own, false],
+	["no cache", () => Buffer.from("no cache"), true],
+	["an empty file", () => Buffer.alloc(0), true],
+	// Its first words tell the version of V8.
+	["the cache of another V8", (own: Buffer) => own.fill(0x5a, 0, 16), true],
+])("%s: V8 refuses what is not its own, and compiles the code", (name, cacheOf, refused) => {
+	const code = readFileSync(appFile(name), "latin1");
+	const own = new Script(code).createCachedData();
+	const path = appFile(name);
+	writeFileSync(`${path}.cache`, cacheOf(own));
+	const { script, app } = loadApp(path);
+	expect(script.cachedDataRejected).toBe(refused);
+	expect(app.twice(21)).toBe(42);
+});
