@@ -158,6 +158,15 @@ export class KernelAbi {
 				__SCT__preempt_schedule_notrace: () => undefined,
 				// A pr_debug() that is on: (descriptor, format, ...).
 				__dynamic_pr_debug: (args) => this.#output.printk(args, 1, KERN.DEBUG),
+				// (queue, entry, state): 0, or an errno if a signal is pending.
+				prepare_to_wait_event: (args) => {
+					this.#others.prepare_to_wait!(args);
+					return 0;
+				},
+				// A task that waits on a queue knows it itself: entries of the queue are not used.
+				init_wait_entry: () => undefined,
+				autoremove_wake_function: () => 0,
+				default_wake_function: () => 0,
 				complete_all: (args) => {
 					memory.setU32(args.pointer(0), 0xffff_ffff);
 					return undefined;
