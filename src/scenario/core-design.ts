@@ -1,6 +1,30 @@
+import { KlpemuError } from "../base/index.js";
 import { designs, findDesign } from "../designs/index.js";
 import type { Design, Field } from "../linux/klp/index.js";
-import type { KernelCore } from "../linux/klp-c/index.js";
+import { type KernelCore, parseKernelCore } from "../linux/klp-c/index.js";
+import type { Scenario } from "./scenario.js";
+import { findSource } from "./source.js";
+import { type FileReader, whereOf } from "./types.js";
+
+/** The core that the scenario names; undefined: none. Throws `SCENARIO_CORE` if it is to run under a design, too. */
+export async function coreOf(
+	scenario: Scenario,
+	{ design, host }: { readonly design?: string | Design; readonly host: { readonly files: FileReader } },
+): Promise<KernelCore | undefined> {
+	const { core } = scenario;
+	if (core === undefined) return undefined;
+	const where = whereOf(scenario.fileName, core.position);
+	if (design !== undefined) {
+		throw new KlpemuError("SCENARIO_CORE", "the scenario's core and a design exclude each other", {
+			where,
+			hint: "the C of a kernel core has its own rules for replacing livepatches; leave out `core` or --design",
+		});
+	}
+	const path = await findSource(scenario, host.files, core);
+	const bytes = await host.files.read(path);
+	if (bytes === undefined) throw new KlpemuError("FILE_UNREADABLE", `cannot read '${path}'`, { where });
+	return parseKernelCore(bytes, path);
+}
 
 /**
  * The design under which a compiled core runs: mainline's rules and name, or, if the core was built with patches, mainline with these

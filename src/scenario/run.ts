@@ -7,7 +7,7 @@ import type { Kernel } from "../linux/lib/index.js";
 import { boot, type Machine } from "../machine/index.js";
 import type { Report, ReportFailure, ReportStep, ReportViolation } from "../report/index.js";
 import { reportSeed } from "../report/index.js";
-import { designOfCore } from "./core-design.js";
+import { coreOf, designOfCore } from "./core-design.js";
 import { livepatchesUnder } from "./design-keys.js";
 import { checkErrno, type Found } from "./expectation.js";
 import { hintsFor } from "./hints.js";
@@ -51,11 +51,12 @@ export async function createScenarioMachine(
 	options: RunScenarioOptions,
 ): Promise<{ machine: Machine; objects: LoadedObjects }> {
 	const { host } = options;
+	const core = options.core ?? (await coreOf(scenario, options));
 	const objects = await loadObjects(scenario, host.files, host.loadObject);
-	const kernelLayout = await kernelLayoutOf(objects.kernelObjects, host, options.core?.layout);
+	const kernelLayout = await kernelLayoutOf(objects.kernelObjects, host, core?.layout);
 	const machine = await boot({
-		design: options.core === undefined ? findDesign(options.design ?? scenario.design) : designOfCore(options.core),
-		...(options.core && { core: options.core }),
+		design: core === undefined ? findDesign(options.design ?? scenario.design) : designOfCore(core),
+		...(core && { core }),
 		createCpu: (memory) => host.createCpu(options.cpu ?? scenario.cpu, memory),
 		vmlinux: objects.vmlinux,
 		kernelLayout,

@@ -10,6 +10,8 @@ export interface Scenario {
 	/** Source of the scenario, usually a mail. */
 	readonly source: string | undefined;
 	readonly design: string;
+	/** The kernel's own livepatch core, a file; undefined: the core in TypeScript. Relative to the scenario. */
+	readonly core: SourceRef | undefined;
 	/** undefined: the default Cpu. */
 	readonly cpu: string | undefined;
 	readonly cpus: number;

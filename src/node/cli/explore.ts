@@ -8,7 +8,7 @@ import { readText } from "../files.js";
 import { nodeHost } from "../host.js";
 import { saveSchedule } from "../schedules.js";
 import { type Command, EXIT, type Io } from "./command.js";
-import { coreOption } from "./core-option.js";
+import { coreOption, refuseCore } from "./core-option.js";
 import { type ExploreReport, type ExploreRow, exitStatus, exploreTable } from "./explore-report.js";
 
 export interface ExploreOptions {
@@ -59,16 +59,7 @@ export const exploreCommand: Command<ExploreOptions> = {
 		"  klpemu replay found/hybrid-lp1-lp2-lp3.rfc-2025.mixed-universe.schedule --story",
 	],
 	async run(options, [file], io) {
-		if (options.core !== undefined) {
-			throw new KlpemuError(
-				"CLI_BAD_ARGUMENT",
-				"explore does not take --core: it cannot stop compiled code at every access",
-				{
-					where: "klpemu explore",
-					hint: "klpemu run takes it; explore without --core moves klpemu's transcription of the same code",
-				},
-			);
-		}
+		refuseCore("explore", options.core);
 		const unsaved: KlpemuError[] = [];
 		const report = await exploreFile(file!, options, io, unsaved);
 		io.stdout.write(options.json ? `${JSON.stringify(report, undefined, 2)}\n` : printable(exploreTable(report)));

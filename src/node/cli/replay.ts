@@ -8,9 +8,11 @@ import { readIfThere, readText } from "../files.js";
 import { nodeHost } from "../host.js";
 import { PROJECT } from "../project.js";
 import { type Command, EXIT } from "./command.js";
+import { coreOption, refuseCore } from "./core-option.js";
 
 export interface ReplayOptions {
 	readonly story: boolean;
+	readonly core: string | undefined;
 	readonly cpu: string | undefined;
 	readonly json: boolean;
 }
@@ -22,6 +24,7 @@ export const replayCommand: Command<ReplayOptions> = {
 			type: "flag",
 			help: "as numbered steps, with func_stack and the functions that tasks see",
 		},
+		core: { ...coreOption, help: "refused: a schedule is one of klpemu's own livepatch code" },
 		cpu: { type: "text", value: "CPU", help: CPU_NAMES.join(" or "), choices: () => [...CPU_NAMES] },
 		json: { type: "flag", help: "print { schema, design, invariant, message, moves: [{ who, points }] }" },
 	},
@@ -31,7 +34,8 @@ export const replayCommand: Command<ReplayOptions> = {
 		"its code and steps not.",
 		"Exit status: 0 the schedule breaks what it says, 1 it does not, 2 bad input.",
 	],
-	async run({ story, cpu, json }, [file], { stdout }) {
+	async run({ story, core, cpu, json }, [file], { stdout }) {
+		refuseCore("replay", core);
 		const schedule = parseSchedule(await readText(file!), file!);
 		const { replaySchedule } = await import("../../scenario/index.js");
 		const scenario = await findScenario(schedule, file!);

@@ -49,6 +49,7 @@ export class Normaliser {
 			title: raw.title,
 			source: raw.source,
 			design: raw.design ?? DEFAULTS.design,
+			core: raw.core === undefined ? undefined : { path: raw.core, position: document.position(["core"]) },
 			cpu: raw.cpu,
 			cpus: names.cpus,
 			preemption: raw.preemption ?? PREEMPTION[0],

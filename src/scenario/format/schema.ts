@@ -120,6 +120,14 @@ export function scenarioSchemaOf(keys: LivepatchKeys) {
 		title: v.pipe(text, v.description("the question, in one line")),
 		source: v.optional(v.pipe(text, v.description("where the scenario comes from, usually a mail"))),
 		design: v.optional(v.pipe(designName, v.description("the replace design; --design overrides it"))),
+		core: v.optional(
+			v.pipe(
+				text,
+				v.description(
+					"klpemu run: the kernel's own livepatch code, a file of klpemu kernel build; --core overrides it",
+				),
+			),
+		),
 		cpu: v.optional(v.pipe(v.picklist(["jit", "unicorn"]), v.description("the processor; --cpu overrides it"))),
 		cpus: v.optional(v.pipe(whole(1, 64), v.description("emulated CPUs"))),
 		preemption: v.optional(

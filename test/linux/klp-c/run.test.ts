@@ -2,8 +2,9 @@ import { readFile } from "node:fs/promises";
 import { describe, expect, test } from "vitest";
 import { KernelLayout } from "../../../src/linux/lib/index.js";
 import { nodeHost } from "../../../src/node/index.js";
-import { parseScenario, runScenario } from "../../../src/scenario/index.js";
+import { createModel, parseScenario, runScenario } from "../../../src/scenario/index.js";
 import { kernelCore } from "../../support/kernel-core.js";
+import { KERNEL_CORE } from "../../support/skip.js";
 
 const FLAGSHIP = "scenarios/hybrid-lp1-lp2-lp3.yaml";
 
@@ -60,5 +61,32 @@ test("a core that needs unknown kernel functions: one error with all their names
 	await expect(runScenario(scenario, options)).rejects.toMatchObject({
 		code: "CORE_EXTERNALS",
 		hint: expect.stringMatching(/^(?=.*wake_up_sstate)(?=.*kstrdup_new)/),
+	});
+});
+
+describe("core: in a scenario", () => {
+	const withCore = async () => {
+		const text = (await readFile(FLAGSHIP, "utf8")).replace("\nseed: 1\n", `\nseed: 1\ncore: ${KERNEL_CORE}\n`);
+		return parseScenario(text, FLAGSHIP);
+	};
+
+	test("is the machine's core", async ({ skip }) => {
+		await kernelCore(skip);
+		const report = await runScenario(await withCore(), { host: nodeHost(FLAGSHIP) });
+		expect(report).toMatchObject({ design: "mainline", verdict: "consistent", asExpected: true });
+	});
+
+	test("with a design: an error that says why", async ({ skip }) => {
+		await kernelCore(skip);
+		const options = { host: nodeHost(FLAGSHIP), design: "universe" };
+		await expect(runScenario(await withCore(), options)).rejects.toMatchObject({
+			code: "SCENARIO_CORE",
+			where: expect.stringContaining(FLAGSHIP),
+		});
+	});
+
+	test("is not explored", async () => {
+		const exploring = createModel(await withCore(), { host: nodeHost(FLAGSHIP) });
+		await expect(exploring).rejects.toMatchObject({ code: "CORE_EXPLORE" });
 	});
 });
