@@ -249,7 +249,10 @@ const WRONG = {
 		"remove __initdata",
 	),
 	"new-func-not-code": wrong("A new_func points to data.", "point it to a function"),
-	"new-func-middle": wrong("A new_func points into the middle of a function.", "point it to the start of a function"),
+	"new-func-middle": wrong(
+		"A new_func is not where a function of the symbol table starts: the stack check gets a wrong size for it.",
+		"point it to the start of a function; do not strip local symbols",
+	),
 	"new-func-itself": wrong(
 		"A replacement calls the function that it replaces: the call comes back to the replacement, for ever.",
 		"copy the body of the old function, or call what it calls",

@@ -145,8 +145,15 @@ export function compileC(text: string, flags: readonly string[] = [], file = "lp
 	}
 }
 
+const compiled = new Map<string, Uint8Array>();
+
+/** The .ko of a module; nobody changes its bytes. */
 export function ko(options: KoOptions = {}): InputFile {
-	return { name: `${options.name ?? "lp"}.ko`, bytes: compileC(source(options), options.flags, options.file) };
+	const text = source(options);
+	const key = JSON.stringify([text, options.flags, options.file]);
+	const bytes = compiled.get(key) ?? compileC(text, options.flags, options.file);
+	compiled.set(key, bytes);
+	return { name: `${options.name ?? "lp"}.ko`, bytes };
 }
 
 export function check(file: InputFile, against: readonly InputFile[] = [], exactLayout = false): CheckReport {

@@ -5,6 +5,7 @@ import { checkModule, type InputFile } from "../../check/index.js";
 import { type KernelLayout, parseKernelCore, parseKernelLayout } from "../../linux/klp-c/index.js";
 import { coloured, plain, wantsColour } from "../../report/index.js";
 import { readIfThere } from "../files.js";
+import { kernelLayoutFor } from "../kernel/index.js";
 import { PROJECT } from "../project.js";
 import { renderCheck } from "./check-report.js";
 import { type Command, EXIT } from "./command.js";
@@ -31,7 +32,7 @@ export const checkCommand: Command<CheckArguments> = {
 	],
 	async run({ core, against, json }, [path], { stdout, env }) {
 		const file = await input(path!);
-		const layout = core === undefined ? await usualLayout() : parseKernelCore((await input(core)).bytes, core).layout;
+		const layout = core === undefined ? await layoutFor(file) : parseKernelCore((await input(core)).bytes, core).layout;
 		const files = await Promise.all(against.map(input));
 		const report = checkModule(file, { layout, exactLayout: core !== undefined, against: files });
 		const paint = wantsColour(env, stdout) ? coloured : plain;
@@ -58,7 +59,18 @@ async function input(name: string): Promise<InputFile> {
 	return { name, bytes };
 }
 
-/** The newest layout of the package: the structures of livepatch are the same in most kernels since 5.1. */
+/** The layout of the kernel that the module was made for, if there is one; else the newest of the package. */
+async function layoutFor({ name, bytes }: InputFile): Promise<KernelLayout> {
+	const [, release] = /\0vermagic=([^ \0]+)/.exec(`\0${new TextDecoder("latin1").decode(bytes)}`) ?? [];
+	try {
+		if (release !== undefined) return await kernelLayoutFor(release, name);
+	} catch (error) {
+		// The structures of livepatch are the same in most kernels since 5.1.
+		if (!(error instanceof KlpemuError && error.code === "KERNEL_LAYOUT")) throw error;
+	}
+	return usualLayout();
+}
+
 async function usualLayout(): Promise<KernelLayout> {
 	const folder = join(PROJECT, "asm", "kernel-layouts");
 	const names = (await readdir(folder)).filter((name) => name.endsWith(".json")).sort();

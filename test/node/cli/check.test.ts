@@ -134,6 +134,14 @@ test("control characters of the file are shown as escapes, in both forms", async
 	}
 });
 
+test("a module of a kernel whose layout is not known is read by the usual one, and that is said", async () => {
+	const other = file({ modinfo: { vermagic: "6.6.1 SMP preempt mod_unload " } });
+	const { status, stdout } = await cli(other, "--json");
+	expect(status).toBe(0);
+	const { lookedAt } = JSON.parse(stdout) as { lookedAt: string[] };
+	expect(lookedAt).toContain("the livepatch's structures, by the layout of 6.12.117+deb12-cloud-amd64, which fits");
+});
+
 test("a compressed module: status 2, and the command that unpacks it", async () => {
 	const name = join(folder, "lp.ko.xz");
 	writeFileSync(name, Uint8Array.of(0xfd, 0x37, 0x7a, 0x58, 0x5a, 0, 0));
