@@ -1,4 +1,5 @@
 /** .ko files in scenarios: as sources, and named by an insmod step. */
+import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -8,6 +9,7 @@ import { LAYOUT_FILE } from "../../src/node/kernel/index.js";
 import { createModel, parseScenario, runScenario } from "../../src/scenario/index.js";
 import { exploreModel } from "../explore/support.js";
 import { KO_RELEASE, livepatchBody, writeKo } from "../support/ko.js";
+import { KERNEL_KO, NO_KERNEL_CORE, skipBecause } from "../support/skip.js";
 
 const TARGET = `
 long in_target(long x) { return x; }
@@ -179,6 +181,13 @@ test("a symbol that is not exported, or that klp-convert was to convert: a hint 
 		"module 'target_mod' has 'in_target' and does not export it: EXPORT_SYMBOL_GPL(in_target) does",
 		expect.stringMatching(/^'.klp.sym.vmlinux.funcA,0' is for klp-convert, or for the last step of klp-build/),
 	]);
+});
+
+test("the example of docs/modules.md runs as it stands", async ({ skip }) => {
+	if (!existsSync(KERNEL_KO)) skipBecause(skip, NO_KERNEL_CORE);
+	const [, yaml] = /```yaml\n(.*?)```/s.exec(await readFile("docs/modules.md", "utf8"))!;
+	const file = "docs/modules.yaml";
+	expect(await runScenario(parseScenario(yaml!, file), { host: nodeHost(file) })).toMatchObject({ asExpected: true });
 });
 
 test("a host without layouts says so", async () => {
