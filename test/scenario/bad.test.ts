@@ -149,7 +149,7 @@ describe("values", () => {
 		`);
 		expect(broken("  - insmod: lp1", "  - insmod: [lp1]")).toMatchInlineSnapshot(`
 			"SCENARIO_BAD_VALUE
-			s.yaml:11:13: 'step 1: insmod' must be the name of a module, or a map, not a list"
+			s.yaml:11:13: 'step 1: insmod' must be the name of a module, or the path of a .ko, or a map, not a list"
 		`);
 	});
 	test("out of range", () => {

@@ -1,4 +1,15 @@
-import { type Document, isAlias, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument } from "yaml";
+import {
+	type Document,
+	isAlias,
+	isMap,
+	isScalar,
+	isSeq,
+	LineCounter,
+	type Node,
+	type Pair,
+	parseDocument,
+	type YAMLMap,
+} from "yaml";
 import { isTooDeep, KlpemuError, MAX_DEPTH } from "../../base/index.js";
 import { type Position, whereOf } from "../types.js";
 import { checkKind } from "./kind.js";
@@ -18,6 +29,7 @@ export class ScenarioDocument {
 	readonly value: unknown;
 	readonly #document: Document;
 	readonly #lines: LineCounter;
+	readonly #index = new WeakMap<YAMLMap, ReadonlyMap<string, Pair>>();
 
 	/** Throws `SCENARIO_SYNTAX`. */
 	constructor(text: string, fileName: string) {
@@ -36,7 +48,8 @@ export class ScenarioDocument {
 				intAsBigInt: true,
 				lineCounter: this.#lines,
 				prettyErrors: false,
-				uniqueKeys: true,
+				// yaml compares each key with all others; #checkKeys() does the same in linear time.
+				uniqueKeys: false,
 			});
 		} catch (cause) {
 			throw this.#refused(cause);
@@ -72,10 +85,13 @@ export class ScenarioDocument {
 	#checkKeys(node: unknown): void {
 		if (isSeq(node)) for (const item of node.items) this.#checkKeys(item);
 		if (!isMap(node)) return;
+		const names = new Set<string>();
 		for (const { key, value } of node.items) {
 			const name = isScalar(key) ? String(key.value) : undefined;
+			const offset = (key as Node | null)?.range?.[0] ?? 0;
+			if (name !== undefined && names.has(name)) throw this.#syntax("Map keys must be unique", offset);
+			if (name !== undefined) names.add(name);
 			if (name === undefined || RESERVED.has(name)) {
-				const offset = (key as Node | null)?.range?.[0] ?? 0;
 				throw new KlpemuError("SCENARIO_BAD_VALUE", `${name ?? "a list or a map"} cannot be a key`, {
 					where: whereOf(this.fileName, this.#at(offset)),
 					hint: "choose another name",
@@ -101,7 +117,7 @@ export class ScenarioDocument {
 			if (isAlias(node)) node = node.resolve(this.#document);
 			let key: unknown;
 			if (isMap(node)) {
-				const pair = node.items.find((item) => isScalar(item.key) && String(item.key.value) === String(step));
+				const pair = this.#pairs(node).get(String(step));
 				key = pair?.key;
 				node = pair?.value;
 			} else if (isSeq(node)) {
@@ -112,6 +128,16 @@ export class ScenarioDocument {
 			offset = wanted.range?.[0] ?? offset;
 		}
 		return this.#at(offset);
+	}
+
+	/** The entries of a map by key; of a large map, a search for each key would take quadratic time. */
+	#pairs(map: YAMLMap): ReadonlyMap<string, Pair> {
+		const known = this.#index.get(map);
+		if (known !== undefined) return known;
+		const pairs = new Map<string, Pair>();
+		for (const pair of map.items) if (isScalar(pair.key)) pairs.set(String(pair.key.value), pair);
+		this.#index.set(map, pairs);
+		return pairs;
 	}
 
 	/** An error about one place of the file. */

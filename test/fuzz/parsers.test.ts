@@ -1,0 +1,101 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { KlpemuError } from "../../src/base/index.js";
+import { INVARIANTS } from "../../src/consistency/index.js";
+import { linkImage, parseElf } from "../../src/elf/index.js";
+import { formatSchedule, parseSchedule } from "../../src/explore/index.js";
+import { Memory } from "../../src/memory/index.js";
+import { parseScenario } from "../../src/scenario/index.js";
+import { Random } from "../conformance/random.js";
+import { mutateBytes, mutateText } from "./mutate.js";
+
+/** Inputs for each parser; `npm run fuzz` takes many more. */
+const RUNS = Number(process.env.KLPEMU_FUZZ ?? 4000) / 4;
+/** Milliseconds of CPU time that one input may take; they take some 1 to 10. */
+const LIMIT = 2000;
+
+const filesOf = (folder: string, ending: string) =>
+	readdirSync(folder)
+		.filter((name) => name.endsWith(ending))
+		.sort()
+		.map((name) => join(folder, name));
+const texts = (files: readonly string[]) => files.map((file) => readFileSync(file, "utf8"));
+
+/** Gives mutants of the corpus to a parser: each is read, or refused by a KlpemuError, in bounded time. */
+function fuzz<T>(
+	corpus: readonly T[],
+	mutate: (value: T, random: Random) => T,
+	read: (value: T) => void,
+	seed: bigint,
+) {
+	const random = new Random(seed);
+	let accepted = 0;
+	for (let run = 0; run < RUNS; run++) {
+		const value = mutate(corpus[run % corpus.length]!, random);
+		const start = process.cpuUsage();
+		try {
+			read(value);
+			accepted++;
+		} catch (error) {
+			if (!(error instanceof KlpemuError))
+				throw new Error(`run ${run}: ${JSON.stringify(value).slice(0, 4000)}`, { cause: error });
+		}
+		const { user, system } = process.cpuUsage(start);
+		if ((user + system) / 1000 > LIMIT) throw new Error(`run ${run} takes ${(user + system) / 1e6} s`);
+	}
+	// If all were accepted, or all refused, the mutants would test nothing.
+	expect(accepted).toBeGreaterThan(RUNS / 100);
+	expect(accepted).toBeLessThan(RUNS);
+}
+
+describe("mutants of good input are read, or refused with a reason", () => {
+	test("scenarios", () => {
+		const corpus = texts([...filesOf("scenarios", ".yaml"), ...filesOf("scenarios/family", ".yaml")]);
+		fuzz(corpus, mutateText, (text) => void parseScenario(text, "fuzz.yaml"), 1n);
+	});
+	test("schedules", () => {
+		const moves = [
+			{ who: "shell", steps: 3, busy: [{ step: 1, task: "worker/0" }], late: false, label: "klp_try_switch_task" },
+			{ who: "worker/0", steps: 1, busy: [], late: false, label: "calls funcA" },
+			{ who: "kworker", steps: 12, busy: [], late: true, label: "klp_try_complete_transition" },
+		];
+		const header = { scenario: "scenarios/x.yaml", fingerprint: "0123", design: "mainline", message: "it ends never" };
+		const corpus = INVARIANTS.map((invariant) => formatSchedule({ ...header, invariant, moves }));
+		fuzz(corpus, mutateText, (text) => void parseSchedule(text, "fuzz.schedule"), 2n);
+	});
+	test("objects, and what links them", () => {
+		const corpus = filesOf("asm/prebuilt/vmlinux", ".o").map((file) => new Uint8Array(readFileSync(file)));
+		const link = (bytes: Uint8Array) => {
+			const object = parseElf(bytes, "fuzz.o");
+			const memory = new Memory({ bytes: 16 << 20 });
+			linkImage({ name: "vmlinux", objects: [object], base: 0x81000000 | 0, memory, resolve: () => 0x81000000 | 0 });
+		};
+		fuzz(corpus, mutateBytes, link, 3n);
+	});
+});
+
+describe("hostile scenarios cost bounded time and memory", () => {
+	const deep = (open: string, close: string) => open.repeat(20_000) + close.repeat(20_000);
+	const laughs = ["a: &a [x, x, x, x, x, x, x, x, x]"];
+	for (let i = 1; i < 12; i++) {
+		const [name, last] = [String.fromCharCode(97 + i), String.fromCharCode(96 + i)];
+		laughs.push(`${name}: &${name} [${Array.from({ length: 9 }, () => `*${last}`).join(", ")}]`);
+	}
+	test.each([
+		["a bomb of aliases", laughs.join("\n")],
+		["20,000 brackets", deep("[", "]")],
+		["20,000 braces", deep("{a: ", "}")],
+		["2,000 levels of lists", Array.from({ length: 2000 }, (_, i) => `${" ".repeat(i)}-`).join("\n")],
+		["50,000 keys", Array.from({ length: 50_000 }, (_, i) => `k${i}: 1`).join("\n")],
+		["an alias of itself", "title: &a [*a]"],
+		["a megabyte of one line", `title: ${"x".repeat(1 << 20)}`],
+		["a megabyte of spaces", `title:${" ".repeat(1 << 20)}`],
+		["a megabyte of question marks", "?".repeat(1 << 20)],
+	])("%s", (_, text) => {
+		const start = process.cpuUsage();
+		expect(() => parseScenario(text, "hostile.yaml")).toThrow(KlpemuError);
+		const { user, system } = process.cpuUsage(start);
+		expect((user + system) / 1e6).toBeLessThan(10);
+	});
+});
