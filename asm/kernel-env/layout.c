@@ -210,7 +210,12 @@ static const struct klpemu_layout_entry layout[] __used __section(".klpemu.layou
 	FIELD(ftrace_ops, func), FIELD(ftrace_ops, next), FIELD(ftrace_ops, flags), FIELD(ftrace_ops, private),
 	FIELD(ftrace_ops, saved_func), FIELD(ftrace_ops, local_hash), FIELD(ftrace_ops, func_hash),
 	FIELD(ftrace_ops, trampoline), FIELD(ftrace_ops, trampoline_size),
-	SIZE(struct ftrace_regs), SIZE(struct pt_regs),
+#ifdef arch_ftrace_regs /* since 6.13 the type in the kernel's interfaces has no members */
+	ENTRY("sizeof(struct ftrace_regs)", sizeof(struct __arch_ftrace_regs)),
+#else
+	SIZE(struct ftrace_regs),
+#endif
+	SIZE(struct pt_regs),
 	FIELD(pt_regs, ip), FIELD(pt_regs, sp), FIELD(pt_regs, flags), FIELD(pt_regs, di), FIELD(pt_regs, orig_ax),
 	CONST(FTRACE_OPS_FL_ENABLED), CONST(FTRACE_OPS_FL_DYNAMIC), CONST(FTRACE_OPS_FL_SAVE_REGS),
 	CONST(FTRACE_OPS_FL_SAVE_REGS_IF_SUPPORTED), CONST(FTRACE_OPS_FL_RECURSION), CONST(FTRACE_OPS_FL_INITIALIZED),

@@ -1,9 +1,11 @@
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { execFileSync } from "node:child_process";
+import { mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { buildKernelCore } from "../../../src/node/kernel/build.js";
 import { installedHeaders, type Places, readHeaders, sourceFor } from "../../../src/node/kernel/headers.js";
+import { unpack } from "../../../src/node/kernel/unpack.js";
 
 let folder: string;
 let places: Places;
@@ -130,5 +132,27 @@ describe("source", () => {
 			code: "SOURCE_UNFIT",
 			reason: "the source has no lib/list_debug.c",
 		});
+	});
+
+	test("a tarball is read by any name: none is an option, a host or a command", async () => {
+		const tree = await source("linux-6.12.117", "6.12.117");
+		await write("linux-6.12.117/kernel/livepatch/core.c", "/* core */");
+		const path = await headers("h", "6.12.117");
+		const found = await readHeaders(path);
+		for (const name of [
+			"plain.tar",
+			"--checkpoint-action=exec=touch owned.tar",
+			"host:file.tar",
+			"$(touch owned); a b.tar",
+		]) {
+			const tarball = join(folder, name);
+			execFileSync("tar", ["-cf", "plain.tar", "linux-6.12.117"], { cwd: folder });
+			if (name !== "plain.tar") await rename(join(folder, "plain.tar"), tarball);
+			const to = await mkdtemp(join(folder, "to-"));
+			await unpack({ path: tarball, packed: true }, found, ["include/none.h"], to);
+			expect([name, await readFile(join(to, "kernel/livepatch/core.c"), "utf8")]).toEqual([name, "/* core */"]);
+		}
+		expect((await readdir(folder)).includes("owned")).toBe(false);
+		await expect(unpack({ path: tree, packed: true }, found, [], tree)).rejects.toMatchObject({ code: "SOURCE_UNFIT" });
 	});
 });
