@@ -32,10 +32,15 @@ void param_free_charp(void *arg);
 		.flags = flags_, .set = param_set_##type, .get = param_get_##type, .free = free_, \
 	}
 PARAM_OPS(bool, KERNEL_PARAM_OPS_FL_NOARG, NULL);
+PARAM_OPS(byte, 0, NULL);
+PARAM_OPS(short, 0, NULL);
+PARAM_OPS(ushort, 0, NULL);
 PARAM_OPS(int, 0, NULL);
 PARAM_OPS(uint, 0, NULL);
 PARAM_OPS(long, 0, NULL);
 PARAM_OPS(ulong, 0, NULL);
+PARAM_OPS(ullong, 0, NULL);
+PARAM_OPS(hexint, 0, NULL);
 PARAM_OPS(charp, 0, param_free_charp);
 
 int param_array_set(const char *val, const struct kernel_param *kp);

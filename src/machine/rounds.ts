@@ -19,11 +19,12 @@ import {
 } from "../linux/sched/index.js";
 import type { Kaddr, Memory } from "../memory/index.js";
 import type { Executor } from "./executor.js";
+import { type PlaceParts, placesOf } from "./places.js";
 
 /** Number of rounds that a task may wait for another one. A longer wait is a deadlock. */
 export const WAIT_ROUNDS = 100_000;
 
-interface Parts {
+interface Parts extends PlaceParts {
 	readonly memory: Memory;
 	readonly sched: Sched;
 	readonly hostTasks: HostTasks;
@@ -158,7 +159,7 @@ export class Rounds {
 			if (!wait.preempted) task.__state = TASK_UNINTERRUPTIBLE;
 			sched.deschedule(task);
 			for (let i = 0; !wait.ready(); i++) {
-				if (i > WAIT_ROUNDS) throw new KlpemuError("DEADLOCK", `${task.comm} waits for ever: ${wait.label}`);
+				if (i > WAIT_ROUNDS) throw this.deadlock(`${task.comm} waits for ever: ${wait.label}`);
 				this.round();
 			}
 			this.#schedule(task);
@@ -182,13 +183,17 @@ export class Rounds {
 		}
 	}
 
+	/** `message`, and where the tasks are. */
+	deadlock(message: string, code = "DEADLOCK"): KlpemuError {
+		return new KlpemuError(code, message, { hint: `where the tasks are: ${placesOf(this.#parts)}` });
+	}
+
 	/** Puts a process in TypeScript on a CPU as soon as one can be taken: on CPU 0 if possible. Throws `DEADLOCK`. */
 	#schedule(task: task_struct): void {
 		const { sched } = this.#parts;
 		let cpu = sched.cpuForHost();
 		for (let i = 0; cpu === undefined; cpu = sched.cpuForHost()) {
-			if (i++ > WAIT_ROUNDS)
-				throw new KlpemuError("DEADLOCK", `${task.comm} gets no CPU: all tasks stay in the kernel`);
+			if (i++ > WAIT_ROUNDS) throw this.deadlock(`${task.comm} gets no CPU: all tasks stay in the kernel`);
 			this.round();
 		}
 		task.__state = TASK_RUNNING;

@@ -148,7 +148,7 @@ export class Tasks {
 	exit(task: task_struct): void {
 		if (!task.kthread || task.held) this.wake(task);
 		if (!this.#untilOutside(task, WAIT_ROUNDS)) {
-			throw new KlpemuError("TASK_STUCK", `task '${task.comm}' does not come out of the kernel`);
+			throw this.#rounds.deadlock(`task '${task.comm}' does not come out of the kernel`, "TASK_STUCK");
 		}
 		if (task.program.exitCalls?.length) {
 			// The rest of do_exit() is ahead of it, up to do_task_dead().

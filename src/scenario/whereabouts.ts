@@ -1,21 +1,10 @@
-import { TASK_RUNNING, type task_struct } from "../linux/sched/index.js";
-import type { Machine } from "../machine/index.js";
+import type { task_struct } from "../linux/sched/index.js";
+import { listTasks, type Machine, namesOf, placeOf } from "../machine/index.js";
 
 /** The functions on a task's kernel stack, innermost first; undefined: the stack cannot be walked reliably. */
 export function functionsOn(machine: Machine, task: task_struct): string[] | undefined {
 	const trace = machine.unwinder.walk(task);
 	return trace.reliable ? namesOf(machine, trace.entries) : undefined;
-}
-
-/** Compiled functions only: the assembly below them does not show the place of a task. */
-function namesOf(machine: Machine, entries: readonly number[]): string[] {
-	const { images } = machine.kallsyms;
-	return entries.flatMap((entry, index) => {
-		// A return address may lie behind the last instruction of the function that called.
-		const address = index === 0 ? entry : (entry - 1) | 0;
-		const hit = images.map((image) => image.symbolAt(address)).find((found) => found !== undefined);
-		return hit === undefined ? [] : [hit.symbol.name];
-	});
 }
 
 /** A place and the step in which the task came there. */
@@ -90,26 +79,8 @@ export class Whereabouts {
 		const { klp, sched } = this.#machine;
 		if (klp.inTransition === undefined) return "none runs any more, but a work of the kernel is still pending";
 		const tasks = [...sched.all()].filter((task) => task.patch_state !== klp.klp_target_state && task.pending);
-		const shown = tasks.slice(0, MOST).map((task) => this.#of(task));
-		if (tasks.length > MOST) shown.push(`${tasks.length - MOST} more tasks`);
-		const held = shown.length === 0 ? "all tasks have switched" : `it waits for: ${shown.join("; ")}`;
+		const shown = listTasks(tasks, (task) => this.#of(task));
+		const held = shown === "" ? "all tasks have switched" : `it waits for: ${shown}`;
 		return `that of '${klp.inTransition}' runs since ${this.#began}; ${held}`;
 	}
-}
-
-/** Largest number of tasks that a message names. */
-const MOST = 8;
-
-/** Place of a task, as the end of a sentence about it. */
-function placeOf(machine: Machine, task: task_struct): string {
-	if (task.mode === "host") return "is in kernel code of its own";
-	if (task.mode === "user" || task.stack === undefined) {
-		return task.__state === TASK_RUNNING ? "is in user mode" : "sleeps outside of guest code";
-	}
-	const trace = machine.unwinder.walk(task);
-	const [inner] = namesOf(machine, trace.entries);
-	const where = inner === undefined ? "in its entry code" : `in ${inner}`;
-	if (!trace.reliable) return `has an unreliable stack, ${where}`;
-	if (task.held || task.__state !== TASK_RUNNING) return `sleeps ${where}`;
-	return task.on_cpu >= 0 ? `is running, ${where}` : `is ready to run, ${where}`;
 }

@@ -102,6 +102,21 @@ describe("parseElf", () => {
 		expect(error.message).toMatch(/'f' is at 0xc, 8 bytes, of section '.text', which has 16/);
 	});
 
+	it("refuses an absolute symbol that is no address of the kernel, and takes those that are", () => {
+		const absolute = (value: number) =>
+			buildObject([{ name: ".text", data: nops }], [{ name: "a", section: "abs", value, type: 0 }]);
+		for (const value of [-0x80000001, 0x100000000]) {
+			const error = failure(absolute(value));
+			expect([error.code, error.message]).toEqual([
+				"ELF_BAD_SYMBOL",
+				expect.stringMatching(/'a' is absolute, 0x[0-9a-f]+: not in the kernel window/),
+			]);
+		}
+		for (const value of [-0x80000000, 0xffffffff]) {
+			expect(parseElf(absolute(value), "test.o").symbols.find(({ name }) => name === "a")?.value).toBe(value);
+		}
+	});
+
 	it("names section and offset when a relocation lies outside its section", () => {
 		const relocations = [{ offset: 13, type: 2, symbol: "f" }];
 		const error = failure(buildObject([{ name: ".text", data: nops, relocations }], [{ name: "f", section: ".text" }]));

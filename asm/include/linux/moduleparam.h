@@ -48,8 +48,8 @@ struct kernel_param {
 };
 
 /* One for each type. */
-extern const struct kernel_param_ops param_ops_bool, param_ops_int, param_ops_uint, param_ops_long, param_ops_ulong,
-	param_ops_charp, param_array_ops;
+extern const struct kernel_param_ops param_ops_bool, param_ops_byte, param_ops_short, param_ops_ushort, param_ops_int,
+	param_ops_uint, param_ops_long, param_ops_ulong, param_ops_ullong, param_ops_hexint, param_ops_charp, param_array_ops;
 extern struct module __this_module;
 
 #define __module_param(name_, ops_, perm_, argument) \

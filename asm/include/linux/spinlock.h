@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Locks that are waited for in a loop. A queued spinlock is one word; here it is 1 while it is held. */
+/* Spin locks. A queued spinlock is one word; here it is 1 while it is held. */
 #ifndef _LINUX_SPINLOCK_H
 #define _LINUX_SPINLOCK_H
 
@@ -21,21 +21,13 @@ static inline void raw_spin_lock_init(raw_spinlock_t *lock)
 	lock->val = 0;
 }
 
-static inline bool raw_spin_trylock(raw_spinlock_t *lock)
-{
-	return __atomic_exchange_n(&lock->val, 1, __ATOMIC_SEQ_CST) == 0;
-}
-
-static inline void raw_spin_lock(raw_spinlock_t *lock)
-{
-	while (!raw_spin_trylock(lock))
-		cpu_relax();
-}
-
-static inline void raw_spin_unlock(raw_spinlock_t *lock)
-{
-	__atomic_store_n(&lock->val, 0, __ATOMIC_RELEASE);
-}
+/* They also disable and enable preemption. Who waits for a lock does not spin. */
+void _raw_spin_lock(raw_spinlock_t *lock);
+void _raw_spin_unlock(raw_spinlock_t *lock);
+int _raw_spin_trylock(raw_spinlock_t *lock);
+#define raw_spin_lock(lock) _raw_spin_lock(lock)
+#define raw_spin_unlock(lock) _raw_spin_unlock(lock)
+#define raw_spin_trylock(lock) _raw_spin_trylock(lock)
 
 static inline bool raw_spin_is_locked(raw_spinlock_t *lock)
 {

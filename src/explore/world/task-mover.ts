@@ -1,7 +1,7 @@
 import { KlpemuError } from "../../base/index.js";
 import { judgeOops } from "../../consistency/index.js";
 import { type Cpu, type Fault, GS_BASE, RIP } from "../../cpu/index.js";
-import { COND_RESCHED } from "../../linux/exports/index.js";
+import { COND_RESCHED, SPIN_LOCK } from "../../linux/exports/index.js";
 import { MCOUNT_INSN_SIZE } from "../../linux/ftrace/index.js";
 import { runGuest } from "../../linux/guest/index.js";
 import { runStraight } from "../../linux/lib/index.js";
@@ -53,7 +53,7 @@ export class TaskMover {
 			});
 		}
 		if (state.handler !== undefined) return this.#handler.step(task, state.handler);
-		if (task.preempt_count > 0) return finishSwitch(machine, task);
+		if (task.preempt_count > 0 && (task.idle || this.#leaves(task))) return finishSwitch(machine, task);
 		if (task.idle) return leaveKernel(machine, task);
 		let label = "";
 		if (task.mode === "user") {
@@ -65,6 +65,11 @@ export class TaskMover {
 			label = "wakes up";
 		}
 		return this.#run(task, state, label);
+	}
+
+	/** It is in klp_update_patch_state(), at the end of its system call. Otherwise guest code has disabled preemption. */
+	#leaves(task: task_struct): boolean {
+		return this.#model.machine.symbolize(task.regs.kaddr(RIP)) === "exit_to_user_mode";
 	}
 
 	#run(task: task_struct, from: TaskState, label: string): TaskMove {
@@ -147,6 +152,11 @@ export class TaskMover {
 		if (COND_RESCHED.includes(name)) {
 			if (machine.klp.klp_sched_try_switch_key) runStraight(machine.klp.__klp_sched_try_switch());
 			return { label: "cond_resched()", yields: true };
+		}
+		if (SPIN_LOCK.includes(name)) {
+			// States do not hold the memory that tasks share, so nobody waits: the lock keeps only its holder on its CPU.
+			task.preempt_count++;
+			return { label: `${name}()` };
 		}
 		machine.executor.stoppedAt(name, task);
 		if (task.inHost !== undefined) {

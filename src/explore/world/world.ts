@@ -287,9 +287,9 @@ export class World {
 		for (let slot = 0; slot < states.length; slot++) this.load(slot, states[slot]!);
 	}
 
-	/** Slots of the idle tasks that sleep until they are woken. */
+	/** Slots of the idle tasks that sleep until they are woken, and of those whose CPU is offline. */
 	get idleAsleep(): number[] {
-		const asleep = this.model.machine.sched.cpus.filter(({ need_resched }) => !need_resched);
+		const asleep = this.model.machine.sched.cpus.filter(({ need_resched, online }) => !need_resched || !online);
 		return asleep.map(({ idle }) => this.slot(idle.comm));
 	}
 

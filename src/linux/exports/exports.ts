@@ -94,6 +94,7 @@ export class Exports {
 			this.tasks.functions(),
 			waitFunctions(sched, this.tasks),
 			lockFunctions(memory, sched, HZ),
+			spinLockFunctions(memory, sched),
 			this.work.functions(),
 			this.kobjects.functions(),
 			...(this.livepatch === undefined ? [] : [this.livepatch.functions()]),
@@ -103,7 +104,7 @@ export class Exports {
 		if (kernelTasks !== undefined) {
 			this.staticKeys = new StaticKeys(memory, parts.kallsyms, parts.text_poke);
 			const abi = new KernelAbi(memory, dmesg, this.output, kernelTasks, functions);
-			functions.push(abi.functions(), spinLockFunctions(memory, sched), this.staticKeys.functions());
+			functions.push(abi.functions(), this.staticKeys.functions());
 		}
 		this.functions = functions;
 	}

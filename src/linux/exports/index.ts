@@ -6,4 +6,5 @@ export { Kobjects } from "./kobjects.js";
 export { GuestLivepatch } from "./livepatch.js";
 export { lockFunctions, msecs_to_jiffies } from "./locks.js";
 export { GuestOutput } from "./output.js";
+export { SPIN_LOCK } from "./spin-locks.js";
 export { GuestWorkqueue } from "./workqueue.js";

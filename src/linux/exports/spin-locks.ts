@@ -5,9 +5,13 @@ import type { Sched } from "../sched/index.js";
 /** RFLAGS with interrupts on, as _raw_spin_lock_irqsave() returns it: there are no interrupts here. */
 const FLAGS = 0x202;
 
+/** The functions that take a spin lock, and wait for it. */
+export const SPIN_LOCK: readonly string[] = ["", "_irq", "_bh", "_irqsave"].map(
+	(variant) => `_raw_spin_lock${variant}`,
+);
+
 /**
- * kernel/locking/spinlock.c: spin locks of code that was compiled with the kernel's headers. A queued spin lock is one word; here it is 1
- * while it is held. A task that waits for one does not spin, but sleeps: nobody could let it go otherwise, on one CPU.
+ * kernel/locking/spinlock.c: spin locks. A queued spin lock is one word; here it is 1 while it is held. A task that waits for one does not spin, but sleeps: nobody could let it go otherwise, on one CPU.
  */
 export function spinLockFunctions(memory: GuestMemory, sched: Sched): HostFunctions {
 	const held = (lock: number) => memory.u32(lock) !== 0;
@@ -28,6 +32,15 @@ export function spinLockFunctions(memory: GuestMemory, sched: Sched): HostFuncti
 		plain: {
 			...Object.fromEntries(variants.map((variant) => [`_raw_spin_unlock${variant}`, release])),
 			_raw_spin_unlock_irqrestore: release,
+			// kernel/sched/core.c: preempt_disable() and preempt_enable() of a kernel with CONFIG_DEBUG_PREEMPT.
+			preempt_count_add: (args) => {
+				sched.current.preempt_count += args.u32(0);
+				return undefined;
+			},
+			preempt_count_sub: (args) => {
+				sched.current.preempt_count -= args.u32(0);
+				return undefined;
+			},
 			_raw_spin_trylock: (args) => {
 				const lock = args.pointer(0);
 				if (held(lock)) return 0;
@@ -36,9 +49,6 @@ export function spinLockFunctions(memory: GuestMemory, sched: Sched): HostFuncti
 				return 1;
 			},
 		},
-		sleeping: {
-			...Object.fromEntries(variants.map((variant) => [`_raw_spin_lock${variant}`, take])),
-			_raw_spin_lock_irqsave: take,
-		},
+		sleeping: Object.fromEntries(SPIN_LOCK.map((name) => [name, take])),
 	};
 }

@@ -21,12 +21,23 @@ export interface Param {
 }
 
 /** Integer types by the name of their param_ops: bytes, and whether signed. */
-const INTEGERS: Readonly<Record<string, { readonly size: 4 | 8; readonly signed: boolean }>> = {
+const INTEGERS: Readonly<Record<string, { readonly size: 1 | 2 | 4 | 8; readonly signed: boolean }>> = {
+	byte: { size: 1, signed: false },
+	short: { size: 2, signed: true },
+	ushort: { size: 2, signed: false },
 	int: { size: 4, signed: true },
 	uint: { size: 4, signed: false },
 	long: { size: 8, signed: true },
 	ulong: { size: 8, signed: false },
+	ullong: { size: 8, signed: false },
+	hexint: { size: 4, signed: false },
 };
+
+/** `%#08x`: eight characters, with the 0x that a 0 does not have. */
+function hexint(value: bigint): string {
+	const digits = value.toString(16);
+	return value === 0n ? digits.padStart(8, "0") : `0x${digits.padStart(6, "0")}`;
+}
 
 /** kstrtoll() with base 0; undefined: not a number. */
 function kstrtoll(text: string): bigint | undefined {
@@ -153,13 +164,15 @@ export class Params {
 			[`param_set_${type}`]: (args) => {
 				const value = kstrtoll(args.string(0));
 				if (value === undefined || wrapped(value) !== value) return -EINVAL;
-				if (size === 4) memory.setU32(this.#arg(args), Number(BigInt.asUintN(32, value)));
-				else memory.setU64(this.#arg(args), BigInt.asUintN(64, value));
+				const bytes = new Uint8Array(new BigUint64Array([BigInt.asUintN(64, value)]).buffer);
+				memory.write(this.#arg(args), bytes.subarray(0, size));
 				return 0;
 			},
 			[`param_get_${type}`]: (args) => {
-				const at = this.#arg(args);
-				return this.#answer(args, String(wrapped(size === 4 ? BigInt(memory.u32(at)) : memory.u64(at))));
+				const bytes = new Uint8Array(8);
+				bytes.set(memory.read(this.#arg(args), size));
+				const value = wrapped(new BigUint64Array(bytes.buffer)[0]!);
+				return this.#answer(args, type === "hexint" ? hexint(value) : String(value));
 			},
 		};
 	}

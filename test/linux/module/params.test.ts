@@ -16,6 +16,12 @@ module_param(big, long, 0600);
 module_param(mask, ulong, 0644);
 module_param(name, charp, 0644);
 module_param_array(list, int, &length, 0644);
+static unsigned char tiny; static short small; static unsigned short port; static unsigned long long wide; static unsigned int hex;
+module_param(tiny, byte, 0644);
+module_param(small, short, 0644);
+module_param(port, ushort, 0644);
+module_param(wide, ullong, 0644);
+module_param(hex, hexint, 0644);
 static int hidden;
 module_param(hidden, int, 0);
 static int my_set(const char *val, const struct kernel_param *kp) { *(int *)kp->arg = 10 * (val[0] - '0'); return val[0] == 'x' ? -EBUSY : 0; }
@@ -54,6 +60,13 @@ describe("each type", () => {
 		["list", "3", "3\n"],
 		["list", "1,-2,3", "1,-2,3\n"],
 		["own", "7", "<70>\n"],
+		["tiny", "255", "255\n"],
+		["small", "-32768", "-32768\n"],
+		["port", "65535", "65535\n"],
+		["wide", "18446744073709551615", "18446744073709551615\n"],
+		["hex", "255", "0x0000ff\n"],
+		["hex", "0xfedcba98", "0xfedcba98\n"],
+		["hex", "0", "00000000\n"],
 	])("%s=%s", async (name, value, shown) => {
 		expect(await insmod({ [name]: value })).toBe(0);
 		expect(cat(name)).toBe(shown);
@@ -69,6 +82,10 @@ describe("each type", () => {
 		["count", "4294967296"],
 		["mask", "0x10000000000000000"],
 		["list", "1,2,3,4"],
+		["tiny", "256"],
+		["small", "32768"],
+		["port", "-1"],
+		["hex", "4294967296"],
 		["list", "1,two"],
 	])("%s=%s is -EINVAL, and the module is not there", async (name, value) => {
 		expect(await insmod({ [name]: value })).toBe(EINVAL);
