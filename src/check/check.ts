@@ -4,6 +4,7 @@ import { type InputFile, readAgainst } from "./against.js";
 import { moduleAsTarget } from "./against-elf.js";
 import { checkCallbacks } from "./check-callbacks.js";
 import { checkFunctions } from "./check-functions.js";
+import { checkKallsyms } from "./check-kallsyms.js";
 import { checkKlpRelocations } from "./check-klp-relocations.js";
 import { checkLoading } from "./check-loading.js";
 import { checkShadow } from "./check-shadow.js";
@@ -60,6 +61,7 @@ export function checkModule(input: InputFile, options: CheckOptions): CheckRepor
 	sayLayout(subject, options);
 	checkLoading(subject);
 	checkKlpRelocations(subject);
+	checkKallsyms(subject);
 	checkStructure(subject);
 	const graph = new CallGraph(file);
 	checkFunctions(subject, graph);

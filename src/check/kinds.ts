@@ -106,6 +106,15 @@ const RELOCATIONS = {
 		"The symbol of a livepatch relocation does not exist, or not so often, or not once only.",
 		"correct object, name and position; a position counts in the order of addresses, in a module in that of its symbol table",
 	),
+	"kallsyms-missing": refused(
+		"-ENOENT",
+		"A symbol that the module looks up itself (SUSE's klp_resolve_kallsyms_relocs) does not exist.",
+		"correct symname, objname and sympos in the table",
+	),
+	"kallsyms-first": wrong(
+		"The module looks up a name that several symbols have, and takes the first one: no position says which.",
+		"write sympos; it counts from 1",
+	),
 	"klp-rela-not-alloc": wrong(
 		"A section of livepatch relocations is not SHF_ALLOC: the kernel frees it after loading and reads it when the object comes.",
 		"keep the flags A and I of .klp.rela sections; strip and objcopy may drop them",

@@ -51,6 +51,7 @@ export interface Patch {
 }
 
 const NULL: Pointer = { kind: "null" };
+const UNSET: Name = { kind: "unset" };
 
 /** Reads livepatches by the layout of one kernel. */
 export class PatchReader {
@@ -240,37 +241,47 @@ export class PatchReader {
 
 	/** `struct kpatch_patch_func` of kpatch's kmod/patch/kpatch-patch.h: the same since old_sympos exists. */
 	#readKpatch(section: number): Patch {
-		const byName = new Map<string, { name: Name; funcs: PatchFunc[] }>();
+		type Made = { name: Name; funcs: PatchFunc[]; callbacks: Map<CallbackField, Pointer> };
+		const byName = new Map<string, Made>();
+		const objectOf = (name: Name): Made => {
+			if (name.kind !== "text") throw this.#beyond("the names of kpatch's tables");
+			const found = byName.get(name.text);
+			if (found !== undefined) return found;
+			const made: Made = { name: name.text === "vmlinux" ? UNSET : name, funcs: [], callbacks: new Map() };
+			byName.set(name.text, made);
+			return made;
+		};
 		const size = this.#file.object.sections[section]?.size ?? 0;
 		if (size % KPATCH.size !== 0) throw this.#beyond("kpatch_patch_func");
 		for (let offset = 0; offset < size; offset += KPATCH.size) {
 			const func = this.#func({ section, offset }, KPATCH);
-			const name = this.#name(this.#file.pointer({ section, offset: offset + KPATCH.objname }) ?? NULL);
-			if (func === undefined || name.kind !== "text") throw this.#beyond("kpatch_patch_func");
-			const object = byName.get(name.text) ?? { name: name.text === "vmlinux" ? { kind: "unset" } : name, funcs: [] };
-			object.funcs.push(func);
-			byName.set(name.text, object);
+			if (func === undefined) throw this.#beyond("kpatch_patch_func");
+			objectOf(this.#nameAt({ section, offset: offset + KPATCH.objname })).funcs.push(func);
 		}
-		const objects = [...byName.values()].map(({ name, funcs }) => ({
-			...{ name, funcs, callbacks: this.#kpatchCallbacks(name), ...COPIED },
-		}));
-		return { ...MADE_BY_INIT, form: "kpatch", objects };
+		for (const { field, callback, object } of this.#kpatchCallbacks()) objectOf(object).callbacks.set(field, callback);
+		return {
+			...MADE_BY_INIT,
+			form: "kpatch",
+			objects: [...byName.values()].map((object) => ({ ...object, ...COPIED })),
+		};
 	}
 
-	/** `.kpatch.callbacks.pre_patch` and so on: pairs of callback and name of the object. */
-	#kpatchCallbacks(object: Name): Map<CallbackField, Pointer> {
-		const out = new Map<CallbackField, Pointer>();
-		const wanted = object.kind === "text" ? object.text : "vmlinux";
+	/** `.kpatch.callbacks.pre_patch` and so on: pairs of callback and name of the object; zeros behind the last one. */
+	#kpatchCallbacks(): { field: CallbackField; callback: Pointer; object: Name }[] {
+		const out: { field: CallbackField; callback: Pointer; object: Name }[] = [];
 		for (const field of CALLBACK_FIELDS) {
 			const section = this.#file.sectionNamed(`.kpatch.callbacks.${field}`);
-			if (section === undefined) continue;
-			for (let offset = 0; offset + 16 <= section.size; offset += 16) {
+			for (let offset = 0; section !== undefined && offset + 16 <= section.size; offset += 16) {
 				const callback = this.#file.pointer({ section: section.index, offset }) ?? NULL;
-				const name = this.#name(this.#file.pointer({ section: section.index, offset: offset + 8 }) ?? NULL);
-				if (name.kind === "text" && name.text === wanted && callback.kind !== "null") out.set(field, callback);
+				if (callback.kind === "null") break;
+				out.push({ field, callback, object: this.#nameAt({ section: section.index, offset: offset + 8 }) });
 			}
 		}
 		return out;
+	}
+
+	#nameAt(at: Spot): Name {
+		return this.#name(this.#file.pointer(at) ?? NULL);
 	}
 
 	#misfit(variable: string, size: number): KlpemuError {

@@ -9,6 +9,11 @@ export type Registers = ReadonlyMap<number, Pointer>;
 export const RDI = 7;
 export const RSI = 6;
 
+/** The constant that a register holds; undefined if it is none, or not known. */
+export function constantOf(value: Pointer | undefined): bigint | undefined {
+	return value?.kind === "number" ? value.value : value?.kind === "null" ? 0n : undefined;
+}
+
 /** Registers that a called function may change (psABI figure 3.4). */
 const CALLER_SAVED = [0, 1, 2, 6, 7, 8, 9, 10, 11];
 /** Registers that instructions use without naming them: rax, rcx, rdx, rbx, rsi, rdi. */

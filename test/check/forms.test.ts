@@ -1,6 +1,6 @@
 /** The ways in which modules describe their livepatch, and what is done at run time. */
 import { describe, expect, test } from "vitest";
-import { check, type KoOptions, kinds, ko } from "./ko.js";
+import { check, type KoOptions, kinds, ko, textFile } from "./ko.js";
 
 const EXT = (section: string, funcs = '{ "foo", new_foo, 2 }'): KoOptions => ({
 	code: "void *kzalloc(u64, int); static int pre(struct klp_object *o) { return 0; }",
@@ -62,7 +62,7 @@ test("kpatch: its table of functions, and callbacks by object", () => {
 			body: `
 static struct { void *new_addr; u64 new_size, old_addr, old_size, sympos; const char *name, *objname; } funcs[] SECTION(".kpatch.funcs") = {
 	{ new_foo, 8, 0, 8, 1, "foo", "vmlinux" }, { new_foo, 8, 0, 8, 0, "bar", "ext4" }, };
-static struct { void *callback; const char *objname; } callbacks[] SECTION(".kpatch.callbacks.pre_patch") = { { pre, "ext4" } };
+static struct { void *callback; const char *objname; } callbacks[] SECTION(".kpatch.callbacks.pre_patch") = { { pre, "ext4" }, { pre, "xfs" } };
 int __init init_module(void) { return klp_enable_patch(kzalloc(200, 0)); }
 void cleanup_module(void) { }`,
 		}),
@@ -74,9 +74,44 @@ void cleanup_module(void) { }`,
 			objects: [
 				{ name: "vmlinux", funcs: [{ oldName: "foo", sympos: 1, newFunc: "new_foo" }], callbacks: {} },
 				{ name: "ext4", funcs: [{ oldName: "bar", sympos: 0, newFunc: "new_foo" }], callbacks: { pre_patch: "pre" } },
+				{ name: "xfs", funcs: [], callbacks: { pre_patch: "pre" } },
 			],
 		},
 	]);
+});
+
+describe("SUSE's tables of symbols that the module looks up itself", () => {
+	const suse = (entries: string) =>
+		ko({
+			code: `struct klp_kallsyms_reloc { const char *symname; void **addr; const char *objname; u64 sympos; };
+int klp_resolve_kallsyms_relocs(struct klp_kallsyms_reloc *relocs, u64 count);
+static void *a, *b; void *use(void) { return a ? a : b; }
+static struct klp_kallsyms_reloc table[] = { ${entries} };`,
+			init: "int ret = klp_resolve_kallsyms_relocs(table, sizeof(table) / sizeof(table[0])); if (ret) return ret;",
+		});
+	const map = textFile("System.map", ["ffffffff81000000 T foo", "ffffffff81000010 t bar", "ffffffff81000020 t bar"]);
+
+	test("names and positions are looked up", () => {
+		const right = check(suse('{ "foo", &a }, { "bar", &b, NULL, 2 }'), [map]);
+		expect(right.findings).toEqual([]);
+		expect(right.lookedAt).toContain("2 symbols that init_module() looks up");
+		const wrong = check(suse('{ "fooo", &a }, { "bar", &b }'), [map]);
+		expect(wrong.findings).toMatchObject([
+			{
+				kind: "kallsyms-missing",
+				errno: "-ENOENT",
+				dmesg: "livepatch: symbol fooo not resolved",
+				place: { in: "table" },
+			},
+			{ kind: "kallsyms-first", place: { object: "vmlinux", in: "table+0x20" } },
+		]);
+	});
+
+	test("of a module without its file nothing is said, but that", () => {
+		const report = check(suse('{ "x", &a, "ext4" }'), [map]);
+		expect(report.findings).toEqual([]);
+		expect(report.notLookedAt).toContain("names and positions in ext4: give --against ext4.ko");
+	});
 });
 
 describe("at run time", () => {
@@ -107,6 +142,17 @@ static struct klp_object objs[] = { { .funcs = funcs }, { } };
 static struct klp_patch patch = { .mod = THIS_MODULE, .objs = objs };
 void cleanup_module(void) { }`;
 		expect(check(ko({ body: choice })).patches).toMatchObject([{ objects: [{ name: "vmlinux" }] }]);
+	});
+
+	test("a call in between: the registers of arguments are not what they were", () => {
+		const between = (call: string) => `
+static struct klp_func funcs[] = { { .old_name = "foo", .new_func = new_foo }, { } };
+static struct klp_object objs[] = { { .funcs = funcs }, { } };
+struct klp_patch patch = { .mod = THIS_MODULE, .objs = objs };
+void other(void); void cleanup_module(void) { }
+int __init init_module(void) { __asm__("mov $patch, %rdi; ${call}; call klp_enable_patch"); return 0; }`;
+		expect(check(ko({ body: between("nop") })).patches).toHaveLength(1);
+		expect(check(ko({ body: between("call other") })).patches).toHaveLength(0);
 	});
 
 	test("one of two livepatches, by a condition: it is not guessed which, and said", () => {
