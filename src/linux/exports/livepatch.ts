@@ -2,9 +2,17 @@ import { declareState, KlpemuError } from "../../base/index.js";
 import { type Kaddr, toU64 } from "../../memory/index.js";
 import type { Symbols } from "../ftrace/index.js";
 import type { GuestArguments, GuestCalls, GuestMemory, Heap, HostFunctions } from "../guest/index.js";
-import { type Klp, klp_get_prev_state, type klp_patch, type klp_state, refusalOf, type Shadow } from "../klp/index.js";
+import {
+	type FieldValues,
+	type Klp,
+	klp_get_prev_state,
+	type klp_patch,
+	type klp_state,
+	refusalOf,
+	type Shadow,
+} from "../klp/index.js";
 import { EINVAL, type Kernel } from "../lib/index.js";
-import type { LoadedModule, Loader } from "../module/index.js";
+import { HEADERS_LAYOUT, type LoadedModule, type Loader, structIn } from "../module/index.js";
 import { PatchReader } from "./patch-reader.js";
 
 interface Parts {
@@ -33,9 +41,9 @@ export class GuestLivepatch {
 
 	constructor(parts: Parts) {
 		this.#parts = parts;
-		const { headers, kernel } = parts.loader;
-		this.#headers = new PatchReader(parts, headers);
-		this.#kernel = kernel && new PatchReader(parts, kernel);
+		const { layout } = parts.loader;
+		this.#headers = new PatchReader(parts, HEADERS_LAYOUT);
+		this.#kernel = layout && new PatchReader(parts, layout);
 	}
 
 	/** Reads the patch at an address: in the layout of the module that it names. */
@@ -55,18 +63,19 @@ export class GuestLivepatch {
 		const mod = this.#parts.loader.moduleAt(modAt);
 		if (mod === undefined) {
 			// is_livepatch_module() looks into it, whatever it is.
-			this.#parts.memory.read(modAt, this.#parts.loader.headers.module.size);
+			this.#parts.memory.read(modAt, HEADERS_LAYOUT.size("struct module"));
 			return undefined;
 		}
-		if (reader.replaces(at)) this.#checkReplace(mod);
+		this.#checkReplace(mod, reader.fieldsOf(at));
 		mod.patch = reader.read(mod, at, objects);
 		return mod.patch;
 	}
 
 	/** Linux 6.12 knows one field, `bool replace`. Another design may need to be told what it stands for. */
-	#checkReplace({ name, fields }: LoadedModule): void {
-		if ("replace" in fields) return;
-		const refusal = refusalOf(this.#parts.klp.design, "replace", true, (key) => key in fields);
+	#checkReplace({ name, fields }: LoadedModule, own: FieldValues): void {
+		if ("replace" in fields || !own.replace) return;
+		const given = { ...own, ...fields };
+		const refusal = refusalOf(this.#parts.klp.design, "replace", true, (key) => key in given);
 		if (refusal === undefined) return;
 		const { message, hint } = refusal;
 		throw new KlpemuError("SCENARIO_FOREIGN_KEY", `struct klp_patch of '${name}': ${message}`, { hint });
@@ -83,8 +92,8 @@ export class GuestLivepatch {
 		if (state === undefined) return 0n;
 		const known = state.address ?? this.made.get(state);
 		if (known !== undefined) return toU64(known);
-		const { memory, heap, loader } = this.#parts;
-		const { klp_state } = loader.headers;
+		const { memory, heap } = this.#parts;
+		const klp_state = structIn(HEADERS_LAYOUT, "klp_state", "id", "version");
 		const made = heap.kmalloc(klp_state.size, true);
 		if (made === 0) return 0n;
 		memory.setU64((made + klp_state.id) | 0, state.id);

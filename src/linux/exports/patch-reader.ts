@@ -1,25 +1,49 @@
 import { type Kaddr, toU64 } from "../../memory/index.js";
 import type { Symbols } from "../ftrace/index.js";
 import type { GuestCalls, GuestMemory } from "../guest/index.js";
-import { type klp_callbacks, klp_func, klp_object, klp_patch, type klp_state } from "../klp/index.js";
-import type { Kernel } from "../lib/index.js";
-import type { LoadedModule, Loader, Structs } from "../module/index.js";
+import {
+	bool,
+	type Field,
+	type FieldValues,
+	type Klp,
+	type klp_callbacks,
+	klp_func,
+	klp_object,
+	klp_patch,
+	type klp_state,
+} from "../klp/index.js";
+import type { Kernel, KernelLayout } from "../lib/index.js";
+import { type LoadedModule, type Loader, structIn } from "../module/index.js";
 
 interface Parts {
 	readonly memory: GuestMemory;
 	readonly calls: GuestCalls;
 	readonly symbols: Symbols;
 	readonly loader: Loader;
+	readonly klp: Klp;
+}
+
+/** The structs of a livepatch, in one layout. Throws `LAYOUT_MISSING`. */
+function structsIn(layout: KernelLayout) {
+	return {
+		klp_func: structIn(layout, "klp_func", "old_name", "new_func", "old_sympos"),
+		klp_object: structIn(layout, "klp_object", "name", "funcs", "callbacks", "mod", "patched"),
+		klp_callbacks: structIn(layout, "klp_callbacks", "pre_patch", "post_patch", "pre_unpatch", "post_unpatch"),
+		klp_state: structIn(layout, "klp_state", "id", "version"),
+		klp_patch: structIn(layout, "klp_patch", "mod", "objs", "states"),
+	};
 }
 
 /** Reads a module's struct klp_patch, and what hangs on it, from guest memory, in the layout that the module was compiled for. */
 export class PatchReader {
 	readonly #parts: Parts;
-	readonly #structs: Structs;
+	readonly #layout: KernelLayout;
+	readonly #structs: ReturnType<typeof structsIn>;
 
-	constructor(parts: Parts, structs: Structs) {
+	constructor(parts: Parts, layout: KernelLayout) {
 		this.#parts = parts;
-		this.#structs = structs;
+		this.#layout = layout;
+		this.#structs = structsIn(layout);
 	}
 
 	#pointer(address: number): Kaddr {
@@ -79,6 +103,7 @@ export class PatchReader {
 			new_func,
 			new_name: new_func === 0 ? "" : symbols.sprint_symbol(new_func, true),
 			old_sympos: Number(memory.u64((at + this.#structs.klp_func.old_sympos) | 0)),
+			fields: this.#fields("klp_func", at, this.#parts.klp.design.funcFields ?? []),
 		});
 	}
 
@@ -125,8 +150,21 @@ export class PatchReader {
 		return this.#states(this.#pointer(patch + this.#structs.klp_patch.states));
 	}
 
-	replaces(patch: Kaddr): boolean {
-		return this.#parts.memory.u8((patch + this.#structs.klp_patch.replace) | 0) !== 0;
+	/** The fields of struct klp_patch that decide what is replaced: mainline's, and those of the design that the struct has. */
+	fieldsOf(patch: Kaddr): FieldValues {
+		return this.#fields("klp_patch", patch, [bool("replace", false, ""), ...this.#parts.klp.design.fields]);
+	}
+
+	/** A kernel with a proposal has fields that others lack. */
+	#fields(struct: string, at: Kaddr, fields: readonly Field[]): FieldValues {
+		const { memory } = this.#parts;
+		const there = fields.filter(({ name }) => this.#layout.has(`${struct}.${name}`));
+		return Object.fromEntries(
+			there.map(({ name, type }) => {
+				const field = (at + this.#layout.offset(`${struct}.${name}`)) | 0;
+				return [name, type === "bool" ? memory.u8(field) !== 0 : memory.u32(field)];
+			}),
+		);
 	}
 
 	/** The struct klp_objects of a patch; undefined if klp_enable_patch() refuses it because of them. */
@@ -148,7 +186,7 @@ export class PatchReader {
 			mod,
 			objs: objects.map((obj) => this.#object(obj)),
 			states: this.statesOf(address),
-			fields: { replace: this.replaces(address), ...mod.fields },
+			fields: { ...this.fieldsOf(address), ...mod.fields },
 			address,
 		});
 	}

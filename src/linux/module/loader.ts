@@ -31,7 +31,7 @@ import {
 import { type PerCpu, type Sched, synchronize_rcu } from "../sched/index.js";
 import { type KernelObject, onlyKernelObject, refusalOf, structName, THIS_MODULE } from "./kernel-object.js";
 import { type Param, Params } from "./params.js";
-import { HEADERS_LAYOUT, type Structs, structsOf } from "./structs.js";
+import { HEADERS_LAYOUT, structIn } from "./structs.js";
 
 /** enum module_state, in its order. */
 const MODULE_STATES = ["live", "coming", "going", "unformed"] as const;
@@ -160,14 +160,14 @@ export class Loader {
 	readonly modules: Map<string, LoadedModule>;
 	/** Messages that are printed once. */
 	private readonly said = new Set<"livepatch" | "out-of-tree" | "versions">();
-	/** The layout of modules that are compiled for asm/include. */
-	readonly headers: Structs = structsOf(HEADERS_LAYOUT);
-	/** The layout of .ko files that can be loaded. */
-	readonly kernel: Structs | undefined;
+	/** struct module of asm/include. */
+	readonly #ownModule = structIn(HEADERS_LAYOUT, "module", "state", "name");
+	/** That of the .ko files which can be loaded. */
+	readonly #kernelModule: Readonly<Record<"state", number>> | undefined;
 
 	constructor(parts: Parts) {
 		this.#parts = parts;
-		this.kernel = parts.layout && structsOf(parts.layout);
+		this.#kernelModule = parts.layout && structIn(parts.layout, "module", "state");
 		this.modules = parts.modules;
 		this.#print = new Printer(parts.dmesg, "");
 		this.params = new Params(parts.memory, parts.heap, parts.calls, this.#print);
@@ -222,15 +222,15 @@ export class Loader {
 		return mod.address;
 	}
 
-	/** The layout of a module's structs. */
-	structsOf({ isKernelObject }: LoadedModule): Structs {
-		return isKernelObject ? this.kernel! : this.headers;
+	/** The layout of .ko files that can be loaded. */
+	get layout(): KernelLayout | undefined {
+		return this.#parts.layout;
 	}
 
 	/** Throws `HEAP_FULL`. */
 	#allocateStruct(name: string): Kaddr {
 		const { heap, memory, moduleSize } = this.#parts;
-		const { module } = this.headers;
+		const module = this.#ownModule;
 		const address = heap.kmalloc(moduleSize ?? module.size, true);
 		if (address === 0) throw new KlpemuError("HEAP_FULL", `no memory for the struct module of ${name}`);
 		memory.write((address + module.name) | 0, new TextEncoder().encode(name));
@@ -240,7 +240,7 @@ export class Loader {
 	#setState(mod: LoadedModule, state: ModuleState): void {
 		mod.state = state;
 		if (mod.address === 0) return;
-		const { module } = this.structsOf(mod);
+		const module = mod.isKernelObject ? this.#kernelModule! : this.#ownModule;
 		this.#parts.memory.setU32((mod.address + module.state) | 0, MODULE_STATES.indexOf(state));
 	}
 

@@ -20,20 +20,12 @@ export const HEADERS_LAYOUT = new KernelLayout(
 	]),
 );
 
-/** The structs of a module that TypeScript reads and writes: offsets and sizes in the layout that the module was compiled for. */
-export type Structs = ReturnType<typeof structsOf>;
-
-export function structsOf(layout: KernelLayout) {
-	const of = <F extends string>(name: string, ...fields: readonly F[]) => {
-		const offsets = fields.map((field) => [field, layout.offset(`${name}.${field}`)]);
-		return { ...(Object.fromEntries(offsets) as Record<F, number>), size: layout.size(`struct ${name}`) };
-	};
-	return {
-		klp_func: of("klp_func", "old_name", "new_func", "old_sympos"),
-		klp_object: of("klp_object", "name", "funcs", "callbacks", "mod", "patched"),
-		klp_callbacks: of("klp_callbacks", "pre_patch", "post_patch", "pre_unpatch", "post_unpatch"),
-		klp_state: of("klp_state", "id", "version"),
-		klp_patch: of("klp_patch", "mod", "objs", "states", "replace"),
-		module: of("module", "state", "name"),
-	};
+/** The offsets of some fields of a struct, and its size, in one layout. Throws `LAYOUT_MISSING`. */
+export function structIn<F extends string>(
+	layout: KernelLayout,
+	struct: string,
+	...fields: readonly F[]
+): Readonly<Record<F | "size", number>> {
+	const offsets = fields.map((field) => [field, layout.offset(`${struct}.${field}`)]);
+	return Object.fromEntries([...offsets, ["size", layout.size(`struct ${struct}`)]]) as Record<F | "size", number>;
 }

@@ -1,6 +1,7 @@
 /** A .ko is a source like any other: its struct module, its .modinfo, and its structs in the layout of its kernel. */
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { ElfObject, ElfSection } from "../../../src/elf/index.js";
+import { KernelLayout } from "../../../src/linux/lib/index.js";
 import { CPU_NAMES } from "../../../src/node/index.js";
 import { KO_LAYOUT, KO_RELEASE, type KoOptions, livepatchBody, makeKo } from "../../support/ko.js";
 import { compileModule, createTestMachine, type TestMachine } from "../../support/machine.js";
@@ -125,6 +126,31 @@ long new_funcA(long x) { return twin(x) + nowhere(x); }`;
 			"the module is called 'other', not 'lp'",
 		);
 	});
+});
+
+test("a kernel with a proposal: struct klp_patch has the field of its design, and no replace", async () => {
+	const entries = new Map(KO_LAYOUT.entries);
+	entries.delete("klp_patch.replace");
+	entries.set("klp_patch.replace_set", 0n);
+	const kernelLayout = new KernelLayout(KO_RELEASE, entries);
+	const machine = await createTestMachine({ kernel: true, kernelLayout, design: "replace-set-v1" });
+	const body = livepatchBody().replace(".objs = objs }", ".objs = objs, .replace = 1 }");
+	const patch = (name: string, set: number) =>
+		makeKo(name, body.replace(".replace = 1", `.replace_set = ${set}`), {
+			edit: (text) => text.replace("u32 pad; char pad2;", "u32 replace_set; char pad2;"),
+		});
+	for (const [name, set] of [
+		["one", 7],
+		["two", 8],
+		["three", 7],
+	] as const) {
+		expect(machine.insmodC(name, await patch(name, set))).toBe(0);
+		machine.settle();
+	}
+	expect(machine.patchOf("three").fields).toEqual({ replace_set: 7 });
+	// The third one has replaced the first one, which is of its set.
+	expect([machine.cat("one/enabled"), machine.cat("two/enabled")]).toEqual([-2, "1"]);
+	machine.close();
 });
 
 test("without a kernel's layout a .ko is refused", async () => {
