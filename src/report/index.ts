@@ -1,6 +1,8 @@
 export { type Cell, changes, patchedFunctions, type StepChange, type TaskChange, type Tone } from "./diff.js";
-export { type KtapSuite, renderKtap } from "./ktap.js";
+export { renderJunit } from "./junit.js";
+export { type KtapSuite, renderKtap, renderStepsKtap } from "./ktap.js";
 export { coloured, type Paint, plain, wantsColour, wrap } from "./style.js";
+export { renderSvg } from "./svg.js";
 export { renderReport, type TextOptions } from "./text.js";
 export {
 	type Report,

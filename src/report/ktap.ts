@@ -42,3 +42,21 @@ export function renderKtap(suites: readonly KtapSuite[], notes: readonly string[
 	lines.push(...notes.map((note) => `# ${note}`), `# Totals: pass:${passed} fail:${tests.length - passed}`);
 	return `${lines.join("\n")}\n`;
 }
+
+/** The steps of one run as KTAP: a step is `ok` if it ends as the scenario says, and breaks nothing that the scenario does not expect. */
+export function renderStepsKtap(report: Report): string {
+	const lines = ["KTAP version 1", `1..${report.steps.length}`];
+	let passed = 0;
+	for (const { index, action } of report.steps) {
+		const failures = report.failures.filter(({ step }) => step === index);
+		const violations = report.asExpected ? [] : report.violations.filter(({ step }) => step === index);
+		const ok = failures.length === 0 && violations.length === 0;
+		if (ok) passed++;
+		lines.push(...failures.map(({ where, message }) => `# ${where}: ${message}`));
+		lines.push(...violations.map(({ invariant, message }) => `# ${invariant}: ${message}`));
+		lines.push(`${ok ? "ok" : "not ok"} ${index} ${action.replaceAll("#", "\\#")}`);
+	}
+	const failed = report.steps.length - passed;
+	lines.push(`# ${report.verdict}, ${report.asExpected ? "as the scenario expects" : "not as the scenario expects"}`);
+	return `${lines.join("\n")}\n# Totals: pass:${passed} fail:${failed}\n`;
+}

@@ -1,9 +1,9 @@
-import { printable } from "../../base/index.js";
+import { KlpemuError, printable, printableData } from "../../base/index.js";
 import { designs } from "../../designs/index.js";
-import { type Report, renderReport, wantsColour } from "../../report/index.js";
+import { type Report, renderJunit, renderReport, renderStepsKtap, renderSvg, wantsColour } from "../../report/index.js";
 import { parseScenario } from "../../scenario/index.js";
 import { CPU_NAMES } from "../cpus.js";
-import { readText } from "../files.js";
+import { readText, writeWhole } from "../files.js";
 import { nodeHost } from "../host.js";
 import { type Command, EXIT, type Io } from "./command.js";
 import { coreOption, readCore } from "./core-option.js";
@@ -17,6 +17,9 @@ export interface RunOptions {
 	readonly dmesg: boolean;
 	readonly keepGoing: boolean;
 	readonly traceInsns: boolean;
+	readonly ktap: boolean;
+	readonly junit: string | undefined;
+	readonly svg: string | undefined;
 }
 
 /** A test gives its own. */
@@ -49,6 +52,9 @@ export function makeRunCommand(runScenario: RunScenario): Command<RunOptions> {
 				type: "flag",
 				help: "print each executed instruction (with --json to standard error); long",
 			},
+			ktap: { type: "flag", help: "print the steps as KTAP instead" },
+			junit: { type: "text", value: "FILE", help: "also write the steps as JUnit's XML, for continuous integration" },
+			svg: { type: "text", value: "FILE", help: "also write a space-time diagram, for a mail or a document" },
 		},
 		details: [
 			"Exit status: 0 as the scenario expects, 1 not so, 2 bad input.",
@@ -58,6 +64,9 @@ export function makeRunCommand(runScenario: RunScenario): Command<RunOptions> {
 			"  klpemu run scenarios/hybrid-lp1-lp2-lp3.yaml --core linux-6.12.klpcore",
 		],
 		async run(options, [file], io) {
+			if (options.json && options.ktap) {
+				throw new KlpemuError("CLI_BAD_ARGUMENT", "--json and --ktap exclude each other", { where: "klpemu run" });
+			}
 			const scenario = parseScenario(await readText(file!), file!, { designs: designNames });
 			const core = await readCore("run", options.core, options.design);
 			const report = await runScenario(scenario, {
@@ -70,6 +79,8 @@ export function makeRunCommand(runScenario: RunScenario): Command<RunOptions> {
 				...(options.traceInsns ? { traceInsns: traceTo(options.json ? io.stderr : io.stdout) } : {}),
 			});
 			print(report, options, io);
+			if (options.junit !== undefined) await writeWhole(options.junit, renderJunit(printableData(report)));
+			if (options.svg !== undefined) await writeWhole(options.svg, renderSvg(printableData(report)));
 			return report.asExpected ? EXIT.ok : EXIT.no;
 		},
 	};
@@ -84,6 +95,10 @@ function traceTo(output: Io["stdout"]): (line: string) => void {
 function print(report: Report, options: RunOptions, { stdout, env }: Io): void {
 	if (options.json) {
 		stdout.write(`${JSON.stringify(report, undefined, 2)}\n`);
+		return;
+	}
+	if (options.ktap) {
+		stdout.write(printable(renderStepsKtap(report)));
 		return;
 	}
 	const text = renderReport(report, {

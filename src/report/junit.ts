@@ -1,0 +1,53 @@
+import type { Report, ReportStep } from "./types.js";
+
+const ENTITIES: Readonly<Record<string, string>> = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;" };
+
+/** Text for XML 1.0: characters that it cannot hold at all are replaced. */
+export function xml(text: string): string {
+	const printable = text.replace(/[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\u{10000}-\u{10ffff}]/gu, "\ufffd");
+	return printable.replace(/[&<>"]/g, (character) => ENTITIES[character]!);
+}
+
+/** The problems of one step: expectations that do not hold, and broken invariants. */
+function problems(report: Report, { index }: ReportStep): string[] {
+	const failures = report.failures.filter(({ step }) => step === index);
+	const violations = report.violations.filter(({ step }) => step === index);
+	return [
+		...failures.map(({ where, message }) => `${where}: ${message}`),
+		...violations.map(({ invariant, message }) => `${invariant}: ${message}`),
+	];
+}
+
+/**
+ * The report in the XML of JUnit, which continuous integration reads: a test suite, with a test case for each step. If the scenario
+ * expects violations and ends as it expects, they are no failures.
+ */
+export function renderJunit(report: Report): string {
+	const cases = report.steps.map((step) => {
+		const wrong = report.asExpected ? [] : problems(report, step);
+		const name = `${step.index} ${step.action}`;
+		const open = `    <testcase classname="${xml(report.scenario)}" name="${xml(name)}"`;
+		if (wrong.length === 0) return { failed: false, text: `${open}/>` };
+		const failure = `      <failure message="${xml(wrong[0]!)}">${xml(wrong.join("\n"))}</failure>`;
+		return { failed: true, text: `${open}>\n${failure}\n    </testcase>` };
+	});
+	let failed = cases.filter((one) => one.failed).length;
+	const texts = cases.map(({ text }) => text);
+	if (!report.asExpected && failed === 0) {
+		const message = `the verdict is ${report.verdict}, which the scenario does not expect`;
+		texts.push(
+			`    <testcase classname="${xml(report.scenario)}" name="verdict">\n      <failure message="${message}"/>\n    </testcase>`,
+		);
+		failed = 1;
+	}
+	const counts = `tests="${texts.length}" failures="${failed}"`;
+	return [
+		'<?xml version="1.0" encoding="UTF-8"?>',
+		`<testsuites ${counts}>`,
+		`  <testsuite name="${xml(`${report.scenario} (${report.design})`)}" ${counts}>`,
+		...texts,
+		"  </testsuite>",
+		"</testsuites>",
+		"",
+	].join("\n");
+}
