@@ -340,6 +340,9 @@ const NO_STATE: Readonly<Record<string, string>> = {
 	"Walk.ip": "lives for one walk",
 	"Walk.lowest": "lives for one walk",
 	"Walk.isCallSite": "lives for one walk",
+	"GuestCalls.watch": "wiring: set once, before the machine runs",
+	"Sched.structs": "wiring: set once, before the machine runs",
+	"Walk.known": "lives for one walk of a stack",
 	"Rounds.kworkerBusy": "false whenever a machine can be saved",
 	"Rounds.running": "0 whenever a machine can be saved",
 };
