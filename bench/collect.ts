@@ -7,6 +7,7 @@ import {
 	describeMachine,
 	exponent,
 	type Fit,
+	KERNEL,
 	type Measured,
 	median,
 	type Part,
@@ -139,22 +140,26 @@ async function references(): Promise<readonly Reference[]> {
 export function compareWith(reference: Reference, rows: readonly Row[]): Comparison {
 	const { kind, row, cpu = "jit", value, relativeTo } = reference;
 	const unit = kind === "time" ? "ns/call" : "insns/call";
-	const ours = (id: string, on: string) =>
+	const ours = (id: string, on: string, design: string) =>
 		rows.find(
 			(each) =>
 				each.suite === "handler" &&
 				each.id === id &&
 				each.cpu === on &&
 				each.unit === unit &&
-				"mainline -".includes(each.design),
+				[design, "-"].includes(each.design),
 		)?.median;
-	const mine = ours(row, cpu);
-	const base = ours(relativeTo.row, relativeTo.cpu ?? cpu);
 	const relate = (a: number, b: number) => (kind === "time" ? a / b : a - b);
+	const under = (design: string) => {
+		const mine = ours(row, cpu, design);
+		const base = ours(relativeTo.row, relativeTo.cpu ?? cpu, design);
+		return mine === undefined || base === undefined ? null : relate(mine, base);
+	};
 	return {
 		...reference,
 		theirs: relate(value, relativeTo.value),
-		ours: mine === undefined || base === undefined ? null : relate(mine, base),
-		oursRaw: mine ?? null,
+		ours: under("mainline"),
+		oursRaw: ours(row, cpu, "mainline") ?? null,
+		kernel: under(KERNEL),
 	};
 }

@@ -6,14 +6,14 @@ import { parseArgs } from "node:util";
 import { designs } from "../src/designs/index.js";
 import { CPU_NAMES } from "../src/node/index.js";
 import { collect } from "./collect.js";
-import { type BenchReport, machineWarnings, type Part } from "./common/index.js";
+import { type BenchReport, KERNEL, kernelCore, machineWarnings, type Part } from "./common/index.js";
 import { compare } from "./compare.js";
 import { renderComparison, renderPage, renderText } from "./report/index.js";
 import { type Job, jobs, runJob, SUITES, type SuiteName } from "./suites/index.js";
 
 const USAGE = `npm run bench -- [options]
   --suite A,B      only these suites: ${SUITES.join(", ")}
-  --design A,B     only these designs
+  --design A,B     only these designs; kernel: the kernel's own livepatch code
   --cpu A,B        only these Cpus: ${CPU_NAMES.join(", ")}
   --processes N    how often everything is measured, each time in fresh processes (default 5)
   --smoke          shows that everything runs, and measures nothing
@@ -96,7 +96,9 @@ async function measure(values: ReturnType<typeof readArgs>): Promise<BenchReport
 	const processes = smoke ? 1 : Number(values.processes);
 	if (!Number.isInteger(processes) || processes < 1)
 		refuse(`--processes: '${values.processes}' is not a number of processes`);
-	const names = designs.map(({ name }) => name);
+	const core = (await kernelCore()) === undefined ? [] : [KERNEL];
+	if (core.length === 0) console.error("the kernel's own handler is not measured: npm run build:kernel-core");
+	const names = [...designs.map(({ name }) => name), ...core];
 	const all = jobs({
 		suites: list<SuiteName>("suite", values.suite, SUITES),
 		designs: list("design", values.design, names),

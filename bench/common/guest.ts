@@ -4,9 +4,10 @@ import { join } from "node:path";
 import { findDesign } from "../../src/designs/index.js";
 import { parseElf } from "../../src/elf/index.js";
 import { type FieldValues, klp_func, klp_object, klp_patch, type module } from "../../src/linux/klp/index.js";
+import { type KernelCore, parseKernelCore } from "../../src/linux/klp-c/index.js";
 import { errnoName } from "../../src/linux/lib/index.js";
 import { boot, type Machine } from "../../src/machine/index.js";
-import { compile, createCpu, engineImage, PROJECT, sourceKey } from "../../src/node/index.js";
+import { compile, createCpu, engineImage, type ObjectOptions, PROJECT, sourceKey } from "../../src/node/index.js";
 
 /** As Debian's kernels: a transition is retried every 250 rounds. */
 const HZ = 250;
@@ -14,12 +15,22 @@ const HZ = 250;
 /** Compiled objects, kept for the next process; the name is a key of all that they depend on. */
 const CACHE = join(PROJECT, ".cache", "bench");
 
-async function objectOf(source: string): Promise<Uint8Array> {
+/** In place of a design: mainline, as the kernel's own livepatch code; see {@link kernelCore}. */
+export const KERNEL = "kernel";
+
+/** The file that `npm run build:kernel-core` makes; undefined if there is none. */
+export async function kernelCore(): Promise<KernelCore | undefined> {
+	const file = join(PROJECT, ".cache", "linux-6.12.klpcore");
+	const bytes = await readFile(file).catch(() => undefined);
+	return bytes === undefined ? undefined : parseKernelCore(bytes, file);
+}
+
+async function objectOf(source: string, options: ObjectOptions): Promise<Uint8Array> {
 	const path = join(PROJECT, "bench/guest", source);
-	const file = join(CACHE, `${source}-${await sourceKey(path, {})}.o`);
+	const file = join(CACHE, `${source}-${await sourceKey(path, options)}.o`);
 	const cached = await readFile(file).catch(() => undefined);
 	if (cached !== undefined) return cached;
-	const { bytes } = await compile(path, {});
+	const { bytes } = await compile(path, options);
 	await mkdir(CACHE, { recursive: true });
 	await writeFile(file, bytes);
 	return bytes;
@@ -36,10 +47,15 @@ export interface BenchMachineOptions {
 
 /** A machine whose kernel is bench/guest/`source`. */
 export async function benchMachine(source: string, options: BenchMachineOptions): Promise<Machine> {
+	const core = options.design === KERNEL ? await kernelCore() : undefined;
+	if (options.design === KERNEL && core === undefined) throw new Error("there is no core: npm run build:kernel-core");
+	// Functions of a kernel that has such a core begin with endbr64.
+	const ibt = core?.info.config.CONFIG_X86_KERNEL_IBT === "y";
 	return boot({
-		design: findDesign(options.design),
+		design: findDesign(core === undefined ? options.design : "mainline"),
+		...(core && { core }),
 		createCpu: (memory) => createCpu(options.cpu, memory),
-		vmlinux: [parseElf(await objectOf(source), source)],
+		vmlinux: [parseElf(await objectOf(source, { ibt }), source)],
 		image: await engineImage(),
 		cpus: options.cpus ?? 1,
 		seed: 1,
@@ -57,7 +73,7 @@ export interface TestPatch {
 	readonly funcs: readonly (readonly [string, string])[];
 }
 
-export function patchOf(machine: Machine, { funcs, fields }: TestPatch): (mod: module) => klp_patch {
+function patchOf(machine: Machine, { funcs, fields }: TestPatch): (mod: module) => klp_patch {
 	const func = ([old_name, new_name]: readonly [string, string]) => {
 		const new_func = machine.vmlinux.symbol(new_name)!.address;
 		// For designs in which each function must allow to be replaced.

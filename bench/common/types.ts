@@ -97,6 +97,8 @@ export interface Comparison extends Reference {
 	readonly ours: number | null;
 	/** Our own value, in the unit of `value`. */
 	readonly oursRaw: number | null;
+	/** As `ours`, with the kernel's own livepatch code; null or absent if this run does not have it. */
+	readonly kernel?: number | null;
 }
 
 export interface BenchReport {

@@ -9,11 +9,11 @@ import {
 	PT_REGS,
 } from "../../src/linux/ftrace/index.js";
 import { KLP_TRANSITION_PATCHED, KLP_TRANSITION_UNPATCHED } from "../../src/linux/klp/index.js";
-import { runStraight } from "../../src/linux/lib/index.js";
+import { type Kernel, runStraight } from "../../src/linux/lib/index.js";
 import type { task_struct } from "../../src/linux/sched/index.js";
 import type { Machine } from "../../src/machine/index.js";
 import { type Kaddr, PAGE_SIZE, PERM } from "../../src/memory/index.js";
-import { benchMachine, enable, patchOf } from "../common/index.js";
+import { benchMachine, enable } from "../common/index.js";
 
 /** State of the machine during the case. */
 export type State = "steady" | "patching" | "unpatching" | "replacing" | "poking";
@@ -314,13 +314,17 @@ export class Rig {
 		cpu.textChanged(site, MCOUNT_INSN_SIZE);
 	}
 
-	/** One more ops on traced(), whose trampoline calls `func`. */
-	#tracer(flags: number, func: Kaddr): void {
+	/** One more ops on traced(), whose trampoline calls `func`; to be run to its end. */
+	*#register(flags: number, func: Kaddr): Kernel<void> {
 		const { ftrace } = this.machine;
 		const ops = new ftrace_ops("tracer", undefined, func, undefined, FTRACE_OPS_FL.DYNAMIC | flags);
 		ftrace.ftrace_set_filter_ip(ops, ftrace.ftrace_location(this.address("traced")), false);
-		const ret = runStraight(ftrace.register_ftrace_function(ops));
+		const ret = yield* ftrace.register_ftrace_function(ops);
 		if (ret !== 0) throw new Error(`a tracer cannot be registered (${ret})`);
+	}
+
+	#tracer(flags: number, func: Kaddr): void {
+		runStraight(this.#register(flags, func));
 	}
 
 	/** A gate of the same kind as klp_ftrace_handler(), the call-back of tracers, and a bare ret behind it. */
@@ -334,14 +338,12 @@ export class Rig {
 		return GATE_AREA;
 	}
 
-	/** Enables a livepatch up to the write of the int3 at the site, and stops there. */
+	/** Registers a tracer up to the write of the int3 at the site, and stops there. */
 	#poke(): void {
 		const { machine } = this;
 		const site = machine.ftrace.ftrace_location(this.address("traced"));
-		const mod = { name: "poke", livepatch: true, klp_alive: false, refcount: 0, symbols: () => [] };
-		const patch = patchOf(machine, { funcs: [["traced", "lp_first"]] })(mod);
 		machine.sched.current = machine.shell.task;
-		const code = machine.klp.klp_enable_patch(patch);
+		const code = this.#register(0, this.#gate());
 		while (machine.memory.u8(site) !== INT3_INSN_OPCODE) {
 			if (code.next().done) throw new Error("the site was never poked");
 		}

@@ -1,6 +1,6 @@
 /** The suites and their jobs: one process measures one job. */
 import { designs } from "../../src/designs/index.js";
-import type { Part, RoundOptions } from "../common/index.js";
+import { KERNEL, type Part, type RoundOptions } from "../common/index.js";
 import { handler } from "./handler.js";
 import { hardware } from "./hardware.js";
 import { machine } from "./machine.js";
@@ -24,7 +24,7 @@ const TRANSITION_DESIGNS = ["mainline", "universe"];
 
 export interface JobOptions {
 	readonly suites: readonly SuiteName[];
-	/** The selected ones; default all. */
+	/** The selected ones; default all, and KERNEL if there is a core. */
 	readonly designs: readonly string[];
 	readonly cpus: readonly string[];
 	readonly smoke: boolean;
@@ -38,6 +38,7 @@ export function jobs({ suites, designs: only, cpus, smoke }: JobOptions): Job[] 
 	};
 	const names = designs.map(({ name }) => name).filter((name) => only.includes(name));
 	for (const design of names) add("handler", design, "jit");
+	if (only.includes(KERNEL)) add("handler", KERNEL, "jit");
 	add("handler", "mainline", "unicorn");
 	add("handler", "-", "hardware");
 	for (const design of names.filter((name) => TRANSITION_DESIGNS.includes(name))) add("transitions", design, "jit");

@@ -1,9 +1,11 @@
 /** The suites measure what they say: every case is the case, and counts are the same on every Cpu. */
 import { expect, test } from "vitest";
-import type { Part } from "../../bench/common/index.js";
+import { KERNEL, kernelCore, type Part } from "../../bench/common/index.js";
+import reference from "../../bench/reference.json" with { type: "json" };
 import { CALL_CASES, jobs, runJob, SUITES } from "../../bench/suites/index.js";
 import { designs } from "../../src/designs/index.js";
 import { CPU_NAMES } from "../../src/node/index.js";
+import { NO_KERNEL_CORE, skipBecause } from "../support/skip.js";
 
 const run = (suite: (typeof SUITES)[number], design: string, cpu: string): Promise<Part> =>
 	runJob({ suite, design, cpu, smoke: true });
@@ -22,6 +24,23 @@ test("under mainline every case of a call is there, with the same instructions o
 		.reduce((total, { value }) => total + value, 0);
 	const depth1 = jit.rows.find(({ id, unit }) => id === "depth1" && unit === "insns/call")!.value;
 	expect(sum).toBe(depth1 + 3);
+});
+
+test("with the kernel's own livepatch code a call has the instructions that a real 6.12 counts", async (context) => {
+	if ((await kernelCore()) === undefined) skipBecause(context.skip, NO_KERNEL_CORE);
+	const [jit, unicorn] = [await run("handler", KERNEL, "jit"), await run("handler", KERNEL, "unicorn")];
+	expect(jit.absent).toEqual([]);
+	expect(counts(unicorn)).toEqual(counts(jit));
+	const count = (id: string) => jit.rows.find((row) => row.id === id && row.unit === "insns/call")!.value;
+	const real = reference.entries.filter(({ kind }) => kind === "instructions");
+	expect(real.length).toBeGreaterThan(5);
+	// The kernel's ftrace_caller begins with endbr64 and has two nops of nine bytes, which ours does not have.
+	const trampoline = 3;
+	const here = real.map(({ row, relativeTo }) => {
+		const more = count(row) - count(relativeTo.row);
+		return [row, row === "nop_site" ? more : more + trampoline];
+	});
+	expect(here).toEqual(real.map(({ row, value, relativeTo }) => [row, value - relativeTo.value]));
 });
 
 test("a design that does not let patches pile up says so instead of measuring something else", async () => {
