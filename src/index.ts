@@ -11,6 +11,14 @@
 export { assemble, type EngineImage, Keystone } from "./assemble/index.js";
 export { type EmscriptenLoader, KlpemuError } from "./base/index.js";
 export {
+	type CheckOptions,
+	type CheckReport,
+	checkModule,
+	type Finding,
+	type InputFile,
+	KINDS as CHECK_KINDS,
+} from "./check/index.js";
+export {
 	type Broken,
 	INVARIANTS,
 	type Invariant,
@@ -48,6 +56,7 @@ export {
 	type Livepatch,
 	type Release,
 } from "./linux/klp/index.js";
+export { KernelLayout, parseKernelCore, parseKernelLayout } from "./linux/klp-c/index.js";
 export {
 	errnoName,
 	type Kernel,
