@@ -161,6 +161,8 @@ class Vmlinux {
 const MAX_DEPTH = 3;
 /** No function of a kernel is longer. */
 const MAX_FUNCTION = 1 << 20;
+/** Bytes of code that are searched in one kernel. */
+const MAX_SEARCHED = 256 << 20;
 
 class VmlinuxCode implements KernelCode {
 	readonly #image: Vmlinux;
@@ -170,6 +172,7 @@ class VmlinuxCode implements KernelCode {
 	/** Call sites, ascending; undefined: the kernel has no list of them. */
 	readonly #sites: readonly number[] | undefined;
 	readonly #fentry: number | undefined;
+	#searched = 0;
 
 	constructor(image: Vmlinux, symbols: readonly KernelSymbol[], index: SymbolIndex) {
 		this.#image = image;
@@ -186,7 +189,9 @@ class VmlinuxCode implements KernelCode {
 			const site = this.#sites[firstAtOrAfter(this.#sites, address)];
 			return site !== undefined && site < end;
 		}
-		return this.#fentry === undefined ? undefined : this.#branches(address).some(({ to }) => to === this.#fentry);
+		return this.#fentry === undefined || this.isCut
+			? undefined
+			: this.#branches(address).some(({ to }) => to === this.#fentry);
 	}
 
 	wayToSleep({ address }: KernelSymbol): WayToSleep | undefined {
@@ -221,9 +226,15 @@ class VmlinuxCode implements KernelCode {
 		return this.#addresses[firstAtOrAfter(this.#addresses, address + 1)] ?? address;
 	}
 
+	get isCut(): boolean {
+		return this.#searched > MAX_SEARCHED;
+	}
+
 	/** Direct branches to the starts of symbols, found by their bytes. */
 	#branches(address: number): { call: boolean; end: number; to: number }[] {
+		if (this.isCut) return [];
 		const code = this.#image.bytesAt(address, Math.min(this.#end(address) - address, MAX_FUNCTION));
+		this.#searched += code.length;
 		const view = new DataView(code.buffer, code.byteOffset, code.byteLength);
 		const out: { call: boolean; end: number; to: number }[] = [];
 		for (let at = 0; at + 5 <= code.length; at++) {
@@ -293,6 +304,9 @@ export function moduleAsTarget(object: ElfObject): KernelObject {
 				return [...(sites.get(section) ?? [])].some((site) => site >= address && site < end);
 			},
 			wayToSleep: (entry) => graph.wayToSleep(codeFor(entry)),
+			get isCut() {
+				return graph.isCut;
+			},
 			lastCall: (entry) => {
 				const last = graph.lastCall(codeFor(entry));
 				return last === undefined ? undefined : graph.nameOf(last);

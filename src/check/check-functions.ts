@@ -120,6 +120,7 @@ function checkOldCode(
 	symbol: KernelSymbol,
 ): void {
 	found.lookedAt(`call sites and code of ${from.name} in ${from.from}`);
+	if (code.isCut) found.notLookedAt(`code of ${from.name}: there is more of it than is searched`);
 	const { name } = symbol;
 	if (code.hasCallSite(symbol) === false) {
 		const dmesg = `livepatch: failed to find location for function '${name}'`;

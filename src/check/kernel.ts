@@ -33,6 +33,8 @@ export interface KernelCode {
 	wayToSleep(symbol: KernelSymbol): WayToSleep | undefined;
 	/** The function that its last instruction calls, if that is a call and the function ends behind it. */
 	lastCall(symbol: KernelSymbol): string | undefined;
+	/** True once there was more code than is searched: answers may be incomplete. */
+	readonly isCut: boolean;
 }
 
 /** An exported symbol. */
