@@ -16,6 +16,8 @@ export class GatePage {
 	readonly #cpu: Cpu;
 	readonly base: Kaddr;
 	readonly #addresses = new Map<string, Kaddr>();
+	/** By the gate's place in the page. */
+	readonly #names: string[] = [];
 	readonly #reserved: readonly string[];
 	/** Gates outside of the reserved places. */
 	#others = 0;
@@ -44,6 +46,7 @@ export class GatePage {
 		this.#cpu.addGate(address, gate);
 		this.#cpu.textChanged(address, GATE_BYTES.length);
 		this.#addresses.set(gate.name, address);
+		this.#names[index] = gate.name;
 		if (reserved < 0) this.#others++;
 		return address;
 	}
@@ -65,9 +68,10 @@ export class GatePage {
 		return this.#addresses.get(name);
 	}
 
-	/** The gate whose two bytes hold `ip`. */
+	/** The gate whose two bytes hold `ip`. The unwinder asks for each frame. */
 	nameAt(ip: Kaddr): string | undefined {
-		for (const [name, address] of this.#addresses) if (ip >= address && ip < address + GATE_BYTES.length) return name;
-		return undefined;
+		const offset = ip - this.base;
+		if (offset < 0 || offset >= PAGE_SIZE || offset % GATE_SIZE >= GATE_BYTES.length) return undefined;
+		return this.#names[Math.floor(offset / GATE_SIZE)];
 	}
 }

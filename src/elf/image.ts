@@ -1,5 +1,5 @@
 import { declareState, KlpemuError } from "../base/index.js";
-import { hex, type Kaddr, type Memory, type Region, toKaddr, toU64 } from "../memory/index.js";
+import { hex, type Kaddr, type Memory, type Region, toKaddr } from "../memory/index.js";
 import { findCallSites } from "./call-sites.js";
 import { UnwindTable } from "./eh-frame.js";
 import { readExports } from "./exports.js";
@@ -54,6 +54,8 @@ class LoadedImage implements Image {
 	readonly base: Kaddr;
 	readonly end: Kaddr;
 	readonly regions: Region[];
+	/** The addresses of the regions: the unwinder asks for each frame, and a BigInt takes long. */
+	readonly #starts: readonly Kaddr[];
 	readonly symbols: readonly ImageSymbol[];
 	readonly percpu: PerCpuVariables | undefined;
 	readonly mcountLocs: readonly Kaddr[];
@@ -75,6 +77,7 @@ class LoadedImage implements Image {
 		this.base = options.base;
 		this.end = layout.end;
 		this.regions = layout.regions;
+		this.#starts = layout.regions.map((region) => toKaddr(region.address));
 		this.#memory = options.memory;
 		this.#placed = layout.placed;
 		const resolver = new SymbolResolver(layout, options);
@@ -155,8 +158,12 @@ class LoadedImage implements Image {
 	}
 
 	#regionOf(address: Kaddr): Region | undefined {
-		const at = toU64(address);
-		return this.regions.find((region) => at >= region.address && at < region.address + BigInt(region.length));
+		for (let i = 0; i < this.regions.length; i++) {
+			const region = this.regions[i]!;
+			const start = this.#starts[i]!;
+			if (address >= start && address < start + region.length) return region;
+		}
+		return undefined;
 	}
 
 	sections(name: string): { object: string; address: Kaddr; size: number }[] {

@@ -45,7 +45,8 @@ export class Symbols {
 
 	#assembly(address: Kaddr): Assembled | undefined {
 		const { ftrace, assembly } = this.#code;
-		return [ftrace, ...assembly].find(({ base, bytes }) => address >= base && address < base + bytes.length);
+		const holds = ({ base, bytes }: Assembled) => address >= base && address < base + bytes.length;
+		return holds(ftrace) ? ftrace : assembly.find(holds);
 	}
 
 	/**
