@@ -6,7 +6,6 @@ import { createCpu, DEFAULT_CPU } from "./cpus.js";
 import { engineImage } from "./engine-image.js";
 import { NodeFileReader } from "./files.js";
 import { objectFor } from "./gcc.js";
-import { kernelLayoutFor } from "./kernel/index.js";
 
 /** Where warnings go by default. */
 export const toStderr = (text: string) => void process.stderr.write(`${printable(text)}\n`);
@@ -25,7 +24,8 @@ export function nodeHost(scenarioFile: string, warn: (text: string) => void = to
 			return object;
 		},
 		engineImage,
-		kernelLayout: kernelLayoutFor,
+		// Few scenarios have modules of a kernel; the rest of that folder runs tools.
+		kernelLayout: async (...object) => (await import("./kernel/index.js")).kernelLayoutFor(...object),
 		createCpu: (name = DEFAULT_CPU, memory) => createCpu(name, memory),
 		loadCapstone,
 	};

@@ -2,6 +2,7 @@ import type { OpcodeRow } from "../../x86/index.js";
 import { flagsFunction, flagsOfFunction, umulhFunction } from "../semantics/index.js";
 import { ENTRY, FLAGS_OF, FUEL, IMPORTS, type RegionInstruction, RUN_TYPE } from "../tier1/index.js";
 import { buildModule, Code, type ModuleFunction, type Signature } from "../wasm/index.js";
+import { commonInstructions } from "./common.js";
 import { type Form, FormTranslator, formKey, formOf } from "./form.js";
 import { RECORD } from "./record.js";
 
@@ -71,6 +72,8 @@ export class FormLibrary {
 	}
 
 	#compile(first: number): Batch {
+		// One module with them takes less time than one for each when it is met.
+		if (first === 0) for (const entry of commonInstructions()) this.number(entry);
 		const forms = this.#forms
 			.slice(first)
 			.map((form): ModuleFunction => ({ signature: RUN, code: FormTranslator.translate(form) }));
