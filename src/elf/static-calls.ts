@@ -54,7 +54,7 @@ export function applyStaticCalls(tables: Tables, resolve: Resolve): StaticCallSi
  * __static_call_return0. Undefined if there is no code at the site that could be replaced: a conditional jump without a function, too.
  */
 export function staticCallCode(
-	memory: Memory,
+	memory: Pick<Memory, "u8">,
 	{ addr, tail }: Pick<StaticCallSite, "addr" | "tail">,
 	func: Kaddr,
 	return0?: Kaddr,

@@ -15,6 +15,7 @@ import { lockFunctions } from "./locks.js";
 import { memoryFunctions } from "./memory.js";
 import { GuestOutput } from "./output.js";
 import { spinLockFunctions } from "./spin-locks.js";
+import { StaticCalls } from "./static-calls.js";
 import { StaticKeys } from "./static-keys.js";
 import { GuestTasks } from "./tasks.js";
 import { waitFunctions } from "./wait.js";
@@ -34,6 +35,7 @@ export class Exports {
 			"kretprobes",
 			"kernelTasks",
 			"staticKeys",
+			"staticCalls",
 		],
 	});
 
@@ -47,6 +49,7 @@ export class Exports {
 	private readonly ftrace: GuestFtrace;
 	readonly kretprobes: Kretprobes;
 	private readonly staticKeys: StaticKeys | undefined = undefined;
+	private readonly staticCalls: StaticCalls | undefined = undefined;
 	/** All host functions, in groups. */
 	readonly functions: readonly HostFunctions[];
 
@@ -103,8 +106,9 @@ export class Exports {
 		];
 		if (kernelTasks !== undefined) {
 			this.staticKeys = new StaticKeys(memory, parts.kallsyms, parts.text_poke);
+			this.staticCalls = new StaticCalls(memory, parts.kallsyms, symbols, parts.text_poke);
 			const abi = new KernelAbi(memory, dmesg, this.output, kernelTasks, functions);
-			functions.push(abi.functions(), this.staticKeys.functions());
+			functions.push(abi.functions(), this.staticKeys.functions(), this.staticCalls.functions());
 		}
 		this.functions = functions;
 	}

@@ -106,10 +106,10 @@ export class TextPoke {
 		if (batch.length > 0) yield* this.#text_poke_bp_batch(batch);
 	}
 
-	/** One place, at once. */
-	*text_poke_bp(address: Kaddr, text: Uint8Array): Kernel<void> {
+	/** One place, at once. `emulate`: what a task executes that hits the int3, if it is not `text`. */
+	*text_poke_bp(address: Kaddr, text: Uint8Array, emulate: Uint8Array = text): Kernel<void> {
 		yield* this.text_poke_finish();
-		yield* this.#text_poke_bp_batch([text_poke_loc_init(address, text)]);
+		yield* this.#text_poke_bp_batch([{ ...text_poke_loc_init(address, emulate), text }]);
 	}
 
 	*#text_poke_bp_batch(batch: readonly text_poke_loc[]): Kernel<void> {

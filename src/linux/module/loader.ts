@@ -260,8 +260,11 @@ export class Loader {
 			yield* this.#free_module(mod);
 			return relocated;
 		}
-		mod.image.finalize();
-		for (const region of mod.image.regions) this.#parts.icache.flush_icache_range(region.address, region.length);
+		const finalized = this.#finalize(mod);
+		if (finalized !== 0) {
+			yield* this.#free_module(mod);
+			return finalized;
+		}
 		yield* this.#parts.ftrace.ftrace_module_enable(mod.image.mcountLocs);
 		const coming = yield* this.#parts.klp.klp_module_coming(mod);
 		if (coming !== 0) {
@@ -390,6 +393,17 @@ export class Loader {
 				hint: "the file is damaged, or the layout is of another kernel",
 			},
 		);
+	}
+
+	/** module_finalize(): 0 or a negative errno. */
+	#finalize({ name, image }: LoadedModule): number {
+		try {
+			image.finalize();
+		} catch (error) {
+			return this.#refusal(name, error);
+		}
+		for (const region of image.regions) this.#parts.icache.flush_icache_range(region.address, region.length);
+		return 0;
 	}
 
 	/**

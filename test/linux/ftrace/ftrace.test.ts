@@ -293,8 +293,8 @@ describe("text_poke", () => {
 		const { state, memory } = { state: machine.it.cpu.state, memory: machine.it.memory };
 		const stack = memory.map("stack", -0x30000000, 4096, 3);
 		const [site, target] = sites() as [Kaddr, Kaddr];
-		const hit = (insn: Uint8Array) => {
-			const code = poke.text_poke_bp(site, insn);
+		const hit = (insn: Uint8Array, emulate = insn) => {
+			const code = poke.text_poke_bp(site, insn, emulate);
 			code.next();
 			state.rip = BigInt.asUintN(64, BigInt(site));
 			state.setKaddr(4, -0x30000000 + 4096);
@@ -308,6 +308,10 @@ describe("text_poke", () => {
 		};
 		const call = ftrace_call_replace(site, target);
 		expect(hit(call)).toEqual([target, (site + 5) | 0]);
+		// cs cs cs xor %eax, %eax has no emulation: a static call makes the call that it stands for.
+		const xor5rax = Uint8Array.of(0x2e, 0x2e, 0x2e, 0x31, 0xc0);
+		expect(hit(xor5rax, call)).toEqual([target, (site + 5) | 0]);
+		expect(memory.read(site, 5)).toEqual(xor5rax);
 		expect(hit(Uint8Array.of(0xe9, ...call.slice(1)))).toEqual([target, undefined]);
 		expect(hit(NOP5)).toEqual([(site + 5) | 0, undefined]);
 		expect(hit(Uint8Array.of(0x66, 0x90))).toEqual([(site + 2) | 0, undefined]);

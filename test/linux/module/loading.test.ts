@@ -115,6 +115,19 @@ static noinline long new_funcA(long x) { return faults(); }\n`;
 		expect(machine.call(task, "funcA")).toBe(-14 + 100 * 13);
 	});
 
+	test("a table that is only read behind livepatch relocations can still refuse the module", async () => {
+		const body = `extern long twin(long x) __asm__("\\".klp.sym.vmlinux.call_twin,0\\"");
+__asm__("1: nop\\n.pushsection __ex_table, \\"a\\"\\n.long 1b - ., 1b - ., 20\\n.popsection");
+static noinline long new_funcA(long x) { return twin(x) + 7; }\n`;
+		const before = machine.text();
+		expect(await load(livepatch(body))).toBe(ENOEXEC);
+		expect(machine.dmesg("lp: ").at(-1)).toMatch(
+			/^lp: section '__ex_table' offset 0x0 \(.*EX_TYPE_ZEROPAD\) is not supported/,
+		);
+		expect(machine.it.modules.size).toBe(0);
+		expect(machine.text()).toEqual(before);
+	});
+
 	test("a symbol as klp-convert names it: .klp.sym.rela.PATCHED.OBJECT.NAME,SYMPOS", async () => {
 		const body = `extern long twin(long x) __asm__("\\".klp.sym.rela.vmlinux.vmlinux.call_twin,0\\"");
 static noinline long new_funcA(long x) { return twin(x) + 7; }\n`;
