@@ -26,7 +26,10 @@ export function checkFunctions(subject: Subject, graph: CallGraph): void {
 			subject.found.notLookedAt(
 				`call sites and code of ${from.name}: ${from.from} has symbols only; give --against vmlinux`,
 			);
-		} else checkOldCode(subject, placeOf(object, func), from, from.code, symbol);
+		} else {
+			checkOldCode(subject, placeOf(object, func), from, from.code, symbol);
+			if (from.code.isCut) subject.found.notLookedAt(`code of ${from.name}: there is more of it than is searched`);
+		}
 	}
 }
 
@@ -120,7 +123,6 @@ function checkOldCode(
 	symbol: KernelSymbol,
 ): void {
 	found.lookedAt(`call sites and code of ${from.name} in ${from.from}`);
-	if (code.isCut) found.notLookedAt(`code of ${from.name}: there is more of it than is searched`);
 	const { name } = symbol;
 	if (code.hasCallSite(symbol) === false) {
 		const dmesg = `livepatch: failed to find location for function '${name}'`;

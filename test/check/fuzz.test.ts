@@ -4,6 +4,7 @@ import { expect, test } from "vitest";
 import { KlpemuError } from "../../src/base/index.js";
 import type { InputFile } from "../../src/check/index.js";
 import { check, compileC, ko, textFile } from "./ko.js";
+import { vmlinux } from "./vmlinux.js";
 
 const target = compileC("__attribute__((__noinline__, __used__)) static long foo(long x) { return x; }");
 const FILES: readonly InputFile[] = [
@@ -72,7 +73,11 @@ test("a livepatch of 15,000 objects is read, and its findings are cut", () => {
 test("flipped bytes in the files of --against, and files that are cut", () => {
 	const module = { name: "ext4.ko", bytes: target };
 	const map = textFile("System.map", ["ffffffff81000020 t same", "ffffffff81000000 T foo"]);
-	for (const file of [module, map, FILES[0]!]) {
+	const kernel = vmlinux({
+		entry: "__attribute__((no_instrument_function)) void __fentry__(void) { } void schedule(void) { }",
+		code: "void schedule(void); long foo(long x) { schedule(); return x; }",
+	});
+	for (const file of [module, map, kernel, FILES[0]!]) {
 		fc.assert(
 			fc.property(flips(file.bytes.length), fc.nat(file.bytes.length), (changes, length) => {
 				const cut = { name: file.name, bytes: flipped(file, changes).bytes.subarray(0, length) };
