@@ -1,6 +1,6 @@
 import type { Kaddr } from "../memory/index.js";
 import type { TableEntry, Tables } from "./tables.js";
-import type { ElfObject } from "./types.js";
+import { type ElfObject, isKernelModule } from "./types.js";
 
 /** struct kernel_symbol with CONFIG_HAVE_ARCH_PREL32_RELOCATIONS: value, name and name space, relative to themselves. */
 const ENTRY = { value: 0, name: 4, size: 12 } as const;
@@ -12,8 +12,7 @@ const LONGEST = 512;
  * Undefined for other objects, whose global symbols can all be used. Throws `ELF_BAD_TABLE`.
  */
 export function readExports(objects: readonly ElfObject[], tables: Tables): ReadonlyMap<string, Kaddr> | undefined {
-	if (!objects.some(({ sections }) => sections.some(({ name }) => name === ".gnu.linkonce.this_module")))
-		return undefined;
+	if (!objects.some(isKernelModule)) return undefined;
 	const exports = new Map<string, Kaddr>();
 	for (const section of ["__ksymtab", "__ksymtab_gpl"]) {
 		for (const entry of tables.entries(section, ENTRY.size)) {

@@ -5,6 +5,7 @@ import {
 	type ElfObject,
 	type ElfSymbol,
 	type ImageSymbol,
+	isKernelModule,
 	type LinkOptions,
 	SHN_ABS,
 	SHN_COMMON,
@@ -90,8 +91,10 @@ export class SymbolResolver {
 				list.push({ name, address: Number(value), size, type, binding, object: object.fileName });
 			}
 		}
+		// In a module find_kallsyms_symbol() takes the first symbol of the table, where local ones come first: my_init, not init_module.
+		const preferred = this.#options.objects.some(isKernelModule) ? "local" : "global";
 		for (const list of [symbols, percpu]) {
-			list.sort((a, b) => a.address - b.address || rankAtSameAddress(a) - rankAtSameAddress(b));
+			list.sort((a, b) => a.address - b.address || rankAtSameAddress(a, preferred) - rankAtSameAddress(b, preferred));
 		}
 		return { symbols, percpu };
 	}
@@ -104,8 +107,8 @@ function strength(symbol: ElfSymbol): number {
 }
 
 /** Of several symbols at one address, the most useful name comes last: symbolAt() takes the last one. */
-function rankAtSameAddress(symbol: ImageSymbol): number {
-	return (symbol.type === "func" ? 4 : 0) + (symbol.binding === "global" ? 2 : 0) + (symbol.size > 0 ? 1 : 0);
+function rankAtSameAddress(symbol: ImageSymbol, preferred: "local" | "global"): number {
+	return (symbol.type === "func" ? 4 : 0) + (symbol.binding === preferred ? 2 : 0) + (symbol.size > 0 ? 1 : 0);
 }
 
 /** Index of the last symbol at or before `address`, or -1. */

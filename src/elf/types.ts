@@ -64,6 +64,14 @@ export interface ElfObject {
 	readonly klpRelocations: readonly KlpRelocationSection[];
 }
 
+/** The section with the struct module that modpost gives to each module. */
+export const THIS_MODULE = ".gnu.linkonce.this_module";
+
+/** True for a module as the kernel's build makes it (a .ko). */
+export function isKernelModule({ sections }: ElfObject): boolean {
+	return sections.some(({ name }) => name === THIS_MODULE);
+}
+
 /** `.klp.rela.OBJNAME.SECTION` (Documentation/livepatch/module-elf-format.rst). */
 export interface KlpRelocationSection {
 	readonly name: string;

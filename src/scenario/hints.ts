@@ -1,4 +1,6 @@
 import { nearest } from "../base/index.js";
+import type { ElfObject } from "../elf/index.js";
+import { kernelObjectOf } from "../linux/module/index.js";
 import type { Machine } from "../machine/index.js";
 
 /** Lines of dmesg about a name that the kernel has not found. */
@@ -10,9 +12,18 @@ const PATCHED = [
 ];
 const LINKED = [/: Unknown symbol (\S+)/, /undefined symbols? '([^']+)'/];
 
-/** The probably meant names, for names that the kernel did not find: one sentence each. */
-export function hintsFor(lines: readonly string[], machine: Machine): string[] {
+/**
+ * The probably meant names, for names that the kernel did not find: one sentence each. `objects`: those of each module of the
+ * scenario.
+ */
+export function hintsFor(
+	lines: readonly string[],
+	machine: Machine,
+	objects: ReadonlyMap<string, readonly ElfObject[]>,
+): string[] {
 	const hints = lines.flatMap((line) => {
+		const depends = dependsHint(line, machine, objects);
+		if (depends !== undefined) return [depends];
 		const patched = wordIn(line, PATCHED);
 		if (patched !== undefined) return patchedHint(patched, machine);
 		const linked = wordIn(line, LINKED);
@@ -25,8 +36,27 @@ function wordIn(line: string, patterns: readonly RegExp[]): string | undefined {
 	return patterns.map((pattern) => pattern.exec(line)?.[1]).find((word) => word !== undefined);
 }
 
+/** The modules that must be loaded before one that lacks a symbol, as modpost has noted them in the .ko. */
+function dependsHint(
+	line: string,
+	{ modules }: Machine,
+	objects: ReadonlyMap<string, readonly ElfObject[]>,
+): string | undefined {
+	const [, name] = /^(\w+): Unknown symbol /.exec(line) ?? [];
+	const [object] = objects.get(name ?? "") ?? [];
+	const missing = (object && kernelObjectOf(object)?.depends)?.filter((other) => !modules.has(other)) ?? [];
+	return missing.length === 0
+		? undefined
+		: `${name} depends on ${missing.join(", ")}: insmod: ${missing[0]}.ko comes first`;
+}
+
 /** Hint for a function that a livepatch changes. */
 function patchedHint(name: string, { kallsyms, ftrace }: Machine): string[] {
+	if (/^[^.]+\.[^.]+\.[^.]+$/.test(name)) {
+		return [
+			`'.klp.sym.rela.${name}' is for klp-convert, which makes .klp.sym.OBJECT.NAME,POS of it: give the .ko that it has made`,
+		];
+	}
 	const found = kallsyms.images.flatMap((image) => image.lookup(name).map(({ address }) => ({ image, address })));
 	if (found.length > 1) {
 		const list = found.map(({ image }) => image.name).join(", ");

@@ -204,7 +204,7 @@ export class ScenarioRun {
 			...this.#observer.more(),
 			...(this.#read !== undefined && { read: this.#read }),
 			dmesg: printed,
-			...(failed && { hints: hintsFor(printed, this.#machine) }),
+			...(failed && { hints: hintsFor(printed, this.#machine, this.#world.objects) }),
 		};
 		this.#steps.push(entry);
 		this.#dmesgReported = dmesg.length;

@@ -171,12 +171,15 @@ test("a symbol that is not exported, or that klp-convert was to convert: a hint 
 		`long uses(long x) __asm__("\\"${symbol}\\"");\nstatic int lp_init(void) { return uses(1); }\nstatic void lp_exit(void) { }\n`;
 	await writeKo(folder, "user", uses("in_target"), { livepatch: false });
 	await writeKo(folder, "raw", uses(".klp.sym.vmlinux.funcA,0"), { livepatch: false });
+	await writeKo(folder, "late", uses("exported"), { livepatch: false, depends: "target_mod,other" });
 	const report = await run(`steps:
+  - { insmod: late.ko, errno: ENOENT }
   - insmod: target_mod.ko
   - { insmod: user.ko, errno: ENOENT }
   - { insmod: raw.ko, errno: ENOENT }`);
 	expect(report.failures).toEqual([]);
 	expect(report.steps.map(({ hints = [] }) => hints.join())).toEqual([
+		"late depends on target_mod, other: insmod: target_mod.ko comes first",
 		"",
 		"module 'target_mod' has 'in_target' and does not export it: EXPORT_SYMBOL_GPL(in_target) does",
 		expect.stringMatching(/^'.klp.sym.vmlinux.funcA,0' is for klp-convert, or for the last step of klp-build/),

@@ -97,6 +97,7 @@ export interface KoOptions {
 	/** Entries of .modinfo in place of vermagic; default: that of {@link KO_RELEASE}. */
 	readonly vermagic?: string | null;
 	readonly livepatch?: boolean;
+	readonly depends?: string;
 	/** Functions of the body; default: its livepatch is enabled, and never goes. */
 	readonly init?: string;
 	readonly exit?: string | null;
@@ -112,7 +113,7 @@ function koText(name: string, body: string, options: KoOptions): string {
 		`INFO("name=${name}");`,
 		...(vermagic === null ? [] : [`INFO("vermagic=${vermagic}");`]),
 		...(livepatch ? ['INFO("livepatch=Y");'] : []),
-		`INFO("depends=");`,
+		`INFO("depends=${options.depends ?? ""}");`,
 	];
 	const thisModule = `struct module __this_module SECTION(".gnu.linkonce.this_module") = {
 	.name = "${structName}", .init = ${init}, .exit = ${exit ?? "NULL"},

@@ -1,9 +1,7 @@
 import { KlpemuError } from "../../base/index.js";
-import type { ElfObject, ElfSection } from "../../elf/index.js";
+import { type ElfObject, type ElfSection, THIS_MODULE } from "../../elf/index.js";
 import type { KernelLayout } from "../lib/index.js";
 
-/** The section with the struct module that modpost gives to each module. */
-export const THIS_MODULE = ".gnu.linkonce.this_module";
 const SHT = { SYMTAB: 2, NOBITS: 8 } as const;
 const SHF_ALLOC = 2;
 

@@ -5,6 +5,7 @@ import {
 	klpConvert,
 	linkImage,
 	type PerCpuRoom,
+	THIS_MODULE,
 	UndefinedSymbols,
 } from "../../elf/index.js";
 import { hex, isKaddr, type Kaddr, type Memory, PAGE_SIZE, toKaddr } from "../../memory/index.js";
@@ -29,7 +30,7 @@ import {
 	S_IFDIR,
 } from "../lib/index.js";
 import { type PerCpu, type Sched, synchronize_rcu } from "../sched/index.js";
-import { type KernelObject, onlyKernelObject, refusalOf, structName, THIS_MODULE } from "./kernel-object.js";
+import { type KernelObject, onlyKernelObject, refusalOf, structName } from "./kernel-object.js";
 import { type Param, Params } from "./params.js";
 import { HEADERS_LAYOUT, structIn } from "./structs.js";
 

@@ -2,6 +2,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { klpConvert } from "../../../src/elf/index.js";
 import { CPU_NAMES } from "../../../src/node/index.js";
+import { hintsFor } from "../../../src/scenario/hints.js";
 import { KO_LAYOUT, livepatchBody, makeKo } from "../../support/ko.js";
 import { createTestMachine, type TestMachine } from "../../support/machine.js";
 
@@ -145,6 +146,21 @@ long new_funcA(long x) { return other(x) + 7; }`,
 		expect(machine.insmodC("lp", klpConvert(await makeKo("lp", calls(".klp.sym.vmlinux.call_twin,2"))))).toBe(-22);
 		expect(machine.dmesg("livepatch: ")).toEqual([
 			"livepatch: symbol position 2 for symbol 'call_twin' in object 'vmlinux' not found",
+		]);
+	});
+
+	test("a name that was not converted, in SHN_LIVEPATCH: the kernel finds no object 'rela', and a hint says what it is", async () => {
+		const object = klpConvert(await makeKo("lp", calls(".klp.sym.vmlinux.call_twin,0")));
+		const name = ".klp.sym.rela.vmlinux.vmlinux.call_twin,0";
+		const klpRelocations = object.klpRelocations.map((section) => ({
+			...section,
+			relocations: section.relocations.map((one) => ({ ...one, symbol: { ...one.symbol, name } })),
+		}));
+		expect(machine.insmodC("lp", { ...object, klpRelocations })).toBe(-22);
+		const lines = machine.dmesg("livepatch: ");
+		expect(lines).toEqual(["livepatch: symbol 'vmlinux.vmlinux.call_twin' not found in symbol table"]);
+		expect(hintsFor(lines, machine.it, new Map())).toEqual([
+			expect.stringMatching(/^'.klp.sym.rela.vmlinux.vmlinux.call_twin' is/),
 		]);
 	});
 

@@ -165,7 +165,7 @@ describe.each(CPU_NAMES)("on %s", (cpu) => {
 
 	test("a WARN() is a ud2 with an entry in __bug_table; the errno of init refuses the module", () => {
 		expect(insmod("target", { level: "4" })).toBe(-22);
-		const where = /^CPU: 0 PID: \d+ at target.c:\d+ \w+\+0x\w+\/0x\w+ \[target\]$/;
+		const where = /^CPU: 0 PID: \d+ at target.c:\d+ target_init\+0x\w+\/0x\w+ \[target\]$/;
 		expect(machine.it.dmesg.warnings).toEqual([expect.stringMatching(where)]);
 		expect(machine.it.modules.size).toBe(0);
 	});
