@@ -4,10 +4,10 @@ export type { EmscriptenLoader } from "./emscripten.js";
 export { KlpemuError } from "./errors.js";
 export { Hash } from "./hash.js";
 export { keyOf, restoreObjects, type SavedObjects, saveObjects } from "./object-graph.js";
-export { printable, printableData } from "./printable.js";
+export { printable, printableData, printableJson } from "./printable.js";
 export { Random } from "./random.js";
 export { declareState, type StateDeclaration, type StateFields } from "./state.js";
-export { nearest, suggest } from "./suggest.js";
+export { nearest, nearestFew, suggest } from "./suggest.js";
 
 /**
  * Names of the DOM that public types mention, for programs that compile without the DOM library. With it, they are

@@ -14,6 +14,15 @@ export function printable(text: string): string {
 	});
 }
 
+/**
+ * Plain data as JSON, in which also those control characters are escaped that JSON leaves as they are: DEL, U+0080 to U+009F, and the marks
+ * of {@link printable}. It is the same data.
+ */
+export function printableJson(value: unknown, space: number | string = 2): string {
+	const escaped = (character: string) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
+	return JSON.stringify(value, undefined, space).replace(CONTROL, escaped);
+}
+
 /** A copy of plain data in which every text is {@link printable}, keys included. */
 export function printableData<T>(value: T): T {
 	if (typeof value === "string") return printable(value) as T & string;

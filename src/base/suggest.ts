@@ -30,6 +30,16 @@ export function nearest(word: string, candidates: Iterable<string>): string | un
 	return best?.candidate;
 }
 
+/** The candidates that are most like `word`, best first, at most `count`. */
+export function nearestFew(word: string, candidates: readonly string[], count = 3): string[] {
+	const edits = (candidate: string) => distance(word.toLowerCase(), candidate.toLowerCase());
+	const ranked = [...new Set(candidates)].map((candidate) => ({ candidate, edits: edits(candidate) }));
+	return ranked
+		.sort((a, b) => a.edits - b.edits)
+		.slice(0, count)
+		.map(({ candidate }) => candidate);
+}
+
 /** A hint: `did you mean 'x'? ` if a candidate is near, and always the list of candidates. */
 export function suggest(word: string, what: string, candidates: readonly string[]): string {
 	const near = nearest(word, candidates);

@@ -33,13 +33,21 @@ steps: [settle, expect: ${text}]
 test.each([
 	"{ task: worker, patch_state: PATCHED, pending: false, in: null, view: { funcA: original, funcB: lp3_funcB } }",
 	"{ task: sleeper, patch_state: UNPATCHED, pending: true, in: lp2_funcB, view: { funcA: lp2_funcA, unpatched: original } }",
-	"{ sysfs: { lp1/enabled: 1, lp3/transition: true, lp3/nothing: null } }",
+	"{ sysfs: { lp1/enabled: 1, lp3/transition: true, lp3/vmlinux/patched: null } }",
 	"{ func_stacks: { funcA: [nop, lp2_funcA, lp1_funcA], funcC: [] } }",
 	"{ dmesg: [one, three] }",
 	"{ calls: { probe: 2, quiet: 0 } }",
 	"{ trace: [funcA <-funcC, b-2] }",
 ])("holds: %s", (text) => {
 	expect(checkExpectation(expectation(text), found)).toEqual([]);
+});
+
+test.each([
+	["lp3/enabeld", /'lp3\/enabeld' can never exist.*\n {2}hint: did you mean 'lp3\/enabled', '[^']*', '[^']*'\?$/],
+	["lp3/vmlinux/funcB", /did you mean 'lp3\/vmlinux', /],
+	["lp3/vmlinux/funcB,1/patched", /can never exist/],
+])("an expectation that %s is not there, which can never be there, is an error", (path, message) => {
+	expect(() => expectation(`{ sysfs: { "${path}": null } }`)).toThrow(message);
 });
 
 test.each([

@@ -1,3 +1,4 @@
+import { printableJson } from "../../base/index.js";
 import { designs } from "../../designs/index.js";
 import { type Command, EXIT } from "./command.js";
 
@@ -17,7 +18,7 @@ export const designsCommand: Command<DesignsOptions> = {
 			const rows = designs.map(({ name, title, source, fields, funcFields = [], foreign = {} }) => ({
 				...{ name, title, source, fields: fields.map(nameOf), funcFields: funcFields.map(nameOf), foreign },
 			}));
-			stdout.write(`${JSON.stringify(rows, undefined, 2)}\n`);
+			stdout.write(`${printableJson(rows)}\n`);
 			return EXIT.ok;
 		}
 		for (const { name, title, source, fields, funcFields = [], foreign = {} } of designs) {

@@ -2,7 +2,7 @@ import { constants } from "node:fs";
 import { access, readdir } from "node:fs/promises";
 import { release } from "node:os";
 import { delimiter, join } from "node:path";
-import { KlpemuError } from "../../base/index.js";
+import { KlpemuError, printableJson } from "../../base/index.js";
 import { koffiEngine, unicornJsEngine } from "../unicorn/index.js";
 import { type Command, EXIT, type Io } from "./command.js";
 
@@ -32,7 +32,7 @@ export const doctorCommand: Command<DoctorOptions> = {
 	],
 	async run({ json }, _positionals, { stdout, env }) {
 		const all = await examine(env);
-		if (json) stdout.write(`${JSON.stringify(all, undefined, 2)}\n`);
+		if (json) stdout.write(`${printableJson(all)}\n`);
 		else for (const finding of all) stdout.write(lines(finding));
 		return all[0]!.found === null ? EXIT.no : EXIT.ok;
 	},

@@ -1,4 +1,4 @@
-import { KlpemuError, printable } from "../../base/index.js";
+import { KlpemuError, printable, printableJson } from "../../base/index.js";
 import { INVARIANTS, type Invariant } from "../../consistency/index.js";
 import { designs } from "../../designs/index.js";
 import { formatSchedule, type Shard } from "../../explore/index.js";
@@ -50,7 +50,7 @@ export const exploreCommand: Command<ExploreOptions> = {
 		"complete: every reachable state was seen. violated: see the schedule.",
 		"bounded: not all were seen (no states or time left, a loop that counts); the rest is unknown.",
 		"expected: are the verdict and the results of all steps as the scenario says? (docs/exploring.md)",
-		"Exit status: 0 as the scenario says, 1 not so, 2 bad input, 3 bounded.",
+		"Exit status: 0 as the scenario says, 1 not so, 2 bad input or an unwritable file, 3 bounded.",
 		"Ctrl-C, SIGTERM and SIGHUP end the search, and print what is known so far.",
 		"",
 		"Examples:",
@@ -62,7 +62,7 @@ export const exploreCommand: Command<ExploreOptions> = {
 		refuseCore("explore", options.core);
 		const unsaved: KlpemuError[] = [];
 		const report = await exploreFile(file!, options, io, unsaved);
-		io.stdout.write(options.json ? `${JSON.stringify(report, undefined, 2)}\n` : printable(exploreTable(report)));
+		io.stdout.write(options.json ? `${printableJson(report)}\n` : printable(exploreTable(report)));
 		// The verdict first: it may have taken hours.
 		if (unsaved[0] !== undefined) throw unsaved[0];
 		const all = !options.allDesigns || new Set(report.results.map(({ design }) => design)).size === designs.length;

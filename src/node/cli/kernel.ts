@@ -1,5 +1,5 @@
 import { resolve } from "node:path";
-import { KlpemuError, printable } from "../../base/index.js";
+import { KlpemuError, printable, printableJson } from "../../base/index.js";
 import { parseKernelCore } from "../../linux/klp-c/index.js";
 import { checkWritable, readIfThere, writeWhole } from "../files.js";
 import { buildKernelCore } from "../kernel/index.js";
@@ -61,7 +61,7 @@ export const kernelShowCommand: Command<KernelShowArguments> = {
 		const bytes = await readIfThere(file!);
 		if (bytes === undefined) throw new KlpemuError("FILE_MISSING", `there is no file '${file}'`);
 		const core = parseKernelCore(bytes, file!);
-		stdout.write(json ? `${JSON.stringify(kernelCoreJson(core), null, "\t")}\n` : printable(renderKernelCore(core)));
+		stdout.write(json ? `${printableJson(kernelCoreJson(core), "\t")}\n` : printable(renderKernelCore(core)));
 		return EXIT.ok;
 	},
 };

@@ -1,5 +1,5 @@
 import * as v from "valibot";
-import { KlpemuError, printable } from "../../base/index.js";
+import { KlpemuError, printable, printableJson } from "../../base/index.js";
 import { joinVisited, shortestOfEach } from "../../explore/index.js";
 import { judgeOutcomes, type StepOutcome, VERDICTS } from "../../scenario/index.js";
 import { readIfThere, readText } from "../files.js";
@@ -23,7 +23,7 @@ export const mergeCommand: Command<MergeOptions> = {
 		const files = await filesOf(given);
 		const reports = await Promise.all(files.map(readReport));
 		const merged = mergeReports(reports, files);
-		stdout.write(json ? `${JSON.stringify(merged, undefined, 2)}\n` : printable(exploreTable(merged)));
+		stdout.write(json ? `${printableJson(merged)}\n` : printable(exploreTable(merged)));
 		return exitStatus(merged.results);
 	},
 };

@@ -1,5 +1,5 @@
 import { dirname, isAbsolute, join, resolve } from "node:path";
-import { KlpemuError, printable } from "../../base/index.js";
+import { KlpemuError, printable, printableJson } from "../../base/index.js";
 import { designs } from "../../designs/index.js";
 import { isEndless, parseSchedule, type Schedule } from "../../explore/index.js";
 import { parseScenario, type Scenario } from "../../scenario/index.js";
@@ -53,9 +53,7 @@ export const replayCommand: Command<ReplayOptions> = {
 		if (json) {
 			const moves = replay.moves.map(({ move: { who }, points }) => ({ who, points }));
 			const { invariant = null, message = null } = broken ?? {};
-			stdout.write(
-				`${JSON.stringify({ schema: 1, design: schedule.design, invariant, message, moves }, undefined, 2)}\n`,
-			);
+			stdout.write(`${printableJson({ schema: 1, design: schedule.design, invariant, message, moves })}\n`);
 		} else if (story) stdout.write(printable(replay.story));
 		else stdout.write(`${schedule.design}: ${replay.moves.length} moves: ${verdict}\n`);
 		return endless || broken?.invariant === schedule.invariant ? EXIT.ok : EXIT.no;

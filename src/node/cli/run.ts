@@ -1,4 +1,4 @@
-import { KlpemuError, printable, printableData } from "../../base/index.js";
+import { KlpemuError, printable, printableData, printableJson } from "../../base/index.js";
 import { designs } from "../../designs/index.js";
 import { type Report, renderJunit, renderReport, renderStepsKtap, renderSvg, wantsColour } from "../../report/index.js";
 import { parseScenario } from "../../scenario/index.js";
@@ -94,7 +94,7 @@ function traceTo(output: Io["stdout"]): (line: string) => void {
 
 function print(report: Report, options: RunOptions, { stdout, env }: Io): void {
 	if (options.json) {
-		stdout.write(`${JSON.stringify(report, undefined, 2)}\n`);
+		stdout.write(`${printableJson(report)}\n`);
 		return;
 	}
 	if (options.ktap) {

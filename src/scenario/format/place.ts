@@ -1,8 +1,9 @@
-import { type KlpemuError, suggest } from "../../base/index.js";
+import { type KlpemuError, nearestFew, suggest } from "../../base/index.js";
 import type { Place } from "../steps/index.js";
 import type { OpsSpec, Position, TaskSpec } from "../types.js";
 import { listOf, type RawTaskEntries } from "../values.js";
 import type { Path } from "./document.js";
+import { possibleFiles } from "./livepatch-files.js";
 import type { Names } from "./names.js";
 
 const LIVEPATCH_DIR = "/sys/kernel/livepatch/";
@@ -82,6 +83,18 @@ export class DocumentPlace implements Place {
 		const full = path.startsWith("/") ? path : LIVEPATCH_DIR + path;
 		if (full.startsWith(LIVEPATCH_DIR)) this.livepatch(full.slice(LIVEPATCH_DIR.length).split("/")[0]!);
 		return full;
+	}
+
+	/**
+	 * A path below /sys/kernel/livepatch that an expectation says is not there. It must be one that could be there, otherwise a misspelt
+	 * name would always be as expected.
+	 */
+	absent(path: string): void {
+		const possible = possibleFiles(this.#names, path);
+		if (possible === undefined || possible.includes(path)) return;
+		const few = nearestFew(path, possible).map((name) => `'${name}'`);
+		const message = `'${path}' can never exist, so that it says nothing that it does not`;
+		throw this.error("SCENARIO_UNKNOWN_FILE", message, `did you mean ${few.join(", ")}?`);
 	}
 
 	tasks(raw: string | readonly string[] | undefined, more: readonly string[] = []): readonly string[] {

@@ -199,7 +199,9 @@ function readSysfs(raw: NonNullable<RawExpect["sysfs"]>, place: Place): Map<stri
 			const hint = "paths here are relative to that folder, for example lp1/enabled";
 			throw at.error("SCENARIO_BAD_VALUE", `'${path}' is not in ${LIVEPATCH_DIR}`, hint);
 		}
-		return [full.slice(LIVEPATCH_DIR.length), value === null ? null : fileText(value)];
+		const file = full.slice(LIVEPATCH_DIR.length);
+		if (value === null) at.absent(file);
+		return [file, value === null ? null : fileText(value)];
 	});
 	return new Map(entries);
 }

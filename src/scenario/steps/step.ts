@@ -46,6 +46,8 @@ export interface Place {
 	func(name: string): string;
 	/** `lp1/enabled` -> absolute. */
 	file(path: string): string;
+	/** Throws unless a path below /sys/kernel/livepatch, which is expected not to be there, could be there. */
+	absent(path: string): void;
 	/** Task names, groups resolved; `more`: further names of tasks that the file does not declare. */
 	tasks(names: string | readonly string[] | undefined, more?: readonly string[]): readonly string[];
 	oneTask(name: string): string;

@@ -1,5 +1,5 @@
 /** klpemu explore, replay and merge, as people call them. */
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Readable } from "node:stream";
@@ -7,6 +7,7 @@ import { expect, test } from "vitest";
 import type { ExploreReport } from "../../../src/node/cli/explore-report.js";
 import { runCli } from "../../../src/node/cli/index.js";
 import { textFingerprint } from "../../../src/scenario/index.js";
+import { skipBecause } from "../../support/skip.js";
 
 const folder = mkdtempSync(join(tmpdir(), "klpemu-explore-"));
 
@@ -83,6 +84,20 @@ test("explore --save where nothing can be saved: the verdict is printed, and the
 	expect(stdout).toContain("mixed-universe");
 	expect(stderr).toMatch(/^cannot write '.*a-file\/small.*schedule': .*a-file is not a folder\n$/m);
 	expect(readdirSync(folder).filter((name) => name.endsWith(".tmp"))).toEqual([]);
+}, 60_000);
+
+test("explore --save on a full disk: the verdict, a clear error, and no torn file", async ({ skip }) => {
+	if (!existsSync("/dev/full")) skipBecause(skip, "there is no /dev/full here, as there is on Linux");
+	const saved = join(folder, "full");
+	mkdirSync(saved);
+	// Each file is written beside its place first.
+	const name = "small.rfc-2025.mixed-universe.schedule";
+	symlinkSync("/dev/full", join(saved, `${name}.${process.pid}.tmp`));
+	const { status, stdout, stderr } = await cli("explore", SCENARIO, "--save", saved);
+	expect(status).toBe(2);
+	expect(stdout).toContain("mixed-universe");
+	expect(stderr).toMatch(/^cannot write '.*full\/small.*schedule': ENOSPC\n$/m);
+	expect(readdirSync(saved)).toEqual([]);
 }, 60_000);
 
 test("explore --json, every invariant", async () => {
