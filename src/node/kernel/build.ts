@@ -99,7 +99,8 @@ function compileAll(folder: string, headers: Headers): Promise<string[]> {
 
 async function infoOf(folder: string, headers: Headers, patches: readonly Patch[]): Promise<KernelCoreInfo> {
 	const names = await readdir(folder, { recursive: true });
-	const compiled = names.filter((name) => /\.[chS]$/.test(name) && !/\.mod\.c$/.test(name)).sort();
+	const ours = (name: string) => name.startsWith("klpemu/");
+	const compiled = names.filter((name) => /\.[chS]$/.test(name) && (belongs(name) || ours(name))).sort();
 	const sources: Record<string, string> = {};
 	for (const name of compiled) sources[name] = sha256(await readFile(join(folder, name)));
 	return {

@@ -130,6 +130,7 @@ describe("patches", () => {
 			["set.patch", [path]],
 			["sample.patch", []],
 		]);
+		expect(Object.keys(patched.info.sources)).toEqual([...Object.keys(built.info.sources), path].sort());
 		expect(patched.notices).toEqual([
 			"sample.patch: samples/a.c is not compiled into the core: this part of the patch has no effect",
 		]);
