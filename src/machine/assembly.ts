@@ -10,6 +10,7 @@ import {
 import { KlpemuError } from "../base/index.js";
 import { type GatePage, gateAddress } from "../cpu/index.js";
 import type { TrampolineTemplates } from "../linux/ftrace/index.js";
+import type { CoreImage } from "../linux/klp-c/index.js";
 import type { Icache } from "../linux/lib/index.js";
 import { type Kaddr, type Memory, PAGE_SIZE, PERM } from "../memory/index.js";
 import { ENGINE_GATES, LAYOUT } from "./layout.js";
@@ -72,9 +73,14 @@ export function label(code: Assembled, name: string): Kaddr {
 	return address;
 }
 
-/** The addresses of its assembly that ftrace uses: `ftrace` is asm/ftrace_64.S, `ops` asm/ftrace_ops.S. */
-export function trampolineTemplates(ftrace: Assembled, ops: Assembled, gates: GatePage): TrampolineTemplates {
-	const at = (name: string) => label(ftrace, name);
+/** The addresses of assembly that ftrace uses, of a compiled core's own ftrace_64.S if there is one, else of the engine's: `ftrace` is asm/ftrace_64.S, `ops` asm/ftrace_ops.S. */
+export function trampolineTemplates(
+	ftrace: Assembled,
+	ops: Assembled,
+	gates: GatePage,
+	core?: CoreImage,
+): TrampolineTemplates {
+	const at = (name: string) => core?.address(name) ?? label(ftrace, name);
 	return {
 		ftrace_stub: at("ftrace_stub"),
 		ftrace_caller: at("ftrace_caller"),
@@ -86,9 +92,9 @@ export function trampolineTemplates(ftrace: Assembled, ops: Assembled, gates: Ga
 		ftrace_regs_call: at("ftrace_regs_call"),
 		ftrace_regs_caller_jmp: at("ftrace_regs_caller_jmp"),
 		ftrace_regs_caller_end: at("ftrace_regs_caller_end"),
-		return_to_handler: at("return_to_handler"),
-		arch_rethook_trampoline: at("arch_rethook_trampoline"),
-		function_trace_op: LAYOUT.data,
+		return_to_handler: label(ftrace, "return_to_handler"),
+		arch_rethook_trampoline: label(ftrace, "arch_rethook_trampoline"),
+		function_trace_op: core?.address("function_trace_op") ?? LAYOUT.data,
 		ftrace_ops_list_func: label(ops, "ftrace_ops_list_func"),
 		ftrace_ops_assist_func: label(ops, "ftrace_ops_assist_func"),
 		call_direct_funcs: gates.address("call_direct_funcs"),

@@ -27,7 +27,13 @@ import {
 } from "../linux/ftrace/index.js";
 import { GuestCalls, Heap, HostCalls, Oops } from "../linux/guest/index.js";
 import { type Design, Klp, LINUX_6_12, type Livepatch, type Release } from "../linux/klp/index.js";
-import { CompiledLivepatch, type KernelCore, type KernelLayout } from "../linux/klp-c/index.js";
+import {
+	CompiledLivepatch,
+	type KernelCore,
+	type KernelLayout,
+	type LinkedCore,
+	linkCore,
+} from "../linux/klp-c/index.js";
 import { Dmesg, FaultInjection, GuestAreas, Icache, Kallsyms, Observers, type ShouldFail } from "../linux/lib/index.js";
 import { type LoadedModule, Loader } from "../linux/module/index.js";
 import {
@@ -88,7 +94,8 @@ export async function boot(options: MachineOptions): Promise<Machine> {
 
 	const base = bootBase(options, cpu, engine);
 	const sched = bootSched(options, base);
-	const ftrace = bootFtrace({ ...base, ...sched }, gates, engine);
+	const linked = options.core && linkCore(options.core, cpu, LAYOUT);
+	const ftrace = bootFtrace({ ...base, ...sched, linked }, gates, engine);
 	const guest = bootGuest({ ...base, ...sched, ...ftrace }, gates, engine);
 	const kernel = bootKernel(options, { ...base, ...sched, ...ftrace, ...guest }, gates, engine);
 	return bootMachine({ ...base, ...sched, ...ftrace, ...guest, ...kernel }, engine);
@@ -126,10 +133,10 @@ function bootSched(options: MachineOptions, { memory, dmesg }: Base) {
 type WithSched = Base & ReturnType<typeof bootSched>;
 
 /** Call sites, trampolines and symbols. */
-function bootFtrace(parts: WithSched, gates: GatePage, engine: AssembledEngine) {
+function bootFtrace(parts: WithSched & { linked: LinkedCore | undefined }, gates: GatePage, engine: AssembledEngine) {
 	const { cpu, memory, icache, sched, kallsyms, observers, hz } = parts;
 	const text_poke = new TextPoke(memory, icache);
-	const templates = trampolineTemplates(engine.ftrace, engine.ops, gates);
+	const templates = trampolineTemplates(engine.ftrace, engine.ops, gates, parts.linked?.core);
 	const ftrace = new Ftrace({ ...parts, text_poke, templates });
 	const graphTracer = new GraphTracer(sched, hz);
 	const graph = new FunctionGraph({ ...parts, ftrace }, graphTracer, gates.address("ftrace_graph_func"));
@@ -142,7 +149,7 @@ function bootFtrace(parts: WithSched, gates: GatePage, engine: AssembledEngine) 
 	const tracer = new FunctionTracer({ ftrace, sched, graph, graphTracer }, gates.address("ftrace_host_func"), hz);
 	const returns = new RecoverReturns(sched, graph, templates.arch_rethook_trampoline);
 	return {
-		...{ text_poke, ftrace, symbols, tracer, graph },
+		...{ linked: parts.linked, text_poke, ftrace, symbols, tracer, graph },
 		unwinder: new Unwinder(memory, symbols, returns),
 		tracefs: new Tracefs(ftrace, tracer, symbols, new EnabledFunctions(memory, ftrace, symbols)),
 	};
@@ -180,8 +187,7 @@ function bootKernel(options: MachineOptions, parts: WithGuest, gates: GatePage, 
 		core &&
 		new CompiledLivepatch({
 			...parts,
-			...{ object: core, areas: LAYOUT, modules, design },
-			fentry: (name) => (name === "__fentry__" ? fentry : undefined),
+			...{ object: core, linked: parts.linked!, areas: LAYOUT, modules, design },
 			structOf: (mod) => loader.structOf(mod),
 			moduleAt: (address) => loader.moduleAt(address),
 			output: {

@@ -132,8 +132,7 @@ export class Symbols {
 		// A trampoline is a copy: the row of the template at the same offset is valid for it.
 		const trampoline = this.#code.trampolines.containing(ip);
 		if (trampoline !== undefined) {
-			const { ftrace } = this.#code;
-			return ftrace.hints.row(trampoline.template - ftrace.base + (ip - trampoline.address));
+			return this.findRow((trampoline.template + (ip - trampoline.address)) | 0);
 		}
 		return this.#code.kallsyms.images.find((image) => image.contains(ip))?.findRow(ip);
 	}

@@ -1,5 +1,5 @@
 import { declareState, KlpemuError } from "../../base/index.js";
-import { type Cpu, GatePage } from "../../cpu/index.js";
+import type { Cpu, GatePage } from "../../cpu/index.js";
 import { type Kaddr, toU64 } from "../../memory/index.js";
 import type { Ftrace, Symbols } from "../ftrace/index.js";
 import { type CallLabels, type GuestCalls, GuestMemory, type Heap, type HostFunctions, Slab } from "../guest/index.js";
@@ -37,7 +37,7 @@ import type {
 	Workqueue,
 	work_struct,
 } from "../sched/index.js";
-import { CoreImage } from "./core-image.js";
+import type { CoreImage } from "./core-image.js";
 import { CoreEvents } from "./events.js";
 import {
 	CoreFtrace,
@@ -46,9 +46,11 @@ import {
 	CoreScheduler,
 	moduleFunctions,
 	type Output,
+	SHARED,
 	textFunctions,
 	workFunctions,
 } from "./externals/index.js";
+import { type LinkedCore, PREFIX } from "./link.js";
 import { makePatch } from "./make-patch.js";
 import type { KernelCore } from "./object.js";
 import { Patches } from "./patches.js";
@@ -57,32 +59,16 @@ import { CoreSysfs } from "./sysfs.js";
 import { CoreTasks } from "./tasks.js";
 import { Views } from "./views.js";
 
-/** Functions of klpemu's own kernel that are the same for every layout of structs. */
-const SHARED = [
-	"_printk",
-	"__warn_printk",
-	"sysfs_emit",
-	"mutex_lock",
-	"mutex_unlock",
-	"complete",
-	"wait_for_completion",
-	"kfree",
-];
-
-/** The names of the gates for the core, so that they are no names of gates for other guest code. */
-const PREFIX = "vmlinux:";
-
 /** Place of names of symbols in the scratch page, behind what looks put there. */
 const NAMES = 3072;
 
 export interface CompiledParts {
 	readonly object: KernelCore;
+	readonly linked: LinkedCore;
 	readonly cpu: Cpu;
-	/** Where the gates, the scratch, the object and the task_structs go. */
-	readonly areas: Readonly<Record<"coreGates" | "coreScratch" | "core" | "tasks", Kaddr>>;
+	/** Where the scratch and the task_structs go. */
+	readonly areas: Readonly<Record<"coreScratch" | "tasks", Kaddr>>;
 	readonly labels: CallLabels;
-	/** The address of __fentry__; undefined for other names. */
-	readonly fentry: (name: string) => Kaddr | undefined;
 	/** Jiffies in a second. */
 	readonly hz: number;
 	readonly dmesg: Dmesg;
@@ -135,7 +121,7 @@ export class CompiledLivepatch implements Livepatch {
 	readonly gates: GatePage;
 	readonly #externals: readonly HostFunctions[];
 
-	/** Links the core. Throws `CORE_EXTERNALS`, `CORE_SYMBOL`, `CORE_LAYOUT`. */
+	/** Throws `CORE_SYMBOL`, `CORE_LAYOUT`. */
 	constructor(parts: CompiledParts) {
 		const { object, cpu, areas, labels, heap, sched, symbols, calls, workqueue, faults, dmesg, output } = parts;
 		const { layout } = object;
@@ -167,19 +153,10 @@ export class CompiledLivepatch implements Livepatch {
 			this.kobjects.functions(),
 		];
 
-		const names = [
-			...SHARED,
-			...this.#externals.flatMap(({ plain, sleeping }) => Object.keys({ ...plain, ...sleeping })),
-		];
-		this.gates = new GatePage(
-			cpu.memory,
-			cpu,
-			areas.coreGates,
-			names.map((name) => PREFIX + name),
-		);
-		symbols.addGates(this.gates);
-		const resolve = (name: string) => (names.includes(name) ? this.gates.address(PREFIX + name) : parts.fentry(name));
-		this.core = new CoreImage(object, cpu.memory, areas.core, resolve);
+		const { core, gates } = parts.linked;
+		this.core = core;
+		this.gates = gates;
+		symbols.addGates(gates);
 		this.tasks = new CoreTasks({ core: this.core, sched, percpu: parts.percpu, base: areas.tasks });
 		const patches = new Patches(this.core, symbols, this.ftrace, (what) => {
 			for (const observer of parts.observers) observer.invalidRead?.(what);

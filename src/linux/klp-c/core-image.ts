@@ -6,8 +6,6 @@ import type { KernelCore } from "./object.js";
 
 /** Bytes of each CPU's area for per-CPU variables: behind the canary (fixed_percpu_data), up to the end of its page. */
 const PERCPU_ROOM = { offset: 0x40, end: 0x1000 };
-/** Without this table the text is as the compiler left it: for a processor that has none of the features. */
-const ALTERNATIVES = ".altinstructions";
 const NOP5 = [0x0f, 0x1f, 0x44, 0x00, 0x00];
 
 /** The core's object in guest memory: its symbols, and the per-CPU variables that it and the kernel around it share. */
@@ -27,10 +25,7 @@ export class CoreImage {
 		const { release } = core.info;
 		try {
 			// It is a part of vmlinux, as CONFIG_LIVEPATCH=y makes it.
-			const sections = core.object.sections.map((section) =>
-				section.name === ALTERNATIVES ? { ...section, name: `${section.name}.core` } : section,
-			);
-			const objects = [{ ...core.object, sections }];
+			const objects = [core.object];
 			this.image = linkImage({ name: "vmlinux", objects, base, memory, percpu: PERCPU_ROOM, resolve });
 		} catch (error) {
 			if (!(error instanceof UndefinedSymbols)) throw error;

@@ -2,6 +2,8 @@
 
 export { KernelLayout } from "../lib/index.js";
 export { CompiledLivepatch } from "./compiled.js";
+export type { CoreImage } from "./core-image.js";
+export { type LinkedCore, linkCore } from "./link.js";
 export {
 	CORE_FORMAT,
 	INFO_SECTION,

@@ -20,6 +20,9 @@ const PREEMPTED = ["scenarios/family/preempted.yaml"];
 /** klp_check_stack_func() reads memory before the klp_ops, which is no klp_func; the compiled core does, and nobody sees it. */
 const UNSEEN = [{ file: "scenarios/family/bottom-reverse.yaml", invariant: "use-after-free" }];
 
+/** In some schedules the kthread happens to run when the work looks at it, with either core: not in this one. */
+const SEEDS: Readonly<Record<string, number>> = { "scenarios/signals.yaml": 4 };
+
 const files = FOLDERS.flatMap((folder) =>
 	readdirSync(folder)
 		.filter((name) => name.endsWith(".yaml"))
@@ -73,7 +76,11 @@ function compare(file: string, typescript: Report, compiled: Report): void {
 test.for(files)("%s: the same with both cores", { timeout: 120_000 }, async (file, { skip }) => {
 	const scenario = parseScenario(await readFile(file, "utf8"), file);
 	const core = await kernelCore(skip);
-	const options: RunScenarioOptions = { host: nodeHost(file), stopAtFailure: true };
+	const options: RunScenarioOptions = {
+		host: nodeHost(file),
+		stopAtFailure: true,
+		...(file in SEEDS && { seed: SEEDS[file]! }),
+	};
 	compare(
 		file,
 		await runScenario(scenario, { ...options, design: "mainline" }),
