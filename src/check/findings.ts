@@ -15,7 +15,7 @@ export class Findings {
 
 	/** `what`: what the file has. `dmesg`: what the kernel logs then. */
 	add(kind: KindName, place: Place, what: string, dmesg?: string): void {
-		const { weight, errno, advice }: Kind = KINDS[kind];
+		const { weight, errno, advice, late }: Kind = KINDS[kind];
 		const count = this.#counts.get(kind) ?? 0;
 		if (count === MAX_OF_A_KIND) {
 			this.notLookedAt(`${kind}: there are more; only the first ${MAX_OF_A_KIND} are listed`);
@@ -26,7 +26,7 @@ export class Findings {
 		this.#seen.add(key);
 		this.#counts.set(kind, count + 1);
 		this.#all.push({
-			...{ kind, weight, place, what },
+			...{ kind, weight, place, what: late ? what + laterText(place) : what },
 			...(errno !== undefined && { errno }),
 			...(dmesg !== undefined && { dmesg }),
 			advice,
@@ -51,4 +51,10 @@ export class Findings {
 	get looked(): { lookedAt: string[]; notLookedAt: string[] } {
 		return { lookedAt: [...this.#lookedAt], notLookedAt: [...this.#notLookedAt] };
 	}
+}
+
+/** klp_module_coming(): "patch 'lp' failed for module 'ext4', refusing to load module 'ext4'". */
+function laterText({ object }: Place): string {
+	if (object === undefined || object === "vmlinux") return "";
+	return `; if ${object} is loaded after the livepatch, it is ${object} that is refused`;
 }

@@ -5,12 +5,19 @@ export interface Kind {
 	readonly weight: Weight;
 	/** What the kernel returns. */
 	readonly errno?: string;
+	/**
+	 * The kernel sees it when the patched object is loaded. If that is a module that comes after the livepatch, the module is refused,
+	 * not the livepatch (klp_module_coming).
+	 */
+	readonly late?: true;
 	/** The fault, in one sentence. */
 	readonly fault: string;
 	readonly advice: string;
 }
 
 const refused = (errno: string, fault: string, advice: string): Kind => ({ weight: "refused", errno, fault, advice });
+/** Refused when the patched object is there. */
+const late = (fault: string, advice: string): Kind => ({ ...refused("-EINVAL", fault, advice), late: true });
 const wrong = (fault: string, advice: string): Kind => ({ weight: "wrong", fault, advice });
 const remark = (fault: string, advice: string): Kind => ({ weight: "remark", fault, advice });
 
@@ -85,24 +92,20 @@ const RELOCATIONS = {
 		"A section with SHF_RELA_LIVEPATCH is not named .klp.rela.OBJECT.SECTION.",
 		"name it so; OBJECT is vmlinux or a module's name, 55 characters at most",
 	),
-	"klp-sym-unmarked": refused(
-		"-EINVAL",
+	"klp-sym-unmarked": late(
 		"A livepatch relocation uses a symbol that is not in SHN_LIVEPATCH (0xff20).",
 		"use an ordinary relocation for it, or mark the symbol",
 	),
-	"klp-sym-format": refused("-EINVAL", "A livepatch symbol is not named .klp.sym.OBJECT.NAME,POSITION.", "name it so"),
-	"klp-sym-converter": refused(
-		"-EINVAL",
+	"klp-sym-format": late("A livepatch symbol is not named .klp.sym.OBJECT.NAME,POSITION.", "name it so"),
+	"klp-sym-converter": late(
 		"A livepatch symbol has the name that klp-convert reads (.klp.sym.rela.…): the kernel takes 'rela' for the object.",
 		"run klp-convert over the module",
 	),
-	"klp-sym-vmlinux": refused(
-		"-EINVAL",
+	"klp-sym-vmlinux": late(
 		"A relocation that waits for a module uses a symbol of vmlinux.",
 		"move it to .klp.rela.vmlinux.SECTION, or use the exported symbol",
 	),
-	"klp-sym-missing": refused(
-		"-EINVAL",
+	"klp-sym-missing": late(
 		"The symbol of a livepatch relocation does not exist, or not so often, or not once only.",
 		"correct object, name and position; a position counts in the order of addresses, in a module in that of its symbol table",
 	),
@@ -191,23 +194,19 @@ const ENABLING = {
 		"A function is patched twice in one object.",
 		"keep one; position 0 and position 1 are the same here",
 	),
-	"symbol-missing": refused(
-		"-EINVAL",
+	"symbol-missing": late(
 		"There is no function with this name in its object.",
 		"write the name that kallsyms has; the compiler may have inlined, renamed or dropped the function",
 	),
-	"symbol-ambiguous": refused(
-		"-EINVAL",
+	"symbol-ambiguous": late(
 		"Several symbols have this name, and no position says which.",
 		"write .old_sympos; it counts from 1 in the order of addresses, in a module in that of its symbol table",
 	),
-	"symbol-position": refused(
-		"-EINVAL",
+	"symbol-position": late(
 		"There are fewer symbols of this name than the position says.",
 		"write a position from 1 on that exists, or 0 for a unique name",
 	),
-	"no-call-site": refused(
-		"-EINVAL",
+	"no-call-site": late(
 		"The old function has no call site for ftrace: it is notrace, inline assembly, a .cold piece, or no function.",
 		"patch its callers",
 	),

@@ -113,6 +113,9 @@ test("a target module: positions count in the order of its symbol table, and cal
 	expect(kinds(check(lp("a"), against))).toEqual([]);
 	expect(kinds(check(lp("b"), against))).toEqual(["no-call-site"]);
 	expect(kinds(check(lp("c"), against))).toEqual(["symbol-missing"]);
+	expect(check(lp("c"), against).findings[0]?.what).toBe(
+		"ext4.ko has no 'c'; if ext4 is loaded after the livepatch, it is ext4 that is refused",
+	);
 	const without = check(lp("c"));
 	expect(without.findings).toEqual([]);
 	expect(without.notLookedAt).toContain("names and positions in ext4: give --against ext4.ko");
