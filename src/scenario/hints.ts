@@ -10,7 +10,11 @@ const PATCHED = [
 	/^livepatch: symbol position \d+ for symbol '(.+)' in object '.+' not found$/,
 	/^livepatch: unresolvable ambiguity for symbol '(.+)' in object '.+'$/,
 ];
-const LINKED = [/: Unknown symbol (\S+)/, /undefined symbols? '([^']+)'/];
+const LINKED = [
+	/: Unknown symbol (\S+)/,
+	/undefined symbols? '([^']+)'/,
+	/^livepatch: symbol (\S+) has an incorrectly formatted name$/,
+];
 
 /**
  * The probably meant names, for names that the kernel did not find: one sentence each. `objects`: those of each module of the
@@ -52,11 +56,6 @@ function dependsHint(
 
 /** Hint for a function that a livepatch changes. */
 function patchedHint(name: string, { kallsyms, ftrace }: Machine): string[] {
-	if (/^[^.]+\.[^.]+\.[^.]+$/.test(name)) {
-		return [
-			`'.klp.sym.rela.${name}' is for klp-convert, which makes .klp.sym.OBJECT.NAME,POS of it: give the .ko that it has made`,
-		];
-	}
 	const found = kallsyms.images.flatMap((image) => image.lookup(name).map(({ address }) => ({ image, address })));
 	if (found.length > 1) {
 		const list = found.map(({ image }) => image.name).join(", ");

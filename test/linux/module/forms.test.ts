@@ -149,7 +149,7 @@ long new_funcA(long x) { return other(x) + 7; }`,
 		]);
 	});
 
-	test("a name that was not converted, in SHN_LIVEPATCH: the kernel finds no object 'rela', and a hint says what it is", async () => {
+	test("a name that was not converted, in SHN_LIVEPATCH: refused, and a hint says what it is", async () => {
 		const object = klpConvert(await makeKo("lp", calls(".klp.sym.vmlinux.call_twin,0")));
 		const name = ".klp.sym.rela.vmlinux.vmlinux.call_twin,0";
 		const klpRelocations = object.klpRelocations.map((section) => ({
@@ -158,9 +158,9 @@ long new_funcA(long x) { return other(x) + 7; }`,
 		}));
 		expect(machine.insmodC("lp", { ...object, klpRelocations })).toBe(-22);
 		const lines = machine.dmesg("livepatch: ");
-		expect(lines).toEqual(["livepatch: symbol 'vmlinux.vmlinux.call_twin' not found in symbol table"]);
+		expect(lines).toEqual([`livepatch: symbol ${name} has an incorrectly formatted name`]);
 		expect(hintsFor(lines, machine.it, new Map())).toEqual([
-			expect.stringMatching(/^'.klp.sym.rela.vmlinux.vmlinux.call_twin' is/),
+			expect.stringMatching(/^'.klp.sym.rela.vmlinux.vmlinux.call_twin,0' is for klp-convert/),
 		]);
 	});
 
