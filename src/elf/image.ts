@@ -273,8 +273,13 @@ class Relocator {
 				{ where: object.fileName, hint: "compile with -mcmodel=kernel -fno-pic" },
 			);
 		}
-		let rest = result.value;
-		for (let i = 0; i < result.size; i++, rest >>= 8n) this.#memory.setU8((place + i) | 0, Number(rest & 0xffn));
+		this.#write(place, result.size, result.value);
+	}
+
+	#write(place: Kaddr, size: number, value: bigint): void {
+		if (size === 8) this.#memory.setU64(place, BigInt.asUintN(64, value));
+		else if (size === 4) this.#memory.setU32(place, Number(BigInt.asIntN(32, value)));
+		else for (let i = 0; i < size; i++) this.#memory.setU8((place + i) | 0, Number((value >> BigInt(8 * i)) & 0xffn));
 	}
 
 	#slot(value: bigint): Kaddr {

@@ -19,6 +19,8 @@ const GOT_SYMBOL = "_GLOBAL_OFFSET_TABLE_";
 export class SymbolResolver {
 	readonly #layout: Layout;
 	readonly #options: LinkOptions;
+	/** What the host has answered, by name. */
+	readonly #externals = new Map<string, Kaddr | undefined>();
 	/** The definition that is used, by name. */
 	readonly #globals = new Map<string, { symbol: ElfSymbol; object: ElfObject }>();
 
@@ -55,9 +57,15 @@ export class SymbolResolver {
 		}
 		if (symbol.section !== SHN_UNDEF) return this.#valueOf(symbol, object);
 		if (symbol.name === GOT_SYMBOL) return BigInt(this.#layout.got);
-		const external = this.#options.resolve(symbol.name);
+		const external = this.#external(symbol.name);
 		if (external !== undefined) return BigInt(external);
 		return symbol.binding === "weak" ? 0n : undefined;
+	}
+
+	/** Asks the host once: an object has thousands of references, and few names. */
+	#external(name: string): Kaddr | undefined {
+		if (!this.#externals.has(name)) this.#externals.set(name, this.#options.resolve(name));
+		return this.#externals.get(name);
 	}
 
 	#valueOf(symbol: ElfSymbol, object: ElfObject): bigint | undefined {

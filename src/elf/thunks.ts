@@ -15,6 +15,7 @@ const NOPS: readonly (readonly number[])[] = [[], [0x90], [0x66, 0x90], [0x0f, 0
  * register that it goes to, or "return". Undefined for other names.
  */
 export function thunkOf(name: string): number | "return" | undefined {
+	if (!name.startsWith("__x86_")) return undefined;
 	if (name === "__x86_return_thunk") return "return";
 	const [, register] = /^__x86_indirect_thunk_(r\w+)$/.exec(name) ?? [];
 	const number = register === undefined ? -1 : REGISTERS.indexOf(register);
