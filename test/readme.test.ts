@@ -33,6 +33,17 @@ test("the set-up is two lines: one runs the main job, one all the tests", () => 
 	expect(lines[1]).toMatch(/npm test$/);
 });
 
+test("the kernel's own code runs in three lines, which .ci/run runs as they stand", () => {
+	const lines = readme.split("\n");
+	const first = lines.indexOf("    apt-get install -y linux-source-6.12 linux-headers-6.12-cloud-amd64");
+	expect(lines.slice(first + 1, first + 4)).toEqual([
+		"    npx klpemu kernel build",
+		"    npx klpemu run scenarios/hybrid-lp1-lp2-lp3.yaml --core linux-6.12.klpcore",
+		"",
+	]);
+	expect(readFileSync(".ci/run", "utf8")).toContain(`grep -A2 -E '^${lines[first]}$' README.md`);
+});
+
 test("the example is what the command really prints", async () => {
 	const example = readme.slice(readme.indexOf("<!-- example"), readme.indexOf("<!-- end of example"));
 	const lines = example.split("\n").filter((line) => line.startsWith("    "));

@@ -2,7 +2,7 @@ import { execFileSync } from "node:child_process";
 import { mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { buildKernelCore } from "../../../src/node/kernel/build.js";
 import { installedHeaders, type Places, readHeaders, sourceFor } from "../../../src/node/kernel/headers.js";
 import { unpack } from "../../../src/node/kernel/unpack.js";
@@ -115,6 +115,16 @@ describe("source", () => {
 			reason: "the source is Linux 6.12.116, the headers are of 6.12.117+deb12-cloud-amd64",
 			where: other,
 		});
+	});
+
+	test("a temporary folder that the kernel's build does not take", async () => {
+		const [path, tree] = [await headers("h", "6.12.117"), await source("tree", "6.12.117")];
+		await mkdir(join(folder, "a b"));
+		vi.stubEnv("TMPDIR", join(folder, "a b"));
+		const built = buildKernelCore({ headers: path, source: tree, places });
+		await expect(built).rejects.toMatchObject({ code: "KBUILD_FAILED", hint: "set TMPDIR to another folder" });
+		vi.unstubAllEnvs();
+		expect(await readdir(join(folder, "a b"))).toEqual([]);
 	});
 
 	test("no source of Linux, no such file, no archive", async () => {
