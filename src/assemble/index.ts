@@ -1,4 +1,4 @@
 export { type Assembled, assemble } from "./assemble.js";
 export { decodeCode, type EngineCode, type EngineImage, type EnginePart, encodeCode } from "./engine-image.js";
-export { HintTable, type UnwindHint } from "./hints.js";
+export type { UnwindHint } from "./hints.js";
 export { Keystone } from "./keystone.js";

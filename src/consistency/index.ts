@@ -13,5 +13,5 @@ export {
 	type Step,
 } from "./judge.js";
 export { type FromTo, fromTo, type Look, lookAt, viewOf } from "./look.js";
-export { tuple, type View, viewFor } from "./view.js";
+export { tuple, type View } from "./view.js";
 export type { WatchedFunction } from "./watched.js";

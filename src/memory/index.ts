@@ -7,8 +7,6 @@ export {
 	PAGE_SHIFT,
 	PAGE_SIZE,
 	PERM,
-	PTE_PERM_MASK,
 	type Region,
 	type SavedMemory,
-	WINDOW_START,
 } from "./memory.js";

@@ -8,8 +8,6 @@ export const PTE_PERM_MASK = 7;
 export const PAGE_SIZE = 4096;
 export const PAGE_SHIFT = 12;
 
-/** First address of the kernel window, as a {@link Kaddr}. */
-export const WINDOW_START: Kaddr = -0x80000000;
 const WINDOW_PAGES = 1 << (31 - PAGE_SHIFT);
 
 /**

@@ -1,4 +1,4 @@
-export { type Cell, changes, patchedFunctions, type StepChange, type TaskChange, type Tone } from "./diff.js";
+export type { Cell, StepChange, TaskChange, Tone } from "./diff.js";
 export { renderJunit } from "./junit.js";
 export { type KtapSuite, renderKtap, renderStepsKtap } from "./ktap.js";
 export { coloured, type Paint, plain, wantsColour, wrap } from "./style.js";

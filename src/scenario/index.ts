@@ -10,6 +10,7 @@ export {
 	type TaskInput,
 } from "./format/index.js";
 export { checkFunctions, type KnownFunctions } from "./functions.js";
+export { hintsFor } from "./hints.js";
 export type { Host } from "./host.js";
 export { patchOf as livepatch } from "./livepatches.js";
 export { loadObjects, type ObjectLoader } from "./load.js";

@@ -7,7 +7,7 @@ import { findDesign } from "../../src/designs/index.js";
 import { type ElfObject, parseElf } from "../../src/elf/index.js";
 import { Klp, type klp_callbacks, klp_func, klp_object, klp_patch, type Release } from "../../src/linux/klp/index.js";
 import type { KernelCore, KernelLayout } from "../../src/linux/klp-c/index.js";
-import { type Kernel, runStraight, type ShouldFail } from "../../src/linux/lib/index.js";
+import type { Kernel, ShouldFail } from "../../src/linux/lib/index.js";
 import type { LoadedModule } from "../../src/linux/module/index.js";
 import type { Preemption, task_struct } from "../../src/linux/sched/index.js";
 import { boot, type Machine } from "../../src/machine/index.js";
@@ -245,8 +245,6 @@ export class TestMachine {
 		this.it.close();
 	}
 }
-
-export { runStraight };
 
 const compiled = new Map<string, Promise<ElfObject>>();
 

@@ -3,10 +3,7 @@ export { UnicornCpu } from "./cpu.js";
 export {
 	type EngineHook,
 	HOOK,
-	MEM,
-	REGISTER_IDS,
 	UC_ARCH_X86,
-	UC_ERR_INSN_INVALID,
 	UC_MODE_64,
 	type UnicornEngine,
 } from "./engine.js";

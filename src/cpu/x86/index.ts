@@ -13,4 +13,4 @@ export {
 	type Size,
 } from "./decoder.js";
 export { format } from "./format.js";
-export { CONDITIONS, OPCODES, type OpcodeRow, type Semantic } from "./table.js";
+export { OPCODES, type OpcodeRow, type Semantic } from "./table.js";

@@ -1,4 +1,3 @@
-export { DirectFunctions } from "./direct.js";
 export { EnabledFunctions } from "./enabled-functions.js";
 export { FunctionGraph } from "./fgraph.js";
 export { Ftrace } from "./ftrace.js";
@@ -18,7 +17,6 @@ export {
 	clearLastRecursion,
 	isRecursion,
 	TRACE_FTRACE_START,
-	TRACE_LIST_START,
 	trace_clear_recursion,
 	trace_test_and_set_recursion,
 } from "./recursion.js";
@@ -27,5 +25,5 @@ export { TRACE_ENTRIES_MAX } from "./ring-buffer.js";
 export { Symbols } from "./symbols.js";
 export { ftrace_call_replace, INT3_INSN_OPCODE, MCOUNT_INSN_SIZE, NOP5, TextPoke } from "./text-poke.js";
 export { Tracefs } from "./tracefs.js";
-export { FunctionTracer, TRACERS, type TraceEntry } from "./tracer.js";
-export { type Trampoline, Trampolines, type TrampolineTemplates } from "./trampoline.js";
+export { FunctionTracer, type TraceEntry } from "./tracer.js";
+export type { Trampoline, TrampolineTemplates } from "./trampoline.js";

@@ -5,8 +5,6 @@
 
 /** Bits of call-backs that protect themselves (klp_ftrace_handler, the function tracer, kprobes). */
 export const TRACE_FTRACE_START = 0;
-/** Bits of ftrace_ops_list_func() and ftrace_ops_assist_func(). */
-export const TRACE_LIST_START = 5;
 
 /** Guest code never runs in an interrupt, softirq or NMI here. */
 const TRACE_CTX_NORMAL = 3;

@@ -30,7 +30,7 @@ export type {
 } from "./livepatch.js";
 export { LINUX_6_12, type Release } from "./release.js";
 export { type klp_shadow_ctor_t, type klp_shadow_dtor_t, Shadow } from "./shadow.js";
-export { klp_get_prev_state, klp_get_state } from "./state.js";
+export { klp_get_prev_state } from "./state.js";
 export { kstrtobool } from "./sysfs.js";
 export { onStack } from "./transition.js";
 export * from "./types.js";

@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { klpConvert } from "../../../src/elf/index.js";
 import { CPU_NAMES } from "../../../src/node/index.js";
-import { hintsFor } from "../../../src/scenario/hints.js";
+import { hintsFor } from "../../../src/scenario/index.js";
 import { KO_LAYOUT, livepatchBody, makeKo } from "../../support/ko.js";
 import { createTestMachine, type TestMachine } from "../../support/machine.js";
 
