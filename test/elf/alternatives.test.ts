@@ -120,7 +120,7 @@ describe(".altinstructions", () => {
 		["is not there", SMAP, 0, false],
 		["is there and must not be", POPCNT, NOT, false],
 		["is not there and must not be", SMAP, NOT, true],
-	])("are used if the feature %s", (_what, feature, flags, used) => {
+	])("[rule 10.5] are used if the feature %s", (_what, feature, flags, used) => {
 		// xor %ecx, %ecx in place of xor %eax, %eax; xor %eax, %eax
 		const { code } = link({
 			code: [0x31, 0xc0, 0x31, 0xc0],
@@ -138,7 +138,7 @@ describe(".altinstructions", () => {
 		expect(taken.code(0, 6)).toEqual([0x0f, 0x1f, 0x44, 0, 0, 0xcc]);
 	});
 
-	it("jump over more room than a nop can have", () => {
+	it("[rule 10.5] jump over more room than a nop can have", () => {
 		const { code } = link({ code: nops(20), alternatives: one(20, 0) });
 		expect(code(0, 20)).toEqual([0xeb, 18, ...Array.from({ length: 18 }, () => 0xcc)]);
 		expect(link({ code: nops(200), alternatives: one(200, 0) }).code(0, 6)).toEqual([0xe9, ...rel32(195), 0xcc]);
@@ -186,7 +186,7 @@ describe(".altinstructions", () => {
 		expect(code(0, 5)).toEqual([0xc3, 0xcc, 0xcc, 0xcc, 0xcc]);
 	});
 
-	it("come one after the other; those of one place have the room of the largest", () => {
+	it("[rule 10.5] come one after the other; those of one place have the room of the largest", () => {
 		const alternatives = [
 			{ at: 0, length: 2, repl: 0, size: 2 },
 			{ at: 0, length: 6, repl: 2, size: 2 },
@@ -210,7 +210,7 @@ describe(".altinstructions", () => {
 		});
 		const function_ = BigInt(BASE + 128);
 
-		it("call the function that the pointer has, BUG_func for none, and nothing for nop_func", () => {
+		it("[rule 10.6] call the function that the pointer has, BUG_func for none, and nothing for nop_func", () => {
 			expect(link(direct([function_])).code(0, 6)).toEqual([0xe8, ...rel32(128 - 5), NOP]);
 			expect(link(direct([0n], { BUG_func: BASE + 64 })).code(0, 6)).toEqual([0xe8, ...rel32(64 - 5), NOP]);
 			const nothing = link(direct([function_], { nop_func: BASE + 128 })).code(0, 6);

@@ -192,11 +192,14 @@ describe("linkImage", () => {
 		);
 	};
 
-	it.each([0, 4])("takes __mcount_loc as the sites of a function with call padding, endbr64 of %i bytes", (endbr) => {
-		const { memory, image } = load([padded(true, endbr)]);
-		expect(image.mcountLocs).toEqual([BASE + 16 + endbr]);
-		expect([...memory.read(BASE, 16)]).toEqual(Array.from({ length: 16 }, () => 0x90));
-	});
+	it.each([0, 4])(
+		"[rule 10.1] takes __mcount_loc as the sites of a function with call padding, endbr64 of %i bytes",
+		(endbr) => {
+			const { memory, image } = load([padded(true, endbr)]);
+			expect(image.mcountLocs).toEqual([BASE + 16 + endbr]);
+			expect([...memory.read(BASE, 16)]).toEqual(Array.from({ length: 16 }, () => 0x90));
+		},
+	);
 
 	it("takes the padding of no function for a site, also without __mcount_loc", () => {
 		expect(load([padded(false, 0)]).image.mcountLocs).toEqual([]);
@@ -205,7 +208,7 @@ describe("linkImage", () => {
 		expect(image.mcountLocs).toEqual([BASE + 16 + 4]);
 	});
 
-	it("calls the padding by the name that kallsyms has for it, and ends the function before it where it begins", () => {
+	it("[rule 10.1] calls the padding by the name that kallsyms has for it, and ends the function before it where it begins", () => {
 		const { image } = load([padded(true, 4)]);
 		expect(image.symbolAt(BASE + 15)).toMatchObject({ symbol: { name: "__pfx_f" }, offset: 15, size: 16 });
 		expect(image.symbolAt(BASE + 16)).toMatchObject({ symbol: { name: "f" }, offset: 0 });

@@ -94,7 +94,7 @@ describe(".orc_unwind", () => {
 		expect(image.findRow(BASE - 1)).toBeUndefined();
 	});
 
-	it("is sorted by address, as the kernel sorts a module's; the end of a section goes before what begins there", () => {
+	it("[rule 10.2] is sorted by address, as the kernel sorts a module's; the end of a section goes before what begins there", () => {
 		const sections = [".text", ".text.unlikely"].map(text);
 		const [ips, entries] = orc([
 			{ ...CALL, at: SIZE },

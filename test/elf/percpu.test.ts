@@ -50,7 +50,7 @@ function failure(run: () => unknown): KlpemuError {
 }
 
 describe("per-CPU variables", () => {
-	it("are symbols whose value is the offset in the CPU's area, from the given one on, aligned", () => {
+	it("[rule 10.11] are symbols whose value is the offset in the CPU's area, from the given one on, aligned", () => {
 		const { memory, image } = load(ROOM);
 		expect(image.symbol("counter")).toMatchObject({ address: 0x50 + 8, size: 8 });
 		expect(image.symbol("this_cpu_off")).toMatchObject({ address: 0x80 });
@@ -60,7 +60,7 @@ describe("per-CPU variables", () => {
 		expect(memory.u64(image.sections(".data")[0]!.address)).toBe(0x5an);
 	});
 
-	it("have initial values in one block, relocated, for the host to copy", () => {
+	it("[rule 10.11] have initial values in one block, relocated, for the host to copy", () => {
 		const { image } = load(ROOM);
 		const { offset, data } = image.percpu!;
 		expect([offset, data.length]).toEqual([0x44, 0x88 - 0x44]);

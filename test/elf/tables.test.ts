@@ -91,7 +91,7 @@ describe("__jump_table", () => {
 		["off, likely", 0, 1, true],
 		["on, likely", 1, 1, false],
 		["below zero, unlikely", 0xffffffff, 0, false],
-	])("makes the code that the key asks for: %s", (_what, enabled, branch, jumps) => {
+	])("[rule 10.8] makes the code that the key asks for: %s", (_what, enabled, branch, jumps) => {
 		// The file may have either code: the value of the key counts.
 		for (const before of [NOP5, [0xe9, 0xeb, 0, 0, 0]]) {
 			const made = load([text({ 0: before }), data(enabled, 0), entries(entry(0, 240, 0, branch))]);
@@ -172,7 +172,7 @@ describe(".static_call_sites", () => {
 	const keys = { ...data(0, 0, 0, 0), relocations: [{ offset: 0, type: 1, symbol: ".text", addend: 128 }] };
 	const to = (site: number, size = 5) => [128 - site - size, 0, 0, 0];
 
-	it("call the function of their key, and do nothing where it has none", () => {
+	it("[rule 10.9] call the function of their key, and do nothing where it has none", () => {
 		const jcc = [0x0f, 0x84, 0, 0, 0, 0];
 		const made = load([
 			text({ 0: CALL, 8: CALL, 16: JMP, 24: JMP, 32: jcc }),
@@ -194,7 +194,7 @@ describe(".static_call_sites", () => {
 		]);
 	});
 
-	it("clear eax in place of a call of __static_call_return0, and change when the host says so", () => {
+	it("[rule 10.9] clear eax in place of a call of __static_call_return0, and change when the host says so", () => {
 		const made = load([text({ 0: CALL }), keys, sites([0, ".data", 0])], [], (name) =>
 			name === "__static_call_return0" ? BASE + 128 : undefined,
 		);
@@ -243,7 +243,7 @@ describe(".return_sites and .retpoline_sites", () => {
 	const R11 = "__x86_indirect_thunk_r11";
 	const undef = [RET, RAX, R11].map((name) => ({ name, section: "undef" }));
 
-	it("are patched as the kernel patches them, though the thunks are there; others call the thunk", () => {
+	it("[rule 10.7] are patched as the kernel patches them, though the thunks are there; others call the thunk", () => {
 		const calls = [
 			...[branch(1, RET), branch(17, RET), branch(33, RAX), branch(49, RAX), branch(66, R11), branch(82, R11)],
 			...[branch(98, RAX), branch(115, R11), branch(130, RET), branch(145, RAX)],

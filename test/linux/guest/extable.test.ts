@@ -44,6 +44,6 @@ test.each<[Partial<ExceptionEntry>, FaultKind, object]>([
 	[{ type: "IMM_REG", imm: -14 }, "page-fault", { rdx: -14n }],
 	[{ type: "POP_REG", imm: 1 }, "page-fault", { rdx: 1n, rsp: 21n }],
 	[{ type: "UCOPY_LEN", imm: 8 }, "page-fault", { rcx: 8n * 11n + 12n }],
-])("%o after a %s", (entry, kind, changed) => {
+])("[rule 10.10] %o after a %s", (entry, kind, changed) => {
 	expect(fixup(entry, kind)).toEqual({ ...UNTOUCHED, ...changed });
 });

@@ -135,7 +135,7 @@ describe("frames that ORC describes", () => {
 	const PT_REGS: UnwindRow = { ...call(168, saved), raOffset: -40, csOffset: -32, signal: true };
 	const ORC_CALL: UnwindRow = { ...call(8), preserves: (1 << RSP) | (1 << RBP) };
 
-	it("goes on at the interrupted instruction, with the registers of pt_regs", () => {
+	it("[rule 10.3] goes on at the interrupted instruction, with the registers of pt_regs", () => {
 		interrupt(232, 200, 64);
 		push(56, TEXT + 300);
 		const rows = { 100: PT_REGS, 200: { ...call(0), cfaRegister: R10, cfaOffset: -32 }, 299: END };
@@ -144,13 +144,13 @@ describe("frames that ORC describes", () => {
 		expect(trace.rsp).toEqual([HIGH - 232, HIGH - 64, HIGH - 48]);
 	});
 
-	it("ends reliably behind the registers of user code, whose address is no entry", () => {
+	it("[rule 10.3] ends reliably behind the registers of user code, whose address is no entry", () => {
 		interrupt(168, 0, 0, 0x33);
 		memory.setU64(HIGH - 40, 0x400000n);
 		expect(walk(100, 168, { 100: PT_REGS })).toMatchObject({ reliable: true, entries: [TEXT + 100] });
 	});
 
-	it("keeps what is known behind an iret frame, and not behind a call", () => {
+	it("[rule 10.4] keeps what is known behind an iret frame, and not behind a call", () => {
 		const partial: UnwindRow = {
 			...{ ...call(40, [{ register: RSP, offset: -16 }]), raOffset: -40, csOffset: -32, signal: true },
 			preserves: 0xffff,
@@ -168,7 +168,7 @@ describe("frames that ORC describes", () => {
 		expect(reason(walk(100, 24, { 100: call(8), 199: fromR10 }))).toMatch(/register 10, .* is not known/);
 	});
 
-	it("knows rsp and rbp alone behind a call, but a register that .eh_frame has saved too", () => {
+	it("[rule 10.4] knows rsp and rbp alone behind a call, but a register that .eh_frame has saved too", () => {
 		regs.setKaddr(RBX, HIGH);
 		const fromRbx = { ...call(0), cfaRegister: RBX };
 		push(16, TEXT + 200);
