@@ -18,11 +18,13 @@ const CACHE = join(PROJECT, ".cache", "bench");
 /** In place of a design: mainline, as the kernel's own livepatch code; see {@link kernelCore}. */
 export const KERNEL = "kernel";
 
-/** The file that `npm run build:kernel-core` makes; undefined if there is none. */
+/** The file that `npm run build:kernel-core` makes. */
+export const KERNEL_CORE = join(PROJECT, ".cache", "linux-6.12.klpcore");
+
+/** That file; undefined if there is none. */
 export async function kernelCore(): Promise<KernelCore | undefined> {
-	const file = join(PROJECT, ".cache", "linux-6.12.klpcore");
-	const bytes = await readFile(file).catch(() => undefined);
-	return bytes === undefined ? undefined : parseKernelCore(bytes, file);
+	const bytes = await readFile(KERNEL_CORE).catch(() => undefined);
+	return bytes === undefined ? undefined : parseKernelCore(bytes, KERNEL_CORE);
 }
 
 async function objectOf(source: string, options: ObjectOptions): Promise<Uint8Array> {

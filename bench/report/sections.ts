@@ -74,7 +74,7 @@ const CASES = CALL_CASES.filter(({ part }) => !part);
 function handler(report: BenchReport): Section {
 	const tables = [
 		...["jit", "unicorn"].flatMap((cpu) => ["mainline", KERNEL].map((design) => handlerTable(report, cpu, design))),
-		handlerTable(report, "hardware", "-"),
+		...["-", KERNEL].map((design) => handlerTable(report, "hardware", design)),
 	];
 	return {
 		title: "Handler overhead",
@@ -87,7 +87,7 @@ function handler(report: BenchReport): Section {
 }
 
 const SYSTEMS: Readonly<Record<string, string>> = {
-	"-": "on this machine's hardware, natively",
+	"-": "klpemu's trampoline",
 	[KERNEL]: "the kernel's own livepatch code",
 };
 
@@ -108,11 +108,20 @@ function handlerTable(report: BenchReport, cpu: string, design: string): Table {
 	}
 	const name = SYSTEMS[design] ?? design;
 	return {
-		title: `ns per call, ${design === "-" ? name : `${name} on ${cpu}`}`,
+		title: `ns per call, ${name} on ${cpu === "hardware" ? "this machine's hardware, natively" : cpu}`,
 		columns: ["call", "instructions", "ns (median)", "min – max", "× untraced"],
 		rows,
-		notes: doubts([loop, ...CASES.map(({ id }) => at(id))]),
+		notes: [...doubts([loop, ...CASES.map(({ id }) => at(id))]), ...nativePrice(report, cpu, design)],
 	};
+}
+
+/** What the kernel's own code costs here, as a multiple of the hardware running the same bytes. */
+function nativePrice(report: BenchReport, cpu: string, design: string): string[] {
+	const [here, native] = [cpu, "hardware"].map((on) => finder(report)("handler", "depth1", KERNEL, on, "ns/call"));
+	if (design !== KERNEL || cpu === "hardware" || here === undefined || native === undefined) return [];
+	return [
+		`A livepatched call takes ${ratio(here.median / native.median)} times what this machine's hardware takes for the same bytes.`,
+	];
 }
 
 /** Cases that do not go directly to the handler of one livepatch are so slow that they need their own scale. */

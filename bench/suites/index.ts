@@ -38,7 +38,7 @@ export function jobs({ suites, designs: only, cpus, smoke }: JobOptions): Job[] 
 	};
 	const names = designs.map(({ name }) => name).filter((name) => only.includes(name));
 	for (const design of names) add("handler", design, "jit");
-	if (only.includes(KERNEL)) add("handler", KERNEL, "jit");
+	if (only.includes(KERNEL)) for (const cpu of ["jit", "hardware"]) add("handler", KERNEL, cpu);
 	add("handler", "mainline", "unicorn");
 	add("handler", "-", "hardware");
 	for (const design of names.filter((name) => TRANSITION_DESIGNS.includes(name))) add("transitions", design, "jit");
@@ -56,7 +56,7 @@ function roundOptions(cpu: string, smoke: boolean): RoundOptions {
 export async function runJob({ suite, design, cpu, smoke }: Job): Promise<Part> {
 	switch (suite) {
 		case "handler":
-			if (cpu === "hardware") return hardware(smoke ? 1 : 3, smoke ? 1 : 20);
+			if (cpu === "hardware") return hardware(design, smoke ? 1 : 3, smoke ? 1 : 20);
 			return handler(design, cpu, roundOptions(cpu, smoke));
 		case "transitions":
 			return transitions(design, cpu, smoke);

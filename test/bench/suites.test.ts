@@ -38,6 +38,13 @@ test("with the kernel's own livepatch code a call has the instructions that a re
 	expect(here).toEqual(real.map(({ row, value, relativeTo }) => [row, value - relativeTo.value]));
 });
 
+test("the kernel's own handler and trampoline redirect on the hardware itself", async (context) => {
+	if ((await kernelCore()) === undefined) skipBecause(context.skip, NO_KERNEL_CORE);
+	const { rows } = await run("handler", KERNEL, "hardware");
+	const ns = (id: string) => rows.find((row) => row.id === id)!.value;
+	expect(ns("depth1")).toBeGreaterThan(ns("loop"));
+});
+
 test("a design that does not let patches pile up says so instead of measuring something else", async () => {
 	const { absent } = await run("handler", "replace-set-v2", "jit");
 	expect(absent.find(({ id }) => id === "depth2")!.reason).toBe("func_stack has 1 of 2 entries: insmod gives -EINVAL");
