@@ -135,7 +135,7 @@ export class Rounds {
 			const { done, value } = code.next();
 			if (done) return undefined;
 			const waits = typeof value === "object" && value.kind === "wait" && !value.ready();
-			if (resumed && waits) return { code, wait: value, mode: task.mode };
+			if (waits && (resumed || value.aside)) return { code, wait: value, mode: task.mode };
 			yield value;
 			if (isStep(value) && sched.losesCpu(task, value)) return { code, wait: undefined, mode: task.mode };
 		}

@@ -1,5 +1,5 @@
 import { KlpemuError } from "../../base/index.js";
-import { ARGUMENT_REGISTERS, type Cpu, GS_BASE, RAX, RFLAGS_RESET, RSP } from "../../cpu/index.js";
+import { ARGUMENT_REGISTERS, type Cpu, GS_BASE, R8, R9, RAX, RFLAGS_RESET, RSP } from "../../cpu/index.js";
 import { type Kaddr, toU64 } from "../../memory/index.js";
 import type { TextPoke } from "../ftrace/index.js";
 import type { Kernel } from "../lib/index.js";
@@ -12,6 +12,8 @@ import { runGuest } from "./run-guest.js";
 /** A call that takes more instructions than this is an error. */
 const ENDLESS = 200_000_000;
 const SLICE = 1_000_000;
+/** The registers of the first arguments (System V ABI, 3.2.3). */
+const REGISTERS = [...ARGUMENT_REGISTERS, R8, R9] as const;
 
 /** Labels of asm/entry_64.S. */
 export interface CallLabels {
@@ -100,9 +102,15 @@ export class GuestCalls {
 		new GuestMemory(this.#cpu.memory).setU64(sp, regs.rip);
 		regs.setKaddr(RSP, sp);
 		regs.setKaddr(RAX, func);
-		args.forEach((value, index) => {
-			regs.words[ARGUMENT_REGISTERS[index]!] = BigInt.asUintN(64, value);
+		args.slice(0, REGISTERS.length).forEach((value, index) => {
+			regs.words[REGISTERS[index]!] = BigInt.asUintN(64, value);
 		});
+		// The others are on the stack, the first one next to the return address. No unwinder finds its way past them.
+		for (const value of args.slice(REGISTERS.length).reverse()) {
+			const at = (regs.kaddr(RSP) - 8) | 0;
+			this.#cpu.memory.setU64(at, BigInt.asUintN(64, value));
+			regs.setKaddr(RSP, at);
+		}
 		regs.rip = toU64(call_from_host);
 	}
 

@@ -1,7 +1,7 @@
 import { declareState, KlpemuError } from "../../base/index.js";
 import type { Cpu, GatePage } from "../../cpu/index.js";
 import { type Kaddr, toU64 } from "../../memory/index.js";
-import type { Ftrace, Symbols } from "../ftrace/index.js";
+import type { Ftrace, Symbols, TextPoke } from "../ftrace/index.js";
 import { type CallLabels, type GuestCalls, GuestMemory, type Heap, type HostFunctions, Slab } from "../guest/index.js";
 import {
 	type DesignKeys,
@@ -54,6 +54,7 @@ import { type LinkedCore, PREFIX } from "./link.js";
 import { makePatch } from "./make-patch.js";
 import type { KernelCore } from "./object.js";
 import { Patches } from "./patches.js";
+import { copyModuleElf, type RelocationArguments, relocationFunctions } from "./relocations.js";
 import { Scratch } from "./scratch.js";
 import { CoreSysfs } from "./sysfs.js";
 import { CoreTasks } from "./tasks.js";
@@ -83,6 +84,7 @@ export interface CompiledParts {
 	readonly kallsyms: Kallsyms;
 	readonly symbols: Symbols;
 	readonly ftrace: Ftrace;
+	readonly text_poke: TextPoke;
 	readonly heap: Heap;
 	readonly calls: GuestCalls;
 	readonly modules: ReadonlyMap<string, LoadedModule>;
@@ -149,6 +151,7 @@ export class CompiledLivepatch implements Livepatch {
 			this.scheduler.functions(),
 			workFunctions({ memory, layout, sched, workqueue, symbols, calls, hz: parts.hz }),
 			this.ftrace.functions(),
+			relocationFunctions(memory, parts.text_poke, dmesg),
 			moduleFunctions({ ...parts, memory, nameBuffer: (scratch.page + NAMES) | 0 }),
 			this.kobjects.functions(),
 		];
@@ -258,15 +261,6 @@ export class CompiledLivepatch implements Livepatch {
 		const { object, structOf, heap } = this.#parts;
 		const { layout } = object;
 		const loaded = mod as LoadedModule;
-		if (loaded.klpRelocations.length > 0) {
-			throw new KlpemuError(
-				"CORE_RELOCATIONS",
-				`'${mod.name}' has livepatch relocations, which --core does not apply yet`,
-				{
-					hint: "run it without --core",
-				},
-			);
-		}
 		if (mod.livepatch && loaded.init !== 0 && !loaded.isKernelObject) checkHeaders(mod.name, layout);
 		const at = structOf(loaded);
 		const list = (at + layout.offset("module.list")) | 0;
@@ -274,10 +268,22 @@ export class CompiledLivepatch implements Livepatch {
 		this.#memory.setU64((list + 8) | 0, toU64(list));
 		this.#memory.setU8((at + layout.offset("module.klp")) | 0, Number(mod.livepatch));
 		if (!mod.livepatch) return 0;
-		const info = heap.kmalloc(layout.size("struct klp_modinfo"), true);
-		if (info === 0) return -ENOMEM;
-		loaded.owned.push(info);
-		this.#memory.setU64((at + layout.offset("module.klp_info")) | 0, toU64(info));
+		const elf = copyModuleElf(loaded, at, { memory: this.#memory, layout, heap });
+		return elf === undefined ? -ENOMEM : this.#applySections(at, elf);
+	}
+
+	/** apply_relocations() of the module loader: the sections for vmlinux are applied, the others passed over. */
+	#applySections(at: Kaddr, { sechdrs, shstrtab, strtab, symndx, sections }: RelocationArguments): number {
+		const { sched } = this.#parts;
+		const address = this.core.address("klp_apply_section_relocs");
+		for (const secndx of sections) {
+			const args = [toU64(at), toU64(sechdrs), toU64(shstrtab), toU64(strtab), BigInt(symndx), BigInt(secndx), 0n];
+			// The loader does this in one go.
+			sched.current.preempt_count++;
+			const ret = Number(BigInt.asIntN(32, runStraight(this.#parts.calls.call(address, ...args))));
+			sched.current.preempt_count--;
+			if (ret !== 0) return ret;
+		}
 		return 0;
 	}
 

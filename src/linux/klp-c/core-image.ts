@@ -6,6 +6,7 @@ import type { KernelCore } from "./object.js";
 
 /** Bytes of each CPU's area for per-CPU variables: behind the canary (fixed_percpu_data), up to the end of its page. */
 const PERCPU_ROOM = { offset: 0x40, end: 0x1000 };
+const JMP32 = 0xe9;
 const NOP5 = [0x0f, 0x1f, 0x44, 0x00, 0x00];
 
 /** The core's object in guest memory: its symbols, and the per-CPU variables that it and the kernel around it share. */
@@ -62,6 +63,14 @@ export class CoreImage {
 		return new KlpemuError("CORE_SYMBOL", `the core of Linux ${this.layout.release} has no symbol '${name}'`, {
 			hint: "a patch may change functions and their data, but klpemu finds some of them by these names",
 		});
+	}
+
+	/** From now on the function is another one. */
+	jump(name: string, target: Kaddr): void {
+		const at = this.address(name);
+		const jump = Uint8Array.of(JMP32, 0, 0, 0, 0);
+		new DataView(jump.buffer).setInt32(1, (target - at - jump.length) | 0, true);
+		this.memory.write(at, jump);
 	}
 
 	/** The address of a function or variable, also of a static one. Throws `CORE_SYMBOL`. */

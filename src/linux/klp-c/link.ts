@@ -23,5 +23,11 @@ export function linkCore(
 	const names = EXTERNALS.map((name) => PREFIX + name);
 	const gates = new GatePage(cpu.memory, cpu, areas.coreGates, names);
 	const resolve = (name: string) => (EXTERNALS.includes(name) ? gates.address(PREFIX + name) : undefined);
-	return { core: new CoreImage(object, cpu.memory, areas.core, resolve), gates };
+	const core = new CoreImage(object, cpu.memory, areas.core, resolve);
+	// A weak function that another part of the kernel defines is that one's (clear_relocate_add(), arch/x86/kernel/module.c).
+	for (const { name, binding, type } of core.image.symbols) {
+		if (binding === "weak" && type === "func" && EXTERNALS.includes(name))
+			core.jump(name, gates.address(PREFIX + name));
+	}
+	return { core, gates };
 }

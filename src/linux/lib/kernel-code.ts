@@ -36,6 +36,8 @@ export interface Wait {
 	readonly lock?: { readonly locked: boolean };
 	/** Stories do not show it. */
 	readonly quiet?: boolean;
+	/** For a task that may be in the middle of a wait itself: a work that waits so is put aside, not waited for. */
+	readonly aside?: boolean;
 	/** The task does not sleep: it has lost its CPU. */
 	readonly preempted?: boolean;
 }

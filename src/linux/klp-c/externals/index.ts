@@ -30,7 +30,7 @@ export const EXTERNALS: readonly string[] = [
 	...["cpus_read_lock", "cpus_read_unlock", "schedule_on_each_cpu"],
 	...["queue_work_on", "queue_delayed_work_on"],
 	...["ftrace_location", "ftrace_set_filter_ip", "register_ftrace_function", "unregister_ftrace_function"],
-	...["find_module", "try_module_get", "module_put", "apply_relocate_add"],
+	...["find_module", "try_module_get", "module_put", "apply_relocate_add", "clear_relocate_add"],
 	...["kallsyms_lookup_size_offset", "kallsyms_on_each_match_symbol", "module_kallsyms_on_each_symbol"],
 	...["kobject_init", "kobject_add", "kobject_create_and_add", "kobject_put"],
 ];

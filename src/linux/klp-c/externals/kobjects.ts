@@ -158,7 +158,7 @@ export class CoreKobjects {
 		if (node !== undefined) {
 			this.nodes.delete(kobj);
 			this.#setBit(kobj, STATE_IN_SYSFS, false);
-			while (node.active > 0) yield wait("kernfs_drain", () => node.active === 0);
+			while (node.active > 0) yield { ...wait("kernfs_drain", () => node.active === 0), aside: true };
 			memory.setU64(this.#at(kobj, "kobject.parent"), 0n);
 		}
 		const name = this.#pointer(kobj, "kobject.name");

@@ -68,7 +68,7 @@ export class CoreMemory {
 		this.#workqueue.schedule_work({
 			name: "kfree_rcu_work",
 			*func(): Kernel<void> {
-				yield wait("kfree_rcu_work", passed);
+				yield { ...wait("kfree_rcu_work", passed), aside: true };
 				heap.kfree(object);
 			},
 		});

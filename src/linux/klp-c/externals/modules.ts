@@ -1,4 +1,3 @@
-import { KlpemuError } from "../../../base/index.js";
 import { type Kaddr, toU64 } from "../../../memory/index.js";
 import type { GuestCalls, GuestMemory, HostFunctions } from "../../guest/index.js";
 import type { Kallsyms, Kernel } from "../../lib/index.js";
@@ -71,9 +70,6 @@ export function moduleFunctions(parts: Parts): HostFunctions {
 			},
 		},
 		sleeping: {
-			apply_relocate_add: () => {
-				throw new KlpemuError("CORE_RELOCATIONS", "livepatch relocations are not applied with --core yet");
-			},
 			kallsyms_on_each_match_symbol: (args) => onEachMatch(args.pointer(0), args.string(1), args.u64(2)),
 			module_kallsyms_on_each_symbol: (args) => onEachOf(args.string(0), args.pointer(1), args.u64(2)),
 		},
