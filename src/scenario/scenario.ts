@@ -35,11 +35,20 @@ export interface Scenario {
 	readonly selftest: SourceRef | undefined;
 	readonly steps: readonly Step[];
 	readonly functions: readonly FunctionRef[];
-	/** See `expectedVerdict`. `default` is undefined if the file lists verdicts by design only. */
-	readonly expect: {
-		readonly default: Verdict | undefined;
-		readonly byDesign: ReadonlyMap<string, Verdict>;
+	/** See `expectedVerdict`. */
+	readonly expect: Verdicts;
+	readonly explore: {
+		/** Of the explorer; undefined: the same as `expect`. */
+		readonly expect: Verdicts | undefined;
+		/** By the title of a step: results that it also has, in some schedules. */
+		readonly mayFail: ReadonlyMap<string, readonly number[]>;
 	};
+}
+
+/** Verdicts by design. `default` is undefined if the file lists verdicts by design only. */
+export interface Verdicts {
+	readonly default: Verdict | undefined;
+	readonly byDesign: ReadonlyMap<string, Verdict>;
 }
 
 /** The verdict that the scenario expects under a design; undefined: it expects none. */

@@ -44,7 +44,7 @@ describe("keys", () => {
 		expect(broken("cpus: 2", "cpu_count: 2")).toMatchInlineSnapshot(`
 			"SCENARIO_UNKNOWN_KEY
 			s.yaml:3:1: unknown key 'cpu_count' in a scenario
-			  hint: keys: title, source, design, core, cpu, cpus, preemption, seed, hz, ibt, memory, vmlinux, modules, livepatches, ftrace_ops, selftest, tasks, steps, expect"
+			  hint: keys: title, source, design, core, cpu, cpus, preemption, seed, hz, ibt, memory, vmlinux, modules, livepatches, ftrace_ops, selftest, tasks, steps, expect, explore"
 		`);
 	});
 	test("unknown in a livepatch, nearly right", () => {

@@ -56,6 +56,7 @@ const STEP = v.object({
 	step: v.string(),
 	where: v.string(),
 	expected: v.nullable(v.pipe(v.number(), v.safeInteger())),
+	allowed: v.exactOptional(v.array(v.pipe(v.number(), v.safeInteger()))),
 	results: v.array(v.pipe(v.number(), v.safeInteger())),
 	failures: v.array(v.string()),
 });

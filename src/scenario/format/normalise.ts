@@ -1,6 +1,7 @@
-import { suggest } from "../../base/index.js";
+import { nearestFew, suggest } from "../../base/index.js";
 import type { FieldValues } from "../../linux/klp/index.js";
 import type { Scenario } from "../scenario.js";
+import { definitionOf, type Step } from "../steps/index.js";
 import {
 	type DesignSection,
 	type FuncSpec,
@@ -10,6 +11,7 @@ import {
 	VERDICTS,
 	type Verdict,
 } from "../types.js";
+import { errnoOf } from "../values.js";
 import { fieldValues } from "./design-fields.js";
 import type { Path, ScenarioDocument } from "./document.js";
 import { Names, type ParseOptions } from "./names.js";
@@ -44,6 +46,7 @@ export class Normaliser {
 		for (const [name, ops] of Object.entries(raw.ftrace_ops ?? {})) this.#ops(name, ops);
 		for (const [name, task] of Object.entries(raw.tasks ?? {})) this.#taskGroup(name, task);
 		const declared = new Map(this.#names.tasks);
+		const steps = readSteps(raw.steps, names);
 		return {
 			fileName: document.fileName,
 			title: raw.title,
@@ -64,9 +67,29 @@ export class Normaliser {
 			tasks: declared,
 			selftest:
 				raw.selftest === undefined ? undefined : { path: raw.selftest, position: document.position(["selftest"]) },
-			steps: readSteps(raw.steps, names),
+			steps,
 			functions: this.#names.functions,
-			expect: this.#verdicts(),
+			expect: this.#verdicts(raw.expect, ["expect"]),
+			explore: this.#explored(steps),
+		};
+	}
+
+	/** The key `explore`. Its steps are named by their titles, as reports have them. */
+	#explored(steps: readonly Step[]): Scenario["explore"] {
+		const { expect, may_fail = {} } = this.#raw.explore ?? {};
+		const all = steps.flatMap((step) => (step.kind === "race" ? step.actors.flat() : [step]));
+		const titles = all.map((step) => definitionOf(step).title(step));
+		for (const title of Object.keys(may_fail)) {
+			if (titles.includes(title)) continue;
+			const hint = `did you mean ${nearestFew(title, titles)
+				.map((near) => `'${near}'`)
+				.join(", ")}?`;
+			const path = ["explore", "may_fail", title];
+			throw this.#document.error("SCENARIO_UNKNOWN_STEP", path, `there is no step '${title}'`, hint, "key");
+		}
+		return {
+			expect: expect === undefined ? undefined : this.#verdicts(expect, ["explore", "expect"]),
+			mayFail: new Map(Object.entries(may_fail).map(([title, errnos]) => [title, errnos.map(errnoOf)])),
 		};
 	}
 
@@ -204,12 +227,11 @@ export class Normaliser {
 		});
 	}
 
-	#verdicts(): Scenario["expect"] {
-		const raw = this.#raw.expect;
+	#verdicts(raw: RawScenario["expect"], path: Path): Scenario["expect"] {
 		if (raw === undefined || typeof raw === "string") {
 			return { default: raw ?? VERDICTS[0], byDesign: new Map<string, Verdict>() };
 		}
-		for (const design of Object.keys(raw)) this.#names.checkDesign(design, ["expect", design], "key");
+		for (const design of Object.keys(raw)) this.#names.checkDesign(design, [...path, design], "key");
 		return { default: undefined, byDesign: new Map(Object.entries(raw)) };
 	}
 }

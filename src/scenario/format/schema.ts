@@ -9,6 +9,7 @@ import { stepSchema } from "../steps/index.js";
 import { OPS_FLAGS, PREEMPTION, VERDICTS } from "../types.js";
 import {
 	designName,
+	errno,
 	expected,
 	flag,
 	moduleName,
@@ -113,6 +114,7 @@ export const taskSchema = v.strictObject({
 });
 
 const verdict = v.picklist(VERDICTS);
+const verdicts = v.union([verdict, v.pipe(v.record(designName, verdict), expected("a map of designs"))]);
 
 /** `keys`: result of {@link livepatchKeys} for the known designs. */
 export function scenarioSchemaOf(keys: LivepatchKeys) {
@@ -183,10 +185,25 @@ export function scenarioSchemaOf(keys: LivepatchKeys) {
 			v.pipe(v.record(taskKey, taskSchema), expected("a map of tasks"), v.description("the tasks at the start")),
 		),
 		steps: v.pipe(v.array(stepSchema), v.nonEmpty(), expected("a list of steps")),
-		expect: v.optional(
+		expect: v.optional(v.pipe(verdicts, v.description("the verdict, or verdicts by design"))),
+		explore: v.optional(
 			v.pipe(
-				v.union([verdict, v.pipe(v.record(designName, verdict), expected("a map of designs"))]),
-				v.description("the verdict, or verdicts by design"),
+				v.strictObject({
+					expect: v.optional(
+						v.pipe(
+							verdicts,
+							v.description("instead of the other expect, where one schedule does not show what all do"),
+						),
+					),
+					may_fail: v.optional(
+						v.pipe(
+							v.record(text, v.pipe(v.array(errno), v.nonEmpty(), expected("a list of errnos"))),
+							expected("a map of steps"),
+							v.description("by the title of a step: results that it also has, in some schedules"),
+						),
+					),
+				}),
+				v.description("what klpemu explore finds"),
 			),
 		),
 	});
