@@ -7,6 +7,7 @@ import { type Report, type ReportStep, type ReportTask, renderReport } from "../
 import {
 	createScenarioMachine,
 	type LivepatchInput,
+	type LoadedKernelObject,
 	loadObjects,
 	parseScenario,
 	type RawStep,
@@ -15,9 +16,10 @@ import {
 	ScenarioRun,
 	type TaskInput,
 } from "../scenario/index.js";
+import { kernelLayoutFor } from "./kernel/index.js";
 import { type SessionHost, sessionHost } from "./session-host.js";
 
-/** Where functions come from: C as text, or files as in a scenario (.c, .S, .o), relative to the current folder. */
+/** Where functions come from: C as text, or files as in a scenario (.c, .S, .o, .ko), relative to the current folder. */
 export interface SessionSources {
 	/** C code, compiled by gcc. */
 	readonly c?: string;
@@ -32,6 +34,8 @@ export interface SessionOptions
 		> {
 	/** Tasks that call functions again and again, by name. */
 	readonly tasks?: Readonly<Record<string, TaskInput>>;
+	/** The release of the kernel whose .ko files can be modules and livepatches: `6.12.117+deb12-cloud-amd64`. */
+	readonly kernel?: string;
 	/** Gets the warnings of gcc; default: they go to stderr. */
 	readonly warn?: (text: string) => void;
 }
@@ -66,7 +70,7 @@ const DESIGN_NAMES = designs.map(({ name }) => name);
  * Throws what parseScenario(), gcc and the loader throw: a KlpemuError.
  */
 export async function machine(options: SessionOptions): Promise<Session> {
-	const { c, sources, warn, tasks = {}, ...keys } = options;
+	const { c, sources, warn, kernel, tasks = {}, ...keys } = options;
 	const host = sessionHost(warn);
 	const vmlinux = host.sources("vmlinux", { c, sources });
 	const definition = {
@@ -78,7 +82,8 @@ export async function machine(options: SessionOptions): Promise<Session> {
 		tasks: { [CALLER]: { idle: true }, ...tasks },
 	};
 	const scenario = read(definition, [STATE]);
-	const run = { host, ...(keys.seed !== undefined && { seed: keys.seed }) };
+	const kernelLayout = kernel === undefined ? undefined : await kernelLayoutFor(kernel, "module.ko");
+	const run = { host, ...(kernelLayout && { kernelLayout }), ...(keys.seed !== undefined && { seed: keys.seed }) };
 	const { machine, objects } = await createScenarioMachine(scenario, run);
 	return new Session(machine, definition, host, new ScenarioRun(scenario, machine, objects, run, undefined));
 }
@@ -165,8 +170,22 @@ export class Session {
 			tasks: { ...definition.tasks, ...more.tasks },
 		};
 		const scenario = read(longer, [...this.#declaring, STATE]);
-		this.#run.extend(scenario, await loadObjects(scenario, this.#host.files, this.#host.loadObject));
+		const objects = await loadObjects(scenario, this.#host.files, this.#host.loadObject);
+		this.#checkKernel(objects.kernelObjects);
+		this.#run.extend(scenario, objects);
 		Object.assign(definition, longer);
+	}
+
+	/** A .ko needs the layout of its kernel, which a machine gets when it is made. */
+	#checkKernel(found: readonly LoadedKernelObject[]): void {
+		const { layout } = this.machine.loader;
+		const other = found.find(({ ko }) => ko.release !== layout?.release);
+		if (other === undefined) return;
+		const { release, object } = other.ko;
+		const has = layout === undefined ? "has none" : `is of ${layout.release}`;
+		throw new KlpemuError("SESSION_KERNEL", `'${object.fileName}' is of Linux ${release}, and the machine ${has}`, {
+			hint: `machine({ kernel: "${release}", ... })`,
+		});
 	}
 
 	// ---- acting ----

@@ -12,6 +12,7 @@ export {
 export { checkFunctions, type KnownFunctions } from "./functions.js";
 export { hintsFor } from "./hints.js";
 export type { Host } from "./host.js";
+export type { LoadedKernelObject } from "./kernel-objects.js";
 export { patchOf as livepatch } from "./livepatches.js";
 export { loadObjects, type ObjectLoader } from "./load.js";
 export { createModel } from "./model.js";

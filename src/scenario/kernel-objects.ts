@@ -95,7 +95,7 @@ export async function kernelLayoutOf(
 	if (core !== undefined && core.release !== release) {
 		throw new KlpemuError(
 			"SCENARIO_KO",
-			`'${object.fileName}' is of Linux ${release}, and the core of ${core.release}`,
+			`'${object.fileName}' is of Linux ${release}, and the machine's kernel is ${core.release}`,
 			{
 				where: first.where,
 				hint: "klpemu kernel build --headers DIR makes a core of that kernel's headers",

@@ -3,7 +3,7 @@ import { InvariantChecker, judgeError, type Violation } from "../consistency/ind
 import { findDesign } from "../designs/index.js";
 import type { Design } from "../linux/klp/index.js";
 import type { KernelCore } from "../linux/klp-c/index.js";
-import type { Kernel } from "../linux/lib/index.js";
+import type { Kernel, KernelLayout } from "../linux/lib/index.js";
 import { boot, type Machine } from "../machine/index.js";
 import type { Report, ReportFailure, ReportStep, ReportViolation } from "../report/index.js";
 import { reportSeed } from "../report/index.js";
@@ -29,6 +29,8 @@ export interface RunScenarioOptions {
 	readonly design?: string | Design;
 	/** The kernel's own livepatch core, in place of the one in TypeScript; it follows mainline. */
 	readonly core?: KernelCore;
+	/** The layout of the kernel whose .ko files can be loaded; default: that of the scenario's. */
+	readonly kernelLayout?: KernelLayout;
 	readonly cpu?: string;
 	readonly seed?: bigint | number;
 	/**
@@ -53,7 +55,8 @@ export async function createScenarioMachine(
 	const { host } = options;
 	const core = options.core ?? (await coreOf(scenario, options));
 	const objects = await loadObjects(scenario, host.files, host.loadObject);
-	const kernelLayout = await kernelLayoutOf(objects.kernelObjects, host, core?.layout);
+	const given = core?.layout ?? options.kernelLayout;
+	const kernelLayout = await kernelLayoutOf(objects.kernelObjects, host, given);
 	const machine = await boot({
 		design: core === undefined ? findDesign(options.design ?? scenario.design) : designOfCore(core),
 		...(core && { core }),

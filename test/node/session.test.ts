@@ -1,5 +1,9 @@
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { afterEach, describe, expect, it } from "vitest";
+import { parseElf } from "../../src/elf/index.js";
+import { kernelObjectOf } from "../../src/linux/module/index.js";
 import { machine, type Session, type SessionOptions } from "../../src/node/index.js";
+import { KERNEL_KO, NO_KERNEL_CORE, skipBecause } from "../support/skip.js";
 
 const PRICE = "long price(long x) { return x * 10; }";
 const CHEAPER = { c: "long lp_price(long x) { return x * 9; }", funcs: { price: "lp_price" } };
@@ -147,5 +151,22 @@ describe("machine(): a machine without a scenario file", () => {
 			 CONSISTENT  as the scenario expects
 			  Whatever changed for a task changed when that very task switched."
 		`);
+	});
+
+	it("loads a .ko of the kernel that it was made for", async ({ skip }) => {
+		const file = `${KERNEL_KO}/livepatch-sample.ko`;
+		if (!existsSync(file)) skipBecause(skip, NO_KERNEL_CORE);
+		const { release } = kernelObjectOf(parseElf(new Uint8Array(readFileSync(file)), file))!;
+		const layouts = readdirSync("asm/kernel-layouts").map((name) => readFileSync(`asm/kernel-layouts/${name}`, "utf8"));
+		if (!layouts.some((text) => text.includes(`"${release}"`)))
+			skipBecause(skip, `no layout of ${release} in asm/kernel-layouts`);
+		const sample = { name: "livepatch_sample", sources: [file] };
+		const without = await start({ c: PRICE });
+		await expect(without.livepatch(sample)).rejects.toThrow(/and the machine has none\n.*machine\(\{ kernel: "/);
+		without.close();
+		const m = await start({ c: PRICE, kernel: release });
+		expect(await m.livepatch(sample)).toBe("livepatch_sample");
+		m.settle();
+		expect(m.machine.shell.read("/proc/cmdline")).toBe("this has been live patched\n");
 	});
 });

@@ -6,9 +6,11 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { nodeHost } from "../../src/node/index.js";
 import { LAYOUT_FILE } from "../../src/node/kernel/index.js";
-import { createModel, parseScenario, runScenario } from "../../src/scenario/index.js";
+
+import { createModel, hintsFor, parseScenario, runScenario } from "../../src/scenario/index.js";
 import { exploreModel } from "../explore/support.js";
 import { KO_RELEASE, livepatchBody, writeKo } from "../support/ko.js";
+import { createTestMachine } from "../support/machine.js";
 import { KERNEL_KO, NO_KERNEL_CORE, skipBecause } from "../support/skip.js";
 
 const TARGET = `
@@ -184,6 +186,15 @@ test("a symbol that is not exported, or that klp-convert was to convert: a hint 
 		"module 'target_mod' has 'in_target' and does not export it: EXPORT_SYMBOL_GPL(in_target) does",
 		expect.stringMatching(/^'.klp.sym.vmlinux.funcA,0' is for klp-convert, or for the last step of klp-build/),
 	]);
+});
+
+test("a name that the kernel refuses, because klp-convert was to convert it: a hint says so", async () => {
+	const machine = await createTestMachine();
+	const line = "livepatch: symbol .klp.sym.rela.vmlinux.vmlinux.f,0 has an incorrectly formatted name";
+	expect(hintsFor([line], machine.it, new Map())).toEqual([
+		expect.stringMatching(/^'.klp.sym.rela.*' is for klp-convert/),
+	]);
+	machine.close();
 });
 
 test("the example of docs/modules.md runs as it stands", async ({ skip }) => {
