@@ -173,6 +173,10 @@ export class KernelAbi {
 				},
 				// Its address is in each delayed_work; the machine itself keeps the time.
 				delayed_work_timer_fn: () => undefined,
+				nop_func: () => undefined,
+				BUG_func: () => {
+					throw new GuestFault({ kind: "invalid-opcode" }, "a function of pv_ops that only a hypervisor has");
+				},
 				__stack_chk_fail: () => {
 					const panic = "stack-protector: Kernel stack is corrupted";
 					this.#dmesg.print(KERN.EMERG, `Kernel panic - not syncing: ${panic}`);

@@ -19,6 +19,11 @@ const THIS_CPU_OFF = PCPU_HOT + PCPU_HOT_SIZE;
 const PREEMPT_NEED_RESCHED = 0x8000_0000;
 /** kmalloc_caches[][]: any size will do, because the caches themselves are not read. */
 const KMALLOC_CACHES = PAGE_SIZE;
+/**
+ * pv_ops, behind the other variables: functions of hypervisors. All are NULL, because this processor has none: alternatives put the plain
+ * instructions in their place, and BUG_func() where there are none.
+ */
+const PV_OPS = KMALLOC_CACHES + PAGE_SIZE / 4;
 /** Variables that hold a pointer to a workqueue. Only the pointer is passed on. */
 const WORKQUEUES = [
 	...["system_wq", "system_percpu_wq", "system_highpri_wq", "system_long_wq", "system_unbound_wq", "system_dfl_wq"],
@@ -111,7 +116,8 @@ export class KernelData implements TaskStructs {
 		});
 		const nr_cpu_ids = (base + KMALLOC_CACHES + 8 * WORKQUEUES.length) | 0;
 		memory.setU32(nr_cpu_ids, this.#sched.cpus.length);
-		return [["kmalloc_caches", base], ["nr_cpu_ids", nr_cpu_ids], ...queues];
+		const pv_ops = (base + PV_OPS) | 0;
+		return [["kmalloc_caches", base], ["nr_cpu_ids", nr_cpu_ids], ["pv_ops", pv_ops], ...queues];
 	}
 
 	switchedTo(task: task_struct): void {

@@ -151,6 +151,27 @@ noinline long adds(long x)
 		expect(tasks.map(({ preempt_count }) => preempt_count)).toEqual([0, 0, 0]);
 	});
 
+	// include/asm/paravirt.h: a call through pv_ops, of what it has (BUG_func: nothing), in place of it the instructions if there is no Xen.
+	const paravirt = (native: string) => `
+__asm__(".pushsection .text\\nsave_fl: 1: call *pv_ops+248(%rip)\\n2: ret\\n.popsection\\n"
+	".pushsection .altinstr_replacement, \\"ax\\"\\n3: call BUG_func\\n4: ${native}\\n5:\\n.popsection\\n"
+	".pushsection .altinstructions, \\"a\\"\\n.long 1b - ., 3b - .\\n.word 117, 2\\n.byte 2b - 1b, 5\\n"
+	"${native === "" ? "" : ".long 1b - ., 4b - .\\n.word 272, 1\\n.byte 2b - 1b, 5b - 4b\\n"}.popsection");
+u64 save_fl(void);
+`;
+
+	test("a call through pv_ops is the processor's own instructions", async () => {
+		expect(await load(plain("result[0] = save_fl();", paravirt("pushf; pop %rax")))).toBe(0);
+		expect(results(1)[0]! & 0x2n).toBe(2n);
+		const site = machine.addr("save_fl");
+		expect([...machine.it.memory.read(site, 6)]).toEqual([0x9c, 0x58, 0x0f, 0x1f, 0x40, 0x00]);
+	});
+
+	test("one that only a hypervisor has is a BUG() of its caller", async () => {
+		await expect(load(plain("result[0] = save_fl();", paravirt("")))).rejects.toMatchObject({ code: "GUEST_OOPS" });
+		expect(machine.dmesg("Oops").join()).toContain("invalid opcode");
+	});
+
 	test("a static key that a module enables changes its sites", async () => {
 		const more = `
 static struct { u32 enabled; u64 type; } key __attribute__((__used__));
