@@ -8,7 +8,7 @@ import type { KernelState } from "./kernel-state.js";
 import type { Memo } from "./memo.js";
 import { Moves } from "./moves.js";
 import { Reduction } from "./reduction.js";
-import { statesWithoutEnd } from "./stuck.js";
+import { type Edges, statesWithoutEnd } from "./stuck.js";
 import { Numbers, Table } from "./table.js";
 
 export interface SearchOptions {
@@ -70,8 +70,8 @@ export class Search {
 	readonly #table: Table;
 	/** By state, the state from which it was reached. The move is computed again if a schedule needs it. */
 	readonly #parents = new Numbers();
-	/** From and to, in turn: for `stuck` and `deadlock`. */
-	readonly #edges: Numbers | undefined;
+	/** For `stuck` and `deadlock`. */
+	readonly #edges: Edges | undefined;
 	readonly #violations = new Map<Invariant, FoundViolation>();
 	#transitions = 0;
 	/** The state that is being expanded. */
@@ -93,7 +93,8 @@ export class Search {
 		this.#reduction = new Reduction(model, world, active, options.reduction);
 		this.#moves = new Moves(memo, this.#reduction);
 		this.#table = new Table(world.names.length + 1);
-		this.#edges = [...options.invariants].some(isEndless) ? new Numbers() : undefined;
+		const endless = [...options.invariants].some(isEndless);
+		this.#edges = endless ? { parents: this.#parents, others: new Numbers() } : undefined;
 	}
 
 	async run(): Promise<SearchResult> {
@@ -120,7 +121,7 @@ export class Search {
 			states: table.length,
 			transitions: this.#transitions,
 			depth: depth - 1,
-			bytes: table.bytes + this.#parents.bytes + (this.#edges?.bytes ?? 0),
+			bytes: table.bytes + this.#parents.bytes + (this.#edges?.others.bytes ?? 0),
 			visited: options.shard === undefined ? undefined : this.#visited(),
 		};
 	}
@@ -150,7 +151,7 @@ export class Search {
 	#byKernel(states: readonly number[]): number[][] {
 		const groups = new Map<number, number[]>();
 		for (const state of states) {
-			const kernel = this.#table.value(state, 0);
+			const kernel = this.#table.first(state);
 			const group = groups.get(kernel);
 			if (group === undefined) groups.set(kernel, [state]);
 			else group.push(state);
@@ -195,7 +196,7 @@ export class Search {
 	}
 
 	#kernelAt(state: number): KernelState {
-		return this.#memo.states[this.#table.value(state, 0)]!;
+		return this.#memo.states[this.#table.first(state)]!;
 	}
 
 	// ---- states ----
@@ -221,9 +222,12 @@ export class Search {
 		}
 		if (broken.length > 0 && !this.#goesOn(broken)) return;
 		const known = this.#table.add(row);
-		if (known < 0) this.#parents.push(this.#current);
-		this.#edges?.push(this.#current);
-		this.#edges?.push(known < 0 ? -known - 1 : known);
+		if (known < 0) {
+			this.#parents.push(this.#current);
+		} else if (known !== this.#current && this.#edges !== undefined) {
+			this.#edges.others.push(this.#current);
+			this.#edges.others.push(known);
+		}
 	}
 
 	/**

@@ -27,7 +27,7 @@ export interface ExploreOptions {
 }
 
 const designNames = designs.map(({ name }) => name);
-/** Default of --budget in states: about 300 MB. */
+/** Default of --budget in states: about 140 MB. */
 const BUDGET = 4_000_000;
 
 export const exploreCommand: Command<ExploreOptions> = {
