@@ -1,9 +1,9 @@
-import { mkdtemp, readdir, readFile, realpath, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readdir, readFile, realpath } from "node:fs/promises";
 import { basename, dirname, extname, join, resolve, sep } from "node:path";
 import { KlpemuError, nearest, printable } from "../base/index.js";
 import { PROJECT } from "./project.js";
 import type { ToolLimits, ToolResult } from "./run-tool.js";
+import { withTemporaryFolder } from "./temporary.js";
 
 /** The headers that guest C sees; there are no others. */
 export const INCLUDE = join(PROJECT, "asm", "include");
@@ -83,8 +83,7 @@ function refuseUnsafeName(path: string): void {
  */
 export async function compile(path: string, options: ObjectOptions): Promise<{ bytes: Uint8Array; warnings: string }> {
 	refuseUnsafeName(path);
-	const folder = await mkdtemp(join(tmpdir(), "klpemu-"));
-	try {
+	return withTemporaryFolder(async (folder) => {
 		const [output, dependencies] = [join(folder, "out.o"), join(folder, "out.d")];
 		const gcc = (...last: string[]) => runGcc(path, options, folder, last);
 		const roots = await realpaths([dirname(path), PROJECT, ...(options.folder === undefined ? [] : [options.folder])]);
@@ -99,9 +98,7 @@ export async function compile(path: string, options: ObjectOptions): Promise<{ b
 		await checkFiles(path, new Map(files.map((file) => [file, basename(path)])), roots);
 		if (compiled.status !== 0) throw await failure(path, compiled);
 		return { bytes: new Uint8Array(await readFile(output)), warnings: shortened(compiled.stderr) };
-	} finally {
-		await rm(folder, { recursive: true, force: true });
-	}
+	});
 }
 
 async function runGcc(

@@ -21,6 +21,8 @@ export async function withTemporaryFolder<T>(use: (folder: string) => Promise<T>
 		process.off("exit", remove);
 		for (const signal of SIGNALS) process.off(signal, onSignal);
 	};
+	// One listener for each folder: more than ten are not a leak.
+	process.setMaxListeners(Math.max(process.getMaxListeners(), process.listenerCount("exit") + 2));
 	process.on("exit", remove);
 	for (const signal of SIGNALS) process.on(signal, onSignal);
 	try {
