@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { parseElf } from "../../src/elf/index.js";
+import { HEADERS_LAYOUT } from "../../src/linux/module/index.js";
 import { objectFor } from "../../src/node/gcc.js";
 import { NO_KERNEL_MODULES, skipBecause } from "../support/skip.js";
 
@@ -53,6 +54,15 @@ describe("asm/include", () => {
 					`_Static_assert(__builtin_offsetof(struct ${name}, ${field}) == ${offset}, "${name}.${field}");`,
 			),
 		]);
+		await compiled(["#include <linux/livepatch.h>", ...asserts, ""].join("\n"));
+	});
+
+	it("has the layout that modules are read with", async () => {
+		const asserts = [...HEADERS_LAYOUT.entries].map(([name, value]) => {
+			const expression = name.startsWith("sizeof") ? name : `__builtin_offsetof(struct ${name.replace(".", ", ")})`;
+			return `_Static_assert(${expression} == ${value}, "${name}");`;
+		});
+		expect(asserts.length).toBeGreaterThan(20);
 		await compiled(["#include <linux/livepatch.h>", ...asserts, ""].join("\n"));
 	});
 
