@@ -1,7 +1,9 @@
 /** Kernel code that waits for ever or faults is a violation with its schedule, in every schedule that leads there. */
 import { expect, test } from "vitest";
 import { Replayer } from "../../src/explore/index.js";
+import { GuestMemory } from "../../src/linux/guest/index.js";
 import { EINVAL } from "../../src/linux/lib/index.js";
+import type { Memory } from "../../src/memory/index.js";
 import { coreOf } from "../support/machine.js";
 import { exploreModel, modelOf } from "./support.js";
 
@@ -41,26 +43,33 @@ tasks: { worker: { calls: [funcA] } }
 steps: [{ insmod: lp1 }, settle, { disable: lp1 }]
 `;
 
-test("kernel code that touches memory that is not there: a violation with its schedule", async () => {
-	const model = await modelOf(ENABLE);
-	const klp = coreOf(model.machine);
-	const disable = klp.__klp_disable_patch.bind(klp);
-	klp.__klp_disable_patch = function* (patch) {
-		yield "about to fault";
-		model.machine.memory.u64(0x1234);
-		return yield* disable(patch);
-	};
-	const { result, violations } = await exploreModel(model, { all: true });
-	expect(result).toBe("violated");
-	expect(violations.map(({ broken }) => broken)).toEqual([
-		expect.objectContaining({
-			invariant: "warn",
-			message: expect.stringMatching(/^shell faults in kernel code: .*1234/),
-		}),
-	]);
-	const { moves } = violations[0]!;
-	expect(moves.at(-1)!.label).toBe("faults");
-}, 60_000);
+test.each([
+	["by an address of its own", (memory: Memory) => memory.u64(0x1234)],
+	["by an address of guest code", (memory: Memory) => new GuestMemory(memory).u64(0x1234)],
+])(
+	"kernel code that touches memory that is not there, %s: a violation with its schedule",
+	async (_whose, touch) => {
+		const model = await modelOf(ENABLE);
+		const klp = coreOf(model.machine);
+		const disable = klp.__klp_disable_patch.bind(klp);
+		klp.__klp_disable_patch = function* (patch) {
+			yield "about to fault";
+			touch(model.machine.memory);
+			return yield* disable(patch);
+		};
+		const { result, violations } = await exploreModel(model, { all: true });
+		expect(result).toBe("violated");
+		expect(violations.map(({ broken }) => broken)).toEqual([
+			expect.objectContaining({
+				invariant: "warn",
+				message: expect.stringMatching(/^shell faults in kernel code: .*1234/),
+			}),
+		]);
+		const { moves } = violations[0]!;
+		expect(moves.at(-1)!.label).toBe("faults");
+	},
+	60_000,
+);
 
 test("module code that faults: a violation with its schedule, which replays", async () => {
 	const yaml = `
