@@ -116,7 +116,7 @@ export function rulesDocument(yaml: string, titles: readonly TestTitle[]): { tex
 export function projectRules(): { text: string; problems: string[] } {
 	const root = fileURLToPath(new URL("..", import.meta.url));
 	const files = readdirSync(`${root}test`, { recursive: true, encoding: "utf8" })
-		.filter((name) => name.endsWith(".test.ts"))
+		.filter((name) => /\.(test|long)\.ts$/.test(name))
 		.map((name) => `test/${name.replaceAll("\\", "/")}`)
 		.sort();
 	const titles = files.flatMap((file) => testTitles(readFileSync(root + file, "utf8"), file));
