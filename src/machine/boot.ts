@@ -26,14 +26,8 @@ import {
 	Tracefs,
 } from "../linux/ftrace/index.js";
 import { GuestCalls, Heap, HostCalls, Oops } from "../linux/guest/index.js";
-import { type Design, Klp, LINUX_6_12, type Livepatch, type Release } from "../linux/klp/index.js";
-import {
-	CompiledLivepatch,
-	type KernelCore,
-	type KernelLayout,
-	type LinkedCore,
-	linkCore,
-} from "../linux/klp-c/index.js";
+import type { Design, Release } from "../linux/klp/index.js";
+import { type KernelCore, type KernelLayout, type LinkedCore, linkCore } from "../linux/klp-c/index.js";
 import { Dmesg, FaultInjection, GuestAreas, Icache, Kallsyms, Observers, type ShouldFail } from "../linux/lib/index.js";
 import { type LoadedModule, Loader } from "../linux/module/index.js";
 import {
@@ -49,8 +43,9 @@ import {
 import { Memory } from "../memory/index.js";
 import { type AssembledEngine, decodeEngine, label, loadEngine, trampolineTemplates } from "./assembly.js";
 import { Executor } from "./executor.js";
-import { declareFtraceGates, declareHandler, declareHostFunctions, declareProgram } from "./gates.js";
+import { declareFtraceGates, declareHostFunctions, declareProgram } from "./gates.js";
 import { ENGINE_GATES, KERNEL_GATES, LAYOUT } from "./layout.js";
+import { bootLivepatch } from "./livepatch.js";
 import { Machine } from "./machine.js";
 import type { Observer } from "./observers.js";
 import { Rounds } from "./rounds.js";
@@ -72,7 +67,7 @@ export interface MachineOptions {
 	readonly memoryBytes: number;
 	/** The kernel's own livepatch core, as compiled C, in place of the one in TypeScript. `design` must be mainline then. */
 	readonly core?: KernelCore;
-	/** The kernel release whose livepatch is emulated; default {@link LINUX_6_12}. */
+	/** The kernel release whose livepatch is emulated; default LINUX_6_12. */
 	readonly release?: Release;
 	/** Places at which a task in the kernel can lose its CPU. */
 	readonly preemption: Preemption;
@@ -176,27 +171,10 @@ type WithGuest = WithFtrace & ReturnType<typeof bootGuest>;
 function bootKernel(options: MachineOptions, parts: WithGuest, gates: GatePage, engine: AssembledEngine) {
 	const { cpu, hostCalls, hz } = parts;
 	const modules = new Map<string, LoadedModule>();
-	const klp_ftrace_handler_address = gates.address("klp_ftrace_handler");
-	const { design, core, release = LINUX_6_12 } = options;
-	const own = { modules, klp_ftrace_handler_address, release, HZ: hz, klp_have_reliable_stack: true };
-	const typescript = core === undefined ? new Klp({ ...parts, ...own }, design) : undefined;
-	if (typescript !== undefined) declareHandler(gates, typescript);
+	const { core } = options;
+	const later = { loader: () => loader, exports: () => exports };
+	const { klp, typescript, compiled } = bootLivepatch(options, parts, gates, modules, later);
 	const fentry = label(engine.ftrace, "__fentry__");
-	// The compiled core calls functions of the loader and of the exports, which are made below.
-	const compiled =
-		core &&
-		new CompiledLivepatch({
-			...parts,
-			...{ object: core, linked: parts.linked!, areas: LAYOUT, modules, design },
-			structOf: (mod) => loader.structOf(mod),
-			moduleAt: (address) => loader.moduleAt(address),
-			output: {
-				printk: (args, at, otherwise) => exports.output.printk(args, at, otherwise),
-				format: (args, at) => exports.output.format(args, at),
-			},
-			exports: () => exports.functions,
-		});
-	const klp: Livepatch = typescript ?? compiled!;
 
 	const kernelData = core === undefined ? bootKernelData(options, parts) : undefined;
 	const kernelSymbol = (name: string) => {

@@ -1,7 +1,7 @@
 /** The kernel's own livepatch code, compiled: the file that `klpemu kernel build` makes of it, and the layout of its kernel. */
 
 export { KernelLayout } from "../lib/index.js";
-export { CompiledLivepatch } from "./compiled.js";
+export { CompiledLivepatch, type CompiledParts } from "./compiled.js";
 export type { CoreImage } from "./core-image.js";
 export { type LinkedCore, linkCore } from "./link.js";
 export {

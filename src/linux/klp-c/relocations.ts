@@ -31,29 +31,17 @@ export interface RelocationArguments {
 	readonly sections: readonly number[];
 }
 
-/** Texts with their NUL, one after the other. */
-class Strings {
-	readonly #parts: Uint8Array[] = [];
-	private length = 0;
-
-	/** The place of a text. */
-	add(text: string): number {
-		const at = this.length;
-		const bytes = new TextEncoder().encode(`${text}\0`);
-		this.#parts.push(bytes);
-		this.length += bytes.length;
-		return at;
-	}
-
-	bytes(): Uint8Array {
-		const all = new Uint8Array(this.length);
-		let at = 0;
-		for (const part of this.#parts) {
-			all.set(part, at);
-			at += part.length;
-		}
-		return all;
-	}
+/** Texts with their NUL, one after the other; `add` gives the place of a text. */
+function stringTable(): { add(text: string): number; bytes(): Uint8Array } {
+	const all: number[] = [];
+	return {
+		add(text) {
+			const at = all.length;
+			for (const byte of new TextEncoder().encode(`${text}\0`)) all.push(byte);
+			return at;
+		},
+		bytes: () => Uint8Array.from(all),
+	};
 }
 
 /**
@@ -73,7 +61,7 @@ export function copyModuleElf(
 	}
 	const symbols = [...new Set(mod.klpRelocations.map(({ symbol }) => symbol))];
 	const count = FIRST + bySection.size;
-	const [names, strings] = [new Strings(), new Strings()];
+	const [names, strings] = [stringTable(), stringTable()];
 	names.add("");
 	strings.add("");
 	const block = (bytes: number) => {

@@ -84,9 +84,8 @@ export interface KlpObserver {
 }
 
 /**
- * The interface of the livepatch core (kernel/livepatch) for the rest of the machine. `Klp`, in TypeScript, is the only
- * implementation. Another core, such as the kernel's own C in guest memory, would implement this interface too; the
- * rest of the machine does not depend on the core.
+ * The interface of the livepatch core (kernel/livepatch) for the rest of the machine, which does not depend on the core. There are two:
+ * `Klp`, a transcription in TypeScript, and `CompiledLivepatch` (linux/klp-c), the kernel's own C in guest memory.
  *
  * Members that are kernel functions bear the kernel's name. A `Kernel<T>` is kernel code of `current`: the caller runs it, and
  * it may sleep at each point.
