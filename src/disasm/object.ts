@@ -3,11 +3,14 @@ import type { Disassembler, Instruction } from "./disassembler.js";
 
 const SHF_EXECINSTR = 4;
 const BYTES_PER_LINE = 8;
-/** Sections that list the addresses of call sites, and the name of such a site in the output. */
-const SITE_SECTIONS: ReadonlyMap<string, string> = new Map([
-	["__mcount_loc", "fentry site"],
-	["__patchable_function_entries", "patchable function entry"],
-]);
+/**
+ * Sections that list the addresses of call sites, and the name of such a site in the output. The first one counts: beside it, the other
+ * one lists the padding in front of functions (elf/call-sites.ts).
+ */
+const SITE_SECTIONS = [
+	{ name: "__mcount_loc", label: "fentry site" },
+	{ name: "__patchable_function_entries", label: "patchable function entry" },
+] as const;
 
 /**
  * The code of a relocatable object as text, for people: functions, instructions in AT&T syntax, the relocations that patch
@@ -30,9 +33,12 @@ export function disasmObject(bytes: Uint8Array, fileName: string, disassembler: 
 /** Call sites by section and offset, with the name of the kind of site. */
 function callSites(object: ElfObject): Map<number, Map<number, string>> {
 	const out = new Map<number, Map<number, string>>();
+	const kind = SITE_SECTIONS.find(({ name }) =>
+		object.sections.some((section) => section.name === name && section.size > 0),
+	);
 	for (const section of object.sections) {
-		const label = SITE_SECTIONS.get(section.name);
-		if (label === undefined) continue;
+		if (kind === undefined || section.name !== kind.name) continue;
+		const { label } = kind;
 		for (const { symbol, addend } of section.relocations) {
 			const offsets = out.get(symbol.section) ?? new Map<number, string>();
 			out.set(symbol.section, offsets.set(symbol.value + Number(addend), label));

@@ -7,11 +7,11 @@ export async function findSource(scenario: Scenario, files: FileReader, source: 
 	const path = await files.find(source.path);
 	if (path !== undefined) return path;
 	// A script of the repository makes this file; the error names the script.
-	const made = source.path.startsWith(".cache/kernel-modules/");
+	const made = /^\.cache\/kernel-(modules|ko)\//.test(source.path);
 	throw new KlpemuError("SCENARIO_MISSING_FILE", `there is no file '${source.path}'`, {
 		where: whereOf(scenario.fileName, source.position),
 		hint: made
-			? "npm run build:kernel-modules makes it of Linux's own sources"
+			? "npm run build:kernel makes it of Linux's own sources"
 			: `looked for: ${files.candidates(source.path).join(", ")}`,
 	});
 }

@@ -1,8 +1,9 @@
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { Disassembler, disasmObject } from "../../src/disasm/index.js";
 import { parseElf } from "../../src/elf/index.js";
 import { loadCapstone } from "../../src/node/index.js";
+import { KERNEL_KO, NO_KERNEL_CORE, skipBecause } from "../support/skip.js";
 
 const object = (name: string) => readFileSync(new URL(`../../asm/prebuilt/vmlinux/${name}`, import.meta.url));
 
@@ -98,5 +99,14 @@ describe("disasmObject", () => {
 		expect(places).toHaveLength(section.relocations.length);
 		expect(next).toBe(section.size);
 		expect(places).toEqual(places.slice().sort((a, b) => a - b));
+	});
+
+	it("takes no padding of a kernel's module for a call site", async ({ skip }) => {
+		const file = `${KERNEL_KO}/livepatch-sample.ko`;
+		if (!existsSync(file)) skipBecause(skip, NO_KERNEL_CORE);
+		const text = disasmObject(readFileSync(file), "sample.ko", await Disassembler.create(loadCapstone));
+		expect(text).toContain("sample.ko: ELF64 x86-64 relocatable, 3 call sites for ftrace\n");
+		expect(text.match(/<-- fentry site/g)).toHaveLength(3);
+		expect(text).not.toContain("patchable");
 	});
 });
