@@ -61,7 +61,8 @@ async function explored(func: string) {
 		const yaml = readFileSync("scenarios/family/preempted.yaml", "utf8")
 			.replace("[asm/vmlinux/funcs.c]", "[asm/vmlinux/funcs.c, asm/vmlinux/kernel.c, locked.c]")
 			.replace("calls: [funcA]", `calls: [${func}]`)
-			.replace("  - rmmod: lp1", "");
+			.replace("  - rmmod: lp1", "")
+			.replace(/^explore:.*/ms, "");
 		const file = join(folder, "s.yaml");
 		const model = await createModel(parseScenario(yaml, file), { host: nodeHost(file), design: "mainline" });
 		return await exploreModel(model);

@@ -69,6 +69,9 @@ describe("help and version", () => {
 			  --dmesg          show under each step what the kernel printed
 			  --keep-going     also run the steps behind one that does not end as the scenario says
 			  --trace-insns    print each executed instruction (with --json to standard error); long
+			  --ktap           print the steps as KTAP instead
+			  --junit FILE     also write the steps as JUnit's XML, for continuous integration
+			  --svg FILE       also write a space-time diagram, for a mail or a document
 			  --help, -h       this text
 
 			Exit status: 0 as the scenario expects, 1 not so, 2 bad input.
