@@ -232,9 +232,9 @@ export interface Image {
 	readonly klpRelocations: readonly PendingRelocation[];
 	/** The symbols that other images can use, by name; undefined: all that are not local. */
 	readonly exports: ReadonlyMap<string, Kaddr> | undefined;
-	/** By key and address. When the guest changes a key, the host writes {@link jumpLabelCode} at each site of it. */
+	/** By key and address. When the guest changes a key, the host writes jumpLabelCode() at each site of it. */
 	readonly jumpEntries: readonly JumpEntry[];
-	/** By key. When the guest changes a key's function, the host writes {@link staticCallCode} at each site of it. */
+	/** By key. When the guest changes a key's function, the host writes staticCallCode() at each site of it. */
 	readonly staticCallSites: readonly StaticCallSite[];
 	/** The entry of `__ex_table` for a fault at the instruction `ip` (search_exception_tables()). */
 	exceptionEntry(ip: Kaddr): ExceptionEntry | undefined;
