@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The layout of this kernel, as facts: offsets of fields, sizes of types, values of constants. One line an entry, in the groups
- * below; the engine reads them with KernelLayout (src/linux/klp-c/object.ts). An entry that some releases or configurations do not
+ * below; the engine reads them with KernelLayout (src/linux/lib/kernel-layout.ts). An entry that some releases or configurations do not
  * have stands in an #if.
  */
 #include <linux/bug.h>
@@ -36,7 +36,7 @@ struct klpemu_layout_entry {
 };
 
 #define ENTRY(string, number) { string, (u64)(number) + BUILD_BUG_ON_ZERO(sizeof(string) > 56) }
-/* "task_struct.patch_state": the field's offset; with BITS, its size too: "sizeof(module.state)". */
+/* "task_struct.patch_state": the field's offset. */
 #define FIELD(type, field) ENTRY(#type "." #field, offsetof(struct type, field))
 /* "sizeof(struct module)" */
 #define SIZE(type) ENTRY("sizeof(" #type ")", sizeof(type))

@@ -45,7 +45,9 @@ export function renderKtap(suites: readonly KtapSuite[], notes: readonly string[
 
 /** The steps of one run as KTAP: a step is `ok` if it ends as the scenario says, and breaks nothing that the scenario does not expect. */
 export function renderStepsKtap(report: Report): string {
-	const lines = ["KTAP version 1", `1..${report.steps.length}`];
+	const notRun = report.notRun ?? 0;
+	const count = report.steps.length + notRun + 1;
+	const lines = ["KTAP version 1", `1..${count}`];
 	let passed = 0;
 	for (const { index, action } of report.steps) {
 		const failures = report.failures.filter(({ step }) => step === index);
@@ -56,7 +58,11 @@ export function renderStepsKtap(report: Report): string {
 		lines.push(...violations.map(({ invariant, message }) => `# ${invariant}: ${message}`));
 		lines.push(`${ok ? "ok" : "not ok"} ${index} ${action.replaceAll("#", "\\#")}`);
 	}
-	const failed = report.steps.length - passed;
-	lines.push(`# ${report.verdict}, ${report.asExpected ? "as the scenario expects" : "not as the scenario expects"}`);
-	return `${lines.join("\n")}\n# Totals: pass:${passed} fail:${failed}\n`;
+	for (let i = 1; i <= notRun; i++) lines.push(`ok ${report.steps.length + i} # SKIP a step before it failed`);
+	// The steps alone do not say it: each may end as it should, and the verdict be another one.
+	if (report.asExpected) passed++;
+	const expected = report.asExpected ? "as the scenario expects" : "not as the scenario expects";
+	lines.push(`${report.asExpected ? "ok" : "not ok"} ${count} ${report.verdict}, ${expected}`);
+	const totals = `# Totals: pass:${passed} fail:${report.steps.length + 1 - passed} skip:${notRun}`;
+	return `${lines.join("\n")}\n${totals}\n`;
 }

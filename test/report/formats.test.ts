@@ -52,15 +52,22 @@ describe("JUnit", () => {
 });
 
 describe("KTAP of steps", () => {
-	test("ok and not ok, with reasons and totals", () => {
-		expect(renderStepsKtap({ ...hybrid, asExpected: true })).toMatch(
-			new RegExp(
-				`^KTAP version 1\n1..${hybrid.steps.length}\nok 1 [^]*# Totals: pass:${hybrid.steps.length} fail:0\n$`,
-			),
-		);
+	const steps = hybrid.steps.length;
+	test("ok and not ok, with reasons and totals; the verdict is the last test", () => {
+		const good = renderStepsKtap({ ...hybrid, asExpected: true });
+		expect(good).toContain(`KTAP version 1\n1..${steps + 1}\nok 1 `);
+		expect(good).toContain(`\nok ${steps + 1} violated, as the scenario expects\n`);
+		expect(good).toContain(`\n# Totals: pass:${steps + 1} fail:0 skip:0\n`);
 		const text = renderStepsKtap(hostile);
 		expect(text).toContain("# x.yaml:1:1: 1 < 2 & 3 > 2\nnot ok 1 ");
-		expect(text).toContain("# violated, not as the scenario expects\n");
+		expect(text).toContain(`not ok ${steps + 1} violated, not as the scenario expects\n`);
+	});
+	test("a verdict that the scenario does not expect fails, if all steps are right; steps that were not run are skipped", () => {
+		const text = renderStepsKtap({ ...hybrid, violations: [], verdict: "consistent", asExpected: false, notRun: 2 });
+		expect(text).toContain(`1..${steps + 3}\n`);
+		expect(text).toContain(`ok ${steps + 1} # SKIP a step before it failed\nok ${steps + 2} # SKIP `);
+		expect(text).toContain(`not ok ${steps + 3} consistent, not as the scenario expects\n`);
+		expect(text).toContain(`# Totals: pass:${steps} fail:1 skip:2\n`);
 	});
 });
 

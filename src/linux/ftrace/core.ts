@@ -273,6 +273,8 @@ export abstract class FtraceCore {
 		if (!(ops.flags & FTRACE_OPS_FL.DYNAMIC)) return;
 		this.trampolines.arch_ftrace_trampoline_free(ops);
 		this.opsByAddress.delete(ops.address);
+		// The guest may make another ops at the same address.
+		this.#recentOps[(ops.address >>> 6) & 1023] = this.#noOps;
 		if (ops.inGuest) return;
 		this.#parts.areas.freeOps(ops.address);
 		ops.address = 0;

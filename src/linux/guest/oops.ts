@@ -88,6 +88,8 @@ export class Oops {
 		this.#print.pr_warn(`RIP: 0010:${where}${fault.detail ? ` (${fault.detail})` : ""}`);
 		task.oops = `${what} at ${where}`;
 		for (const observer of this.#observers) observer.oops?.(task, fault, rip);
+		// make_task_dead(): preempt_count_set(PREEMPT_ENABLED). With a compiled core the count is the CPU's.
+		task.preempt_count = 0;
 		this.#sched.remove(task);
 		this.#hostTasks.replace(task);
 	}

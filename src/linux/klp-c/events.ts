@@ -22,8 +22,8 @@ interface Parts {
 }
 
 /**
- * What the core does, for observers: a point of kernel code after each change of a word on which calls depend, and the events of a
- * transition. The C has no such points of its own, so the words are compared every few instructions.
+ * What the core does, for observers: a point of kernel code after changes of the words on which calls depend, and the events
+ * of a transition. The C has no such points of its own, so the words are compared every few instructions.
  */
 export class CoreEvents implements CallWatch {
 	static readonly state = declareState({ fields: [], unkeyed: ["words", "transition", "target", "known", "left"] });

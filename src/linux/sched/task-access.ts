@@ -8,7 +8,7 @@ export interface Accessor<T> {
 
 /**
  * Replaces a field of one task by an accessor: for a livepatch core that keeps the field in guest memory (patch_state,
- * thread_flags, trace_recursion, __state, preempt_count), and for observers of reads and writes. `wrap` gets the
+ * thread_flags, trace_recursion, preempt_count), and for observers of reads and writes. `wrap` gets the
  * previous accessor, which leads to the value. Accessors can be nested; the newest one is the outermost. Returns the
  * accessor that `wrap` got.
  *

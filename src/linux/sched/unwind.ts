@@ -42,11 +42,12 @@ export function stack_trace_save_tsk_reliable(regs: CpuState, stack: Stack): Sta
 		if (!isKaddr(walk.ip)) {
 			return { reliable: false, reason: `return address ${hex(walk.ip)} is not in the kernel`, entries, rsp };
 		}
-		if (entries.length === MAX_STACK_ENTRIES) {
-			return { reliable: false, reason: `more than ${MAX_STACK_ENTRIES} entries`, entries, rsp };
-		}
 		entries.push(toKaddr(walk.ip));
 		rsp.push(walk.rsp);
+		// stack_trace_consume_entry() ends the walk when its store is full, also at the last frame.
+		if (entries.length === MAX_STACK_ENTRIES) {
+			return { reliable: false, reason: `${MAX_STACK_ENTRIES} entries or more`, entries, rsp };
+		}
 		const result = walk.step();
 		if (result === "end") return { reliable: true, entries, rsp };
 		if (result !== "next") return { reliable: false, reason: result, entries, rsp };

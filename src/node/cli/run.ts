@@ -1,3 +1,4 @@
+import { resolve } from "node:path";
 import { KlpemuError, printable, printableData, printableJson } from "../../base/index.js";
 import { designs } from "../../designs/index.js";
 import { type Report, renderJunit, renderReport, renderStepsKtap, renderSvg, wantsColour } from "../../report/index.js";
@@ -67,6 +68,7 @@ export function makeRunCommand(runScenario: RunScenario): Command<RunOptions> {
 			if (options.json && options.ktap) {
 				throw new KlpemuError("CLI_BAD_ARGUMENT", "--json and --ktap exclude each other", { where: "klpemu run" });
 			}
+			checkOutputs(file!, options);
 			const scenario = parseScenario(await readText(file!), file!, { designs: designNames });
 			const core = await readCore("run", options.core, options.design);
 			const report = await runScenario(scenario, {
@@ -84,6 +86,19 @@ export function makeRunCommand(runScenario: RunScenario): Command<RunOptions> {
 			return report.asExpected ? EXIT.ok : EXIT.no;
 		},
 	};
+}
+
+/** A report must not take the place of the scenario, nor of the other report. Throws `CLI_BAD_ARGUMENT`. */
+function checkOutputs(scenario: string, { junit, svg }: RunOptions): void {
+	const taken = new Set([resolve(scenario)]);
+	for (const [option, path] of [["--junit", junit] as const, ["--svg", svg] as const]) {
+		if (path === undefined) continue;
+		if (!taken.has(resolve(path))) taken.add(resolve(path));
+		else {
+			const message = `${option}: '${path}' is the scenario, or the file of another option`;
+			throw new KlpemuError("CLI_BAD_ARGUMENT", message, { where: "klpemu run", hint: "give another file" });
+		}
+	}
 }
 
 function traceTo(output: Io["stdout"]): (line: string) => void {

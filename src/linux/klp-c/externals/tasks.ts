@@ -41,7 +41,7 @@ export class CoreScheduler {
 		// The caller's own registers are those of the Cpu.
 		if (task === sched.current) task.regs.words.set(cpu.state.words);
 		const entries = unwinder.stack_trace_save_tsk_reliable(task);
-		if (entries === undefined || entries.length > args.u32(2)) return -EINVAL;
+		if (entries === undefined || entries.length >= args.u32(2)) return -EINVAL;
 		const store = args.pointer(1);
 		for (const [index, entry] of entries.entries()) memory.setU64((store + 8 * index) | 0, toU64(entry));
 		return entries.length;

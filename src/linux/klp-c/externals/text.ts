@@ -24,8 +24,14 @@ export function vsscanf(text: string, template: string): (string | bigint)[] {
 		}
 		const most = width === undefined ? "+" : `{1,${width}}`;
 		const kind =
-			number !== undefined ? "-?\\d" : word !== undefined ? "\\S" : `[${not}${set!.replace(/[\\\]]/g, "\\$&")}]`;
-		const [found] = new RegExp(`^${kind}${number !== undefined && width === undefined ? "*" : most}`).exec(rest) ?? [];
+			number !== undefined
+				? number.endsWith("d")
+					? "-?\\d"
+					: "\\d"
+				: word !== undefined
+					? "\\S"
+					: `[${not}${set!.replace(/[\\\]]/g, "\\$&")}]`;
+		const [found] = new RegExp(`^${kind}${most}`).exec(rest) ?? [];
 		if (found === undefined || found === "") break;
 		rest = rest.slice(found.length);
 		values.push(number === undefined ? found : BigInt(found));
