@@ -98,6 +98,12 @@ export class CoreEvents implements CallWatch {
 		this.transition = patch;
 		this.target = target;
 		if (patch === 0) return before !== 0;
+		if (target < 0) {
+			// klp_init_transition() stores the patch first, and its target behind that: the transition is told of then. At the end
+			// of a transition, the target goes first.
+			if (before !== patch) this.transition = 0;
+			return false;
+		}
 		const what = before !== patch ? "init" : was !== target && was >= 0 && target >= 0 ? "reverse" : undefined;
 		if (what === undefined) return false;
 		const described = describe(patch);

@@ -69,8 +69,9 @@ export class CoreFtrace {
 		if (site === 0) return -EINVAL;
 		const ops = this.#opsAt(address, site);
 		const ret = this.#ftrace.ftrace_set_filter_ip(ops, site, remove);
-		// The struct may be freed next.
-		if (ops.filter_hash.size === 0 && !(ops.flags & FTRACE_OPS_FL.ENABLED)) this.known.delete(address);
+		// The caller frees the struct next, also if the filter could not be emptied: klp_unpatch_func() only warns.
+		const isUnused = remove || ops.filter_hash.size === 0;
+		if (isUnused && !(ops.flags & FTRACE_OPS_FL.ENABLED)) this.known.delete(address);
 		return ret;
 	}
 
