@@ -40,11 +40,12 @@ export function renderJunit(report: Report): string {
 		);
 		failed = 1;
 	}
+	const core = report.core === undefined ? "" : `, Linux ${report.core}`;
 	const counts = `tests="${texts.length}" failures="${failed}"`;
 	return [
 		'<?xml version="1.0" encoding="UTF-8"?>',
 		`<testsuites ${counts}>`,
-		`  <testsuite name="${xml(`${report.scenario} (${report.design})`)}" ${counts}>`,
+		`  <testsuite name="${xml(`${report.scenario} (${report.design}${core})`)}" ${counts}>`,
 		...texts,
 		"  </testsuite>",
 		"</testsuites>",

@@ -63,6 +63,7 @@ export function renderStepsKtap(report: Report): string {
 	if (report.asExpected) passed++;
 	const expected = report.asExpected ? "as the scenario expects" : "not as the scenario expects";
 	lines.push(`${report.asExpected ? "ok" : "not ok"} ${count} ${report.verdict}, ${expected}`);
+	if (report.core !== undefined) lines.push(`# the kernel's own C, Linux ${report.core}`);
 	const totals = `# Totals: pass:${passed} fail:${report.steps.length + 1 - passed} skip:${notRun}`;
 	return `${lines.join("\n")}\n${totals}\n`;
 }

@@ -39,7 +39,8 @@ export function renderSvg(report: Report): string {
 	const steps = report.steps.filter(({ action }) => !action.startsWith("expect "));
 	const width = TITLE_WIDTH + LANE * Math.max(1, names.length) + 10;
 	const height = HEAD + ROW * steps.length + FOOT;
-	const title = `${report.scenario} · ${report.design} · ${report.verdict}`;
+	const core = report.core === undefined ? "" : ` (Linux ${report.core})`;
+	const title = `${report.scenario} · ${report.design}${core} · ${report.verdict}`;
 	return [
 		`<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}" role="img">`,
 		`<title>${xml(title)}</title>`,

@@ -86,10 +86,13 @@ class TextReport {
 	}
 
 	lines(): string[] {
-		const { scenario, design, cpu, seed, preemption } = this.#report;
+		const { scenario, design, core, cpu, seed, preemption } = this.#report;
+		const of = core === undefined ? "" : ` · the kernel's own C, Linux ${core}`;
 		const lines = [
 			...wrap(scenario, this.#width).map((line) => this.#paint("title", line)),
-			this.#paint("dim", `design ${design} · cpu ${cpu} · seed ${seed} · preemption ${preemption}`),
+			...wrap(`design ${design}${of} · cpu ${cpu} · seed ${seed} · preemption ${preemption}`, this.#width).map((line) =>
+				this.#paint("dim", line),
+			),
 			"",
 			...glance(this.#report, this.#width, this.#paint),
 		];

@@ -76,6 +76,8 @@ export interface Report {
 	/** The scenario's title. */
 	readonly scenario: string;
 	readonly design: string;
+	/** The kernel whose own livepatch code ran, `6.12.117+deb12-cloud-amd64`. Absent: the core in TypeScript. */
+	readonly core?: string;
 	readonly cpu: string;
 	/** A decimal string where a JSON number would lose digits. */
 	readonly seed: number | string;

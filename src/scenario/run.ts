@@ -221,7 +221,7 @@ export class ScenarioRun {
 
 	/** The report of all steps until now. */
 	report(): Report {
-		const { design } = this.#machine.klp;
+		const { design, compiledFrom } = this.#machine.klp;
 		const tests = this.#selftest?.results(this.#failures, this.#violations);
 		const verdict = this.#violations.length > 0 ? "violated" : "consistent";
 		const expected = expectedVerdict(this.#scenario, design.name) ?? "consistent";
@@ -229,6 +229,7 @@ export class ScenarioRun {
 			schema: 1,
 			scenario: this.#scenario.title,
 			design: design.name,
+			...(compiledFrom !== undefined && { core: compiledFrom }),
 			cpu: this.#machine.cpu.name,
 			seed: reportSeed(this.#seed),
 			preemption: this.#machine.sched.preemption,

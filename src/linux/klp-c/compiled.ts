@@ -105,6 +105,7 @@ export class CompiledLivepatch implements Livepatch {
 	});
 
 	readonly design: DesignKeys & { readonly title: string };
+	readonly compiledFrom: string;
 	readonly sysfs: LivepatchSysfs;
 	readonly core: CoreImage;
 	readonly klp_ftrace_handler_address: Kaddr;
@@ -132,6 +133,7 @@ export class CompiledLivepatch implements Livepatch {
 		this.#parts = parts;
 		this.#memory = memory;
 		this.design = parts.design;
+		this.compiledFrom = object.info.release;
 
 		const scratch = new Scratch({ cpu, labels, base: areas.coreScratch });
 		const gfpZero = layout.constant("__GFP_ZERO");

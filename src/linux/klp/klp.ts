@@ -22,6 +22,7 @@ export class Klp extends KlpCore implements Livepatch {
 		},
 	});
 
+	readonly compiledFrom = undefined;
 	readonly sysfs: Sysfs;
 	readonly notifier: ModuleNotifier;
 	readonly #handlerPlaces: HandlerPlaces;

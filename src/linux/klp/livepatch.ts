@@ -93,6 +93,8 @@ export interface KlpObserver {
 export interface Livepatch {
 	/** The replace design that the core follows. */
 	readonly design: DesignKeys & { readonly title: string };
+	/** The kernel of which a compiled core was made, `6.12.117+deb12-cloud-amd64`; undefined: the core in TypeScript. */
+	readonly compiledFrom: string | undefined;
 
 	// ---- loading, the administrator ----
 

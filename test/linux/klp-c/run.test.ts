@@ -13,7 +13,13 @@ describe.each(["jit", "unicorn"])("the compiled core on %s", (cpu) => {
 		const core = await kernelCore(skip);
 		const scenario = parseScenario(await readFile(FLAGSHIP, "utf8"), FLAGSHIP);
 		const report = await runScenario(scenario, { host: nodeHost(FLAGSHIP), cpu, core });
-		expect(report).toMatchObject({ design: "mainline", verdict: "consistent", failures: [], asExpected: true });
+		expect(report).toMatchObject({
+			design: "mainline",
+			core: core.info.release,
+			verdict: "consistent",
+			failures: [],
+			asExpected: true,
+		});
 		expect(report.steps.at(-1)).toMatchObject({
 			func_stacks: { funcB: ["lp3_funcB"] },
 			sysfs: { "lp3/enabled": 1, "lp3/transition": 0, "lp3/replace": 1, "lp3/vmlinux/patched": 1 },
