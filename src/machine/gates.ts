@@ -9,6 +9,7 @@ import {
 import { GuestArguments, GuestFault, GuestMemory, type HostCalls, type HostFunctions } from "../linux/guest/index.js";
 import type { Klp } from "../linux/klp/index.js";
 import type { Sched } from "../linux/sched/index.js";
+import { type Kaddr, PERM } from "../memory/index.js";
 import type { Observer } from "./observers.js";
 
 /** The gate that is called most often. */
@@ -33,7 +34,13 @@ export function declareFtraceGates(
 ): void {
 	const { sched, ftrace, graph, hostCalls } = parts;
 	const { state } = cpu;
-	const memory = new GuestMemory(cpu.memory);
+	const { memory } = cpu;
+	const guest = new GuestMemory(memory);
+	/** The address of a word that the guest may write. Nearly always an aligned word of the stack: one look at one page. */
+	const word = (address: Kaddr): Kaddr => {
+		if ((address & 7) !== 0 || (memory.entry(address) & PERM.WRITE) === 0) guest.checkWritable(address, 8);
+		return address;
+	};
 	const withArgs = (name: string, run: (...args: Parameters<CallGate["call"]>) => void) => {
 		const call: CallGate["call"] = (rdi, rsi, rdx, rcx) => {
 			try {
@@ -45,20 +52,34 @@ export function declareFtraceGates(
 		};
 		gates.add({ name, passes: "args", call });
 	};
-	withArgs("trace_test_and_set_recursion", (bit, start) => {
-		memory.checkWritable(bit, 8);
-		memory.setKaddr(bit, trace_test_and_set_recursion(sched.current, start));
+	// ftrace_ops_list_func() calls these three for each traced call. They do not go through withArgs(): V8 inlines nothing there.
+	const plain = (name: string, call: CallGate["call"]) => gates.add({ name, passes: "args", call });
+	plain("trace_test_and_set_recursion", (bit, start) => {
+		try {
+			memory.setKaddr(word(bit), trace_test_and_set_recursion(sched.current, start));
+			return false;
+		} catch (error) {
+			return stopsFor(error, hostCalls);
+		}
 	});
-	withArgs("trace_clear_recursion", (bit) => trace_clear_recursion(sched.current, bit));
-	withArgs("ftrace_next_ops", (ip, ops) => {
-		memory.setKaddr(ops, ftrace.nextOps(ip, memory.ownKaddr(ops))?.address ?? 0);
+	plain("trace_clear_recursion", (bit) => {
+		trace_clear_recursion(sched.current, bit);
+		return false;
+	});
+	plain("ftrace_next_ops", (ip, ops) => {
+		try {
+			memory.setKaddr(word(ops), ftrace.nextOps(ip, memory.kaddr(ops))?.address ?? 0);
+			return false;
+		} catch (error) {
+			return stopsFor(error, hostCalls);
+		}
 	});
 	withArgs("call_direct_funcs", (_ip, _parent_ip, ops, fregs) => {
 		const direct_call = ftrace.opsByAddress.get(ops)?.direct_call ?? 0;
-		if (direct_call !== 0) memory.setKaddr((fregs + PT_REGS.ORIG_RAX) | 0, direct_call);
+		if (direct_call !== 0) memory.setKaddr(word((fregs + PT_REGS.ORIG_RAX) | 0), direct_call);
 	});
 	withArgs("ftrace_graph_func", (ip, _parent_ip, _ops, fregs) => {
-		memory.checkWritable(memory.ownKaddr((fregs + PT_REGS.RSP) | 0), 8);
+		word(guest.ownKaddr((fregs + PT_REGS.RSP) | 0));
 		graph.ftrace_graph_func(ip, fregs);
 	});
 	const ftrace_return_to_handler = () => {
