@@ -1,3 +1,4 @@
+import { lowerBound } from "../base/index.js";
 import type { UnwindRow } from "../elf/index.js";
 
 /** An unwind row that holds from `offset` (bytes from the start of the code) to the next hint. */
@@ -17,13 +18,7 @@ export class HintTable {
 
 	/** The row for the instruction at `offset`; undefined before the first hint. */
 	row(offset: number): UnwindRow | undefined {
-		let low = 0;
-		let high = this.hints.length;
-		while (low < high) {
-			const middle = (low + high) >> 1;
-			if (this.hints[middle]!.offset <= offset) low = middle + 1;
-			else high = middle;
-		}
-		return this.hints[low - 1]?.row;
+		const { hints } = this;
+		return hints[lowerBound(hints.length, (index) => hints[index]!.offset > offset) - 1]?.row;
 	}
 }

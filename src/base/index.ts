@@ -6,6 +6,7 @@ export { Hash } from "./hash.js";
 export { keyOf, restoreObjects, type SavedObjects, saveObjects } from "./object-graph.js";
 export { printable, printableData, printableJson } from "./printable.js";
 export { Random } from "./random.js";
+export { lowerBound } from "./search.js";
 export { declareState, type StateDeclaration, type StateFields } from "./state.js";
 export { nearest, nearestFew, suggest } from "./suggest.js";
 

@@ -1,4 +1,4 @@
-import { KlpemuError } from "../base/index.js";
+import { KlpemuError, lowerBound } from "../base/index.js";
 import { type ElfObject, type ElfSymbol, SHN_ABS, SHN_UNDEF } from "../elf/index.js";
 import { exportsOf } from "./against-text.js";
 import { CallGraph, codeOf } from "./code.js";
@@ -264,14 +264,7 @@ function siteList(image: Vmlinux, index: SymbolIndex): number[] | undefined {
 }
 
 function firstAtOrAfter(sorted: readonly number[], value: number): number {
-	let low = 0;
-	let high = sorted.length;
-	while (low < high) {
-		const middle = (low + high) >> 1;
-		if (sorted[middle]! < value) low = middle + 1;
-		else high = middle;
-	}
-	return low;
+	return lowerBound(sorted.length, (index) => sorted[index]! >= value);
 }
 
 /** A module's file as a target of livepatches. Its symbols count in the order of its symbol table (find_kallsyms_symbol_value). */

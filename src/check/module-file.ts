@@ -1,3 +1,4 @@
+import { lowerBound } from "../base/index.js";
 import {
 	type ElfObject,
 	type ElfRelocation,
@@ -209,14 +210,7 @@ function rank({ type, name }: ElfSymbol): number {
 }
 
 function lastAtOrBefore(symbols: readonly ElfSymbol[], offset: number): number {
-	let low = 0;
-	let high = symbols.length;
-	while (low < high) {
-		const middle = (low + high) >> 1;
-		if (symbols[middle]!.value <= offset) low = middle + 1;
-		else high = middle;
-	}
-	return low - 1;
+	return lowerBound(symbols.length, (index) => symbols[index]!.value > offset) - 1;
 }
 
 /** `key=value` texts, each with a NUL behind it. */

@@ -1,3 +1,4 @@
+import { lowerBound } from "../base/index.js";
 import { type Code, codeOf } from "./code.js";
 import type { ModuleFile, Spot } from "./module-file.js";
 import { followRegisters } from "./registers.js";
@@ -97,14 +98,6 @@ const MAX_USERS = 1000;
 
 /** The accesses in [offset, end) of a sorted list. */
 function between(sorted: readonly Access[], offset: number, end: number): readonly Access[] {
-	let low = 0;
-	let high = sorted.length;
-	while (low < high) {
-		const middle = (low + high) >> 1;
-		if (sorted[middle]!.offset < offset) low = middle + 1;
-		else high = middle;
-	}
-	let last = low;
-	while (last < sorted.length && sorted[last]!.offset < end) last++;
-	return sorted.slice(low, last);
+	const first = (from: number) => lowerBound(sorted.length, (index) => sorted[index]!.offset >= from);
+	return sorted.slice(first(offset), first(end));
 }

@@ -1,4 +1,4 @@
-import { KlpemuError } from "../base/index.js";
+import { KlpemuError, lowerBound } from "../base/index.js";
 import { hex, type Kaddr, type Memory } from "../memory/index.js";
 import { orcRow } from "./orc-entry.js";
 import { SHF } from "./parse.js";
@@ -95,14 +95,7 @@ function rangeOf(ranges: readonly Range[], ip: Kaddr, orEnd: boolean): Range | u
 }
 
 function lastAtOrBefore(count: number, value: (index: number) => number, limit: number): number {
-	let low = 0;
-	let high = count;
-	while (low < high) {
-		const middle = (low + high) >> 1;
-		if (value(middle) <= limit) low = middle + 1;
-		else high = middle;
-	}
-	return low - 1;
+	return lowerBound(count, (index) => value(index) > limit) - 1;
 }
 
 /** The two sections of one object. */

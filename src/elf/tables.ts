@@ -1,4 +1,4 @@
-import { KlpemuError } from "../base/index.js";
+import { KlpemuError, lowerBound } from "../base/index.js";
 import { type Kaddr, type Memory, PERM, type Region, toKaddr, toU64 } from "../memory/index.js";
 import type { ElfObject, ElfRelocation, ElfSection } from "./types.js";
 
@@ -88,18 +88,6 @@ export class Tables {
 		}
 		return all;
 	}
-}
-
-/** The first index that has the property, which all after it have too; `count` if none. */
-function lowerBound(count: number, has: (index: number) => boolean): number {
-	let low = 0;
-	let high = count;
-	while (low < high) {
-		const middle = (low + high) >> 1;
-		if (has(middle)) high = middle;
-		else low = middle + 1;
-	}
-	return low;
 }
 
 /** One entry of a table. */
