@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import type { Readable } from "node:stream";
+import { whenProcessEnds } from "./process-end.js";
 
 /** Limits of a tool. The first three apply to each of its processes. */
 export interface ToolLimits {
@@ -36,8 +37,6 @@ ulimit -c 0 2>/dev/null
 shift 3
 exec "$@"`;
 
-const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
-
 /** Runs a program with limits, in a process group of its own, which ends when this process ends. Rejects if it cannot be started. */
 export function runTool(
 	command: readonly string[],
@@ -58,7 +57,7 @@ export function runTool(
 			killGroup(child);
 		};
 		const timer = setTimeout(() => stop("time"), limits.wallSeconds * 1000);
-		const letGo = endWithThisProcess(child);
+		const letGo = whenProcessEnds(() => killGroup(child), { first: true });
 		const stdout = collect(child.stdout, limits.outputBytes, () => stop("output"));
 		const stderr = collect(child.stderr, limits.outputBytes, () => stop("output"));
 		const end = (): void => {
@@ -96,25 +95,4 @@ function killGroup({ pid }: ChildProcess): void {
 	} catch {
 		// The process has ended itself.
 	}
-}
-
-/** Ends the child when this process ends or gets a signal to end. The returned function removes the listeners. */
-function endWithThisProcess(child: ChildProcess): () => void {
-	const kill = () => killGroup(child);
-	const onSignal = (signal: NodeJS.Signals): void => {
-		kill();
-		letGo();
-		// Sends the signal again, with its default effect, unless the program has a listener of its own.
-		if (process.listenerCount(signal) === 0) process.kill(process.pid, signal);
-	};
-	const letGo = (): void => {
-		process.off("exit", kill);
-		for (const signal of SIGNALS) process.off(signal, onSignal);
-	};
-	// There is one listener for each running compiler: more than ten are not a leak.
-	process.setMaxListeners(Math.max(process.getMaxListeners(), process.listenerCount("exit") + 2));
-	// Before the listeners that remove the folder in which the tool writes.
-	process.prependListener("exit", kill);
-	for (const signal of SIGNALS) process.prependListener(signal, onSignal);
-	return letGo;
 }

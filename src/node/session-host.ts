@@ -1,11 +1,11 @@
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { KlpemuError } from "../base/index.js";
 import type { Host } from "../scenario/index.js";
 import type { ObjectOptions } from "./compile.js";
 import { objectFor } from "./gcc.js";
 import { nodeHost, toStderr } from "./host.js";
+import { withTemporaryFolder } from "./temporary.js";
 
 /** A host whose sources are files, or C that a program gives as text. */
 export interface SessionHost extends Host {
@@ -55,19 +55,18 @@ export function sessionHost(warn: (text: string) => void = toStderr): SessionHos
 }
 
 /** gcc reads files; names in its messages are those of the source. */
-async function compileText(name: string, text: string, options: ObjectOptions, warn: (text: string) => void) {
-	const folder = await mkdtemp(join(tmpdir(), "klpemu-"));
-	try {
-		const file = join(folder, name);
-		await writeFile(file, text);
-		const { bytes, warnings } = await objectFor(file, { ...options, folder: process.cwd() });
-		if (warnings !== "") warn(warnings);
-		return { bytes, fileName: name };
-	} catch (error) {
-		if (!(error instanceof KlpemuError)) throw error;
-		const reason = error.reason.replaceAll(`${folder}/`, "");
-		throw new KlpemuError(error.code, reason, { where: name, ...(error.hint && { hint: error.hint }), cause: error });
-	} finally {
-		await rm(folder, { recursive: true, force: true });
-	}
+function compileText(name: string, text: string, options: ObjectOptions, warn: (text: string) => void) {
+	return withTemporaryFolder(async (folder) => {
+		try {
+			const file = join(folder, name);
+			await writeFile(file, text);
+			const { bytes, warnings } = await objectFor(file, { ...options, folder: process.cwd() });
+			if (warnings !== "") warn(warnings);
+			return { bytes, fileName: name };
+		} catch (error) {
+			if (!(error instanceof KlpemuError)) throw error;
+			const reason = error.reason.replaceAll(`${folder}/`, "");
+			throw new KlpemuError(error.code, reason, { where: name, ...(error.hint && { hint: error.hint }), cause: error });
+		}
+	});
 }

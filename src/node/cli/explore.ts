@@ -6,6 +6,7 @@ import { type ExploredScenario, parseScenario } from "../../scenario/index.js";
 import { CPU_NAMES } from "../cpus.js";
 import { readText } from "../files.js";
 import { nodeHost } from "../host.js";
+import { END_SIGNALS } from "../process-end.js";
 import { saveSchedule } from "../schedules.js";
 import { type Command, EXIT, type Io } from "./command.js";
 import { coreOption, refuseCore } from "./core-option.js";
@@ -176,9 +177,6 @@ function shardOf(text: string | undefined): Shard | undefined {
 	return { index: Number(index) - 1, count: Number(count) };
 }
 
-/** Ctrl-C, the end of a terminal, and what a job scheduler or a time limit sends. */
-const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
-
 /** Time limits, signals and the progress line. */
 class Control {
 	readonly #io: Io;
@@ -192,7 +190,7 @@ class Control {
 	constructor(io: Io, seconds: bigint | undefined) {
 		this.#io = io;
 		this.#limit = seconds === undefined ? Number.POSITIVE_INFINITY : Number(seconds) * 1000;
-		for (const signal of SIGNALS) process.once(signal, this.#onSignal);
+		for (const signal of END_SIGNALS) process.once(signal, this.#onSignal);
 	}
 
 	start(design: string) {
@@ -216,7 +214,7 @@ class Control {
 	}
 
 	end(): void {
-		for (const signal of SIGNALS) process.removeListener(signal, this.#onSignal);
+		for (const signal of END_SIGNALS) process.removeListener(signal, this.#onSignal);
 		if (this.#io.stderr.isTTY) this.#io.stderr.write("\r\x1b[K");
 	}
 }
