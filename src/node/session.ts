@@ -1,8 +1,9 @@
 import { stringify } from "yaml";
 import { KlpemuError, suggest } from "../base/index.js";
 import { designs } from "../designs/index.js";
+import { GuestMemory, toPointer } from "../linux/guest/index.js";
 import type { Machine } from "../machine/index.js";
-import { type Kaddr, toKaddr, toU64 } from "../memory/index.js";
+import { type Kaddr, toU64 } from "../memory/index.js";
 import { type Report, type ReportStep, type ReportTask, renderReport } from "../report/index.js";
 import {
 	createScenarioMachine,
@@ -118,6 +119,7 @@ export class Session {
 	readonly #definition: Definition;
 	readonly #host: SessionHost;
 	readonly #run: ScenarioRun;
+	readonly #memory: GuestMemory;
 	/** The steps that declare or end tasks: later steps are read behind them. */
 	readonly #declaring: RawStep[] = [];
 
@@ -127,6 +129,7 @@ export class Session {
 		this.#definition = definition;
 		this.#host = host;
 		this.#run = run;
+		this.#memory = new GuestMemory(machine.memory);
 	}
 
 	// ---- adding ----
@@ -335,32 +338,30 @@ export class Session {
 		return address;
 	}
 
-	/** Throws `SESSION_ADDRESS` for an address that alloc() has not given. */
+	/** Throws `SESSION_ADDRESS` for an address that alloc() has not given, `GUEST_FAULT` for one outside of the kernel. */
 	free(address: bigint): void {
-		if (this.machine.heap.kfree(toKaddr(address))) return;
+		if (this.machine.heap.kfree(toPointer(address))) return;
 		throw new KlpemuError("SESSION_ADDRESS", `nothing is allocated at 0x${address.toString(16)}`);
 	}
 
-	/** Bytes of guest memory. Throws `MEMORY_UNMAPPED`. */
+	/** Bytes of guest memory. Throws `GUEST_FAULT` where nothing can be read. */
 	read(address: bigint, length: number): Uint8Array {
-		return this.machine.memory.read(toKaddr(address), length);
+		return this.#memory.bytes(address, length);
 	}
 
-	/** Writes guest memory, even if it is read-only for the guest. Code that is overwritten is executed as it is then. */
+	/**
+	 * Writes guest memory, even if it is read-only for the guest. Code that is overwritten is executed as it is then. Throws `GUEST_FAULT`
+	 * for an address outside of the kernel, `MEMORY_UNMAPPED`.
+	 */
 	write(address: bigint, bytes: Uint8Array): void {
-		const at = toKaddr(address);
+		const at = toPointer(address);
 		this.machine.memory.write(at, bytes);
 		this.machine.icache.flush_icache_range(at, bytes.length);
 	}
 
-	/** The C string at an address. */
+	/** The C string at an address. Throws `GUEST_FAULT` where nothing can be read. */
 	string(address: bigint): string {
-		const bytes: number[] = [];
-		for (let at = toKaddr(address); ; at = (at + 1) | 0) {
-			const byte = this.machine.memory.u8(at);
-			if (byte === 0) return new TextDecoder().decode(Uint8Array.from(bytes));
-			bytes.push(byte);
-		}
+		return this.#memory.string(address);
 	}
 
 	/** Frees the Cpu's memory outside JavaScript. */

@@ -1,4 +1,5 @@
-import type { Report, ReportStep } from "./types.js";
+import { unexpectedProblems } from "./problems.js";
+import type { Report } from "./types.js";
 
 const ENTITIES: Readonly<Record<string, string>> = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;" };
 
@@ -8,23 +9,13 @@ export function xml(text: string): string {
 	return printable.replace(/[&<>"]/g, (character) => ENTITIES[character]!);
 }
 
-/** The problems of one step: expectations that do not hold, and broken invariants. */
-function problems(report: Report, { index }: ReportStep): string[] {
-	const failures = report.failures.filter(({ step }) => step === index);
-	const violations = report.violations.filter(({ step }) => step === index);
-	return [
-		...failures.map(({ where, message }) => `${where}: ${message}`),
-		...violations.map(({ invariant, message }) => `${invariant}: ${message}`),
-	];
-}
-
 /**
  * The report in the XML of JUnit, which continuous integration reads: a test suite, with a test case for each step. If the scenario
  * expects violations and ends as it expects, they are no failures.
  */
 export function renderJunit(report: Report): string {
 	const cases = report.steps.map((step) => {
-		const wrong = report.asExpected ? [] : problems(report, step);
+		const wrong = unexpectedProblems(report, step.index);
 		const name = `${step.index} ${step.action}`;
 		const open = `    <testcase classname="${xml(report.scenario)}" name="${xml(name)}"`;
 		if (wrong.length === 0) return { failed: false, text: `${open}/>` };

@@ -1,3 +1,4 @@
+import { problems, unexpectedProblems } from "./problems.js";
 import type { Report, ReportTest } from "./types.js";
 
 /** One script of tests, run. */
@@ -10,10 +11,8 @@ export interface KtapSuite {
 
 /** `#` lines: why a test failed. */
 function diagnostics(test: ReportTest, report: Report, end: number): string[] {
-	const within = ({ step }: { readonly step: number }) => step >= test.step && step < end;
 	const lines = [
-		...report.failures.filter(within).map(({ where, message }) => `${where}: ${message}`),
-		...report.violations.filter(within).map(({ invariant, message }) => `${invariant}: ${message}`),
+		...problems(report, (step) => step >= test.step && step < end),
 		...(test.diff === null ? [] : test.diff.split("\n")),
 	];
 	return lines.map((line) => `# ${line}`);
@@ -50,12 +49,10 @@ export function renderStepsKtap(report: Report): string {
 	const lines = ["KTAP version 1", `1..${count}`];
 	let passed = 0;
 	for (const { index, action } of report.steps) {
-		const failures = report.failures.filter(({ step }) => step === index);
-		const violations = report.asExpected ? [] : report.violations.filter(({ step }) => step === index);
-		const ok = failures.length === 0 && violations.length === 0;
+		const wrong = unexpectedProblems(report, index);
+		const ok = wrong.length === 0;
 		if (ok) passed++;
-		lines.push(...failures.map(({ where, message }) => `# ${where}: ${message}`));
-		lines.push(...violations.map(({ invariant, message }) => `# ${invariant}: ${message}`));
+		lines.push(...wrong.map((problem) => `# ${problem}`));
 		lines.push(`${ok ? "ok" : "not ok"} ${index} ${action.replaceAll("#", "\\#")}`);
 	}
 	for (let i = 1; i <= notRun; i++) lines.push(`ok ${report.steps.length + i} # SKIP a step before it failed`);

@@ -51,6 +51,12 @@ describe("machine(): a machine without a scenario file", () => {
 		expect([...m.read(address, 2)]).toEqual([7, 0]);
 		m.free(address);
 		expect(() => m.free(address)).toThrow(/nothing is allocated at 0xffffffff/);
+		// An address outside of the kernel is not taken for one inside, by its lower half.
+		const low = BigInt.asUintN(31, m.address("word"));
+		expect(() => m.read(low, 4)).toThrow(/read at 0x/);
+		expect(() => m.string(low)).toThrow(/read at 0x/);
+		expect(() => m.write(low, Uint8Array.of(1))).toThrow(/at 0x/);
+		expect(m.string(m.address("word"))).toBe("new");
 		expect(() => m.address("wird")).toThrow(/no function or variable 'wird'/);
 	});
 

@@ -1,6 +1,6 @@
 export { GuestArguments, type HostFunctions } from "./arguments.js";
 export { type CallLabels, type CallWatch, GuestCalls } from "./call.js";
-export { GuestFault, GuestMemory } from "./guest-memory.js";
+export { GuestFault, GuestMemory, toPointer } from "./guest-memory.js";
 export { Heap } from "./heap.js";
 export { HostCalls } from "./host-calls.js";
 export { Oops, type OopsObserver } from "./oops.js";
