@@ -1,9 +1,8 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { KlpemuError } from "../../src/base/index.js";
 import { type ElfObject, type Image, linkImage, parseElf } from "../../src/elf/index.js";
 import { hex, type Kaddr, Memory, PERM } from "../../src/memory/index.js";
-import { ALLOC, buildObject, DATA, type SectionSpec, type SymbolSpec, TEXT } from "./objects.js";
+import { ALLOC, buildObject, DATA, failure, type SectionSpec, type SymbolSpec, TEXT } from "./objects.js";
 
 const BASE = -0x7f000000;
 /** 0xffffffff82000000 */
@@ -16,16 +15,6 @@ function load(objects: readonly ElfObject[], resolve: (name: string) => Kaddr | 
 	const memory = new Memory({ bytes: 1 << 20 });
 	const image = linkImage({ name: "m", objects, base: BASE, memory, resolve });
 	return { memory, image };
-}
-
-function failure(run: () => unknown): KlpemuError {
-	try {
-		run();
-	} catch (error) {
-		if (error instanceof KlpemuError) return error;
-		throw error;
-	}
-	throw new Error("no error");
 }
 
 const committed = (name: string) =>

@@ -1,5 +1,7 @@
 /** Builds small relocatable objects byte by byte, so that each relocation type and each mistake can be had. */
 
+import { KlpemuError } from "../../src/base/index.js";
+
 export interface SectionSpec {
 	readonly name: string;
 	readonly data?: Uint8Array;
@@ -146,4 +148,15 @@ class Strings {
 	bytes(): Uint8Array {
 		return new TextEncoder().encode(this.#text);
 	}
+}
+
+/** The KlpemuError that `run` throws; any other error goes on. */
+export function failure(run: () => unknown): KlpemuError {
+	try {
+		run();
+	} catch (error) {
+		if (error instanceof KlpemuError) return error;
+		throw error;
+	}
+	throw new Error("no error");
 }

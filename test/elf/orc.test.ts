@@ -1,8 +1,7 @@
 import { describe, expect, it } from "vitest";
-import { KlpemuError } from "../../src/base/index.js";
 import { linkImage, parseElf, type UnwindRow } from "../../src/elf/index.js";
 import { Memory } from "../../src/memory/index.js";
-import { ALLOC, buildObject, type SectionSpec, TEXT } from "./objects.js";
+import { ALLOC, buildObject, failure, type SectionSpec, TEXT } from "./objects.js";
 
 const BASE = -0x7f000000;
 const RDX = 2;
@@ -56,16 +55,6 @@ function load(sections: readonly SectionSpec[], ...others: (readonly SectionSpec
 /** The row of a text with this one entry. */
 const row = (entry: Omit<Entry, "at">): UnwindRow | undefined =>
 	load([text(), ...orc([{ at: 0, ...entry }])]).findRow(BASE);
-
-function failure(run: () => unknown): KlpemuError {
-	try {
-		run();
-	} catch (error) {
-		if (error instanceof KlpemuError) return error;
-		throw error;
-	}
-	throw new Error("no error");
-}
 
 const CALL: Entry = { at: 0, sp: [REG.sp, 8], type: TYPE.call };
 const call = { cfaRegister: RSP, cfaOffset: 8, raOffset: -8, signal: false, saved: [], preserves: 0x30 };

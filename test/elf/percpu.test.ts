@@ -1,8 +1,7 @@
 import { describe, expect, it } from "vitest";
-import { KlpemuError } from "../../src/base/index.js";
 import { linkImage, type PerCpuRoom, parseElf } from "../../src/elf/index.js";
 import { Memory, PERM } from "../../src/memory/index.js";
-import { buildObject, DATA, type SectionSpec, type SymbolSpec, TEXT } from "./objects.js";
+import { buildObject, DATA, failure, type SectionSpec, type SymbolSpec, TEXT } from "./objects.js";
 
 const BASE = -0x7f000000;
 const ROOM = { offset: 0x44, end: 0x1000 };
@@ -37,16 +36,6 @@ function load(percpu: PerCpuRoom | undefined, sections = SECTIONS, symbols = SYM
 	const objects = [parseElf(buildObject(sections, symbols), "a.o")];
 	const options = { name: "m", objects, base: BASE, memory, resolve: () => undefined };
 	return { memory, image: linkImage(percpu === undefined ? options : { ...options, percpu }) };
-}
-
-function failure(run: () => unknown): KlpemuError {
-	try {
-		run();
-	} catch (error) {
-		if (error instanceof KlpemuError) return error;
-		throw error;
-	}
-	throw new Error("no error");
 }
 
 describe("per-CPU variables", () => {

@@ -1,10 +1,9 @@
 import { existsSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { KlpemuError } from "../../src/base/index.js";
 import { linkImage, parseElf } from "../../src/elf/index.js";
 import { KNOWN_SECTIONS, knownSection } from "../../src/elf/section-names.js";
 import { Memory } from "../../src/memory/index.js";
-import { buildObject, DATA, type SectionSpec } from "./objects.js";
+import { buildObject, DATA, failure, type SectionSpec } from "./objects.js";
 
 const BASE = -0x7f000000;
 
@@ -16,16 +15,6 @@ function load(...sections: readonly SectionSpec[]) {
 	]);
 	const objects = [parseElf(bytes, "a.o")];
 	return linkImage({ name: "m", objects, base: BASE, memory, resolve: () => undefined });
-}
-
-function failure(run: () => unknown): KlpemuError {
-	try {
-		run();
-	} catch (error) {
-		if (error instanceof KlpemuError) return error;
-		throw error;
-	}
-	throw new Error("no error");
 }
 
 const section = (name: string, relocations: SectionSpec["relocations"] = []): SectionSpec => ({

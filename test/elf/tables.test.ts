@@ -1,8 +1,7 @@
 import { describe, expect, it } from "vitest";
-import { KlpemuError } from "../../src/base/index.js";
 import { type Image, jumpLabelCode, linkImage, parseElf, staticCallCode } from "../../src/elf/index.js";
 import { type Kaddr, Memory } from "../../src/memory/index.js";
-import { ALLOC, buildObject, DATA, type SectionSpec, type SymbolSpec, TEXT } from "./objects.js";
+import { ALLOC, buildObject, DATA, failure, type SectionSpec, type SymbolSpec, TEXT } from "./objects.js";
 
 const BASE = -0x7f000000;
 const OUTSIDE = -0x7e000000;
@@ -43,16 +42,6 @@ function load(
 }
 
 const code = ({ memory }: { memory: Memory }, offset: number, size: number) => [...memory.read(BASE + offset, size)];
-
-function failure(run: () => unknown): KlpemuError {
-	try {
-		run();
-	} catch (error) {
-		if (error instanceof KlpemuError) return error;
-		throw error;
-	}
-	throw new Error("no error");
-}
 
 describe("__jump_table", () => {
 	/** A site at 16 with a target, of the key at .data + 16 * index. */

@@ -2,10 +2,9 @@
 import { mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Readable } from "node:stream";
 import { expect, test } from "vitest";
-import { runCli } from "../../../src/node/cli/index.js";
 import { type KoOptions, ko, textFile } from "../../check/ko.js";
+import { cliOf } from "../../support/cli.js";
 
 const folder = mkdtempSync(join(tmpdir(), "klpemu-cli-check-"));
 
@@ -16,16 +15,9 @@ function file(options: KoOptions = {}): string {
 }
 
 async function cli(...argv: string[]) {
-	const printed = { stdout: "", stderr: "" };
-	const output = (name: keyof typeof printed) => ({
-		write: (text: string) => {
-			printed[name] += text;
-		},
-	});
-	const io = { stdin: Readable.from([]), stdout: output("stdout"), stderr: output("stderr"), env: {} };
-	const status = await runCli(["check", ...argv], io);
+	const { status, stdout, stderr } = await cliOf(["check", ...argv]);
 	const plain = (text: string): string => text.replaceAll(`${folder}/`, "");
-	return { status, stdout: plain(printed.stdout), stderr: plain(printed.stderr) };
+	return { status, stdout: plain(stdout), stderr: plain(stderr) };
 }
 
 test("a livepatch that is right: status 0, and what was not looked at", async () => {

@@ -1,30 +1,20 @@
 import { mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Readable } from "node:stream";
 import { describe, expect, test } from "vitest";
 import { KlpemuError } from "../../../src/base/index.js";
 import type { CommandEntry } from "../../../src/node/cli/command.js";
 import { commands } from "../../../src/node/cli/commands.js";
-import { type Command, type Io, runCli } from "../../../src/node/cli/index.js";
+import type { Command, Io } from "../../../src/node/cli/index.js";
 import { makeRunCommand, type RunScenario } from "../../../src/node/cli/run.js";
 import { NodeFileReader } from "../../../src/node/index.js";
 import type { Report } from "../../../src/report/index.js";
 import { findSource, parseScenario } from "../../../src/scenario/index.js";
 import { hybrid } from "../../report/hybrid.js";
+import { cliOf } from "../../support/cli.js";
 
-/** Runs the command line and keeps what it prints. */
-async function cli(argv: readonly string[], entries?: readonly CommandEntry[], env: Io["env"] = {}) {
-	const printed = { stdout: "", stderr: "" };
-	const output = (name: keyof typeof printed) => ({
-		write: (text: string) => {
-			printed[name] += text;
-		},
-	});
-	const io: Io = { stdin: Readable.from([]), stdout: output("stdout"), stderr: output("stderr"), env };
-	const status = await runCli(argv, io, entries);
-	return { status, ...printed };
-}
+const cli = (argv: readonly string[], entries?: readonly CommandEntry[], env: Io["env"] = {}) =>
+	cliOf(argv, { env, ...(entries && { entries }) });
 
 /** `klpemu run` with an engine that only says what it was asked for. */
 function runWith(report: Report, seen: Parameters<RunScenario>[] = []): CommandEntry[] {

@@ -1,18 +1,11 @@
 import { execFileSync } from "node:child_process";
-import { Readable } from "node:stream";
 import { describe, expect, test } from "vitest";
 import { commands } from "../../../src/node/cli/commands.js";
-import { runCli } from "../../../src/node/cli/index.js";
+import { cliOf } from "../../support/cli.js";
 
 async function completion(...args: string[]) {
-	let text = "";
-	const output = {
-		write: (part: string) => {
-			text += part;
-		},
-	};
-	const io = { stdin: Readable.from([]), stdout: output, stderr: output, env: {} };
-	return { status: await runCli(["completion", ...args], io), text };
+	const { status, stdout, stderr } = await cliOf(["completion", ...args]);
+	return { status, text: stdout + stderr };
 }
 
 /** The words that bash offers behind a command line; the last word is the one that is being typed. */

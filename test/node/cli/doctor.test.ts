@@ -1,19 +1,12 @@
 import { chmodSync, mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Readable } from "node:stream";
 import { describe, expect, test } from "vitest";
-import { runCli } from "../../../src/node/cli/index.js";
+import { cliOf } from "../../support/cli.js";
 
 async function doctor(env: Record<string, string>, ...args: string[]) {
-	let text = "";
-	const output = {
-		write: (part: string) => {
-			text += part;
-		},
-	};
-	const status = await runCli(["doctor", ...args], { stdin: Readable.from([]), stdout: output, stderr: output, env });
-	return { status, text };
+	const { status, stdout, stderr } = await cliOf(["doctor", ...args], { env });
+	return { status, text: stdout + stderr };
 }
 
 describe("klpemu doctor", () => {

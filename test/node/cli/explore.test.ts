@@ -2,11 +2,10 @@
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Readable } from "node:stream";
 import { expect, test } from "vitest";
 import type { ExploreReport } from "../../../src/node/cli/explore-report.js";
-import { runCli } from "../../../src/node/cli/index.js";
 import { textFingerprint } from "../../../src/scenario/index.js";
+import { cliOf } from "../../support/cli.js";
 import { skipBecause } from "../../support/skip.js";
 
 const folder = mkdtempSync(join(tmpdir(), "klpemu-explore-"));
@@ -27,16 +26,7 @@ steps: [{ insmod: lp1 }, settle, { insmod: lp2 }, settle, { insmod: lp3 }, settl
 `,
 );
 
-async function cli(...argv: string[]) {
-	const printed = { stdout: "", stderr: "" };
-	const output = (name: keyof typeof printed) => ({
-		write: (text: string) => {
-			printed[name] += text;
-		},
-	});
-	const io = { stdin: Readable.from([]), stdout: output("stdout"), stderr: output("stderr"), env: {} };
-	return { status: await runCli(argv, io), ...printed };
-}
+const cli = (...argv: string[]) => cliOf(argv);
 
 test("explore: a table, a schedule that is saved, and its replay with a story", async () => {
 	const { status, stdout } = await cli("explore", SCENARIO, "--save", folder);

@@ -2,9 +2,8 @@ import { existsSync } from "node:fs";
 import { chmod, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Readable } from "node:stream";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { type Io, runCli } from "../../../src/node/cli/index.js";
+import { cliOf } from "../../support/cli.js";
 import { KERNEL_CORE, NO_KERNEL_CORE, skipBecause } from "../../support/skip.js";
 
 let folder: string;
@@ -13,16 +12,7 @@ beforeEach(async () => {
 });
 afterEach(() => rm(folder, { recursive: true }));
 
-async function cli(...argv: string[]) {
-	const printed = { stdout: "", stderr: "" };
-	const output = (name: keyof typeof printed) => ({
-		write: (text: string) => {
-			printed[name] += text;
-		},
-	});
-	const io: Io = { stdin: Readable.from([]), stdout: output("stdout"), stderr: output("stderr"), env: {} };
-	return { status: await runCli(argv, io), ...printed };
-}
+const cli = (...argv: string[]) => cliOf(argv);
 
 describe("klpemu kernel", () => {
 	test("needs a second word", async () => {
