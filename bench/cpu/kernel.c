@@ -8,11 +8,11 @@
  * usage: kernel MILLISECONDS
  */
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
+
+#include "rows.h"
 
 long traced(long x);
 long lp_traced(long x);
@@ -32,7 +32,6 @@ static char task[1 << 15] __attribute__((aligned(64)));
 
 #define AT(type, struct, offset) (*(type *)((struct) + (offset)))
 #define ENDBR64 4
-#define CHECK 16
 
 static void writable(const void *at)
 {
@@ -105,30 +104,6 @@ static void enable(void)
 	AT(int, task, TASK_PATCH_STATE) = -1;
 	AT(void *, pcpu_hot, PCPU_CURRENT_TASK) = task;
 	AT(unsigned, pcpu_hot, PCPU_PREEMPT_COUNT) = 0x80000000;
-}
-
-static double now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1e9 + t.tv_nsec;
-}
-
-static void row(const char *name, long (*run)(long), double budget)
-{
-	long n = 1;
-	double took = 0;
-
-	for (;; n *= 2) {
-		double start = now();
-
-		run(n);
-		took = now() - start;
-		if (took > budget)
-			break;
-	}
-	printf("%s %.4f %ld\n", name, took / n, run(CHECK));
 }
 
 int main(int argc, char **argv)

@@ -11,7 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
+
+#include "rows.h"
 
 long traced(long x);
 long lp_traced(long x);
@@ -63,33 +64,6 @@ void klp_ftrace_handler(unsigned long ip, unsigned long parent, struct ops *o, u
 	if (!f || f->nop)
 		return;
 	regs[128 / 8] = (unsigned long)f->new_func;
-}
-
-/* Every Cpu prints its result for this number of units: all results must be equal. */
-#define CHECK 16
-
-static double now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1e9 + t.tv_nsec;
-}
-
-static void row(const char *name, long (*run)(long), double budget)
-{
-	long n = 1;
-	double took = 0;
-
-	for (;; n *= 2) {
-		double start = now();
-
-		run(n);
-		took = now() - start;
-		if (took > budget)
-			break;
-	}
-	printf("%s %.4f %ld\n", name, took / n, run(CHECK));
 }
 
 static void poke(unsigned char *site, const unsigned char *code)
