@@ -129,6 +129,13 @@ describe.each(CPU_NAMES)("on %s", (cpu) => {
 		expect(Math.max(...machine.it.dmesg.lines().map((line) => line.length))).toBe(1023);
 	});
 
+	test("a task that dies with preemption disabled leaves its CPU preemptible, as make_task_dead() does", () => {
+		const task = machine.task("holder", "funcA");
+		task.preempt_count = 2;
+		machine.it.oops.die(task, { kind: "general-protection" }, 0n);
+		expect(task.preempt_count).toBe(0);
+	});
+
 	test("bad text for printk() is what the kernel prints for it", async () => {
 		await run('printk("<%s|%s|%s>\\n", (char *)0, (char *)1, (char *)-1L);');
 		expect(machine.dmesg("<")[0]).toBe("<(null)|(efault)|(efault)>");

@@ -30,6 +30,22 @@ describe.each(["jit", "unicorn"])("on %s", (cpu) => {
 
 	const lp1 = () => machine.patch("lp1", ["funcA", "lp1_funcA"]);
 
+	test("an ops in guest memory that is unregistered is forgotten: the next one at its address is found", () => {
+		const { it, ftrace } = machine;
+		const address = it.heap.kmalloc(256, true);
+		const opsThere = (name: string) => {
+			const ops = new ftrace_ops(name, undefined, machine.addr("funcC"), undefined, DYNAMIC);
+			return Object.assign(ops, { address, inGuest: true });
+		};
+		const [first, second] = [opsThere("first"), opsThere("second")];
+		expect(it.shell.run(ftrace.register_ftrace_function(first))).toBe(0);
+		expect(ftrace.opsAt(address)).toBe(first);
+		expect(it.shell.run(ftrace.unregister_ftrace_function(first))).toBe(0);
+		expect(it.shell.run(ftrace.register_ftrace_function(second))).toBe(0);
+		expect(ftrace.opsAt(address)).toBe(second);
+		expect(it.shell.run(ftrace.unregister_ftrace_function(second))).toBe(0);
+	});
+
 	describe("IPMODIFY", () => {
 		test("[rule 6.1] a second one at the same site is -EBUSY, and its earlier sites are unchanged", () => {
 			lp1();
