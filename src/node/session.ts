@@ -6,6 +6,7 @@ import type { Machine } from "../machine/index.js";
 import { type Kaddr, toU64 } from "../memory/index.js";
 import { type Report, type ReportStep, type ReportTask, renderReport } from "../report/index.js";
 import {
+	CALL_ROUNDS,
 	createScenarioMachine,
 	type LivepatchInput,
 	type LoadedKernelObject,
@@ -54,7 +55,6 @@ export type GuestArgument = number | bigint | string | Uint8Array;
 
 /** The task that makes calls for which no task is named. */
 const CALLER = "caller";
-const CALL_ROUNDS = 10_000;
 const DESIGN_NAMES = designs.map(({ name }) => name);
 
 /**

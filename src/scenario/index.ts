@@ -21,7 +21,7 @@ export { createScenarioMachine, type RunScenarioOptions, runScenario, ScenarioRu
 export { expectedErrno, expectedVerdict, type Scenario } from "./scenario.js";
 export { filterDmesg } from "./selftest.js";
 export { findSource } from "./source.js";
-export { describeStep, type RawStep, STEPS, type Step, type StepKind } from "./steps/index.js";
+export { CALL_ROUNDS, describeStep, type RawStep, STEPS, type Step, type StepKind } from "./steps/index.js";
 export {
 	appliesTo,
 	type Expectation,

@@ -1,8 +1,8 @@
 import { constants } from "node:fs";
 import { access, readdir } from "node:fs/promises";
-import { release } from "node:os";
 import { delimiter, join } from "node:path";
 import { KlpemuError, printableJson } from "../../base/index.js";
+import { installedHeaders, PLACES } from "../kernel/index.js";
 import { koffiEngine, unicornJsEngine } from "../unicorn/index.js";
 import { type Command, EXIT, type Io } from "./command.js";
 
@@ -48,11 +48,8 @@ async function examine(env: Io["env"]): Promise<Finding[]> {
 	const [major, minor] = process.versions.node.split(".").map(Number) as [number, number];
 	const isNew = major > NODE[0] || (major === NODE[0] && minor >= NODE[1]);
 	const program = (name: string) => inPath(name, env.PATH ?? "");
-	const sources = await matching("/usr/src", /^linux-source-\d+\.\d+(\.tar\.\w+)?$/);
-	const headers = [
-		...(await matching("/usr/src", /^linux-headers-\d.*(?<!-common)$/)),
-		...(await matching(`/lib/modules/${release()}`, /^build$/)),
-	];
+	const sources = await matching(PLACES.usrSrc, /^linux-source-\d+\.\d+(\.tar\.\w+)?$/);
+	const headers = await orNull(installedHeaders(PLACES));
 	return [
 		{
 			name: "Node",
@@ -80,7 +77,7 @@ async function examine(env: Io["env"]): Promise<Finding[]> {
 		},
 		{
 			name: "kernel headers",
-			found: headers.join(", ") || null,
+			found: headers?.folder ?? null,
 			adds: "klpemu kernel build",
 			install: "apt-get install linux-headers-6.12-cloud-amd64",
 		},
@@ -100,8 +97,14 @@ async function examine(env: Io["env"]): Promise<Finding[]> {
 }
 
 async function unicorn(): Promise<string | null> {
+	const engine = async () => (await unicornJsEngine()) ?? (await koffiEngine());
+	return (await orNull(engine()))?.description ?? null;
+}
+
+/** null for what klpemu refuses. */
+async function orNull<T>(found: Promise<T>): Promise<T | null> {
 	try {
-		return ((await unicornJsEngine()) ?? (await koffiEngine()))?.description ?? null;
+		return await found;
 	} catch (error) {
 		if (error instanceof KlpemuError) return null;
 		throw error;

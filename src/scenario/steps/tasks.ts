@@ -6,7 +6,7 @@ import { expected, symbol, taskEntries, taskKey, taskName, taskNames, word64 } f
 import { Outside, step } from "./step.js";
 
 /** Number of rounds that `call` may take, and that a task may take to leave the kernel before it exits. */
-const CALL_ROUNDS = 10_000;
+export const CALL_ROUNDS = 10_000;
 const EXIT_ROUNDS = 100_000;
 
 export const wake = step("wake", {
