@@ -44,7 +44,8 @@ export class Views {
 		if (stack.length === 0) return undefined;
 		const before = this.#words(ops, stack);
 		const chosen = this.#ask(old_func, (ops + this.#core.layout.offset("klp_ops.fops")) | 0, patch_state);
-		if (before.some((word, i) => word !== this.#words(ops, stack)[i])) {
+		const after = this.#words(ops, stack);
+		if (before.some((word, i) => word !== after[i])) {
 			this.#tell(`klp_ftrace_handler() has changed the func_stack that it reads`);
 		}
 		if (chosen === 0) return undefined;
