@@ -1,5 +1,5 @@
 import { KlpemuError } from "../base/index.js";
-import type { Kernel } from "../linux/lib/index.js";
+import { type Kernel, runStraight } from "../linux/lib/index.js";
 import { type LateCall, TASK_RUNNING, type task_struct } from "../linux/sched/index.js";
 import type { Machine, NewTask } from "../machine/index.js";
 import type { Kaddr } from "../memory/index.js";
@@ -47,15 +47,14 @@ export class ScenarioTasks {
 		this.present.set(spec.name, this.#machine.tasks.add(this.#newTask(spec)));
 	}
 
-	/** A child with the patch state of its parent (klp_copy_process). */
-	fork(parent: string, child: TaskSpec): void {
-		// The name is set first, because the child may break an invariant as soon as it exists.
-		this.names.add(child.name);
-		this.present.set(child.name, this.#machine.tasks.fork(this.get(parent), this.#newTask(child)));
+	/** A child with the patch state of its parent (klp_copy_process). `window`: what happens in the middle of copy_process(). */
+	fork(parent: string, child: TaskSpec, window: () => void): void {
+		runStraight(this.forks(parent, child), window);
 	}
 
 	/** The same, with the point at which other tasks and the kernel can act. */
 	*forks(parent: string, child: TaskSpec): Kernel<void> {
+		// The name is set first, because the child may break an invariant as soon as it exists.
 		this.names.add(child.name);
 		this.present.set(child.name, yield* this.#machine.tasks.copy_process(this.get(parent), this.#newTask(child)));
 	}

@@ -78,7 +78,8 @@ export class GuestCalls {
 		try {
 			const result = yield* this.#run(task);
 			task.regs.words.set(saved);
-			this.#cpu.state.words.set(saved);
+			this.#setPerCpu(task);
+			this.#cpu.state.words.set(task.regs.words);
 			return result;
 		} finally {
 			task.mode = mode;
@@ -96,7 +97,6 @@ export class GuestCalls {
 			regs.rip = toU64((host_bottom + 1) | 0);
 			regs.setKaddr(RSP, this.#stacks.emptyStack(task));
 		}
-		regs.words[GS_BASE] = toU64(this.#percpu.per_cpu_offset(Math.max(task.on_cpu, 0)));
 		const sp = (regs.kaddr(RSP) - 8) | 0;
 		// The stack pointer may be what guest code has made of it.
 		new GuestMemory(this.#cpu.memory).setU64(sp, regs.rip);
@@ -114,9 +114,15 @@ export class GuestCalls {
 		regs.rip = toU64(call_from_host);
 	}
 
+	/** gs is the area of the CPU that the task is on now: behind a wait it may be another one than before. */
+	#setPerCpu(task: task_struct): void {
+		task.regs.words[GS_BASE] = toU64(this.#percpu.per_cpu_offset(Math.max(task.on_cpu, 0)));
+	}
+
 	*#run(task: task_struct): Kernel<bigint> {
 		const cpu = this.#cpu;
 		for (let executed = 0; executed < ENDLESS; ) {
+			this.#setPerCpu(task);
 			cpu.state.words.set(task.regs.words);
 			const { watch } = this;
 			const stop = runGuest(cpu, watch?.step ?? SLICE);

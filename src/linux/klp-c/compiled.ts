@@ -299,17 +299,12 @@ export class CompiledLivepatch implements Livepatch {
 
 	/** The C takes `current` for the parent. */
 	klp_copy_process(parent: task_struct, child: task_struct): void {
-		const { sched } = this.#parts;
-		if (parent !== sched.current) {
-			// A task that TypeScript makes in the name of another one.
-			child.thread_flags = parent.thread_flags & (1 << this.core.layout.constant("TIF_PATCH_PENDING"));
-			child.patch_state = parent.patch_state;
-			return;
-		}
-		// The caller holds tasklist_lock.
-		parent.preempt_count++;
-		runStraight(this.#call("klp_copy_process", toU64(this.tasks.address(child))));
-		parent.preempt_count--;
+		this.tasks.asCurrent(parent, this.#parts.cpu, () => {
+			// The caller holds tasklist_lock.
+			parent.preempt_count++;
+			runStraight(this.#call("klp_copy_process", toU64(this.tasks.address(child))));
+			parent.preempt_count--;
+		});
 	}
 
 	*klp_update_patch_state(task: task_struct): Kernel<void> {

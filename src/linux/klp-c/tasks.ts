@@ -1,4 +1,5 @@
 import { declareState, KlpemuError } from "../../base/index.js";
+import type { Cpu } from "../../cpu/index.js";
 import { type Kaddr, type Memory, PAGE_SIZE, PERM, toU64 } from "../../memory/index.js";
 import {
 	accessField,
@@ -182,6 +183,27 @@ export class CoreTasks implements TaskStructs {
 	#setCurrent(cpu: number, task: task_struct): void {
 		const area = this.#percpu.per_cpu_offset(cpu);
 		this.#memory.setU64((area + this.#current_task) | 0, toU64(this.address(task)));
+	}
+
+	/**
+	 * Runs code of the core that takes `current` for the task, which the scheduler has not put on a CPU for that: a system call that
+	 * TypeScript makes for it. Registers and `current` are afterwards as before. The code does not wait.
+	 */
+	asCurrent(task: task_struct, cpu: Cpu, code: () => void): void {
+		const sched = this.#sched;
+		const { current } = sched;
+		const words = cpu.state.words.slice();
+		const at = Math.max(task.on_cpu, 0);
+		const before = sched.cpus[at]!.curr;
+		sched.current = task;
+		this.#setCurrent(at, task);
+		try {
+			code();
+		} finally {
+			this.#setCurrent(at, before);
+			sched.current = current;
+			cpu.state.words.set(words);
+		}
 	}
 
 	switchedTo(task: task_struct): void {

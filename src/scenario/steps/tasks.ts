@@ -2,7 +2,7 @@ import * as v from "valibot";
 import { KlpemuError } from "../../base/index.js";
 import { TASK_RUNNING, type task_struct } from "../../linux/sched/index.js";
 import { MAX_ARGUMENTS } from "../../machine/index.js";
-import { expected, symbol, taskEntries, taskKey, taskName, taskNames, word64 } from "../values.js";
+import { expected, symbol, taskEntries, taskKey, taskName, taskNames, whole, word64 } from "../values.js";
 import { Outside, step } from "./step.js";
 
 /** Number of rounds that `call` may take, and that a task may take to leave the kernel before it exits. */
@@ -25,21 +25,22 @@ export const wake = step("wake", {
 });
 
 export const fork = step("fork", {
-	value: v.strictObject({ parent: taskName, child: taskKey, ...taskEntries }),
+	value: v.strictObject({ parent: taskName, child: taskKey, window: v.optional(whole(0, 1_000_000)), ...taskEntries }),
 	doc: {
-		form: ["fork: { parent, child, calls, ... }"],
-		does: "creates a task with the patch_state of its parent (klp_copy_process)",
+		form: ["fork: { parent, child, calls, ... }", "fork: { parent, child, window: 50, ... }"],
+		does:
+			"creates a task with the patch_state of its parent (klp_copy_process); `window`: that many rounds pass in the middle of " +
+			"copy_process(), between the copy of the parent's task_struct and the child's entry in the task list",
 	},
 	races: true,
 	outside: true,
-	read({ parent, child, ...task }, place) {
-		return { parent: place.at("parent").oneTask(parent), child: place.newTask(child, task) };
+	read({ parent, child, window = 0, ...task }, place) {
+		return { parent: place.at("parent").oneTask(parent), child: place.newTask(child, task), window };
 	},
 	title: ({ parent, child }) => `fork ${child.name} from ${parent}`,
 	named: ({ parent }) => [parent],
-	// biome-ignore lint/correctness/useYield: kernel code in one step
-	*run({ parent, child }, { tasks }) {
-		tasks.fork(parent, child);
+	*run({ parent, child, window }, { tasks, pass }) {
+		tasks.fork(parent, child, () => pass(window));
 		return 0;
 	},
 });

@@ -146,6 +146,16 @@ export const mutants: readonly Mutant[] = [
 		noticed: "use-after-free",
 	},
 	{
+		title: "a child keeps the patch_state that its parent had in the beginning of the fork",
+		edit: {
+			file: TRANSITION,
+			at: [/^void klp_copy_process\(/, /child->patch_state = current->patch_state;/],
+			replace: ";",
+		},
+		scenario: "scenarios/fork.yaml",
+		noticed: "warn",
+	},
+	{
 		title: "replaced patches stay enabled",
 		edit: {
 			file: CORE,

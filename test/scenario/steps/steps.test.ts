@@ -81,7 +81,10 @@ const CASES: Record<(typeof STEPS)[number]["kind"], readonly string[]> = {
 	cpu_up: ["{ cpu_down: 1 }, { insmod: lp1 }, settle, { cpu_up: 1 }, { cpu_up: 7, errno: EINVAL }"],
 	cpu_down: ["{ cpu_down: 1 }, { cpu_down: 1 }, { cpu_down: 0, errno: EPERM }, { cpu_down: 7, errno: EINVAL }"],
 	wake: ["{ wake: sleeper }, { run: { task: sleeper } }, { insmod: lp1 }, { wake: sleeper }, settle"],
-	fork: ["{ insmod: lp1 }, { fork: { parent: idler, child: young, idle: true } }, settle"],
+	fork: [
+		"{ insmod: lp1 }, { fork: { parent: idler, child: young, idle: true } }, settle",
+		"{ fork: { parent: idler, child: young, idle: true, window: 3 } }",
+	],
 	exit: ["{ exit: idler }, { wake: sleeper }, { run: { task: sleeper } }, { exit: sleeper }"],
 	call: ["{ insmod: lp1 }, settle, { call: { task: idler, func: funcA } }"],
 	state: ["{ insmod: lp1 }, settle, { state: here }"],
