@@ -1,4 +1,4 @@
-import { Hash } from "../../base/index.js";
+import { Hash, Random } from "../../base/index.js";
 import type { Broken, Invariant } from "../../consistency/index.js";
 import type { Model } from "../model.js";
 import { isEndless } from "../replay.js";
@@ -29,6 +29,11 @@ export interface SearchOptions {
 	 * verdicts and takes longer.
 	 */
 	readonly reduction: boolean;
+	/**
+	 * Another order of the search: depth first, and the moves from each state in a random order with this seed. A search that is too
+	 * big to finish then sees another part of the states. The schedules that it finds are not the shortest.
+	 */
+	readonly order?: bigint | undefined;
 	/** This process's part of the work, if several processes share it: see {@link Shard}. */
 	readonly shard?: Shard | undefined;
 }
@@ -54,6 +59,15 @@ export interface SearchResult {
 	readonly bytes: number;
 	/** Of a shard: the visited states, and for each the number of moves that lead away from it. */
 	readonly visited: ReadonlyMap<string, number> | undefined;
+}
+
+/** The same numbers in a random order; each order is as likely as the others. */
+function shuffled(numbers: number[], random: Random): number[] {
+	for (let i = numbers.length - 1; i > 0; i--) {
+		const other = random.below(i + 1);
+		[numbers[i], numbers[other]] = [numbers[other]!, numbers[i]!];
+	}
+	return numbers;
 }
 
 /** Number of states per process when the work is divided. */
@@ -101,15 +115,9 @@ export class Search {
 		const { options, table } = { options: this.#options, table: this.#table };
 		this.#parents.push(-1);
 		table.add(this.#memo.first);
-		let depth = 0;
-		let bounded = false;
-		for (let start = 0; start < table.length && !bounded; depth++) {
-			if (this.#violations.size > 0 && !options.all) break;
-			const end = table.length;
-			bounded = !(await this.#expandLevel(start, end));
-			this.#memo.checkContexts();
-			start = end;
-		}
+		const { bounded, depth } = await (options.order === undefined
+			? this.#breadthFirst()
+			: this.#depthFirst(new Random(options.order)));
 		// Without all ways out of a loop, it is not known what must happen.
 		const { loop } = this.#memo.world.states;
 		if (!bounded && loop === undefined && !this.#lost && !this.#dealt && (options.all || this.#violations.size === 0))
@@ -120,10 +128,62 @@ export class Search {
 			violations,
 			states: table.length,
 			transitions: this.#transitions,
-			depth: depth - 1,
+			depth,
 			bytes: table.bytes + this.#parents.bytes + (this.#edges?.others.bytes ?? 0),
 			visited: options.shard === undefined ? undefined : this.#visited(),
 		};
+	}
+
+	async #breadthFirst(): Promise<{ bounded: boolean; depth: number }> {
+		let depth = 0;
+		let bounded = false;
+		for (let start = 0; start < this.#table.length && !bounded; depth++) {
+			if (this.#isOver()) break;
+			const end = this.#table.length;
+			bounded = !(await this.#expandLevel(start, end));
+			this.#memo.checkContexts();
+			start = end;
+		}
+		return { bounded, depth: depth - 1 };
+	}
+
+	/** See {@link SearchOptions.order}. `depth`: moves on the longest way that was followed. */
+	async #depthFirst(random: Random): Promise<{ bounded: boolean; depth: number }> {
+		const row = new Int32Array(this.#table.width);
+		const reach = (next: Row, broken: readonly Broken[]) => this.#reach(next, broken);
+		const depths = new Numbers();
+		depths.push(0);
+		let depth = 0;
+		const open = [0];
+		for (let state = open.pop(); state !== undefined && !this.#isOver(); state = open.pop()) {
+			if ((this.#looked++ & 2047) === 0) await this.#pause();
+			if (this.#isStopped()) {
+				this.#memo.checkContexts();
+				return { bounded: true, depth };
+			}
+			this.#current = state;
+			this.#table.read(state, row);
+			const before = this.#table.length;
+			this.#moves.ofTasks(row, reach);
+			this.#moves.ofActors(row, reach);
+			const next = Array.from({ length: this.#table.length - before }, (_, i) => before + i);
+			const distance = depths.at(state) + 1;
+			for (const _ of next) depths.push(distance);
+			if (next.length > 0) depth = Math.max(depth, distance);
+			open.push(...shuffled(next, random));
+		}
+		this.#memo.checkContexts();
+		return { bounded: false, depth };
+	}
+
+	/** True if nothing more is looked for. */
+	#isOver(): boolean {
+		return this.#violations.size > 0 && !this.#options.all;
+	}
+
+	/** True if the search was interrupted, or has as many states as it may. */
+	#isStopped(): boolean {
+		return this.#interrupted || this.#table.length >= this.#options.budget;
 	}
 
 	/**
@@ -138,7 +198,7 @@ export class Search {
 			for (const kind of ["ofTasks", "ofActors"] as const) {
 				for (this.#current of group) {
 					if ((this.#looked++ & 2047) === 0) await this.#pause();
-					if (this.#interrupted || this.#table.length >= this.#options.budget) return false;
+					if (this.#isStopped()) return false;
 					this.#table.read(this.#current, row);
 					this.#moves[kind](row, reach);
 				}

@@ -20,6 +20,7 @@ export interface ExploreOptions {
 	readonly invariant: string | undefined;
 	readonly everyInvariant: boolean;
 	readonly noReduction: boolean;
+	readonly order: bigint | undefined;
 	readonly shard: string | undefined;
 	readonly save: string | undefined;
 	readonly core: string | undefined;
@@ -41,6 +42,7 @@ export const exploreCommand: Command<ExploreOptions> = {
 		invariant: { type: "text", value: "NAME", help: "look for this one only", choices: () => INVARIANTS },
 		everyInvariant: { type: "flag", help: "go on: the shortest schedule for each invariant" },
 		noReduction: { type: "flag", help: "leave nothing out (docs/exploring.md); slow" },
+		order: { type: "uint64", value: "SEED", help: "depth first, at random: a bounded search sees other states" },
 		shard: { type: "text", value: "I/N", help: "the I-th of N parts, from 1; klpemu merge joins their reports" },
 		save: { type: "text", value: "DIR", help: "write the schedules there, for klpemu replay" },
 		core: { ...coreOption, help: "refused: the explorer moves klpemu's own livepatch code only" },
@@ -87,6 +89,12 @@ async function exploreFile(
 	const scenario = parseScenario(text, file, { designs: designNames });
 	const { exploreScenario } = await import("../../scenario/index.js");
 	const shard = shardOf(options.shard);
+	if (shard !== undefined && options.order !== undefined) {
+		throw new KlpemuError("CLI_BAD_ARGUMENT", "--shard and --order exclude each other", {
+			where: "klpemu explore",
+			hint: "the parts divide the levels of a search in breadth",
+		});
+	}
 	const control = new Control(io, options.time);
 	const results: ExploreRow[] = [];
 	try {
@@ -101,6 +109,7 @@ async function exploreFile(
 					invariants: new Set(options.invariant === undefined ? INVARIANTS : [options.invariant as Invariant]),
 					all: options.everyInvariant,
 					reduction: !options.noReduction,
+					order: options.order,
 					shard,
 					...watch.options,
 				});
