@@ -70,7 +70,16 @@ export type { LoadedModule } from "./linux/module/index.js";
 export { task_struct } from "./linux/sched/index.js";
 export { boot, Machine, type MachineOptions, type NewTask, type Observer } from "./machine/index.js";
 export { BACKING, hex, isKaddr, type Kaddr, Memory, PERM, type Region, toKaddr, toU64 } from "./memory/index.js";
-export { type Report, renderReport } from "./report/index.js";
+export {
+	type Report,
+	renderFtrace,
+	renderPerfetto,
+	renderReport,
+	renderSvg,
+	renderTraceCmd,
+	type Timeline,
+	type TimelineEvent,
+} from "./report/index.js";
 export {
 	createModel,
 	createScenarioMachine,
@@ -80,6 +89,7 @@ export {
 	livepatch,
 	type ObjectLoader,
 	parseScenario,
+	Recorder,
 	type RunScenarioOptions,
 	replaySchedule,
 	runScenario,

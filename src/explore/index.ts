@@ -1,7 +1,7 @@
 export { type Exploration, explore } from "./explore.js";
 export { joinVisited, shortestOfEach } from "./merge.js";
 export type { Admin, AdminStep, Model, ModelTask } from "./model.js";
-export { isEndless, minimise, type Replayed, Replayer } from "./replay.js";
+export { isEndless, type MoveObserver, minimise, type Replayed, Replayer } from "./replay.js";
 export { formatSchedule, type Move, parseSchedule, type Schedule } from "./schedule.js";
 export type { FoundViolation, SearchOptions, SearchResult, Shard } from "./search/index.js";
 export { tellStory } from "./story.js";

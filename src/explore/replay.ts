@@ -1,5 +1,6 @@
 import { KlpemuError } from "../base/index.js";
 import { type Broken, type Invariant, judgeStep, judgeTask, type Look, lookAt } from "../consistency/index.js";
+import type { task_struct } from "../linux/sched/index.js";
 import type { Model } from "./model.js";
 import type { Move } from "./schedule.js";
 import { type SavedWorld, type TaskState, World } from "./world/index.js";
@@ -25,6 +26,16 @@ export interface Replayed {
 	readonly broken: readonly Broken[];
 }
 
+/** Told of the moves of a replay as they are made. */
+export interface MoveObserver {
+	/** The world is in its initial state. */
+	start(world: World): void;
+	/** `task`: the process that moves. */
+	begin(move: Move, title: string | undefined, task: task_struct | undefined): void;
+	point(label: string): void;
+	end(replayed: Replayed): void;
+}
+
 /** Result of a move. */
 type Made = Pick<Replayed, "points" | "told" | "broken">;
 
@@ -35,6 +46,7 @@ export class Replayer {
 	readonly #tasks: readonly TaskState[];
 	/** The state after the last move. */
 	#now: Judged;
+	#observer: MoveObserver | undefined = undefined;
 
 	constructor(model: Model) {
 		this.world = new World(model);
@@ -44,14 +56,17 @@ export class Replayer {
 	}
 
 	/** Up to the first broken invariant among `invariants`. Throws `REPLAY_IMPOSSIBLE` when a move cannot be made. */
-	replay(moves: readonly Move[], invariants: ReadonlySet<Invariant>): Replayed[] {
+	replay(moves: readonly Move[], invariants: ReadonlySet<Invariant>, observer?: MoveObserver): Replayed[] {
 		this.world.restore(this.#saved);
 		this.world.loadAll(this.#tasks);
 		this.#now = this.#look();
+		this.#observer = observer;
+		observer?.start(this.world);
 		const done: Replayed[] = [];
 		for (const [index, move] of moves.entries()) {
 			const replayed = this.#move(move, index, invariants);
 			done.push(replayed);
+			observer?.end(replayed);
 			if (replayed.broken.length > 0) break;
 		}
 		return done;
@@ -62,6 +77,8 @@ export class Replayer {
 		const before = this.#now;
 		const actor = world.actors.findIndex(({ name }) => name === move.who);
 		const title = actor < 0 ? undefined : world.nextStep(actor);
+		const task = actor < 0 ? world.model.machine.sched.find(move.who) : world.actors[actor]!.task;
+		this.#observer?.begin(move, title, task);
 		const { points, told, broken } =
 			actor < 0 ? this.#moveTask(move, index) : this.#moveActor(move, index, actor, invariants);
 		return {
@@ -88,6 +105,7 @@ export class Replayer {
 			throw impossible(index, who, "it does not exist, or it sleeps");
 		const { kernel } = this.#now;
 		const { state: next, label, broken } = world.moveTask(slot);
+		this.#observer?.point(label);
 		this.#now = this.#look();
 		const step = { functions: world.model.functions, from: kernel, to: this.#now.kernel };
 		return { points: [label], told: [label], broken: [...broken, ...judgeTask(step, who, state, next)] };
@@ -104,6 +122,7 @@ export class Replayer {
 			const effect = world.moveActor(actor, new Set(slots), late && step === 0);
 			if (effect.kind === "blocked") throw impossible(index, who, "it waits for another task or actor");
 			if (effect.kind !== "place") points.push(effect.label);
+			if (effect.kind !== "place" && effect.kind !== "end") this.#observer?.point(effect.label);
 			if (effect.kind !== "place" && !effect.quiet) told.push(effect.label);
 			this.#now = this.#look();
 			const judged = { functions: world.model.functions, from: from.kernel, to: this.#now.kernel };

@@ -1,9 +1,12 @@
 export type { Cell, StepChange, TaskChange, Tone } from "./diff.js";
+export { renderFtrace, renderTraceCmd } from "./ftrace-text.js";
 export { renderJunit } from "./junit.js";
 export { type KtapSuite, renderKtap, renderStepsKtap } from "./ktap.js";
+export { renderPerfetto } from "./perfetto.js";
 export { coloured, type Paint, plain, wantsColour, wrap } from "./style.js";
 export { renderSvg } from "./svg.js";
 export { renderReport, type TextOptions } from "./text.js";
+export type { EventCategory, Lane, Timeline, TimelineEvent } from "./timeline.js";
 export {
 	type Report,
 	type ReportFailure,

@@ -2,6 +2,7 @@ import { INVARIANTS } from "../consistency/index.js";
 import {
 	type Exploration,
 	explore,
+	type MoveObserver,
 	minimise,
 	type Replayed,
 	Replayer,
@@ -9,9 +10,13 @@ import {
 	type SearchOptions,
 	tellStory,
 } from "../explore/index.js";
+import type { Machine } from "../machine/index.js";
+import type { Report } from "../report/index.js";
 import { fingerprintOf } from "./fingerprint.js";
 import { createModel } from "./model.js";
 import { expectedOf, type Judgement, judgeOutcomes, type StepOutcome } from "./outcomes.js";
+import type { Recorder } from "./recorder.js";
+import { replayReport } from "./replay-report.js";
 import type { RunScenarioOptions } from "./run.js";
 import type { Scenario } from "./scenario.js";
 import type { Verdict } from "./types.js";
@@ -71,6 +76,8 @@ export interface Replay {
 	readonly moves: readonly Replayed[];
 	/** The story in words. */
 	readonly story: string;
+	/** Each move as a step. */
+	readonly report: Report;
 }
 
 /** Makes a schedule's moves on a machine of its own. Throws `REPLAY_IMPOSSIBLE`. */
@@ -82,9 +89,30 @@ export async function replaySchedule(
 	const model = await createModel(scenario, machine);
 	try {
 		const replayer = new Replayer(model);
-		const moves = replayer.replay(schedule.moves, new Set([schedule.invariant]));
-		return { moves, story: tellStory(moves, model.functions, replayer.world.names) };
+		const observer = machine.recorder && recordMoves(machine.recorder, model.machine);
+		const moves = replayer.replay(schedule.moves, new Set([schedule.invariant]), observer);
+		const { names, judged } = replayer.world;
+		const parts = { scenario, schedule, machine: model.machine, functions: model.functions, names, judged };
+		return { moves, story: tellStory(moves, model.functions, names), report: replayReport(parts, moves) };
 	} finally {
 		model.machine.close();
 	}
+}
+
+/** Writes the moves of a replay into a timeline. */
+function recordMoves(recorder: Recorder, machine: Machine): MoveObserver {
+	let count = 0;
+	return {
+		start: () => recorder.attach(machine, { moves: true }),
+		begin: ({ who }, title, task) => {
+			const name = title === undefined ? who : `${who}: ${title}`;
+			recorder.beginMove(task ?? machine.sched.current, name, { move: ++count });
+		},
+		point: (label) => recorder.point(label),
+		end: ({ broken }) => {
+			const violations = broken.map(({ invariant, message, task = null }) => ({ invariant, message, task }));
+			for (const violation of violations) recorder.violation(violation);
+			recorder.endStep(0, violations);
+		},
+	};
 }

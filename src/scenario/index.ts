@@ -17,6 +17,7 @@ export { patchOf as livepatch } from "./livepatches.js";
 export { loadObjects, type ObjectLoader } from "./load.js";
 export { createModel } from "./model.js";
 export { type Judgement, judgeOutcomes, type StepOutcome } from "./outcomes.js";
+export { Recorder } from "./recorder.js";
 export { createScenarioMachine, type RunScenarioOptions, runScenario, ScenarioRun } from "./run.js";
 export { expectedErrno, expectedVerdict, type Scenario } from "./scenario.js";
 export { filterDmesg } from "./selftest.js";

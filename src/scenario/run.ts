@@ -15,6 +15,7 @@ import type { Host } from "./host.js";
 import { kernelLayoutOf } from "./kernel-objects.js";
 import { type LoadedObjects, loadObjects } from "./load.js";
 import { Observer } from "./observe.js";
+import type { Recorder } from "./recorder.js";
 import { expectedErrno, expectedVerdict, type Scenario } from "./scenario.js";
 import { loadSelftest, type Selftest } from "./selftest.js";
 import { type Driver, definitionOf, Outside, type Step, type StepBase, type StepWorld } from "./steps/index.js";
@@ -42,6 +43,8 @@ export interface RunScenarioOptions {
 	readonly traceInsns?: (line: string) => void;
 	/** Called with one line for each point of kernel code and each guest call, with the guest instructions so far. */
 	readonly onEvent?: (event: string) => void;
+	/** Records the timeline: a new one for each run. */
+	readonly recorder?: Recorder;
 	readonly host: Host;
 }
 
@@ -126,6 +129,7 @@ export class ScenarioRun {
 	#hasFailed = false;
 	readonly #stops: boolean;
 	readonly #whereabouts: Whereabouts;
+	readonly #recorder: Recorder | undefined;
 
 	constructor(
 		scenario: Scenario,
@@ -140,6 +144,9 @@ export class ScenarioRun {
 		this.#seed = options.seed ?? scenario.seed;
 		this.#stops = (options.stopAtFailure ?? false) && scenario.selftest === undefined;
 		this.#whereabouts = new Whereabouts(machine);
+		// Before the checker: a violation comes behind the step that causes it.
+		this.#recorder = options.recorder;
+		this.#recorder?.attach(machine);
 		const watched = watchedFunctions(scenario.livepatches, machine);
 		this.#watched = watched;
 		machine.observe({ enable: (patch) => watchPatch(watched, machine, patch) });
@@ -183,12 +190,14 @@ export class ScenarioRun {
 		const definition = definitionOf(step);
 		const action = definition.title(step);
 		this.#whereabouts.begin(`step ${this.#index}, ${action}`);
+		this.#recorder?.beginStep(this.#index, action);
 		const failures = this.#failures.length;
 		this.#selftest?.log(definition.logsBefore?.(step, this.#world));
 		const errno = this.#stepOrFail(step);
 		this.#checker.checkWarnings(action);
 		this.#selftest?.log(definition.logsAfter?.(step, errno));
 		this.#dropEchoes();
+		this.#recorder?.endStep(errno, this.#violations);
 		if (!definition.hasNoResult) {
 			this.#lastErrno = errno;
 			const message = checkErrno(errno, expectedErrno(step, this.#machine.klp.design.name));
@@ -255,6 +264,7 @@ export class ScenarioRun {
 			message,
 		};
 		this.#violations.push(violation);
+		this.#recorder?.violation(violation);
 	}
 
 	/**

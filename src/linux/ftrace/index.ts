@@ -24,6 +24,7 @@ export { RecoverReturns } from "./rethook.js";
 export { TRACE_ENTRIES_MAX } from "./ring-buffer.js";
 export { Symbols } from "./symbols.js";
 export { ftrace_call_replace, INT3_INSN_OPCODE, MCOUNT_INSN_SIZE, NOP5, TextPoke } from "./text-poke.js";
+export * from "./trace-format.js";
 export { Tracefs } from "./tracefs.js";
 export { FunctionTracer, type TraceEntry } from "./tracer.js";
 export type { Trampoline, TrampolineTemplates } from "./trampoline.js";

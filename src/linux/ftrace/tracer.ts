@@ -8,6 +8,7 @@ import type { GraphTracer } from "./graph-tracer.js";
 import { ftrace_ops } from "./ops.js";
 import { isRecursion } from "./recursion.js";
 import { RingBuffer } from "./ring-buffer.js";
+import { traceHeader, traceLine } from "./trace-format.js";
 
 /** One line of the trace. */
 export interface TraceEntry {
@@ -133,30 +134,16 @@ export class FunctionTracer {
 
 	/** An entry as a line of the file `trace` (kernel/trace/trace_output.c): `name` gives the symbol of an address. */
 	line(entry: TraceEntry, name: (address: Kaddr) => string): string {
-		const task = `${entry.comm.padStart(16)}-${String(entry.pid).padEnd(7)}`;
-		const cpu = `[${String(entry.cpu).padStart(3, "0")}]`;
+		const { comm, pid, cpu, jiffies } = entry;
 		const HZ = this.#HZ;
-		const seconds = String(Math.floor(entry.jiffies / HZ)).padStart(5);
-		const microseconds = String(Math.floor(((entry.jiffies % HZ) * 1_000_000) / HZ)).padStart(6, "0");
-		// No interrupt, no softirq, and preemption as in the traced function: five dots.
-		return `${task} ${cpu} ..... ${seconds}.${microseconds}: ${name(entry.ip)} <-${name(entry.parent_ip)}`;
+		const time = Math.floor(jiffies / HZ) * 1_000_000 + Math.floor(((jiffies % HZ) * 1_000_000) / HZ);
+		return traceLine({ comm, pid, cpu, time }, `${name(entry.ip)} <-${name(entry.parent_ip)}`);
 	}
 
 	/** The header of the file `trace`. */
 	header(): string[] {
-		return [
-			`# tracer: ${this.current_tracer}`,
-			"#",
-			`# entries-in-buffer/entries-written: ${this.buffer.entries.length}/${this.buffer.written}   #P:${this.#sched.cpus.filter(({ online }) => online).length}`,
-			"#",
-			"#                                _-----=> irqs-off/BH-disabled",
-			"#                               / _----=> need-resched",
-			"#                              | / _---=> hardirq/softirq",
-			"#                              || / _--=> preempt-depth",
-			"#                              ||| / _-=> migrate-disable",
-			"#                              |||| /     delay",
-			"#           TASK-PID     CPU#  |||||  TIMESTAMP  FUNCTION",
-			"#              | |         |   |||||     |         |",
-		];
+		const { entries, written } = this.buffer;
+		const online = this.#sched.cpus.filter((cpu) => cpu.online);
+		return traceHeader(this.current_tracer, entries.length, written, online.length);
 	}
 }

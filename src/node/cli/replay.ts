@@ -9,12 +9,12 @@ import { nodeHost } from "../host.js";
 import { PROJECT } from "../project.js";
 import { type Command, EXIT } from "./command.js";
 import { coreOption, refuseCore } from "./core-option.js";
+import { checkOutputs, ktapOf, type OutputOptions, outputOptions, recorderFor, writeOutputs } from "./outputs.js";
 
-export interface ReplayOptions {
+export interface ReplayOptions extends OutputOptions {
 	readonly story: boolean;
 	readonly core: string | undefined;
 	readonly cpu: string | undefined;
-	readonly json: boolean;
 }
 
 export const replayCommand: Command<ReplayOptions> = {
@@ -27,6 +27,7 @@ export const replayCommand: Command<ReplayOptions> = {
 		core: { ...coreOption, help: "refused: a schedule is one of klpemu's own livepatch code" },
 		cpu: { type: "text", value: "CPU", help: CPU_NAMES.join(" or "), choices: () => [...CPU_NAMES] },
 		json: { type: "flag", help: "print { schema, design, invariant, message, moves: [{ who, points }] }" },
+		...outputOptions("moves"),
 	},
 	details: [
 		"The scenario is looked for where the schedule says: from the schedule's folder and those above it,",
@@ -34,15 +35,19 @@ export const replayCommand: Command<ReplayOptions> = {
 		"its code and steps not.",
 		"Exit status: 0 the schedule breaks what it says, 1 it does not, 2 bad input.",
 	],
-	async run({ story, core, cpu, json }, [file], { stdout }) {
+	async run(options, [file], { stdout }) {
+		const { story, core, cpu, json } = options;
 		refuseCore("replay", core);
 		const schedule = parseSchedule(await readText(file!), file!);
 		const { replaySchedule } = await import("../../scenario/index.js");
 		const scenario = await findScenario(schedule, file!);
+		checkOutputs("replay", [file!, scenario.fileName], options);
+		const recorder = await recorderFor(options);
 		const replay = await replaySchedule(scenario, schedule, {
 			host: nodeHost(scenario.fileName),
 			design: schedule.design,
 			...(cpu !== undefined && { cpu }),
+			...(recorder && { recorder }),
 		});
 		const broken = replay.moves.at(-1)?.broken[0];
 		const endless = broken === undefined && isEndless(schedule.invariant);
@@ -54,8 +59,10 @@ export const replayCommand: Command<ReplayOptions> = {
 			const moves = replay.moves.map(({ move: { who }, points }) => ({ who, points }));
 			const { invariant = null, message = null } = broken ?? {};
 			stdout.write(`${printableJson({ schema: 1, design: schedule.design, invariant, message, moves })}\n`);
-		} else if (story) stdout.write(printable(replay.story));
+		} else if (options.ktap) stdout.write(ktapOf(replay.report));
+		else if (story) stdout.write(printable(replay.story));
 		else stdout.write(`${schedule.design}: ${replay.moves.length} moves: ${verdict}\n`);
+		await writeOutputs(options, replay.report, recorder);
 		return endless || broken?.invariant === schedule.invariant ? EXIT.ok : EXIT.no;
 	},
 };

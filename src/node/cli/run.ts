@@ -1,26 +1,22 @@
-import { resolve } from "node:path";
-import { KlpemuError, printable, printableData, printableJson } from "../../base/index.js";
+import { printable, printableJson } from "../../base/index.js";
 import { designs } from "../../designs/index.js";
-import { type Report, renderJunit, renderReport, renderStepsKtap, renderSvg, wantsColour } from "../../report/index.js";
+import { type Report, renderReport, wantsColour } from "../../report/index.js";
 import { parseScenario } from "../../scenario/index.js";
 import { CPU_NAMES } from "../cpus.js";
-import { readText, writeWhole } from "../files.js";
+import { readText } from "../files.js";
 import { nodeHost } from "../host.js";
 import { type Command, EXIT, type Io } from "./command.js";
 import { coreOption, readCore } from "./core-option.js";
+import { checkOutputs, ktapOf, type OutputOptions, outputOptions, recorderFor, writeOutputs } from "./outputs.js";
 
-export interface RunOptions {
+export interface RunOptions extends OutputOptions {
 	readonly design: string | undefined;
 	readonly core: string | undefined;
 	readonly cpu: string | undefined;
 	readonly seed: bigint | undefined;
-	readonly json: boolean;
 	readonly dmesg: boolean;
 	readonly keepGoing: boolean;
 	readonly traceInsns: boolean;
-	readonly ktap: boolean;
-	readonly junit: string | undefined;
-	readonly svg: string | undefined;
 }
 
 /** A test gives its own. */
@@ -53,9 +49,7 @@ export function makeRunCommand(runScenario: RunScenario): Command<RunOptions> {
 				type: "flag",
 				help: "print each executed instruction (with --json to standard error); long",
 			},
-			ktap: { type: "flag", help: "print the steps as KTAP instead" },
-			junit: { type: "text", value: "FILE", help: "also write the steps as JUnit's XML, for continuous integration" },
-			svg: { type: "text", value: "FILE", help: "also write a space-time diagram, for a mail or a document" },
+			...outputOptions("steps"),
 		},
 		details: [
 			"Exit status: 0 as the scenario expects, 1 not so, 2 bad input.",
@@ -65,40 +59,25 @@ export function makeRunCommand(runScenario: RunScenario): Command<RunOptions> {
 			"  klpemu run scenarios/hybrid-lp1-lp2-lp3.yaml --core linux-6.12.klpcore",
 		],
 		async run(options, [file], io) {
-			if (options.json && options.ktap) {
-				throw new KlpemuError("CLI_BAD_ARGUMENT", "--json and --ktap exclude each other", { where: "klpemu run" });
-			}
-			checkOutputs(file!, options);
+			checkOutputs("run", [file!], options);
 			const scenario = parseScenario(await readText(file!), file!, { designs: designNames });
 			const core = await readCore("run", options.core, options.design);
+			const recorder = await recorderFor(options);
 			const report = await runScenario(scenario, {
 				host: nodeHost(file!),
 				...(options.design === undefined ? {} : { design: options.design }),
 				...(core && { core }),
 				...(options.cpu === undefined ? {} : { cpu: options.cpu }),
 				...(options.seed === undefined ? {} : { seed: options.seed }),
+				...(recorder && { recorder }),
 				...(options.keepGoing ? { stopAtFailure: false } : {}),
 				...(options.traceInsns ? { traceInsns: traceTo(options.json ? io.stderr : io.stdout) } : {}),
 			});
 			print(report, options, io);
-			if (options.junit !== undefined) await writeWhole(options.junit, renderJunit(printableData(report)));
-			if (options.svg !== undefined) await writeWhole(options.svg, renderSvg(printableData(report)));
+			await writeOutputs(options, report, recorder);
 			return report.asExpected ? EXIT.ok : EXIT.no;
 		},
 	};
-}
-
-/** A report must not take the place of the scenario, nor of the other report. Throws `CLI_BAD_ARGUMENT`. */
-function checkOutputs(scenario: string, { junit, svg }: RunOptions): void {
-	const taken = new Set([resolve(scenario)]);
-	for (const [option, path] of [["--junit", junit] as const, ["--svg", svg] as const]) {
-		if (path === undefined) continue;
-		if (!taken.has(resolve(path))) taken.add(resolve(path));
-		else {
-			const message = `${option}: '${path}' is the scenario, or the file of another option`;
-			throw new KlpemuError("CLI_BAD_ARGUMENT", message, { where: "klpemu run", hint: "give another file" });
-		}
-	}
 }
 
 function traceTo(output: Io["stdout"]): (line: string) => void {
@@ -113,7 +92,7 @@ function print(report: Report, options: RunOptions, { stdout, env }: Io): void {
 		return;
 	}
 	if (options.ktap) {
-		stdout.write(printable(renderStepsKtap(report)));
+		stdout.write(ktapOf(report));
 		return;
 	}
 	const text = renderReport(report, {

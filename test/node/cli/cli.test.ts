@@ -51,18 +51,21 @@ describe("help and version", () => {
 			  FILE  a scenario, YAML
 
 			Options:
-			  --design DESIGN  the replace design, instead of the scenario's (klpemu designs lists them)
-			  --core FILE      the kernel's own livepatch code (klpemu kernel build), not klpemu's
-			  --cpu CPU        jit or unicorn
-			  --seed N         seed of the schedule, instead of the scenario's
-			  --json           print the report as one JSON document
-			  --dmesg          show under each step what the kernel printed
-			  --keep-going     also run the steps behind one that does not end as the scenario says
-			  --trace-insns    print each executed instruction (with --json to standard error); long
-			  --ktap           print the steps as KTAP instead
-			  --junit FILE     also write the steps as JUnit's XML, for continuous integration
-			  --svg FILE       also write a space-time diagram, for a mail or a document
-			  --help, -h       this text
+			  --design DESIGN   the replace design, instead of the scenario's (klpemu designs lists them)
+			  --core FILE       the kernel's own livepatch code (klpemu kernel build), not klpemu's
+			  --cpu CPU         jit or unicorn
+			  --seed N          seed of the schedule, instead of the scenario's
+			  --json            print the report as one JSON document
+			  --dmesg           show under each step what the kernel printed
+			  --keep-going      also run the steps behind one that does not end as the scenario says
+			  --trace-insns     print each executed instruction (with --json to standard error); long
+			  --ktap            print the steps as KTAP instead
+			  --junit FILE      also write the steps as JUnit's XML, for continuous integration
+			  --svg FILE        also write a space-time diagram, for a mail or a document
+			  --trace FILE      also write a trace for Perfetto (ui.perfetto.dev); slower
+			  --ftrace FILE     also write the calls as the function tracer shows them; slower
+			  --trace-cmd FILE  the same as trace-cmd report prints them
+			  --help, -h        this text
 
 			Exit status: 0 as the scenario expects, 1 not so, 2 bad input.
 
