@@ -1,7 +1,7 @@
 import { declareState } from "../../base/index.js";
 import type { Kaddr, Memory } from "../../memory/index.js";
 import type { Ftrace, Symbols, TextPoke, Tracefs } from "../ftrace/index.js";
-import { type GuestCalls, GuestMemory, type Heap, type HostFunctions, Slab } from "../guest/index.js";
+import { type GuestCalls, GuestMemory, type Heap, type HostFunctions, Refcounts, Slab } from "../guest/index.js";
 import { type Klp, type Livepatch, Shadow } from "../klp/index.js";
 import type { Dmesg, FaultInjection, Kallsyms } from "../lib/index.js";
 import type { Loader } from "../module/index.js";
@@ -83,7 +83,7 @@ export class Exports {
 		const slab = new Slab(heap, faults, sched);
 		this.output = new GuestOutput(memory, heap, dmesg, symbols);
 		this.work = new GuestWorkqueue(memory, sched, klp, hostTasks);
-		this.kobjects = new Kobjects(memory, heap, calls);
+		this.kobjects = new Kobjects(memory, heap, calls, new Refcounts(memory, heap, dmesg));
 		this.shadow = new Shadow(dmesg, slab);
 		this.tasks = new GuestTasks(memory, heap, sched, kernelTasks);
 		this.ftrace = new GuestFtrace(memory, parts.ftrace, symbols, parts.tracefs);

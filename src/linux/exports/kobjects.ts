@@ -1,10 +1,10 @@
 import { declareState, KlpemuError } from "../../base/index.js";
 import { type Kaddr, toU64 } from "../../memory/index.js";
-import type { GuestCalls, GuestMemory, Heap, HostFunctions } from "../guest/index.js";
+import type { GuestCalls, GuestMemory, Heap, HostFunctions, Refcounts } from "../guest/index.js";
 import { EEXIST, EINVAL, EIO, ENOENT, type Kernel, S_IFDIR } from "../lib/index.js";
 
 /** struct kobject, struct attribute and struct kobj_attribute (include/linux/kobject.h, sysfs.h). */
-const KOBJECT = { name: 0, parent: 24, size: 64 } as const;
+const KOBJECT = { name: 0, parent: 24, kref: 56, size: 64 } as const;
 const ATTRIBUTE = { name: 0, mode: 8, show: 16, store: 24 } as const;
 /** A show() may fill a page. */
 const PAGE = 4096;
@@ -27,12 +27,14 @@ export class Kobjects {
 	readonly #memory: GuestMemory;
 	readonly #heap: Heap;
 	readonly #calls: GuestCalls;
+	readonly #refcounts: Refcounts;
 	private readonly directories = new Map<Kaddr, Directory>();
 
-	constructor(memory: GuestMemory, heap: Heap, calls: GuestCalls) {
+	constructor(memory: GuestMemory, heap: Heap, calls: GuestCalls, refcounts: Refcounts) {
 		this.#memory = memory;
 		this.#heap = heap;
 		this.#calls = calls;
+		this.#refcounts = refcounts;
 	}
 
 	#string(address: Kaddr): string {
@@ -63,18 +65,22 @@ export class Kobjects {
 		if (kobj === 0) return 0;
 		this.#memory.setU64((kobj + KOBJECT.name) | 0, toU64(this.#heap.kstrdup(name.replaceAll("/", "!"))));
 		if (parent !== 0) this.#memory.setU64((kobj + KOBJECT.parent) | 0, toU64(parent));
+		this.#memory.setU32((kobj + KOBJECT.kref) | 0, 1);
 		this.directories.set(kobj, { path: this.#pathOf(kobj), files: new Map() });
+		if (this.directories.has(parent)) this.#refcounts.inc((parent + KOBJECT.kref) | 0);
 		return kobj;
 	}
 
-	/** kobject_put(): the last one frees it, since nothing takes another reference. */
+	/** kobject_put(): the last one frees it. */
 	#put(kobj: Kaddr): void {
 		if (kobj === 0) return;
 		// It changes the reference count.
 		this.#memory.checkWritable(kobj, KOBJECT.size);
-		if (!this.directories.delete(kobj)) return;
+		if (!this.#refcounts.dec_and_test((kobj + KOBJECT.kref) | 0) || !this.directories.delete(kobj)) return;
+		const parent = this.#memory.kaddr((kobj + KOBJECT.parent) | 0);
 		this.#heap.kfree(this.#memory.kaddr((kobj + KOBJECT.name) | 0));
 		this.#heap.kfree(kobj);
+		if (this.directories.has(parent)) this.#put(parent);
 	}
 
 	#addFile(kobj: Kaddr, attribute: Kaddr): number {

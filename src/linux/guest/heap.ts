@@ -5,7 +5,7 @@ import { type Kaddr, type Memory, PAGE_SIZE, PERM } from "../../memory/index.js"
  * The byte that fills a freed object (POISON_FREE of include/linux/poison.h): a stale pointer that is read from it is
  * not valid.
  */
-const POISON_FREE = 0x6b;
+export const POISON_FREE = 0x6b;
 const SMALLEST = 8;
 
 /**
@@ -67,6 +67,12 @@ export class Heap {
 	freeSize(address: Kaddr): number | undefined {
 		for (const [size, objects] of this.free) if (objects.includes(address)) return size;
 		return undefined;
+	}
+
+	/** True if an address lies in an object that is free. */
+	isFree(address: Kaddr): boolean {
+		for (const [size, objects] of this.free) if (objects.includes((address & -size) | 0)) return true;
+		return false;
 	}
 
 	/** False for an address that is not an object in use. NULL is allowed, as in the kernel. */

@@ -2,7 +2,15 @@ import { declareState, KlpemuError } from "../../base/index.js";
 import type { Cpu, GatePage } from "../../cpu/index.js";
 import { type Kaddr, toU64 } from "../../memory/index.js";
 import type { Ftrace, Symbols, TextPoke } from "../ftrace/index.js";
-import { type CallLabels, type GuestCalls, GuestMemory, type Heap, type HostFunctions, Slab } from "../guest/index.js";
+import {
+	type CallLabels,
+	type GuestCalls,
+	GuestMemory,
+	type Heap,
+	type HostFunctions,
+	Refcounts,
+	Slab,
+} from "../guest/index.js";
 import {
 	type DesignKeys,
 	type HandlerPlace,
@@ -146,7 +154,8 @@ export class CompiledLivepatch implements Livepatch {
 		});
 		this.ftrace = new CoreFtrace(memory, layout, parts.ftrace, symbols);
 		const format = output.format.bind(output);
-		this.kobjects = new CoreKobjects({ ...parts, memory, layout, slab, format });
+		const refcounts = new Refcounts(memory, heap, dmesg);
+		this.kobjects = new CoreKobjects({ ...parts, memory, layout, slab, refcounts, format });
 		this.#externals = [
 			this.memory.functions(),
 			textFunctions(memory, layout, dmesg, output),
@@ -163,9 +172,10 @@ export class CompiledLivepatch implements Livepatch {
 		this.gates = gates;
 		symbols.addGates(gates);
 		this.tasks = new CoreTasks({ core: this.core, sched, percpu: parts.percpu, base: areas.tasks });
-		const patches = new Patches(this.core, symbols, this.ftrace, (what) => {
+		const tell = (what: string) => {
 			for (const observer of parts.observers) observer.invalidRead?.(what);
-		});
+		};
+		const patches = new Patches(this.core, symbols, this.ftrace, tell);
 		this.#patches = patches;
 		const task = this.tasks.allocate("scratch");
 		this.#views = new Views({ core: this.core, patches, scratch, observers: parts.observers, task });
@@ -176,7 +186,7 @@ export class CompiledLivepatch implements Livepatch {
 				return memory.u64(mutex) !== 0n;
 			},
 		};
-		this.sysfs = new CoreSysfs(this.kobjects, scratch, cpu.memory, mutex);
+		this.sysfs = new CoreSysfs(this.kobjects, scratch, cpu.memory, mutex, tell);
 		this.events = new CoreEvents({ ...parts, patches, describe: (patch) => this.#describe(patch) });
 	}
 

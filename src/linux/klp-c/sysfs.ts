@@ -14,18 +14,21 @@ export class CoreSysfs implements LivepatchSysfs {
 	readonly #memory: Memory;
 	/** The owner of klp_mutex. */
 	readonly #mutex: Kaddr;
+	readonly #tell: (what: string) => void;
 
-	constructor(kobjects: CoreKobjects, scratch: Scratch, memory: Memory, mutex: Kaddr) {
+	/** `tell` is told of a show() that faults. */
+	constructor(kobjects: CoreKobjects, scratch: Scratch, memory: Memory, mutex: Kaddr, tell: (what: string) => void) {
 		this.#kobjects = kobjects;
 		this.#scratch = scratch;
 		this.#memory = memory;
 		this.#mutex = mutex;
+		this.#tell = tell;
 	}
 
 	*entries(): Generator<[string, string], void, void> {
 		for (const [path, attribute] of this.#kobjects.tree(FOLDER)) {
 			if (attribute === undefined || (attribute.mode & 0o444) === 0) continue;
-			const text = this.#show(attribute);
+			const text = this.#show(path, attribute);
 			if (typeof text === "string") yield [path, text];
 		}
 	}
@@ -42,10 +45,10 @@ export class CoreSysfs implements LivepatchSysfs {
 	read(path: string): string | number {
 		const attribute = this.#kobjects.find(FOLDER, path)?.attribute;
 		if (attribute === undefined) return -ENOENT;
-		return (attribute.mode & 0o444) === 0 ? -EACCES : this.#show(attribute);
+		return (attribute.mode & 0o444) === 0 ? -EACCES : this.#show(path, attribute);
 	}
 
-	#show(attribute: Attribute): string | number {
+	#show(path: string, attribute: Attribute): string | number {
 		const show = this.#kobjects.operation(attribute, "show");
 		if (show === 0) return -EIO;
 		const memory = this.#memory;
@@ -55,7 +58,11 @@ export class CoreSysfs implements LivepatchSysfs {
 		const { kobj, attr } = attribute;
 		const length = this.#scratch.call(show, toU64(kobj), toU64(attr), toU64(buffer));
 		memory.setU64(this.#mutex, owner);
-		if (length === undefined) return -EIO;
+		if (length === undefined) {
+			// Whoever reads the file dies of it.
+			this.#tell(`the show() of /sys/kernel/${FOLDER}/${path} faults`);
+			return -EIO;
+		}
 		const count = Number(BigInt.asIntN(64, length));
 		if (count < 0) return count;
 		return new TextDecoder().decode(memory.read(buffer, count)).replace(/\n$/, "");

@@ -45,6 +45,13 @@ export class Dmesg {
 		return condition;
 	}
 
+	/** WARN_ONCE(1, text) of a function. */
+	WARN_ONCE(text: string, func: string): void {
+		const what = `${func}: ${text}`;
+		if (!this.once.has(what)) this.print(KERN.WARNING, text);
+		this.WARN_ON_ONCE(true, what);
+	}
+
 	lines(): string[] {
 		return this.records.map((record) => record.text);
 	}

@@ -150,6 +150,25 @@ describe.each(CPU_NAMES)("on %s", (cpu) => {
 		});
 	});
 
+	test("kobject_put() of a kobject that is gone is the kernel's WARN, told once and counted", async () => {
+		const puts =
+			'struct kobject *k = kobject_create_and_add("k", kernel_kobj); kobject_put(k); kobject_put(k); kobject_put(k);';
+		expect(await run(`static int n; if (!n++) { ${puts} }`)).toBe(undefined);
+		const text = "refcount_t: underflow; use-after-free.";
+		expect(machine.dmesg("refcount")).toEqual([text, `WARNING: refcount_warn_saturate: ${text}`]);
+		expect(machine.it.dmesg.warnings).toHaveLength(2);
+	});
+
+	test.each([
+		["is there until its last child is gone", "", ["/sys/kernel/k", "/sys/kernel/k/l"]],
+		["goes with its last child", "kobject_put(l);", []],
+	])("a kobject without a holder %s", async (_, then, paths) => {
+		const made = 'struct kobject *k = kobject_create_and_add("k", kernel_kobj), *l = kobject_create_and_add("l", k);';
+		expect(await run(`static int n; if (!n++) { ${made} kobject_put(k); ${then} }`)).toBe(undefined);
+		expect(machine.it.files.paths().filter((path) => path.startsWith("/sys/kernel/k"))).toEqual(paths);
+		expect(machine.it.dmesg.warnings).toEqual([]);
+	});
+
 	test("WARN_ON() is told with its place and counted, and the task goes on; WARN_ON_ONCE() is told once", async () => {
 		expect(await run("static long n; if (n < 3) { n++; if (WARN_ON(n == 1)) x++; WARN_ON_ONCE(n >= 2); }")).toBe(
 			undefined,

@@ -156,6 +156,26 @@ export const mutants: readonly Mutant[] = [
 		noticed: "warn",
 	},
 	{
+		title: "the last reference of a patch is given back twice",
+		edit: {
+			file: CORE,
+			at: [/^static void klp_free_patch_finish\(/, /kobject_put\(&patch->kobj\);/],
+			replace: "kobject_put(&patch->kobj); kobject_put(&patch->kobj);",
+		},
+		scenario: HYBRID,
+		noticed: "warn",
+	},
+	{
+		title: "a file of sysfs reads at NULL",
+		edit: {
+			file: CORE,
+			at: [/^static ssize_t replace_show\(/, /patch = container_of\(kobj, struct klp_patch, kobj\);/],
+			replace: "patch = NULL;",
+		},
+		scenario: HYBRID,
+		noticed: "use-after-free",
+	},
+	{
 		title: "replaced patches stay enabled",
 		edit: {
 			file: CORE,

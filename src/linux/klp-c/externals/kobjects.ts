@@ -1,6 +1,14 @@
 import { declareState } from "../../../base/index.js";
 import { type Kaddr, toU64 } from "../../../memory/index.js";
-import type { GuestArguments, GuestCalls, GuestMemory, Heap, HostFunctions, Slab } from "../../guest/index.js";
+import type {
+	GuestArguments,
+	GuestCalls,
+	GuestMemory,
+	Heap,
+	HostFunctions,
+	Refcounts,
+	Slab,
+} from "../../guest/index.js";
 import type { KernelLayout } from "../../lib/index.js";
 import {
 	type Dmesg,
@@ -44,6 +52,7 @@ interface Parts {
 	readonly layout: KernelLayout;
 	readonly heap: Heap;
 	readonly slab: Slab;
+	readonly refcounts: Refcounts;
 	readonly dmesg: Dmesg;
 	readonly faults: FaultInjection;
 	readonly calls: GuestCalls;
@@ -76,13 +85,6 @@ export class CoreKobjects {
 		return this.#parts.memory.kaddr(this.#at(struct, field));
 	}
 
-	#count(kobj: Kaddr, step: number): number {
-		const at = this.#at(kobj, "kobject.kref");
-		const count = this.#parts.memory.u32(at) + step;
-		this.#parts.memory.setU32(at, count >>> 0);
-		return count;
-	}
-
 	#setBit(kobj: Kaddr, bit: number, set: boolean): void {
 		const at = (this.#at(kobj, "kobject.kref") + STATE_BITS) | 0;
 		const bits = this.#parts.memory.u8(at);
@@ -106,7 +108,7 @@ export class CoreKobjects {
 
 	/** kobject_add_internal() */
 	#add(kobj: Kaddr, parent: Kaddr, name: string): number {
-		const { memory, slab, dmesg, faults } = this.#parts;
+		const { memory, slab, dmesg, faults, refcounts } = this.#parts;
 		// As in the TypeScript core, the place is named without the position.
 		if (faults.should_fail(`kobject_add(${name.replace(/,\d+$/, "")})`)) return -ENOMEM;
 		if (name === "") {
@@ -131,7 +133,7 @@ export class CoreKobjects {
 			);
 			return -EEXIST;
 		}
-		if (parent !== 0) this.#count(parent, 1);
+		if (parent !== 0) refcounts.inc(this.#at(parent, "kobject.kref"));
 		this.nodes.set(kobj, { path, active: 0 });
 		this.#setBit(kobj, STATE_IN_SYSFS, true);
 		return 0;
@@ -151,8 +153,8 @@ export class CoreKobjects {
 
 	/** kobject_put(); the last one is kobject_cleanup(). */
 	*#put(kobj: Kaddr): Kernel<undefined> {
-		const { memory, heap, calls } = this.#parts;
-		if (kobj === 0 || this.#count(kobj, -1) > 0) return undefined;
+		const { memory, heap, calls, refcounts } = this.#parts;
+		if (kobj === 0 || !refcounts.dec_and_test(this.#at(kobj, "kobject.kref"))) return undefined;
 		const parent = this.#pointer(kobj, "kobject.parent");
 		const node = this.nodes.get(kobj);
 		if (node !== undefined) {
