@@ -1,9 +1,8 @@
 import { type ElfRelocation, relocationName, SHN_COMMON, SHN_UNDEF } from "../elf/index.js";
+import { license_is_gpl_compatible } from "../linux/module/index.js";
 import { SHT_NOBITS } from "./module-file.js";
 import type { Subject } from "./subject.js";
 
-/** license_is_gpl_compatible() of include/linux/license.h. */
-const GPL = ["GPL", "GPL v2", "GPL and additional rights", "Dual BSD/GPL", "Dual MIT/GPL", "Dual MPL/GPL"];
 /** Types that __write_relocate_add() of arch/x86/kernel/module.c knows, with the bytes that they write. */
 const KNOWN_TYPES: ReadonlyMap<number, number> = new Map([
 	[0, 0],
@@ -72,7 +71,7 @@ function checkVermagic({ file, found, kernel, core }: Subject): void {
 
 function checkLicense({ file, found, enables }: Subject): void {
 	const license = file.modinfo.get("license")?.[0];
-	if (!enables || (license !== undefined && GPL.includes(license))) return;
+	if (!enables || (license !== undefined && license_is_gpl_compatible(license))) return;
 	const what = license === undefined ? "there is no licence in .modinfo" : `the licence is '${license}'`;
 	found.add("not-gpl", { in: ".modinfo" }, what, `${file.name}: Unknown symbol klp_enable_patch (err -2)`);
 }
@@ -80,7 +79,7 @@ function checkLicense({ file, found, enables }: Subject): void {
 /** simplify_symbols(). */
 function checkSymbols({ file, found, kernel }: Subject): void {
 	const imported = new Set(file.modinfo.get("import_ns") ?? []);
-	const gpl = GPL.includes(file.modinfo.get("license")?.[0] ?? "");
+	const gpl = license_is_gpl_compatible(file.modinfo.get("license")?.[0] ?? "");
 	for (const { name, section, binding, index } of file.object.symbols) {
 		if (section === SHN_COMMON && !name.startsWith("__gnu_lto")) {
 			found.add(

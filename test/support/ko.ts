@@ -98,6 +98,8 @@ export interface KoOptions {
 	readonly vermagic?: string | null;
 	readonly livepatch?: boolean;
 	readonly depends?: string;
+	/** Default: GPL; null: none. */
+	readonly license?: string | null;
 	/** Functions of the body; default: its livepatch is enabled, and never goes. */
 	readonly init?: string;
 	readonly exit?: string | null;
@@ -108,10 +110,11 @@ export interface KoOptions {
 /** The C of a .ko. `body`: C in front of init. */
 function koText(name: string, body: string, options: KoOptions): string {
 	const { structName = name, livepatch = true, init = "lp_init", exit = "lp_exit", edit = (text) => text } = options;
-	const { vermagic = `${KO_RELEASE} SMP preempt mod_unload modversions ` } = options;
+	const { license = "GPL", vermagic = `${KO_RELEASE} SMP preempt mod_unload modversions ` } = options;
 	const entries = [
 		`INFO("name=${name}");`,
 		...(vermagic === null ? [] : [`INFO("vermagic=${vermagic}");`]),
+		...(license === null ? [] : [`INFO("license=${license}");`]),
 		...(livepatch ? ['INFO("livepatch=Y");'] : []),
 		`INFO("depends=${options.depends ?? ""}");`,
 	];

@@ -18,6 +18,8 @@ export interface KernelObject {
 	readonly release: string;
 	/** MODULE_INFO(livepatch, "Y"). */
 	readonly livepatch: boolean;
+	/** MODULE_LICENSE(), or what set_license() takes for none. */
+	readonly license: string;
 	/** Built inside of the kernel's own tree. */
 	readonly intree: boolean;
 	/** Modules whose symbols it uses, as modpost has found them. */
@@ -82,6 +84,7 @@ export function kernelObjectOf(object: ElfObject): KernelObject | undefined {
 		...{ object, section, name, vermagic },
 		release: vermagic.split(" ")[0]!,
 		livepatch: modinfo.has("livepatch"),
+		license: modinfo.get("license")?.[0] ?? "unspecified",
 		intree: modinfo.has("intree"),
 		depends: (modinfo.get("depends")?.[0] ?? "").split(",").filter((other) => other !== ""),
 		hasVersions: object.sections.some(({ name: other, size }) => other === "__versions" && size > 0),

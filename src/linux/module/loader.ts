@@ -30,7 +30,8 @@ import {
 	S_IFDIR,
 } from "../lib/index.js";
 import { type PerCpu, type Sched, synchronize_rcu } from "../sched/index.js";
-import { type KernelObject, onlyKernelObject, refusalOf, structName } from "./kernel-object.js";
+import { type KernelObject, modinfoOf, onlyKernelObject, refusalOf, structName } from "./kernel-object.js";
+import { isGplOnly, license_is_gpl_compatible } from "./licence.js";
 import { type Param, Params } from "./params.js";
 import { HEADERS_LAYOUT, structIn } from "./structs.js";
 
@@ -40,6 +41,24 @@ export type ModuleState = (typeof MODULE_STATES)[number];
 
 /** Offset in each CPU's area of the per-CPU variables of modules: the kernel's own are in front. */
 const PERCPU_MODULES = 0x800;
+
+/** Messages that are printed once. */
+type Message = "livepatch" | "out-of-tree" | "licence" | "versions";
+
+/** What the .modinfo of a module says. */
+interface Kind {
+	readonly livepatch: boolean;
+	readonly outOfTree: boolean;
+	readonly license: string;
+}
+
+/** Of objects without a .ko: modpost, which asks for a licence, has not seen them. */
+function kindOf(objects: readonly ElfObject[], ko: KernelObject | undefined, { patchOf }: InsmodOptions): Kind {
+	const tag = (name: string) =>
+		objects.map((object) => modinfoOf(object).get(name)?.[0]).find((value) => value !== undefined);
+	const livepatch = patchOf !== undefined || tag("livepatch") === "Y";
+	return { livepatch, outOfTree: ko !== undefined && !ko.intree, license: ko?.license ?? tag("license") ?? "GPL" };
+}
 
 /** Where a module's struct module is (0: not made yet), its init and exit (0: none). */
 interface Entries {
@@ -79,6 +98,7 @@ export class LoadedModule implements module {
 	readonly exit: Kaddr;
 	/** Built outside of the kernel's tree; not asked of modules that are no .ko. */
 	readonly outOfTree: boolean;
+	readonly license: string;
 	params: readonly Param[] = [];
 	/** Objects of the heap that are freed with the module. */
 	readonly owned: Kaddr[] = [];
@@ -87,15 +107,7 @@ export class LoadedModule implements module {
 	 */
 	readonly fields: FieldValues;
 
-	constructor(
-		given: Entries & {
-			image: Image;
-			livepatch: boolean;
-			needs: ReadonlySet<LoadedModule>;
-			outOfTree: boolean;
-			fields: FieldValues;
-		},
-	) {
+	constructor(given: Entries & Kind & { image: Image; needs: ReadonlySet<LoadedModule>; fields: FieldValues }) {
 		this.name = given.image.name;
 		this.image = given.image;
 		this.klpRelocations = given.image.klpRelocations;
@@ -106,6 +118,7 @@ export class LoadedModule implements module {
 		this.init = given.init;
 		this.exit = given.exit;
 		this.outOfTree = given.outOfTree;
+		this.license = given.license;
 		this.fields = given.fields;
 	}
 
@@ -159,8 +172,7 @@ export class Loader {
 	readonly #print: Printer;
 	private readonly params: Params;
 	readonly modules: Map<string, LoadedModule>;
-	/** Messages that are printed once. */
-	private readonly said = new Set<"livepatch" | "out-of-tree" | "versions">();
+	private readonly said = new Set<Message>();
 	/** struct module of asm/include. */
 	readonly #ownModule = structIn(HEADERS_LAYOUT, "module", "state", "name");
 	/** That of the .ko files which can be loaded. */
@@ -186,18 +198,17 @@ export class Loader {
 	}
 
 	/**
-	 * Links objects into memory and adds their fentry sites to ftrace. `own`: symbols that only this image can use. `percpu`: room for
-	 * its per-CPU variables.
+	 * Links objects into memory and adds their fentry sites to ftrace. `resolve`: its symbols, if not all that there are. `percpu`: room
+	 * for its per-CPU variables.
 	 */
 	link(
 		name: string,
 		objects: readonly ElfObject[],
 		base: Kaddr,
-		own?: (symbol: string) => Kaddr | undefined,
+		resolve: (symbol: string) => Kaddr | undefined = (symbol) => this.#parts.symbols.resolve(symbol),
 		percpu?: PerCpuRoom,
 	): Image {
-		const { memory, ftrace, symbols, fentry, icache } = this.#parts;
-		const resolve = (symbol: string) => own?.(symbol) ?? symbols.resolve(symbol);
+		const { memory, ftrace, fentry, icache } = this.#parts;
 		const image = linkImage({ name, objects, base, memory, resolve, ...(percpu && { percpu }) });
 		try {
 			ftrace.ftrace_process_locs(name, image.mcountLocs, fentry);
@@ -255,7 +266,7 @@ export class Loader {
 		if (this.#parts.faults.should_fail(`module_memory_alloc(${name})`)) return -ENOMEM;
 		const mod = this.#load(name, objects, options);
 		if (typeof mod === "number") return mod;
-		this.#taints(mod);
+		this.#taints(name, mod);
 		const relocated = this.#parts.klp.klp_apply_section_relocs(mod);
 		if (relocated !== 0) {
 			yield* this.#free_module(mod);
@@ -280,18 +291,21 @@ export class Loader {
 		return ret;
 	}
 
-	/** module_augment_kernel_taints(): says once what kind of module has been loaded. */
-	#taints({ name, livepatch, outOfTree }: LoadedModule): void {
+	/** module_augment_kernel_taints(): says once what kind of module is loaded. */
+	#taints(name: string, { outOfTree, livepatch, license }: Kind): void {
 		if (outOfTree && this.#once("out-of-tree")) {
 			this.#print.pr_warn(`${name}: loading out-of-tree module taints kernel.`);
 		}
 		if (livepatch && this.#once("livepatch")) {
 			this.#print.pr_notice(`${name}: tainting kernel with TAINT_LIVEPATCH`);
 		}
+		if (!license_is_gpl_compatible(license) && this.#once("licence")) {
+			this.#print.pr_warn(`${name}: module license '${license}' taints kernel.`);
+		}
 	}
 
 	/** True at the first call. */
-	#once(message: "livepatch" | "out-of-tree" | "versions"): boolean {
+	#once(message: Message): boolean {
 		const first = !this.said.has(message);
 		this.said.add(message);
 		return first;
@@ -302,6 +316,10 @@ export class Loader {
 		const ko = onlyKernelObject(objects);
 		const layout = ko && this.#layoutFor(name, ko);
 		if (ko !== undefined && layout === undefined) return -ENOEXEC;
+		const kind = kindOf(objects, ko, options);
+		const gplok = license_is_gpl_compatible(kind.license);
+		// The kernel has all of them here; they would say nothing about why another module is refused.
+		if (!gplok) this.#taints(name, kind);
 		const needs = new Set<LoadedModule>();
 		let address: Kaddr = 0;
 		const own = (symbol: string) => {
@@ -317,7 +335,7 @@ export class Loader {
 				// A .ko is what it is: a kernel does not convert it either.
 				ko === undefined ? objects.map(klpConvert) : objects,
 				this.#parts.areas.nextModule,
-				(symbol) => own(symbol) ?? this.#resolve(symbol, needs),
+				(symbol) => (gplok || !isGplOnly(symbol) ? (own(symbol) ?? this.#resolve(symbol, needs)) : undefined),
 				ko === undefined ? undefined : this.#perCpuRoom(),
 			);
 		} catch (error) {
@@ -326,11 +344,9 @@ export class Loader {
 		}
 		this.#parts.areas.takeModuleArea(image.end - image.base);
 		this.#percpu_modcopy(image);
-		const livepatch = options.patchOf !== undefined || this.#modinfo(image, "livepatch") === "Y";
 		const entries = layout === undefined ? ownEntries(image, address) : this.#entries(image, layout);
 		const { fields = {} } = options;
-		const outOfTree = ko !== undefined && !ko.intree;
-		const mod = new LoadedModule({ image, livepatch, needs, fields, outOfTree, ...entries });
+		const mod = new LoadedModule({ image, needs, fields, ...kind, ...entries });
 		this.#setState(mod, "coming");
 		mod.params = this.params.list(image.sections("__param"));
 		this.modules.set(name, mod);
@@ -426,16 +442,6 @@ export class Loader {
 		if (address === undefined) return undefined;
 		for (const mod of this.modules.values()) if (mod.image.contains(address)) needs.add(mod);
 		return address;
-	}
-
-	/** The value of a tag in .modinfo. */
-	#modinfo(image: Image, tag: string): string | undefined {
-		for (const { address, size } of image.sections(".modinfo")) {
-			const text = new TextDecoder().decode(this.#parts.memory.read(address, size));
-			const found = text.split("\0").find((entry) => entry.startsWith(`${tag}=`));
-			if (found !== undefined) return found.slice(tag.length + 1);
-		}
-		return undefined;
 	}
 
 	/** parse_args() and do_init_module(). */

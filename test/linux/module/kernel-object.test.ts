@@ -6,6 +6,8 @@ import { CPU_NAMES } from "../../../src/node/index.js";
 import { KO_LAYOUT, KO_RELEASE, type KoOptions, livepatchBody, makeKo } from "../../support/ko.js";
 import { compileModule, createTestMachine, type TestMachine } from "../../support/machine.js";
 
+/** module_augment_kernel_taints() comes before simplify_symbols(). */
+const TAINTS = ["lp: loading out-of-tree module taints kernel.", "lp: tainting kernel with TAINT_LIVEPATCH"];
 const [ENOENT, ENOEXEC, EBUSY] = [-2, -8, -16];
 
 describe.each(CPU_NAMES)("on %s", (cpu) => {
@@ -119,6 +121,31 @@ long new_funcA(long x) { return twin(x) + nowhere(x); }`;
 			"lp: Unknown symbol .klp.sym.vmlinux.call_twin,0 (err -2)",
 			"lp: Unknown symbol nowhere (err -2)",
 		]);
+	});
+
+	test.each([
+		["Proprietary", "Proprietary"],
+		["BSD", "BSD"],
+		[null, "unspecified"],
+	])("a livepatch with the licence %s does not find klp_enable_patch()", async (license, named) => {
+		expect(await load(livepatchBody(), { license })).toBe(ENOENT);
+		expect(machine.dmesg("lp: ")).toEqual([
+			...TAINTS,
+			`lp: module license '${named}' taints kernel.`,
+			"lp: Unknown symbol klp_enable_patch (err -2)",
+		]);
+		expect(machine.it.modules.size).toBe(0);
+	});
+
+	test.each(["GPL v2", "Dual MIT/GPL"])("a livepatch with the licence %s is loaded", async (license) => {
+		expect(await load(livepatchBody(), { license })).toBe(0);
+	});
+
+	test("a proprietary module that uses nothing of the GPL's is loaded, with a taint", async () => {
+		const body = 'static int lp_init(void) { return _printk("hello\\n") < 0; } static void lp_exit(void) { }';
+		expect(await load(body, { license: "Proprietary", livepatch: false })).toBe(0);
+		expect(machine.dmesg("lp: ")).toEqual([TAINTS[0], "lp: module license 'Proprietary' taints kernel."]);
+		expect(machine.it.shell.read("/proc/modules")).toMatch(/^lp .* \(PO\)$/m);
 	});
 
 	test("a .ko under another name is an error: its name was built in", async () => {
