@@ -15,7 +15,7 @@ export interface Where {
 	readonly offset: number;
 	/** The address itself, if it is a constant. */
 	readonly absolute: bigint | undefined;
-	/** The operand, if its registers have the values that they had where the tree of nodes begins. */
+	/** The operand, if its registers have the values that they had where the stretch begins. */
 	readonly early: MemoryOperand | undefined;
 }
 
@@ -28,15 +28,25 @@ export interface Group {
 	need: number;
 	/** Once it has been checked: local with the place of `low` in the backing store. */
 	host: number | undefined;
-	/** How its addresses are made where the tree begins, if it can be checked there. */
+	/** How its addresses are made where the stretch begins, if it can be checked there. */
 	readonly early: Where | undefined;
 }
 
 /** The groups that later accesses on the same way can join, by {@link Where.values}. */
 export type OpenGroups = ReadonlyMap<string, readonly Group[]>;
 
+/** The groups that are open on both ways: each was opened before the ways parted. */
+export function commonGroups(some: OpenGroups, others: OpenGroups): OpenGroups {
+	const common = new Map<string, readonly Group[]>();
+	for (const [values, groups] of some) {
+		const both = groups.filter((group) => others.get(values)?.includes(group));
+		if (both.length > 0) common.set(values, both);
+	}
+	return common;
+}
+
 /**
- * The accesses to memory in a tree of nodes, in groups that have one check. The tree is emitted twice: into a draft,
+ * The accesses to memory in a stretch of nodes, in groups that have one check. The stretch is emitted twice: into a draft,
  * where each access is added to the plan, and for good, where each access takes its group from the plan, in the same
  * order.
  */
@@ -44,7 +54,7 @@ export class AccessPlan {
 	readonly #groups: Group[] = [];
 	#next = 0;
 
-	/** Adds an access; returns the groups that are open behind it. `atStart`: in the first node of the tree. */
+	/** Adds an access; returns the groups that are open behind it. `atStart`: in the first node of the stretch. */
 	add(open: OpenGroups, where: Where, bytes: number, need: number, atStart: boolean): OpenGroups {
 		const low = where.offset;
 		const high = low + bytes;

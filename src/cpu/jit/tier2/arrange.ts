@@ -19,6 +19,7 @@ export function arrange(root: Node): Node[] {
 	}
 	for (const node of order) {
 		const ahead = before.get(node)!.filter((from) => from.order < node.order && from.to.get(node.address) === node);
+		node.from = ahead;
 		node.isMerge = ahead.length > 1;
 		if (node.isMerge) node.dominator!.merges.push(node);
 	}

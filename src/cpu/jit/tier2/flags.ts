@@ -16,6 +16,12 @@ export interface Setter {
 	readonly overflow: number | undefined;
 }
 
+/** The words of lazy flags are in the same locals on all ways, so that equal setters have the same meaning. */
+export function isSameSetter(one: Setter | undefined, other: Setter | undefined): boolean {
+	if (one === undefined || other === undefined) return false;
+	return (Object.keys(one) as (keyof Setter)[]).every((key) => one[key] === other[key]);
+}
+
 const PLAIN = new Set<Semantic>(["add", "sub", "cmp", "and", "or", "xor", "test", "neg", "inc", "dec"]);
 /** With a count of zero these do not change the flags. */
 const COUNTED = new Set<Semantic>(["shl", "shr", "sar", "rol", "ror", "rcl", "rcr", "shld", "shrd"]);

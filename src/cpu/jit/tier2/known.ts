@@ -1,7 +1,7 @@
 import type { Instruction, MemoryOperand, Semantic } from "../../x86/index.js";
 import type { MemoryPlace } from "../semantics/index.js";
-import type { OpenGroups, Where } from "./access-plan.js";
-import type { Setter } from "./flags.js";
+import { commonGroups, type OpenGroups, type Where } from "./access-plan.js";
+import { isSameSetter, type Setter } from "./flags.js";
 
 /** A value that is `offset` more than another one, of which nothing is known but its number. */
 interface Value {
@@ -16,7 +16,7 @@ const ADDS_CONSTANTS = new Set<Semantic>(["add", "sub"]);
 
 /** Facts about registers and memory at the current place of a {@link Way}, while code is emitted. */
 export class Known {
-	/** Next number of a value, for all ways of a tree: the registers have the first sixteen where the tree begins. */
+	/** Next number of a value, for all ways of a stretch: the registers have the first sixteen where the stretch begins. */
 	readonly #numbers: { next: number };
 	readonly #values: Value[];
 	/** Registers whose 64 bits are in memory as well, and where. */
@@ -37,7 +37,7 @@ export class Known {
 		this.open = open;
 	}
 
-	/** At the beginning of a tree: all registers have values of their own. */
+	/** At the beginning of a stretch: all registers have values of their own. */
 	static atStart(): Known {
 		const values = Array.from({ length: REGISTERS }, (_, number) => ({ number, offset: 0 }));
 		return new Known({ next: REGISTERS }, values, new Map(), new Map());
@@ -48,6 +48,24 @@ export class Known {
 		const known = new Known(this.#numbers, [...this.#values], new Map(this.#homes), this.open);
 		known.setter = this.setter;
 		return known;
+	}
+
+	/** Nothing is known, not even that a register is as it was where the stretch begins. */
+	nothing(): Known {
+		const values = Array.from({ length: REGISTERS }, () => this.#fresh());
+		return new Known(this.#numbers, values, new Map(), new Map());
+	}
+
+	/** From now on only what the other one knows too. */
+	meet(other: Known): void {
+		for (const [reg, { number, offset }] of other.#values.entries()) {
+			const mine = this.#values[reg]!;
+			if (mine.number !== number || mine.offset !== offset) this.#values[reg] = this.#fresh();
+			const [home, place] = [this.#homes.get(reg), other.#homes.get(reg)];
+			if (home !== undefined && !(home.host === place?.host && home.offset === place.offset)) this.#homes.delete(reg);
+		}
+		this.open = commonGroups(this.open, other.open);
+		if (!isSameSetter(this.setter, other.setter)) this.setter = undefined;
 	}
 
 	beginInstruction(): void {

@@ -6,6 +6,8 @@ export interface Node {
 	readonly instructions: readonly RegionInstruction[];
 	/** The nodes in which it goes on, by address. A jump to any other address leaves the translation. */
 	readonly to: Map<bigint, Node>;
+	/** The nodes that lead to it and have a smaller number: all but those that close a loop. */
+	from: readonly Node[];
 	/** Number in reverse postorder; a jump to a smaller or the same number closes a loop. */
 	order: number;
 	/** The last node that is ahead of it on every path from the root (immediate dominator). */
@@ -17,7 +19,7 @@ export interface Node {
 }
 
 export function newNode(address: bigint, instructions: readonly RegionInstruction[]): Node {
-	const places = { order: -1, dominator: undefined, merges: [], isMerge: false, isLoop: false };
+	const places = { from: [], order: -1, dominator: undefined, merges: [], isMerge: false, isLoop: false };
 	return { address, instructions, to: new Map(), ...places };
 }
 

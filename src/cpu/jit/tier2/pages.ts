@@ -16,7 +16,7 @@ interface CachedPage {
 	readonly need: number;
 }
 
-/** A check that can be made where a tree begins. */
+/** A check that can be made where a stretch begins. */
 interface EarlyCheck {
 	readonly group: Group;
 	readonly page: CachedPage;
@@ -74,9 +74,9 @@ export class Pages {
 		}
 	}
 
-	// ---- where a tree begins ----
+	// ---- where a stretch begins ----
 
-	/** The checks that can be made where the tree of the plan begins: one for each page. */
+	/** The checks that can be made where the stretch of the plan begins: one for each page. */
 	earlyChecks(code: Code, plan: AccessPlan): EarlyCheck[] {
 		const found = new Map<CachedPage, EarlyCheck>();
 		for (const group of plan.groups()) {

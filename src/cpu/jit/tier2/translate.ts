@@ -1,7 +1,7 @@
 import { flagsOfFunction, umulhFunction } from "../semantics/index.js";
 import type { BoundGate } from "../tier1/index.js";
 import { buildModule, Code, type Signature } from "../wasm/index.js";
-import { Emitter } from "./emitter.js";
+import { emitGraph } from "./emitter.js";
 import { HotFunction } from "./function.js";
 import { instructionsOf, type Node } from "./node.js";
 
@@ -34,7 +34,7 @@ export function translateHot(root: Node, memoryPages: number): Uint8Array<ArrayB
 	const functions = { divide: 0, flags: first, umulh: first + 1 };
 	const indices = new Map(gates.map(({ index }, n) => [index, n + 1]));
 	const fn = new HotFunction(code, functions, indices, root.address);
-	new Emitter(fn, root).emit();
+	emitGraph(fn, root);
 	fn.finish(first + 2);
 	return buildModule(memoryPages, imports, [
 		flagsOfFunction(),

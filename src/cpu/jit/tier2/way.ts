@@ -9,9 +9,9 @@ import type { HotFunction } from "./function.js";
 import type { Known } from "./known.js";
 import type { Node } from "./node.js";
 
-/** The parts of emitting a tree of nodes that differ between a draft and the final code. */
-export interface Tree {
-	/** The node where the tree begins. */
+/** The parts of emitting a stretch of nodes that differ between a draft and the final code. */
+export interface Part {
+	/** The node where the stretch begins. */
 	readonly root: Node;
 	/** The body that is emitted into. */
 	readonly code: Code;
@@ -24,13 +24,13 @@ export interface Tree {
 }
 
 /**
- * One way through a tree of nodes, as a translator: the registers, the lazy flags and checked pages are in locals. Where
+ * One way through a stretch of nodes, as a translator: the registers, the lazy flags and checked pages are in locals. Where
  * ways part, each goes on with its own copy of what is known. An instruction that cannot be done here leaves the function
  * in front of it, and the first tier does it exactly.
  */
 export class Way extends Translator {
 	readonly fn: HotFunction;
-	readonly tree: Tree;
+	readonly stretch: Part;
 	readonly known: Known;
 	node: Node;
 	/** The current instruction, and whether the next ones replace its flags. */
@@ -39,10 +39,10 @@ export class Way extends Translator {
 	/** Instructions done since fuel was last taken off. */
 	spent = 0;
 
-	constructor(fn: HotFunction, tree: Tree, node: Node, known: Known) {
-		super(tree.code, FUEL, fn.functions);
+	constructor(fn: HotFunction, stretch: Part, node: Node, known: Known) {
+		super(stretch.code, FUEL, fn.functions);
 		this.fn = fn;
-		this.tree = tree;
+		this.stretch = stretch;
 		this.known = known;
 		this.node = node;
 		this.entry = node.instructions[0]!;
@@ -50,7 +50,7 @@ export class Way extends Translator {
 
 	/** A way that branches off at the current instruction. */
 	fork(): Way {
-		const way = new Way(this.fn, this.tree, this.node, this.known.fork());
+		const way = new Way(this.fn, this.stretch, this.node, this.known.fork());
 		way.entry = this.entry;
 		way.spent = this.spent;
 		return way;
@@ -108,8 +108,8 @@ export class Way extends Translator {
 	goToNode(to: Node): void {
 		const way = this.fork();
 		way.spent++;
-		if (to.order <= this.node.order || to.isMerge || to.isLoop) this.tree.join(way, to);
-		else this.tree.enter(way, to);
+		if (to.order <= this.node.order || to.isMerge || to.isLoop) this.stretch.join(way, to);
+		else this.stretch.enter(way, to);
 	}
 
 	override gotoDynamic(): void {
@@ -142,7 +142,7 @@ export class Way extends Translator {
 
 	override placeAt(address: number, bits: number, access: Access): MemoryPlace {
 		const need = (access.includes("r") ? READ : 0) | (access.includes("w") ? WRITE : 0);
-		const place = this.tree.access(this, this.known.where(address), address, bits / 8, need);
+		const place = this.stretch.access(this, this.known.where(address), address, bits / 8, need);
 		return { kind: "mem", ...place, size: bits, writes: access !== "r" };
 	}
 

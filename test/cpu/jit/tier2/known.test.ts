@@ -203,3 +203,81 @@ f:	incq %rax
 	compare(cpus, [...LONG, ...ALL_LENGTHS]);
 	expect(cpus[1].state.words[RAX]).toBeGreaterThan(1000n);
 });
+
+// The recorder takes the place where the first two ways meet for the beginning of the loop.
+const BEGIN = `
+start:	incq %rax
+	testb $1, %al
+	jz even
+	incq %r11
+	jmp root
+even:	decq %r12
+root:`;
+
+test("where ways meet, a register has the value of none of them", () => {
+	const cpus = tiers(`${BEGIN}
+	movq %rdi, %rsi
+	addq 32(%rdi), %rcx
+	testb $2, %al
+	jz both
+	leaq 24(%rdi), %rsi
+	movq %rax, (%rdi)
+both:	addq (%rsi), %rbx
+	movq %rbx, 16(%rsi)
+	jmp start`);
+	for (const { state } of cpus) state.setKaddr(RDI, DATA);
+	compare(cpus, [...LONG, ...ALL_LENGTHS]);
+});
+
+test("where ways meet, a page is not checked that only one of them has checked", () => {
+	const cpus = tiers(`${BEGIN}
+	movq %rdi, %rdx
+	testb $2, %al
+	jz both
+	addq (%rdx), %rbx
+	movq %rsi, %rdx
+both:	movq %rax, 8(%rdx)
+	jmp start`);
+	for (const { state } of cpus) {
+		state.setKaddr(RDI, DATA);
+		state.setKaddr(RSI, DATA + 0x1ff0);
+	}
+	compare(cpus, [...LONG, ...ALL_LENGTHS]);
+});
+
+test("where ways meet, the flags are those of the way that was taken", () => {
+	const cpus = tiers(`${BEGIN}
+	movl %eax, %edx
+	andl $2, %edx
+	cmpl $1, %edx
+	jc both
+	addq $-3, %rdx
+both:	setc %bl
+	setg %bh
+	sbbq %r8, %r9
+	jmp start`);
+	compare(cpus, [...LONG, ...ALL_LENGTHS]);
+});
+
+test("ways that meet behind an inner loop know nothing of each other", () => {
+	const cpus = tiers(`${BEGIN}
+	movl %eax, %ecx
+	movq %rax, (%rdi)
+	andl $3, %ecx
+	jz both
+inner:	addq $8, %rdi
+	addq %rcx, %rbx
+	${"incq %r8\n".repeat(25)}
+	decl %ecx
+	jnz inner
+both:	movq %rbx, 8(%rdi)
+	sbbq %r10, %r9
+	andl $0x7ff, %edi
+	addq %rsi, %rdi
+	jmp start`);
+	for (const { state } of cpus) {
+		state.setKaddr(RSI, DATA);
+		state.setKaddr(RDI, DATA);
+	}
+	compare(cpus, [...LONG, ...ALL_LENGTHS]);
+});
