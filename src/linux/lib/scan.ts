@@ -28,94 +28,89 @@ export interface Scanned {
  * anything else: the kernel ends there with what it has, without a word.
  */
 export function vsscanf(text: string, template: string): Scanned {
-	return new Scanner(text).run(template);
+	const reading: Reading = { text, at: 0, stores: [], count: 0 };
+	let end = 0;
+	for (const piece of template.matchAll(PIECE)) {
+		end = piece.index + piece[0].length;
+		if (!readPiece(reading, piece)) return reading;
+	}
+	if (end < template.length) throw unknown(template.slice(end));
+	return reading;
 }
 
-class Scanner {
-	readonly #text: string;
-	#at = 0;
-	readonly #stores: Uint8Array[] = [];
-	#count = 0;
+interface Reading {
+	readonly text: string;
+	at: number;
+	readonly stores: Uint8Array[];
+	count: number;
+}
 
-	constructor(text: string) {
-		this.#text = text;
+/** False: the text does not go on as the format does. */
+function readPiece(reading: Reading, [all, width, size, kind, not, set]: RegExpExecArray): boolean {
+	if (kind !== undefined || set !== undefined) {
+		const most = width === undefined ? undefined : Number(width);
+		if (most === 0) return false;
+		if (set !== undefined) return readSet(reading, all, set, not !== "", most);
+		return readConversion(reading, kind!, size, most);
 	}
-
-	get #rest(): string {
-		return this.#text.slice(this.#at);
+	if (all.startsWith("%*")) {
+		if (all.includes("[")) throw unknown(all);
+		return take(reading, /^\S*/) !== "" || restOf(reading) !== "";
 	}
+	if (/^\s/.test(all)) take(reading, /^\s*/);
+	else if (restOf(reading).startsWith(all)) reading.at += all.length;
+	else return false;
+	return true;
+}
 
-	run(template: string): Scanned {
-		let end = 0;
-		for (const piece of template.matchAll(PIECE)) {
-			end = piece.index + piece[0].length;
-			if (!this.#piece(piece)) return this.#result();
-		}
-		if (end < template.length) throw unknown(template.slice(end));
-		return this.#result();
-	}
-
-	#result(): Scanned {
-		return { stores: this.#stores, count: this.#count };
-	}
-
-	/** False: the text does not go on as the format does. */
-	#piece([all, width, size, kind, not, set]: RegExpExecArray): boolean {
-		if (kind !== undefined || set !== undefined) {
-			const most = width === undefined ? undefined : Number(width);
-			if (most === 0) return false;
-			if (set !== undefined) return this.#set(all, set, not !== "", most);
-			return this.#conversion(kind!, size, most);
-		}
-		if (all.startsWith("%*")) {
-			if (all.includes("[")) throw unknown(all);
-			return this.#take(/^\S*/) !== "" || this.#rest !== "";
-		}
-		if (/^\s/.test(all)) this.#take(/^\s*/);
-		else if (this.#rest.startsWith(all)) this.#at += all.length;
-		else return false;
+function readConversion(reading: Reading, kind: string, size: string | undefined, width: number | undefined): boolean {
+	if (kind === "n") {
+		reading.stores.push(little(BigInt(reading.at), 4));
 		return true;
 	}
+	if (restOf(reading) === "") return false;
+	if (kind === "%") return take(reading, /^%/) !== "";
+	if (kind === "c") return matched(reading, bytesOf(take(reading, /^.*/s, width ?? 1)));
+	take(reading, /^\s*/);
+	if (kind === "s") return matched(reading, bytesOf(`${take(reading, /^\S*/, width)}\0`));
+	const digits = take(reading, DIGITS[kind]!, width);
+	// A width may end behind the sign.
+	if (!/[\da-fA-F]$/.test(digits)) return false;
+	return matched(reading, little(numberOf(digits, kind), size === undefined ? 4 : BYTES[size]!));
+}
 
-	#conversion(kind: string, size: string | undefined, width: number | undefined): boolean {
-		if (kind === "n") {
-			this.#stores.push(little(BigInt(this.#at), 4));
-			return true;
-		}
-		if (this.#rest === "") return false;
-		if (kind === "%") return this.#take(/^%/) !== "";
-		if (kind === "c") return this.#matched(bytesOf(this.#take(/^.*/s, width ?? 1)));
-		this.#take(/^\s*/);
-		if (kind === "s") return this.#matched(bytesOf(`${this.#take(/^\S*/, width)}\0`));
-		const digits = this.#take(DIGITS[kind]!, width);
-		// A width may end behind the sign.
-		if (!/[\da-fA-F]$/.test(digits)) return false;
-		return this.#matched(little(numberOf(digits, kind), size === undefined ? 4 : BYTES[size]!));
-	}
+/** %[...]: the kernel's needs a width, and knows no ranges. */
+function readSet(
+	reading: Reading,
+	conversion: string,
+	set: string,
+	negated: boolean,
+	width: number | undefined,
+): boolean {
+	if (width === undefined) throw unknown(conversion, "the kernel's needs a width");
+	const taken = [...restOf(reading)].slice(0, width);
+	const end = taken.findIndex((char) => set.includes(char) === negated);
+	const found = taken.slice(0, end < 0 ? taken.length : end).join("");
+	if (found === "") return false;
+	reading.at += found.length;
+	return matched(reading, bytesOf(`${found}\0`));
+}
 
-	/** %[...]: the kernel's needs a width, and knows no ranges. */
-	#set(conversion: string, set: string, negated: boolean, width: number | undefined): boolean {
-		if (width === undefined) throw unknown(conversion, "the kernel's needs a width");
-		const taken = [...this.#rest].slice(0, width);
-		const end = taken.findIndex((char) => set.includes(char) === negated);
-		const found = taken.slice(0, end < 0 ? taken.length : end).join("");
-		if (found === "") return false;
-		this.#at += found.length;
-		return this.#matched(bytesOf(`${found}\0`));
-	}
+function restOf({ text, at }: Reading): string {
+	return text.slice(at);
+}
 
-	#matched(bytes: Uint8Array): true {
-		this.#stores.push(bytes);
-		this.#count++;
-		return true;
-	}
+function matched(reading: Reading, bytes: Uint8Array): true {
+	reading.stores.push(bytes);
+	reading.count++;
+	return true;
+}
 
-	#take(pattern: RegExp, width?: number): string {
-		const rest = width === undefined ? this.#rest : this.#rest.slice(0, width);
-		const [found = ""] = pattern.exec(rest) ?? [];
-		this.#at += found.length;
-		return found;
-	}
+function take(reading: Reading, pattern: RegExp, width?: number): string {
+	const rest = restOf(reading);
+	const [found = ""] = pattern.exec(width === undefined ? rest : rest.slice(0, width)) ?? [];
+	reading.at += found.length;
+	return found;
 }
 
 function unknown(conversion: string, why = "the kernel has no such conversion"): KlpemuError {
