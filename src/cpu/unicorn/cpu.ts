@@ -19,7 +19,7 @@ import {
 	type Stop,
 } from "../cpu.js";
 import { decodeBytes, MAX_INSTRUCTION_BYTES } from "../x86/index.js";
-import { COUNTER, isStringInstruction, NO_ADDRESS } from "./counter.js";
+import { COUNTER, NO_ADDRESS } from "./counter.js";
 import { type EngineHook, MEM, REGISTER_IDS, UC_ERR_INSN_INVALID, type UnicornEngine } from "./engine.js";
 import { canonical, interruptFault, nonCanonical } from "./faults.js";
 
@@ -81,7 +81,7 @@ export class UnicornCpu implements Cpu {
 			protectionChanged: (region) => engine.protect(region.address, region.length, region.perm),
 		};
 		memory.listen(this.#listener);
-		this.#counter = engine.hookCounter((address) => isStringInstruction(this.#codeAt(address)));
+		this.#counter = engine.hookCounter();
 		engine.hookInterrupt((number) => {
 			this.#interrupt = number;
 			engine.stop();
@@ -102,13 +102,7 @@ export class UnicornCpu implements Cpu {
 	}
 
 	#unmap(region: Region): void {
-		this.#forgetRepeats();
 		this.#engine.unmap(region.address, region.length);
-	}
-
-	#forgetRepeats(): void {
-		this.#counter[COUNTER.string] = NO_ADDRESS;
-		this.#counter[COUNTER.plain] = NO_ADDRESS;
 	}
 
 	run(budget: number): Stop {
@@ -354,15 +348,8 @@ export class UnicornCpu implements Cpu {
 			this.#instructionHook = undefined;
 			return;
 		}
-		let last = 0n;
 		this.#instructionHook ??= this.#engine.hookCode(
-			this.#hooked((address) => {
-				// Repetitions of a string instruction are one instruction: its count stays.
-				const count = this.#counter[COUNTER.count]!;
-				if (count === last && address === this.#counter[COUNTER.string]) return;
-				last = count;
-				this.#engine.sync(() => this.#onInstruction?.(address));
-			}),
+			this.#hooked((address) => this.#engine.sync(() => this.#onInstruction?.(address))),
 			1n,
 			0n,
 		);
@@ -374,7 +361,6 @@ export class UnicornCpu implements Cpu {
 
 	textChanged(address: Kaddr | bigint, length: number): void {
 		if (length === 0) return;
-		this.#forgetRepeats();
 		const start = typeof address === "bigint" ? address : toU64(address);
 		this.#engine.removeCache(start, start + BigInt(length));
 	}

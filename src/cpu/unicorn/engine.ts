@@ -14,11 +14,8 @@ export interface UnicornEngine {
 	protect(address: bigint, length: number, perm: number): void;
 	/** Drops translations of `[address, end)`. */
 	removeCache(address: bigint, end: bigint): void;
-	/**
-	 * Installs the hook of counter.ts before every instruction and returns the words it shares with the host. `isString` says
-	 * whether the instruction at an address is a string instruction.
-	 */
-	hookCounter(isString: (address: bigint) => boolean): BigUint64Array;
+	/** Installs the hook of counter.ts before every instruction and returns the words it shares with the host. */
+	hookCounter(): BigUint64Array;
 	/** `call(address)` before each instruction in `[begin, end]`; with begin > end before every one. */
 	hookCode(call: (address: bigint) => void, begin: bigint, end: bigint): EngineHook;
 	/** `call(number)` at interrupts and exceptions that the guest has no handler for. */

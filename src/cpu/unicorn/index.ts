@@ -1,4 +1,4 @@
-export { COUNTER, COUNTER_WORDS, countInstruction, countingHook, NO_ADDRESS } from "./counter.js";
+export { COUNTER, COUNTER_WORDS, countingHook, NO_ADDRESS } from "./counter.js";
 export { UnicornCpu } from "./cpu.js";
 export {
 	type EngineHook,

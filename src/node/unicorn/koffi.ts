@@ -2,7 +2,6 @@ import { KlpemuError } from "../../base/index.js";
 import {
 	COUNTER,
 	COUNTER_WORDS,
-	countInstruction,
 	countingHook,
 	type EngineHook,
 	HOOK,
@@ -169,25 +168,20 @@ class KoffiEngine implements UnicornEngine {
 		);
 	}
 
-	hookCounter(isString: (address: bigint) => boolean): BigUint64Array {
+	hookCounter(): BigUint64Array {
 		const words = new BigUint64Array(COUNTER_WORDS);
 		words.fill(NO_ADDRESS, COUNTER.current);
 		this.#pinned.push(words);
 		const thunk = this.#thunk();
 		if (thunk === undefined) {
 			this.hookCode(
-				countingHook(words, isString, () => this.stop()),
+				countingHook(words, () => this.stop()),
 				1n,
 				0n,
 			);
 			return words;
 		}
 		words[COUNTER.stopFunction] = this.#koffi.address(this.#stopSymbol);
-		words[COUNTER.askFunction] = this.#codeCallback((address) => {
-			const string = isString(address);
-			words[string ? COUNTER.string : COUNTER.plain] = address;
-			if (countInstruction(words, address, () => string)) this.stop();
-		});
 		this.#hook(HOOK.CODE, thunk, 1n, 0n, words);
 		return words;
 	}

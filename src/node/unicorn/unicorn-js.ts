@@ -157,11 +157,11 @@ class UnicornJsEngine implements UnicornEngine {
 		return { remove: () => this.#try("hook_del", () => this.#uc.hook_del(added)) };
 	}
 
-	hookCounter(isString: (address: bigint) => boolean): BigUint64Array {
+	hookCounter(): BigUint64Array {
 		const words = new BigUint64Array(COUNTER_WORDS);
 		words.fill(NO_ADDRESS, COUNTER.current);
 		this.hookCode(
-			countingHook(words, isString, () => this.stop()),
+			countingHook(words, () => this.stop()),
 			1n,
 			0n,
 		);

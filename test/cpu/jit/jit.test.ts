@@ -1,12 +1,13 @@
 import { beforeEach, describe, expect, it } from "vitest";
+import { FLAG } from "../../../src/cpu/index.js";
 import { JitCpu } from "../../../src/cpu/jit/index.js";
-import { Memory, PERM, type Region } from "../../../src/memory/index.js";
+import { Memory, PERM, type Region, toU64 } from "../../../src/memory/index.js";
 
 const TEXT = -0x7f000000;
 const STACK = -0x7e000000;
 const PATCHED = TEXT + 0x1000;
 const RIP = 16;
-const RSP = 4;
+const [RCX, RSP, RSI, RDI] = [1, 4, 6, 7] as const;
 
 let cpu: JitCpu;
 let memory: Memory;
@@ -54,6 +55,31 @@ describe.each([0, 1, 2, Number.POSITIVE_INFINITY])("JitCpu that interprets an in
 		// 700 instructions are 233 rounds and the inc of the next one.
 		expect([cpu.state.words[0], cpu.state.words[1]]).toEqual([234n, 767n]);
 		expect(cpu.run(Infinity)).toMatchObject({ kind: "fault", executed: 2300, fault: { kind: "breakpoint" } });
+	});
+
+	it("counts a repeated string instruction for each element, and stops between two", () => {
+		// rep lodsb; int3
+		put(TEXT, "f3 ac cc");
+		start(TEXT);
+		cpu.state.words[RCX] = 1n << 62n;
+		cpu.state.setKaddr(RSI, TEXT);
+		expect(cpu.run(100)).toEqual({ kind: "budget", executed: 100 });
+		expect([cpu.state.words[RCX], cpu.state.rip]).toEqual([(1n << 62n) - 100n, toU64(TEXT)]);
+		cpu.state.words[RCX] = 5n;
+		expect(cpu.run(100)).toMatchObject({ kind: "fault", executed: 6, fault: { kind: "breakpoint" } });
+	});
+
+	it("gives a comparison that stops between its elements the flags of before, and those of the last one at its end", () => {
+		// repe cmpsb; int3: bytes that are equal
+		put(TEXT, "f3 a6 cc");
+		start(TEXT);
+		cpu.state.words[RCX] = 3n;
+		cpu.state.setKaddr(RSI, TEXT);
+		cpu.state.setKaddr(RDI, TEXT);
+		const zero = () => (cpu.state.rflags & BigInt(FLAG.ZF)) !== 0n;
+		expect([cpu.run(2).kind, zero()]).toEqual(["budget", false]);
+		expect([cpu.run(1).kind, zero(), cpu.state.rip]).toEqual(["budget", true, toU64(TEXT)]);
+		expect([cpu.run(2).kind, zero(), cpu.state.rip]).toEqual(["fault", true, toU64(TEXT) + 2n]);
 	});
 
 	it("runs a call site as its bytes are now: nop, int3, call", () => {

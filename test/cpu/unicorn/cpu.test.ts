@@ -41,15 +41,20 @@ describe.each(LOADERS)("UnicornCpu on %s", (_name, load) => {
 		expect([cpu.state.words[RAX], cpu.state.words[RCX], cpu.state.rip]).toEqual([336n, 336n, TEXT64]);
 	});
 
-	test("a rep string instruction is one instruction; a jump to itself is one each time", async () => {
+	test("a rep string instruction counts for each element and for its end; a jump to itself each time", async () => {
 		await start("f3aa 90 ebfe"); // rep stosb; nop; jmp .
 		cpu.state.words[RDI] = DATA64;
 		cpu.state.words[RCX] = 100n;
 		cpu.state.words[RAX] = 0x5an;
-		const seen: bigint[] = [];
-		cpu.onInstruction = (rip) => seen.push(rip);
-		expect(cpu.run(2)).toEqual({ kind: "budget", executed: 2 });
-		expect(seen).toEqual([TEXT64, TEXT64 + 2n]);
+		const seen = new Map<bigint, number>();
+		cpu.onInstruction = (rip) => seen.set(rip, (seen.get(rip) ?? 0) + 1);
+		expect(cpu.run(40)).toEqual({ kind: "budget", executed: 40 });
+		expect([cpu.state.words[RCX], cpu.state.rip]).toEqual([60n, TEXT64]);
+		expect(cpu.run(62)).toEqual({ kind: "budget", executed: 62 });
+		expect([...seen]).toEqual([
+			[TEXT64, 101],
+			[TEXT64 + 2n, 1],
+		]);
 		cpu.onInstruction = undefined;
 		expect([cpu.state.words[RCX], memory.u8((DATA + 99) | 0), memory.u8((DATA + 100) | 0)]).toEqual([0n, 0x5a, 0]);
 		expect(cpu.run(50)).toEqual({ kind: "budget", executed: 50 });

@@ -88,9 +88,10 @@ const scas: Element = (t, i, by) => {
 };
 
 /**
- * A repeated string instruction counts as one instruction. The registers move with every element, so a fault in the middle
- * leaves them at the element that faulted. The flags are those of the last comparison, and those of before the
- * instruction if it faults (SDM volume 2, REP).
+ * A repeated string instruction counts once for each element, and once for the end if rcx is what ends it: a run can stop
+ * between two elements, as an interrupt can. The registers move with every element, so a fault in the middle leaves them at
+ * the element that faulted. The flags are those of the last comparison, and those of before the instruction if it faults
+ * (SDM volume 2, REP) or is not at its end.
  */
 function repeated(element: Element): Emit {
 	return (t, i) => {
@@ -121,6 +122,14 @@ function repeated(element: Element): Emit {
 			if (i.repeat === "rep") code.op("i32.eqz");
 			code.brIf(done);
 		}
+		t.payTurn(() => {
+			if (compared === undefined) return;
+			// Only the end is left: no access can fault any more.
+			t.getRegister(RCX, size).op(`${type}.eqz` as OpName);
+			code.if();
+			setFlags(compared);
+			code.end();
+		});
 		code.br(again);
 		code.end();
 		code.end();

@@ -89,6 +89,8 @@ export abstract class Translator {
 	abstract finishStore(place: Place): void;
 	/** Leaves the instruction undone, for the {@link REASON}, if the i32 on the stack is not zero. */
 	abstract bailIf(reason: number): void;
+	/** Pays for another turn of the instruction; without fuel the instruction ends here, after `end` is emitted, to be entered again. */
+	abstract payTurn(end: () => void): void;
 	/** Sets the lazy flags to a {@link FLAG_KIND}, operands and result. */
 	abstract setFlags(kind: number, size: number, a: number | undefined, b: number | undefined, r: number): void;
 	/** Adds to flags that have just been set: CF is the i32 local, 0 or 1. */

@@ -201,11 +201,7 @@ export class StepTranslator extends Translator {
 		const { code } = this;
 		this.#entry = entry;
 		this.wrote = false;
-		code.get(FUEL).op("i32.eqz");
-		code.if();
-		this.leave("here");
-		code.end();
-		code.get(FUEL).i32(1).op("i32.sub").set(FUEL);
+		this.payTurn();
 		const done = code.block();
 		this.#bail = code.block();
 		this.#body(entry);
@@ -246,6 +242,16 @@ export class StepTranslator extends Translator {
 		this.code.if();
 		this.code.i32(reason).set(this.#why).br(this.#bail!);
 		this.code.end();
+	}
+
+	override payTurn(end: () => void = () => {}): void {
+		const { code } = this;
+		code.get(FUEL).op("i32.eqz");
+		code.if();
+		end();
+		this.leave("here");
+		code.end();
+		code.get(FUEL).i32(1).op("i32.sub").set(FUEL);
 	}
 
 	/** Pushes `NEED.stack` if the operand is in the stack segment, else 0. */

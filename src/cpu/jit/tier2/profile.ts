@@ -116,7 +116,9 @@ export class Recorder {
 			if (entry === undefined) continue;
 			const next = (from + entry.length) | 0;
 			learn(profile, entry, calls, from, to);
-			if (to === next || this.#rsp[n] !== this.#rsp[n + 1]) continue;
+			// A string instruction that repeats itself is no loop that the second tier could run.
+			const repeats = to === from && entry.kind === "plain" && entry.instruction.row.string;
+			if (to === next || repeats || this.#rsp[n] !== this.#rsp[n + 1]) continue;
 			const head = heads.get(to) ?? { count: 0, loop: false, rsp: this.#rsp[n + 1]! };
 			heads.set(to, head);
 			head.count++;

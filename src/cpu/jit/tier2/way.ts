@@ -93,6 +93,10 @@ export class Way extends Translator {
 		this.goto((i.operands[0] as RelativeOperand).target);
 	}
 
+	override payTurn(): void {
+		throw new Error("only the first tier repeats instructions");
+	}
+
 	override returnAddress(): number {
 		return this.constant(64, after(this.entry));
 	}
