@@ -9,6 +9,8 @@ export interface Exploration extends SearchResult {
 	readonly searches: readonly (readonly string[])[];
 	/** Why a bounded exploration has not seen all states, if it is not for lack of states or time. */
 	readonly reason: string | undefined;
+	/** The accesses of guest code that are points (see SharedMemory.points()). */
+	readonly points: readonly string[];
 	/** Number of real executions of kernel code and guest code; all other results came from the memo. */
 	readonly executed: { readonly kernel: number; readonly guest: number; readonly replayed: number };
 }
@@ -19,7 +21,19 @@ export interface Exploration extends SearchResult {
  * breaks an invariant, so that no violation is lost (docs/exploring.md).
  */
 export async function explore(model: Model, options: SearchOptions): Promise<Exploration> {
-	const memo = new Memo(new World(model), options.invariants);
+	const world = new World(model);
+	for (;;) {
+		const found = await exploreOnce(model, world, options);
+		if (!world.shared.grown) return found;
+		// Not all accesses that are points were points.
+		if (options.interrupted?.()) return found.result === "complete" ? { ...found, result: "bounded" } : found;
+		world.restart();
+	}
+}
+
+/** `world` is in its first state. */
+async function exploreOnce(model: Model, world: World, options: SearchOptions): Promise<Exploration> {
+	const memo = new Memo(world, options.invariants);
 	const searches = options.reduction ? groupsOf(model, memo.world.restless) : [allOf(model, memo)];
 	let [states, transitions, depth, bytes, bounded] = [0, 0, 0, 0, false];
 	const visited = new Map<string, number>();
@@ -35,6 +49,7 @@ export async function explore(model: Model, options: SearchOptions): Promise<Exp
 		for (const [state, degree] of result.visited ?? []) visited.set(`${active.join()} ${state}`, degree);
 		bounded ||= result.result === "bounded";
 		found.push(...result.violations);
+		if (world.shared.grown) break;
 	}
 	const shortest = shortestOfEach(found, ({ broken, moves }) => ({
 		invariant: broken.invariant,
@@ -46,7 +61,8 @@ export async function explore(model: Model, options: SearchOptions): Promise<Exp
 	const shared = options.shard === undefined ? undefined : visited;
 	const reason = result === "bounded" ? memo.world.loopReason() : undefined;
 	const { executed } = memo;
-	return { result, violations, states, transitions, depth, bytes, visited: shared, searches, reason, executed };
+	const points = world.shared.points();
+	return { result, violations, states, transitions, depth, bytes, visited: shared, searches, reason, executed, points };
 }
 
 function groupsOf(model: Model, restless: readonly string[]): string[][] {

@@ -48,8 +48,9 @@ export class Replayer {
 	#now: Judged;
 	#observer: MoveObserver | undefined = undefined;
 
-	constructor(model: Model) {
-		this.world = new World(model);
+	/** `points`: of the schedules (see Schedule.points). */
+	constructor(model: Model, points: readonly string[] = []) {
+		this.world = new World(model, points);
 		this.#saved = this.world.save();
 		this.#tasks = this.world.allLoaded();
 		this.#now = this.#look();

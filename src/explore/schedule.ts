@@ -28,6 +28,8 @@ export interface Schedule {
 	/** The invariant that it breaks, and the message. */
 	readonly invariant: Invariant;
 	readonly message: string;
+	/** The accesses of guest code that are points: words of memory by address, and gates. Undefined: none. */
+	readonly points?: readonly string[];
 	readonly moves: readonly Move[];
 }
 
@@ -37,7 +39,8 @@ const FIRST_LINE = "klpemu schedule 1";
 export function formatSchedule(schedule: Schedule): string {
 	const { scenario, fingerprint, design, invariant, message, moves } = schedule;
 	const lines = [FIRST_LINE, `scenario: ${scenario}`, `fingerprint: ${fingerprint}`, `design: ${design}`];
-	lines.push(`invariant: ${invariant}`, `message: ${message}`, `length: ${moves.length}`, "moves:");
+	const points = schedule.points?.length ? [`points: ${schedule.points.join(" ")}`] : [];
+	lines.push(`invariant: ${invariant}`, `message: ${message}`, ...points, `length: ${moves.length}`, "moves:");
 	for (const { who, steps, busy, late, label } of moves) {
 		const words = [who, ...(steps === 1 ? [] : [`steps=${steps}`]), ...(late ? ["late"] : [])];
 		for (const { step, task } of busy) words.push(`busy=${step}:${task}`);
@@ -80,7 +83,8 @@ export function parseSchedule(text: string, fileName: string): Schedule {
 		throw bad(lines.length - 1, `the schedule has ${moves.length} moves, not ${length}`, cut);
 	}
 	const [scenario, fingerprint, design] = ["scenario", "fingerprint", "design"].map(value) as [string, string, string];
-	return { scenario, fingerprint, design, invariant, message: value("message"), moves };
+	const points = header.get("points")?.split(" ");
+	return { scenario, fingerprint, design, invariant, message: value("message"), ...(points && { points }), moves };
 }
 
 function parseMove(line: string, bad: (message: string) => KlpemuError): Move {

@@ -242,6 +242,30 @@ export class Memory {
 		this.setU32((address + 4) | 0, value >> 31);
 	}
 
+	/** Told of each read that a host function makes for guest code (linux/guest/guest-memory.ts), while the explorer watches. */
+	onGuestRead: ((address: Kaddr, length: number) => void) | undefined = undefined;
+
+	/** From now on `written` is told of each write by the host: for the explorer, in whose memory writes are slower then. */
+	watchWrites(written: (address: Kaddr, length: number) => void): void {
+		const { setU8, setU32, setU64, write } = Memory.prototype;
+		this.setU8 = (address, value) => {
+			written(address, 1);
+			setU8.call(this, address, value);
+		};
+		this.setU32 = (address, value) => {
+			written(address, 4);
+			setU32.call(this, address, value);
+		};
+		this.setU64 = (address, value) => {
+			written(address, 8);
+			setU64.call(this, address, value);
+		};
+		this.write = (address, data) => {
+			if (data.length > 0) written(Number(BigInt.asIntN(32, BigInt(address))), data.length);
+			write.call(this, address, data);
+		};
+	}
+
 	read(address: Kaddr | bigint, length: number): Uint8Array {
 		const out = new Uint8Array(length);
 		this.#pieces(address, length, (offset, done, size) => {

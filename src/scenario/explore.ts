@@ -55,11 +55,13 @@ export async function exploreScenario(options: ExploreScenarioOptions): Promise<
 		const header = { scenario: scenario.fileName, fingerprint, design };
 		const again = await createModel(scenario, machine);
 		try {
-			const replayer = new Replayer(again);
+			const { points } = exploration;
+			const replayer = new Replayer(again, points);
 			const schedules = exploration.violations.map(({ broken, moves }) => ({
 				...header,
 				invariant: broken.invariant,
 				message: broken.message,
+				...(points.length > 0 && { points }),
 				moves: minimise(replayer, moves, broken.invariant),
 			}));
 			return { ...found, schedules };
@@ -88,7 +90,7 @@ export async function replaySchedule(
 ): Promise<Replay> {
 	const model = await createModel(scenario, machine);
 	try {
-		const replayer = new Replayer(model);
+		const replayer = new Replayer(model, schedule.points);
 		const observer = machine.recorder && recordMoves(machine.recorder, model.machine);
 		const moves = replayer.replay(schedule.moves, new Set([schedule.invariant]), observer);
 		const { names, judged } = replayer.world;

@@ -340,6 +340,8 @@ const NO_STATE: Readonly<Record<string, string>> = {
 	"Walk.ip": "lives for one walk",
 	"Walk.lowest": "lives for one walk",
 	"Walk.isCallSite": "lives for one walk",
+	"GuestCalls.stepper": "wiring: set once, by the explorer",
+	"PerCpu.own": "wiring: set once, by the explorer",
 	"GuestCalls.watch": "wiring: set once, before the machine runs",
 	"Sched.structs": "wiring: set once, before the machine runs",
 	"Walk.known": "lives for one walk of a stack",

@@ -1,3 +1,4 @@
+export { accessesOf, type MemoryAccess } from "./accesses.js";
 export {
 	type Decoded,
 	decode,

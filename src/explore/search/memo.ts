@@ -127,6 +127,7 @@ export class Memo {
 		// The first time that it is made again; every time would take as long as all the rest.
 		if (way.length === 0 || this.#again.has(target)) return;
 		this.#again.add(target);
+		// What is found out about memory on the way takes effect with the next exploration only.
 		if (this.world.kernelKey() !== target.key) {
 			throw new KlpemuError("EXPLORE_NONDETERMINISM", "the same steps have led to another state than the first time", {
 				hint: "kernel code or a design depends on something that the explorer does not save; please report it",

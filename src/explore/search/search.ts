@@ -176,9 +176,9 @@ export class Search {
 		return { bounded: false, depth };
 	}
 
-	/** True if nothing more is looked for. */
+	/** True if nothing more is looked for, or if the exploration begins again. */
 	#isOver(): boolean {
-		return this.#violations.size > 0 && !this.#options.all;
+		return (this.#violations.size > 0 && !this.#options.all) || this.#memo.world.shared.grown;
 	}
 
 	/** True if the search was interrupted, or has as many states as it may. */

@@ -1,5 +1,5 @@
 import type { Kernel, Point, Wait } from "../../linux/lib/index.js";
-import type { task_struct } from "../../linux/sched/index.js";
+import type { TaskMode, task_struct } from "../../linux/sched/index.js";
 
 /** The actor cannot continue: the condition for which it waits is false. */
 export const BLOCKED = { kind: "blocked", label: "blocked" } as const;
@@ -17,12 +17,18 @@ export class Actor {
 	work: string | undefined = undefined;
 	#code: Kernel<unknown> | undefined = undefined;
 	#wait: Wait | undefined = undefined;
-	/** Place of the actor in its step: the points that it has passed; of a loop only the last turn. */
-	#path: readonly string[] = [];
+	/**
+	 * `path`: place of the actor in its step: the points that it has passed; of a loop only the last turn. `inGuest`: the number of calls of
+	 * guest code that it is in; its place there is in its registers and on its stack.
+	 */
+	readonly place: { inGuest: number; path: readonly string[] } = { inGuest: 0, path: [] };
+	/** Its task is in guest code. */
+	mode: TaskMode;
 
 	constructor(name: string, task: task_struct) {
 		this.name = name;
 		this.task = task;
+		this.mode = task.mode;
 	}
 
 	/** The actor is in the middle of a step. */
@@ -41,7 +47,7 @@ export class Actor {
 
 	/** Two actors with the same key, of two worlds, are at the same place of the same step. */
 	get key(): string {
-		return `${this.index}:${this.#wait !== undefined}:${this.#path.join(">")}`;
+		return `${this.index}:${this.#wait !== undefined}:${this.place.path.join(">")}`;
 	}
 
 	/** Runs to the next point. `start` makes the code of the next step. Undefined: the step is done. {@link BLOCKED}: it must wait. */
@@ -55,7 +61,7 @@ export class Actor {
 			return undefined;
 		}
 		if (typeof value !== "string" && value.kind === "wait") this.#wait = value;
-		this.#path = pathAfter(this.#path, value);
+		this.place.path = pathAfter(this.place.path, value);
 		return value;
 	}
 
@@ -64,7 +70,9 @@ export class Actor {
 		this.index = index;
 		this.#code = undefined;
 		this.#wait = undefined;
-		this.#path = [];
+		this.place.path = [];
+		this.place.inGuest = 0;
+		this.mode = "host";
 	}
 }
 

@@ -5,7 +5,7 @@ import type { TaskMove } from "./task-move.js";
 /** exit_to_user_mode_loop() and the idle loop: klp_update_patch_state() clears the flag first. */
 export function leaveKernel({ klp }: Machine, task: task_struct): TaskMove {
 	task.rcu_tasks_holdout = false;
-	if (!task.pending) return left(task);
+	if (!task.pending) return leftKernel(task);
 	const code = klp.klp_update_patch_state(task);
 	return { label: String(code.next().value) };
 }
@@ -20,11 +20,12 @@ export function finishSwitch({ klp }: Machine, task: task_struct): TaskMove {
 	const code = klp.klp_update_patch_state(task);
 	code.next();
 	const { value } = code.next();
-	left(task);
+	leftKernel(task);
 	return { label: String(value) };
 }
 
-function left(task: task_struct): TaskMove {
+/** It is in user mode, or at the beginning of the idle loop. */
+export function leftKernel(task: task_struct): TaskMove {
 	task.thread_flags &= ~TIF_NOTIFY_SIGNAL;
 	if (task.idle) return { label: "goes round in the idle loop" };
 	task.mode = "user";

@@ -30,6 +30,7 @@ type Values = Readonly<Record<TaskField, Accessor<unknown>>>;
 export class TaskProbe {
 	readonly #current: () => task_struct;
 	readonly #values = new WeakMap<task_struct, Values>();
+	readonly #slots = new WeakMap<task_struct, number>();
 	/** Only while {@link record} runs. */
 	#reads: Read[] | undefined = undefined;
 	#writes = new Map<number, Written>();
@@ -58,19 +59,24 @@ export class TaskProbe {
 			set: () => {},
 		}));
 		this.#values.set(task, values as Values);
+		this.#slots.set(task, slot);
 	}
 
-	/** The result accesses the field without being recorded. */
+	/**
+	 * The result accesses the field without being recorded. `mode` of the task that executes is where it is in guest code that TypeScript
+	 * has called: a part of its actor's place.
+	 */
 	#watch<F extends TaskField>(task: task_struct, slot: number, field: F): Accessor<task_struct[F]> {
+		const isPlace = () => field === "mode" && task === this.#current();
 		return accessField(task, field, (inner) => ({
 			get: () => {
 				const value = inner.get();
-				if (this.#reads !== undefined) this.#noteRead(slot, field, value);
+				if (this.#reads !== undefined && !isPlace()) this.#noteRead(slot, field, value);
 				return value;
 			},
 			set: (value) => {
 				inner.set(value);
-				if (this.#reads !== undefined) this.#noteWrite(slot, field, value);
+				if (this.#reads !== undefined && !isPlace()) this.#noteWrite(slot, field, value);
 			},
 		}));
 	}
@@ -85,6 +91,24 @@ export class TaskProbe {
 	load(task: task_struct, fields: TaskFields): void {
 		const values = this.#values.get(task)!;
 		for (const field of TASK_FIELDS) values[field].set(fields[field]);
+	}
+
+	/** Guest code is about to read a field that a livepatch core keeps in guest memory. */
+	guestRead(task: task_struct, field: TaskField): void {
+		const slot = this.#slots.get(task);
+		if (slot !== undefined) this.#noteRead(slot, field, this.#values.get(task)![field].get());
+	}
+
+	/** Guest code has written it. */
+	guestWrote(task: task_struct, field: TaskField): void {
+		const slot = this.#slots.get(task);
+		if (slot !== undefined && this.#reads !== undefined)
+			this.#noteWrite(slot, field, this.#values.get(task)![field].get());
+	}
+
+	/** A field, without being recorded. */
+	value(task: task_struct, field: TaskField): Accessor<unknown> {
+		return this.#values.get(task)![field];
 	}
 
 	/** Called when kernel code reads the stack of a task. */

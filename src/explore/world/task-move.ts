@@ -6,6 +6,8 @@ export interface TaskMove {
 	readonly label: string;
 	/** The task is in klp_ftrace_handler() now. */
 	readonly handler?: HandlerPlace;
+	/** The task is in a livepatch core that is guest code: the shared values that it has read there. */
+	readonly core?: string | undefined;
 	/** The task is in cond_resched(): it may lose its CPU there. */
 	readonly yields?: true;
 	/** The task died. */

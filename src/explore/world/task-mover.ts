@@ -1,6 +1,6 @@
 import { KlpemuError } from "../../base/index.js";
 import { judgeOops } from "../../consistency/index.js";
-import { type Cpu, type Fault, GS_BASE, RIP } from "../../cpu/index.js";
+import { type Cpu, type Fault, GS_BASE, RAX, RIP } from "../../cpu/index.js";
 import { COND_RESCHED, SPIN_LOCK } from "../../linux/exports/index.js";
 import { MCOUNT_INSN_SIZE } from "../../linux/ftrace/index.js";
 import { runGuest } from "../../linux/guest/index.js";
@@ -8,12 +8,17 @@ import { runStraight } from "../../linux/lib/index.js";
 import { type StackTrace, TASK_RUNNING, type task_struct } from "../../linux/sched/index.js";
 import { toU64 } from "../../memory/index.js";
 import type { Model } from "../model.js";
+import { CoreWalk } from "./core-walk.js";
+import type { GuestCode } from "./guest-code.js";
 import { watchedSites } from "./guest-visible.js";
 import { HandlerWalk } from "./handler-walk.js";
-import { do_task_dead, finishSwitch, leaveKernel } from "./leave.js";
+import { do_task_dead, finishSwitch, leaveKernel, leftKernel } from "./leave.js";
 import { functionOf, sameFrames, stackView, whereabouts } from "./stack-view.js";
 import type { TaskMove } from "./task-move.js";
 import { type GuestContext, restoreContext, type TaskState } from "./task-state.js";
+
+/** Gates behind which tasks run functions of the core. */
+const ENTERS_CORE: readonly string[] = ["exit_to_user_mode", "do_idle", ...COND_RESCHED];
 
 /** Largest number of instructions that a task may execute in one move. */
 const LIMIT = 100_000;
@@ -24,9 +29,13 @@ export class TaskMover {
 	readonly #cpu: Cpu;
 	readonly #handler: HandlerWalk;
 	readonly #walk: (task: task_struct) => StackTrace;
+	/** Of a livepatch core that is guest code. */
+	readonly #core: CoreWalk | undefined;
 
-	constructor(model: Model) {
+	/** `code` notes the accesses of such a core. */
+	constructor(model: Model, code: GuestCode) {
 		this.#model = model;
+		this.#core = model.machine.klp.code && new CoreWalk(model.machine, model.machine.klp.code, code);
 		const { machine } = model;
 		this.#cpu = machine.cpu;
 		// Most changed text is restored before a task runs it.
@@ -52,9 +61,17 @@ export class TaskMover {
 				hint: "all tasks share its instances, and a move of a task changes nothing that other tasks see; klpemu run does it",
 			});
 		}
+		this.#core?.begin(state.core);
+		if (this.#core !== undefined) return this.#moveWithCore(task, state);
 		if (state.handler !== undefined) return this.#handler.step(task, state.handler);
 		if (task.preempt_count > 0 && (task.idle || this.#leaves(task))) return finishSwitch(machine, task);
 		if (task.idle) return leaveKernel(machine, task);
+		return this.#run(task, state, this.#enter(task));
+	}
+
+	/** The task is in guest code of the kernel now, and awake. */
+	#enter(task: task_struct): string {
+		const { machine } = this.#model;
 		let label = "";
 		if (task.mode === "user") {
 			machine.executor.enterKernel(task);
@@ -64,7 +81,12 @@ export class TaskMover {
 			machine.sched.wake_up_state(task, -1);
 			label = "wakes up";
 		}
-		return this.#run(task, state, label);
+		return label;
+	}
+
+	/** The core is guest code like any other, and idle tasks run it in their loop. */
+	#moveWithCore(task: task_struct, state: TaskState): TaskMove {
+		return { ...this.#run(task, state, this.#enter(task)), core: this.#core!.place };
 	}
 
 	/** It is in klp_update_patch_state(), at the end of its system call. Otherwise guest code has disabled preemption. */
@@ -83,7 +105,11 @@ export class TaskMover {
 		for (let i = 0; i < LIMIT; i++) {
 			const ip = cpu.state.kaddr(RIP);
 			if (i > 0 && sleeps.includes(ip)) return this.#sleep(task, label);
-			if (ip === this.#handler.gate) {
+			if (this.#core?.isPoint(task)) {
+				this.#store(task);
+				return { label: `${label}${label && ", "}${this.#core.label}` };
+			}
+			if (this.#core === undefined && ip === this.#handler.gate) {
 				this.#store(task);
 				return this.#handler.enter(task);
 			}
@@ -109,7 +135,7 @@ export class TaskMover {
 	#begin(task: task_struct): void {
 		this.#model.machine.icache.deliver();
 		this.#cpu.state.words.set(task.regs.words);
-		this.#cpu.state.words[GS_BASE] = toU64(this.#model.machine.percpu.per_cpu_offset(0));
+		this.#cpu.state.words[GS_BASE] = toU64(this.#model.machine.percpu.areaOf(task));
 	}
 
 	#store(task: task_struct): void {
@@ -119,7 +145,12 @@ export class TaskMover {
 	/** One instruction; a result if the move ends with it. */
 	#step(task: task_struct): TaskMove | undefined {
 		const { machine } = this.#model;
-		const stop = runGuest(this.#cpu, 1);
+		const back = this.#core?.isBack(this.#cpu.state.kaddr(RIP));
+		if (back !== undefined) {
+			this.#store(task);
+			return this.#backFromCore(task, back);
+		}
+		const stop = this.#core?.step(task) ?? runGuest(this.#cpu, 1);
 		if (stop.kind === "gate") {
 			this.#store(task);
 			return this.#gate(task, stop.gate.name);
@@ -146,9 +177,29 @@ export class TaskMover {
 		return { label: `${label}${label && ", "}falls asleep in ${where}` };
 	}
 
-	#gate(task: task_struct, name: string): TaskMove {
+	/** The core's function has returned to the gate at which the task has called it. */
+	#backFromCore(task: task_struct, gate: string): TaskMove {
+		if (COND_RESCHED.includes(gate)) {
+			task.regs.words[RAX] = 0n;
+			return { label: "cond_resched()", yields: true };
+		}
+		const left = leftKernel(task);
+		if (task.idle) this.#model.machine.executor.enterKernel(task);
+		return left;
+	}
+
+	#gate(task: task_struct, name: string): TaskMove | undefined {
 		const { machine } = this.#model;
-		if (name === "exit_to_user_mode") return task.exiting ? do_task_dead(task) : leaveKernel(machine, task);
+		if (name === "exit_to_user_mode" && task.exiting) return do_task_dead(task);
+		if (this.#core !== undefined && ENTERS_CORE.includes(name)) {
+			const tries = COND_RESCHED.includes(name);
+			if (!tries) task.rcu_tasks_holdout = false;
+			if (tries ? !machine.klp.klp_sched_try_switch_key : !task.pending) return this.#backFromCore(task, name);
+			// The same move goes on in the core.
+			this.#core.enter(task, name);
+			return undefined;
+		}
+		if (name === "exit_to_user_mode") return leaveKernel(machine, task);
 		if (COND_RESCHED.includes(name)) {
 			if (machine.klp.klp_sched_try_switch_key) runStraight(machine.klp.__klp_sched_try_switch());
 			return { label: "cond_resched()", yields: true };
@@ -157,6 +208,11 @@ export class TaskMover {
 			// States do not hold the memory that tasks share, so nobody waits: the lock keeps only its holder on its CPU.
 			task.preempt_count++;
 			return { label: `${name}()` };
+		}
+		if (/^klp_shadow_/.test(name)) {
+			throw new KlpemuError("EXPLORE_UNSUPPORTED", `${task.comm} calls ${name}(): that cannot be explored`, {
+				hint: "it changes what all tasks share, and a move of a task changes that task only; klpemu run does it",
+			});
 		}
 		machine.executor.stoppedAt(name, task);
 		if (task.inHost !== undefined) {

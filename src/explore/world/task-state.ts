@@ -49,6 +49,8 @@ export interface TaskState extends JudgedTask {
 	/** It runs in the kernel, and keeps its CPU until it sleeps or leaves, unless the kernel is preemptible. */
 	readonly running: boolean;
 	readonly handler: HandlerPlace | undefined;
+	/** In a livepatch core that is guest code: the shared values that it has read there. */
+	readonly core: string | undefined;
 	/** Of the addresses on its stack; if it cannot be walked, of those that the kernel does not know. */
 	readonly entriesKey: string;
 	/**
@@ -89,6 +91,7 @@ export class TaskStates {
 			flag,
 			state.chosen,
 			state.entriesKey,
+			state.core,
 		].join("|");
 		let known = this.#byKey.get(key);
 		if (known === undefined) {

@@ -1,4 +1,4 @@
-import { KlpemuError, keyOf } from "../../base/index.js";
+import { Hash, KlpemuError, keyOf } from "../../base/index.js";
 import {
 	type Broken,
 	chosenOn,
@@ -9,14 +9,17 @@ import {
 	judgeOops,
 	judgeWarnings,
 } from "../../consistency/index.js";
+import { RSP } from "../../cpu/index.js";
 import type { Kernel, StepKind } from "../../linux/lib/index.js";
-import { TASK_RUNNING, type task_struct } from "../../linux/sched/index.js";
+import { TASK_RUNNING, type TaskMode, type task_struct } from "../../linux/sched/index.js";
 import { restoreMachine, type SavedMachine, saveMachine } from "../../machine/index.js";
 import type { Model } from "../model.js";
 import { Actor } from "./actors.js";
+import { GuestCode, type Runner } from "./guest-code.js";
 import { guestVisible } from "./guest-visible.js";
 import { hiddenEntries } from "./hidden-entries.js";
 import { type Read, TaskProbe, type Written } from "./probe.js";
+import { SharedMemory } from "./shared-memory.js";
 import { functionOf } from "./stack-view.js";
 import type { TaskMove } from "./task-move.js";
 import { TaskMover } from "./task-mover.js";
@@ -98,6 +101,14 @@ export class World {
 	/** Of the running transition, or of the last one. */
 	transition: FromTo | undefined = undefined;
 
+	/** Of the guest code that actors run. */
+	readonly shared: SharedMemory;
+	readonly #code: GuestCode;
+	/** The actor that holds klp_mutex. */
+	#holder: number | undefined = undefined;
+	/** Where every exploration begins. */
+	readonly #first: { readonly saved: SavedWorld; readonly tasks: readonly TaskState[] };
+
 	readonly #mover: TaskMover;
 	readonly #probe: TaskProbe;
 	readonly #slots: readonly Slot[];
@@ -108,7 +119,8 @@ export class World {
 	/** The death of a task in guest code that kernel code in TypeScript has called. */
 	#oops: Broken | undefined = undefined;
 
-	constructor(model: Model) {
+	/** `points`: accesses that are known to be points (see SharedMemory.points()). */
+	constructor(model: Model, points: Iterable<string> = []) {
 		this.model = model;
 		const { machine } = model;
 		const { kworker } = machine.hostTasks;
@@ -123,14 +135,27 @@ export class World {
 			const now = this.actors[0]!.index;
 			return model.admins.every(({ during, steps }, i) => during !== now || this.actors[i]!.index === steps.length);
 		};
-		this.#mover = new TaskMover(model);
 		this.#probe = new TaskProbe(() => machine.sched.current);
+		this.shared = new SharedMemory(machine.memory, points);
+		this.#code = new GuestCode(machine, this.shared, this.#probe, (message) => {
+			this.#broken.push({ invariant: "use-after-free", message });
+		});
+		this.#mover = new TaskMover(model, this.#code);
+		machine.klp.code?.giveOwnCpus();
 		this.#dead = this.#deadState();
 		machine.sched.reschedAlways = true;
 		for (const cpu of machine.sched.cpus) cpu.need_resched = !model.idleSleeps;
 		this.#observe();
 		this.#adoptTasks();
 		this.#settleKthreads();
+		this.#first = { saved: this.save(), tasks: this.allLoaded() };
+	}
+
+	/** Begins again, with all that was found about {@link shared} memory. */
+	restart(): void {
+		this.shared.begin();
+		this.restore(this.#first.saved);
+		this.loadAll(this.#first.tasks);
 	}
 
 	/** State of each task that is not on the task list. */
@@ -143,6 +168,7 @@ export class World {
 				alive: false,
 				running: false,
 				handler: undefined,
+				core: undefined,
 				chosen: undefined,
 				entries: [],
 				inside: [],
@@ -244,7 +270,8 @@ export class World {
 
 	#prepare(task: task_struct, slot: number): void {
 		const { executor, stacks } = this.model.machine;
-		if (task.kthread && task.mode === "kernel") executor.enterKernel(task);
+		const idlesInGuest = task.idle && this.model.machine.klp.code !== undefined;
+		if ((task.kthread && task.mode === "kernel") || idlesInGuest) executor.enterKernel(task);
 		else if (task.mode === "user") stacks.emptyStack(task);
 		this.#probe.attach(task, slot);
 	}
@@ -265,7 +292,17 @@ export class World {
 		const { machine } = this.model;
 		const chosen = chosenOn(machine, trace);
 		const inside = functionsInside(machine, entries ?? []).flat();
-		const state = { slot, fields, alive: true, running, handler: move?.handler, chosen, entries, inside };
+		const state = {
+			slot,
+			fields,
+			alive: true,
+			running,
+			handler: move?.handler,
+			core: move?.core,
+			chosen,
+			entries,
+			inside,
+		};
 		const entriesKey = entries?.join() ?? hiddenEntries(machine, task, trace);
 		return this.states.intern({ ...state, entriesKey }, captureContext(machine, task));
 	}
@@ -300,7 +337,10 @@ export class World {
 		const { state, task, contextOf } = this.#slots[number]!;
 		const { result, broken } = this.#watch(() => {
 			if (contextOf !== state || context > 0) this.#mover.restore(task!, state!.contexts[context]!);
-			return this.#moveOrDie(task!, state!);
+			if (this.model.machine.klp.code === undefined) return this.#moveOrDie(task!, state!);
+			const place = { inGuest: 0, path: [] };
+			const runner = { who: this.actors.length + number, holdsMutex: () => false, place, isTask: true };
+			return this.#code.as(runner, () => this.#moveOrDie(task!, state!));
 		});
 		if (result.oops !== undefined) broken.push(result.oops);
 		const next = result.oops ? this.#dead : this.#capture(number, result);
@@ -323,6 +363,8 @@ export class World {
 		const admin = this.model.admins[index];
 		if (admin === undefined) return this.#nextWork(actor);
 		if (admin.during !== undefined && this.actors[0]!.index !== admin.during) return undefined;
+		// copy_process() and exit take tasklist_lock for writing.
+		if (admin.of !== undefined && this.model.machine.klp.code?.tasklistLocked) return undefined;
 		return admin.steps[actor.index]?.title;
 	}
 
@@ -348,7 +390,7 @@ export class World {
 		const { result, broken } = this.#watch(() =>
 			this.#probe.record(busy, () => {
 				if (late) klp.klp_signals_cnt = LATE;
-				const point = this.#advanceOrDie(index);
+				const point = this.#code.as(this.#runner(index), () => this.#inGuest(index, () => this.#advanceOrDie(index)));
 				// The number of tries matters for signals only, and these are a choice (`late`). Only zero or not zero
 				// is kept.
 				if (klp.klp_signals_cnt > 1 && !this.actors.at(-1)!.inStep) klp.klp_signals_cnt = 1;
@@ -363,7 +405,33 @@ export class World {
 			const after = this.states.withFields(before!, written);
 			this.#setState(number, after, contextOf === before ? after : contextOf);
 		}
-		return { ...touched, ...arrival(point), replaced, broken };
+		const arrived = arrival(point);
+		const kind = klp.code?.tellObservers() && arrived.kind !== "place" ? "done" : arrived.kind;
+		return { ...touched, ...arrived, kind, replaced, broken };
+	}
+
+	#runner(index: number): Runner {
+		const { klp_mutex } = this.model.machine.klp;
+		const holdsMutex = () => {
+			if (!klp_mutex.locked) this.#holder = undefined;
+			else this.#holder ??= index;
+			return this.#holder === index;
+		};
+		return { who: index, holdsMutex, place: this.actors[index]!.place, isTask: false };
+	}
+
+	/** Between the moves of an administrator or the kworker, its task is not in guest code for others. */
+	#inGuest<T>(index: number, move: () => T): T {
+		const actor = this.actors[index]!;
+		const mode = this.#probe.has(actor.task) ? this.#probe.value(actor.task, "mode") : undefined;
+		if (mode === undefined || mode.get() !== "host") return move();
+		mode.set(actor.mode);
+		try {
+			return move();
+		} finally {
+			actor.mode = mode.get() as TaskMode;
+			mode.set("host");
+		}
 	}
 
 	/** A fault in the step's code is its last point. */
@@ -442,7 +510,21 @@ export class World {
 	kernelKey(guestKey = this.guestKey()): string {
 		const { before, after } = this.transition ?? {};
 		const views = [before, after].map((view) => view?.names.join() ?? "");
-		return [keyOf(this.model.machine), ...this.actors.map(({ key }) => key), ...views, guestKey].join("|");
+		const actors = this.actors.map((actor) => actor.key + this.#guestPlace(actor));
+		const key = [keyOf(this.model.machine), ...actors, ...views, guestKey, this.shared.stateKey()].join("|");
+		// Most of it is the same text each time, and long.
+		return key.length < 1000 ? key : digest(key);
+	}
+
+	/** The registers and the stack of an actor in guest code. */
+	#guestPlace({ task, place }: Actor): string {
+		if (place.inGuest === 0) return "";
+		const { memory, stacks } = this.model.machine;
+		const hash = new Hash();
+		for (const half of task.regs.halves) hash.addInt(half);
+		const top = stacks.stackTop(task);
+		for (let at = task.regs.kaddr(RSP) & ~7; at < top; at += 4) hash.addInt(memory.i32(at));
+		return `@${place.inGuest}:${hash.digest()}`;
 	}
 
 	/** The loop whose turns were not all followed, in a sentence; undefined: there is none. */
@@ -455,7 +537,7 @@ export class World {
 
 	/** Worlds with the same key look the same to guest code. */
 	guestKey(): string {
-		return guestVisible(this.model);
+		return guestVisible(this.model) + this.shared.seenKey();
 	}
 
 	/** Only while it is {@link quiet}: kernel code in the middle of a step cannot be saved. */
@@ -473,11 +555,18 @@ export class World {
 		for (const [i, actor] of this.actors.entries()) actor.rewind(saved.indexes[i]!);
 		this.transition = saved.transition;
 		this.model.control.mayFallAsleep = false;
+		this.#holder = undefined;
 		const there = this.#tasksByName();
 		for (const [number, name] of this.names.entries()) {
 			Object.assign(this.#slots[number]!, { task: there.get(name), state: undefined, contextOf: undefined });
 		}
 	}
+}
+
+function digest(text: string): string {
+	const hash = new Hash();
+	hash.add(text);
+	return hash.digest();
 }
 
 function arrival(point: ReturnType<Actor["advance"]>): Pick<Effect, "label" | "kind" | "quiet"> {

@@ -35,7 +35,8 @@ export class Symbols {
 		this.#pages.push(page);
 	}
 
-	#gateAt(address: Kaddr): string | undefined {
+	/** Name of the gate at an address. */
+	gateAt(address: Kaddr): string | undefined {
 		for (const page of this.#pages) {
 			const name = page.nameAt(address);
 			if (name !== undefined) return name;
@@ -79,7 +80,7 @@ export class Symbols {
 			const owner = image.name === "vmlinux" ? "" : ` [${image.name}]`;
 			return bare ? name : `${name}+0x${hit.offset.toString(16)}/0x${hit.size.toString(16)}${owner}`;
 		}
-		const gate = this.#gateAt(address);
+		const gate = this.gateAt(address);
 		if (gate !== undefined) return bare ? gate : `${gate}+0x0/0x${GATE_SIZE.toString(16)}`;
 		const label = this.#labelAt(address);
 		if (label === undefined) return hex(address);
@@ -116,7 +117,7 @@ export class Symbols {
 		if (trampoline !== undefined) {
 			return plus(`ftrace_trampoline[${trampoline.ops.name}]`, address - trampoline.address);
 		}
-		const gate = this.#gateAt(address);
+		const gate = this.gateAt(address);
 		if (gate !== undefined) return gate;
 		const label = this.#labelAt(address);
 		return label === undefined ? hex(address) : plus(label.name, label.offset);
@@ -126,7 +127,7 @@ export class Symbols {
 	findRow(ip: Kaddr): UnwindRow | undefined {
 		const assembly = this.#assembly(ip);
 		if (assembly !== undefined) return assembly.hints.row(ip - assembly.base);
-		if (this.#gateAt(ip) !== undefined) {
+		if (this.gateAt(ip) !== undefined) {
 			return { cfaRegister: RSP, cfaOffset: 8, raOffset: -8, saved: [], signal: false };
 		}
 		// A trampoline is a copy: the row of the template at the same offset is valid for it.

@@ -1,8 +1,8 @@
 import { KlpemuError } from "../../base/index.js";
-import { ARGUMENT_REGISTERS, type Cpu, GS_BASE, R8, R9, RAX, RFLAGS_RESET, RSP } from "../../cpu/index.js";
+import { ARGUMENT_REGISTERS, type Cpu, GS_BASE, R8, R9, RAX, RFLAGS_RESET, RSP, type Stop } from "../../cpu/index.js";
 import { type Kaddr, toU64 } from "../../memory/index.js";
 import type { TextPoke } from "../ftrace/index.js";
-import type { Kernel } from "../lib/index.js";
+import type { Kernel, Point } from "../lib/index.js";
 import type { KernelStacks, PerCpu, Sched, task_struct } from "../sched/index.js";
 import { GuestMemory } from "./guest-memory.js";
 import type { HostCalls } from "./host-calls.js";
@@ -29,6 +29,22 @@ export interface CallWatch {
 }
 
 /**
+ * Runs guest code that TypeScript has called from one access to shared memory to the next: the explorer. An actor's place is in its
+ * registers and on its stack while it is in guest code, and what it has done below is forgotten with `cut`.
+ */
+export interface CallStepper {
+	/** Runs the Cpu until it stops, or up to a point. */
+	run(task: task_struct): Stop | { readonly kind: "point"; readonly point: Point };
+	/** A call begins or ends; the Cpu is in a host function, or back from it. */
+	inGuest(step: 1 | -1): void;
+	inGate(name: string | undefined): void;
+	/** The present place of the actor outside of guest code. */
+	mark(): number;
+	/** The actor is at that place again. `more`: a value that it has brought there. */
+	cut(mark: number, more?: string): void;
+}
+
+/**
  * Calls from TypeScript into guest code, by the task that executes: a module's init, a livepatch's callback, a sysfs show(). The
  * call is kernel code like any other: it may sleep in a gate, and other tasks run meanwhile.
  *
@@ -47,6 +63,8 @@ export class GuestCalls {
 	readonly #labels: CallLabels;
 	/** Set once, by a livepatch core that is guest code. */
 	watch: CallWatch | undefined = undefined;
+	/** Set once, by the explorer. */
+	stepper: CallStepper | undefined = undefined;
 
 	constructor(parts: {
 		readonly cpu: Cpu;
@@ -76,7 +94,7 @@ export class GuestCalls {
 		this.#enter(task, func, args);
 		task.mode = "kernel";
 		try {
-			const result = yield* this.#run(task);
+			const result = yield* this.stepper === undefined ? this.#run(task) : this.#step(task, this.stepper);
 			task.regs.words.set(saved);
 			this.#setPerCpu(task);
 			this.#cpu.state.words.set(task.regs.words);
@@ -116,7 +134,7 @@ export class GuestCalls {
 
 	/** gs is the area of the CPU that the task is on now: behind a wait it may be another one than before. */
 	#setPerCpu(task: task_struct): void {
-		task.regs.words[GS_BASE] = toU64(this.#percpu.per_cpu_offset(Math.max(task.on_cpu, 0)));
+		task.regs.words[GS_BASE] = toU64(this.#percpu.areaOf(task));
 	}
 
 	*#run(task: task_struct): Kernel<bigint> {
@@ -136,18 +154,51 @@ export class GuestCalls {
 			if (stop.kind === "gate") {
 				if (stop.gate.name === "return_to_host") return task.regs.words[RAX]!;
 				yield* this.#hostCalls.run(stop.gate.name, task);
-			} else if (stop.kind === "fault") {
-				const handled =
-					this.#oops.handle_bug(task, stop.fault, cpu.state) ||
-					(stop.fault.kind === "breakpoint" && this.#text_poke.poke_int3_handler(cpu.state));
-				if (!handled) {
-					this.#oops.dieInCall(task, stop.fault, cpu.state.rip);
-				}
-				task.regs.words.set(cpu.state.words);
-			}
+			} else if (stop.kind === "fault") this.#fault(task, stop);
 		}
-		throw new KlpemuError("GUEST_ENDLESS", `${task.comm} does not come back from guest code`, {
-			hint: `a call has executed ${ENDLESS} instructions`,
-		});
+		throw endless(task);
 	}
+
+	/** The same, one step of the explorer after the other. */
+	*#step(task: task_struct, stepper: CallStepper): Kernel<bigint> {
+		const cpu = this.#cpu;
+		const begin = stepper.mark();
+		stepper.inGuest(1);
+		for (;;) {
+			this.#setPerCpu(task);
+			cpu.state.words.set(task.regs.words);
+			const stop = stepper.run(task);
+			task.regs.words.set(cpu.state.words);
+			if (stop.kind === "point") yield stop.point;
+			else if (stop.kind === "gate") {
+				const { name } = stop.gate;
+				if (name === "return_to_host") break;
+				stepper.inGate(name);
+				yield* this.#hostCalls.run(name, task);
+				stepper.inGate(undefined);
+			} else if (stop.kind === "fault") this.#fault(task, stop);
+			else throw endless(task);
+			// What has happened since is in registers and memory.
+			stepper.cut(begin);
+		}
+		const result = task.regs.words[RAX]!;
+		stepper.inGuest(-1);
+		stepper.cut(begin, String(result));
+		return result;
+	}
+
+	#fault(task: task_struct, { fault }: Stop & { readonly kind: "fault" }): void {
+		const { state } = this.#cpu;
+		const handled =
+			this.#oops.handle_bug(task, fault, state) ||
+			(fault.kind === "breakpoint" && this.#text_poke.poke_int3_handler(state));
+		if (!handled) this.#oops.dieInCall(task, fault, state.rip);
+		task.regs.words.set(state.words);
+	}
+}
+
+function endless(task: task_struct): KlpemuError {
+	return new KlpemuError("GUEST_ENDLESS", `${task.comm} does not come back from guest code`, {
+		hint: `a call has executed ${ENDLESS} instructions`,
+	});
 }

@@ -62,6 +62,7 @@ export class GuestMemory {
 
 	#readable(address: Kaddr, length: number): Kaddr {
 		if (!this.#isPermitted(address, length, PERM.READ)) this.#check(toU64(address), length, "read");
+		this.#memory.onGuestRead?.(address, length);
 		return address;
 	}
 
@@ -131,6 +132,7 @@ export class GuestMemory {
 			this.#check(at, 1, "read");
 			const bytes = this.#memory.read(at, size);
 			const end = bytes.indexOf(0);
+			if (isKaddr(at)) this.#memory.onGuestRead?.(toKaddr(at), end < 0 ? size : end + 1);
 			parts.push(end < 0 ? bytes : bytes.subarray(0, end));
 			if (end >= 0) break;
 			at += BigInt(size);

@@ -16,6 +16,7 @@ export class Heap {
 	static readonly state = declareState({ fields: ["next", "free", "used"] });
 
 	readonly #memory: Memory;
+	readonly #base: Kaddr;
 	readonly #end: Kaddr;
 	private next: Kaddr;
 	/** Free objects by size. */
@@ -26,6 +27,7 @@ export class Heap {
 	/** Pages come from [base, end). */
 	constructor(memory: Memory, area: { readonly base: Kaddr; readonly end: Kaddr }) {
 		this.#memory = memory;
+		this.#base = area.base;
 		this.next = area.base;
 		this.#end = area.end;
 	}
@@ -56,6 +58,21 @@ export class Heap {
 		for (let at = length - size; at >= 0; at -= size) free.push((this.next + at) | 0);
 		this.next = (this.next + length) | 0;
 		return true;
+	}
+
+	/** An object could be there. */
+	contains(address: Kaddr): boolean {
+		return address >= this.#base && address < this.#end;
+	}
+
+	/** The address is in an object in use. */
+	isUsed(address: Kaddr): boolean {
+		for (let size = SMALLEST; size < PAGE_SIZE; size *= 2) {
+			if (this.used.get(address & -size) === size) return true;
+		}
+		for (const [start, size] of this.used)
+			if (size >= PAGE_SIZE && address >= start && address < start + size) return true;
+		return false;
 	}
 
 	/** Size of an object in use; undefined for anything else. */

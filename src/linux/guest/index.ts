@@ -1,5 +1,5 @@
 export { GuestArguments, type HostFunctions } from "./arguments.js";
-export { type CallLabels, type CallWatch, GuestCalls } from "./call.js";
+export { type CallLabels, type CallStepper, type CallWatch, GuestCalls } from "./call.js";
 export { GuestFault, GuestMemory, toPointer } from "./guest-memory.js";
 export { Heap } from "./heap.js";
 export { HostCalls } from "./host-calls.js";

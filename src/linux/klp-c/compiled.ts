@@ -12,6 +12,7 @@ import {
 	Slab,
 } from "../guest/index.js";
 import {
+	type CoreCode,
 	type DesignKeys,
 	type HandlerPlace,
 	type HandlerStep,
@@ -118,6 +119,7 @@ export class CompiledLivepatch implements Livepatch {
 	readonly core: CoreImage;
 	readonly klp_ftrace_handler_address: Kaddr;
 	readonly klp_mutex: { readonly locked: boolean };
+	readonly code: CoreCode;
 	readonly #parts: CompiledParts;
 	readonly #memory: GuestMemory;
 	readonly #patches: Patches;
@@ -188,11 +190,34 @@ export class CompiledLivepatch implements Livepatch {
 		};
 		this.sysfs = new CoreSysfs(this.kobjects, scratch, cpu.memory, mutex, tell);
 		this.events = new CoreEvents({ ...parts, patches, describe: (patch) => this.#describe(patch) });
+		this.code = this.#codeOf();
 	}
 
 	/** The task whose task_struct is at an address. */
 	taskAt(address: Kaddr): task_struct | undefined {
 		return this.tasks.at(address);
+	}
+
+	/** See {@link code}. */
+	#codeOf(): CoreCode {
+		const { tasks, events, core } = this;
+		const { image, memory } = core;
+		const lock = core.address("tasklist_lock");
+		return {
+			contains: (ip) => image.contains(ip),
+			atomic: [core.address("task_call_func")],
+			taskField: (address) => tasks.fieldAt(address),
+			tellObservers: () => events.check(),
+			get tasklistLocked() {
+				return memory.u32(lock) !== 0;
+			},
+			entries: {
+				klp_update_patch_state: core.address("klp_update_patch_state"),
+				__klp_sched_try_switch: core.address("__klp_sched_try_switch"),
+			},
+			structOf: (task) => tasks.address(task),
+			giveOwnCpus: () => tasks.giveOwnAreas(),
+		};
 	}
 
 	/** The kernel functions that the core calls, under the names of their gates. */
@@ -375,8 +400,9 @@ export class CompiledLivepatch implements Livepatch {
 		throw notExplored();
 	}
 
+	/** What the code reads is found by what it does: see explore/world/shared-memory.ts. */
 	handlerKey(): readonly unknown[] {
-		throw notExplored();
+		return [this.klp_sched_try_switch_key];
 	}
 }
 

@@ -62,6 +62,14 @@ export class CoreEvents implements CallWatch {
 		yield* this.#preempt(task);
 	}
 
+	/** The same without a point of kernel code. True if a transition has ended. */
+	check(): boolean {
+		const now = this.#read();
+		if (now === undefined || same(now, this.words)) return false;
+		this.words = now;
+		return this.#tell();
+	}
+
 	/** The function that the task is in. */
 	#where(task: task_struct): string {
 		const rip = task.regs.words[RIP]!;

@@ -1,6 +1,7 @@
 import { declareState, KlpemuError } from "../../base/index.js";
 import type { Cpu } from "../../cpu/index.js";
 import { type Kaddr, type Memory, PAGE_SIZE, PERM, toU64 } from "../../memory/index.js";
+import type { GuestTaskField } from "../klp/index.js";
 import {
 	accessField,
 	type PerCpu,
@@ -32,7 +33,7 @@ interface Parts {
  * the TypeScript objects are accessors.
  */
 export class CoreTasks implements TaskStructs {
-	static readonly state = declareState({ fields: [], unkeyed: ["structs", "tasks", "next"] });
+	static readonly state = declareState({ fields: [], unkeyed: ["structs", "tasks", "next", "areas", "ownAreas", "places"] });
 
 	readonly #core: CoreImage;
 	readonly #memory: Memory;
@@ -42,6 +43,11 @@ export class CoreTasks implements TaskStructs {
 	private readonly structs = new Map<task_struct, Kaddr>();
 	private readonly tasks = new Map<Kaddr, task_struct>();
 	private next: Kaddr;
+	/** Per-CPU area of each task, see {@link giveOwnAreas}. */
+	private readonly areas = new Map<task_struct, Kaddr>();
+	private ownAreas = false;
+	/** The places of fields. */
+	private readonly places = new Map<Kaddr, readonly [task_struct, GuestTaskField]>();
 	/** Offsets in each CPU's area. */
 	readonly #preempt_count: number;
 	readonly #current_task: number;
@@ -113,6 +119,29 @@ export class CoreTasks implements TaskStructs {
 		return this.tasks.get(address);
 	}
 
+	/** From now on each task has a per-CPU area of its own, behind its structs, and is `current` there. */
+	giveOwnAreas(): void {
+		this.ownAreas = true;
+		for (const [task, address] of this.structs) this.#giveArea(task, address);
+		this.#percpu.own = (task) => this.areas.get(task)!;
+	}
+
+	/** A page of the area for structs. */
+	#giveArea(task: task_struct, struct: Kaddr): void {
+		const area = this.next;
+		this.#memory.map(`percpu:${task.comm}`, area, PAGE_SIZE, PERM.READ | PERM.WRITE);
+		this.next = (area + PAGE_SIZE) | 0;
+		this.#core.initPerCpu(area);
+		this.#memory.setU64((area + this.#current_task) | 0, toU64(struct));
+		this.areas.set(task, area);
+		this.places.set((area + this.#preempt_count) | 0, [task, "preempt_count"]);
+	}
+
+	/** The task and field whose value is at an address. */
+	fieldAt(address: Kaddr): readonly [task_struct, GuestTaskField] | undefined {
+		return this.places.get(address);
+	}
+
 	/** Guest memory for a struct that is not of a task. */
 	allocate(name: string): Kaddr {
 		const { layout } = this.#core;
@@ -159,6 +188,7 @@ export class CoreTasks implements TaskStructs {
 		const memory = this.#memory;
 		const word = (field: "patch_state" | "thread_flags" | "trace_recursion", name: string) => {
 			const at = this.#field(address, name);
+			this.places.set(at, [task, field]);
 			accessField(task, field, (inner) => {
 				memory.setU32(at, inner.get() >>> 0);
 				return { get: () => memory.i32(at), set: (value) => memory.setU32(at, value >>> 0) };
@@ -169,11 +199,23 @@ export class CoreTasks implements TaskStructs {
 		word("trace_recursion", "trace_recursion");
 		// It is a CPU's, and 0 whenever a task is not on one.
 		accessField(task, "preempt_count", () => ({
-			get: () => (task.on_cpu < 0 ? 0 : memory.u32(this.#preemptCount(task.on_cpu)) & PREEMPT_COUNT),
+			get: () => {
+				const at = this.#preemptCountOf(task);
+				return at === undefined ? 0 : memory.u32(at) & PREEMPT_COUNT;
+			},
 			set: (value) => {
-				if (task.on_cpu >= 0) memory.setU32(this.#preemptCount(task.on_cpu), (value | PREEMPT_NEED_RESCHED) >>> 0);
+				const at = this.#preemptCountOf(task);
+				if (at !== undefined) memory.setU32(at, (value | PREEMPT_NEED_RESCHED) >>> 0);
 			},
 		}));
+		if (this.ownAreas) this.#giveArea(task, address);
+	}
+
+	/** Undefined: the task is on no CPU. */
+	#preemptCountOf(task: task_struct): Kaddr | undefined {
+		const own = this.areas.get(task);
+		if (own !== undefined) return (own + this.#preempt_count) | 0;
+		return task.on_cpu < 0 ? undefined : this.#preemptCount(task.on_cpu);
 	}
 
 	#preemptCount(cpu: number): Kaddr {

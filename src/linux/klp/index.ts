@@ -19,7 +19,9 @@ export {
 export { entryKey } from "./handler-places.js";
 export { Klp } from "./klp.js";
 export type {
+	CoreCode,
 	EntryId,
+	GuestTaskField,
 	HandlerPlace,
 	HandlerStep,
 	Implementation,

@@ -23,6 +23,7 @@ export class Klp extends KlpCore implements Livepatch {
 	});
 
 	readonly compiledFrom = undefined;
+	readonly code = undefined;
 	readonly sysfs: Sysfs;
 	readonly notifier: ModuleNotifier;
 	readonly #handlerPlaces: HandlerPlaces;

@@ -83,6 +83,28 @@ export interface KlpObserver {
 	invalidRead?(what: string): void;
 }
 
+/** Fields of tasks that a core which is guest code keeps in guest memory. */
+export type GuestTaskField = "patch_state" | "thread_flags" | "trace_recursion" | "preempt_count";
+
+/** A livepatch core that is guest code, for a host that watches each of its accesses. */
+export interface CoreCode {
+	contains(ip: Kaddr): boolean;
+	/** Functions that other tasks wait for, so that they see nothing in between: task_call_func(). */
+	readonly atomic: readonly Kaddr[];
+	/** The task and field whose value is at an address. */
+	taskField(address: Kaddr): readonly [task_struct, GuestTaskField] | undefined;
+	/** A transition has ended since the last call. Tells observers of what has happened. */
+	tellObservers(): boolean;
+	/** tasklist_lock is held. */
+	readonly tasklistLocked: boolean;
+	/** klp_update_patch_state(current) and __klp_sched_try_switch(), for tasks that run them on the Cpu. */
+	readonly entries: Readonly<Record<"klp_update_patch_state" | "__klp_sched_try_switch", Kaddr>>;
+	/** Address of a task's struct task_struct. */
+	structOf(task: task_struct): Kaddr;
+	/** From now on each task has per-CPU variables of its own. */
+	giveOwnCpus(): void;
+}
+
 /**
  * The interface of the livepatch core (kernel/livepatch) for the rest of the machine, which does not depend on the core. There are two:
  * `Klp`, a transcription in TypeScript, and `CompiledLivepatch` (linux/klp-c), the kernel's own C in guest memory.
@@ -161,6 +183,9 @@ export interface Livepatch {
 	watchPromises(): () => boolean;
 
 	// ---- for the explorer ----
+
+	/** A core that is guest code; undefined: TypeScript. */
+	readonly code: CoreCode | undefined;
 
 	/** The work that tries to complete the transition again. */
 	isTransitionWork(work: work_struct | undefined): boolean;

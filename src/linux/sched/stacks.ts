@@ -12,6 +12,7 @@ export class KernelStacks {
 	static readonly state = declareState({ fields: ["nextStack", "freeStacks"] });
 
 	readonly #memory: Memory;
+	readonly #base: Kaddr;
 	readonly #end: Kaddr;
 	nextStack: Kaddr;
 	readonly freeStacks: Kaddr[] = [];
@@ -19,8 +20,14 @@ export class KernelStacks {
 	/** Stacks come from [base, end). */
 	constructor(memory: Memory, area: { readonly base: Kaddr; readonly end: Kaddr }) {
 		this.#memory = memory;
+		this.#base = area.base;
 		this.nextStack = area.base;
 		this.#end = area.end;
+	}
+
+	/** A stack could be there. */
+	contains(address: Kaddr): boolean {
+		return address >= this.#base && address < this.#end;
 	}
 
 	/** Gives a task its stack, if it has none, and returns the stack pointer of the empty stack. Throws `STACK_AREA_FULL`. */

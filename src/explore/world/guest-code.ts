@@ -1,0 +1,317 @@
+import { KlpemuError } from "../../base/index.js";
+import { type Cpu, RIP, RSP, type Stop } from "../../cpu/index.js";
+import { accessesOf, decodeBytes, MAX_INSTRUCTION_BYTES, type MemoryAccess } from "../../cpu/x86/index.js";
+import { type CallStepper, runGuest } from "../../linux/guest/index.js";
+import type { Point } from "../../linux/lib/index.js";
+import { THREAD_SIZE, type task_struct } from "../../linux/sched/index.js";
+import type { Machine } from "../../machine/index.js";
+import { type Kaddr, PAGE_SIZE, PERM, toU64 } from "../../memory/index.js";
+import type { TaskProbe } from "./probe.js";
+import type { SharedMemory } from "./shared-memory.js";
+
+/** Instructions from one point to the next. */
+const LIMIT = 1_000_000;
+
+/**
+ * Gates whose effect no other actor or task can see, except through memory: there each access is noted as if guest code had made it.
+ * That a lock is given back enables others; it never stops them.
+ */
+const PRIVATE_GATES: ReadonlySet<string> = new Set([
+	...[
+		"_printk",
+		"__warn_printk",
+		"__dynamic_pr_debug",
+		"printk",
+		"sysfs_emit",
+		"sprintf",
+		"snprintf",
+		"scnprintf",
+		"sscanf",
+	],
+	...["kmalloc", "kzalloc", "krealloc", "kfree", "kstrdup", "__kmalloc_noprof", "__kmalloc_cache_noprof"],
+	...["__rcu_read_lock", "__rcu_read_unlock", "ftrace_location", "kallsyms_lookup_size_offset", "__stack_chk_fail"],
+	...["mutex_unlock", "cpus_read_unlock", "return_to_host", "next_call"],
+	...["_raw_spin_unlock", "_raw_spin_unlock_irq", "_raw_spin_unlock_bh", "_raw_spin_unlock_irqrestore"],
+]);
+/** Gates that take a lock. Between this and the next access others can do nothing that they could not have done before. */
+const ACQUIRE: ReadonlySet<string> = new Set([
+	...["mutex_lock", "cpus_read_lock", "_raw_spin_lock", "_raw_spin_lock_irq", "_raw_spin_lock_bh"],
+	"_raw_spin_lock_irqsave",
+]);
+
+/** An instruction that was decoded, with the bytes it was decoded from. */
+interface Decoded {
+	readonly bytes: readonly number[];
+	readonly accesses: readonly MemoryAccess[];
+}
+
+/** Whose code runs. */
+export interface Runner {
+	/** A number for each actor and each task. */
+	readonly who: number;
+	/** It holds klp_mutex. */
+	holdsMutex(): boolean;
+	/** For the places of an actor: see {@link CallStepper}. */
+	readonly place: { inGuest: number; path: readonly string[] };
+	readonly isTask: boolean;
+}
+
+/** Kernel code of the guest, one instruction at a time: each access to memory is noted, and the explorer stops before those that are shared. */
+export class GuestCode implements CallStepper {
+	readonly #machine: Machine;
+	readonly #cpu: Cpu;
+	readonly #shared: SharedMemory;
+	readonly #probe: TaskProbe;
+	readonly #decoded = new Map<Kaddr, Decoded>();
+	readonly #broken: (message: string) => void;
+	/** Whose move it is; undefined: nobody's. */
+	#runner: Runner | undefined = undefined;
+	/** The move has not made a shared access yet. */
+	#fresh = true;
+	#gate: string | undefined = undefined;
+	#locked = false;
+	/** The code that returns here cannot be interrupted by other tasks; 0: it can. */
+	#atomicUntil: Kaddr = 0;
+
+	/** `broken` is told of accesses to memory that is freed. */
+	constructor(machine: Machine, shared: SharedMemory, probe: TaskProbe, broken: (message: string) => void) {
+		this.#machine = machine;
+		this.#cpu = machine.cpu;
+		this.#shared = shared;
+		this.#probe = probe;
+		this.#broken = broken;
+		machine.calls.stepper = this;
+		machine.memory.watchWrites((address, length) => this.#hostAccess(address, length, true));
+	}
+
+	/** Makes a move; everything that it does is noted. */
+	as<T>(runner: Runner, move: () => T): T {
+		const { memory } = this.#machine;
+		this.#runner = runner;
+		this.#fresh = true;
+		this.#gate = undefined;
+		this.#atomicUntil = 0;
+		this.#lookAtLocks();
+		memory.onGuestRead = (address, length) => this.#hostAccess(address, length, false);
+		try {
+			return move();
+		} finally {
+			memory.onGuestRead = undefined;
+			this.#runner = undefined;
+		}
+	}
+
+	#lookAtLocks(): void {
+		const { memory } = this.#machine;
+		const { onGuestRead } = memory;
+		memory.onGuestRead = undefined;
+		this.#locked = this.#runner?.holdsMutex() ?? false;
+		memory.onGuestRead = onGuestRead;
+	}
+
+	// ---- CallStepper ----
+
+	run(task: task_struct): Stop | { readonly kind: "point"; readonly point: Point } {
+		for (let i = 0; i < LIMIT; i++) {
+			if (this.isPoint(task)) return { kind: "point", point: this.#label() };
+			const stop = this.step(task);
+			if (stop.kind !== "budget") return stop;
+		}
+		return { kind: "budget", executed: LIMIT };
+	}
+
+	#label(): string {
+		return this.#machine.symbols.sprint_symbol(this.#cpu.state.kaddr(RIP), true);
+	}
+
+	inGuest(step: 1 | -1): void {
+		if (this.#runner !== undefined) this.#runner.place.inGuest += step;
+		this.#lookAtLocks();
+	}
+
+	inGate(name: string | undefined): void {
+		this.#gate = name;
+		if (name === undefined) this.#lookAtLocks();
+	}
+
+	mark(): number {
+		return this.#runner?.place.path.length ?? 0;
+	}
+
+	cut(mark: number, more?: string): void {
+		const place = this.#runner?.place;
+		if (place === undefined) return;
+		place.path = [...place.path.slice(0, mark), ...(more === undefined ? [] : [more])];
+	}
+
+	// ---- instructions ----
+
+	/** The next instruction is a shared access, and the move has made one already. */
+	isPoint(task: task_struct): boolean {
+		const ip = this.#cpu.state.kaddr(RIP);
+		if (this.#atomicUntil !== 0) return false;
+		const gate = this.#gateAt(ip);
+		if (gate !== undefined) return this.#visible(gate) && !this.#fresh;
+		return !this.#fresh && this.#touchesShared(task, ip);
+	}
+
+	#visible(gate: string): boolean {
+		return !PRIVATE_GATES.has(gate) || this.#shared.isGateShared(gate);
+	}
+
+	/** Without the prefix that the gates of a compiled core have. */
+	#gateAt(ip: Kaddr): string | undefined {
+		if (this.#machine.memory.entry(ip) === 0) return undefined;
+		return this.#machine.symbols.gateAt(ip)?.replace(/^.*:/, "");
+	}
+
+	#touchesShared(task: task_struct, ip: Kaddr): boolean {
+		const { state } = this.#cpu;
+		for (const access of this.#decode(ip).accesses) {
+			const address = access.address(state);
+			const length = access.length(state);
+			if (length > 0 && !this.#isOwn(task, address) && this.#shared.isShared(address, length)) return true;
+		}
+		return false;
+	}
+
+	/** The memory is on the task's own stack, where others do not look. */
+	#isOwn(task: task_struct, address: Kaddr): boolean {
+		const { stack } = task;
+		if (stack === undefined) return false;
+		const low = Number(BigInt.asIntN(32, stack.address));
+		return address >= low && address < low + THREAD_SIZE && !this.#shared.hasEscaped(address);
+	}
+
+	/** Executes one instruction. */
+	step(task: task_struct): Stop {
+		const ip = this.#cpu.state.kaddr(RIP);
+		const gate = this.#gateAt(ip);
+		if (gate !== undefined) return this.#passGate(gate, ip);
+		this.#enterAtomic(ip);
+		const written = this.#note(task, ip);
+		const stop = runGuest(this.#cpu, 1);
+		for (const write of written) write();
+		if (this.#atomicUntil !== 0 && this.#cpu.state.kaddr(RIP) === this.#atomicUntil) this.#atomicUntil = 0;
+		return stop;
+	}
+
+	/** A function during which other tasks cannot run. */
+	#enterAtomic(ip: Kaddr): void {
+		const { klp, memory, cpu } = this.#machine;
+		if (this.#atomicUntil !== 0 || klp.code?.atomic.includes(ip) !== true) return;
+		this.#fresh = false;
+		this.#atomicUntil = memory.kaddr(cpu.state.kaddr(RSP));
+	}
+
+	#passGate(gate: string, ip: Kaddr): Stop {
+		const isNop = this.#machine.memory.u8(ip) === 0x90;
+		if (!isNop) return runGuest(this.#cpu, 1);
+		if (this.#visible(gate) && !ACQUIRE.has(gate)) this.#fresh = false;
+		this.#gate = gate;
+		const stop = runGuest(this.#cpu, 1);
+		this.#gate = undefined;
+		this.#lookAtLocks();
+		return stop;
+	}
+
+	/** Notes the accesses of an instruction before it runs. What it returns is to be called afterwards. */
+	#note(task: task_struct, ip: Kaddr): (() => void)[] {
+		const after: (() => void)[] = [];
+		const { state, memory } = this.#cpu;
+		for (const access of this.#decode(ip).accesses) {
+			const address = access.address(state);
+			const length = access.length(state);
+			if (length === 0 || memory.entry(address) === 0 || this.#isOwn(task, address)) continue;
+			if (this.#isForeignStack(address)) this.#shared.escapes(address);
+			this.#checkHeap(task, address, ip);
+			this.#noteAccess(task, address, length, access, after);
+		}
+		return after;
+	}
+
+	#noteAccess(task: task_struct, address: Kaddr, length: number, access: MemoryAccess, after: (() => void)[]): void {
+		const { who, isTask } = this.#runner!;
+		const shared = this.#shared;
+		const { reads, writes } = access;
+		if (shared.isShared(address, length)) this.#fresh = false;
+		shared.access(who, address, length, writes, this.#locked);
+		const field = this.#machine.klp.code?.taskField(address);
+		if (field !== undefined) {
+			const [of, name] = field;
+			// Its own preempt_count is a part of its place.
+			if (of === task && name === "preempt_count") return;
+			if (isTask && writes && of !== task) {
+				throw new KlpemuError(
+					"EXPLORE_UNSUPPORTED",
+					`${task.comm} writes the ${name} of ${of.comm}: that cannot be explored`,
+				);
+			}
+			if (reads) this.#probe.guestRead(of, name);
+			if (writes) after.push(() => this.#probe.guestWrote(of, name));
+			return;
+		}
+		if (reads) shared.read(address, length, isTask);
+		if (writes) shared.write(address, length);
+	}
+
+	#isForeignStack(address: Kaddr): boolean {
+		const { stacks } = this.#machine;
+		return stacks.contains(address);
+	}
+
+	#checkHeap(task: task_struct, address: Kaddr, ip: Kaddr): void {
+		const { heap, symbols } = this.#machine;
+		if (!heap.contains(address) || heap.isUsed(address)) return;
+		this.#broken(`${task.comm} accesses freed memory in ${symbols.sprint_symbol(ip, true)}`);
+	}
+
+	/** An access of TypeScript in the name of kernel code. */
+	#hostAccess(address: Kaddr, length: number, writes: boolean): void {
+		const runner = this.#runner;
+		const shared = this.#shared;
+		const field = this.#machine.klp.code?.taskField(address);
+		if (field !== undefined) return;
+		if (writes) shared.write(address, length);
+		if (runner === undefined) return;
+		// What TypeScript itself keeps is state of the machine's objects.
+		if (runner.place.inGuest === 0 && this.#machine.klp.code === undefined) return;
+		if (!writes) shared.read(address, length, runner.isTask);
+		const gate = this.#gate?.replace(/^.*:/, "");
+		if (gate === undefined || ACQUIRE.has(gate) || /unlock/.test(gate)) return;
+		shared.access(runner.who, address, length, writes, this.#locked);
+		if (PRIVATE_GATES.has(gate) && shared.isShared(address, length)) shared.addGate(gate);
+	}
+
+	#decode(ip: Kaddr): Decoded {
+		const known = this.#decoded.get(ip);
+		const { memory } = this.#machine;
+		if (known?.bytes.every((byte, i) => memory.u8((ip + i) | 0) === byte)) return known;
+		if (!(memory.permissions(ip) & PERM.EXEC)) return NOTHING;
+		const room = memory.permissions((ip + MAX_INSTRUCTION_BYTES) | 0)
+			? MAX_INSTRUCTION_BYTES
+			: PAGE_SIZE - (ip & (PAGE_SIZE - 1));
+		const instruction = decodeBytes(memory.read(ip, Math.min(room, MAX_INSTRUCTION_BYTES)), toU64(ip));
+		if ("error" in instruction) return NOTHING;
+		const made = { bytes: [...instruction.bytes], accesses: accessesOf(instruction) };
+		this.#decoded.set(ip, made);
+		return made;
+	}
+
+	/** The values of shared words that the next instruction reads: a task's way may depend on them. */
+	valuesRead(task: task_struct): string | undefined {
+		const { state, memory } = this.#cpu;
+		const ip = state.kaddr(RIP);
+		const values: bigint[] = [];
+		for (const access of this.#decode(ip).accesses) {
+			const address = access.address(state);
+			const length = access.length(state);
+			if (!access.reads || length === 0 || length > 8 || memory.entry(address) === 0) continue;
+			if (this.#isOwn(task, address) || !this.#shared.isShared(address, length)) continue;
+			values.push(BigInt.asUintN(8 * length, memory.u64(address)));
+		}
+		return values.length === 0 ? undefined : `${ip}:${values.join()}`;
+	}
+}
+
+const NOTHING: Decoded = { bytes: [], accesses: [] };

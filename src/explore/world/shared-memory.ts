@@ -1,0 +1,212 @@
+import { type Kaddr, type Memory, PAGE_SHIFT } from "../../memory/index.js";
+
+const WORD_SHIFT = 3;
+/** Words of a page. */
+const WORDS = 1 << (PAGE_SHIFT - WORD_SHIFT);
+
+/** A set of words of 8 bytes, as bits by page. */
+class WordSet {
+	readonly #pages = new Map<number, Uint32Array>();
+
+	has(word: number): boolean {
+		const bits = this.#pages.get(word >> (PAGE_SHIFT - WORD_SHIFT));
+		return bits !== undefined && (bits[(word & (WORDS - 1)) >> 5]! & (1 << (word & 31))) !== 0;
+	}
+
+	/** False: it was there. */
+	add(word: number): boolean {
+		const page = word >> (PAGE_SHIFT - WORD_SHIFT);
+		let bits = this.#pages.get(page);
+		if (bits === undefined) {
+			bits = new Uint32Array(WORDS >> 5);
+			this.#pages.set(page, bits);
+		}
+		const [at, bit] = [(word & (WORDS - 1)) >> 5, 1 << (word & 31)];
+		if (bits[at]! & bit) return false;
+		bits[at]! |= bit;
+		return true;
+	}
+}
+
+/** What is known about the accesses of all actors and tasks to one word. */
+interface Users {
+	/** The first one. */
+	readonly first: number;
+	/** There is another one. */
+	several: boolean;
+	written: boolean;
+	/** Each access was made with klp_mutex held. */
+	locked: boolean;
+}
+
+/** A set that takes effect with the next exploration. */
+class Found<T> {
+	readonly #all = new Set<T>();
+	#now: ReadonlySet<T> = new Set();
+
+	/** True if it was not known. */
+	add(one: T): boolean {
+		if (this.#all.has(one)) return false;
+		this.#all.add(one);
+		return true;
+	}
+
+	begin(): void {
+		this.#now = new Set(this.#all);
+	}
+
+	get now(): ReadonlySet<T> {
+		return this.#now;
+	}
+}
+
+/**
+ * The memory that actors and tasks of an exploration share, found from what their code does. What is found takes effect with `begin()`;
+ * while something is found, the exploration begins again: so in the last one, these statements are true of every access that was made.
+ *
+ * - `isShared`: the words that one of them writes and another one accesses, unless all hold one lock. Each access to one is a point.
+ * - `state`: the words that code of the kernel reads and anyone writes: with the machine's objects they are the kernel's state.
+ * - `seen`: those of them that code of the kernel reads which tasks run: a task's way depends on them.
+ */
+export class SharedMemory {
+	readonly #memory: Memory;
+	readonly #users = new Map<number, Users>();
+	readonly #read = new WordSet();
+	readonly #written = new WordSet();
+	readonly #readByTasks = new WordSet();
+	/** Words of stacks that others have accessed: nobody's own. */
+	readonly #escaped = new Found<number>();
+	readonly #shared = new Found<number>();
+	readonly #state = new Found<number>();
+	readonly #seen = new Found<number>();
+	/** Gates that touch shared words. */
+	readonly #gates = new Found<string>();
+	/** `state` and `seen`, in order. */
+	#stateWords: readonly number[] = [];
+	#seenWords: readonly number[] = [];
+	/** Something was found since {@link begin}. */
+	grown = false;
+
+	/** `points`: of an earlier exploration. */
+	constructor(memory: Memory, points: Iterable<string> = []) {
+		this.#memory = memory;
+		for (const point of points) {
+			if (/^[0-9a-f]{8}$/.test(point)) this.#shared.add(Number.parseInt(point, 16) >> WORD_SHIFT);
+			else this.#gates.add(point);
+		}
+		this.begin();
+	}
+
+	/** An exploration begins. */
+	begin(): void {
+		this.grown = false;
+		for (const found of [this.#escaped, this.#shared, this.#state, this.#seen, this.#gates]) found.begin();
+		this.#stateWords = inOrder(this.#state.now);
+		this.#seenWords = inOrder(this.#seen.now);
+	}
+
+	#find<T>(set: Found<T>, one: T): void {
+		if (set.add(one)) this.grown = true;
+	}
+
+	/** True if an access to this memory is a point. */
+	isShared(address: Kaddr, length: number): boolean {
+		for (let word = address >> WORD_SHIFT; word <= (address + length - 1) >> WORD_SHIFT; word++) {
+			if (this.#shared.now.has(word)) return true;
+		}
+		return false;
+	}
+
+	/** What makes an access a point: words of memory by the lower half of their address, in hexadecimal, and names of gates. */
+	points(): string[] {
+		const words = inOrder(this.#shared.now).map((word) => ((word << WORD_SHIFT) >>> 0).toString(16));
+		return [...words, ...[...this.#gates.now].sort()];
+	}
+
+	/** Notes an access of kernel code. `who`: a number for each actor and each task. */
+	access(who: number, address: Kaddr, length: number, writes: boolean, locked: boolean): void {
+		for (let word = address >> WORD_SHIFT; word <= (address + length - 1) >> WORD_SHIFT; word++) {
+			this.#use(who, word, writes, locked);
+		}
+	}
+
+	#use(who: number, word: number, writes: boolean, locked: boolean): void {
+		const users = this.#users.get(word);
+		if (users === undefined) {
+			this.#users.set(word, { first: who, several: false, written: writes, locked });
+			return;
+		}
+		users.several ||= users.first !== who;
+		users.written ||= writes;
+		users.locked &&= locked;
+		if (users.several && users.written && !users.locked) this.#find(this.#shared, word);
+	}
+
+	/** Notes a read by kernel code. `byTask`: code that a task runs. */
+	read(address: Kaddr, length: number, byTask: boolean): void {
+		for (let word = address >> WORD_SHIFT; word <= (address + length - 1) >> WORD_SHIFT; word++) {
+			if (this.#read.add(word) && this.#written.has(word)) this.#find(this.#state, word);
+			if (byTask && this.#readByTasks.add(word) && this.#written.has(word)) this.#find(this.#seen, word);
+		}
+	}
+
+	/** Notes a write by anyone. */
+	write(address: Kaddr, length: number): void {
+		for (let word = address >> WORD_SHIFT; word <= (address + length - 1) >> WORD_SHIFT; word++) {
+			if (!this.#written.add(word)) continue;
+			if (this.#read.has(word)) this.#find(this.#state, word);
+			if (this.#readByTasks.has(word)) this.#find(this.#seen, word);
+		}
+	}
+
+	/** True if kernel code reads one of the words. */
+	isRead(address: Kaddr, length: number): boolean {
+		for (let word = address >> WORD_SHIFT; word <= (address + length - 1) >> WORD_SHIFT; word++) {
+			if (this.#read.has(word)) return true;
+		}
+		return false;
+	}
+
+	/** The memory is on the stack of a task that is not the one which accesses it. */
+	escapes(address: Kaddr): void {
+		this.#find(this.#escaped, address >> WORD_SHIFT);
+	}
+
+	hasEscaped(address: Kaddr): boolean {
+		return this.#escaped.now.has(address >> WORD_SHIFT);
+	}
+
+	/** The gate has touched shared words: a call of it is a point. */
+	addGate(name: string): void {
+		this.#find(this.#gates, name);
+	}
+
+	isGateShared(name: string): boolean {
+		return this.#gates.now.has(name);
+	}
+
+	/** The values of the words that are the kernel's state. */
+	stateKey(): string {
+		return this.#values(this.#stateWords);
+	}
+
+	/** The values of the words that a task's way depends on. */
+	seenKey(): string {
+		return this.#values(this.#seenWords);
+	}
+
+	#values(words: readonly number[]): string {
+		const memory = this.#memory;
+		const values: number[] = [];
+		for (const word of words) {
+			const at = word << WORD_SHIFT;
+			if (memory.entry(at) === 0) values.push(Number.NaN);
+			else values.push(memory.i32(at), memory.i32(at + 4));
+		}
+		return values.join();
+	}
+}
+
+function inOrder(words: ReadonlySet<number>): number[] {
+	return [...words].sort((a, b) => a - b);
+}

@@ -1,0 +1,130 @@
+/** Modules in C, and .ko files: their init, exit and callbacks are actors' code, with points where they share memory. */
+
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { INVARIANTS } from "../../src/consistency/index.js";
+import { nodeHost } from "../../src/node/index.js";
+import { exploreScenario, parseScenario, replaySchedule } from "../../src/scenario/index.js";
+
+const HEAD = `#include <linux/kernel.h>
+#include <linux/livepatch.h>
+#include <linux/module.h>
+#include <linux/mutex.h>
+`;
+const TAIL = `MODULE_INFO(livepatch, "Y");
+MODULE_LICENSE("GPL");
+`;
+/** The word that the modules share is vmlinux's. `claim`: what they do with it. */
+const VMLINUX = `#include <linux/mutex.h>
+long claims;
+DEFINE_MUTEX(claim_lock);
+`;
+const BODY =
+	"if (READ_ONCE(claims) == 0) { WRITE_ONCE(claims, READ_ONCE(claims) + 1); WARN_ON(READ_ONCE(claims) != 1); }";
+const CLAIMS = (claim: string) => `${HEAD}
+extern long claims;
+extern struct mutex claim_lock;
+static int claim(void) { ${claim} return 0; }
+module_init(claim);
+MODULE_LICENSE("GPL");
+`;
+const PATCH = (replace: string) => `${HEAD}
+static int calls;
+static noinline long new_funcA(long x) { return 2; }
+static int pre_patch(struct klp_object *obj) { return ++calls == 1 ? 0 : -EINVAL; }
+static void post_unpatch(struct klp_object *obj) { WARN_ON(calls != 1); }
+static struct klp_func funcs[] = { { .old_name = "funcA", .new_func = new_funcA }, {} };
+static struct klp_object objs[] = {
+	{ .funcs = funcs, .callbacks = { .pre_patch = pre_patch, .post_unpatch = post_unpatch } }, {}
+};
+static struct klp_patch patch = { .mod = THIS_MODULE, .objs = objs${replace} };
+static int init(void) { return klp_enable_patch(&patch); }
+static void exit(void) {}
+module_init(init);
+module_exit(exit);
+${TAIL}`;
+
+let folder = "";
+beforeAll(() => {
+	folder = mkdtempSync(join(tmpdir(), "klpemu-test-"));
+});
+afterAll(() => rmSync(folder, { recursive: true }));
+
+async function explore(yaml: string, sources: Readonly<Record<string, string>>) {
+	for (const [name, text] of Object.entries(sources)) writeFileSync(join(folder, name), text);
+	const file = join(folder, "s.yaml");
+	const scenario = parseScenario(`title: t\ncpus: 2\nvmlinux: [asm/vmlinux/funcs.c, shared.c]\n${yaml}`, file);
+	const machine = { host: nodeHost(file), design: "mainline" };
+	const limits = { budget: 100_000, invariants: new Set(INVARIANTS), all: false, reduction: true };
+	const found = await exploreScenario({ scenario, machine, ...limits });
+	const [schedule] = found.schedules;
+	return { ...found, replay: schedule && (await replaySchedule(scenario, schedule, machine)) };
+}
+
+const RACE = `modules: { one: { sources: [one.c] }, two: { sources: [two.c] } }
+steps: [race: [[insmod: one], [insmod: two]]]
+`;
+
+test.each([
+	["without a lock", BODY, "violated"],
+	["under one lock", `mutex_lock(&claim_lock); ${BODY} mutex_unlock(&claim_lock);`, "complete"],
+])(
+	"two modules claim one word in their init, %s",
+	async (_, claim, expected) => {
+		const { exploration, schedules, replay } = await explore(RACE, {
+			"shared.c": VMLINUX,
+			"one.c": CLAIMS(claim),
+			"two.c": CLAIMS(claim),
+		});
+		expect([exploration.result, exploration.violations[0]?.broken.invariant]).toEqual([
+			expected,
+			expected === "violated" ? "warn" : undefined,
+		]);
+		if (expected === "complete") return;
+		// The schedule says which words are points, so that it can be made again.
+		expect(schedules[0]!.points).toHaveLength(1);
+		expect(replay!.moves.at(-1)!.broken.map(({ invariant }) => invariant)).toEqual(["warn"]);
+		expect(replay!.story).toMatch(/insmod one: init_module/);
+	},
+	60_000,
+);
+
+test("a livepatch in C with callbacks is explored to its end, with a task in the function", async () => {
+	const { exploration, judgement } = await explore(
+		`livepatches: { lp: { sources: [lp.c] } }
+tasks: { worker: { calls: [funcA] } }
+steps: [insmod: lp, settle, disable: lp, settle]
+`,
+		{ "shared.c": VMLINUX, "lp.c": PATCH("") },
+	);
+	expect([exploration.result, judgement.failures]).toEqual(["complete", []]);
+	expect(exploration.states).toBeGreaterThan(100);
+}, 60_000);
+
+test("values of memory are state: a third module sees either of two that others have raced for", async () => {
+	const { exploration } = await explore(
+		`modules: { one: { sources: [one.c] }, two: { sources: [two.c] }, three: { sources: [three.c] } }
+steps: [race: [[insmod: one], [insmod: two]], insmod: three]
+`,
+		{
+			"shared.c": VMLINUX,
+			"one.c": CLAIMS("WRITE_ONCE(claims, 1);"),
+			"two.c": CLAIMS("WRITE_ONCE(claims, 2);"),
+			"three.c": CLAIMS("WARN_ON(READ_ONCE(claims) == 1);"),
+		},
+	);
+	expect(exploration.violations[0]?.broken.invariant).toBe("warn");
+}, 60_000);
+
+test("a .ko is explored", async () => {
+	const { exploration, judgement } = await explore(
+		`livepatches: { livepatch_sample: { sources: [${process.cwd()}/.cache/kernel-ko/livepatch-sample.ko] } }
+tasks: { reader: { calls: [cmdline_proc_show], idle: true } }
+steps: [insmod: livepatch_sample, settle, disable: livepatch_sample, settle]
+`,
+		{ "shared.c": `#include "${process.cwd()}/asm/vmlinux/kernel.c"\n` },
+	);
+	expect([exploration.result, judgement.failures]).toEqual(["complete", []]);
+}, 60_000);
