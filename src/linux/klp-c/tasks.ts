@@ -33,7 +33,10 @@ interface Parts {
  * the TypeScript objects are accessors.
  */
 export class CoreTasks implements TaskStructs {
-	static readonly state = declareState({ fields: [], unkeyed: ["structs", "tasks", "next", "areas", "ownAreas", "places"] });
+	static readonly state = declareState({
+		fields: [],
+		unkeyed: ["structs", "tasks", "next", "areas", "ownAreas", "places"],
+	});
 
 	readonly #core: CoreImage;
 	readonly #memory: Memory;
