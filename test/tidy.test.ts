@@ -21,7 +21,7 @@ function filesBelow(folder: string): string[] {
 }
 
 const sources = filesBelow("src");
-const others = ["test", "bench", "tools"].flatMap(filesBelow);
+const others = ["test", "bench", "tools", "web"].flatMap(filesBelow);
 const text = new Map([...sources, ...others].map((file) => [file, readFileSync(join(ROOT, file), "utf8")]));
 
 interface Import {

@@ -5,4 +5,4 @@ export { isEndless, type MoveObserver, minimise, type Replayed, Replayer } from 
 export { formatSchedule, type Move, parseSchedule, type Schedule } from "./schedule.js";
 export type { FoundViolation, SearchOptions, SearchResult, Shard } from "./search/index.js";
 export { tellStory } from "./story.js";
-export type { TaskState, World } from "./world/index.js";
+export { type TaskState, World } from "./world/index.js";

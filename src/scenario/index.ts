@@ -44,3 +44,4 @@ export {
 	type Verdict,
 	whereOf,
 } from "./types.js";
+export { type PatchedFunction, watchedFunctions, watchPatch } from "./watched.js";

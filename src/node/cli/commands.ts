@@ -53,6 +53,11 @@ export const commands: readonly CommandEntry[] = [
 		load: async () => (await import("./check.js")).checkCommand,
 	},
 	{
+		name: "serve",
+		summary: "show transitions in the browser: the page, from this machine",
+		load: async () => (await import("./serve.js")).serveCommand,
+	},
+	{
 		name: "designs",
 		summary: "list the replace designs that --design knows",
 		load: async () => (await import("./designs.js")).designsCommand,

@@ -1,0 +1,229 @@
+/** What is on the screen, and all that the user does to it. */
+import type { DesignInfo, Manifest, Opened, ScenarioText } from "../shared/protocol.js";
+import { Client, EngineError } from "./client.js";
+import { byId, choice, h } from "./dom.js";
+import { linkOf, readLink, type Shown } from "./link.js";
+import { Moment } from "./moment.js";
+import { Panel } from "./panel.js";
+import { Side } from "./side.js";
+
+export class App {
+	readonly client = new Client();
+	manifest!: Manifest;
+	designs: readonly DesignInfo[] = [];
+	shown!: Shown;
+	sides: Side[] = [];
+	/** The side whose instant the panel shows. */
+	active: Side | undefined = undefined;
+	readonly #moment = new Moment(this);
+	#panel: Panel | undefined = undefined;
+	#turn = 0;
+
+	async start(): Promise<void> {
+		addEventListener("hashchange", () => void this.#fromLink());
+		addEventListener("keydown", (event) => this.#moment.key(event));
+		try {
+			const { manifest, designs } = await this.client.ask("begin", { base: document.baseURI });
+			this.manifest = manifest;
+			this.designs = designs;
+		} catch (error) {
+			this.problem(error);
+			return;
+		}
+		await this.#fromLink();
+	}
+
+	async #fromLink(): Promise<void> {
+		try {
+			const shown = await readLink(location.hash);
+			if (this.shown !== undefined && (await linkOf(this.shown)) === (await linkOf(shown))) return;
+			await this.open(shown);
+		} catch (error) {
+			this.problem(error);
+		}
+	}
+
+	/** Shows an error in the words of the engine; undefined: there is none any more. */
+	problem(error: unknown): void {
+		const element = byId("problem");
+		element.hidden = error === undefined;
+		if (error === undefined) return;
+		const { problem } = error instanceof EngineError ? error : { problem: undefined };
+		element.replaceChildren(
+			h("strong", {}, problem?.message ?? (error instanceof Error ? error.message : String(error))),
+			...(problem?.where === undefined ? [] : [h("code", {}, problem.where)]),
+			...(problem?.hint === undefined ? [] : [h("span", {}, problem.hint)]),
+		);
+	}
+
+	async scenarioText({ scenario, text }: Shown): Promise<ScenarioText> {
+		return { fileName: scenario, text: text ?? (await this.#fetched(scenario)) };
+	}
+
+	async #fetched(path: string): Promise<string> {
+		const known = [...this.manifest.scenarios, ...this.manifest.schedules].some((one) => one.path === path);
+		if (!known) throw new Error(`the page has no file '${path}'`);
+		const response = await fetch(new URL(`data/${path}`, document.baseURI));
+		if (!response.ok) throw new Error(`cannot fetch ${path}: ${response.status}`);
+		return response.text();
+	}
+
+	/** Text of a schedule; undefined: the scenario is run. */
+	async scheduleText({ schedule }: Shown): Promise<string | undefined> {
+		if (schedule === "run") return undefined;
+		return schedule.includes("\n") ? schedule : this.#fetched(schedule);
+	}
+
+	/** Records what `shown` says, and shows it. */
+	async open(shown: Shown): Promise<void> {
+		const turn = ++this.#turn;
+		this.shown = shown;
+		this.problem(undefined);
+		document.body.classList.add("busy");
+		this.#toolbar();
+		this.#title();
+		const old = this.sides;
+		this.sides = [];
+		try {
+			const scenario = await this.scenarioText(shown);
+			const schedule = await this.scheduleText(shown);
+			const wanted = schedule && /^invariant: (\S+)$/m.exec(schedule)?.[1];
+			const design = shown.design || this.#designOf(shown);
+			const opened = await this.client.ask("record", { scenario, design, schedule });
+			if (turn !== this.#turn) return;
+			this.#add(opened, wanted);
+			this.select(this.sides[0]!, shown.at ?? this.sides[0]!.beginning(wanted));
+			if (shown.beside !== "") await this.#beside(opened.id, shown.beside, turn, wanted);
+		} catch (error) {
+			if (turn === this.#turn) this.problem(error);
+		} finally {
+			for (const { id } of old) void this.client.ask("forget", { recording: id });
+			if (turn === this.#turn) document.body.classList.remove("busy");
+		}
+	}
+
+	async #beside(recording: number, design: string, turn: number, wanted: string | undefined): Promise<void> {
+		const opened = await this.client.ask("follow", { recording, design });
+		if (turn !== this.#turn) return;
+		this.#add(opened, wanted);
+		this.select(this.sides[0]!, this.sides[0]!.instant);
+	}
+
+	#designOf({ scenario }: Shown): string {
+		return this.manifest.scenarios.find(({ path }) => path === scenario)?.design ?? "mainline";
+	}
+
+	#add(opened: Opened, wanted: string | undefined): void {
+		const side = new Side(opened, wanted, { chosen: (one, instant) => this.select(one, instant) });
+		this.sides.push(side);
+		byId("sides").replaceChildren(...this.sides.map(({ element }) => element));
+		byId("sides").classList.toggle("two", this.sides.length === 2);
+	}
+
+	/** Goes to an instant of a side; the other side goes to the same move. */
+	select(side: Side, instant: number): void {
+		const known = this.active === side;
+		this.active = side;
+		side.show(instant);
+		for (const other of this.sides) {
+			other.element.classList.toggle("active", other === side);
+			if (other !== side && side.moveAt(side.instant) >= 0) other.show(other.instantOf(side.moveAt(side.instant)));
+		}
+		if (!known || this.#panel === undefined) this.#panel = this.#makePanel(side);
+		this.render();
+		this.#saveLink();
+	}
+
+	#makePanel(side: Side): Panel {
+		return new Panel(side.timeline, {
+			asked: (key, name) => this.#moment.asked(key, name),
+			task: (task) => {
+				this.shown = { ...this.shown, task };
+				this.render();
+				this.#saveLink();
+			},
+			code: (instant, address) => this.client.ask("code", { recording: side.id, instant, address }),
+		});
+	}
+
+	/** The task of the panel: the chosen one, else that of the violation, else the first that is in the kernel. */
+	get task(): string {
+		const side = this.active!;
+		const lanes = side.timeline.recording.lanes.filter(({ kind }) => kind === "task");
+		if (lanes.some(({ name }) => name === this.shown.task)) return this.shown.task;
+		const acting = side.timeline.recording.events[side.instant - 1]?.who;
+		const inKernel = lanes.find(({ name }) => side.timeline.at(`regs/${name}`, side.instant) !== undefined);
+		return (lanes.find(({ name }) => name === acting) ?? inKernel ?? lanes[0])?.name ?? "";
+	}
+
+	render(): void {
+		const side = this.active;
+		if (side === undefined) return;
+		this.#moment.render(side);
+		const other = this.sides.find((one) => one !== side);
+		const beside = other && { timeline: other.timeline, instant: other.instant };
+		byId("panel").replaceChildren(...this.#panel!.sections(side.instant, this.task, beside));
+	}
+
+	#saveLink(): void {
+		this.shown = { ...this.shown, at: this.sides[0]?.instant };
+		void linkOf(this.shown).then((link) => history.replaceState(undefined, "", `#${link}`));
+	}
+
+	#title(): void {
+		const { scenario, text } = this.shown;
+		const isMail = text === undefined && /hybrid-lp1-lp2-lp3|rfc-petr/.test(scenario);
+		const title = this.manifest.scenarios.find(({ path }) => path === scenario)?.title ?? scenario;
+		byId("title").textContent = isMail
+			? "lp1 must stay, lp2 may be replaced, lp3 replaces. Does every task keep a consistent view?"
+			: title;
+		const mail = "https://lore.kernel.org/live-patching/Z5eYzcF5JLR4o5Yl@pathway.suse.cz";
+		const about = isMail
+			? [
+					h("a", { href: mail, rel: "noreferrer" }, "Petr Mladek's counterexample"),
+					" to the hybrid-mode RFC, run in this page on real machine code. Time goes down; a lane is a task or an actor of the kernel.",
+				]
+			: ["Time goes down; each lane is a task or an actor of the kernel."];
+		byId("about").replaceChildren(...about, this.#legend());
+	}
+
+	#legend(): HTMLElement {
+		const keys = [
+			["IDLE", "no transition"],
+			["UNPATCHED", "UNPATCHED"],
+			["PATCHED", "PATCHED"],
+		];
+		return h(
+			"span",
+			{ class: "legend" },
+			...keys.map(([name, text]) => h("span", { class: `key ${name}` }, text)),
+			h("span", { class: "key cross" }, "breaks an invariant"),
+		);
+	}
+
+	#toolbar(): void {
+		const { scenario, text, design, beside, schedule } = this.shown;
+		const go = (part: Partial<Shown>) => void this.open({ ...this.shown, at: undefined, ...part });
+		const scenarios = this.manifest.scenarios.map(({ path, title }) => ({ value: path, text: title }));
+		if (text !== undefined) scenarios.unshift({ value: scenario, text: `${scenario} (your own)` });
+		const designs = this.designs.map(({ name }) => ({ value: name, text: name }));
+		const saved = this.manifest.schedules.filter((one) => one.scenario === scenario && one.design === design);
+		const schedules = [
+			{ value: "run", text: "one run, by its seed" },
+			...(text === undefined ? saved.map((one) => ({ value: one.path, text: `breaks ${one.invariant}` })) : []),
+		];
+		if (!schedules.some(({ value }) => value === schedule)) schedules.push({ value: schedule, text: "found here" });
+		byId("toolbar").replaceChildren(
+			choice("Scenario", scenarios, scenario, (path) => {
+				const found = this.manifest.scenarios.find((one) => one.path === path)!;
+				go({ scenario: path, text: undefined, design: found.design, schedule: "run", beside: "", task: "" });
+			}),
+			choice("Design", designs, design, (name) => {
+				const other = this.manifest.schedules.find((one) => one.scenario === scenario && one.design === name);
+				go({ design: name, schedule: (text === undefined && schedule !== "run" && other?.path) || "run" });
+			}),
+			choice("Schedule", schedules, schedule, (path) => go({ schedule: path })),
+			choice("Beside it", [{ value: "", text: "nothing" }, ...designs], beside, (name) => go({ beside: name })),
+		);
+	}
+}

@@ -1,0 +1,4 @@
+/** The page. */
+import { App } from "./app.js";
+
+void new App().start();
