@@ -1,6 +1,13 @@
 import { shortestOfEach } from "./merge.js";
 import type { Model, ModelTask } from "./model.js";
-import { type FoundViolation, Memo, Search, type SearchOptions, type SearchResult } from "./search/index.js";
+import {
+	type FoundViolation,
+	Memo,
+	Search,
+	type SearchMove,
+	type SearchOptions,
+	type SearchResult,
+} from "./search/index.js";
 import { World } from "./world/index.js";
 
 /** Result of the exploration of one scenario under one design. */
@@ -41,7 +48,8 @@ async function exploreOnce(model: Model, world: World, options: SearchOptions): 
 	for (const active of searches) {
 		const left = { ...options, budget: Math.max(options.budget - states, 1) };
 		const onProgress = (count: number) => options.onProgress?.(states + count);
-		const result = await new Search(model, memo, active, { ...left, onProgress }).run();
+		const onMove = options.onMove && numbered(options.onMove, states);
+		const result = await new Search(model, memo, active, { ...left, onProgress, onMove }).run();
 		states += result.states;
 		transitions += result.transitions;
 		depth = Math.max(depth, result.depth);
@@ -63,6 +71,17 @@ async function exploreOnce(model: Model, world: World, options: SearchOptions): 
 	const { executed } = memo;
 	const points = world.shared.points();
 	return { result, violations, states, transitions, depth, bytes, visited: shared, searches, reason, executed, points };
+}
+
+/** The states of each search are numbered from 0; `first`: number of the first state of this one among all. */
+function numbered(onMove: (move: SearchMove) => void, first: number): (move: SearchMove) => void {
+	return ({ from, to, describe, ...rest }) =>
+		onMove({
+			...rest,
+			from: from + first,
+			to: to === undefined ? undefined : to + first,
+			describe: (state) => describe(state - first),
+		});
 }
 
 function groupsOf(model: Model, restless: readonly string[]): string[][] {

@@ -3,6 +3,6 @@ export { joinVisited, shortestOfEach } from "./merge.js";
 export type { Admin, AdminStep, Model, ModelTask } from "./model.js";
 export { isEndless, type MoveObserver, minimise, type Replayed, Replayer } from "./replay.js";
 export { formatSchedule, type Move, parseSchedule, type Schedule } from "./schedule.js";
-export type { FoundViolation, SearchOptions, SearchResult, Shard } from "./search/index.js";
-export { tellStory } from "./story.js";
+export type { FoundViolation, SearchMove, SearchOptions, SearchResult, Shard } from "./search/index.js";
+export { storyParts, tellStory } from "./story.js";
 export { type TaskState, World } from "./world/index.js";

@@ -1,5 +1,6 @@
 import { type Broken, type Look, RULES, tuple, viewOf, type WatchedFunction } from "../consistency/index.js";
 import { patchStateName } from "../linux/klp/index.js";
+import type { Story } from "../report/index.js";
 import type { Replayed } from "./replay.js";
 
 interface Group {
@@ -8,38 +9,65 @@ interface Group {
 	readonly moves: Replayed[];
 }
 
+/** A step of a story: the actor and what it does, then func_stack where it has changed, and which task sees what from then on. */
+interface ToldStep {
+	readonly text: string;
+	readonly effects: readonly string[];
+}
+
 /**
- * A schedule as numbered steps, in the words of a mail: the actor and its step, func_stack after it where it has changed,
- * and which task sees what
- * from then on. What came to its end before the transition that breaks is told in one line each.
+ * A schedule as numbered steps, in the words of a mail. What came to its end before the transition that breaks is told in one line
+ * each.
  */
 export function tellStory(
 	replayed: readonly Replayed[],
 	functions: readonly WatchedFunction[],
 	names: readonly string[],
 ): string {
-	const groups = groupMoves(replayed);
-	const last = replayed.at(-1);
+	const lines = toldSteps(replayed, functions, names).flatMap(({ text, effects }, index) => [
+		`${String(index + 1).padStart(3)}. ${text}`,
+		...effects.map((line) => `       ${line}`),
+	]);
+	for (const { invariant, message } of firstOfEach(replayed.at(-1)?.broken ?? []))
+		lines.push("", `${invariant}: ${message}.`, `  ${RULES[invariant]}`);
+	return `${lines.join("\n")}\n`;
+}
+
+/** The same in parts, for other formats. */
+export function storyParts(
+	replayed: readonly Replayed[],
+	functions: readonly WatchedFunction[],
+	names: readonly string[],
+): Pick<Story, "steps" | "broken"> {
+	const broken = firstOfEach(replayed.at(-1)?.broken ?? []).map(({ invariant, message }) => ({
+		invariant,
+		message: `${message}. ${RULES[invariant]}`,
+	}));
+	return { steps: toldSteps(replayed, functions, names), broken };
+}
+
+function toldSteps(
+	replayed: readonly Replayed[],
+	functions: readonly WatchedFunction[],
+	names: readonly string[],
+): ToldStep[] {
 	const begin = lastBeginning(replayed);
-	const lines: string[] = [];
-	let number = 1;
 	const begun = new Set<string>();
-	for (const { who, title, moves } of groups) {
+	return groupMoves(replayed).map(({ who, title, moves }) => {
 		const [first, end] = [moves[0]!, moves.at(-1)!];
 		const early = replayed.indexOf(end) < begin;
 		const what = title === undefined ? "" : begun.has(`${who} ${title}`) ? `${title} goes on` : title;
 		begun.add(`${who} ${title}`);
 		const points = moves.flatMap((move) => [...busyText(move), ...move.told]);
 		const told = early && title !== undefined ? what : [what, summary(points)].filter((text) => text !== "").join(": ");
-		lines.push(
-			`${String(number++).padStart(3)}. ${who}${moves.some(({ move }) => move.late) ? " (15th try)" : ""}: ${told || "goes on"}`,
-		);
-		lines.push(...changes(first.before.kernel, end.after.kernel, functions).map((line) => `       ${line}`));
-		if (!early) lines.push(...switches(first, end, names).map((line) => `       ${line}`));
-	}
-	for (const { invariant, message } of firstOfEach(last?.broken ?? []))
-		lines.push("", `${invariant}: ${message}.`, `  ${RULES[invariant]}`);
-	return `${lines.join("\n")}\n`;
+		return {
+			text: `${who}${moves.some(({ move }) => move.late) ? " (15th try)" : ""}: ${told || "goes on"}`,
+			effects: [
+				...changes(first.before.kernel, end.after.kernel, functions),
+				...(early ? [] : switches(first, end, names)),
+			],
+		};
+	});
 }
 
 /** Consecutive moves of one actor within one of its steps, or of one task. */

@@ -45,7 +45,7 @@ export function renderSvg(report: Report): string {
 		`<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}" role="img">`,
 		`<title>${xml(title)}</title>`,
 		`<style>${STYLE}</style>`,
-		'<defs><pattern id="unpatched" width="6" height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(45)"><rect width="6" height="6" fill="#fff"/><rect width="3" height="6" fill="#b58900"/></pattern></defs>',
+		'<defs><pattern id="unpatched" width="6" height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(45)"><rect width="6" height="6" fill="#ffffff"/><rect width="3" height="6" fill="#b58900"/></pattern></defs>',
 		`<rect width="${width}" height="${height}" fill="#ffffff"/>`,
 		`<text class="title" x="8" y="20">${xml(shortened(title, width * 0.85))}</text>`,
 		...names.map((name, lane) => `<text x="${x(lane)}" y="${HEAD - 12}">${xml(shortened(name, LANE))}</text>`),

@@ -8,10 +8,11 @@ import {
 	Replayer,
 	type Schedule,
 	type SearchOptions,
+	storyParts,
 	tellStory,
 } from "../explore/index.js";
 import type { Machine } from "../machine/index.js";
-import type { Report } from "../report/index.js";
+import { type Report, renderMarkdown, storyOf } from "../report/index.js";
 import { fingerprintOf } from "./fingerprint.js";
 import { createModel } from "./model.js";
 import { expectedOf, type Judgement, judgeOutcomes, type StepOutcome } from "./outcomes.js";
@@ -78,6 +79,8 @@ export interface Replay {
 	readonly moves: readonly Replayed[];
 	/** The story in words. */
 	readonly story: string;
+	/** The same as Markdown. */
+	readonly markdown: string;
 	/** Each move as a step. */
 	readonly report: Report;
 }
@@ -95,7 +98,10 @@ export async function replaySchedule(
 		const moves = replayer.replay(schedule.moves, new Set([schedule.invariant]), observer);
 		const { names, judged } = replayer.world;
 		const parts = { scenario, schedule, machine: model.machine, functions: model.functions, names, judged };
-		return { moves, story: tellStory(moves, model.functions, names), report: replayReport(parts, moves) };
+		const report = replayReport(parts, moves);
+		const story = tellStory(moves, model.functions, names);
+		const told = { ...storyOf(report), ...storyParts(moves, model.functions, names) };
+		return { moves, story, markdown: renderMarkdown(told), report };
 	} finally {
 		model.machine.close();
 	}

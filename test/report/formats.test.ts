@@ -1,5 +1,13 @@
 import { describe, expect, test } from "vitest";
-import { type Report, renderJunit, renderStepsKtap, renderSvg } from "../../src/report/index.js";
+import {
+	type Report,
+	renderDot,
+	renderJunit,
+	renderMarkdown,
+	renderStepsKtap,
+	renderSvg,
+	storyOf,
+} from "../../src/report/index.js";
 import { hybrid } from "./hybrid.js";
 
 /** A check that XML is well-formed: tags are closed in their order, and attributes and text hold no bare `<` or `&`. */
@@ -71,7 +79,37 @@ describe("KTAP of steps", () => {
 	});
 });
 
+/** Lightness as an eye sees it, 0 to 1 (WCAG 2.2, "relative luminance"): what is left of a colour in grey. */
+function luminance(colour: string): number {
+	const channels = [1, 3, 5].map((at) => Number.parseInt(colour.slice(at, at + 2), 16) / 255);
+	const [red, green, blue] = channels.map((c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)) as number[];
+	return 0.2126 * red! + 0.7152 * green! + 0.0722 * blue!;
+}
+
+function contrast(a: string, b: string): number {
+	const [light, dark] = [luminance(a), luminance(b)].sort((x, y) => y - x) as [number, number];
+	return (light + 0.05) / (dark + 0.05);
+}
+
 describe("SVG", () => {
+	test("in grey: texts are dark, and the three patch_states differ in lightness and in pattern", () => {
+		const text = renderSvg(hybrid);
+		const texts = [...text.matchAll(/\bfill: (#[0-9a-f]{6})/g)].map(([, colour]) => colour!);
+		expect(texts.length).toBeGreaterThan(1);
+		for (const colour of texts) expect(contrast(colour, "#ffffff")).toBeGreaterThan(4.5);
+		const legend = [...text.matchAll(/<rect class="bar"[^>]*height="14" fill="([^"]+)"/g)].map(([, fill]) => fill!);
+		// IDLE is white, PATCHED dark, and UNPATCHED stripes between the two.
+		expect(legend).toEqual(["#ffffff", "url(#unpatched)", expect.stringMatching(/^#/)]);
+		expect(contrast(legend[0]!, legend[2]!)).toBeGreaterThan(4.5);
+		const stripes = /<pattern id="unpatched".*?<\/pattern>/
+			.exec(text)![0]
+			.match(/fill="(#[0-9a-f]+)"/g)!
+			.map((fill) => fill.slice(6, -1));
+		expect(stripes).toHaveLength(2);
+		expect(contrast(stripes[0]!, stripes[1]!)).toBeGreaterThan(3);
+		// A violation has a mark and a word, not only a colour.
+		expect(text).toContain("✗ breaks an invariant");
+	});
 	test("is well-formed, whatever the texts hold", () => {
 		expectXml(renderSvg(hybrid));
 		expectXml(renderSvg(hostile));
@@ -84,4 +122,50 @@ describe("SVG", () => {
 		const broken = new Set(hybrid.violations.map(({ step, task }) => `${step} ${task}`)).size;
 		expect(text.match(/<text class="bad"/g)).toHaveLength(broken);
 	});
+});
+
+describe("Markdown", () => {
+	test("a heading, numbered steps with their effects, the verdict, and each broken invariant", () => {
+		const text = renderMarkdown(storyOf(hybrid));
+		expect(text).toMatch(/^# .+\n\ndesign .+\n\n1\. insmod lp1\n {3}- func_stack of funcA: lp1_funcA\n/);
+		expect(text).toContain("- **sudden-change**: ");
+		expect(text).not.toContain(". expect ");
+	});
+	test("texts are no marks", () => {
+		const text = renderMarkdown({ title: "*a* <b>\n# c", setting: "", steps: [], verdict: "_x_", broken: [] });
+		expect(text).toBe("# \\*a\\* \\<b> # c\n\n\n\n**\\_x\\_**\n");
+	});
+});
+
+/** A part of the grammar of DOT (graphviz.org): the statements that renderDot() writes. Returns nodes and edges with their labels. */
+function parseDot(text: string) {
+	const id = String.raw`"((?:[^"\\]|\\.)*)"`;
+	const attributes = String.raw`\[((?:\w+=(?:"(?:[^"\\]|\\.)*"|[\w#.-]+)(?:, )?)+)\]`;
+	const lines = text.trimEnd().split("\n");
+	expect(lines[0]).toMatch(new RegExp(`^digraph ${id} \\{$`));
+	expect(lines.at(-1)).toBe("}");
+	const nodes = new Map<string, string>();
+	const edges: [string, string, string][] = [];
+	for (const line of lines.slice(3, -1)) {
+		const [, from, to, more] = new RegExp(`^  ${id}(?: -> ${id})? ${attributes};$`).exec(line)!;
+		const label = /label="((?:[^"\\]|\\.)*)"/.exec(more!)![1]!;
+		if (to === undefined) nodes.set(from!, label);
+		else edges.push([from!, to, label]);
+	}
+	for (const [from, to] of edges) expect(nodes.has(from) && nodes.has(to)).toBe(true);
+	return { nodes, edges };
+}
+
+test("DOT: each text is one string of the language", () => {
+	const states = new Map([
+		["0", { lines: ['a "quoted"\\', "b\nc"] }],
+		["end 1", { lines: ["stuck"] }],
+	]);
+	const moves = [{ from: "0", to: "end 1", label: 'x "y"', broken: ["stuck"] }];
+	const { nodes, edges } = parseDot(renderDot({ title: '"t"', states, moves }));
+	expect([...nodes]).toEqual([
+		["0", 'a \\"quoted\\"\\\\\\lb c\\l'],
+		["end 1", "stuck"],
+	]);
+	expect(edges).toEqual([["0", "end 1", 'x \\"y\\"\\lbreaks stuck\\l']]);
 });

@@ -1,5 +1,6 @@
 import { Hash, Random } from "../../base/index.js";
 import type { Broken, Invariant } from "../../consistency/index.js";
+import { patchStateName } from "../../linux/klp/index.js";
 import type { Model } from "../model.js";
 import { isEndless } from "../replay.js";
 import type { Move } from "../schedule.js";
@@ -34,8 +35,22 @@ export interface SearchOptions {
 	 * big to finish then sees another part of the states. The schedules that it finds are not the shortest.
 	 */
 	readonly order?: bigint | undefined;
+	/** Called for each move that the search makes, for a graph of the states. It may throw to end the search. */
+	readonly onMove?: ((move: SearchMove) => void) | undefined;
 	/** This process's part of the work, if several processes share it: see {@link Shard}. */
 	readonly shard?: Shard | undefined;
+}
+
+/** A move that the search has made. */
+export interface SearchMove {
+	/** Number of the state before it. */
+	readonly from: number;
+	/** Number of the state after it; undefined: the search does not go on from there. */
+	readonly to: number | undefined;
+	readonly move: Move;
+	readonly broken: readonly Broken[];
+	/** Says what is in a state: func_stacks, and the tasks by their patch_state. */
+	describe(state: number): string[];
 }
 
 export interface Shard {
@@ -280,14 +295,42 @@ export class Search {
 			const last = this.#moves.describe();
 			this.#violations.set(one.invariant, { broken: one, moves: [...this.#movesTo(this.#current), last] });
 		}
-		if (broken.length > 0 && !this.#goesOn(broken)) return;
+		if (broken.length > 0 && !this.#goesOn(broken)) {
+			this.#tellMove(undefined, broken);
+			return;
+		}
 		const known = this.#table.add(row);
+		this.#tellMove(known < 0 ? this.#table.length - 1 : known, broken);
 		if (known < 0) {
 			this.#parents.push(this.#current);
 		} else if (known !== this.#current && this.#edges !== undefined) {
 			this.#edges.others.push(this.#current);
 			this.#edges.others.push(known);
 		}
+	}
+
+	#tellMove(to: number | undefined, broken: readonly Broken[]): void {
+		const { onMove } = this.#options;
+		if (onMove === undefined) return;
+		const describe = (state: number) => this.#describe(state);
+		onMove({ from: this.#current, to, move: this.#moves.describe(), broken, describe });
+	}
+
+	#describe(state: number): string[] {
+		const kernel = this.#kernelAt(state);
+		const { model, judged } = this.#memo.world;
+		const tasks = tasksOf(this.#memo.world.states, this.#row(state));
+		const byState = new Map<string, string[]>();
+		for (const [slot, name] of judged.entries()) {
+			const task = tasks[slot]!;
+			const key = task.alive ? patchStateName(task.patch_state) : "dead";
+			byState.set(key, [...(byState.get(key) ?? []), name]);
+		}
+		return [
+			...(kernel.inTransition === undefined ? [] : [`transition of ${kernel.inTransition}`]),
+			...model.functions.map(({ name }, i) => `${name}: [${kernel.stacks[i]!.join(", ")}]`),
+			...[...byState].map(([key, names]) => `${key}: ${names.join(", ")}`),
+		];
 	}
 
 	/**

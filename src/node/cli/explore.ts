@@ -1,16 +1,18 @@
+import { resolve } from "node:path";
 import { KlpemuError, printable, printableJson } from "../../base/index.js";
 import { INVARIANTS, type Invariant } from "../../consistency/index.js";
 import { designs } from "../../designs/index.js";
 import { formatSchedule, type Shard } from "../../explore/index.js";
 import { type ExploredScenario, parseScenario } from "../../scenario/index.js";
 import { CPU_NAMES } from "../cpus.js";
-import { readText } from "../files.js";
+import { readText, writeWhole } from "../files.js";
 import { nodeHost } from "../host.js";
 import { END_SIGNALS } from "../process-end.js";
 import { saveSchedule } from "../schedules.js";
 import { type Command, EXIT, type Io } from "./command.js";
 import { coreOption, refuseCore } from "./core-option.js";
 import { type ExploreReport, type ExploreRow, exitStatus, exploreTable } from "./explore-report.js";
+import { DOT_STATES, StateGraphCollector } from "./state-graph.js";
 
 export interface ExploreOptions {
 	readonly design: string | undefined;
@@ -23,6 +25,7 @@ export interface ExploreOptions {
 	readonly order: bigint | undefined;
 	readonly shard: string | undefined;
 	readonly save: string | undefined;
+	readonly dot: string | undefined;
 	readonly core: string | undefined;
 	readonly cpu: string | undefined;
 	readonly json: boolean;
@@ -45,6 +48,7 @@ export const exploreCommand: Command<ExploreOptions> = {
 		order: { type: "uint64", value: "SEED", help: "depth first, at random: a bounded search sees other states" },
 		shard: { type: "text", value: "I/N", help: "the I-th of N parts, from 1; klpemu merge joins their reports" },
 		save: { type: "text", value: "DIR", help: "write the schedules there, for klpemu replay" },
+		dot: { type: "text", value: "FILE", help: `draw the states for Graphviz: ${DOT_STATES} states at most` },
 		core: { ...coreOption, help: "refused: the explorer moves klpemu's own livepatch code only" },
 		cpu: { type: "text", value: "CPU", help: CPU_NAMES.join(" or "), choices: () => [...CPU_NAMES] },
 		json: { type: "flag", help: "print one JSON document" },
@@ -95,6 +99,7 @@ async function exploreFile(
 			hint: "the parts divide the levels of a search in breadth",
 		});
 	}
+	const graph = options.dot === undefined ? undefined : graphFor(file, options);
 	const control = new Control(io, options.time);
 	const results: ExploreRow[] = [];
 	try {
@@ -111,8 +116,10 @@ async function exploreFile(
 					reduction: !options.noReduction,
 					order: options.order,
 					shard,
+					...(graph && { onMove: (move) => graph.add(move) }),
 					...watch.options,
 				});
+				if (graph !== undefined) await writeWhole(options.dot!, graph.render(`${scenario.title} (${design})`));
 				results.push(...(await rowsOf(design, found, watch.seconds(), options.save, unsaved)));
 			} catch (error) {
 				// The other designs may support the keys of its livepatches.
@@ -126,6 +133,17 @@ async function exploreFile(
 	}
 	const { title, preemption } = scenario;
 	return { schema: 1, scenario: title, preemption, ...(shard !== undefined && { shard: options.shard! }), results };
+}
+
+/** Throws `CLI_BAD_ARGUMENT`. */
+function graphFor(file: string, { dot, allDesigns, shard }: ExploreOptions): StateGraphCollector {
+	const bad = (message: string, hint: string) =>
+		new KlpemuError("CLI_BAD_ARGUMENT", message, { where: "klpemu explore", hint });
+	if (allDesigns) throw bad("--dot and --all-designs exclude each other", "--design chooses one for the graph");
+	if (shard !== undefined)
+		throw bad("--dot and --shard exclude each other", "a graph small enough to draw needs no parts");
+	if (resolve(dot!) === resolve(file)) throw bad(`--dot: '${dot}' is the scenario`, "give another file");
+	return new StateGraphCollector();
 }
 
 async function rowsOf(

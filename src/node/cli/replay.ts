@@ -22,7 +22,7 @@ export const replayCommand: Command<ReplayOptions> = {
 	options: {
 		story: {
 			type: "flag",
-			help: "as numbered steps, with func_stack and the functions that tasks see",
+			help: "as numbered steps in Markdown, with func_stack and the functions that tasks see",
 		},
 		core: { ...coreOption, help: "refused: a schedule is one of klpemu's own livepatch code" },
 		cpu: { type: "text", value: "CPU", help: CPU_NAMES.join(" or "), choices: () => [...CPU_NAMES] },
@@ -60,7 +60,7 @@ export const replayCommand: Command<ReplayOptions> = {
 			const { invariant = null, message = null } = broken ?? {};
 			stdout.write(`${printableJson({ schema: 1, design: schedule.design, invariant, message, moves })}\n`);
 		} else if (options.ktap) stdout.write(ktapOf(replay.report));
-		else if (story) stdout.write(printable(replay.story));
+		else if (story) stdout.write(printable(replay.markdown));
 		else stdout.write(`${schedule.design}: ${replay.moves.length} moves: ${verdict}\n`);
 		await writeOutputs(options, replay.report, recorder);
 		return endless || broken?.invariant === schedule.invariant ? EXIT.ok : EXIT.no;

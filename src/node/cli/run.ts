@@ -1,13 +1,15 @@
-import { printable, printableJson } from "../../base/index.js";
+import { KlpemuError, printable, printableData, printableJson } from "../../base/index.js";
 import { designs } from "../../designs/index.js";
-import { type Report, renderReport, wantsColour } from "../../report/index.js";
+import { type Report, renderMarkdown, renderReport, storyOf, wantsColour } from "../../report/index.js";
 import { parseScenario } from "../../scenario/index.js";
 import { CPU_NAMES } from "../cpus.js";
 import { readText } from "../files.js";
 import { nodeHost } from "../host.js";
+import { END_SIGNALS } from "../process-end.js";
 import { type Command, EXIT, type Io } from "./command.js";
 import { coreOption, readCore } from "./core-option.js";
 import { checkOutputs, ktapOf, type OutputOptions, outputOptions, recorderFor, writeOutputs } from "./outputs.js";
+import { runAndWatch, tellingReads } from "./watch.js";
 
 export interface RunOptions extends OutputOptions {
 	readonly design: string | undefined;
@@ -15,6 +17,8 @@ export interface RunOptions extends OutputOptions {
 	readonly cpu: string | undefined;
 	readonly seed: bigint | undefined;
 	readonly dmesg: boolean;
+	readonly story: boolean;
+	readonly watch: boolean;
 	readonly keepGoing: boolean;
 	readonly traceInsns: boolean;
 }
@@ -22,6 +26,8 @@ export interface RunOptions extends OutputOptions {
 /** A test gives its own. */
 export type RunScenario = typeof import("../../scenario/index.js").runScenario;
 
+/** Clears a terminal (ECMA-48: ED, CUP). */
+const CLEAR = "\x1b[2J\x1b[H";
 const designNames = designs.map(({ name }) => name);
 
 const engine: RunScenario = async (scenario, options) =>
@@ -44,6 +50,8 @@ export function makeRunCommand(runScenario: RunScenario): Command<RunOptions> {
 			seed: { type: "uint64", value: "N", help: "seed of the schedule, instead of the scenario's" },
 			json: { type: "flag", help: "print the report as one JSON document" },
 			dmesg: { type: "flag", help: "show under each step what the kernel printed" },
+			watch: { type: "flag", help: "run again when the scenario or one of its sources changes; Ctrl-C ends" },
+			story: { type: "flag", help: "print the steps with their effects as Markdown instead" },
 			keepGoing: { type: "flag", help: "also run the steps behind one that does not end as the scenario says" },
 			traceInsns: {
 				type: "flag",
@@ -60,24 +68,56 @@ export function makeRunCommand(runScenario: RunScenario): Command<RunOptions> {
 		],
 		async run(options, [file], io) {
 			checkOutputs("run", [file!], options);
-			const scenario = parseScenario(await readText(file!), file!, { designs: designNames });
-			const core = await readCore("run", options.core, options.design);
-			const recorder = await recorderFor(options);
-			const report = await runScenario(scenario, {
-				host: nodeHost(file!),
-				...(options.design === undefined ? {} : { design: options.design }),
-				...(core && { core }),
-				...(options.cpu === undefined ? {} : { cpu: options.cpu }),
-				...(options.seed === undefined ? {} : { seed: options.seed }),
-				...(recorder && { recorder }),
-				...(options.keepGoing ? { stopAtFailure: false } : {}),
-				...(options.traceInsns ? { traceInsns: traceTo(options.json ? io.stderr : io.stdout) } : {}),
-			});
-			print(report, options, io);
-			await writeOutputs(options, report, recorder);
-			return report.asExpected ? EXIT.ok : EXIT.no;
+			return options.watch ? watchRuns(file!, options, io, once) : once(file!, options, io, () => {});
 		},
 	};
+
+	/** `reads`: told of each file that is read. */
+	async function once(file: string, options: RunOptions, io: Io, reads: (file: string) => void): Promise<number> {
+		reads(file);
+		const scenario = parseScenario(await readText(file), file, { designs: designNames });
+		const core = await readCore("run", options.core, options.design);
+		const recorder = await recorderFor(options);
+		const report = await runScenario(scenario, {
+			host: tellingReads(nodeHost(file), reads),
+			...(options.design === undefined ? {} : { design: options.design }),
+			...(core && { core }),
+			...(options.cpu === undefined ? {} : { cpu: options.cpu }),
+			...(options.seed === undefined ? {} : { seed: options.seed }),
+			...(recorder && { recorder }),
+			...(options.keepGoing ? { stopAtFailure: false } : {}),
+			...(options.traceInsns ? { traceInsns: traceTo(options.json ? io.stderr : io.stdout) } : {}),
+		});
+		print(report, options, io);
+		await writeOutputs(options, report, recorder);
+		return report.asExpected ? EXIT.ok : EXIT.no;
+	}
+}
+
+/** Ends with Ctrl-C, and the status of the last run. An error in the input waits for the next change. */
+async function watchRuns(
+	file: string,
+	options: RunOptions,
+	io: Io,
+	once: (file: string, options: RunOptions, io: Io, reads: (file: string) => void) => Promise<number>,
+): Promise<number> {
+	const control = new AbortController();
+	const end = () => control.abort();
+	for (const signal of END_SIGNALS) process.once(signal, end);
+	try {
+		return await runAndWatch(async (reads) => {
+			if (io.stdout.isTTY) io.stdout.write(CLEAR);
+			const status = await once(file, options, io, reads).catch((error) => {
+				if (!(error instanceof KlpemuError)) throw error;
+				io.stderr.write(`${error.format()}\n`);
+				return EXIT.badInput;
+			});
+			if (!control.signal.aborted) io.stderr.write(`status ${status}; waiting for a change (Ctrl-C ends)\n`);
+			return status;
+		}, control.signal);
+	} finally {
+		for (const signal of END_SIGNALS) process.removeListener(signal, end);
+	}
 }
 
 function traceTo(output: Io["stdout"]): (line: string) => void {
@@ -93,6 +133,10 @@ function print(report: Report, options: RunOptions, { stdout, env }: Io): void {
 	}
 	if (options.ktap) {
 		stdout.write(ktapOf(report));
+		return;
+	}
+	if (options.story) {
+		stdout.write(printable(renderMarkdown(storyOf(printableData(report)))));
 		return;
 	}
 	const text = renderReport(report, {

@@ -57,6 +57,8 @@ describe("help and version", () => {
 			  --seed N          seed of the schedule, instead of the scenario's
 			  --json            print the report as one JSON document
 			  --dmesg           show under each step what the kernel printed
+			  --watch           run again when the scenario or one of its sources changes; Ctrl-C ends
+			  --story           print the steps with their effects as Markdown instead
 			  --keep-going      also run the steps behind one that does not end as the scenario says
 			  --trace-insns     print each executed instruction (with --json to standard error); long
 			  --ktap            print the steps as KTAP instead

@@ -41,8 +41,8 @@ test("explore: a table, a schedule that is saved, and its replay with a story", 
 	expect(replay).toMatchObject({ status: 0, stderr: "" });
 	expect(replay.stdout).toMatch(/^rfc-2025: \d+ moves: mixed-universe: worker runs \(original, lp3_funcB\)/);
 	const story = await cli("replay", file, "--story", "--cpu", "unicorn");
-	expect(story.stdout).toMatch(/^ {2}1\. shell: insmod lp1\n {7}func_stack of funcA: \[lp1_funcA\]\n/);
-	expect(story.stdout).toContain("mixed-universe: worker runs");
+	expect(story.stdout).toMatch(/^# .*\n\n.*\n\n1\. shell: insmod lp1\n {3}- func_stack of funcA: \[lp1_funcA\]\n/);
+	expect(story.stdout).toContain("**mixed-universe**: worker runs");
 	const json = JSON.parse((await cli("replay", file, "--json")).stdout);
 	expect(json).toMatchObject({ schema: 1, design: "rfc-2025", invariant: "mixed-universe" });
 
@@ -282,4 +282,31 @@ test("mistakes in the command line", async () => {
 	expect((await cli("explore", SCENARIO, "--invariant", "stuk")).stderr).toContain("stuck");
 	const noSchedule = await cli("replay", SCENARIO);
 	expect([noSchedule.status, noSchedule.stderr]).toEqual([2, expect.stringContaining("klpemu schedule 1")]);
+});
+
+test("explore --dot: the states and moves as a graph; too many are refused, and so is more than one design", async () => {
+	const dot = join(folder, "states.dot");
+	const one = join(folder, "one.yaml");
+	writeFileSync(
+		one,
+		`title: One patch
+vmlinux: [asm/vmlinux/funcs.c]
+livepatches: { lp1: { sources: [asm/livepatches/lp1.c], funcs: { funcA: lp1_funcA } } }
+tasks: {}
+steps: [{ insmod: lp1 }, settle]
+`,
+	);
+	const { status, stdout } = await cli("explore", one, "--json", "--dot", dot);
+	expect(status).toBe(0);
+	const [{ states, transitions }] = JSON.parse(stdout).results;
+	const text = readFileSync(dot, "utf8");
+	expect(text).toMatch(/^digraph "One patch \(\S+\)" \{\n/);
+	expect(text.match(/^ {2}"\d+" \[label=/gm)).toHaveLength(states);
+	expect(text.match(/^ {2}"\d+" -> "\d+" \[label=/gm)).toHaveLength(transitions);
+	expect(text).toContain("funcA: [lp1_funcA]");
+	const large = await cli("explore", "scenarios/family/four-patches.yaml", "--dot", dot);
+	expect(large).toMatchObject({ status: 2, stderr: expect.stringContaining("at most 1000 states") });
+	const several = await cli("explore", one, "--all-designs", "--dot", dot);
+	expect(several).toMatchObject({ status: 2, stderr: expect.stringContaining("exclude each other") });
+	expect(readFileSync(dot, "utf8")).toBe(text);
 });
