@@ -58,6 +58,21 @@ export const commands: readonly CommandEntry[] = [
 		load: async () => (await import("./serve.js")).serveCommand,
 	},
 	{
+		name: "kit",
+		summary: "write what runs a scenario on a real kernel: modules, a harness, run.sh",
+		load: async () => (await import("./kit.js")).kitCommand,
+	},
+	{
+		name: "vm",
+		summary: "run kits in QEMU, on a real kernel, and keep what it says",
+		load: async () => (await import("./vm.js")).vmCommand,
+	},
+	{
+		name: "compare",
+		summary: "compare a scenario with what a real kernel said in the same steps",
+		load: async () => (await import("./compare.js")).compareCommand,
+	},
+	{
 		name: "designs",
 		summary: "list the replace designs that --design knows",
 		load: async () => (await import("./designs.js")).designsCommand,

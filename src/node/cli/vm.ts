@@ -1,0 +1,103 @@
+import { join } from "node:path";
+import { KlpemuError, printable } from "../../base/index.js";
+import { writeWhole } from "../files.js";
+import {
+	type Accelerator,
+	type BuiltKit,
+	boot,
+	buildKit,
+	findKernel,
+	type KitRun,
+	type VmOptions,
+} from "../vm/index.js";
+import { type Command, EXIT, type Io } from "./command.js";
+
+interface VmArguments {
+	readonly kernel: string | undefined;
+	readonly headers: string | undefined;
+	readonly accel: string | undefined;
+	readonly append: string | undefined;
+	readonly timeout: bigint | undefined;
+}
+
+const ACCELERATORS: readonly Accelerator[] = ["kvm", "tcg"];
+/** Lines of the console that are shown when a machine fails. */
+const LAST_LINES = 40;
+
+export const vmCommand: Command<VmArguments> = {
+	positionals: [{ name: "DIR", help: "kits that klpemu kit has written", many: true }],
+	options: {
+		kernel: { type: "text", value: "IMAGE", help: "a kernel (bzImage), instead of the newest one in /boot" },
+		headers: { type: "text", value: "DIR", help: "its headers or build folder, instead of /lib/modules/VERSION/build" },
+		accel: {
+			type: "text",
+			value: "ACCEL",
+			help: "kvm or tcg (default: KVM where it works)",
+			choices: () => [...ACCELERATORS],
+		},
+		append: { type: "text", value: "TEXT", help: "more parameters for the kernel, for example preempt=full" },
+		timeout: {
+			type: "uint64",
+			value: "SECONDS",
+			help: "limit of a boot with all its kits (default: 120, and 180 for each kit)",
+		},
+	},
+	details: [
+		"Builds the kits, boots the kernel in QEMU with an initramfs of them, runs one after the other in one",
+		"boot (a kit that leaves a module which cannot be unloaded ends it; the rest is booted again), and",
+		"writes DIR/transcript.txt of each. Needs qemu-system-x86, busybox-static, make and gcc.",
+		"Exit status: 0 all have run to their end, 1 not so, 2 bad input.",
+	],
+	async run({ kernel: image, headers, accel, append, timeout }, folders, io) {
+		const progress = (text: string) => void io.stderr.write(`${printable(text)}\n`);
+		const kernel = await findKernel(image, headers);
+		const kits: BuiltKit[] = [];
+		for (const folder of folders) {
+			progress(`make in ${folder}`);
+			const kit = await buildKit(folder, kernel);
+			if (kits.some(({ name }) => name === kit.name)) {
+				throw new KlpemuError("CLI_BAD_ARGUMENT", `two kits are called '${kit.name}'`, { where: "klpemu vm" });
+			}
+			kits.push(kit);
+		}
+		const options: VmOptions = {
+			...{ kernel, progress, append: append ?? "", accel: accel as Accelerator | undefined },
+			timeout: Number(timeout ?? BigInt(120 + 180 * kits.length)),
+		};
+		const ended = await runAll(kits, options, io);
+		return ended ? EXIT.ok : EXIT.no;
+	},
+};
+
+/** Boots until every kit has had its turn. True: all of them ended. */
+async function runAll(kits: readonly BuiltKit[], options: VmOptions, io: Io): Promise<boolean> {
+	let left = kits;
+	let good = true;
+	while (left.length > 0) {
+		const { runs, failure, console } = await boot(left, options);
+		for (const run of runs) await report(run, io);
+		good &&= failure === undefined && runs.length > 0;
+		if (failure !== undefined) {
+			const last = console.trimEnd().split("\n").slice(-LAST_LINES).join("\n");
+			io.stderr.write(printable(`${failure}; the end of the console:\n${last}\n`));
+		}
+		if (runs.length === 0) break;
+		left = left.slice(runs.length);
+	}
+	return good;
+}
+
+async function report({ kit, transcript, status }: KitRun, { stdout }: Io): Promise<void> {
+	const file = join(kit.folder, "transcript.txt");
+	await writeWhole(file, transcript);
+	const kept = /^.*### LEFT (.*?) \(/m.exec(transcript)?.[1];
+	const end =
+		status === undefined
+			? "did not come to its end"
+			: status === 0
+				? "has run"
+				: kept === undefined
+					? `ended with status ${status}`
+					: `has run; cannot be unloaded: ${kept}`;
+	stdout.write(printable(`${kit.name}: ${end}; ${file}\n`));
+}

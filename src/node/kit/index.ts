@@ -1,0 +1,1 @@
+export { kitName, makeKit } from "./kit.js";
