@@ -12,6 +12,7 @@ import { saveSchedule } from "../schedules.js";
 import { type Command, EXIT, type Io } from "./command.js";
 import { coreOption, refuseCore } from "./core-option.js";
 import { type ExploreReport, type ExploreRow, exitStatus, exploreTable } from "./explore-report.js";
+import { DEFAULT_MEMORY, memoryEnd } from "./memory-limit.js";
 import { DOT_STATES, StateGraphCollector } from "./state-graph.js";
 
 export interface ExploreOptions {
@@ -19,6 +20,7 @@ export interface ExploreOptions {
 	readonly allDesigns: boolean;
 	readonly budget: bigint | undefined;
 	readonly time: bigint | undefined;
+	readonly memory: bigint | undefined;
 	readonly invariant: string | undefined;
 	readonly everyInvariant: boolean;
 	readonly noReduction: boolean;
@@ -34,6 +36,8 @@ export interface ExploreOptions {
 const designNames = designs.map(({ name }) => name);
 /** Default of --budget in states: about 140 MB. */
 const BUDGET = 4_000_000;
+/** States of a part: its report names each, and a text of V8 has at most 512 MB. */
+const MAX_SHARD = 8_000_000;
 
 export const exploreCommand: Command<ExploreOptions> = {
 	positionals: [{ name: "FILE", help: "a scenario, YAML" }],
@@ -42,6 +46,7 @@ export const exploreCommand: Command<ExploreOptions> = {
 		allDesigns: { type: "flag", help: "one after the other, in one table" },
 		budget: { type: "uint64", value: "STATES", help: `stop after so many states (default ${BUDGET})` },
 		time: { type: "uint64", value: "SECONDS", help: "stop after so many seconds, for each design" },
+		memory: { type: "uint64", value: "MIB", help: `stop at so much memory in use (default ${DEFAULT_MEMORY})` },
 		invariant: { type: "text", value: "NAME", help: "look for this one only", choices: () => INVARIANTS },
 		everyInvariant: { type: "flag", help: "go on: the shortest schedule for each invariant" },
 		noReduction: { type: "flag", help: "leave nothing out (docs/exploring.md); slow" },
@@ -55,7 +60,7 @@ export const exploreCommand: Command<ExploreOptions> = {
 	},
 	details: [
 		"complete: every reachable state was seen. violated: see the schedule.",
-		"bounded: not all were seen (no states or time left, a loop that counts); the rest is unknown.",
+		"bounded: not all were seen (no states, time or memory left, a loop that counts); the rest is unknown.",
 		"expected: are the verdict and the results of all steps as the scenario says? (docs/exploring.md)",
 		"Exit status: 0 as the scenario says, 1 not so, 2 bad input or an unwritable file, 3 bounded.",
 		"Ctrl-C, SIGTERM and SIGHUP end the search, and print what is known so far.",
@@ -100,7 +105,13 @@ async function exploreFile(
 		});
 	}
 	const graph = options.dot === undefined ? undefined : graphFor(file, options);
-	const control = new Control(io, options.time);
+	if (shard !== undefined && (options.budget ?? 0n) > MAX_SHARD) {
+		throw new KlpemuError("CLI_BAD_ARGUMENT", `with --shard, --budget is at most ${MAX_SHARD}`, {
+			where: "klpemu explore",
+			hint: "the report of a part names each of its states; make more parts",
+		});
+	}
+	const control = new Control(io, options);
 	const results: ExploreRow[] = [];
 	try {
 		for (const design of options.allDesigns ? designNames : [options.design ?? scenario.design]) {
@@ -120,7 +131,8 @@ async function exploreFile(
 					...watch.options,
 				});
 				if (graph !== undefined) await writeWhole(options.dot!, graph.render(`${scenario.title} (${design})`));
-				results.push(...(await rowsOf(design, found, watch.seconds(), options.save, unsaved)));
+				const rows = await rowsOf(design, found, watch.seconds(), options.save, unsaved);
+				for (const row of rows) results.push(row.result === "bounded" ? { ...control.why, ...row } : row);
 			} catch (error) {
 				// The other designs may support the keys of its livepatches.
 				const isRefusal = error instanceof KlpemuError && error.code === "SCENARIO_FOREIGN_KEY";
@@ -204,19 +216,23 @@ function shardOf(text: string | undefined): Shard | undefined {
 	return { index: Number(index) - 1, count: Number(count) };
 }
 
-/** Time limits, signals and the progress line. */
+/** Limits of time and memory, signals and the progress line. */
 class Control {
 	readonly #io: Io;
 	readonly #limit: number;
+	readonly #memory: number;
 	readonly #onSignal = () => {
 		this.stopped = true;
 	};
 	#shown = 0;
 	stopped = false;
+	/** Why the search had to end, unless for lack of states or time. */
+	why: { readonly reason?: string } = {};
 
-	constructor(io: Io, seconds: bigint | undefined) {
+	constructor(io: Io, { time, memory }: ExploreOptions) {
 		this.#io = io;
-		this.#limit = seconds === undefined ? Number.POSITIVE_INFINITY : Number(seconds) * 1000;
+		this.#limit = time === undefined ? Number.POSITIVE_INFINITY : Number(time) * 1000;
+		this.#memory = Number(memory ?? DEFAULT_MEMORY);
 		for (const signal of END_SIGNALS) process.once(signal, this.#onSignal);
 	}
 
@@ -224,11 +240,17 @@ class Control {
 		const begin = performance.now();
 		const elapsed = () => performance.now() - begin;
 		const options = {
-			interrupted: () => this.stopped || elapsed() > this.#limit,
+			interrupted: () => this.stopped || elapsed() > this.#limit || this.#isFull(),
 			pause: () => new Promise<void>((resolve) => setImmediate(resolve)),
 			onProgress: (states: number) => this.#progress(design, states, elapsed() / 1000),
 		};
 		return { options, seconds: () => Math.round(elapsed()) / 1000 };
+	}
+
+	#isFull(): boolean {
+		const reason = memoryEnd(this.#memory);
+		this.why = reason === undefined ? {} : { reason };
+		return reason !== undefined;
 	}
 
 	/** Called once a second; on a terminal the line is overwritten. */

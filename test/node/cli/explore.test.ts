@@ -258,6 +258,18 @@ test("explore --shard and merge: as one process, state by state", async () => {
 	expect(await damage(() => {})).toBe("");
 }, 60_000);
 
+test("explore --budget 1e9 ends at --memory, and says so; without a memory limit V8 would abort", async () => {
+	const endless = ["--budget", "1000000000"];
+	const { status, stdout } = await cli("explore", SCENARIO, "--design", "universe", ...endless, "--memory", "1");
+	expect(status).toBe(3);
+	expect(stdout).toMatch(/\nuniverse +bounded +- /);
+	expect(stdout).toContain("\nuniverse: it has used the 1 MiB of --memory\n");
+	const enough = await cli("explore", SCENARIO, "--design", "universe", ...endless, "--memory", "4000");
+	expect(enough.stdout).toMatch(/\nuniverse +complete +/);
+	const part = await cli("explore", SCENARIO, ...endless, "--shard", "1/2");
+	expect([part.status, part.stderr]).toEqual([2, expect.stringContaining("--budget is at most 8000000")]);
+});
+
 test("explore stops at its budget, its time, and at Ctrl-C, and says what is known", async () => {
 	const bounded = await cli("explore", SCENARIO, "--design", "universe", "--budget", "50");
 	expect(bounded.status).toBe(3);
