@@ -36,10 +36,11 @@ export function declareFtraceGates(
 	const { state } = cpu;
 	const { memory } = cpu;
 	const guest = new GuestMemory(memory);
-	/** The address of a word that the guest may write. Nearly always an aligned word of the stack: one look at one page. */
-	const word = (address: Kaddr): Kaddr => {
-		if ((address & 7) !== 0 || (memory.entry(address) & PERM.WRITE) === 0) guest.checkWritable(address, 8);
-		return address;
+	const { words } = memory;
+	/** Stores a kernel address in the word at a place of {@link Memory.wordAt}. */
+	const store = (at: number, value: Kaddr): void => {
+		words[at] = value;
+		words[at + 1] = value >> 31;
 	};
 	const withArgs = (name: string, run: (...args: Parameters<CallGate["call"]>) => void) => {
 		const call: CallGate["call"] = (rdi, rsi, rdx, rcx) => {
@@ -53,10 +54,15 @@ export function declareFtraceGates(
 		gates.add({ name, passes: "args", call });
 	};
 	// ftrace_ops_list_func() calls these three for each traced call. They do not go through withArgs(): V8 inlines nothing there.
+	// The pointer that they get is nearly always an aligned word of the stack.
 	const plain = (name: string, call: CallGate["call"]) => gates.add({ name, passes: "args", call });
 	plain("trace_test_and_set_recursion", (bit, start) => {
 		try {
-			memory.setKaddr(word(bit), trace_test_and_set_recursion(sched.current, start));
+			const at = memory.wordAt(bit, PERM.WRITE);
+			if (at < 0) guest.checkWritable(bit, 8);
+			const taken = trace_test_and_set_recursion(sched.current, start);
+			if (at < 0) memory.setKaddr(bit, taken);
+			else store(at, taken);
 			return false;
 		} catch (error) {
 			return stopsFor(error, hostCalls);
@@ -68,7 +74,11 @@ export function declareFtraceGates(
 	});
 	plain("ftrace_next_ops", (ip, ops) => {
 		try {
-			memory.setKaddr(word(ops), ftrace.nextOps(ip, memory.kaddr(ops))?.address ?? 0);
+			const at = memory.wordAt(ops, PERM.WRITE);
+			if (at < 0) guest.checkWritable(ops, 8);
+			const next = ftrace.nextOps(ip, at < 0 ? memory.kaddr(ops) : words[at]!)?.address ?? 0;
+			if (at < 0) memory.setKaddr(ops, next);
+			else store(at, next);
 			return false;
 		} catch (error) {
 			return stopsFor(error, hostCalls);
@@ -76,10 +86,10 @@ export function declareFtraceGates(
 	});
 	withArgs("call_direct_funcs", (_ip, _parent_ip, ops, fregs) => {
 		const direct_call = ftrace.opsByAddress.get(ops)?.direct_call ?? 0;
-		if (direct_call !== 0) memory.setKaddr(word((fregs + PT_REGS.ORIG_RAX) | 0), direct_call);
+		if (direct_call !== 0) guest.setKaddr((fregs + PT_REGS.ORIG_RAX) | 0, direct_call);
 	});
 	withArgs("ftrace_graph_func", (ip, _parent_ip, _ops, fregs) => {
-		word(guest.ownKaddr((fregs + PT_REGS.RSP) | 0));
+		guest.checkWritable(guest.ownKaddr((fregs + PT_REGS.RSP) | 0), 8);
 		graph.ftrace_graph_func(ip, fregs);
 	});
 	const ftrace_return_to_handler = () => {

@@ -83,7 +83,8 @@ export class Memory {
 	readonly buffer: ArrayBuffer;
 	readonly bytes: Uint8Array;
 	readonly view: DataView;
-	readonly #words: Int32Array;
+	/** The whole backing store. */
+	readonly words: Int32Array;
 	/** The page table of the kernel window, see {@link BACKING}. */
 	readonly pageTable: Uint32Array;
 	/** Page table entries of pages outside the kernel window (only `exec` maps any), by virtual page number. */
@@ -101,7 +102,7 @@ export class Memory {
 		this.buffer = this.wasm.buffer as ArrayBuffer;
 		this.bytes = new Uint8Array(this.buffer);
 		this.view = new DataView(this.buffer);
-		this.#words = new Int32Array(this.buffer);
+		this.words = new Int32Array(this.buffer);
 		this.pageTable = new Uint32Array(this.buffer, BACKING.pageTable, WINDOW_PAGES);
 		this.#nextFrame = BACKING.frames;
 	}
@@ -208,7 +209,7 @@ export class Memory {
 	}
 	i32(address: Kaddr): number {
 		// For gates. The page table is the beginning of the backing store, so one array serves for both.
-		const words = this.#words;
+		const words = this.words;
 		const entry = words[(address >>> 12) & 0x7ffff]!;
 		if ((address & 3) === 0 && entry !== 0) return words[((entry & ~0xfff) | (address & 0xfff)) >>> 2]!;
 		if (this.#within(address, 4)) return this.view.getInt32(this.offset(address), true);
@@ -222,7 +223,7 @@ export class Memory {
 	}
 	/** The low 32 bits of the value. */
 	setU32(address: Kaddr, value: number): void {
-		const words = this.#words;
+		const words = this.words;
 		const entry = words[(address >>> 12) & 0x7ffff]!;
 		if ((address & 3) === 0 && entry !== 0) words[((entry & ~0xfff) | (address & 0xfff)) >>> 2] = value;
 		else if (this.#within(address, 4)) this.view.setUint32(this.offset(address), value >>> 0, true);
@@ -264,6 +265,18 @@ export class Memory {
 			if (data.length > 0) written(Number(BigInt.asIntN(32, BigInt(address))), data.length);
 			write.call(this, address, data);
 		};
+		this.wordAt = () => -1;
+	}
+
+	/**
+	 * The place in {@link words} of the eight bytes at an address, if that is a multiple of 8 and its page has the permissions; else -1:
+	 * one look at the page table for a check, a read and a write. Always -1 while writes are watched, because what is stored there is
+	 * told to nobody.
+	 */
+	wordAt(address: Kaddr, perm: number): number {
+		const entry = this.words[(address >>> 12) & 0x7ffff]!;
+		if ((address & 7) !== 0 || (entry & perm) !== perm) return -1;
+		return ((entry & ~0xfff) | (address & 0xfff)) >>> 2;
 	}
 
 	read(address: Kaddr | bigint, length: number): Uint8Array {

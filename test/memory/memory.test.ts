@@ -256,3 +256,16 @@ test("a restore puts back each byte, and tells each range that differed, to the 
 		[PAGE_SIZE - 1, 1],
 	]);
 });
+
+test("a word is found by its place only if it is aligned and its page has the permissions", () => {
+	memory.map("data", BASE, PAGE_SIZE, PERM.READ | PERM.WRITE);
+	memory.map("text", (BASE + PAGE_SIZE) | 0, PAGE_SIZE, PERM.READ | PERM.EXEC);
+	const both = PERM.READ | PERM.WRITE;
+	const place = memory.wordAt(BASE + 0xff8, both);
+	memory.words[place + 1] = 7;
+	expect(memory.u64(BASE + 0xff8)).toBe(7n << 32n);
+	expect([BASE + 4, BASE + 0xffc, BASE + 0x1000, BASE + 0x2000].map((at) => memory.wordAt(at, both))).toEqual([
+		-1, -1, -1, -1,
+	]);
+	expect(memory.wordAt(BASE + 0x1000, PERM.READ)).toBe(place + 2);
+});
