@@ -40,7 +40,7 @@ export class Normaliser {
 		const document = this.#document;
 		const raw = this.#raw;
 		const names = this.#names;
-		if (raw.design !== undefined) this.#names.checkDesign(raw.design, ["design"]);
+		if (raw.design !== undefined) this.#checkDesign(raw.design);
 		for (const name of Object.keys(raw.modules ?? {})) this.#module(name);
 		for (const [name, livepatch] of Object.entries(raw.livepatches ?? {})) this.#livepatch(name, livepatch);
 		for (const [name, ops] of Object.entries(raw.ftrace_ops ?? {})) this.#ops(name, ops);
@@ -72,6 +72,17 @@ export class Normaliser {
 			expect: this.#verdicts(raw.expect, ["expect"]),
 			explore: this.#explored(steps),
 		};
+	}
+
+	#checkDesign(design: string): void {
+		this.#names.checkDesign(design, ["design"]);
+		// What runs then is mainline.
+		if (this.#raw.core === undefined || design === DEFAULTS.design) return;
+		const message = `'core' and 'design: ${design}' exclude each other`;
+		const hint =
+			"the C of a kernel core has its own rules for replacing livepatches: leave one of the two out. " +
+			"Another design is another C: klpemu kernel build --patch";
+		throw this.#document.error("SCENARIO_CORE", ["design"], message, hint, "key");
 	}
 
 	/** The key `explore`. Its steps are named by their titles, as reports have them. */

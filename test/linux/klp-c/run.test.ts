@@ -71,10 +71,11 @@ test("a core that needs unknown kernel functions: one error with all their names
 });
 
 describe("core: in a scenario", () => {
-	const withCore = async () => {
-		const text = (await readFile(FLAGSHIP, "utf8")).replace("\nseed: 1\n", `\nseed: 1\ncore: ${KERNEL_CORE}\n`);
-		return parseScenario(text, FLAGSHIP);
-	};
+	const textWith = async (design: string) =>
+		(await readFile(FLAGSHIP, "utf8"))
+			.replace("\nseed: 1\n", `\nseed: 1\ncore: ${KERNEL_CORE}\n`)
+			.replace("\ndesign: rfc-2025\n", design);
+	const withCore = async () => parseScenario(await textWith("\n"), FLAGSHIP);
 
 	test("is the machine's core", async ({ skip }) => {
 		await kernelCore(skip);
@@ -82,7 +83,19 @@ describe("core: in a scenario", () => {
 		expect(report).toMatchObject({ design: "mainline", verdict: "consistent", asExpected: true });
 	});
 
-	test("with a design: an error that says why", async ({ skip }) => {
+	test("beside a design in the file: an error that says why, unless it is mainline", async () => {
+		const text = await textWith("\ndesign: rfc-2025\n");
+		expect(() => parseScenario(text, FLAGSHIP)).toThrow(
+			expect.objectContaining({
+				code: "SCENARIO_CORE",
+				where: expect.stringMatching(/hybrid-lp1-lp2-lp3.yaml:\d+:\d+$/),
+				hint: expect.stringContaining("has its own rules"),
+			}),
+		);
+		expect(parseScenario(await textWith("\ndesign: mainline\n"), FLAGSHIP).design).toBe("mainline");
+	});
+
+	test("with --design: an error that says why", async ({ skip }) => {
 		await kernelCore(skip);
 		const options = { host: nodeHost(FLAGSHIP), design: "universe" };
 		await expect(runScenario(await withCore(), options)).rejects.toMatchObject({
