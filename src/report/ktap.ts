@@ -48,12 +48,16 @@ export function renderStepsKtap(report: Report): string {
 	const count = report.steps.length + notRun + 1;
 	const lines = ["KTAP version 1", `1..${count}`];
 	let passed = 0;
-	for (const { index, action } of report.steps) {
+	let skips = notRun;
+	for (const { index, action, skipped } of report.steps) {
 		const wrong = unexpectedProblems(report, index);
 		const ok = wrong.length === 0;
-		if (ok) passed++;
+		const isSkip = ok && skipped !== undefined;
+		if (isSkip) skips++;
+		else if (ok) passed++;
 		lines.push(...wrong.map((problem) => `# ${problem}`));
-		lines.push(`${ok ? "ok" : "not ok"} ${index} ${action.replaceAll("#", "\\#")}`);
+		const text = `${ok ? "ok" : "not ok"} ${index} ${action.replaceAll("#", "\\#")}`;
+		lines.push(isSkip ? `${text} # SKIP ${skipped}` : text);
 	}
 	for (let i = 1; i <= notRun; i++) lines.push(`ok ${report.steps.length + i} # SKIP a step before it failed`);
 	// The steps alone do not say it: each may end as it should, and the verdict be another one.
@@ -61,6 +65,6 @@ export function renderStepsKtap(report: Report): string {
 	const expected = report.asExpected ? "as the scenario expects" : "not as the scenario expects";
 	lines.push(`${report.asExpected ? "ok" : "not ok"} ${count} ${report.verdict}, ${expected}`);
 	if (report.core !== undefined) lines.push(`# the kernel's own C, Linux ${report.core}`);
-	const totals = `# Totals: pass:${passed} fail:${report.steps.length + 1 - passed} skip:${notRun}`;
+	const totals = `# Totals: pass:${passed} fail:${count - passed - skips} skip:${skips}`;
 	return `${lines.join("\n")}\n${totals}\n`;
 }

@@ -131,8 +131,16 @@ class TextReport {
 	#heldExpectations(held: readonly StepChange[]): string {
 		const first = held[0]!.step.index;
 		const last = held.at(-1)!.step.index;
-		const text = held.length === 1 ? "✓ as expected" : `✓ ${held.length} expectations hold`;
-		return `${this.#number(first === last ? String(first) : `${first}-${last}`)}  ${this.#paint("good", text)}`;
+		const skipped = held.filter(({ step }) => step.skipped !== undefined);
+		const rest = held.length - skipped.length;
+		const holds = rest === 0 ? "" : rest === 1 ? "✓ as expected" : `✓ ${rest} expectations hold`;
+		const why =
+			skipped.length === 1 ? `skipped: ${skipped[0]!.step.skipped}` : `${skipped.length} skipped: for other designs`;
+		const text = [
+			...(rest > 0 ? [this.#paint("good", holds)] : []),
+			...(skipped.length > 0 ? [this.#paint("dim", `· ${why}`)] : []),
+		].join(" ");
+		return `${this.#number(first === last ? String(first) : `${first}-${last}`)}  ${text}`;
 	}
 
 	#step(change: StepChange): string[] {

@@ -45,6 +45,8 @@ export interface ReportStep {
 	readonly modules?: Readonly<Record<string, number>>;
 	/** The text that a `cat` step has read. */
 	readonly read?: string;
+	/** Of an expectation that was not compared: why. */
+	readonly skipped?: string;
 	/** The lines of dmesg that this step printed. */
 	readonly dmesg: readonly string[];
 	/** Of a step that failed: the probably meant name, if the kernel did not find the given one. */

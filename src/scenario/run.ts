@@ -125,6 +125,8 @@ export class ScenarioRun {
 	#lastErrno = 0;
 	/** The text that a `cat` of this step has read. */
 	#read: string | undefined = undefined;
+	/** Why this step does nothing. */
+	#skipped: string | undefined = undefined;
 	/** True if a step did not end as expected: the later steps assume another state. */
 	#hasFailed = false;
 	readonly #stops: boolean;
@@ -187,6 +189,7 @@ export class ScenarioRun {
 	step(step: Step): ReportStep {
 		this.#index++;
 		this.#read = undefined;
+		this.#skipped = undefined;
 		const definition = definitionOf(step);
 		const action = definition.title(step);
 		this.#whereabouts.begin(`step ${this.#index}, ${action}`);
@@ -215,6 +218,7 @@ export class ScenarioRun {
 			...this.#observer.state(),
 			...this.#observer.more(),
 			...(this.#read !== undefined && { read: this.#read }),
+			...(this.#skipped !== undefined && { skipped: this.#skipped }),
 			dmesg: printed,
 			...(failed && { hints: hintsFor(printed, this.#machine, this.#world.objects) }),
 		};
@@ -344,6 +348,9 @@ export class ScenarioRun {
 				return done;
 			},
 			fail: (message) => this.#failIf(this.#step!, message),
+			skip: (reason) => {
+				this.#skipped = reason;
+			},
 			hasRead: (text) => {
 				this.#read = text;
 			},

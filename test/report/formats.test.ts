@@ -4,6 +4,7 @@ import {
 	renderDot,
 	renderJunit,
 	renderMarkdown,
+	renderReport,
 	renderStepsKtap,
 	renderSvg,
 	storyOf,
@@ -90,6 +91,36 @@ function contrast(a: string, b: string): number {
 	const [light, dark] = [luminance(a), luminance(b)].sort((x, y) => y - x) as [number, number];
 	return (light + 0.05) / (dark + 0.05);
 }
+
+describe("an expectation that is for other designs", () => {
+	const [first, ...others] = hybrid.steps;
+	const skipped = "it is for universe, not for <mainline>";
+	const report = { ...hybrid, asExpected: true, steps: [{ ...first!, skipped }, ...others] };
+
+	test("is skipped in KTAP, with the reason, and does not count as passed", () => {
+		const text = renderStepsKtap(report);
+		expect(text).toMatch(/^ok 1 .* # SKIP it is for universe, not for <mainline>$/m);
+		expect(text).toContain(`\n# Totals: pass:${hybrid.steps.length} fail:0 skip:1\n`);
+	});
+	test("is skipped in JUnit, and so are steps that were not run", () => {
+		const text = renderJunit({ ...report, notRun: 2 });
+		expectXml(text);
+		expect(text).toContain(`<testsuites tests="${hybrid.steps.length + 2}" failures="0" skipped="3">`);
+		expect(text).toContain('<skipped message="it is for universe, not for &lt;mainline&gt;"/>');
+		expect(text.match(/<skipped message="a step before it failed"\/>/g)).toHaveLength(2);
+	});
+	test("that breaks an invariant is a failure all the same", () => {
+		const violations = [{ ...hybrid.violations[0]!, step: 1 }];
+		const text = renderStepsKtap({ ...report, asExpected: false, violations });
+		expect(text).toMatch(/^not ok 1 (?!.*SKIP)/m);
+	});
+	test("is told in the text", () => {
+		const step = { ...first!, action: "expect w: PATCHED", skipped };
+		expect(renderReport({ ...hybrid, violations: [], failures: [], steps: [step] }, { width: 100 })).toContain(
+			`   1  · skipped: ${skipped}`,
+		);
+	});
+});
 
 describe("SVG", () => {
 	test("in grey: texts are dark, and the three patch_states differ in lightness and in pattern", () => {

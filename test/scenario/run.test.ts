@@ -50,6 +50,14 @@ steps:
 	expect([report.failures, report.verdict]).toEqual([[], "consistent"]);
 });
 
+test("an expectation for other designs is skipped, and says so", async () => {
+	const wrong = "func_stacks: { funcA: [untraced] }";
+	const steps = `{ expect: { design: universe, ${wrong} } }, { expect: { design: mainline, errno: 0 } }`;
+	const report = await run(`${BASE}steps: [${steps}]\n`);
+	expect(report.steps.map(({ skipped }) => skipped)).toEqual(["it is for universe, not for mainline", undefined]);
+	expect(report.asExpected).toBe(true);
+});
+
 test("a wrong value is reported with the actual one", async () => {
 	const report = await run(`${BASE}
 steps: [{ call: { task: worker, func: untraced, value: 1 } }]

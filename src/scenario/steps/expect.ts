@@ -105,8 +105,10 @@ export const expect = step("expect", {
 	/** It describes one order of events. The explorer has all orders, and checks the invariants in each. */
 	notExplored: () => ({ skips: "it only looks, and what it expects is true of one order of events" }),
 	// biome-ignore lint/correctness/useYield: nothing that another task could see
-	*run({ expect }, { machine, look, fail, lastErrno, nameOf }) {
-		if (appliesTo(expect, machine.klp.design.name)) {
+	*run({ expect }, { machine, look, fail, skip, lastErrno, nameOf }) {
+		const { name } = machine.klp.design;
+		if (!appliesTo(expect, name)) skip(`it is for ${expect.designs!.join(", ")}, not for ${name}`);
+		else {
 			const named = {
 				...expect,
 				view: withNames(expect.view, nameOf, fail),

@@ -81,6 +81,8 @@ export interface Driver {
 	race(actors: readonly (readonly StepBase[])[]): () => boolean;
 	/** Reports a difference from an expectation, in `run`. The explorer ignores it: it checks invariants only. */
 	fail(message: string): void;
+	/** The step does nothing, for this reason. */
+	skip(reason: string): void;
 	/** Only in `run`, as the members below: the observed state, and the lines of dmesg since the last call. */
 	look(takeDmesg: boolean): Found;
 	/** The name in reports of a function that an expectation names. */
