@@ -52,9 +52,13 @@ steps:
 
 test("an expectation for other designs is skipped, and says so", async () => {
 	const wrong = "func_stacks: { funcA: [untraced] }";
-	const steps = `{ expect: { design: universe, ${wrong} } }, { expect: { design: mainline, errno: 0 } }`;
+	const steps = `{ expect: { design: universe, ${wrong} } }, settle, { expect: { design: mainline, errno: 0 } }`;
 	const report = await run(`${BASE}steps: [${steps}]\n`);
-	expect(report.steps.map(({ skipped }) => skipped)).toEqual(["it is for universe, not for mainline", undefined]);
+	expect(report.steps.map(({ skipped }) => skipped)).toEqual([
+		"it is for universe, not for mainline",
+		undefined,
+		undefined,
+	]);
 	expect(report.asExpected).toBe(true);
 });
 

@@ -1,8 +1,7 @@
 /** What observers are told of the compiled core: it has no points of its own, so that its words are compared while it runs. */
 import { expect, test } from "vitest";
 import { nodeHost } from "../../../src/node/index.js";
-import { createScenarioMachine, parseScenario } from "../../../src/scenario/index.js";
-import { runOn } from "../../../src/scenario/run.js";
+import { createScenarioMachine, parseScenario, ScenarioRun } from "../../../src/scenario/index.js";
 import { kernelCore } from "../../support/kernel-core.js";
 
 const FILE = "scenarios/inline.yaml";
@@ -34,7 +33,7 @@ async function run(steps: string, skip: (note?: string) => never, step?: number)
 		transition: (what, { mod }, target) => void told.push(`${what} ${mod.name} ${target}`),
 	});
 	try {
-		return { report: await runOn(machine, objects, parsed, options), told };
+		return { report: new ScenarioRun(parsed, machine, objects, options, undefined).run(), told };
 	} finally {
 		machine.close();
 	}
