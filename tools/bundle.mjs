@@ -31,7 +31,7 @@ await build({
 	entryPoints: [project("src/node/cli/app.ts")],
 	outfile: APP,
 	// Loaded when needed, if at all.
-	external: ["koffi", "@alexaltea/*"],
+	external: ["koffi", "@alexaltea/*", "bullmq", "ioredis"],
 	// By require(): a script of node:vm cannot import in every version of Node.
 	supported: { "dynamic-import": false },
 	// The same library as 1 module, not 70, and without the parts that nothing uses.

@@ -6,6 +6,8 @@ export {
 	type LivepatchInput,
 	type ParseOptions,
 	parseScenario,
+	type ReadDocument,
+	readDocument,
 	type ScenarioInput,
 	scenarioSchema,
 	type TaskInput,
@@ -18,6 +20,7 @@ export { patchOf as livepatch } from "./livepatches.js";
 export { loadObjects, type ObjectLoader } from "./load.js";
 export { createModel } from "./model.js";
 export { type Judgement, judgeOutcomes, type StepOutcome } from "./outcomes.js";
+export { type PackedScenario, packScenario, unpackScenario } from "./pack.js";
 export { Recorder } from "./recorder.js";
 export { createScenarioMachine, type RunScenarioOptions, runScenario, ScenarioRun } from "./run.js";
 export { expectedErrno, expectedVerdict, type Scenario } from "./scenario.js";

@@ -1,16 +1,9 @@
-import { readFile } from "node:fs/promises";
-import { join } from "node:path";
 import { KlpemuError, suggest } from "../../base/index.js";
-import { PROJECT } from "../project.js";
 import { parseCommandArgs } from "./args.js";
 import { type Command, type CommandEntry, EXIT, type Io } from "./command.js";
 import { commands } from "./commands.js";
 import { commandHelp, generalHelp } from "./help.js";
-
-async function version(): Promise<string> {
-	const text = await readFile(join(PROJECT, "package.json"), "utf8");
-	return (JSON.parse(text) as { version: string }).version;
-}
+import { version } from "./version.js";
 
 /** The whole command line: returns the exit status and never throws. */
 export async function runCli(

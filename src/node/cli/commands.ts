@@ -28,6 +28,16 @@ export const commands: readonly CommandEntry[] = [
 		load: async () => (await import("./merge.js")).mergeCommand,
 	},
 	{
+		name: "campaign",
+		summary: "explore many scenarios under many designs and kernels, on one machine or many",
+		load: async () => (await import("./campaign.js")).campaignCommand,
+	},
+	{
+		name: "worker",
+		summary: "make searches for klpemu campaign",
+		load: async () => (await import("./worker.js")).workerCommand,
+	},
+	{
 		name: "exec",
 		summary: "run machine code: JSON lines in, JSON lines out",
 		load: async () => (await import("./exec.js")).execCommand,

@@ -1,36 +1,5 @@
-import type { StepOutcome } from "../../scenario/index.js";
+import type { ExploreRow } from "../explore-rows.js";
 import { EXIT } from "./command.js";
-
-/** One line of the table. A design with several broken invariants has several. */
-export interface ExploreRow {
-	readonly design: string;
-	/** `refused`: the scenario's livepatches have keys that the design does not support. Only with --all-designs. */
-	readonly result: "complete" | "bounded" | "violated" | "refused";
-	readonly invariant: string | null;
-	readonly message: string | null;
-	/** Why a bounded search has not seen all states, if it is not for lack of states or time. */
-	readonly reason?: string;
-	/** Moves of the shortest schedule. */
-	readonly scheduleLength: number | null;
-	readonly states: number;
-	readonly transitions: number;
-	readonly depth: number;
-	readonly seconds: number;
-	/** The verdict that the scenario expects. Older reports lack this and the next three. */
-	readonly expected?: "consistent" | "violated";
-	/** True if verdict and steps are as the scenario expects; null: not known, because the search was not complete. */
-	readonly asExpected?: boolean | null;
-	/** The differences, in sentences. */
-	readonly failures?: readonly string[];
-	/** The end of each step. */
-	readonly steps?: readonly StepOutcome[];
-	/** The schedule, as text that `klpemu replay` reads. */
-	readonly schedule: string | null;
-	/** File in which it was saved. */
-	readonly file?: string;
-	/** Of a shard: fingerprints of the visited states, with the number of moves from each. */
-	readonly visited?: Readonly<Record<string, number>>;
-}
 
 /** The document that `klpemu explore --json` prints. Keys are only ever added within one `schema` number. */
 export interface ExploreReport {

@@ -2,16 +2,17 @@ import { resolve } from "node:path";
 import { KlpemuError, printable, printableJson } from "../../base/index.js";
 import { INVARIANTS, type Invariant } from "../../consistency/index.js";
 import { designs } from "../../designs/index.js";
-import { formatSchedule, type Shard } from "../../explore/index.js";
-import { type ExploredScenario, parseScenario } from "../../scenario/index.js";
+import type { Schedule, Shard } from "../../explore/index.js";
+import { parseScenario } from "../../scenario/index.js";
 import { CPU_NAMES } from "../cpus.js";
+import { type ExploreRow, refusedRow, rowsOf } from "../explore-rows.js";
 import { readText, writeWhole } from "../files.js";
 import { nodeHost } from "../host.js";
 import { END_SIGNALS } from "../process-end.js";
 import { saveSchedule } from "../schedules.js";
 import { type Command, EXIT, type Io } from "./command.js";
 import { coreOption, refuseCore } from "./core-option.js";
-import { type ExploreReport, type ExploreRow, exitStatus, exploreTable } from "./explore-report.js";
+import { type ExploreReport, exitStatus, exploreTable } from "./explore-report.js";
 import { DEFAULT_MEMORY, memoryEnd } from "./memory-limit.js";
 import { DOT_STATES, StateGraphCollector } from "./state-graph.js";
 
@@ -131,7 +132,8 @@ async function exploreFile(
 					...watch.options,
 				});
 				if (graph !== undefined) await writeWhole(options.dot!, graph.render(`${scenario.title} (${design})`));
-				const rows = await rowsOf(design, found, watch.seconds(), options.save, unsaved);
+				let rows = rowsOf(design, found, watch.seconds());
+				if (options.save !== undefined) rows = await saved(options.save, rows, found.schedules, unsaved);
 				for (const row of rows) results.push(row.result === "bounded" ? { ...control.why, ...row } : row);
 			} catch (error) {
 				// The other designs may support the keys of its livepatches.
@@ -158,45 +160,20 @@ function graphFor(file: string, { dot, allDesigns, shard }: ExploreOptions): Sta
 	return new StateGraphCollector();
 }
 
-async function rowsOf(
-	design: string,
-	{ exploration, schedules, steps, expected, judgement }: ExploredScenario,
-	seconds: number,
-	folder: string | undefined,
+/** Saves the schedules of a design's rows; the rows then name their files. */
+async function saved(
+	folder: string,
+	rows: readonly ExploreRow[],
+	schedules: readonly Schedule[],
 	unsaved: KlpemuError[],
 ): Promise<ExploreRow[]> {
-	const { result, states, transitions, depth, visited, reason } = exploration;
-	const rows: ExploreRow[] = [];
-	for (const schedule of schedules.length === 0 ? [undefined] : schedules) {
-		const saved = schedule && folder && (await saveSchedule(folder, schedule).catch((error) => note(error, unsaved)));
-		rows.push({
-			design,
-			result,
-			invariant: schedule?.invariant ?? null,
-			message: schedule?.message ?? null,
-			scheduleLength: schedule?.moves.length ?? null,
-			states,
-			transitions,
-			depth,
-			seconds,
-			expected,
-			asExpected: judgement.asExpected ?? null,
-			failures: judgement.failures,
-			steps,
-			schedule: schedule === undefined ? null : formatSchedule(schedule),
-			...(reason !== undefined && { reason }),
-			...(saved && { file: saved }),
-			...(visited !== undefined && { visited: Object.fromEntries(visited) }),
-		});
+	const all: ExploreRow[] = [];
+	for (const [index, row] of rows.entries()) {
+		const schedule = schedules[index];
+		const file = schedule && (await saveSchedule(folder, schedule).catch((error) => note(error, unsaved)));
+		all.push(file === undefined ? row : { ...row, file });
 	}
-	return rows;
-}
-
-/** `why`: the reason why this design refuses the scenario's livepatches. */
-function refusedRow(design: string, why: string): ExploreRow {
-	const nothing = { invariant: null, message: null, scheduleLength: null, schedule: null };
-	const counts = { states: 0, transitions: 0, depth: 0, seconds: 0 };
-	return { design, result: "refused", ...nothing, ...counts, asExpected: false, failures: [why] };
+	return all;
 }
 
 function note(error: unknown, unsaved: KlpemuError[]): undefined {

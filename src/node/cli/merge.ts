@@ -1,10 +1,11 @@
 import * as v from "valibot";
 import { KlpemuError, printable, printableJson } from "../../base/index.js";
 import { joinVisited, shortestOfEach } from "../../explore/index.js";
-import { judgeOutcomes, type StepOutcome, VERDICTS } from "../../scenario/index.js";
+import { judgeOutcomes, type StepOutcome } from "../../scenario/index.js";
+import { type ExploreRow, rowSchema } from "../explore-rows.js";
 import { readIfThere, readText } from "../files.js";
 import type { Command } from "./command.js";
-import { type ExploreReport, type ExploreRow, exitStatus, exploreTable } from "./explore-report.js";
+import { type ExploreReport, exitStatus, exploreTable } from "./explore-report.js";
 
 export interface MergeOptions {
 	readonly json: boolean;
@@ -41,26 +42,6 @@ async function filesOf(given: readonly string[]): Promise<string[]> {
 	});
 }
 
-const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
-const text = v.nullable(v.string());
-/** Millions of entries: one loop is quicker than a schema for each. */
-const visited = v.custom<Readonly<Record<string, number>>>(
-	(value) =>
-		typeof value === "object" &&
-		value !== null &&
-		Object.values(value).every((moves) => Number.isSafeInteger(moves) && moves >= 0),
-	"Invalid numbers of moves",
-);
-
-const STEP = v.object({
-	step: v.string(),
-	where: v.string(),
-	expected: v.nullable(v.pipe(v.number(), v.safeInteger())),
-	allowed: v.exactOptional(v.array(v.pipe(v.number(), v.safeInteger()))),
-	results: v.array(v.pipe(v.number(), v.safeInteger())),
-	failures: v.array(v.string()),
-});
-
 /** The document that `klpemu explore --json --shard` prints; keys that are added later are ignored. */
 const SHARD_REPORT: v.GenericSchema<unknown, ExploreReport> = v.object({
 	schema: v.literal(1),
@@ -72,24 +53,7 @@ const SHARD_REPORT: v.GenericSchema<unknown, ExploreReport> = v.object({
 			return index !== undefined && Number(index) <= Number(of);
 		}, "Invalid part"),
 	),
-	results: v.array(
-		v.object({
-			design: v.string(),
-			result: v.picklist(["complete", "bounded", "violated", "refused"]),
-			invariant: text,
-			message: text,
-			scheduleLength: v.nullable(count),
-			states: count,
-			transitions: count,
-			depth: count,
-			seconds: v.pipe(v.number(), v.finite(), v.minValue(0)),
-			expected: v.exactOptional(v.picklist(VERDICTS)),
-			steps: v.exactOptional(v.array(STEP)),
-			schedule: text,
-			file: v.exactOptional(v.string()),
-			visited: v.exactOptional(visited),
-		}),
-	),
+	results: v.array(rowSchema),
 });
 
 async function readReport(file: string): Promise<ExploreReport> {

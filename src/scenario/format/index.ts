@@ -1,4 +1,4 @@
 export type { LivepatchInput, ScenarioInput, TaskInput } from "./input.js";
 export type { ParseOptions } from "./names.js";
-export { parseScenario } from "./parse.js";
+export { parseScenario, type ReadDocument, readDocument } from "./parse.js";
 export { scenarioSchema } from "./schema.js";

@@ -1,7 +1,8 @@
 import * as v from "valibot";
+import type { KlpemuError } from "../../base/index.js";
 import { designs } from "../../designs/index.js";
 import type { Scenario } from "../scenario.js";
-import { ScenarioDocument } from "./document.js";
+import { type Path, ScenarioDocument } from "./document.js";
 import { explain } from "./explain.js";
 import type { ParseOptions } from "./names.js";
 import { Normaliser } from "./normalise.js";
@@ -19,10 +20,34 @@ export function parseScenario(text: string, fileName: string, options: ParseOpti
 	const document = new ScenarioDocument(text, fileName);
 	const keys = livepatchKeys(options.registry ?? designs);
 	const schema = options.registry === undefined ? scenarioSchema : scenarioSchemaOf(keys);
+	return new Normaliser(document, checked(document, schema), options, keys).scenario();
+}
+
+/** A YAML file of another kind, checked against its schema. `error`: makes the error of one place. */
+export interface ReadDocument<T> {
+	readonly value: T;
+	error(code: string, path: Path, message: string, hint?: string): KlpemuError;
+}
+
+/** Reads a YAML file of another kind as {@link parseScenario} reads a scenario. Throws the same errors, with the places. */
+export function readDocument<const Schema extends v.GenericSchema>(
+	text: string,
+	fileName: string,
+	schema: Schema,
+): ReadDocument<v.InferOutput<Schema>> {
+	const document = new ScenarioDocument(text, fileName);
+	return {
+		value: checked(document, schema),
+		error: (...problem) => document.error(...problem),
+	};
+}
+
+function checked<Schema extends v.GenericSchema>(document: ScenarioDocument, schema: Schema): v.InferOutput<Schema> {
 	const result = v.safeParse(schema, document.value);
-	if (result.success) return new Normaliser(document, result.output, options, keys).scenario();
+	if (result.success) return result.output;
 	const problem = explain(schema, document.value, []);
 	// explain() walks the schema that has just refused the value, so it finds something, or it has a bug.
-	if (problem === undefined) throw new Error(`${fileName}: refused without a reason: ${result.issues[0].message}`);
+	if (problem === undefined)
+		throw new Error(`${document.fileName}: refused without a reason: ${result.issues[0].message}`);
 	throw document.error(problem.code, problem.path, problem.message, problem.hint, problem.at);
 }

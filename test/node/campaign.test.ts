@@ -1,0 +1,258 @@
+/** Campaigns on one machine: the file, the jobs, processes that die or hang, the report. test/node/queue.long.ts has those over Redis. */
+import { mkdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { PassThrough } from "node:stream";
+import { describe, expect, test } from "vitest";
+import {
+	answerJobs,
+	blobsFor,
+	type CampaignReport,
+	type CampaignRow,
+	campaignHtml,
+	campaignStatus,
+	campaignText,
+	JobProcess,
+	jobId,
+	jobLine,
+	type Plan,
+	parseJob,
+	parseResult,
+	planCampaign,
+	readCampaign,
+	reportOf,
+	runLocally,
+} from "../../src/node/campaign/index.js";
+import { withTemporaryFolder } from "../../src/node/temporary.js";
+
+const SMALL = `
+title: One livepatch, one task
+vmlinux: [asm/vmlinux/funcs.c]
+livepatches:
+  lp1: { sources: [asm/livepatches/lp1.c], funcs: { funcA: lp1_funcA } }
+tasks:
+  worker: { calls: [funcA] }
+steps:
+  - insmod: lp1
+  - settle
+`;
+
+/** Reads a campaign from a folder with small.yaml and small-2.yaml. */
+function campaignOf(text: string) {
+	return withTemporaryFolder(async (folder) => {
+		await mkdir(join(folder, "more"));
+		for (const name of ["small.yaml", "small-2.yaml", "more/other.yaml"]) await writeFile(join(folder, name), SMALL);
+		await writeFile(join(folder, "c.yaml"), text);
+		return readCampaign(join(folder, "c.yaml"));
+	});
+}
+
+function planOf(text: string): Promise<Plan> {
+	return withTemporaryFolder(async (folder) => {
+		await writeFile(join(folder, "small.yaml"), SMALL);
+		await writeFile(join(folder, "c.yaml"), text);
+		return planCampaign(await readCampaign(join(folder, "c.yaml")), "1");
+	});
+}
+
+/** A program in place of `klpemu worker`, which reads lines and answers by the result of `answer`, JavaScript. */
+function worker(answer: string): string[] {
+	const program = `require("node:readline").createInterface({ input: process.stdin }).on("line", (line) => {
+		const { id, job } = JSON.parse(line);
+		const result = (() => { ${answer} })();
+		if (result !== undefined) console.log(JSON.stringify({ id, result }));
+	});`;
+	return [process.execPath, "-e", program];
+}
+
+const row = (result: string, more = "") =>
+	`{ rows: [{ design: job.variant, result: "${result}", invariant: null, message: null, scheduleLength: null, states: job.states, transitions: 1, depth: 1, seconds: 1, schedule: null ${more} }] }`;
+
+const never = new AbortController().signal;
+
+describe("the file", () => {
+	test("has scenarios by pattern, each once, named as seen from it", async () => {
+		const { scenarios, designs, states } = await campaignOf(
+			"scenarios: [small.yaml, small*.yaml, more/*.yaml]\ndesigns: all\n",
+		);
+		expect(scenarios.map(({ name }) => name)).toEqual(["small.yaml", "small-2.yaml", "more/other.yaml"]);
+		expect(designs).toContain("universe");
+		expect(states).toBe(4_000_000);
+	});
+
+	test.each([
+		["scenarios: []\n", "CAMPAIGN_BAD_VALUE", ":1:12"],
+		["scenarios: [small.yaml]\ndesign: universe\n", "CAMPAIGN_UNKNOWN_KEY", "did you mean 'designs'"],
+		["scenarios: [small.yaml]\ndesigns: [univers]\n", "CAMPAIGN_BAD_VALUE", ":2:11"],
+		["scenarios: [none*.yaml]\n", "CAMPAIGN_EMPTY", "no scenario matches 'none*.yaml'"],
+		[
+			"scenarios: [small.yaml]\nmutants: { m: { kernel: k, patches: [a.diff] } }\n",
+			"CAMPAIGN_BAD_VALUE",
+			"no kernel 'k'",
+		],
+		["scenarios: [", "CAMPAIGN_SYNTAX", "docs/campaigns.md"],
+	])("%j is refused by %s", async (text, code, message) => {
+		await expect(campaignOf(text)).rejects.toMatchObject({ code, message: expect.stringContaining(message) });
+	});
+});
+
+describe("jobs", () => {
+	test("hold content, and no path of this machine", async () => {
+		const plan = await planOf("scenarios: [small.yaml]\ndesigns: [mainline]\n");
+		const { job } = plan.cells[0]!.jobs[0]!;
+		expect(JSON.stringify(job)).not.toContain(process.cwd());
+		for (const bytes of plan.blobs.values()) expect(Buffer.from(bytes).includes(process.cwd())).toBe(false);
+		expect(Object.keys(job.objects)).toEqual(["asm/vmlinux/funcs.c", "asm/livepatches/lp1.c"].sort());
+	});
+
+	test("have an id that depends on all that is in them, and on nothing else", async () => {
+		const ids = async (text: string, release = "1") => {
+			const { job } = (await planOf(text)).cells[0]!.jobs[0]!;
+			return jobId(job, release);
+		};
+		const id = await ids("scenarios: [small.yaml]\n");
+		expect(await ids("title: Another\nscenarios: [small.yaml]\n")).toBe(id);
+		expect(await ids("scenarios: [small.yaml]\nstates: 7\n")).not.toBe(id);
+		expect(await ids("scenarios: [small.yaml]\n", "2")).not.toBe(id);
+	});
+
+	test("are made by klpemu worker, a line each; lines that are none are answered by an error", async () => {
+		const plan = await planOf("scenarios: [small.yaml]\ndesigns: [mainline]\n");
+		const { job } = plan.cells[0]!.jobs[0]!;
+		const blobs = blobsFor(job, plan.blobs);
+		const [damaged] = [...blobs.keys()];
+		const input = new PassThrough();
+		const answers: Record<string, unknown>[] = [];
+		const done = answerJobs(input, (line) => {
+			const answer = JSON.parse(line) as Record<string, unknown>;
+			if ("result" in answer) answers.push(answer);
+			if (answers.length === 4) input.end();
+		});
+		input.write("nonsense\n");
+		input.write(`${JSON.stringify({ id: "a", job: { schema: 2 }, blobs: {} })}\n`);
+		input.write(jobLine("b", job, new Map([...blobs, [damaged!, new Uint8Array(3)]])));
+		input.write(jobLine("c", job, blobs));
+		await done;
+		expect(answers).toMatchObject([
+			{ id: "", result: { error: { code: "JOB_FORMAT" } } },
+			{ id: "a", result: { error: { code: "JOB_FORMAT" } } },
+			{ id: "b", result: { error: { code: "JOB_BLOB", message: expect.stringContaining("is damaged") } } },
+			{ id: "c", result: { rows: [{ design: "mainline", result: "complete", asExpected: true }] } },
+		]);
+	});
+
+	test("of another version are refused", () => {
+		expect(() => parseJob({ schema: 2 })).toThrow(/same version of klpemu/);
+		expect(parseResult({ rows: [{ states: "many" }] })).toEqual({ lost: "the worker's answer is not a result" });
+	});
+});
+
+describe("processes", () => {
+	const plan = () => planOf("scenarios: [small.yaml]\ndesigns: [mainline, universe]\nstates: 9\nseconds: 1\n");
+
+	test("that die are started again, and the job is tried again", async () => {
+		const made = await plan();
+		const notices: string[] = [];
+		await withTemporaryFolder(async (folder) => {
+			const answer = `const died = ${JSON.stringify(join(folder, "died"))}, fs = require("node:fs");
+				if (job.variant === "universe" && !fs.existsSync(died)) { fs.writeFileSync(died, ""); process.kill(process.pid, 9); }
+				return ${row("complete")};`;
+			await runLocally(made, worker(answer), 1, { onNotice: (text) => void notices.push(text) }, never);
+		});
+		expect(reportOf(made).rows.map(({ verdict }) => verdict)).toEqual(["complete", "complete"]);
+		expect(notices).toEqual(["small.yaml, universe: its process ended by SIGKILL; tried again"]);
+	});
+
+	test("that die each time are a result: lost, with the reason", async () => {
+		const made = await plan();
+		const notices: string[] = [];
+		const answer = `if (job.variant === "universe") { console.error("out of memory"); process.exit(9); } return ${row("complete")};`;
+		await runLocally(made, worker(answer), 2, { onNotice: (text) => void notices.push(text) }, never);
+		const report = reportOf(made);
+		expect(report.rows).toMatchObject([
+			{ verdict: "complete" },
+			{ verdict: "lost", message: "its process ended with status 9: out of memory" },
+		]);
+		expect(notices).toHaveLength(2);
+		expect(campaignStatus(report)).toBe(1);
+	});
+
+	test("that hang are ended", async () => {
+		const made = await plan();
+		const { job } = made.cells[0]!.jobs[0]!;
+		const hanging = new JobProcess(worker("for (;;);"), 0.2);
+		const begun = hanging.run(job, new Map());
+		const pid = hanging.pid!;
+		expect(await begun).toEqual({ failed: "no answer after 1.2 s" });
+		await expect.poll(() => isAlive(pid)).toBe(false);
+	});
+
+	test("end when the campaign is stopped, and what has a result is reported", async () => {
+		const made = await plan();
+		const stop = new AbortController();
+		const answer = `if (job.variant === "mainline") return ${row("complete", ", asExpected: true")};`;
+		const onResult = () => void setTimeout(() => stop.abort(), 50);
+		await runLocally(made, worker(answer), 1, { onResult }, stop.signal);
+		const report = reportOf(made);
+		expect(report.rows.map(({ verdict }) => verdict)).toEqual(["complete", "open"]);
+		expect(campaignStatus(report)).toBe(3);
+		expect(campaignText(report)).toContain("stopped: 1 of 2 have no result yet.");
+	});
+
+	test("make the swarm of a search that is bounded, in other orders", async () => {
+		const made = await planOf("scenarios: [small.yaml]\nswarm: { searches: 3, states: 5 }\n");
+		const answer = `if (job.order === 2) return ${row("violated", ', invariant: "warn", scheduleLength: 4, asExpected: false')};
+			return ${row("bounded")};`;
+		await runLocally(made, worker(answer), 2, {}, never);
+		const [one] = reportOf(made).rows;
+		expect(one).toMatchObject({ verdict: "violated", invariant: "warn", searches: { done: 4, all: 4 } });
+		expect(one!.states).toBe(4_000_000 + 3 * 5);
+	});
+
+	test("a result that comes twice counts once", async () => {
+		const made = await plan();
+		const [one] = made.cells[0]!.jobs;
+		made.take(one!, { lost: "first" });
+		made.take(one!, { lost: "second" });
+		expect(reportOf(made).rows[0]).toMatchObject({ message: "first", searches: { done: 1, all: 1 } });
+	});
+});
+
+function isAlive(pid: number): boolean {
+	try {
+		return process.kill(pid, 0);
+	} catch {
+		return false;
+	}
+}
+
+describe("the report", () => {
+	const of = (variant: string, verdict: CampaignRow["verdict"], asExpected: boolean | null, mutant = false) => ({
+		...{ scenario: "a/<b>.yaml", variant, mutant, verdict, asExpected, invariant: null, scheduleLength: null },
+		...{ message: asExpected === false ? "it <breaks>" : null, schedule: null, states: 1, seconds: 1 },
+		searches: { done: 1, all: 1 },
+	});
+	const report = (rows: CampaignRow[], mutants: CampaignReport["mutants"] = {}): CampaignReport => ({
+		...{ schema: 1, title: "T", rows, mutants },
+	});
+
+	test("has the exit status of its worst row", () => {
+		expect(campaignStatus(report([of("x", "complete", true)]))).toBe(0);
+		expect(campaignStatus(report([of("x", "complete", true), of("y", "bounded", null)]))).toBe(3);
+		expect(campaignStatus(report([of("x", "bounded", null), of("y", "violated", false)]))).toBe(1);
+		expect(campaignStatus(report([of("x", "error", null)]))).toBe(1);
+	});
+
+	test("a mutant must break something", () => {
+		expect(campaignStatus(report([of("m", "violated", false, true)], { m: "a" }))).toBe(0);
+		expect(campaignStatus(report([of("m", "complete", true, true)], { m: null }))).toBe(1);
+		expect(campaignStatus(report([of("m", "bounded", null, true)], { m: null }))).toBe(3);
+		expect(campaignText(report([of("m", "complete", true, true)], { m: null }))).toContain("nothing found for m");
+	});
+
+	test("as a page shows text as text", () => {
+		const html = campaignHtml(report([of("x", "violated", false)]));
+		expect(html).toContain("it &lt;breaks&gt;");
+		expect(html).not.toContain("<breaks>");
+		expect(html).toContain("default-src 'none'");
+	});
+});
