@@ -144,6 +144,33 @@ export class JitCpu implements Cpu {
 	}
 
 	run(budget: number): Stop {
+		if (this.#depth === 0) return this.#run(budget);
+		// A gate of code that runs has called this: what that code has left for its own run() must stay. The time goes on.
+		const view = this.#view;
+		const words = [AREA.reason, AREA.gate, AREA.stayed, AREA.refused].map((at) => at >> 2);
+		const before = words.map((at) => view[at]!);
+		const begin = this.#clock;
+		const outer = this.#clockWord();
+		try {
+			return this.#run(budget);
+		} finally {
+			for (const [index, at] of words.entries()) view[at] = before[index]!;
+			this.#setClockWord(outer + this.#clock - begin);
+		}
+	}
+
+	#clockWord(): number {
+		const at = AREA.clock >> 2;
+		return (this.#view[at]! >>> 0) + this.#view[at + 1]! * 2 ** 32;
+	}
+
+	#setClockWord(clock: number): void {
+		const at = AREA.clock >> 2;
+		this.#view[at] = clock | 0;
+		this.#view[at + 1] = Math.floor(clock / 2 ** 32);
+	}
+
+	#run(budget: number): Stop {
 		this.#depth++;
 		this.#enter();
 		this.#hotSpots.interrupted();
@@ -184,9 +211,7 @@ export class JitCpu implements Cpu {
 		const view = this.#view;
 		view[AREA.reason >> 2] = REASON.go;
 		view[AREA.stayed >> 2] = 0;
-		const clock = this.#clock + fuel;
-		view[AREA.clock >> 2] = clock | 0;
-		view[(AREA.clock >> 2) + 1] = Math.floor(clock / 4294967296);
+		this.#setClockWord(this.#clock + fuel);
 		const used = fuel - code.run(entry, fuel);
 		this.#clock += used;
 		return used;
