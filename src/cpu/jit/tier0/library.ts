@@ -2,7 +2,7 @@ import type { OpcodeRow } from "../../x86/index.js";
 import { flagsFunction, flagsOfFunction, umulhFunction } from "../semantics/index.js";
 import { ENTRY, FLAGS_OF, FUEL, IMPORTS, type RegionInstruction, RUN_TYPE } from "../tier1/index.js";
 import { buildModule, Code, type ModuleFunction, type Signature } from "../wasm/index.js";
-import { commonInstructions } from "./common.js";
+import { commonInstructions, oftenInstructions } from "./common.js";
 import { type Form, FormTranslator, formKey, formOf } from "./form.js";
 import { RECORD } from "./record.js";
 
@@ -74,6 +74,7 @@ export class FormLibrary {
 	#compile(first: number): Batch {
 		// One module with them takes less time than one for each when it is met.
 		if (first === 0) for (const entry of commonInstructions()) this.number(entry);
+		else if (this.#batches.length === 1) for (const entry of oftenInstructions()) this.number(entry);
 		const forms = this.#forms
 			.slice(first)
 			.map((form): ModuleFunction => ({ signature: RUN, code: FormTranslator.translate(form) }));
