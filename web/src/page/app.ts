@@ -5,7 +5,13 @@ import { byId, choice, h } from "./dom.js";
 import { linkOf, readLink, type Shown } from "./link.js";
 import { Moment } from "./moment.js";
 import { Panel } from "./panel.js";
-import { Side } from "./side.js";
+import { Side, verdictOf } from "./side.js";
+import { designsTool } from "./tools/designs.js";
+import { exploreTool } from "./tools/explore.js";
+import { filesTool, takeFiles } from "./tools/files.js";
+import { keysTool } from "./tools/keys.js";
+import { notebookTool } from "./tools/notebook.js";
+import { Drawer, type MakeTool } from "./tools/tool.js";
 
 export class App {
 	readonly client = new Client();
@@ -15,13 +21,23 @@ export class App {
 	sides: Side[] = [];
 	/** The side whose instant the panel shows. */
 	active: Side | undefined = undefined;
+	readonly drawer = new Drawer(this);
+	/** Files of the user, by name. */
+	readonly files = new Map<string, Uint8Array>();
 	readonly #moment = new Moment(this);
+	/** A second worker, so that the first one answers while schedules are explored. */
+	#explorer: Promise<Client> | undefined = undefined;
 	#panel: Panel | undefined = undefined;
 	#turn = 0;
 
 	async start(): Promise<void> {
 		addEventListener("hashchange", () => void this.#fromLink());
 		addEventListener("keydown", (event) => this.#moment.key(event));
+		addEventListener("dragover", (event) => event.preventDefault());
+		addEventListener("drop", (event) => {
+			event.preventDefault();
+			void takeFiles(this, event.dataTransfer?.files ?? []);
+		});
 		try {
 			const { manifest, designs } = await this.client.ask("begin", { base: document.baseURI });
 			this.manifest = manifest;
@@ -31,6 +47,28 @@ export class App {
 			return;
 		}
 		await this.#fromLink();
+	}
+
+	/** The worker for explorations. */
+	explorer(): Promise<Client> {
+		this.#explorer ??= (async () => {
+			const client = new Client();
+			await client.ask("begin", { base: document.baseURI });
+			await client.ask("addFiles", { files: this.#ownFiles() });
+			return client;
+		})();
+		return this.#explorer;
+	}
+
+	#ownFiles() {
+		return [...this.files].map(([name, bytes]) => ({ name, bytes }));
+	}
+
+	/** Makes files known that scenarios can name. */
+	async addFiles(files: readonly { readonly name: string; readonly bytes: Uint8Array }[]): Promise<void> {
+		for (const { name, bytes } of files) this.files.set(name, bytes);
+		const clients = [this.client, ...(this.#explorer === undefined ? [] : [await this.#explorer])];
+		for (const client of clients) await client.ask("addFiles", { files: this.#ownFiles() });
 	}
 
 	async #fromLink(): Promise<void> {
@@ -118,6 +156,7 @@ export class App {
 		this.sides.push(side);
 		byId("sides").replaceChildren(...this.sides.map(({ element }) => element));
 		byId("sides").classList.toggle("two", this.sides.length === 2);
+		this.#answer();
 	}
 
 	/** Goes to an instant of a side; the other side goes to the same move. */
@@ -170,13 +209,22 @@ export class App {
 		void linkOf(this.shown).then((link) => history.replaceState(undefined, "", `#${link}`));
 	}
 
+	/** The answer in one line, when both sides are known. */
+	#answer(): void {
+		const verdicts = this.sides.map(({ timeline }) => {
+			const { broken } = verdictOf(timeline);
+			return h("span", { class: broken ? "bad" : "good" }, `${timeline.recording.design}: ${broken ? "no" : "yes"}. `);
+		});
+		byId("answer").replaceChildren(...(this.sides.length === 2 ? verdicts : []));
+	}
+
 	#title(): void {
 		const { scenario, text } = this.shown;
 		const isMail = text === undefined && /hybrid-lp1-lp2-lp3|rfc-petr/.test(scenario);
 		const title = this.manifest.scenarios.find(({ path }) => path === scenario)?.title ?? scenario;
 		byId("title").textContent = isMail
 			? "lp1 must stay, lp2 may be replaced, lp3 replaces. Does every task keep a consistent view?"
-			: title;
+			: `${title}: is every task's view consistent?`;
 		const mail = "https://lore.kernel.org/live-patching/Z5eYzcF5JLR4o5Yl@pathway.suse.cz";
 		const about = isMail
 			? [
@@ -224,6 +272,40 @@ export class App {
 			}),
 			choice("Schedule", schedules, schedule, (path) => go({ schedule: path })),
 			choice("Beside it", [{ value: "", text: "nothing" }, ...designs], beside, (name) => go({ beside: name })),
+			h("div", { class: "tools" }, ...this.#tools()),
 		);
+	}
+
+	#tools(): HTMLElement[] {
+		// The editor is half of the page's code: it comes when it is wanted.
+		const edit: MakeTool = async () => (await import("./tools/edit.js")).editTool(this);
+		const tools: readonly [string, MakeTool][] = [
+			["Each design", designsTool],
+			["Explore", exploreTool],
+			["Edit", edit],
+			["Your livepatch", (app) => filesTool(app)],
+			["Notebook", notebookTool],
+			["Keys", keysTool],
+		];
+		const open = (make: MakeTool) => () => void this.drawer.show(make).catch((error: unknown) => this.problem(error));
+		const buttons = tools.map(([name, make]) =>
+			h("button", { type: "button", class: "plain", click: open(make) }, name),
+		);
+		const copy = h("button", { type: "button", class: "plain", click: () => void this.#copyLink(copy) }, "Copy link");
+		return [...buttons, copy];
+	}
+
+	async #copyLink(button: HTMLButtonElement): Promise<void> {
+		const link = new URL(`#${await linkOf(this.shown)}`, location.href).href;
+		try {
+			await navigator.clipboard.writeText(link);
+			button.textContent = "Copied";
+		} catch {
+			history.replaceState(undefined, "", link);
+			button.textContent = "It is in the address bar";
+		}
+		setTimeout(() => {
+			button.textContent = "Copy link";
+		}, 2000);
 	}
 }

@@ -9,7 +9,12 @@ const MORE_LINE = 17;
 const HEAD = 30;
 /** Rows outside of the view that are drawn too. */
 const MARGIN = 600;
-const CHARACTER = 6.3;
+const CHARACTER = 6.9;
+/** Widths of lanes: with room for names of functions, for actors, and of many lanes. */
+const WIDE = 57;
+const ACTOR = 48;
+const NARROW = 24;
+const MANY = 14;
 
 export interface DiagramEvents {
 	/** An instant was chosen. */
@@ -37,7 +42,8 @@ export class Diagram {
 	readonly #canvas = h("div", { class: "canvas" });
 	readonly #head = h("div", { class: "lanes", "aria-hidden": "true" });
 	#textWidth = 0;
-	#laneWidth = 0;
+	/** Left edges of the lanes, and the right edge of the last. */
+	#edges: readonly number[] = [0];
 	#pending = false;
 
 	constructor(timeline: Timeline, name: string, events: DiagramEvents) {
@@ -71,20 +77,21 @@ export class Diagram {
 	#layout(): void {
 		const width = this.element.clientWidth;
 		if (width === 0) return;
-		const lanes = this.#lanes.length;
-		this.#laneWidth = Math.max(lanes > 14 ? 26 : 56, Math.min(76, (width * 0.56) / lanes));
-		this.#textWidth = Math.max(170, Math.min(460, width - lanes * this.#laneWidth - 16));
-		const whole = this.#textWidth + lanes * this.#laneWidth;
+		const narrow = this.#lanes.length > MANY;
+		const edges = [0];
+		for (const { kind } of this.#lanes) edges.push(edges.at(-1)! + (narrow ? NARROW : kind === "actor" ? ACTOR : WIDE));
+		this.#edges = edges;
+		this.#textWidth = Math.max(170, Math.min(480, width - this.#lanesWidth - 10));
+		const whole = this.#textWidth + this.#lanesWidth;
 		this.#place();
 		this.#canvas.style.width = `${whole}px`;
 		this.#head.style.width = `${whole}px`;
-		const narrow = this.#laneWidth < 40;
 		this.#head.classList.toggle("narrow", narrow);
 		this.#head.replaceChildren(
 			...this.#lanes.map(({ name, kind }, index) => {
 				const label = h("span", { class: `lane ${kind}`, title: name }, shortName(name));
-				label.style.left = `${this.#textWidth + index * this.#laneWidth}px`;
-				label.style.width = `${this.#laneWidth}px`;
+				label.style.left = `${this.#textWidth + this.#edges[index]!}px`;
+				label.style.width = `${this.#edges[index + 1]! - this.#edges[index]!}px`;
 				return label;
 			}),
 		);
@@ -94,7 +101,10 @@ export class Diagram {
 
 	#place(): void {
 		let y = HEAD;
-		const room = Math.max(20, Math.floor((this.#textWidth + this.#lanes.length * this.#laneWidth * 0.9) / CHARACTER));
+		const room = Math.max(
+			20,
+			Math.floor((Math.min(this.element.clientWidth, this.#textWidth + this.#lanesWidth) - 34) / CHARACTER),
+		);
 		this.#placed = rowsOf(this.#timeline, this.#opened).map((row) => {
 			const sentences = tellBroken(row.broken).flatMap((sentence) => wrapped(sentence, room));
 			const height = LINE + MORE_LINE * (row.effects.length + sentences.length);
@@ -166,7 +176,7 @@ export class Diagram {
 		const height = last.y + last.height - first.y;
 		const svg = s("svg", {
 			class: "lines",
-			width: this.#lanes.length * this.#laneWidth,
+			width: this.#lanesWidth,
 			height,
 			"aria-hidden": "true",
 		});
@@ -185,8 +195,12 @@ export class Diagram {
 		return `${this.#timeline.recording.source}-${this.#timeline.recording.design}-${first}`;
 	}
 
+	get #lanesWidth(): number {
+		return this.#edges.at(-1)!;
+	}
+
 	#x(lane: number): number {
-		return lane * this.#laneWidth + 10;
+		return this.#edges[lane]! + 9;
 	}
 
 	/** The bar of a lane: stretches of equal state are one. */
@@ -199,7 +213,7 @@ export class Diagram {
 			const y = visible[from]!.y - top;
 			const end = visible[i - 1]!;
 			if (state !== undefined && state.where.kind !== "gone") {
-				svg.append(...bar(state, this.#x(lane), y, end.y + end.height - top - y, this.#laneWidth));
+				svg.append(...bar(state, this.#x(lane), y, end.y + end.height - top - y));
 			}
 			from = i;
 		}
@@ -209,7 +223,7 @@ export class Diagram {
 		const at = this.#lanes.findIndex(({ name }) => name === row.who);
 		const middle = y - top + LINE / 2;
 		if (row === this.#rowAt(this.#instant)?.row) {
-			const width = this.#lanes.length * this.#laneWidth;
+			const width = this.#lanesWidth;
 			svg.prepend(s("rect", { class: "cursor", x: 0, y: y - top, width, height }));
 		}
 		if (at < 0) return;
@@ -270,7 +284,7 @@ export class Diagram {
 		element.style.height = `${height}px`;
 		element.style.width = `${this.#textWidth - 8}px`;
 		for (const sentence of element.querySelectorAll<HTMLElement>(".sentence")) {
-			sentence.style.width = `${this.#textWidth + this.#lanes.length * this.#laneWidth}px`;
+			sentence.style.width = `${this.#textWidth + this.#lanesWidth}px`;
 		}
 		return element;
 	}
@@ -307,6 +321,8 @@ function hatch(): SVGDefsElement {
 	);
 }
 
+/** Characters of the place of a task. */
+const MOST_PLACE = 11;
 const WIDTH: Readonly<Record<LaneState["where"]["kind"], number>> = {
 	user: 4,
 	asleep: 10,
@@ -318,7 +334,7 @@ const WIDTH: Readonly<Record<LaneState["where"]["kind"], number>> = {
 	gone: 0,
 };
 
-function bar(state: LaneState, x: number, y: number, height: number, room: number): SVGElement[] {
+function bar(state: LaneState, x: number, y: number, height: number): SVGElement[] {
 	const { kind, text } = state.where;
 	const width = WIDTH[kind];
 	const name = stateName(state.patch_state);
@@ -329,10 +345,9 @@ function bar(state: LaneState, x: number, y: number, height: number, room: numbe
 		{ class: `bar ${name} ${kind}`, x: x - width / 2, y, width, height, rx: 2 },
 		s("title", {}, told),
 	);
-	const fits = Math.floor((room - 14) / 5.1);
-	if (text === "" || kind === "host" || fits < 6 || height < 14) return [rect];
+	if (text === "" || kind === "host" || height < 14) return [rect];
 	const shown = text.replace("klp_ftrace_handler", "handler").replace("ftrace_trampoline", "tramp.");
-	const cut = shown.length > fits ? `${shown.slice(0, fits - 1)}…` : shown;
+	const cut = shown.length > MOST_PLACE ? `${shown.slice(0, MOST_PLACE - 1)}…` : shown;
 	return [rect, s("text", { class: "place", x: x + 8, y: y + 14 }, cut)];
 }
 

@@ -107,7 +107,11 @@ export class Moment {
 				{ class: "ways", role: "toolbar", "aria-label": "Move in time" },
 				...WAYS.map((way) => {
 					const disabled = way.to(side) === undefined;
-					return h("button", { type: "button", title: way.name, disabled, click: () => this.#go(way, side) }, way.text);
+					return h(
+						"button",
+						{ type: "button", class: "plain", title: way.name, disabled, click: () => this.#go(way, side) },
+						way.text,
+					);
 				}),
 			),
 			h(

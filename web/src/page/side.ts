@@ -76,6 +76,13 @@ export class Side {
 	}
 }
 
+/** The verdict on a whole recording, in a sentence. */
+export function verdictOf(timeline: Timeline): { readonly broken: boolean; readonly sentence: string } {
+	const moment = momentOf(timeline, undefined);
+	if (moment === undefined) return { broken: false, sentence: keptSentence(timeline) };
+	return { broken: true, sentence: `${moment.broken.invariant}: ${moment.broken.message}.` };
+}
+
 interface Moment {
 	readonly instant: number;
 	readonly broken: BrokenAt;

@@ -79,7 +79,8 @@ export class Assets {
 	}
 
 	async #object(path: string, ibt: boolean): Promise<{ bytes: Uint8Array; fileName: string }> {
-		const own = this.own.get(path) ?? this.own.get(path.replace(/\.[cS]$/, ".o"));
+		const name = path.replace(/^.*\//, "");
+		const own = this.own.get(path) ?? this.own.get(name) ?? this.own.get(name.replace(/\.[cS]$/, ".o"));
 		if (own !== undefined) return { bytes: own, fileName: path };
 		const file = this.manifest.objects[ibt ? `${path} (ibt)` : path];
 		if (file !== undefined) return { bytes: await this.bytes(file), fileName: path };

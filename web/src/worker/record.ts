@@ -8,9 +8,11 @@ import {
 	createModel,
 	createScenarioMachine,
 	type Host,
+	type PatchedFunction,
 	type Scenario,
 	ScenarioRun,
 	watchedFunctions,
+	watchPatch,
 } from "../../../src/scenario/index.js";
 import type { CodeBlock, Lane, RecordedEvent, Recording, Source } from "../shared/recording.js";
 import { Camera } from "./camera.js";
@@ -127,7 +129,7 @@ class RunRecorder {
 	step = 0;
 	readonly #machine: Machine;
 	readonly #scenario: Scenario;
-	readonly #functions: WatchedFunction[];
+	readonly #functions: PatchedFunction[];
 	readonly #camera: Camera;
 	readonly #events: RecordedEvent[] = [];
 	/** In the order in which they came. */
@@ -151,6 +153,8 @@ class RunRecorder {
 		this.#take();
 		const current = () => machine.sched.current.comm;
 		machine.observe({
+			// The functions of a C module are known when it enables its patch.
+			enable: (patch) => watchPatch(this.#functions, machine, patch),
 			point: (label, kind) => this.event(current(), this.#titleOf(current()), label, kind === "detail"),
 			call: (task, func) => this.event(task.comm, "", `returns from ${nameOf(machine, func)}`, false),
 		});
