@@ -24,11 +24,16 @@ export function namesOf({ kallsyms }: PlaceParts, entries: readonly number[]): s
 /** Place of a task, as the end of a sentence about it. */
 export function placeOf(parts: PlaceParts, task: task_struct): string {
 	if (task.mode === "host") return "is in kernel code of its own";
-	if (task.mode === "user" || task.stack === undefined) {
-		return task.__state === TASK_RUNNING ? "is in user mode" : "sleeps outside of guest code";
+	const neverRan = task.stack === undefined;
+	if (task.idle && neverRan) return "is idle, and has not gone through its loop yet";
+	if (task.mode === "user" || neverRan) {
+		if (task.__state !== TASK_RUNNING) return "sleeps outside of guest code";
+		return task.mode === "user" ? "is in user mode" : "has not run yet";
 	}
 	const trace = parts.unwinder.walk(task);
 	const [inner] = namesOf(parts, trace.entries);
+	if (task.idle && inner === undefined)
+		return task.on_cpu >= 0 ? "is idle, in its loop" : "is idle, and its CPU runs another task";
 	const where = inner === undefined ? "in its entry code" : `in ${inner}`;
 	if (!trace.reliable) return `has an unreliable stack, ${where}`;
 	if (task.held || task.__state !== TASK_RUNNING) return `sleeps ${where}`;
