@@ -1,4 +1,5 @@
 export { bytesToHex, hexToBytes } from "./bytes.js";
+export { cloneHint } from "./clones.js";
 export { isTooDeep, MAX_DEPTH } from "./depth.js";
 export type { EmscriptenLoader } from "./emscripten.js";
 export { KlpemuError } from "./errors.js";

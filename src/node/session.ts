@@ -1,5 +1,5 @@
 import { stringify } from "yaml";
-import { KlpemuError, suggest } from "../base/index.js";
+import { cloneHint, KlpemuError, suggest } from "../base/index.js";
 import { designs } from "../designs/index.js";
 import { GuestMemory, toPointer } from "../linux/guest/index.js";
 import type { Machine } from "../machine/index.js";
@@ -322,8 +322,13 @@ export class Session {
 			const found = image.symbol(symbol);
 			if (found !== undefined) return found.address;
 		}
+		const names = [vmlinux, ...[...modules.values()].map((mod) => mod.image)].flatMap((image) => image.symbols);
 		throw new KlpemuError("SESSION_NO_SYMBOL", `there is no function or variable '${symbol}'`, {
-			hint: "it may be static and inlined, or its module is not loaded",
+			hint:
+				cloneHint(
+					symbol,
+					names.map(({ name }) => name),
+				) ?? "it may be static and inlined (noinline keeps it), or its module is not loaded",
 		});
 	}
 

@@ -1,4 +1,4 @@
-import { nearest } from "../base/index.js";
+import { cloneHint, nearest } from "../base/index.js";
 import type { ElfObject } from "../elf/index.js";
 import { kernelObjectOf } from "../linux/module/index.js";
 import type { Machine } from "../machine/index.js";
@@ -64,7 +64,7 @@ function patchedHint(name: string, { kallsyms, ftrace }: Machine): string[] {
 	const [one] = found;
 	if (one === undefined) {
 		const known = kallsyms.images.flatMap(({ symbols }) => symbols.map((symbol) => symbol.name));
-		return [`no function is called '${name}'${didYouMean(name, known)}`];
+		return [cloneHint(name, known) ?? `no function is called '${name}'${didYouMean(name, known)}`];
 	}
 	if (ftrace.ftrace_location(one.address) !== 0) return [`'${name}' is a function of ${one.image.name}`];
 	return [`'${name}' has no fentry site: only functions that are compiled with -mfentry can be patched`];

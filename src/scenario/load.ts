@@ -65,9 +65,10 @@ export async function loadObjects(scenario: Scenario, files: FileReader, load: O
 				object.symbols.filter((symbol) => symbol.type === "func" && symbol.section !== 0).map((symbol) => symbol.name),
 			),
 		);
-	checkFunctions(scenario, {
+	const known = {
 		kernel: functions([...objects.vmlinux, ...[...objects.modules.values()].flat()]),
 		livepatches: new Map([...objects.livepatches].map(([name, list]) => [name, functions(list)])),
-	});
+	};
+	await checkFunctions(scenario, known, files);
 	return objects;
 }

@@ -195,12 +195,12 @@ describe("functions", () => {
 	const kernel = new Set(["funcA", "funcB"]);
 	const livepatches = new Map([["lp1", new Set(["lp1_funcA", "lp1_funcB"])]]);
 
-	test("known ones pass", () => {
-		expect(() => checkFunctions(scenario("settle"), { kernel, livepatches })).not.toThrow();
-	});
-	test("unknown ones are named with their place", () => {
+	const noFiles = { find: async () => undefined, candidates: () => [], read: async () => undefined };
+
+	test("known ones pass", () => checkFunctions(scenario("settle"), { kernel, livepatches }, noFiles));
+	test("unknown ones are named with their place", async () => {
 		const parsed = scenario("expect: { task: U, view: { funkA: original } }");
-		expect(() => checkFunctions(parsed, { kernel, livepatches })).toThrow(
+		await expect(checkFunctions(parsed, { kernel, livepatches }, noFiles)).rejects.toThrow(
 			expect.objectContaining({
 				code: "SCENARIO_UNKNOWN_FUNC",
 				where: "s.yaml:9:32",
@@ -209,9 +209,9 @@ describe("functions", () => {
 			}),
 		);
 	});
-	test("a replacement must be in the livepatch's own objects", () => {
+	test("a replacement must be in the livepatch's own objects", async () => {
 		const only = new Map([["lp1", new Set(["lp1_funcA"])]]);
-		expect(() => checkFunctions(scenario("settle"), { kernel, livepatches: only })).toThrow(
+		await expect(checkFunctions(scenario("settle"), { kernel, livepatches: only }, noFiles)).rejects.toThrow(
 			expect.objectContaining({ where: "s.yaml:4:78", reason: "unknown function 'lp1_funcB' of the livepatch 'lp1'" }),
 		);
 	});
