@@ -28,6 +28,10 @@ export function readAgainst(files: readonly InputFile[]): KernelFacts {
 		}
 	};
 	for (const { name, bytes } of files) {
+		if (bytes.length === 0) {
+			const hint = "give a vmlinux, System.map, /proc/kallsyms, Module.symvers, or the .ko of a target";
+			throw new KlpemuError("CHECK_AGAINST", "the file is empty", { where: name, hint });
+		}
 		if (!isElf(bytes)) {
 			const text = textOf(name, bytes);
 			if (isSymvers(text)) symvers = parseSymvers(text, name);

@@ -83,11 +83,11 @@ function readHeader(reader: Reader): { shoff: number; shnum: number; shstrndx: n
 			const { by, unpack } = packed;
 			throw reader.error("ELF_NOT_ELF", `compressed by ${by}`, `'${unpack} ${reader.fileName}' unpacks it`);
 		}
-		throw reader.error(
-			"ELF_NOT_ELF",
-			"not an ELF file (no 7f 45 4c 46 at offset 0)",
-			"give a relocatable object, as `gcc -c` makes it",
-		);
+		const reason = bytes.length === 0 ? "the file is empty" : "not an ELF file (no 7f 45 4c 46 at offset 0)";
+		const wanted = reader.fileName.endsWith(".ko")
+			? "give a module, as the kernel's build makes it (make modules)"
+			: "give a relocatable object, as `gcc -c` makes it";
+		throw reader.error("ELF_NOT_ELF", reason, wanted);
 	}
 	reader.check(0, EHDR_SIZE, "the ELF header");
 	if (bytes[4] !== 2 || bytes[5] !== 1) {

@@ -26,12 +26,10 @@ function kindOf(path: string): { size: number; isFile: boolean } {
 	return { size: found.size, isFile: found.isFile() };
 }
 
-/** A scenario or a schedule. Throws `FILE_MISSING`, `SCENARIO_SYNTAX`. */
-export async function readText(file: string): Promise<string> {
+/** A scenario or a schedule. `missing`: the hint if there is none. Throws `FILE_MISSING`, `SCENARIO_SYNTAX`. */
+export async function readText(file: string, missing = "scenarios/ has ready scenarios"): Promise<string> {
 	const bytes = await readIfThere(file);
-	if (bytes === undefined) {
-		throw new KlpemuError("FILE_MISSING", `there is no file '${file}'`, { hint: "scenarios/ has ready scenarios" });
-	}
+	if (bytes === undefined) throw new KlpemuError("FILE_MISSING", `there is no file '${file}'`, { hint: missing });
 	try {
 		return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
 	} catch (cause) {

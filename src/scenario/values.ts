@@ -17,10 +17,12 @@ export const watched = v.pipe(
 );
 export const symbol = v.pipe(v.string(), v.regex(/^[A-Za-z_.$][\w.$]*$/), expected("the name of a function"));
 export const moduleName = v.pipe(v.string(), v.regex(/^[A-Za-z_]\w{0,54}$/), expected("the name of a module"));
+/** The end of a module's file. What is compressed is no object yet: parseElf() says so, and what unpacks it. */
+export const KO_FILE = /\.ko(?:\.(?:gz|xz|zst))?$/;
 /** A module by its file: it need not be declared. */
 export const koFile = v.pipe(
 	v.string(),
-	v.regex(/\.ko$/),
+	v.regex(KO_FILE),
 	expected("the path of a .ko"),
 	v.description("a .ko, relative to the scenario file or to the project"),
 );

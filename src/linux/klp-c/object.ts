@@ -53,7 +53,7 @@ export interface KernelCore {
 
 /** Reads a kernel core file. Throws `CORE_FORMAT`, and the errors of parseElf. */
 export function parseKernelCore(bytes: Uint8Array, fileName: string): KernelCore {
-	const object = parseElf(bytes, fileName);
+	const object = parseObject(bytes, fileName);
 	const section = (name: string): ElfSection => {
 		const found = object.sections.find((candidate) => candidate.name === name);
 		if (found !== undefined) return found;
@@ -62,6 +62,16 @@ export function parseKernelCore(bytes: Uint8Array, fileName: string): KernelCore
 	const text = new TextDecoder().decode(section(INFO_SECTION).data);
 	const info = check(CoreInfo, text, fileName, INFO_SECTION);
 	return { info, layout: new KernelLayout(info.release, readEntries(section(LAYOUT_SECTION), fileName)), object };
+}
+
+function parseObject(bytes: Uint8Array, fileName: string): ElfObject {
+	try {
+		return parseElf(bytes, fileName);
+	} catch (error) {
+		if (!(error instanceof KlpemuError) || error.code !== "ELF_NOT_ELF") throw error;
+		const hint = "a kernel core is what klpemu kernel build makes";
+		throw new KlpemuError(error.code, error.reason, { where: fileName, hint, cause: error });
+	}
 }
 
 /** Reads a layout file. Throws `CORE_FORMAT`. */

@@ -1,6 +1,6 @@
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
-import { KlpemuError, printableData } from "../../base/index.js";
+import { KlpemuError, printable, printableData } from "../../base/index.js";
 import { checkModule, type InputFile } from "../../check/index.js";
 import { type KernelLayout, parseKernelCore, parseKernelLayout } from "../../linux/klp-c/index.js";
 import { coloured, plain, wantsColour } from "../../report/index.js";
@@ -30,9 +30,12 @@ export const checkCommand: Command<CheckArguments> = {
 		"Example:",
 		"  klpemu check livepatch-sample.ko --against System.map --against Module.symvers",
 	],
-	async run({ core, against, json }, [path], { stdout, env }) {
+	async run({ core, against, json }, [path], { stdout, stderr, env }) {
 		const file = await input(path!);
-		const layout = core === undefined ? await layoutFor(file) : parseKernelCore((await input(core)).bytes, core).layout;
+		const tell = ({ where, reason }: KlpemuError) =>
+			stderr.write(printable(`${where} is left out, and the structures of another file are taken: ${reason}\n`));
+		const layout =
+			core === undefined ? await layoutFor(file, tell) : parseKernelCore((await input(core)).bytes, core).layout;
 		const files = await Promise.all(against.map(input));
 		const report = checkModule(file, { layout, exactLayout: core !== undefined, against: files });
 		const paint = wantsColour(env, stdout) ? coloured : plain;
@@ -60,10 +63,10 @@ async function input(name: string): Promise<InputFile> {
 }
 
 /** The layout of the kernel that the module was made for, if there is one; else the newest of the package. */
-async function layoutFor({ name, bytes }: InputFile): Promise<KernelLayout> {
+async function layoutFor({ name, bytes }: InputFile, tell: (damaged: KlpemuError) => void): Promise<KernelLayout> {
 	const [, release] = /\0vermagic=([^ \0]+)/.exec(`\0${new TextDecoder("latin1").decode(bytes)}`) ?? [];
 	try {
-		if (release !== undefined) return await kernelLayoutFor(release, name);
+		if (release !== undefined) return await kernelLayoutFor(release, name, tell);
 	} catch (error) {
 		// The structures of livepatch are the same in most kernels since 5.1.
 		if (!(error instanceof KlpemuError && error.code === "KERNEL_LAYOUT")) throw error;

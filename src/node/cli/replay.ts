@@ -38,7 +38,7 @@ export const replayCommand: Command<ReplayOptions> = {
 	async run(options, [file], { stdout }) {
 		const { story, core, cpu, json } = options;
 		refuseCore("replay", core);
-		const schedule = parseSchedule(await readText(file!), file!);
+		const schedule = parseSchedule(await readText(file!, "klpemu explore SCENARIO --save FILE writes one"), file!);
 		const { replaySchedule } = await import("../../scenario/index.js");
 		const scenario = await findScenario(schedule, file!);
 		checkOutputs("replay", [file!, scenario.fileName], options);

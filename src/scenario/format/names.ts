@@ -1,7 +1,7 @@
 import { suggest } from "../../base/index.js";
 import type { Design } from "../../linux/klp/index.js";
 import type { FunctionRef, LivepatchSpec, ModuleSpec, OpsSpec, TaskSpec } from "../types.js";
-import type { RawTaskEntries } from "../values.js";
+import { KO_FILE, type RawTaskEntries } from "../values.js";
 import type { Path, ScenarioDocument } from "./document.js";
 
 export interface ParseOptions {
@@ -48,7 +48,7 @@ export class Names {
 	koFile(file: string, path: Path): string {
 		const { document } = this;
 		// As kbuild names modules.
-		const name = file.replace(/^.*\//, "").slice(0, -".ko".length).replaceAll("-", "_");
+		const name = file.replace(/^.*\//, "").replace(KO_FILE, "").replaceAll("-", "_");
 		if (!/^[A-Za-z_]\w{0,54}$/.test(name)) {
 			const message = `'${file}' cannot be the module '${name}'`;
 			throw document.error("SCENARIO_BAD_VALUE", path, message, "a .ko bears the name of its module");

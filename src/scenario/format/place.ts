@@ -1,7 +1,7 @@
 import { type KlpemuError, nearestFew, suggest } from "../../base/index.js";
 import type { Place } from "../steps/index.js";
 import type { OpsSpec, Position, TaskSpec } from "../types.js";
-import { listOf, type RawTaskEntries } from "../values.js";
+import { KO_FILE, listOf, type RawTaskEntries } from "../values.js";
 import type { Path } from "./document.js";
 import { possibleFiles } from "./livepatch-files.js";
 import type { Names } from "./names.js";
@@ -53,7 +53,7 @@ export class DocumentPlace implements Place {
 	}
 
 	insmod(nameOrFile: string): string {
-		return nameOrFile.endsWith(".ko") ? this.#names.koFile(nameOrFile, this.#path) : this.module(nameOrFile);
+		return KO_FILE.test(nameOrFile) ? this.#names.koFile(nameOrFile, this.#path) : this.module(nameOrFile);
 	}
 
 	livepatch(name: string): string {
