@@ -9,6 +9,7 @@ export default defineConfig({
 			"test/cpu/jit/tiers.test.ts",
 			"test/exec/fuzz.test.ts",
 			"test/linux/klp/random.test.ts",
+			"test/node/gdb/session.test.ts",
 		],
 		env: { KLPEMU_SEQUENCES: "1500", KLPEMU_PROGRAMS: "20", KLPEMU_FUZZ: "20000", KLPEMU_RANDOM_RUNS: "300" },
 		testTimeout: 600_000,

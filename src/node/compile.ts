@@ -55,6 +55,8 @@ export interface ObjectOptions {
 	readonly ibt?: boolean;
 	/** A folder, besides those of the source and of klpemu, whose files the source may include: that of the scenario. */
 	readonly folder?: string;
+	/** With debug information, whose paths are those of this machine. The code is the same. */
+	readonly debug?: boolean;
 }
 
 /** The flags for one variant. */
@@ -108,7 +110,10 @@ async function runGcc(
 	last: readonly string[],
 ): Promise<ToolResult> {
 	// Relative paths from the source's folder, so that the object does not contain the path of the build.
-	const prefixes = [`-ffile-prefix-map=${INCLUDE}=./include`, `-ffile-prefix-map=${dirname(path)}=.`];
+	// A debugger needs the path.
+	const prefixes = options.debug
+		? ["-g"]
+		: [`-ffile-prefix-map=${INCLUDE}=./include`, `-ffile-prefix-map=${dirname(path)}=.`];
 	// The module's name by the rule of kbuild; only sources that are modules use it.
 	const modname = `-DKBUILD_MODNAME="${basename(path, extname(path)).replaceAll("-", "_")}"`;
 	const messages = ["-fmax-errors=20", "-fdiagnostics-color=never"];

@@ -98,9 +98,21 @@ export async function objectFor(sourcePath: string, options: ObjectOptions = {})
 	}
 	// Checked first: a missing folder would give the same error as a missing compiler.
 	await read(path);
+	const compiled = options.debug ? await withDebug(path, options) : undefined;
+	if (compiled !== undefined) return { ...compiled, fileName: sourcePath };
 	const committed = await prebuilt(path, options);
 	if (committed !== undefined) return { bytes: committed, fileName: sourcePath, warnings: "" };
 	return { ...(await compile(path, options)), fileName: sourcePath };
+}
+
+/** Undefined: there is no gcc. One of the repo's own sources has an object without debug information then. */
+async function withDebug(path: string, options: ObjectOptions): Promise<Omit<ObjectFile, "fileName"> | undefined> {
+	try {
+		return await compile(path, options);
+	} catch (error) {
+		if (error instanceof KlpemuError && error.code === "GCC_MISSING") return undefined;
+		throw error;
+	}
 }
 
 async function read(path: string): Promise<Uint8Array> {

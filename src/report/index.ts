@@ -1,7 +1,7 @@
 export type { Cell, StepChange, TaskChange, Tone } from "./diff.js";
 export { type GraphMove, type GraphState, renderDot } from "./dot.js";
 export { renderFtrace, renderTraceCmd } from "./ftrace-text.js";
-export { renderJunit } from "./junit.js";
+export { renderJunit, xml } from "./junit.js";
 export { type KtapSuite, renderKtap, renderStepsKtap } from "./ktap.js";
 export { renderPerfetto } from "./perfetto.js";
 export { renderMarkdown, type Story, storyOf } from "./story.js";

@@ -89,7 +89,7 @@ export interface Replay {
 export async function replaySchedule(
 	scenario: Scenario,
 	schedule: Schedule,
-	machine: RunScenarioOptions,
+	machine: Omit<RunScenarioOptions, "recorder"> & { readonly recorder?: Recorder },
 ): Promise<Replay> {
 	const model = await createModel(scenario, machine);
 	try {

@@ -15,14 +15,14 @@ export {
 export { checkFunctions, type KnownFunctions } from "./functions.js";
 export { hintsFor } from "./hints.js";
 export type { Host } from "./host.js";
-export type { LoadedKernelObject } from "./kernel-objects.js";
+export type { LoadedKernelObject, LoadedObjects } from "./kernel-objects.js";
 export { patchOf as livepatch } from "./livepatches.js";
 export { loadObjects, type ObjectLoader } from "./load.js";
 export { createModel } from "./model.js";
 export { type Judgement, judgeOutcomes, type StepOutcome } from "./outcomes.js";
 export { type PackedScenario, packScenario, unpackScenario } from "./pack.js";
-export { Recorder } from "./recorder.js";
-export { createScenarioMachine, type RunScenarioOptions, runScenario, ScenarioRun } from "./run.js";
+export { type RecordedViolation, Recorder, type RunObserver } from "./recorder.js";
+export { createScenarioMachine, type RunScenarioOptions, runOn, runScenario, ScenarioRun } from "./run.js";
 export { expectedErrno, expectedVerdict, type Scenario } from "./scenario.js";
 export { filterDmesg } from "./selftest.js";
 export { findSource } from "./source.js";

@@ -28,6 +28,16 @@ interface Effect {
 	readonly name: string;
 }
 
+/** Watches a run: the machine, the steps of the scenario, and what the judge says. */
+export interface RunObserver {
+	/** The machine is about to run: its tasks are created after this. */
+	attach(machine: Machine): void;
+	beginStep(index: number, action: string): void;
+	/** `kept`: the violations that the report tells, of those until now. */
+	endStep(errno: number, kept: readonly RecordedViolation[]): void;
+	violation(violation: RecordedViolation): void;
+}
+
 type More = Partial<Pick<TimelineEvent, "details" | "from" | "to" | "call">>;
 
 const PATCH_STATE_NONE = -1;
@@ -36,7 +46,7 @@ const PATCH_STATE_NONE = -1;
  * Records the timeline of a machine, from {@link attach} on. It only watches: a run with a recorder makes the same steps as one
  * without. It is slow, because the Cpu reports each instruction.
  */
-export class Recorder {
+export class Recorder implements RunObserver {
 	#machine: Machine | undefined = undefined;
 	#calls: CallTracker | undefined = undefined;
 	#detach: () => void = () => {};

@@ -15,7 +15,7 @@ import type { Host } from "./host.js";
 import { kernelLayoutOf } from "./kernel-objects.js";
 import { type LoadedObjects, loadObjects } from "./load.js";
 import { Observer } from "./observe.js";
-import type { Recorder } from "./recorder.js";
+import type { RunObserver } from "./recorder.js";
 import { expectedErrno, expectedVerdict, type Scenario } from "./scenario.js";
 import { loadSelftest, type Selftest } from "./selftest.js";
 import { type Driver, definitionOf, Outside, type Step, type StepBase, type StepWorld } from "./steps/index.js";
@@ -43,8 +43,8 @@ export interface RunScenarioOptions {
 	readonly traceInsns?: (line: string) => void;
 	/** Called with one line for each point of kernel code and each guest call, with the guest instructions so far. */
 	readonly onEvent?: (event: string) => void;
-	/** Records the timeline: a new one for each run. */
-	readonly recorder?: Recorder;
+	/** Watches the run, for example a Recorder: a new one for each run. */
+	readonly recorder?: RunObserver;
 	readonly host: Host;
 }
 
@@ -131,7 +131,7 @@ export class ScenarioRun {
 	#hasFailed = false;
 	readonly #stops: boolean;
 	readonly #whereabouts: Whereabouts;
-	readonly #recorder: Recorder | undefined;
+	readonly #recorder: RunObserver | undefined;
 
 	constructor(
 		scenario: Scenario,

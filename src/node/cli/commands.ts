@@ -23,6 +23,11 @@ export const commands: readonly CommandEntry[] = [
 		load: async () => (await import("./replay.js")).replayCommand,
 	},
 	{
+		name: "gdb",
+		summary: "serve a run of a scenario to gdb, forwards and backwards",
+		load: async () => (await import("./gdb.js")).gdbCommand,
+	},
+	{
 		name: "merge",
 		summary: "join the --json reports of klpemu explore --shard",
 		load: async () => (await import("./merge.js")).mergeCommand,

@@ -1,0 +1,2 @@
+export { Player } from "./player.js";
+export { type GdbServer, serveGdb } from "./server.js";

@@ -1,0 +1,289 @@
+import { mkdtempSync, writeFileSync } from "node:fs";
+import { connect } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import fc from "fast-check";
+import { beforeAll, describe, expect, test } from "vitest";
+import { type GdbServer, Player, serveGdb } from "../../../src/node/gdb/index.js";
+import { bytesOf, hexText, latin1, packetOf } from "../../../src/node/gdb/packets.js";
+import { GdbSession } from "../../../src/node/gdb/session.js";
+import { nodeHost } from "../../../src/node/index.js";
+import { parseScenario } from "../../../src/scenario/index.js";
+import { cliOf } from "../../support/cli.js";
+
+const file = join(mkdtempSync(join(tmpdir(), "klpemu-gdb-")), "small.yaml");
+const text = `title: Small
+vmlinux: [asm/vmlinux/funcs.c]
+livepatches: { lp1: { sources: [asm/livepatches/lp1.c], funcs: { funcA: lp1_funcA } } }
+tasks: { worker: { calls: [funcA] } }
+steps: [{ run: 5 }, { insmod: lp1 }, settle, { run: 5 }]
+`;
+
+let player: Player;
+beforeAll(async () => {
+	writeFileSync(file, text);
+	player = await Player.record(parseScenario(text, file), { host: nodeHost(file) });
+}, 60_000);
+
+/** A client: sends packets, and keeps the last reply. */
+async function client() {
+	const session = await GdbSession.start(player);
+	const send = async (data: string) => (await session.answer(data)).reply ?? "";
+	const monitor = async (name: string) => new TextDecoder().decode(bytesOf(await send(`qRcmd,${hexText(name)}`))!);
+	/** Number of the event at which the client is. */
+	const position = async () => Number(/event (\d+)/.exec(await monitor("position"))![1]);
+	const rip = async () => bytesOf(await send("p10"))!.reduceRight((sum, byte) => sum * 256n + BigInt(byte), 0n);
+	return { send, monitor, position, rip };
+}
+
+/** An address as gdb writes it. */
+async function symbol(name: string): Promise<string> {
+	const at = player.history.find(-1, 1, (_thread, ip) => ip !== 0 && names(ip) === name);
+	expect(at).toBeDefined();
+	return BigInt.asUintN(64, BigInt(player.history.ip(at!))).toString(16);
+}
+let names: (ip: number) => string | undefined = () => undefined;
+beforeAll(() => {
+	// The symbol table of the file that gdb gets.
+	const view = new DataView(player.file.buffer);
+	const table = Number(view.getBigUint64(40, true));
+	const count = view.getUint16(60, true);
+	const section = (index: number) => {
+		const at = table + 64 * index;
+		return {
+			type: view.getUint32(at + 4, true),
+			offset: Number(view.getBigUint64(at + 24, true)),
+			size: Number(view.getBigUint64(at + 32, true)),
+			link: view.getUint32(at + 40, true),
+		};
+	};
+	const symbols = Array.from({ length: count }, (_, i) => section(i)).find(({ type }) => type === 2)!;
+	const strings = section(symbols.link).offset;
+	const known = new Map<number, string>();
+	for (let at = symbols.offset; at < symbols.offset + symbols.size; at += 24) {
+		const start = strings + view.getUint32(at, true);
+		const name = new TextDecoder().decode(player.file.subarray(start, player.file.indexOf(0, start)));
+		known.set(Number(BigInt.asIntN(32, view.getBigUint64(at + 8, true))), name);
+	}
+	names = (ip) => known.get(ip);
+});
+
+describe("a client", () => {
+	test("sees tasks as threads, registers and memory; nothing can be written", async () => {
+		const { send } = await client();
+		expect(await send("?")).toBe("T05thread:1;");
+		const xml = await send("qXfer:threads:read::0,1000");
+		expect(xml).toMatch(/^l<\?xml version="1.0"\?><threads>.*name="worker".*name="swapper\/0".*<\/threads>$/);
+		expect(await send("qfThreadInfo")).toMatch(/^m1,2,3,/);
+		expect(new TextDecoder().decode(bytesOf(await send("qThreadExtraInfo,3"))!)).toBe("worker: IDLE, is in user mode");
+		expect(await send("T3")).toBe("OK");
+		expect(await send("T77")).toBe("E02");
+		expect(await send("Hg77")).toBe("E02");
+		const registers = await send("g");
+		expect(registers).toHaveLength(2 * (16 * 8 + 8 + 4 + 6 * 4 + 8 * 10 + 8 * 4 + 2 * 8));
+		const address = await symbol("funcA");
+		expect(await send(`m${address},5`)).toBe("0f1f440000");
+		expect(await send("m1000,5")).toBe("E0e");
+		for (const write of [`M${address},1:00`, `X${address},1:a`, "G00", "P10=00"]) expect(await send(write)).toBe("E01");
+		expect(await send("vMustReplyEmpty")).toBe("");
+	});
+	test("breakpoints, steps and the way back; the guest's memory stays as it is", async () => {
+		const { send, position, rip } = await client();
+		const address = await symbol("lp1_funcA");
+		expect(await send(`Z0,${address},1`)).toBe("OK");
+		expect(await send("vCont;c")).toBe("T05thread:3;");
+		expect((await rip()).toString(16)).toBe(address);
+		expect(await send(`m${address},1`)).not.toBe("cc");
+		const first = await position();
+		await send("vCont;s:3");
+		await send("vCont;s:3");
+		expect(await rip()).not.toBe(BigInt(`0x${address}`));
+		expect(await send("Hc3")).toBe("OK");
+		await send("bs");
+		await send("Hc3");
+		await send("bs");
+		expect(await position()).toBe(first);
+		expect(await send("c")).toBe("T05thread:3;");
+		const second = await position();
+		expect(second).toBeGreaterThan(first);
+		expect(await send("bc")).toBe("T05thread:3;");
+		expect(await position()).toBe(first);
+		expect(await send("bc")).toBe("T05thread:1;replaylog:begin;");
+		expect(await position()).toBe(0);
+		expect(await send(`z0,${address},1`)).toBe("OK");
+		expect(await send("c")).toMatch(/^T05thread:\d+;replaylog:end;$/);
+		expect(await position()).toBe(player.history.length);
+	});
+	test("a range is left in one move", async () => {
+		const { send, rip } = await client();
+		const address = await symbol("lp1_funcA");
+		await send(`Z1,${address},1`);
+		await send("vCont;c");
+		await send(`vCont;r${address},${(BigInt(`0x${address}`) + 6n).toString(16)}:3;c`);
+		expect(await rip()).toBeGreaterThanOrEqual(BigInt(`0x${address}`) + 6n);
+	});
+	test("watchpoints: writes forwards and backwards, reads", async () => {
+		const { send, position, rip } = await client();
+		const counter = dataSymbol("funcA_calls");
+		expect(await send(`Z2,${counter},8`)).toBe("OK");
+		expect(await send("c")).toBe(`T05thread:3;watch:${counter};`);
+		const behind = await rip();
+		const at = await position();
+		expect(await send("bc")).toBe(`T05thread:3;watch:${counter};`);
+		expect(await position()).toBeLessThan(at);
+		expect(await rip()).toBeLessThan(behind);
+		expect(await send("bc")).toBe("T05thread:1;replaylog:begin;");
+		await send(`z2,${counter},8`);
+		expect(await send(`Z3,${counter},8`)).toBe("OK");
+		expect(await send("c")).toBe(`T05thread:3;rwatch:${counter};`);
+	});
+	test("monitor: klp, dmesg, bt, step-scenario, and help for all other words", async () => {
+		const { send, monitor } = await client();
+		expect(await monitor("dmesg")).toBe("(nothing is printed yet)\n");
+		expect(await monitor("step-scenario")).toBe("continue stops before: insmod lp1\n");
+		expect(await send("c")).toBe("T05thread:1;");
+		await monitor("step-scenario");
+		await send("c");
+		expect(await monitor("klp")).toContain("func_stack of funcA: [lp1_funcA]");
+		expect(await monitor("dmesg")).toContain("livepatch: enabling patch 'lp1'");
+		expect(await monitor("bt")).toContain("worker ");
+		expect(await monitor("x")).toContain("monitor klp ");
+	});
+});
+
+function dataSymbol(name: string): string {
+	for (let ip = -0x7f00_0000; ip < -0x7e00_0000; ip += 8) {
+		if (names(ip) === name) return BigInt.asUintN(64, BigInt(ip)).toString(16);
+	}
+	throw new Error(`no symbol ${name}`);
+}
+
+describe("the server", () => {
+	/** Sends bytes, and returns all that comes until the server is quiet or closes. */
+	async function talk(
+		server: GdbServer,
+		pieces: readonly Uint8Array[],
+		until: (received: string) => boolean,
+	): Promise<string> {
+		return new Promise((resolve) => {
+			const socket = connect(server.port, "127.0.0.1");
+			let received = "";
+			const done = () => {
+				socket.destroy();
+				resolve(received);
+			};
+			socket.on("data", (chunk) => {
+				received += chunk.toString("latin1");
+				if (until(received)) done();
+			});
+			socket.on("close", done);
+			socket.on("error", done);
+			for (const piece of pieces) socket.write(piece);
+		});
+	}
+	const alive = async (server: GdbServer) => {
+		const answer = await talk(server, [packetOf("qC")], (received) => received.includes("#"));
+		expect(answer).toBe(`+${Buffer.from(packetOf("QC1")).toString("latin1")}`);
+	};
+
+	test("any bytes, floods, cut packets and clients that go do no harm", async () => {
+		const server = await serveGdb(player, 0);
+		try {
+			const known = [
+				"?",
+				"g",
+				"qSupported:x",
+				"qC",
+				"Hg0",
+				"Hc-1",
+				"vCont?",
+				"m",
+				"Z0,",
+				"z9,0,0",
+				"vCont;",
+				"vFile:pread:3,",
+				"qXfer:features:read:target.xml:",
+				"qRcmd,",
+				"T",
+				"p",
+				"X",
+				"bs",
+				"c",
+			];
+			const packet = fc.oneof(
+				fc.string({ unit: "binary-ascii" }),
+				fc.tuple(fc.constantFrom(...known), fc.string()).map(([head, more]) => head + more),
+				fc
+					.tuple(fc.constantFrom(...known), fc.stringMatching(/^[0-9a-f,:;-]{0,30}$/))
+					.map(([head, more]) => head + more),
+			);
+			const piece = fc.oneof(
+				fc.uint8Array({ maxLength: 100 }),
+				packet.map((data) => packetOf(data)),
+				packet.map((data) => latin1(`$${data}#00`)),
+				packet.map((data) => packetOf(data).slice(0, -2)),
+			);
+			await fc.assert(
+				fc.asyncProperty(fc.array(piece, { maxLength: 40 }), async (pieces) => {
+					const end = packetOf("vMustReplyEmpty");
+					await talk(server, [...pieces, latin1("00"), end, end, packetOf("D")], (received) =>
+						received.includes("$OK#9a"),
+					);
+				}),
+				{ numRuns: Number(process.env.KLPEMU_FUZZ ?? 0) > 0 ? 500 : 8 },
+			);
+			await alive(server);
+			// 20,000 requests at once, of a client that reads nothing; and a line of ten megabytes.
+			const socket = connect(server.port, "127.0.0.1");
+			socket.on("error", () => {});
+			socket.pause();
+			const flood = Buffer.concat(Array.from({ length: 20_000 }, () => packetOf("g")));
+			socket.write(flood);
+			await new Promise((resolve) => setTimeout(resolve, 50));
+			socket.destroy();
+			await new Promise((resolve) => setTimeout(resolve, 50));
+			expect(
+				await talk(server, [packetOf("m".repeat(10_000_000)), packetOf("qC")], (all) => all.includes("#")),
+			).toMatch(/^-\+\$QC1#/);
+			await alive(server);
+		} finally {
+			await server.close();
+		}
+	}, 120_000);
+	test("one client after the other; replies are repeated for a nack; acknowledgements can be switched off", async () => {
+		const server = await serveGdb(player, 0);
+		try {
+			const first = connect(server.port, "127.0.0.1");
+			let text = "";
+			first.on("data", (chunk) => {
+				text += chunk.toString("latin1");
+			});
+			first.write(packetOf("qC"));
+			while (!text.includes("#")) await new Promise((resolve) => setTimeout(resolve, 5));
+			const second = talk(server, [packetOf("qC")], (all) => all.includes("#"));
+			first.write("-");
+			first.write(packetOf("QStartNoAckMode"));
+			first.write(packetOf("qAttached"));
+			while (!text.includes("$1#")) await new Promise((resolve) => setTimeout(resolve, 5));
+			expect(text).toMatch(/^\+\$QC1#c5\$QC1#c5\+\$OK#9a\$1#31$/);
+			const left = server.clientLeft();
+			first.destroy();
+			await left;
+			expect(await second).toBe("+$QC1#c5");
+		} finally {
+			await server.close();
+		}
+	});
+	test("a port that is taken or none, and a file that is no scenario, are clear errors", async () => {
+		const server = await serveGdb(player, 0);
+		try {
+			const { status, stderr } = await cliOf(["gdb", file, "--port", String(server.port)]);
+			expect(status).toBe(2);
+			expect(stderr).toContain("EADDRINUSE");
+		} finally {
+			await server.close();
+		}
+		expect(await cliOf(["gdb", file, "--port", "65536"])).toMatchObject({ status: 2 });
+		expect(await cliOf(["gdb", "nothing.yaml"])).toMatchObject({ status: 2 });
+	});
+});
