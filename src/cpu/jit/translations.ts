@@ -128,8 +128,12 @@ export class Translations {
 
 	/** Registers the translation for each page that it has code of. */
 	#remember(translation: Translation): void {
-		for (const { address, length } of translation.instructions) {
-			for (const page of [address >> 12n, BigInt.asUintN(64, address + BigInt(length - 1)) >> 12n]) {
+		let known = -1n;
+		for (const entry of translation.instructions) {
+			for (const page of pagesOf(entry)) {
+				// Most instructions are in the page of the one before.
+				if (page === known) continue;
+				known = page;
 				const set = this.#pages.get(page);
 				if (set === undefined) this.#pages.set(page, new Set([translation]));
 				else set.add(translation);
@@ -197,15 +201,21 @@ export class Translations {
 		}
 		const root = translation.hot?.root;
 		if (root !== undefined && this.#hot.get(root) === translation) this.#hot.delete(root);
-		for (const { address, length } of translation.instructions) {
+		for (const entry of translation.instructions) {
+			const { address } = entry;
 			if (isKaddr(address)) {
 				if (this.#window.get(toKaddr(address))?.translation === translation) this.#window.delete(toKaddr(address));
 			} else if (this.#outside.get(address)?.translation === translation) this.#outside.delete(address);
-			for (const page of [address >> 12n, BigInt.asUintN(64, address + BigInt(length - 1)) >> 12n]) {
-				this.#pages.get(page)?.delete(translation);
-			}
+			for (const page of pagesOf(entry)) this.#pages.get(page)?.delete(translation);
 		}
 	}
+}
+
+/** Numbers of the pages that have bytes of the instruction. */
+function pagesOf({ address, length }: RegionInstruction): readonly bigint[] {
+	const first = address >> 12n;
+	if (Number(address & 0xfffn) + length <= 0x1000) return [first];
+	return [first, BigInt.asUintN(64, address + BigInt(length - 1)) >> 12n];
 }
 
 function touches(entry: RegionInstruction, start: bigint, end: bigint, sitesApart: boolean): boolean {

@@ -125,8 +125,6 @@ class Refused extends Error {
 	}
 }
 
-const signExtend = (value: bigint, bits: number): bigint => BigInt.asUintN(64, BigInt.asIntN(bits, value));
-
 /** One decode in progress. */
 class Reader {
 	readonly fetch: (index: number) => number;
@@ -162,6 +160,16 @@ class Reader {
 		let value = 0;
 		for (let i = 0; i < bytes; i++) value += this.byte() * 2 ** (8 * i);
 		return BigInt(value);
+	}
+
+	/** Little-endian, sign-extended to 64 bits, of at most four bytes. */
+	signed(bytes: number): bigint {
+		if (bytes === 0) return 0n;
+		let value = 0;
+		for (let i = 0; i < bytes; i++) value |= this.byte() << (8 * i);
+		const unused = 32 - 8 * bytes;
+		value = (value << unused) >> unused;
+		return value < 0 ? BigInt.asUintN(64, BigInt(value)) : BigInt(value);
 	}
 
 	/** Legacy prefixes in any order, then REX, which counts only directly before the opcode. Returns the opcode byte. */
@@ -224,8 +232,7 @@ class Reader {
 			rip = true;
 			dispBytes = 4;
 		}
-		const disp = signExtend(this.word(dispBytes), 8 * dispBytes);
-		this.memory = { base, index, scale, disp, rip };
+		this.memory = { base, index, scale, disp: this.signed(dispBytes), rip };
 	}
 }
 
@@ -268,18 +275,22 @@ function choose(reader: Reader, key: number): Candidate {
 	return plain;
 }
 
-function operandSize(reader: Reader, row: OpcodeRow): Size {
-	if (row.operands.startsWith("Mp")) return reader.rexW ? 64 : 32;
-	if (row.default64) {
-		// Near branches ignore the prefix on Intel; push and pop do not.
-		if (row.branch) return 64;
-		return reader.opsize && !reader.rexW ? 16 : 64;
+function operandSize({ rexW, opsize }: Reader, { width }: OpcodeRow): Size {
+	switch (width) {
+		case "pair":
+			return rexW ? 64 : 32;
+		case "branch":
+			// Near branches ignore the prefix on Intel; push and pop do not.
+			return 64;
+		case "stack":
+			return opsize && !rexW ? 16 : 64;
+		case "byte":
+			return 8;
+		case "long":
+			return rexW ? 64 : 32;
+		case "any":
+			return rexW ? 64 : opsize ? 16 : 32;
 	}
-	if (row.string && /b$/.test(row.mnemonic)) return 8;
-	if (/^(E|G|Z|O)b|^AL|Ob,/.test(row.operands) && !/^Gv|^Gy/.test(row.operands)) return 8;
-	if (reader.rexW) return 64;
-	if (/^[GZM]y/.test(row.operands) && row.operands !== "Gy,Ev") return 32;
-	return reader.opsize ? 16 : 32;
 }
 
 /** Size in bits for an operand's size letter. */
@@ -305,74 +316,77 @@ function register(reader: Reader, number: number, size: Size): RegisterOperand {
 	return { kind: "reg", reg: high ? number - 4 : number, high, size };
 }
 
-type Finish = (length: number) => Operand;
-
-function memoryOperand(reader: Reader, bits: number): Finish {
-	const memory = reader.memory!;
-	return (length) => {
-		let disp = memory.disp;
-		if (memory.rip) {
-			disp = BigInt.asUintN(64, disp + reader.address + BigInt(length));
-			if (reader.address32) disp = BigInt.asUintN(32, disp);
-		}
-		return {
-			kind: "mem",
-			base: memory.base,
-			index: memory.index,
-			scale: memory.scale,
-			disp,
-			ripRelative: memory.rip,
-			gs: reader.segment === "gs",
-			address32: reader.address32,
-			size: bits,
-		};
+/** `length`: of the instruction, from whose end rip-relative operands count. */
+function memoryOperand(reader: Reader, bits: number, length: number): MemoryOperand {
+	const { base, index, scale, rip } = reader.memory!;
+	let { disp } = reader.memory!;
+	if (rip) {
+		disp = BigInt.asUintN(64, disp + reader.address + BigInt(length));
+		if (reader.address32) disp = BigInt.asUintN(32, disp);
+	}
+	const { address32 } = reader;
+	return {
+		kind: "mem",
+		base,
+		index,
+		scale,
+		disp,
+		ripRelative: rip,
+		gs: reader.segment === "gs",
+		address32,
+		size: bits,
 	};
 }
 
 function immediate(reader: Reader, letter: string, size: Size): ImmediateOperand {
 	const bytes =
 		letter === "b" || letter === "s" ? 1 : letter === "w" ? 2 : letter === "v" ? size / 8 : size === 16 ? 2 : 4;
-	const raw = reader.word(bytes);
-	const extended = letter === "s" || letter === "z" ? signExtend(raw, 8 * bytes) : raw;
-	return { kind: "imm", value: BigInt.asUintN(size, extended), size };
+	const value = letter === "s" || letter === "z" ? reader.signed(bytes) : reader.word(bytes);
+	return { kind: "imm", value: BigInt.asUintN(size, value), size };
 }
 
-/** Reads one operand; the result waits for the length of the instruction, which relative operands need. */
-function operand(reader: Reader, code: string, size: Size, opcode: number): Finish {
-	const fixed =
-		(value: Operand): Finish =>
-		() =>
-			value;
-	if (code === "AL" || code === "CL") return fixed({ kind: "reg", reg: code === "AL" ? 0 : 1, high: false, size: 8 });
-	if (code === "AX") return fixed({ kind: "reg", reg: 0, high: false, size });
-	if (code === "1") return fixed({ kind: "imm", value: 1n, size: 8 });
+/** Reads what follows the modrm for an operand: the operand itself, if it is a constant, or the distance of a branch. */
+function constant(reader: Reader, code: string, size: Size): ImmediateOperand | bigint | undefined {
+	switch (code[0]) {
+		case "I":
+			return immediate(reader, code[1] ?? "", size);
+		case "J":
+			return reader.signed(code[1] === "b" ? 1 : 4);
+		case "O":
+			reader.memory = { base: -1, index: -1, scale: 1, disp: reader.word(reader.address32 ? 4 : 8), rip: false };
+	}
+	return undefined;
+}
+
+/** An operand of an instruction that is `length` bytes long; `read`: its {@link constant}. */
+function operand(
+	reader: Reader,
+	code: string,
+	size: Size,
+	read: ImmediateOperand | bigint | undefined,
+	opcode: number,
+	length: number,
+): Operand {
+	if (typeof read === "object") return read;
+	if (read !== undefined) return { kind: "rel", target: BigInt.asUintN(64, reader.address + BigInt(length) + read) };
+	if (code === "AL" || code === "CL") return { kind: "reg", reg: code === "AL" ? 0 : 1, high: false, size: 8 };
+	if (code === "AX") return { kind: "reg", reg: 0, high: false, size };
+	if (code === "1") return { kind: "imm", value: 1n, size: 8 };
 	const letter = code[1] ?? "";
 	const bits = letterSize(letter, size, reader);
 	switch (code[0]) {
 		case "G":
-			return fixed(register(reader, ((reader.modrm >> 3) & 7) | ((reader.rex & 4) << 1), bits));
+			return register(reader, ((reader.modrm >> 3) & 7) | ((reader.rex & 4) << 1), bits);
 		case "Z":
-			return fixed(register(reader, (opcode & 7) | ((reader.rex & 1) << 3), bits));
+			return register(reader, (opcode & 7) | ((reader.rex & 1) << 3), bits);
 		case "E":
-			if (reader.memory !== undefined) return memoryOperand(reader, bits);
-			return fixed(register(reader, (reader.modrm & 7) | ((reader.rex & 1) << 3), bits));
+			if (reader.memory !== undefined) return memoryOperand(reader, bits, length);
+			return register(reader, (reader.modrm & 7) | ((reader.rex & 1) << 3), bits);
 		case "M":
 			if (reader.memory === undefined) throw new Refused("invalid-opcode", "needs a memory operand");
-			return memoryOperand(reader, letter === "p" ? 2 * size : letter === "" ? 0 : bits);
-		case "O": {
-			reader.memory = { base: -1, index: -1, scale: 1, disp: reader.word(reader.address32 ? 4 : 8), rip: false };
-			return memoryOperand(reader, bits);
-		}
-		case "I":
-			return fixed(immediate(reader, letter, size));
-		case "J": {
-			const wide = letter === "b" ? 1 : 4;
-			const relative = signExtend(reader.word(wide), 8 * wide);
-			return (length) => ({
-				kind: "rel",
-				target: BigInt.asUintN(64, reader.address + BigInt(length) + relative),
-			});
-		}
+			return memoryOperand(reader, letter === "p" ? 2 * size : letter === "" ? 0 : bits, length);
+		case "O":
+			return memoryOperand(reader, bits, length);
 		default:
 			throw new Error(`opcode table: operand '${code}'`);
 	}
@@ -393,10 +407,10 @@ function build(reader: Reader): Instruction {
 	const row = candidate.row;
 	if (candidate.hasModrm) reader.modrmTail();
 	const size = operandSize(reader, row);
-	const codes = row.operands === "" ? [] : row.operands.split(",");
-	const finishers = codes.map((code) => operand(reader, code, size, opcode));
-	const length = reader.seen.length;
-	const operands = finishers.map((finish) => finish(length));
+	const { codes } = row;
+	const read = codes.map((code) => constant(reader, code, size));
+	const { length } = reader.seen;
+	const operands = codes.map((code, n) => operand(reader, code, size, read[n], opcode, length));
 	if (reader.lock && !(row.lock && operands[0]?.kind === "mem")) {
 		throw new Refused("invalid-opcode", `lock prefix on ${row.mnemonic}, which does not allow it`);
 	}
@@ -407,7 +421,7 @@ function build(reader: Reader): Instruction {
 		row,
 		address: reader.address,
 		length,
-		bytes: Uint8Array.from(reader.seen),
+		bytes: new Uint8Array(reader.seen),
 		size,
 		operands,
 		lock: reader.lock,

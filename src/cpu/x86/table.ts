@@ -117,6 +117,9 @@ export interface OpcodeRow {
 	 * Fixed registers by name: AL, AX (rAX of operand size), CL, DX; `1` is the constant.
 	 */
 	readonly operands: string;
+	/** The same, one by one. */
+	readonly codes: readonly string[];
+	readonly width: Width;
 	readonly semantic: Semantic;
 	/** Flags it sets to a defined value, out of `oszapc` and `d`, `i`. */
 	readonly writes: string;
@@ -148,6 +151,22 @@ interface Extra {
 	branch?: boolean;
 }
 
+/**
+ * The rule for the operand size. `byte`: 8; `branch`: 64, whatever the prefixes; `stack`: 64, or 16; `any`: 16, 32 or 64; `long`: 32
+ * or 64; `pair`: half of the operand, 32 or 64.
+ */
+type Width = "byte" | "branch" | "stack" | "any" | "long" | "pair";
+
+function widthOf(mnemonic: string, operands: string, { default64, branch, string }: Extra): Width {
+	if (operands.startsWith("Mp")) return "pair";
+	if (default64) return branch ? "branch" : "stack";
+	if (string && mnemonic.endsWith("b")) return "byte";
+	if (operands.startsWith("AL") || operands.includes("Ob,")) return "byte";
+	const [kind = "", letter] = operands;
+	if (letter === "b" && "EGZO".includes(kind)) return "byte";
+	return letter === "y" && "GZM".includes(kind) && operands !== "Gy,Ev" ? "long" : "any";
+}
+
 const ROWS: OpcodeRow[] = [];
 
 function row(pattern: string, mnemonic: string, operands: string, extra: Extra = {}): void {
@@ -156,6 +175,8 @@ function row(pattern: string, mnemonic: string, operands: string, extra: Extra =
 		pattern,
 		mnemonic,
 		operands,
+		codes: operands === "" ? [] : operands.split(","),
+		width: widthOf(mnemonic, operands, extra),
 		semantic: extra.semantic ?? (mnemonic as Semantic),
 		writes,
 		undefined: undefinedFlags,
