@@ -9,6 +9,7 @@
  * 2 no request, or one that is not valid.
  */
 import { text } from "node:stream/consumers";
+import { pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
 import { type Cpu, REGISTER_NAMES, type Stop } from "../src/cpu/index.js";
 import { decodeBytes, format } from "../src/cpu/x86/index.js";
@@ -95,30 +96,34 @@ function repair(request: ExecRequest, ours: Side, reference: Side): void {
 const USAGE = `usage: echo REQUEST | npx tsx tools/step-diff.ts [--cpu jit] [--reference unicorn] [--all]
   REQUEST is one of klpemu exec, such as {"code":"4801d8f6c880","at":"0x10000000","regs":{"rax":"1","rbx":"2"}}`;
 
-/** The request on stdin. Undefined, with the reason on stderr: there is none, or it is not valid. */
-async function readRequest(): Promise<ExecRequest | undefined> {
-	const input = process.stdin.isTTY ? "" : (await text(process.stdin)).trim();
-	if (input === "") {
-		console.error(USAGE);
+/** What the tool prints to, and the process's own for the command line. */
+type Print = (line: string) => void;
+
+/** The request in the input. Undefined, with the reason in `error`: there is none, or it is not valid. */
+function readRequest(input: string, error: Print): ExecRequest | undefined {
+	if (input.trim() === "") {
+		error(USAGE);
 		return undefined;
 	}
 	try {
 		return parseRequest(JSON.parse(input));
-	} catch (error) {
-		console.error(`step-diff: ${error instanceof Error ? error.message : String(error)}\n${USAGE}`);
+	} catch (reason) {
+		error(`step-diff: ${reason instanceof Error ? reason.message : String(reason)}\n${USAGE}`);
 		return undefined;
 	}
 }
 
-async function main(): Promise<number> {
+/** The whole tool: returns the exit status. */
+export async function stepDiff(args: readonly string[], input: string, print: Print, error: Print): Promise<number> {
 	const { values } = parseArgs({
+		args: [...args],
 		options: {
 			cpu: { type: "string", default: "jit" },
 			reference: { type: "string", default: "unicorn" },
 			all: { type: "boolean", default: false },
 		},
 	});
-	const request = await readRequest();
+	const request = readRequest(input, error);
 	if (request === undefined) return 2;
 	const sides: Side[] = [];
 	for (const name of [values.cpu, values.reference]) {
@@ -133,15 +138,18 @@ async function main(): Promise<number> {
 		const { report, ended } = step(request, ours, reference);
 		if (report !== undefined) {
 			differences++;
-			console.log(`after ${steps} instructions, ${report}\n`);
+			print(`after ${steps} instructions, ${report}\n`);
 			if (!values.all) break;
 			repair(request, ours, reference);
 		}
 		if (ended) break;
 	}
-	console.log(`${steps} instructions, ${differences === 0 ? "no difference" : `differences: ${differences}`}`);
+	print(`${steps} instructions, ${differences === 0 ? "no difference" : `differences: ${differences}`}`);
 	for (const { cpu } of sides) cpu.close();
 	return differences === 0 ? 0 : 1;
 }
 
-process.exitCode = await main();
+if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(process.argv[1]).href) {
+	const input = process.stdin.isTTY ? "" : await text(process.stdin);
+	process.exitCode = await stepDiff(process.argv.slice(2), input, console.log, console.error);
+}

@@ -38,7 +38,7 @@ const REPEAT = { times: 5, milliseconds: 200 };
 const vary = <X extends keyof Point>(base: Point, x: X, values: readonly Point[X][]): Point[] =>
 	values.map((value) => ({ ...base, [x]: value }));
 
-/** `smoke`: the same curves with a small end. */
+/** `smoke`: the same curves with a small end, each point measured once. */
 export function curves(smoke: boolean): Curve[] {
 	const most = (values: readonly number[]) => (smoke ? values.slice(0, 2) : values);
 	const base: Point = { place: "outside", tasks: smoke ? 20 : 1000, functions: 10, depth: 1 };
@@ -95,7 +95,7 @@ export async function transitions(design: string, cpu: string, smoke: boolean): 
 	}
 	for (const { id, what, x, points } of curves(smoke)) {
 		for (const point of points) {
-			const settled = await repeat(() => measure(point, design, cpu));
+			const settled = await repeat(smoke ? 1 : REPEAT.times, () => measure(point, design, cpu));
 			const { steps, rounds, instructions } = settled[0]!;
 			const label = points.length === 1 ? what : `${what}: ${point[x]}`;
 			const key = { suite: "transitions", id: `${id}/${point[x]}`, what: label, design, cpu };
@@ -111,9 +111,9 @@ export async function transitions(design: string, cpu: string, smoke: boolean): 
 	return { rows, absent: [] };
 }
 
-async function repeat(once: () => Promise<Settled>): Promise<Settled[]> {
+async function repeat(times: number, once: () => Promise<Settled>): Promise<Settled[]> {
 	const out: Settled[] = [];
-	for (let spent = 0; out.length < REPEAT.times && spent < REPEAT.milliseconds; ) {
+	for (let spent = 0; out.length < times && spent < REPEAT.milliseconds; ) {
 		const settled = await once();
 		spent += settled.milliseconds;
 		out.push(settled);

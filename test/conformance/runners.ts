@@ -40,7 +40,8 @@ export async function cpuRunner(
 			cpu.textChanged(CODE, length);
 			last = given.code;
 		}
-		for (let at = 0; at < DATA_SIZE; at += PATTERN_BYTES) bytes.set(given.pattern, at);
+		bytes.set(given.pattern);
+		for (let filled = PATTERN_BYTES; filled < DATA_SIZE; filled *= 2) bytes.copyWithin(filled, 0, filled);
 		return execute(cpu, given, bytes, slice, watch);
 	};
 	const { description = name } = cpu as { description?: string };
@@ -66,9 +67,12 @@ function execute(
 	const fault = stop.kind === "fault" ? stop.fault : undefined;
 	const changes: [number, bigint][] = [];
 	const words = new BigUint64Array(data.buffer, data.byteOffset, data.length / 8);
-	const pattern = new BigUint64Array(given.pattern.slice().buffer);
-	for (let i = 0; i < words.length; i++) {
-		if (words[i] !== pattern[i % pattern.length]) changes.push([8 * i, words[i]!]);
+	// Of 32 bits: each read of a word of 64 makes a bigint.
+	const halves = new Uint32Array(data.buffer, data.byteOffset, data.length / 4);
+	const pattern = new Uint32Array(given.pattern.slice().buffer);
+	for (let i = 0; i < halves.length; i += 2) {
+		const at = i % pattern.length;
+		if (halves[i] !== pattern[at] || halves[i + 1] !== pattern[at + 1]) changes.push([4 * i, words[i / 2]!]);
 	}
 	return {
 		kind: fault?.kind ?? stop.kind,

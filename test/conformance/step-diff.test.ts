@@ -3,11 +3,16 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
+import { stepDiff } from "../../tools/step-diff.js";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 
-function stepDiff(input: string): { status: number | null; stdout: string; stderr: string } {
-	return spawnSync("npx", ["tsx", "tools/step-diff.ts"], { cwd: ROOT, input, encoding: "utf8" });
+async function run(input: string): Promise<{ status: number; stdout: string; stderr: string }> {
+	const printed = { stdout: "", stderr: "" };
+	const to = (name: keyof typeof printed) => (line: string) => {
+		printed[name] += `${line}\n`;
+	};
+	return { status: await stepDiff([], input, to("stdout"), to("stderr")), ...printed };
 }
 
 test("the line of docs/cpu.md shows the instruction and the registers that differ", () => {
@@ -25,14 +30,14 @@ test.each([
 	["", /^usage: echo REQUEST/],
 	["{", /^step-diff: .*JSON/],
 	['{"code":"4801d8"}', /^step-diff: 'at' must be a 64-bit number/],
-])("step-diff says how it is used, given %j", (input, message) => {
-	const { status, stdout, stderr } = stepDiff(input);
+])("step-diff says how it is used, given %j", async (input, message) => {
+	const { status, stdout, stderr } = await run(input);
 	expect([status, stdout]).toEqual([2, ""]);
 	expect(stderr).toMatch(message);
 	expect(stderr).toContain("usage: ");
 });
 
-test("step-diff says when there is no difference", () => {
-	const { status, stdout } = stepDiff('{"code":"4801d8","at":"0x10000000"}');
+test("step-diff says when there is no difference", async () => {
+	const { status, stdout } = await run('{"code":"4801d8","at":"0x10000000"}');
 	expect([status, stdout]).toEqual([0, "1 instructions, no difference\n"]);
 });

@@ -1,4 +1,4 @@
-import { describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test } from "vitest";
 import type { Outcome } from "./case.js";
 import { compare } from "./compare.js";
 import { EXCEPTIONS } from "./exceptions.js";
@@ -14,9 +14,13 @@ const cases = TABLE.flatMap((row, index) => casesOf(row, new Random(index + 1)))
 
 describe.skipIf(hardware === undefined)("every form of every opcode, against the hardware", () => {
 	const given = cases.filter(onProcessor(processorFlags()));
+	let reference: readonly Outcome[];
+	beforeAll(async () => {
+		reference = await hardware!.run(given);
+	});
 	test.each(RUNNERS)("%s", async (name) => {
 		const runner = await cpuRunner(name);
-		const { failures, needed } = compare(name, given, await runner.run(given), await hardware!.run(given));
+		const { failures, needed } = compare(name, given, await runner.run(given), reference);
 		runner.close();
 		expect(failures.join("\n")).toBe("");
 		expect(

@@ -5,26 +5,12 @@ import ts from "typescript";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { KlpemuError } from "../../src/base/index.js";
 import { FTRACE_OPS_FL, ftrace_ops } from "../../src/linux/ftrace/index.js";
-import { LAYOUT, type Machine, restoreMachine, type SavedMachine, saveMachine } from "../../src/machine/index.js";
+import { LAYOUT, Machine, restoreMachine, type SavedMachine, saveMachine } from "../../src/machine/index.js";
 import { PAGE_SIZE, PERM } from "../../src/memory/index.js";
 import { nodeHost } from "../../src/node/index.js";
 import { parseScenario, runScenario } from "../../src/scenario/index.js";
 import { difference, dumpMachine } from "../support/dump.js";
 import { compileModule, createTestMachine, type TestMachine } from "../support/machine.js";
-
-/** Called with each machine that is made. */
-const watch = vi.hoisted(() => ({ booted: (_machine: Machine): void => {} }));
-vi.mock(import("../../src/machine/index.js"), async (original) => {
-	const real = await original();
-	return {
-		...real,
-		async boot(options) {
-			const machine = await real.boot(options);
-			watch.booted(machine);
-			return machine;
-		},
-	};
-});
 
 const ROUNDS = 50;
 /** Rounds of a scenario before which its machine is saved. */
@@ -60,8 +46,8 @@ class Trial {
 	readonly differences: (string | undefined)[] = [];
 	#rounds = 0;
 
-	watch(machine: Machine): void {
-		const round = machine.round.bind(machine);
+	/** `round`: makes one round of the machine, and nothing else. */
+	watch(machine: Machine, round: () => void): void {
 		machine.round = () => {
 			if (POINTS.includes(++this.#rounds) && !machine.busy) unobserved(machine, () => this.#save(machine, round));
 			round();
@@ -95,14 +81,20 @@ class Trial {
 	}
 }
 
-/** Runs a scenario, and watches its machine if there is a trial. */
+/** Runs a scenario; with a trial, which watches its machine from the first round on. */
 async function run(file: string, trial?: Trial) {
-	watch.booted = (machine) => trial?.watch(machine);
+	const { round } = Machine.prototype;
+	if (trial !== undefined) {
+		vi.spyOn(Machine.prototype, "round").mockImplementationOnce(function (this: Machine) {
+			trial.watch(this, round.bind(this));
+			this.round();
+		});
+	}
 	try {
 		const scenario = parseScenario(await readFile(file, "utf8"), file);
 		return await runScenario(scenario, { host: nodeHost(file) });
 	} finally {
-		watch.booted = () => {};
+		vi.restoreAllMocks();
 	}
 }
 

@@ -2,7 +2,6 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { Readable } from "node:stream";
 import { describe, expect, test } from "vitest";
-import { designs } from "../../src/designs/index.js";
 import { runCli } from "../../src/node/cli/index.js";
 import { CPU_NAMES, nodeHost } from "../../src/node/index.js";
 import { unifiedDiff } from "../../src/report/index.js";
@@ -127,19 +126,6 @@ describe.runIf(existsSync(KERNEL_KO))("with the .ko files of the kernel's own bu
 		const { status, stdout, stderr } = await selftest("--modules", KERNEL_KO, "--cpu", cpu);
 		expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
 		expect(stdout.split("\n")).toContain("# Totals: pass:25 fail:0");
-	});
-
-	test("under every design the same are ok as with the modules that are compiled against asm/include", async () => {
-		const failed = async (...argv: string[]) => [
-			...(await selftest(...argv)).stdout.matchAll(/^ {4}not ok \d+ (.*)$/gm),
-		];
-		for (const { name } of designs) {
-			const [kernel, ours] = [await failed("--design", name, "--modules", KERNEL_KO), await failed("--design", name)];
-			expect(
-				kernel.map(([, title]) => title),
-				name,
-			).toEqual(ours.map(([, title]) => title));
-		}
 	});
 });
 
