@@ -1,4 +1,4 @@
-import { readdir, readFile, realpath } from "node:fs/promises";
+import { promises } from "node:fs";
 import { basename, dirname, extname, join, resolve, sep } from "node:path";
 import { KlpemuError, nearest, printable } from "../base/index.js";
 import { PROJECT } from "./project.js";
@@ -94,12 +94,12 @@ export async function compile(path: string, options: ObjectOptions): Promise<{ b
 		if (preprocessed.status !== 0) throw await failure(path, preprocessed);
 		const compiled = await gcc(`-Wa,--MD,${dependencies}`, "-c", basename(path), "-o", output);
 		// The assembler reads files, too: .include and .incbin. If it fails, its messages name them.
-		const read = await readFile(dependencies, "utf8").catch(() => "");
+		const read = await promises.readFile(dependencies, "utf8").catch(() => "");
 		const named = [...compiled.stderr.matchAll(/^([^\s:]+):\d+: (?:Error|Warning)/gm)].map(([, file]) => file!);
 		const files = [...dependenciesIn(read), ...named].filter((file) => !file.startsWith(folder));
 		await checkFiles(path, new Map(files.map((file) => [file, basename(path)])), roots);
 		if (compiled.status !== 0) throw await failure(path, compiled);
-		return { bytes: new Uint8Array(await readFile(output)), warnings: shortened(compiled.stderr) };
+		return { bytes: new Uint8Array(await promises.readFile(output)), warnings: shortened(compiled.stderr) };
 	});
 }
 
@@ -175,14 +175,14 @@ function dependenciesIn(text: string): string[] {
 
 /** The real paths of folders, those that exist. */
 async function realpaths(folders: readonly string[]): Promise<string[]> {
-	const all = await Promise.all(folders.map((folder) => realpath(folder).catch(() => undefined)));
+	const all = await Promise.all(folders.map((folder) => promises.realpath(folder).catch(() => undefined)));
 	return [...new Set(all.filter((folder) => folder !== undefined))];
 }
 
 /** Throws `GCC_INCLUDE` for a file that lies in none of the folders. `files`: each with the file that includes it. */
 async function checkFiles(path: string, files: ReadonlyMap<string, string>, roots: readonly string[]): Promise<void> {
 	for (const [file, includer] of files) {
-		const real = await realpath(resolve(dirname(path), file)).catch(() => resolve(dirname(path), file));
+		const real = await promises.realpath(resolve(dirname(path), file)).catch(() => resolve(dirname(path), file));
 		if (roots.some((root) => real.startsWith(root.endsWith(sep) ? root : root + sep))) continue;
 		throw new KlpemuError(
 			"GCC_INCLUDE",
@@ -224,14 +224,14 @@ async function hintFor(stderr: string): Promise<string | undefined> {
 	if (name === undefined) return undefined;
 	const declared = new RegExp(`^(?!\\s).*\\b${name}\\(|^#\\s*define\\s+${name}\\b`, "m");
 	for (const candidate of await headersIn(INCLUDE)) {
-		if (declared.test(await readFile(join(INCLUDE, candidate), "utf8")))
+		if (declared.test(await promises.readFile(join(INCLUDE, candidate), "utf8")))
 			return `#include <${candidate}> declares ${name}()`;
 	}
 	return `no header of asm/include declares ${name}()`;
 }
 
 async function headersIn(folder: string): Promise<string[]> {
-	const names = await readdir(folder, { recursive: true });
+	const names = await promises.readdir(folder, { recursive: true });
 	return names
 		.map((name) => name.split(sep).join("/"))
 		.filter((name) => name.endsWith(".h"))

@@ -1,5 +1,5 @@
-import { constants, readFileSync, statSync } from "node:fs";
-import { access, mkdir, rename, rm, stat, writeFile } from "node:fs/promises";
+// promises, not node:fs/promises: that is loaded with the first use, and most commands need none.
+import { constants, promises, readFileSync, statSync } from "node:fs";
 import { dirname, isAbsolute, resolve } from "node:path";
 import { KlpemuError } from "../base/index.js";
 import type { FileReader } from "../scenario/index.js";
@@ -46,11 +46,11 @@ export async function readText(file: string, missing = "scenarios/ has ready sce
 export async function writeWhole(path: string, content: string | Uint8Array): Promise<void> {
 	const temporary = `${path}.${process.pid}.tmp`;
 	try {
-		await mkdir(dirname(path), { recursive: true });
-		await writeFile(temporary, content);
-		await rename(temporary, path);
+		await promises.mkdir(dirname(path), { recursive: true });
+		await promises.writeFile(temporary, content);
+		await promises.rename(temporary, path);
 	} catch (cause) {
-		await rm(temporary, { force: true }).catch(() => undefined);
+		await promises.rm(temporary, { force: true }).catch(() => undefined);
 		const { code } = cause as NodeJS.ErrnoException;
 		const reason = code === "EEXIST" || code === "ENOTDIR" ? `${dirname(path)} is not a folder` : String(code ?? cause);
 		throw new KlpemuError("FILE_UNWRITABLE", `cannot write '${path}': ${reason}`, { cause });
@@ -61,12 +61,12 @@ export async function writeWhole(path: string, content: string | Uint8Array): Pr
 export async function checkWritable(path: string): Promise<void> {
 	const unwritable = (reason: string, cause?: unknown) =>
 		new KlpemuError("FILE_UNWRITABLE", `cannot write '${path}': ${reason}`, { cause });
-	if ((await stat(path).catch(() => undefined))?.isDirectory()) throw unwritable("it is a folder");
+	if ((await promises.stat(path).catch(() => undefined))?.isDirectory()) throw unwritable("it is a folder");
 	let folder = dirname(path);
-	while ((await stat(folder).catch(() => undefined)) === undefined && folder !== dirname(folder))
+	while ((await promises.stat(folder).catch(() => undefined)) === undefined && folder !== dirname(folder))
 		folder = dirname(folder);
-	if (!(await stat(folder)).isDirectory()) throw unwritable(`${folder} is not a folder`);
-	await access(folder, constants.W_OK).catch((cause: NodeJS.ErrnoException) => {
+	if (!(await promises.stat(folder)).isDirectory()) throw unwritable(`${folder} is not a folder`);
+	await promises.access(folder, constants.W_OK).catch((cause: NodeJS.ErrnoException) => {
 		throw unwritable(cause.code ?? String(cause), cause);
 	});
 }

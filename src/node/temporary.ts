@@ -1,5 +1,4 @@
-import { rmSync } from "node:fs";
-import { mkdtemp, rm } from "node:fs/promises";
+import { promises, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { whenProcessEnds } from "./process-end.js";
@@ -9,12 +8,12 @@ import { whenProcessEnds } from "./process-end.js";
  * before that (`first` there): nothing writes into the folder any more.
  */
 export async function withTemporaryFolder<T>(use: (folder: string) => Promise<T>): Promise<T> {
-	const folder = await mkdtemp(join(tmpdir(), "klpemu-"));
+	const folder = await promises.mkdtemp(join(tmpdir(), "klpemu-"));
 	const letGo = whenProcessEnds(() => rmSync(folder, { recursive: true, force: true, maxRetries: 10 }));
 	try {
 		return await use(folder);
 	} finally {
 		letGo();
-		await rm(folder, { recursive: true, force: true });
+		await promises.rm(folder, { recursive: true, force: true });
 	}
 }

@@ -14,7 +14,7 @@ import { compileModule, createTestMachine, type TestMachine } from "../support/m
 
 const ROUNDS = 50;
 /** Rounds of a scenario before which its machine is saved. */
-const POINTS: readonly number[] = [2, 25, 100];
+const POINTS: readonly number[] = [2, 50];
 
 /** A machine as it was saved, and what it was like then. */
 interface Point {

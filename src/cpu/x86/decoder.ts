@@ -1,4 +1,5 @@
-import { REFUSED, type RefusedRow } from "./refused.js";
+import { once } from "../../base/index.js";
+import { type RefusedRow, refusedRows } from "./refused.js";
 import { OPCODES, type OpcodeRow } from "./table.js";
 
 /** Operand size in bits. */
@@ -112,7 +113,7 @@ function lookUp<Row extends { readonly pattern: string }>(rows: readonly Row[]):
 	return lookup;
 }
 const LOOKUP = lookUp(OPCODES);
-const REFUSED_LOOKUP = lookUp(REFUSED);
+const refusedLookup = once(() => lookUp(refusedRows()));
 
 /** Opcodes without a mandatory prefix that are other instructions, or none, with one. */
 const NO_PREFIX: ReadonlySet<number> = new Set([0x101, 0x1ae, 0x1c3]);
@@ -238,7 +239,7 @@ class Reader {
 
 /** The error for an opcode that is not in the table, with the instruction's name if it is known. */
 function refuse(reader: Reader, key: number, unknown: string): Refused {
-	const candidates = REFUSED_LOOKUP.get(key) ?? [];
+	const candidates = refusedLookup().get(key) ?? [];
 	if (candidates.some(({ hasModrm }) => hasModrm) && reader.modrm < 0) reader.modrm = reader.byte();
 	const prefix = reader.rep ?? (reader.opsize ? "66" : undefined);
 	const fits = ({ row, digit, modrm }: Candidate<RefusedRow>, wanted: string | undefined): boolean =>

@@ -138,7 +138,8 @@ function vector(): RefusedRow[] {
 	return rows;
 }
 
-export const REFUSED: readonly RefusedRow[] = [
+/** Made anew by each call: few programs need them. */
+export const refusedRows = (): readonly RefusedRow[] => [
 	...PRIVILEGED.trim()
 		.split("\n")
 		.map((line) => parse(line, true)),

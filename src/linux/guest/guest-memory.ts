@@ -126,21 +126,29 @@ export class GuestMemory {
 
 	/** The text at an address, up to its NUL. */
 	string(address: bigint): string {
+		const { bytes } = this.#memory;
 		const parts: Uint8Array[] = [];
 		for (let at = BigInt.asUintN(64, address); ; ) {
 			const size = PAGE_SIZE - Number(at & 0xfffn);
 			this.#check(at, 1, "read");
-			const bytes = this.#memory.read(at, size);
-			const end = bytes.indexOf(0);
+			// In place: most texts are much shorter than the rest of their page.
+			const offset = this.#memory.offset(at);
+			const rest = bytes.subarray(offset, offset + size);
+			const end = rest.indexOf(0);
 			if (isKaddr(at)) this.#memory.onGuestRead?.(toKaddr(at), end < 0 ? size : end + 1);
-			parts.push(end < 0 ? bytes : bytes.subarray(0, end));
+			parts.push(end < 0 ? rest : rest.subarray(0, end));
 			if (end >= 0) break;
 			at += BigInt(size);
 		}
 		const [only] = parts;
 		// Nearly all texts; a decoder takes longer to make than to use.
-		if (parts.length === 1 && only!.every((byte) => byte < 0x80)) return String.fromCharCode(...only!);
+		if (parts.length === 1 && isAscii(only!)) return String.fromCharCode(...only!);
 		const decoder = new TextDecoder();
 		return parts.map((part) => decoder.decode(part, { stream: true })).join("") + decoder.decode();
 	}
+}
+
+function isAscii(text: Uint8Array): boolean {
+	for (const byte of text) if (byte >= 0x80) return false;
+	return true;
 }

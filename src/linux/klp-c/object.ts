@@ -1,5 +1,5 @@
 import * as v from "valibot";
-import { KlpemuError } from "../../base/index.js";
+import { KlpemuError, once } from "../../base/index.js";
 import { type ElfObject, type ElfSection, parseElf } from "../../elf/index.js";
 import { KernelLayout } from "../lib/index.js";
 
@@ -13,36 +13,41 @@ export const CORE_FORMAT = 1;
 const NAME_BYTES = 56;
 const ENTRY_BYTES = NAME_BYTES + 8;
 
-const Sha256 = v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/));
 const Config = v.record(v.string(), v.string());
 
-const CoreInfo = v.object({
-	format: v.literal(CORE_FORMAT),
-	/** UTS_RELEASE of the headers. */
-	release: v.string(),
-	/** Options of the kernel's configuration that change the core or what is around it, with their values; unset ones are left out. */
-	config: Config,
-	/** The first line of `gcc --version`. */
-	compiler: v.string(),
-	/** SHA-256 of each compiled file after patching, by its path in the kernel; klpemu/ is asm/kernel-env. */
-	sources: v.record(v.string(), Sha256),
-	/** In the order in which they were applied. `files`: those that they change in the core. */
-	patches: v.array(v.object({ name: v.string(), sha256: Sha256, files: v.array(v.string()) })),
+// Made when a core is read: most runs read none.
+const coreInfo = once(() => {
+	const sha256 = v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/));
+	return v.object({
+		format: v.literal(CORE_FORMAT),
+		/** UTS_RELEASE of the headers. */
+		release: v.string(),
+		/** Options of the kernel's configuration that change the core or what is around it, with their values; unset ones are left out. */
+		config: Config,
+		/** The first line of `gcc --version`. */
+		compiler: v.string(),
+		/** SHA-256 of each compiled file after patching, by its path in the kernel; klpemu/ is asm/kernel-env. */
+		sources: v.record(v.string(), sha256),
+		/** In the order in which they were applied. `files`: those that they change in the core. */
+		patches: v.array(v.object({ name: v.string(), sha256, files: v.array(v.string()) })),
+	});
 });
 
 /** What a kernel core file was made of. */
-export type KernelCoreInfo = v.InferOutput<typeof CoreInfo>;
+export type KernelCoreInfo = v.InferOutput<ReturnType<typeof coreInfo>>;
 
-const LayoutFile = v.object({
-	format: v.literal(CORE_FORMAT),
-	release: v.string(),
-	config: Config,
-	compiler: v.string(),
-	entries: v.record(v.string(), v.number()),
-});
+const layoutFile = once(() =>
+	v.object({
+		format: v.literal(CORE_FORMAT),
+		release: v.string(),
+		config: Config,
+		compiler: v.string(),
+		entries: v.record(v.string(), v.number()),
+	}),
+);
 
 /** A kernel's layout without its core, as asm/kernel-layouts/ has them. */
-export type KernelLayoutFile = v.InferOutput<typeof LayoutFile>;
+export type KernelLayoutFile = v.InferOutput<ReturnType<typeof layoutFile>>;
 
 /** A kernel core file (`klpemu kernel build`), parsed and not yet linked. */
 export interface KernelCore {
@@ -60,7 +65,7 @@ export function parseKernelCore(bytes: Uint8Array, fileName: string): KernelCore
 		throw badCore(fileName, `no kernel core: it has no section '${name}'`);
 	};
 	const text = new TextDecoder().decode(section(INFO_SECTION).data);
-	const info = check(CoreInfo, text, fileName, INFO_SECTION);
+	const info = check(coreInfo(), text, fileName, INFO_SECTION);
 	return { info, layout: new KernelLayout(info.release, readEntries(section(LAYOUT_SECTION), fileName)), object };
 }
 
@@ -76,7 +81,7 @@ function parseObject(bytes: Uint8Array, fileName: string): ElfObject {
 
 /** Reads a layout file. Throws `CORE_FORMAT`. */
 export function parseKernelLayout(text: string, fileName: string): KernelLayout {
-	const { release, entries } = check(LayoutFile, text, fileName, "the file");
+	const { release, entries } = check(layoutFile(), text, fileName, "the file");
 	const numbers = Object.entries(entries).map(([name, value]): [string, bigint] => [name, BigInt(value)]);
 	return new KernelLayout(release, new Map(numbers));
 }

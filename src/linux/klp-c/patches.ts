@@ -66,14 +66,14 @@ export class Patches {
 	}
 
 	/** list_for_each_entry_rcu: the structs that contain the entries, in order. A list that is being initialised is empty. */
-	*list(head: Kaddr, node: string): Generator<Kaddr, void, void> {
+	list(head: Kaddr, node: string): Kaddr[] {
 		const offset = this.#core.layout.offset(node);
-		let at = this.#next(head, node);
-		for (let i = 0; at !== head && at !== 0; i++) {
-			if (i > ENDLESS) throw new Error(`the list of ${node} has no end`);
-			yield (at - offset) | 0;
-			at = this.#next(at, node);
+		const structs: Kaddr[] = [];
+		for (let at = this.#next(head, node); at !== head && at !== 0; at = this.#next(at, node)) {
+			if (structs.length > ENDLESS) throw new Error(`the list of ${node} has no end`);
+			structs.push((at - offset) | 0);
 		}
+		return structs;
 	}
 
 	/** list->next; 0, the end of the list, if there is none in memory. */
@@ -89,7 +89,7 @@ export class Patches {
 
 	/** klp_patches, oldest first. */
 	patches(): Kaddr[] {
-		return [...this.list(this.#klp_patches, "klp_patch.list")];
+		return this.list(this.#klp_patches, "klp_patch.list");
 	}
 
 	/** The patch in transition; 0: none. */
@@ -108,11 +108,11 @@ export class Patches {
 	}
 
 	objects(patch: Kaddr): Kaddr[] {
-		return [...this.list(this.field(patch, "klp_patch.obj_list"), "klp_object.node")];
+		return this.list(this.field(patch, "klp_patch.obj_list"), "klp_object.node");
 	}
 
 	funcs(object: Kaddr): Kaddr[] {
-		return [...this.list(this.field(object, "klp_object.func_list"), "klp_func.node")];
+		return this.list(this.field(object, "klp_object.func_list"), "klp_func.node");
 	}
 
 	/**
@@ -130,7 +130,7 @@ export class Patches {
 	}
 
 	/** The klp_funcs on a func_stack, newest first. */
-	stackOf(ops: Kaddr): Generator<Kaddr, void, void> {
+	stackOf(ops: Kaddr): Kaddr[] {
 		return this.list(this.field(ops, "klp_ops.func_stack"), "klp_func.stack_node");
 	}
 
@@ -167,7 +167,7 @@ export class Patches {
 	/** func_stack of a function, newest entry first. */
 	funcStack(old_func: Kaddr): GuestFunc[] {
 		const ops = this.klp_find_ops(old_func);
-		return ops === 0 ? [] : [...this.stackOf(ops)].flatMap((address) => this.func(address) ?? []);
+		return ops === 0 ? [] : this.stackOf(ops).flatMap((address) => this.func(address) ?? []);
 	}
 
 	/** Every word of the core's lists on which calls and promises depend. */

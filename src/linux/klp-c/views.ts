@@ -40,7 +40,7 @@ export class Views {
 	wouldRun(old_func: Kaddr, patch_state: number): Implementation | undefined {
 		const ops = this.#patches.klp_find_ops(old_func);
 		if (ops === 0) return undefined;
-		const stack = [...this.#patches.stackOf(ops)];
+		const stack = this.#patches.stackOf(ops);
 		if (stack.length === 0) return undefined;
 		const before = this.#words(ops, stack);
 		const chosen = this.#ask(old_func, (ops + this.#core.layout.offset("klp_ops.fops")) | 0, patch_state);

@@ -9,10 +9,13 @@ export class KernelLayout {
 	readonly release: string;
 	/** Values by name, in the order of the table; constants below 0 have their two's complement in 64 bits. */
 	readonly entries: ReadonlyMap<string, bigint>;
+	/** The same, signed: each access to a struct asks for one. */
+	readonly #constants: ReadonlyMap<string, number>;
 
 	constructor(release: string, entries: ReadonlyMap<string, bigint>) {
 		this.release = release;
 		this.entries = entries;
+		this.#constants = new Map([...entries].map(([name, value]) => [name, Number(BigInt.asIntN(64, value))]));
 	}
 
 	/** Bytes from the start of a struct to a field: `offset("task_struct.patch_state")`. Throws `LAYOUT_MISSING`. */
@@ -27,8 +30,8 @@ export class KernelLayout {
 
 	/** The value of a constant, signed: `constant("TIF_PATCH_PENDING")`. Throws `LAYOUT_MISSING`. */
 	constant(name: string): number {
-		const value = this.entries.get(name);
-		if (value !== undefined) return Number(BigInt.asIntN(64, value));
+		const value = this.#constants.get(name);
+		if (value !== undefined) return value;
 		const near = nearest(name, [...this.entries.keys()]);
 		const list = "asm/kernel-env/layout.c has the list; klpemu kernel build makes a file with all of them";
 		throw new KlpemuError("LAYOUT_MISSING", `the layout of Linux ${this.release} has no '${name}'`, {
