@@ -56,7 +56,9 @@ function lanesOf(report: Report, steps: readonly ReportStep[]): Map<string, stri
 			return broken.has(`${index} ${name}`) ? BROKEN : task === undefined ? " " : MARKS[task.patch_state];
 		});
 		const key = lane.join("");
-		lanes.set(key, [...(lanes.get(key) ?? []), name]);
+		const tasks = lanes.get(key);
+		if (tasks === undefined) lanes.set(key, [name]);
+		else tasks.push(name);
 	}
 	return lanes;
 }

@@ -25,11 +25,16 @@ export function joinNames(names: readonly string[], limit = Number.POSITIVE_INFI
 		groups.set(base!, numbers);
 	}
 	const parts = [...groups].map(([base, numbers]) => (numbers.length === 0 ? base : `${base}/${ranges(numbers)}`));
-	let text = parts.join(", ");
-	for (let shown = parts.length - 1; text.length > limit && shown > 0; shown--) {
-		text = `${parts.slice(0, shown).join(", ")}, +${parts.length - shown}`;
+	const text = parts.join(", ");
+	if (text.length <= limit) return text;
+	// The longest beginning that fits, with the number of the others.
+	let [shown, length] = [1, parts[0]!.length];
+	const most = (count: number) => limit - `, +${parts.length - count}`.length;
+	for (; shown < parts.length - 1; shown++) {
+		length += `, ${parts[shown]}`.length;
+		if (length > most(shown + 1)) break;
 	}
-	return text;
+	return shown === parts.length ? text : `${parts.slice(0, shown).join(", ")}, +${parts.length - shown}`;
 }
 
 function ranges(numbers: readonly number[]): string {
@@ -47,7 +52,9 @@ function rowsOf(changes: readonly TaskChange[], limit: number): Row[] {
 	const groups = new Map<string, TaskChange[]>();
 	for (const change of changes) {
 		const key = JSON.stringify([change.state, change.views, change.why]);
-		groups.set(key, [...(groups.get(key) ?? []), change]);
+		const group = groups.get(key);
+		if (group === undefined) groups.set(key, [change]);
+		else group.push(change);
 	}
 	return [...groups.values()].map((group) => {
 		const { state, views, why, tone } = group[0]!;

@@ -82,7 +82,42 @@ describe("hostile scenarios cost bounded time and memory", () => {
 		const [name, last] = [String.fromCharCode(97 + i), String.fromCharCode(96 + i)];
 		laughs.push(`${name}: &${name} [${Array.from({ length: 9 }, () => `*${last}`).join(", ")}]`);
 	}
+	const small = (tasks: readonly string[], steps: readonly string[]) =>
+		["title: Many", "vmlinux: [x.c]", "tasks:", ...tasks, "steps:", ...steps].join("\n");
+	const many = <T>(count: number, one: (i: number) => T) => Array.from({ length: count }, (_, i) => one(i));
 	test.each([
+		[
+			"20,000 tasks",
+			small(
+				many(20_000, (i) => `  t${i}: { calls: [f] }`),
+				["  - settle"],
+			),
+		],
+		[
+			"3,000 forks",
+			small(
+				["  t: { calls: [f] }"],
+				many(3000, (i) => `  - fork: { parent: t, child: c${i}, calls: [f] }`),
+			),
+		],
+		[
+			"3,000 forks in races",
+			small(
+				["  t: { calls: [f] }"],
+				many(
+					1500,
+					(i) =>
+						`  - race: [[{ fork: { parent: t, child: c${i}, calls: [f] } }], [{ fork: { parent: t, child: d${i}, calls: [f] } }]]`,
+				),
+			),
+		],
+		[
+			"1,000 tasks and 2,000 steps",
+			small(
+				["  t: { calls: [f], count: 1000 }"],
+				many(2000, () => "  - settle"),
+			),
+		],
 		["a bomb of aliases", laughs.join("\n")],
 		["20,000 brackets", deep("[", "]")],
 		["20,000 braces", deep("{a: ", "}")],

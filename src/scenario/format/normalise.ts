@@ -19,6 +19,10 @@ import type { LivepatchKeys, RawLivepatch, RawOps, RawScenario, RawTask } from "
 import { readSteps } from "./steps.js";
 
 const MIB = 1 << 20;
+/** As many as `count` may say. */
+const MAX_TASKS = 1024;
+/** Of tasks after steps, in a report. */
+const MAX_CELLS = 1_000_000;
 const DEFAULTS = { design: "mainline", cpus: 2, seed: 1n, hz: 250, memory: "64 MiB" } as const;
 
 /** Turns a valid file into a {@link Scenario}: short forms written out, defaults filled in, names resolved. */
@@ -41,12 +45,14 @@ export class Normaliser {
 		const raw = this.#raw;
 		const names = this.#names;
 		if (raw.design !== undefined) this.#checkDesign(raw.design);
+		this.#checkTasks(0);
 		for (const name of Object.keys(raw.modules ?? {})) this.#module(name);
 		for (const [name, livepatch] of Object.entries(raw.livepatches ?? {})) this.#livepatch(name, livepatch);
 		for (const [name, ops] of Object.entries(raw.ftrace_ops ?? {})) this.#ops(name, ops);
 		for (const [name, task] of Object.entries(raw.tasks ?? {})) this.#taskGroup(name, task);
 		const declared = new Map(this.#names.tasks);
 		const steps = readSteps(raw.steps, names);
+		this.#checkSize(steps);
 		return {
 			fileName: document.fileName,
 			title: raw.title,
@@ -83,6 +89,23 @@ export class Normaliser {
 			"the C of a kernel core has its own rules for replacing livepatches: leave one of the two out. " +
 			"Another design is another C: klpemu kernel build --patch";
 		throw this.#document.error("SCENARIO_CORE", ["design"], message, hint, "key");
+	}
+
+	#checkTasks(forks: number): number {
+		const tasks = Object.values(this.#raw.tasks ?? {}).reduce((sum, { count = 1 }) => sum + count, forks);
+		if (tasks <= MAX_TASKS) return tasks;
+		const message = `a scenario has at most ${MAX_TASKS} tasks, with those that steps fork; this one has ${tasks}`;
+		const hint = "tasks that run the same functions behave alike: a few of them show what many do";
+		throw this.#document.error("SCENARIO_BAD_VALUE", [forks > 0 ? "steps" : "tasks"], message, hint, "key");
+	}
+
+	/** A report has each task after each step, and the judge looks at each task whenever one switches. */
+	#checkSize(steps: readonly Step[]): void {
+		const all = steps.flatMap((step) => (step.kind === "race" ? step.actors.flat() : [step]));
+		const tasks = this.#checkTasks(all.filter(({ kind }) => kind === "fork").length);
+		if (tasks * all.length <= MAX_CELLS) return;
+		const message = `tasks times steps may be ${MAX_CELLS}; ${tasks} tasks and ${all.length} steps are more`;
+		throw this.#document.error("SCENARIO_BAD_VALUE", ["steps"], message, "divide it into several files", "key");
 	}
 
 	/** The key `explore`. Its steps are named by their titles, as reports have them. */
