@@ -10,6 +10,11 @@ import {
 } from "./search/index.js";
 import { World } from "./world/index.js";
 
+/** States of a search that only looks for shared memory. */
+const SCOUTED = 3_000;
+/** So many of these that find nothing are enough. */
+const QUIET_SCOUTS = 2;
+
 /** Result of the exploration of one scenario under one design. */
 export interface Exploration extends SearchResult {
 	/** The tasks that made moves, for each of its searches. */
@@ -29,12 +34,39 @@ export interface Exploration extends SearchResult {
  */
 export async function explore(model: Model, options: SearchOptions): Promise<Exploration> {
 	const world = new World(model);
-	for (;;) {
-		const found = await exploreOnce(model, world, options);
-		if (!world.shared.grown) return found;
+	for (let first = true; ; first = false) {
+		if (!first) await scout(model, world, options);
+		const found = await tryOnce(model, world, options);
+		if (found !== undefined && !world.shared.grown) return found;
 		// Not all accesses that are points were points.
-		if (options.interrupted?.()) return found.result === "complete" ? { ...found, result: "bounded" } : found;
+		if (options.interrupted?.() && found !== undefined) {
+			return found.result === "complete" ? { ...found, result: "bounded" } : found;
+		}
 		world.restart();
+	}
+}
+
+/**
+ * Finds shared memory (world/shared-memory.ts) in a part of the schedules that is quickly explored, down to the last steps of the
+ * scenario: otherwise it would be found step by step, and the exploration would begin again each time.
+ */
+async function scout(model: Model, world: World, options: SearchOptions): Promise<void> {
+	let quiet = 0;
+	for (let order = 1n; quiet < QUIET_SCOUTS && !options.interrupted?.(); order++) {
+		const all = { ...options, budget: SCOUTED, order, all: true, shard: undefined, onProgress: undefined };
+		await tryOnce(model, world, all);
+		quiet = world.shared.grown ? 0 : quiet + 1;
+		world.restart();
+	}
+}
+
+/** Undefined: a search has failed, because two states were taken for one. That happens while words that are state are not known. */
+async function tryOnce(model: Model, world: World, options: SearchOptions): Promise<Exploration | undefined> {
+	try {
+		return await exploreOnce(model, world, options);
+	} catch (error) {
+		if (!world.shared.grown) throw error;
+		return undefined;
 	}
 }
 

@@ -25,6 +25,8 @@ export interface Schedule {
 	/** Of the scenario's text: in another scenario, the moves have another meaning. */
 	readonly fingerprint: string;
 	readonly design: string;
+	/** The kernel of a compiled core; undefined: the core in TypeScript. */
+	readonly core?: string;
 	/** The invariant that it breaks, and the message. */
 	readonly invariant: Invariant;
 	readonly message: string;
@@ -39,6 +41,7 @@ const FIRST_LINE = "klpemu schedule 1";
 export function formatSchedule(schedule: Schedule): string {
 	const { scenario, fingerprint, design, invariant, message, moves } = schedule;
 	const lines = [FIRST_LINE, `scenario: ${scenario}`, `fingerprint: ${fingerprint}`, `design: ${design}`];
+	if (schedule.core !== undefined) lines.push(`core: ${schedule.core}`);
 	const points = schedule.points?.length ? [`points: ${schedule.points.join(" ")}`] : [];
 	lines.push(`invariant: ${invariant}`, `message: ${message}`, ...points, `length: ${moves.length}`, "moves:");
 	for (const { who, steps, busy, late, label } of moves) {
@@ -84,7 +87,9 @@ export function parseSchedule(text: string, fileName: string): Schedule {
 	}
 	const [scenario, fingerprint, design] = ["scenario", "fingerprint", "design"].map(value) as [string, string, string];
 	const points = header.get("points")?.split(" ");
-	return { scenario, fingerprint, design, invariant, message: value("message"), ...(points && { points }), moves };
+	const core = header.get("core");
+	const guest = { ...(core !== undefined && { core }), ...(points && { points }) };
+	return { scenario, fingerprint, design, invariant, message: value("message"), ...guest, moves };
 }
 
 function parseMove(line: string, bad: (message: string) => KlpemuError): Move {

@@ -5,6 +5,8 @@ import { type ExploredScenario, type StepOutcome, VERDICTS } from "../scenario/i
 /** One line of the table. A design with several broken invariants has several. */
 export interface ExploreRow {
 	readonly design: string;
+	/** The kernel of a compiled core. */
+	readonly core?: string;
 	/** `refused`: the scenario's livepatches have keys that the design does not support. Only with --all-designs. */
 	readonly result: "complete" | "bounded" | "violated" | "refused";
 	readonly invariant: string | null;
@@ -35,13 +37,13 @@ export interface ExploreRow {
 
 /** The rows of one design: one for each broken invariant, or one. `seconds`: the time that it took. */
 export function rowsOf(
-	design: string,
-	{ exploration, schedules, steps, expected, judgement }: ExploredScenario,
+	{ design, core, exploration, schedules, steps, expected, judgement }: ExploredScenario,
 	seconds: number,
 ): ExploreRow[] {
 	const { result, states, transitions, depth, visited, reason } = exploration;
 	return (schedules.length === 0 ? [undefined] : schedules).map((schedule) => ({
 		design,
+		...(core !== undefined && { core }),
 		result,
 		invariant: schedule?.invariant ?? null,
 		message: schedule?.message ?? null,
@@ -90,6 +92,7 @@ const STEP = v.object({
 /** A row from elsewhere; keys that are added later are ignored. */
 export const rowSchema: v.GenericSchema<unknown, ExploreRow> = v.object({
 	design: v.string(),
+	core: v.exactOptional(v.string()),
 	result: v.picklist(["complete", "bounded", "violated", "refused"]),
 	invariant: text,
 	message: text,

@@ -28,6 +28,10 @@ export interface ExploreScenarioOptions extends SearchOptions {
 }
 
 export interface ExploredScenario {
+	/** Name of the design. */
+	readonly design: string;
+	/** The kernel of a compiled core; undefined: the core in TypeScript. */
+	readonly core: string | undefined;
 	readonly exploration: Exploration;
 	/** One schedule for each violation, as short as possible. */
 	readonly schedules: readonly Schedule[];
@@ -45,15 +49,18 @@ export async function exploreScenario(options: ExploreScenarioOptions): Promise<
 	const model = await createModel(scenario, machine);
 	try {
 		const exploration = await explore(model, options);
-		const { name: design } = model.machine.klp.design;
+		const {
+			design: { name: design },
+			compiledFrom: core,
+		} = model.machine.klp;
 		const steps = model.outcomes.list();
 		const expected = expectedOf(scenario, design);
 		const whole = options.shard === undefined && INVARIANTS.every((name) => options.invariants.has(name));
 		const judgement = judgeOutcomes(exploration.result, expected, steps, whole);
-		const found = { exploration, steps, expected, judgement };
+		const found = { design, core, exploration, steps, expected, judgement };
 		if (exploration.violations.length === 0) return { ...found, schedules: [] };
 		const fingerprint = await fingerprintOf(scenario, machine.host.files);
-		const header = { scenario: scenario.fileName, fingerprint, design };
+		const header = { scenario: scenario.fileName, fingerprint, design, ...(core !== undefined && { core }) };
 		const again = await createModel(scenario, machine);
 		try {
 			const { points } = exploration;

@@ -17,7 +17,6 @@ export interface ScenarioModel extends Model {
 
 /** Makes the explorer's model of a scenario: its machine, with all objects loaded and before the first step. */
 export async function createModel(scenario: Scenario, options: RunScenarioOptions): Promise<ScenarioModel> {
-	if (scenario.core !== undefined || options.core !== undefined) throw notExplored(scenario);
 	const { machine, objects } = await createScenarioMachine(scenario, options);
 	const functions = watchedFunctions(scenario.livepatches, machine);
 	const control = { mayFallAsleep: false, racersDone: () => true };
@@ -28,17 +27,6 @@ export async function createModel(scenario: Scenario, options: RunScenarioOption
 	const parked = [...scenario.tasks.values()].filter(({ idle }) => idle).map(({ name }) => name);
 	const idleSleeps = tasks.length > 0 && tasks.every(({ name, named }) => parked.includes(name) && !named);
 	return { machine, functions, tasks, admins, idleSleeps, control, outcomes };
-}
-
-function notExplored({ fileName, core }: Scenario): KlpemuError {
-	return new KlpemuError(
-		"CORE_EXPLORE",
-		"a compiled core is not explored, and no schedule of it is replayed: it cannot stop at every access",
-		{
-			...(core && { where: whereOf(fileName, core.position) }),
-			hint: "klpemu run takes it; without it the explorer moves klpemu's transcription of the same code",
-		},
-	);
 }
 
 function driver(control: Model["control"]): Driver {

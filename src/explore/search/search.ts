@@ -85,6 +85,8 @@ function shuffled(numbers: number[], random: Random): number[] {
 	return numbers;
 }
 
+/** If shared memory has been found, an exploration of more states than this does not go on, but begins again. */
+const PASS = 5_000;
 /** Number of states per process when the work is divided. */
 const PER_SHARD = 8;
 /**
@@ -193,7 +195,8 @@ export class Search {
 
 	/** True if nothing more is looked for, or if the exploration begins again. */
 	#isOver(): boolean {
-		return (this.#violations.size > 0 && !this.#options.all) || this.#memo.world.shared.grown;
+		const again = this.#memo.world.shared.grown && this.#table.length >= PASS;
+		return again || (this.#violations.size > 0 && !this.#options.all);
 	}
 
 	/** True if the search was interrupted, or has as many states as it may. */

@@ -70,6 +70,7 @@ export class GuestCode implements CallStepper {
 	#fresh = true;
 	#gate: string | undefined = undefined;
 	#locked = false;
+	#ended = false;
 	/** The code that returns here cannot be interrupted by other tasks; 0: it can. */
 	#atomicUntil: Kaddr = 0;
 
@@ -91,6 +92,7 @@ export class GuestCode implements CallStepper {
 		this.#fresh = true;
 		this.#gate = undefined;
 		this.#atomicUntil = 0;
+		this.#ended = false;
 		this.#lookAtLocks();
 		memory.onGuestRead = (address, length) => this.#hostAccess(address, length, false);
 		try {
@@ -102,22 +104,44 @@ export class GuestCode implements CallStepper {
 	}
 
 	#lookAtLocks(): void {
+		this.#locked = this.#quietly(() => this.#runner?.holdsMutex() ?? false);
+	}
+
+	/** What the look reads is not noted. */
+	#quietly<T>(look: () => T): T {
 		const { memory } = this.#machine;
 		const { onGuestRead } = memory;
 		memory.onGuestRead = undefined;
-		this.#locked = this.#runner?.holdsMutex() ?? false;
-		memory.onGuestRead = onGuestRead;
+		try {
+			return look();
+		} finally {
+			memory.onGuestRead = onGuestRead;
+		}
+	}
+
+	/** A transition has ended in the present move. */
+	get transitionEnded(): boolean {
+		return this.#ended;
 	}
 
 	// ---- CallStepper ----
 
 	run(task: task_struct): Stop | { readonly kind: "point"; readonly point: Point } {
+		this.#clearBelow(task);
 		for (let i = 0; i < LIMIT; i++) {
 			if (this.isPoint(task)) return { kind: "point", point: this.#label() };
 			const stop = this.step(task);
 			if (stop.kind !== "budget") return stop;
 		}
 		return { kind: "budget", executed: LIMIT };
+	}
+
+	/** What earlier calls have left below the stack pointer shows up in variables without a value: it must not tell states apart. */
+	#clearBelow({ stack, regs }: task_struct): void {
+		const { bytes } = this.#machine.memory;
+		if (stack === undefined) return;
+		const used = regs.kaddr(RSP) - Number(BigInt.asIntN(32, stack.address));
+		if (used > 0 && used < stack.length) bytes.fill(0, stack.offset, stack.offset + used);
 	}
 
 	#label(): string {
@@ -252,7 +276,14 @@ export class GuestCode implements CallStepper {
 			return;
 		}
 		if (reads) shared.read(address, length, isTask);
-		if (writes) shared.write(address, length);
+		if (!writes) return;
+		shared.write(address, length);
+		const { code } = this.#machine.klp;
+		if (code?.transitionWords.includes(address)) {
+			after.push(() => {
+				this.#ended ||= this.#quietly(() => code.tellObservers());
+			});
+		}
 	}
 
 	#isForeignStack(address: Kaddr): boolean {
@@ -286,6 +317,8 @@ export class GuestCode implements CallStepper {
 	#decode(ip: Kaddr): Decoded {
 		const known = this.#decoded.get(ip);
 		const { memory } = this.#machine;
+		// In the core's own text only calls and jumps change, which access nothing.
+		if (known !== undefined && this.#machine.klp.code?.contains(ip)) return known;
 		if (known?.bytes.every((byte, i) => memory.u8((ip + i) | 0) === byte)) return known;
 		if (!(memory.permissions(ip) & PERM.EXEC)) return NOTHING;
 		const room = memory.permissions((ip + MAX_INSTRUCTION_BYTES) | 0)

@@ -406,7 +406,7 @@ export class World {
 			this.#setState(number, after, contextOf === before ? after : contextOf);
 		}
 		const arrived = arrival(point);
-		const kind = klp.code?.tellObservers() && arrived.kind !== "place" ? "done" : arrived.kind;
+		const kind = this.#code.transitionEnded && arrived.kind !== "place" ? "done" : arrived.kind;
 		return { ...touched, ...arrived, kind, replaced, broken };
 	}
 

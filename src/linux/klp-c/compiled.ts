@@ -207,6 +207,7 @@ export class CompiledLivepatch implements Livepatch {
 			contains: (ip) => image.contains(ip),
 			atomic: [core.address("task_call_func")],
 			taskField: (address) => tasks.fieldAt(address),
+			transitionWords: ["klp_transition_patch", "klp_target_state"].map((name) => core.address(name)),
 			tellObservers: () => events.check(),
 			get tasklistLocked() {
 				return memory.u32(lock) !== 0;
@@ -397,7 +398,7 @@ export class CompiledLivepatch implements Livepatch {
 	}
 
 	handlerStep(_at: HandlerPlace | undefined, _fops: Kaddr, _fregs: Kaddr): HandlerStep {
-		throw notExplored();
+		throw new Error("internal error: the handler of a compiled core is guest code");
 	}
 
 	/** What the code reads is found by what it does: see explore/world/shared-memory.ts. */
@@ -421,12 +422,6 @@ function checkHeaders(module: string, layout: KernelLayout): void {
 			hint: "build it as a .ko with the headers of the core's kernel",
 		},
 	);
-}
-
-function notExplored(): KlpemuError {
-	return new KlpemuError("CORE_EXPLORE", "the explorer cannot stop in the middle of the compiled core's handler", {
-		hint: "explore without --core, or run with it",
-	});
 }
 
 function only<T>(functions: Readonly<Record<string, T>>, names: readonly string[]): Record<string, T> {

@@ -137,7 +137,11 @@ export class CoreTasks implements TaskStructs {
 		this.#core.initPerCpu(area);
 		this.#memory.setU64((area + this.#current_task) | 0, toU64(struct));
 		this.areas.set(task, area);
-		this.places.set((area + this.#preempt_count) | 0, [task, "preempt_count"]);
+		this.#place((area + this.#preempt_count) | 0, 4, task, "preempt_count");
+	}
+
+	#place(at: Kaddr, size: number, task: task_struct, field: GuestTaskField): void {
+		for (let i = 0; i < size; i++) this.places.set((at + i) | 0, [task, field]);
 	}
 
 	/** The task and field whose value is at an address. */
@@ -191,7 +195,8 @@ export class CoreTasks implements TaskStructs {
 		const memory = this.#memory;
 		const word = (field: "patch_state" | "thread_flags" | "trace_recursion", name: string) => {
 			const at = this.#field(address, name);
-			this.places.set(at, [task, field]);
+			// The C sets and tests bits with instructions that access one byte.
+			this.#place(at, field === "patch_state" ? 4 : 8, task, field);
 			accessField(task, field, (inner) => {
 				memory.setU32(at, inner.get() >>> 0);
 				return { get: () => memory.i32(at), set: (value) => memory.setU32(at, value >>> 0) };

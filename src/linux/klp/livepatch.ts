@@ -93,7 +93,9 @@ export interface CoreCode {
 	readonly atomic: readonly Kaddr[];
 	/** The task and field whose value is at an address. */
 	taskField(address: Kaddr): readonly [task_struct, GuestTaskField] | undefined;
-	/** A transition has ended since the last call. Tells observers of what has happened. */
+	/** The words whose changes begin and end a transition. */
+	readonly transitionWords: readonly Kaddr[];
+	/** Called when one of them has been written: tells observers of what has happened. True if a transition has ended. */
 	tellObservers(): boolean;
 	/** tasklist_lock is held. */
 	readonly tasklistLocked: boolean;

@@ -31,16 +31,3 @@ export async function readCore(
 	}
 	return parseKernelCore(bytes, file);
 }
-
-/** For commands that move kernel code access by access. Throws `CLI_BAD_ARGUMENT`. */
-export function refuseCore(command: string, file: string | undefined): void {
-	if (file === undefined) return;
-	throw new KlpemuError(
-		"CLI_BAD_ARGUMENT",
-		`${command} does not take --core: it cannot stop compiled code at every access`,
-		{
-			where: `klpemu ${command}`,
-			hint: `klpemu run takes it; ${command} without --core moves klpemu's transcription of the same code`,
-		},
-	);
-}

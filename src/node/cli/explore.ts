@@ -11,7 +11,7 @@ import { nodeHost } from "../host.js";
 import { END_SIGNALS } from "../process-end.js";
 import { saveSchedule } from "../schedules.js";
 import { type Command, EXIT, type Io } from "./command.js";
-import { coreOption, refuseCore } from "./core-option.js";
+import { coreOption, readCore } from "./core-option.js";
 import { type ExploreReport, exitStatus, exploreTable } from "./explore-report.js";
 import { DEFAULT_MEMORY, memoryEnd } from "./memory-limit.js";
 import { DOT_STATES, StateGraphCollector } from "./state-graph.js";
@@ -55,7 +55,7 @@ export const exploreCommand: Command<ExploreOptions> = {
 		shard: { type: "text", value: "I/N", help: "the I-th of N parts, from 1; klpemu merge joins their reports" },
 		save: { type: "text", value: "DIR", help: "write the schedules there, for klpemu replay" },
 		dot: { type: "text", value: "FILE", help: `draw the states for Graphviz: ${DOT_STATES} states at most` },
-		core: { ...coreOption, help: "refused: the explorer moves klpemu's own livepatch code only" },
+		core: coreOption,
 		cpu: { type: "text", value: "CPU", help: CPU_NAMES.join(" or "), choices: () => [...CPU_NAMES] },
 		json: { type: "flag", help: "print one JSON document" },
 	},
@@ -72,7 +72,6 @@ export const exploreCommand: Command<ExploreOptions> = {
 		"  klpemu replay found/hybrid-lp1-lp2-lp3.rfc-2025.mixed-universe.schedule --story",
 	],
 	async run(options, [file], io) {
-		refuseCore("explore", options.core);
 		const unsaved: KlpemuError[] = [];
 		const report = await exploreFile(file!, options, io, unsaved);
 		io.stdout.write(options.json ? `${printableJson(report)}\n` : printable(exploreTable(report)));
@@ -95,6 +94,13 @@ async function exploreFile(
 			where: "klpemu explore",
 		});
 	}
+	if (options.allDesigns && options.core !== undefined) {
+		throw new KlpemuError("CLI_BAD_ARGUMENT", "--core and --all-designs exclude each other", {
+			where: "klpemu explore",
+			hint: "the C of a kernel core has its own rules for replacing livepatches; another design is another C: klpemu kernel build --patch",
+		});
+	}
+	const core = await readCore("explore", options.core, options.design);
 	const text = await readText(file);
 	const scenario = parseScenario(text, file, { designs: designNames });
 	const { exploreScenario } = await import("../../scenario/index.js");
@@ -114,14 +120,18 @@ async function exploreFile(
 	}
 	const control = new Control(io, options);
 	const results: ExploreRow[] = [];
+	// The C of a core has rules of its own.
+	const own = core !== undefined || (scenario.core !== undefined && options.design === undefined);
+	const one = own ? undefined : (options.design ?? scenario.design);
+	const cpu = options.cpu !== undefined && { cpu: options.cpu };
 	try {
-		for (const design of options.allDesigns ? designNames : [options.design ?? scenario.design]) {
+		for (const design of options.allDesigns ? designNames : [one]) {
 			if (control.stopped) break;
-			const watch = control.start(design);
+			const watch = control.start(design ?? "core");
 			try {
 				const found = await exploreScenario({
 					scenario,
-					machine: { host: nodeHost(file), design, ...(options.cpu !== undefined && { cpu: options.cpu }) },
+					machine: { host: nodeHost(file), ...(design !== undefined && { design }), ...(core && { core }), ...cpu },
 					budget: Number(options.budget ?? BUDGET),
 					invariants: new Set(options.invariant === undefined ? INVARIANTS : [options.invariant as Invariant]),
 					all: options.everyInvariant,
@@ -131,14 +141,14 @@ async function exploreFile(
 					...(graph && { onMove: (move) => graph.add(move) }),
 					...watch.options,
 				});
-				if (graph !== undefined) await writeWhole(options.dot!, graph.render(`${scenario.title} (${design})`));
-				let rows = rowsOf(design, found, watch.seconds());
+				if (graph !== undefined) await writeWhole(options.dot!, graph.render(`${scenario.title} (${found.design})`));
+				let rows = rowsOf(found, watch.seconds());
 				if (options.save !== undefined) rows = await saved(options.save, rows, found.schedules, unsaved);
 				for (const row of rows) results.push(row.result === "bounded" ? { ...control.why, ...row } : row);
 			} catch (error) {
 				// The other designs may support the keys of its livepatches.
 				const isRefusal = error instanceof KlpemuError && error.code === "SCENARIO_FOREIGN_KEY";
-				if (!options.allDesigns || !isRefusal) throw error;
+				if (!options.allDesigns || !isRefusal || design === undefined) throw error;
 				results.push(refusedRow(design, error.message));
 			}
 		}

@@ -2,13 +2,14 @@ import { dirname, isAbsolute, join, resolve } from "node:path";
 import { KlpemuError, printable, printableJson } from "../../base/index.js";
 import { designs } from "../../designs/index.js";
 import { isEndless, parseSchedule, type Schedule } from "../../explore/index.js";
+import type { KernelCore } from "../../linux/klp-c/index.js";
 import { parseScenario, type Scenario } from "../../scenario/index.js";
 import { CPU_NAMES } from "../cpus.js";
 import { readIfThere, readText } from "../files.js";
 import { nodeHost } from "../host.js";
 import { PROJECT } from "../project.js";
 import { type Command, EXIT } from "./command.js";
-import { coreOption, refuseCore } from "./core-option.js";
+import { coreOption, readCore } from "./core-option.js";
 import { checkOutputs, ktapOf, type OutputOptions, outputOptions, recorderFor, writeOutputs } from "./outputs.js";
 
 export interface ReplayOptions extends OutputOptions {
@@ -24,7 +25,7 @@ export const replayCommand: Command<ReplayOptions> = {
 			type: "flag",
 			help: "as numbered steps in Markdown, with func_stack and the functions that tasks see",
 		},
-		core: { ...coreOption, help: "refused: a schedule is one of klpemu's own livepatch code" },
+		core: { ...coreOption, help: "the kernel core with which the schedule was found" },
 		cpu: { type: "text", value: "CPU", help: CPU_NAMES.join(" or "), choices: () => [...CPU_NAMES] },
 		json: { type: "flag", help: "print { schema, design, invariant, message, moves: [{ who, points }] }" },
 		...outputOptions("moves"),
@@ -37,15 +38,18 @@ export const replayCommand: Command<ReplayOptions> = {
 	],
 	async run(options, [file], { stdout }) {
 		const { story, core, cpu, json } = options;
-		refuseCore("replay", core);
 		const schedule = parseSchedule(await readText(file!, "klpemu explore SCENARIO --save FILE writes one"), file!);
+		const kernel = await readCore("replay", core, undefined);
 		const { replaySchedule } = await import("../../scenario/index.js");
 		const scenario = await findScenario(schedule, file!);
+		const ownCore = scenario.core !== undefined;
+		if (!ownCore) checkCore(schedule, kernel, file!);
 		checkOutputs("replay", [file!, scenario.fileName], options);
 		const recorder = await recorderFor(options);
 		const replay = await replaySchedule(scenario, schedule, {
 			host: nodeHost(scenario.fileName),
-			design: schedule.design,
+			...(kernel && { core: kernel }),
+			...(kernel === undefined && !ownCore && { design: schedule.design }),
 			...(cpu !== undefined && { cpu }),
 			...(recorder && { recorder }),
 		});
@@ -66,6 +70,20 @@ export const replayCommand: Command<ReplayOptions> = {
 		return endless || broken?.invariant === schedule.invariant ? EXIT.ok : EXIT.no;
 	},
 };
+
+/** Throws `SCHEDULE_STALE` if a schedule of one core is to be made with another. */
+function checkCore({ core }: Schedule, given: KernelCore | undefined, where: string): void {
+	if (core === given?.info.release) return;
+	const own = "klpemu's own livepatch code";
+	throw new KlpemuError(
+		"SCHEDULE_STALE",
+		`the schedule is one of ${core ?? own}, not of ${given?.info.release ?? own}`,
+		{
+			where,
+			hint: core === undefined ? "leave out --core" : "give the kernel core with which it was found: --core FILE",
+		},
+	);
+}
 
 /**
  * The scenario of a schedule: relative to its folder or one above that, to the current folder, or to the package of klpemu; of several, the

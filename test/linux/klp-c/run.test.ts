@@ -2,7 +2,7 @@ import { readFile } from "node:fs/promises";
 import { describe, expect, test } from "vitest";
 import { KernelLayout } from "../../../src/linux/lib/index.js";
 import { nodeHost } from "../../../src/node/index.js";
-import { createModel, parseScenario, runScenario } from "../../../src/scenario/index.js";
+import { parseScenario, runScenario } from "../../../src/scenario/index.js";
 import { kernelCore } from "../../support/kernel-core.js";
 import { KERNEL_CORE } from "../../support/skip.js";
 
@@ -102,10 +102,5 @@ describe("core: in a scenario", () => {
 			code: "SCENARIO_CORE",
 			where: expect.stringContaining(FLAGSHIP),
 		});
-	});
-
-	test("is not explored", async () => {
-		const exploring = createModel(await withCore(), { host: nodeHost(FLAGSHIP) });
-		await expect(exploring).rejects.toMatchObject({ code: "CORE_EXPLORE" });
 	});
 });

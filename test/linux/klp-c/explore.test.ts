@@ -1,0 +1,32 @@
+/** The kernel's own livepatch code, explored on machine code. */
+import { expect, test } from "vitest";
+import { INVARIANTS } from "../../../src/consistency/index.js";
+import type { SearchOptions } from "../../../src/explore/index.js";
+import { nodeHost } from "../../../src/node/index.js";
+import { exploreScenario, parseScenario } from "../../../src/scenario/index.js";
+import { kernelCore } from "../../support/kernel-core.js";
+
+const FILE = "scenarios/test.yaml";
+/** One patch, and a task that calls what it patches. */
+const ONE = (steps: string) => `title: t
+cpus: 2
+vmlinux: [asm/vmlinux/funcs.c]
+livepatches: { lp1: { sources: [asm/livepatches/lp1.c], funcs: { funcA: lp1_funcA } } }
+tasks: { worker: { calls: [funcA] } }
+steps: ${steps}
+`;
+const LIMITS: SearchOptions = { budget: 100_000, invariants: new Set(INVARIANTS), all: false, reduction: true };
+
+test("a transition is explored to its end; what is shared is found", { timeout: 120_000 }, async ({ skip }) => {
+	const core = await kernelCore(skip);
+	const scenario = parseScenario(ONE("[insmod: lp1, settle]"), FILE);
+	const found = await exploreScenario({ scenario, machine: { host: nodeHost(FILE), core }, ...LIMITS });
+	expect(found).toMatchObject({ design: "mainline", core: core.info.release, judgement: { failures: [] } });
+	const { result, states, points } = found.exploration;
+	expect(result).toBe("complete");
+	// As many states as the accesses of the C make; the transcription, which has fewer points, has 438.
+	expect(states).toBeGreaterThan(1_000);
+	// func_stack, klp_func.transition, klp_target_state, the task's patch_state and flags: words, not variables by name.
+	expect(points.length).toBeGreaterThanOrEqual(5);
+	expect(points.length).toBeLessThan(20);
+});
