@@ -31,7 +31,7 @@ export async function runJob(job: Job, blobs: Blobs, control: JobControl): Promi
 			pause: () => new Promise<void>((resolve) => setImmediate(resolve)),
 			onProgress: control.onProgress,
 		});
-		return { rows: rowsOf(job.variant, found, Math.round(elapsed() * 1000) / 1000) };
+		return { rows: rowsOf({ ...found, design: job.variant }, Math.round(elapsed() * 1000) / 1000) };
 	} catch (error) {
 		if (!(error instanceof KlpemuError)) throw error;
 		if (error.code === "SCENARIO_FOREIGN_KEY") return { rows: [refusedRow(job.variant, error.message)] };
