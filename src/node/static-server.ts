@@ -19,7 +19,7 @@ const TYPES: Readonly<Record<string, string>> = {
 export const CONTENT_SECURITY_POLICY = [
 	"default-src 'none'",
 	"script-src 'self' 'wasm-unsafe-eval'",
-	...["worker-src 'self'", "style-src 'self'", "connect-src 'self'", "img-src 'self'"],
+	...["worker-src 'self'", "style-src 'self'", "connect-src 'self'", "img-src 'self' data:"],
 	...["base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'"],
 ].join("; ");
 

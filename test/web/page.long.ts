@@ -237,7 +237,7 @@ describe.skipIf(CHROMIUM === undefined)("the page", () => {
 		await expect
 			.poll(() => text(".side .verdict"))
 			.toContain("neither (lp2_funcA, lp2_funcB) as before the transition");
-		expect(await page.evaluate(() => location.hash)).toContain("moves=");
+		await expect.poll(() => page.evaluate(() => location.hash)).toContain("moves=");
 	});
 
 	test("a notebook of moments", async () => {
@@ -356,7 +356,7 @@ describe.skipIf(CHROMIUM === undefined)("the page", () => {
 	});
 
 	test("50 tasks and 10,000 events stay fluid", async () => {
-		const scenario = `title: many\nvmlinux: [asm/vmlinux/funcs.c]\ncpus: 4\nlivepatches:\n  lp1: { sources: [asm/livepatches/lp1.c], funcs: { funcA: lp1_funcA } }\ntasks:\n  worker: { count: 50, calls: [funcA, funcB] }\nsteps:\n  - run: 700\n  - insmod: lp1\n  - run: 700\n`;
+		const scenario = `title: many\nvmlinux: [asm/vmlinux/funcs.c]\ncpus: 4\nlivepatches:\n  lp1: { sources: [asm/livepatches/lp1.c], funcs: { funcA: lp1_funcA } }\ntasks:\n  worker: { count: 50, calls: [funcA, funcB] }\nsteps:\n  - run: 2600\n  - insmod: lp1\n  - run: 2600\n`;
 		await open();
 		const packed = await page.evaluate(async (source) => {
 			const stream = new Blob([source]).stream().pipeThrough(new CompressionStream("deflate-raw"));
@@ -385,7 +385,7 @@ describe.skipIf(CHROMIUM === undefined)("the page", () => {
 			return times.sort((a, b) => a - b)[20]!;
 		});
 		process.stderr.write(`page: 50 tasks, 10,000 events: ${Math.round(took)} ms for a jump anywhere\n`);
-		expect(took).toBeLessThan(100 * PATIENCE);
+		expect(took).toBeLessThan(60 * PATIENCE);
 		const begin = Date.now();
 		await page.keyboard.press("ArrowLeft");
 		await page.keyboard.press("ArrowLeft");
@@ -403,7 +403,9 @@ describe.skipIf(CHROMIUM === undefined)("the page", () => {
 					? "text/css"
 					: path.endsWith(".html")
 						? "text/html"
-						: "application/octet-stream";
+						: path.endsWith(".wasm")
+							? "application/wasm"
+							: "application/octet-stream";
 			return response.writeHead(200, { "Content-Type": type }).end(readFileSync(file));
 		});
 		await new Promise<void>((resolve) => other.listen(0, "127.0.0.1", resolve));

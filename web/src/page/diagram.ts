@@ -24,6 +24,7 @@ export interface DiagramEvents {
 /** Where a row is. */
 interface Placed {
 	readonly row: Row;
+	readonly index: number;
 	readonly y: number;
 	readonly height: number;
 	/** The violations, in lines that fit. */
@@ -35,6 +36,7 @@ export class Diagram {
 	readonly #timeline: Timeline;
 	readonly #events: DiagramEvents;
 	readonly #lanes: readonly Lane[];
+	readonly #laneOf: ReadonlyMap<string, number>;
 	readonly #opened = new Set<number>();
 	#placed: readonly Placed[] = [];
 	#instant = 0;
@@ -50,6 +52,7 @@ export class Diagram {
 		this.#timeline = timeline;
 		this.#events = events;
 		this.#lanes = shownLanes(timeline);
+		this.#laneOf = new Map(this.#lanes.map(({ name }, lane) => [name, lane]));
 		this.#scroller = h(
 			"div",
 			{
@@ -105,10 +108,10 @@ export class Diagram {
 			20,
 			Math.floor((Math.min(this.element.clientWidth, this.#textWidth + this.#lanesWidth) - 34) / CHARACTER),
 		);
-		this.#placed = rowsOf(this.#timeline, this.#opened).map((row) => {
+		this.#placed = rowsOf(this.#timeline, this.#opened).map((row, index) => {
 			const sentences = tellBroken(row.broken).flatMap((sentence) => wrapped(sentence, room));
 			const height = LINE + MORE_LINE * (row.effects.length + sentences.length);
-			const placed = { row, y, height, sentences };
+			const placed = { row, index, y, height, sentences };
 			y += height;
 			return placed;
 		});
@@ -117,7 +120,19 @@ export class Diagram {
 
 	/** The row that leads to an instant; instant 0 is before the first. */
 	#rowAt(instant: number): Placed | undefined {
-		return this.#placed.find(({ row }) => instant > row.first && instant <= row.end);
+		const placed = this.#firstWhere(({ row }) => row.end >= instant);
+		return placed !== undefined && instant > placed.row.first ? placed : undefined;
+	}
+
+	/** The first row with a property that all rows behind it have too. */
+	#firstWhere(has: (placed: Placed) => boolean): Placed | undefined {
+		let [low, high] = [0, this.#placed.length];
+		while (low < high) {
+			const middle = (low + high) >>> 1;
+			if (has(this.#placed[middle]!)) high = middle;
+			else low = middle + 1;
+		}
+		return this.#placed[low];
 	}
 
 	#scrollTo(instant: number): void {
@@ -169,8 +184,9 @@ export class Diagram {
 	#draw(): void {
 		const { scrollTop, clientHeight } = this.#scroller;
 		const [top, bottom] = [scrollTop - MARGIN, scrollTop + clientHeight + MARGIN];
-		const visible = this.#placed.filter(({ y, height }) => y + height > top && y < bottom);
-		const first = visible[0];
+		const first = this.#firstWhere(({ y, height }) => y + height > top);
+		const behind = this.#firstWhere(({ y }) => y >= bottom)?.index ?? this.#placed.length;
+		const visible = first === undefined ? [] : this.#placed.slice(first.index, behind);
 		const last = visible.at(-1);
 		if (first === undefined || last === undefined) return;
 		const height = last.y + last.height - first.y;
@@ -184,9 +200,9 @@ export class Diagram {
 		svg.style.left = `${this.#textWidth}px`;
 		svg.append(hatch());
 		for (const [lane, { name }] of this.#lanes.entries()) this.#drawLane(svg, visible, first.y, lane, name);
-		for (const placed of visible) this.#drawMarks(svg, placed, first.y);
-		this.#canvas.replaceChildren(svg, ...visible.map((placed) => this.#text(placed)));
 		const here = this.#rowAt(this.#instant);
+		for (const placed of visible) this.#drawMarks(svg, placed, first.y, placed === here);
+		this.#canvas.replaceChildren(svg, ...visible.map((placed) => this.#text(placed, placed === here)));
 		if (here === undefined) this.#scroller.removeAttribute("aria-activedescendant");
 		else this.#scroller.setAttribute("aria-activedescendant", this.#idOf(here.row));
 	}
@@ -219,17 +235,17 @@ export class Diagram {
 		}
 	}
 
-	#drawMarks(svg: SVGSVGElement, { row, y, height }: Placed, top: number): void {
-		const at = this.#lanes.findIndex(({ name }) => name === row.who);
+	#drawMarks(svg: SVGSVGElement, { row, y, height }: Placed, top: number, chosen: boolean): void {
+		const at = this.#laneOf.get(row.who) ?? -1;
 		const middle = y - top + LINE / 2;
-		if (row === this.#rowAt(this.#instant)?.row) {
+		if (chosen) {
 			const width = this.#lanesWidth;
 			svg.prepend(s("rect", { class: "cursor", x: 0, y: y - top, width, height }));
 		}
 		if (at < 0) return;
 		const x = this.#x(at);
 		for (const { to, what } of row.arrows) {
-			const lane = this.#lanes.findIndex(({ name }) => name === to);
+			const lane = this.#laneOf.get(to) ?? -1;
 			if (lane < 0) continue;
 			const target = this.#x(lane) + (lane > at ? -8 : 8);
 			const tip = lane > at ? -5 : 5;
@@ -244,17 +260,15 @@ export class Diagram {
 		}
 		svg.append(s("circle", { class: "mark", cx: x, cy: middle, r: 5.5 }));
 		for (const { task } of row.broken) {
-			const lane = this.#lanes.findIndex(({ name }) => name === (task ?? row.who));
+			const lane = this.#laneOf.get(task ?? row.who) ?? -1;
 			if (lane < 0) continue;
 			const d = `M${this.#x(lane) - 5} ${middle - 5} l10 10 m0 -10 l-10 10`;
 			svg.append(s("path", { class: "cross", d }));
 		}
 	}
 
-	#text({ row, y, height, sentences }: Placed): HTMLElement {
+	#text({ row, index, y, height, sentences }: Placed, chosen: boolean): HTMLElement {
 		const count = row.end - row.first;
-		const chosen = row === this.#rowAt(this.#instant)?.row;
-		const index = this.#placed.findIndex((placed) => placed.row === row);
 		const previous = this.#placed[index - 1]?.row;
 		const goesOn = previous !== undefined && previous.who === row.who && previous.title === row.title;
 		const steps = count > 1 || row.opened !== undefined;

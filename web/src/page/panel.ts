@@ -143,7 +143,7 @@ export class Panel {
 		if (regs !== undefined) options.push({ value: "", text: `where ${task} is` });
 		const wanted = this.#func ?? functions[0] ?? "";
 		const chosen = options.some(({ value }) => value === wanted) ? wanted : (options[0]?.value ?? "");
-		const lines = h("div", { class: "code", tabindex: 0, role: "region", "aria-label": "machine code" });
+		const lines = h("div", { class: "code", tabindex: 0, role: "region", "aria-label": "instructions" });
 		const fill = () => void this.#fillCode(lines, instant, chosen, regs);
 		const pick = choice("code", options, chosen, (value) => {
 			this.#func = value;
@@ -232,7 +232,11 @@ export class Panel {
 			h("h3", {}, this.#value(KEY.regs(task), `${task}'s registers`, instant, "Registers")),
 			h("div", { class: "registers" }, ...cells),
 			h("h3", {}, this.#value(KEY.kstack(task), `${task}'s stack`, instant, "Stack")),
-			h("div", { class: "words" }, ...this.#words(stack, frames, task, instant)),
+			h(
+				"div",
+				{ class: "words", tabindex: 0, role: "region", "aria-label": "words of the stack" },
+				...this.#words(stack, frames, task, instant),
+			),
 		);
 	}
 
@@ -262,7 +266,7 @@ export class Panel {
 		const lines = this.#timeline.recording.dmesg.slice(first, count);
 		const list = h(
 			"div",
-			{ class: "dmesg", tabindex: 0, role: "region", "aria-label": "dmesg" },
+			{ class: "dmesg", tabindex: 0, role: "region", "aria-label": "messages" },
 			...lines.map((line, index) => h("div", { class: first + index >= old && instant > 0 ? "changed" : "" }, line)),
 		);
 		queueMicrotask(() => list.scrollTo(0, list.scrollHeight));

@@ -88,7 +88,8 @@ class Engine {
 			return this.#keep(recorded, scenario, undefined);
 		},
 		forget: ({ recording }) => void this.#kept.delete(recording),
-		code: ({ recording, instant, address }) => this.#recording(recording).reader.lines(instant, address),
+		// The page may ask for code of a recording that it has just forgotten.
+		code: ({ recording, instant, address }) => this.#kept.get(recording)?.reader.lines(instant, address) ?? [],
 		validate: async ({ scenario }) => {
 			try {
 				parse(scenario);

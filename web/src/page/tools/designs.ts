@@ -34,7 +34,11 @@ export function designsTool(app: App): Tool {
 				h(
 					"table",
 					{},
-					h("thead", {}, h("tr", {}, ...["design", "rule", "what happens", ""].map((name) => h("th", {}, name)))),
+					h(
+						"thead",
+						{},
+						h("tr", {}, ...["design", "rule", "what happens", "compare"].map((name) => h("th", {}, name))),
+					),
 					rows,
 				),
 			),

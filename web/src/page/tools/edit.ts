@@ -78,6 +78,14 @@ export async function editTool(app: App): Promise<Tool> {
 					],
 				}),
 				keymap.of([...defaultKeymap, ...historyKeymap, ...searchKeymap, indentWithTab]),
+				// Text that the browser itself puts in place of a selection gets a style attribute, which the page's policy stops.
+				EditorView.domEventHandlers({
+					beforeinput: ({ inputType, data }, editor) => {
+						if (inputType !== "insertText" || data === null || editor.state.selection.main.empty) return false;
+						editor.dispatch(editor.state.replaceSelection(data), { userEvent: "input.type" });
+						return true;
+					},
+				}),
 				EditorView.contentAttributes.of({ "aria-label": "scenario, YAML" }),
 			],
 		}),
