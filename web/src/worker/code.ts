@@ -3,7 +3,7 @@ import { Disassembler } from "../../../src/disasm/index.js";
 import { MCOUNT_INSN_SIZE } from "../../../src/linux/ftrace/index.js";
 import { toU64 } from "../../../src/memory/index.js";
 import type { CodeLine } from "../shared/protocol.js";
-import { type CodeBlock, KEY, type RecordedFunction, Timeline } from "../shared/recording.js";
+import { type CodeBlock, type RecordedFunction, Timeline } from "../shared/recording.js";
 import { hexOf } from "./camera.js";
 import { loadCapstone } from "./capstone.js";
 import type { Recorded } from "./record.js";
@@ -82,9 +82,4 @@ export class CodeReader {
 		});
 		return { text: named, target };
 	}
-}
-
-/** The address of a func_stack's function, for {@link CodeReader.lines}. */
-export function addressOf(timeline: Timeline, func: string, instant: number): number | undefined {
-	return (timeline.at(KEY.func(func), instant) as RecordedFunction | undefined)?.address;
 }
