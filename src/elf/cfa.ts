@@ -18,8 +18,10 @@ export interface CfaState {
 
 const copy = (state: CfaState): CfaState => ({ ...state, rules: new Map(state.rules) });
 
-/** A limit, so that a damaged program cannot fill memory. */
+/** Limits, so that a damaged program cannot fill memory. */
 const MAX_REMEMBERED = 64;
+/** Of rules, of which each row has its own: those of registers behind these are dropped, for the kernel has no vectors. */
+const MAX_REGISTER = RETURN_ADDRESS;
 
 /** Runs call frame instructions (DWARF 5, section 6.4.2) and collects the rows of the table they describe. */
 export class CfaProgram {
@@ -50,7 +52,7 @@ export class CfaProgram {
 					this.#advance(operand);
 					break;
 				case 2:
-					this.#state.rules.set(operand, reader.uleb() * this.#dataAlign);
+					this.#rule(operand, reader.uleb() * this.#dataAlign);
 					break;
 				case 3:
 					this.#restore(operand);
@@ -76,10 +78,14 @@ export class CfaProgram {
 		else this.rows.push(row);
 	}
 
+	#rule(register: number, rule: CfaRule): void {
+		if (register <= MAX_REGISTER) this.#state.rules.set(register, rule);
+	}
+
 	#restore(register: number): void {
 		const rule = this.#initial.rules.get(register);
 		if (rule === undefined) this.#state.rules.delete(register);
-		else this.#state.rules.set(register, rule);
+		else this.#rule(register, rule);
 	}
 
 	/** Instructions whose high two bits are zero. */
@@ -135,37 +141,36 @@ export class CfaProgram {
 
 	/** Instructions that say where one register is. */
 	#registerRule(code: number, reader: DwarfReader): void {
-		const { rules } = this.#state;
 		const register = reader.uleb();
 		switch (code) {
 			case 0x05: // DW_CFA_offset_extended
-				rules.set(register, reader.uleb() * this.#dataAlign);
+				this.#rule(register, reader.uleb() * this.#dataAlign);
 				return;
 			case 0x06: // DW_CFA_restore_extended
 				this.#restore(register);
 				return;
 			case 0x07: // DW_CFA_undefined
-				rules.set(register, "undefined");
+				this.#rule(register, "undefined");
 				return;
 			case 0x08: // DW_CFA_same_value
-				rules.delete(register);
+				this.#state.rules.delete(register);
 				return;
 			case 0x09: // DW_CFA_register
 			case 0x14: // DW_CFA_val_offset
 				reader.uleb();
-				rules.set(register, "unwalkable");
+				this.#rule(register, "unwalkable");
 				return;
 			case 0x10: // DW_CFA_expression
 			case 0x16: // DW_CFA_val_expression
 				reader.skip(reader.uleb());
-				rules.set(register, "unwalkable");
+				this.#rule(register, "unwalkable");
 				return;
 			case 0x11: // DW_CFA_offset_extended_sf
-				rules.set(register, reader.sleb() * this.#dataAlign);
+				this.#rule(register, reader.sleb() * this.#dataAlign);
 				return;
 			case 0x15: // DW_CFA_val_offset_sf
 				reader.sleb();
-				rules.set(register, "unwalkable");
+				this.#rule(register, "unwalkable");
 				return;
 			default:
 				reader.fail(`call frame instruction 0x${code.toString(16)} is not known`);

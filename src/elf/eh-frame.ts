@@ -33,6 +33,9 @@ interface Fde {
 /** DWARF's register numbers (psABI figure 3.36) to the hardware's. */
 const HARDWARE: readonly number[] = [0, 2, 1, 3, 6, 7, 5, 4, 8, 9, 10, 11, 12, 13, 14, 15];
 
+/** Bytes of instructions in a CIE; gcc's have 5 to 20. */
+const MAX_INITIAL = 256;
+
 const DW_EH_PE = { absptr: 0x00, udata4: 0x03, udata8: 0x04, sdata4: 0x0b, sdata8: 0x0c, pcrel: 0x10, omit: 0xff };
 
 /**
@@ -119,7 +122,12 @@ function readCie(entry: DwarfReader): Cie {
 	if (after < entry.at || after > entry.end) entry.fail("the augmentation runs past its entry");
 	entry.at = Math.max(after, entry.at);
 	const augmented = augmentation.startsWith("z");
-	return { codeAlign, dataAlign, pointerEncoding, signal, augmented, initial: entry.rest() };
+	const initial = entry.rest();
+	// Each function that names the CIE runs its instructions.
+	if (initial.length > MAX_INITIAL) {
+		entry.fail(`a CIE has ${initial.length} bytes of instructions; ${MAX_INITIAL} are supported`);
+	}
+	return { codeAlign, dataAlign, pointerEncoding, signal, augmented, initial };
 }
 
 function readFde(entry: DwarfReader, cie: Cie, base: Kaddr): Fde {

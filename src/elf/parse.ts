@@ -1,4 +1,4 @@
-import { Reader, stringAt } from "./reader.js";
+import { MAX_NAME, Reader, stringAt } from "./reader.js";
 import { relocationName, relocationSize } from "./relocate.js";
 import { knownSection } from "./section-names.js";
 import {
@@ -53,6 +53,7 @@ export function parseElf(bytes: Uint8Array, fileName: string): ElfObject {
 	const sections = readSections(reader, shoff, shnum, shstrndx);
 	const symbols = readSymbols(reader, sections);
 	const klpRelocations: KlpRelocationSection[] = [];
+	const relocations = new Map<Mutable<ElfSection>, ElfRelocation[]>();
 	for (const section of sections) {
 		if (section.type === SHT.REL) {
 			throw reader.error("ELF_UNSUPPORTED", `section '${section.name}' holds REL relocations; x86-64 has RELA only`);
@@ -68,10 +69,12 @@ export function parseElf(bytes: Uint8Array, fileName: string): ElfObject {
 		if ((section.flags & SHF.RELA_LIVEPATCH) !== 0) {
 			klpRelocations.push(readKlpRelocations(reader, section, target, symbols));
 		} else if ((target.flags & SHF.ALLOC) !== 0) {
-			const all = readRelocations(reader, section, target, symbols);
-			target.relocations = target.relocations.length === 0 ? all : [...target.relocations, ...all];
+			const all = relocations.get(target) ?? [];
+			relocations.set(target, all);
+			for (const one of readRelocations(reader, section, target, symbols)) all.push(one);
 		}
 	}
+	for (const [target, all] of relocations) target.relocations = all;
 	return { fileName, sections, symbols, klpRelocations };
 }
 
@@ -147,6 +150,12 @@ function readSections(reader: Reader, shoff: number, shnum: number, shstrndx: nu
 			relocations: [],
 		});
 	}
+	// Sections that share bytes would multiply what a small file can cost.
+	const bytes = sections.reduce((sum, { data }) => sum + data.length, 0);
+	if (bytes > reader.bytes.length) {
+		const reason = `its sections have ${bytes} bytes, and the file ${reader.bytes.length}: they overlap`;
+		throw reader.error("ELF_BAD_SECTION", reason);
+	}
 	const names = sections[shstrndx]!.data;
 	for (const section of sections) {
 		const at = shoff + section.index * SHDR_SIZE;
@@ -217,7 +226,8 @@ function readSymbol(
 	const size = index === 0 ? 0 : reader.size(at + 16, where);
 	const nameOffset = reader.u32(at, where);
 	const named = nameOffset === 0 ? "" : stringAt(strings, nameOffset);
-	if (named === undefined) throw reader.error("ELF_BAD_SYMBOL", `${where} has its name outside the string table`);
+	if (named === undefined)
+		throw reader.error("ELF_BAD_SYMBOL", `${where} has no name of at most ${MAX_NAME} characters in the string table`);
 	const type = TYPES[info & 15] ?? "other";
 	const binding = BINDINGS[info >> 4];
 	if (binding === undefined) throw reader.error("ELF_BAD_SYMBOL", `${where} '${named}' has the binding ${info >> 4}`);

@@ -54,9 +54,14 @@ export class Reader {
 	}
 }
 
+/** The longest name of a section or symbol in bytes; the kernel's have 511 (KSYM_NAME_LEN). Names may share bytes, so that each costs as much. */
+export const MAX_NAME = 4096;
+const LATIN1 = new TextDecoder("latin1");
+
 /** The NUL-terminated string at `offset` of a string table; undefined if it is outside of the table or has no NUL. */
 export function stringAt(table: Uint8Array, offset: number): string | undefined {
 	if (offset >= table.length) return undefined;
-	const end = table.indexOf(0, offset);
-	return end < 0 ? undefined : new TextDecoder("latin1").decode(table.subarray(offset, end));
+	const rest = table.subarray(offset, offset + MAX_NAME + 1);
+	const length = rest.indexOf(0);
+	return length < 0 ? undefined : LATIN1.decode(rest.subarray(0, length));
 }
