@@ -6,7 +6,7 @@ import { parseArgs } from "node:util";
 import { designs } from "../src/designs/index.js";
 import { CPU_NAMES } from "../src/node/index.js";
 import { collect } from "./collect.js";
-import { type BenchReport, KERNEL, kernelCore, machineWarnings, type Part } from "./common/index.js";
+import { type BenchReport, chooseCore, KERNEL, kernelCore, machineWarnings, type Part } from "./common/index.js";
 import { compare } from "./compare.js";
 import { renderComparison, renderPage, renderText } from "./report/index.js";
 import { type Job, jobs, runJob, SUITES, type SuiteName } from "./suites/index.js";
@@ -15,6 +15,7 @@ const USAGE = `npm run bench -- [options]
   --suite A,B      only these suites: ${SUITES.join(", ")}
   --design A,B     only these designs; kernel: the kernel's own livepatch code
   --cpu A,B        only these Cpus: ${CPU_NAMES.join(", ")}
+  --core FILE      the kernel core for design kernel (default .cache/linux-6.12.klpcore)
   --processes N    how often everything is measured, each time in fresh processes (default 5)
   --smoke          shows that everything runs, and measures nothing
   --json           prints the report as JSON
@@ -26,6 +27,7 @@ const OPTIONS = {
 	suite: { type: "string" },
 	design: { type: "string" },
 	cpu: { type: "string" },
+	core: { type: "string" },
 	processes: { type: "string", default: "5" },
 	smoke: { type: "boolean", default: false },
 	json: { type: "boolean", default: false },
@@ -96,7 +98,10 @@ async function measure(values: ReturnType<typeof readArgs>): Promise<BenchReport
 	const processes = smoke ? 1 : Number(values.processes);
 	if (!Number.isInteger(processes) || processes < 1)
 		refuse(`--processes: '${values.processes}' is not a number of processes`);
-	const core = (await kernelCore()) === undefined ? [] : [KERNEL];
+	if (values.core !== undefined) chooseCore(values.core);
+	const found = await kernelCore().catch((error: Error) => refuse(`--core: ${error.message}`));
+	if (found === undefined && values.core !== undefined) refuse(`--core: there is no file '${values.core}'`);
+	const core = found === undefined ? [] : [KERNEL];
 	if (core.length === 0) console.error("the kernel's own handler is not measured: npm run build:kernel-core");
 	const names = [...designs.map(({ name }) => name), ...core];
 	const all = jobs({

@@ -1,6 +1,6 @@
 /** Machines to measure: a source of bench/guest as vmlinux. */
 import { mkdir, readFile, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { findDesign } from "../../src/designs/index.js";
 import { parseElf } from "../../src/elf/index.js";
 import { type FieldValues, klp_func, klp_object, klp_patch, type module } from "../../src/linux/klp/index.js";
@@ -18,13 +18,24 @@ const CACHE = join(PROJECT, ".cache", "bench");
 /** In place of a design: mainline, as the kernel's own livepatch code; see {@link kernelCore}. */
 export const KERNEL = "kernel";
 
-/** The file that `npm run build:kernel-core` makes. */
-export const KERNEL_CORE = join(PROJECT, ".cache", "linux-6.12.klpcore");
+/** Environment variable with the file of --core, also for processes that measure. */
+const CORE_VARIABLE = "KLPEMU_BENCH_CORE";
 
-/** That file; undefined if there is none. */
+/** The kernel core to measure: that of {@link chooseCore}, or the file that `npm run build:kernel-core` makes. */
+export function coreFile(): string {
+	return process.env[CORE_VARIABLE] ?? join(PROJECT, ".cache", "linux-6.12.klpcore");
+}
+
+/** From now on the kernel core of this and of further processes is that file. */
+export function chooseCore(file: string): void {
+	process.env[CORE_VARIABLE] = resolve(file);
+}
+
+/** That file; undefined if there is none. Throws what parseKernelCore() throws. */
 export async function kernelCore(): Promise<KernelCore | undefined> {
-	const bytes = await readFile(KERNEL_CORE).catch(() => undefined);
-	return bytes === undefined ? undefined : parseKernelCore(bytes, KERNEL_CORE);
+	const file = coreFile();
+	const bytes = await readFile(file).catch(() => undefined);
+	return bytes === undefined ? undefined : parseKernelCore(new Uint8Array(bytes), file);
 }
 
 async function objectOf(source: string, options: ObjectOptions): Promise<Uint8Array> {

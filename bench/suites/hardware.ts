@@ -2,7 +2,7 @@
  * The same calls on the hardware itself: the native programs of bench/cpu, for their rows. Under the design KERNEL it is the kernel's own
  * handler and trampoline that redirect.
  */
-import { KERNEL, KERNEL_CORE, kernelCore, type Measured, type Part } from "../common/index.js";
+import { coreFile, KERNEL, kernelCore, type Measured, type Part } from "../common/index.js";
 import { Native } from "../cpu/native.js";
 
 /** Rows of bench/cpu that are cases of this suite, and what a call adds to the result. */
@@ -15,7 +15,7 @@ async function program(design: string): Promise<Native> {
 	if (design !== KERNEL) return Native.build();
 	const core = await kernelCore();
 	if (core === undefined) throw new Error("there is no core: npm run build:kernel-core");
-	return Native.buildKernel(core, KERNEL_CORE);
+	return Native.buildKernel(core, coreFile());
 }
 
 export async function hardware(design: string, rounds: number, milliseconds: number): Promise<Part> {

@@ -1,6 +1,7 @@
 /** The suites measure what they say: every case is the case, and counts are the same on every Cpu. */
+import { resolve } from "node:path";
 import { expect, test } from "vitest";
-import { KERNEL, kernelCore, type Part } from "../../bench/common/index.js";
+import { chooseCore, coreFile, KERNEL, kernelCore, type Part } from "../../bench/common/index.js";
 import reference from "../../bench/reference.json" with { type: "json" };
 import { CALL_CASES, jobs, runJob, SUITES } from "../../bench/suites/index.js";
 import { designs } from "../../src/designs/index.js";
@@ -73,4 +74,13 @@ test("every design of the registry has a job, on jit; unicorn and the hardware a
 	expect(jobs({ suites: ["machine"], designs: ["universe"], cpus: ["jit"], smoke: true })).toEqual([
 		{ suite: "machine", design: "mainline", cpu: "jit", smoke: true },
 	]);
+});
+
+test("--core: another file than that of npm run build:kernel-core", async () => {
+	const before = coreFile();
+	expect(before).toMatch(/\.cache\/linux-6\.12\.klpcore$/);
+	chooseCore("nowhere.klpcore");
+	expect(coreFile()).toBe(resolve("nowhere.klpcore"));
+	expect(await kernelCore()).toBe(undefined);
+	chooseCore(before);
 });
