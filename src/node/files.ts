@@ -42,32 +42,52 @@ export async function readText(file: string, missing = "scenarios/ has ready sce
 	}
 }
 
-/** Writes a file that is there whole or not at all; makes its folder. Throws `FILE_UNWRITABLE`. */
+/** Writes a file that is there whole or not at all, in a folder that is there. Throws `FILE_UNWRITABLE`. */
 export async function writeWhole(path: string, content: string | Uint8Array): Promise<void> {
 	const temporary = `${path}.${process.pid}.tmp`;
 	try {
-		await promises.mkdir(dirname(path), { recursive: true });
 		await promises.writeFile(temporary, content);
 		await promises.rename(temporary, path);
 	} catch (cause) {
 		await promises.rm(temporary, { force: true }).catch(() => undefined);
 		const { code } = cause as NodeJS.ErrnoException;
-		const reason = code === "EEXIST" || code === "ENOTDIR" ? `${dirname(path)} is not a folder` : String(code ?? cause);
-		throw new KlpemuError("FILE_UNWRITABLE", `cannot write '${path}': ${reason}`, { cause });
+		if (code === "ENOENT") throw noFolder(path);
+		throw unwritable(path, code === "ENOTDIR" ? `${dirname(path)} is not a folder` : String(code ?? cause), cause);
 	}
+}
+
+/** The same for a file in a folder that an option names: it is made, and those above it. Throws `FILE_UNWRITABLE`. */
+export async function writeInFolder(path: string, content: string | Uint8Array): Promise<void> {
+	const folder = dirname(path);
+	await promises.mkdir(folder, { recursive: true }).catch((cause: NodeJS.ErrnoException) => {
+		const isFile = cause.code === "EEXIST" || cause.code === "ENOTDIR";
+		throw unwritable(path, isFile ? `${folder} is not a folder` : String(cause.code ?? cause), cause);
+	});
+	await writeWhole(path, content);
+}
+
+function unwritable(path: string, reason: string, cause?: unknown): KlpemuError {
+	return new KlpemuError("FILE_UNWRITABLE", `cannot write '${path}': ${reason}`, { cause });
+}
+
+function noFolder(path: string): KlpemuError {
+	const folder = dirname(path);
+	return new KlpemuError("FILE_UNWRITABLE", `cannot write '${path}': there is no folder '${folder}'`, {
+		hint: `mkdir -p ${folder}`,
+	});
 }
 
 /** Whether {@link writeWhole} can work, before much work: throws `FILE_UNWRITABLE` if it certainly cannot. */
 export async function checkWritable(path: string): Promise<void> {
-	const unwritable = (reason: string, cause?: unknown) =>
-		new KlpemuError("FILE_UNWRITABLE", `cannot write '${path}': ${reason}`, { cause });
-	if ((await promises.stat(path).catch(() => undefined))?.isDirectory()) throw unwritable("it is a folder");
-	let folder = dirname(path);
-	while ((await promises.stat(folder).catch(() => undefined)) === undefined && folder !== dirname(folder))
-		folder = dirname(folder);
-	if (!(await promises.stat(folder)).isDirectory()) throw unwritable(`${folder} is not a folder`);
+	if ((await promises.stat(path).catch(() => undefined))?.isDirectory()) throw unwritable(path, "it is a folder");
+	const folder = dirname(path);
+	const found = await promises.stat(folder).catch((error: NodeJS.ErrnoException) => {
+		if (error.code === "ENOENT") throw noFolder(path);
+		throw unwritable(path, error.code === "ENOTDIR" ? `${folder} is not a folder` : String(error.code), error);
+	});
+	if (!found.isDirectory()) throw unwritable(path, `${folder} is not a folder`);
 	await promises.access(folder, constants.W_OK).catch((cause: NodeJS.ErrnoException) => {
-		throw unwritable(cause.code ?? String(cause), cause);
+		throw unwritable(path, cause.code ?? String(cause), cause);
 	});
 }
 

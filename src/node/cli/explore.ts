@@ -6,7 +6,7 @@ import type { Schedule, Shard } from "../../explore/index.js";
 import { parseScenario } from "../../scenario/index.js";
 import { CPU_NAMES } from "../cpus.js";
 import { type ExploreRow, refusedRow, rowsOf } from "../explore-rows.js";
-import { readText, writeWhole } from "../files.js";
+import { checkWritable, readText, writeWhole } from "../files.js";
 import { nodeHost } from "../host.js";
 import { END_SIGNALS } from "../process-end.js";
 import { saveSchedule } from "../schedules.js";
@@ -111,6 +111,7 @@ async function exploreFile(
 			hint: "the parts divide the levels of a search in breadth",
 		});
 	}
+	if (options.dot !== undefined) await checkWritable(options.dot);
 	const graph = options.dot === undefined ? undefined : graphFor(file, options);
 	if (shard !== undefined && (options.budget ?? 0n) > MAX_SHARD) {
 		throw new KlpemuError("CLI_BAD_ARGUMENT", `with --shard, --budget is at most ${MAX_SHARD}`, {

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { printable } from "../../base/index.js";
 import { designs } from "../../designs/index.js";
 import { parseScenario } from "../../scenario/index.js";
-import { checkWritable, readText, writeWhole } from "../files.js";
+import { readText, writeInFolder } from "../files.js";
 import { kitName, makeKit } from "../kit/index.js";
 import { type Command, EXIT } from "./command.js";
 
@@ -39,9 +39,8 @@ export const kitCommand: Command<KitOptions> = {
 	async run({ out, design }, [file], { stdout }) {
 		const scenario = parseScenario(await readText(file!), file!, { designs: designNames });
 		const folder = out ?? `${kitName(scenario)}-kit`;
-		await checkWritable(join(folder, "run.sh"));
 		const { files, notes } = await makeKit(scenario, design ?? "mainline");
-		for (const [path, text] of files) await writeWhole(join(folder, path), text);
+		for (const [path, text] of files) await writeInFolder(join(folder, path), text);
 		await chmod(join(folder, "run.sh"), 0o755);
 		const lines = notes.map(({ step, text }) => `  ${step === undefined ? "" : `step ${step}: `}${text}`);
 		const head = lines.length === 0 ? "every step is made as the scenario says" : "what a kernel does otherwise:";

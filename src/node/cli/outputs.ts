@@ -11,7 +11,7 @@ import {
 	type Timeline,
 } from "../../report/index.js";
 import type { Recorder } from "../../scenario/index.js";
-import { writeWhole } from "../files.js";
+import { checkWritable, writeWhole } from "../files.js";
 import type { Command } from "./command.js";
 
 /** What `run` and `replay` write besides their report. */
@@ -56,8 +56,8 @@ const NAMES = {
 	traceCmd: "--trace-cmd",
 } as const;
 
-/** A file must not take the place of one of `inputs`, nor of another file. Throws `CLI_BAD_ARGUMENT`. */
-export function checkOutputs(command: string, inputs: readonly string[], options: OutputOptions): void {
+/** A file must not take the place of one of `inputs`, nor of another file. Throws `CLI_BAD_ARGUMENT`, `FILE_UNWRITABLE`. */
+export async function checkOutputs(command: string, inputs: readonly string[], options: OutputOptions): Promise<void> {
 	const where = `klpemu ${command}`;
 	if (options.json && options.ktap) {
 		throw new KlpemuError("CLI_BAD_ARGUMENT", "--json and --ktap exclude each other", { where });
@@ -71,6 +71,7 @@ export function checkOutputs(command: string, inputs: readonly string[], options
 			const message = `${option}: '${path}' is the scenario, or the file of another option`;
 			throw new KlpemuError("CLI_BAD_ARGUMENT", message, { where, hint: "give another file" });
 		}
+		await checkWritable(path);
 	}
 }
 

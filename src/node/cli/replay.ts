@@ -44,7 +44,7 @@ export const replayCommand: Command<ReplayOptions> = {
 		const scenario = await findScenario(schedule, file!);
 		const ownCore = scenario.core !== undefined;
 		if (!ownCore) checkCore(schedule, kernel, file!);
-		checkOutputs("replay", [file!, scenario.fileName], options);
+		await checkOutputs("replay", [file!, scenario.fileName], options);
 		const recorder = await recorderFor(options);
 		const replay = await replaySchedule(scenario, schedule, {
 			host: nodeHost(scenario.fileName),

@@ -67,7 +67,7 @@ export function makeRunCommand(runScenario: RunScenario): Command<RunOptions> {
 			"  klpemu run scenarios/hybrid-lp1-lp2-lp3.yaml --core linux-6.12.klpcore",
 		],
 		async run(options, [file], io) {
-			checkOutputs("run", [file!], options);
+			await checkOutputs("run", [file!], options);
 			return options.watch ? watchRuns(file!, options, io, once) : once(file!, options, io, () => {});
 		},
 	};

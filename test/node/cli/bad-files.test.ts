@@ -1,4 +1,5 @@
 /** Files that are not what an option wants: which file, what it is, and what to do. */
+import { existsSync } from "node:fs";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -45,6 +46,19 @@ test.each([
 	await writeFile(scenario, `${head}steps: [{ insmod: ${file} }]\n`);
 	const { status, stderr } = await cliOf(["run", scenario]);
 	expect([status, stderr]).toEqual([2, expect.stringMatching(message)]);
+});
+
+test.each([
+	...["--svg", "--junit", "--trace", "--ftrace", "--trace-cmd"].map((option) => ["run", FLAGSHIP, option]),
+	["explore", "scenarios/busy.yaml", "--dot"],
+	["kernel", "build", "--out"],
+])("%s %s %s FILE: the folder of a file is not made", async (...argv) => {
+	const { status, stdout, stderr } = await cliOf([...argv, at("missing/file")]);
+	expect([status, stdout]).toEqual([2, ""]);
+	expect(stderr).toMatch(
+		/cannot write '.*missing\/file': there is no folder '.*missing'\n {2}hint: mkdir -p .*missing/,
+	);
+	expect(existsSync(at("missing"))).toBe(false);
 });
 
 test("a damaged kernel core beside a .ko is named, and left out", async () => {

@@ -44,7 +44,7 @@ describe("klpemu kernel build", () => {
 			expect(await build(join(folder, "core"))).toContain("EACCES");
 			await chmod(folder, 0o700);
 		}
-		expect(await build(join(folder, "new", "core"))).toContain(`there is no folder '${none}'`);
+		expect(await build(join(folder, "new", "core"))).toContain(`there is no folder '${join(folder, "new")}'`);
 		expect(existsSync(join(folder, "new"))).toBe(false);
 	});
 
