@@ -167,4 +167,15 @@ describe("state", () => {
 			);
 		expect(mutable).toEqual([]);
 	});
+
+	test("no test replaces a module or moves the process: the files of one worker share both", () => {
+		const shared = others
+			.filter((file) => file.endsWith(".test.ts"))
+			.flatMap((file) =>
+				[...text.get(file)!.matchAll(/\b(?:vi\.(?:do)?[mM]ock|process\.(?:chdir|umask))\(/g)].map(
+					([call]) => `${file}: ${call}`,
+				),
+			);
+		expect(shared).toEqual([]);
+	});
 });
