@@ -15,7 +15,7 @@ const hardware = hardwareRunner();
 const folder = mkdtempSync(join(tmpdir(), "klpemu-programs-"));
 afterAll(() => rmSync(folder, { recursive: true }));
 
-const PROGRAMS = Number(process.env.KLPEMU_PROGRAMS ?? 6);
+const PROGRAMS = Number(process.env.KLPEMU_PROGRAMS ?? 3);
 const LEVELS = ["-O0", "-O1", "-O2", "-O3", "-Os"];
 const FLAGS =
 	"-w -mgeneral-regs-only -mno-red-zone -ffreestanding -fno-pic -fno-stack-protector -fcf-protection=branch";
