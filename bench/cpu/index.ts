@@ -2,6 +2,7 @@
 import { parseArgs } from "node:util";
 import { CPU_NAMES } from "../../src/node/index.js";
 import { describeMachine, geometricMean, median } from "../common/index.js";
+import { coldEnable } from "./cold.js";
 import { ROWS } from "./emulated.js";
 import { execRequests } from "./exec.js";
 import { findQemu, Native, type Rows } from "./native.js";
@@ -13,6 +14,7 @@ const MILLISECONDS = values.smoke ? 1 : 25;
 const ROUNDS = values.smoke ? 1 : 15;
 const BUDGET_SECONDS = 28;
 const EXEC_REQUESTS = 60_000;
+const COLD_PROCESSES = 5;
 const COMPUTE = ["crc", "sort", "siphash", "memcpy"] as const;
 
 interface Row {
@@ -99,11 +101,13 @@ function ratios(rows: readonly Row[]): Record<string, number> {
 
 const { samples, instructions } = await measure();
 const exec = await execRequests(values.smoke ? 200 : EXEC_REQUESTS);
+const cold = await coldEnable(values.smoke ? 1 : COLD_PROCESSES);
 checkResults(samples);
 const rows = table(samples, instructions);
 const machine = describeMachine();
+const allRatios = { ...ratios(rows), ...(cold && { cold_jit_vs_unicorn: cold.jit / cold.unicorn }) };
 if (values.json) {
-	console.log(JSON.stringify({ schema: 1, machine, rows, exec, ratios: ratios(rows) }, undefined, 2));
+	console.log(JSON.stringify({ schema: 1, machine, rows, exec, cold, ratios: allRatios }, undefined, 2));
 } else {
 	console.log(`${machine.processor}, ${machine.cores} cores, node ${machine.node}`);
 	console.log(
@@ -117,7 +121,12 @@ if (values.json) {
 	console.log(
 		`\nexec: ${exec.perSecond.toFixed(0)} requests a second, each another program; ${exec.megabytes.toFixed(0)} MB more at the end than halfway`,
 	);
+	console.log(
+		cold === undefined
+			? "the first klp_enable_patch() of the kernel's own code is not measured: npm run build:kernel-core"
+			: `the first klp_enable_patch() of the kernel's own code: ${cold.jit.toFixed(1)} ms, ${cold.unicorn.toFixed(1)} on unicorn`,
+	);
 	console.log("\nratios (less is better, but for redirect_unicorn_vs_jit)");
-	for (const [name, value] of Object.entries(ratios(rows))) console.log(`${name.padEnd(32)} ${value.toFixed(2)}`);
+	for (const [name, value] of Object.entries(allRatios)) console.log(`${name.padEnd(32)} ${value.toFixed(2)}`);
 	if (!samples.has("qemu-user")) console.log("qemu-user: not installed (apt-get install -y qemu-user)");
 }

@@ -25,9 +25,10 @@ extern unsigned char ftrace_caller[], ftrace_caller_op_ptr[], ftrace_call[], ftr
 extern char pcpu_hot[];
 extern int32_t __start_return_sites[], __stop_return_sites[];
 
-/* struct klp_ops with one struct klp_func on its func_stack, and the struct task_struct that is `current`. */
+/* struct klp_ops with one or two struct klp_func on its func_stack, and the struct task_struct that is `current`. */
 static char ops[512] __attribute__((aligned(64)));
 static char func[512] __attribute__((aligned(64)));
+static char newer[512] __attribute__((aligned(64)));
 static char task[1 << 15] __attribute__((aligned(64)));
 
 #define AT(type, struct, offset) (*(type *)((struct) + (offset)))
@@ -94,13 +95,37 @@ static void patch_returns(void)
 	}
 }
 
+/* The entries of the func_stack by their new functions, the newer one first; NULL: there is none. */
+static void func_stack(void *newer_func, void *new_func)
+{
+	char *head = ops + KLP_OPS_FUNC_STACK, *last = func + KLP_FUNC_STACK_NODE, *first = last;
+
+	if (newer_func) {
+		first = newer + KLP_FUNC_STACK_NODE;
+		AT(void *, first, 0) = last;
+	}
+	AT(void *, head, 0) = first;
+	AT(void *, last, 0) = head;
+	AT(void *, newer, KLP_FUNC_NEW_FUNC) = newer_func;
+	AT(void *, func, KLP_FUNC_NEW_FUNC) = new_func;
+}
+
+/* The cases of an open transition to patched: a call of a task in this state. */
+static void transition(int patch_state)
+{
+	AT(int, task, TASK_PATCH_STATE) = patch_state;
+	AT(char, newer, KLP_FUNC_TRANSITION) = 1;
+}
+
+/* A function that must not be called. */
+static long wrong(long x)
+{
+	abort();
+}
+
 static void enable(void)
 {
-	AT(void *, ops, KLP_OPS_FUNC_STACK) = func + KLP_FUNC_STACK_NODE;
-	AT(void *, ops, KLP_OPS_FUNC_STACK + 8) = func + KLP_FUNC_STACK_NODE;
-	AT(void *, func, KLP_FUNC_STACK_NODE) = ops + KLP_OPS_FUNC_STACK;
-	AT(void *, func, KLP_FUNC_STACK_NODE + 8) = ops + KLP_OPS_FUNC_STACK;
-	AT(void *, func, KLP_FUNC_NEW_FUNC) = lp_traced;
+	func_stack(NULL, lp_traced);
 	AT(int, task, TASK_PATCH_STATE) = -1;
 	AT(void *, pcpu_hot, PCPU_CURRENT_TASK) = task;
 	AT(unsigned, pcpu_hot, PCPU_PREEMPT_COUNT) = 0x80000000;
@@ -122,5 +147,18 @@ int main(int argc, char **argv)
 	enable();
 	call((char *)traced + ENDBR64, create_trampoline());
 	row("redirect", bench_call, budget);
+	func_stack(lp_traced, wrong);
+	transition(1);
+	row("patched", bench_call, budget);
+	func_stack(wrong, lp_traced);
+	transition(0);
+	row("previous", bench_call, budget);
+	AT(char, newer, KLP_FUNC_NOP) = 1;
+	transition(1);
+	row("nop", bench_call, budget);
+	AT(char, func, KLP_FUNC_TRANSITION) = 1;
+	func_stack(NULL, wrong);
+	transition(0);
+	row("original", bench_call, budget);
 	return 0;
 }

@@ -15,6 +15,8 @@ const OFFSETS = {
 	KLP_OPS_FUNC_STACK: "klp_ops.func_stack",
 	KLP_FUNC_STACK_NODE: "klp_func.stack_node",
 	KLP_FUNC_NEW_FUNC: "klp_func.new_func",
+	KLP_FUNC_NOP: "klp_func.nop",
+	KLP_FUNC_TRANSITION: "klp_func.transition",
 	TASK_PATCH_STATE: "task_struct.patch_state",
 	PCPU_CURRENT_TASK: "pcpu_hot.current_task",
 	PCPU_PREEMPT_COUNT: "pcpu_hot.preempt_count",
@@ -50,7 +52,7 @@ export class Native {
 		return new Native(program, [hex, ...offsets.map(String)]);
 	}
 
-	/** The same of the kernel's own code: guest.c linked with a kernel core file; rows loop, call and redirect. */
+	/** The same of the kernel's own code: guest.c linked with a kernel core file; rows loop, call, redirect, and the cases of a transition. */
 	static async buildKernel(core: KernelCore, file: string): Promise<Native> {
 		const folder = join(PROJECT, ".cache", "bench-cpu");
 		await mkdir(folder, { recursive: true });

@@ -117,11 +117,14 @@ function handlerTable(report: BenchReport, cpu: string, design: string): Table {
 
 /** What the kernel's own code costs here, as a multiple of the hardware running the same bytes. */
 function nativePrice(report: BenchReport, cpu: string, design: string): string[] {
-	const [here, native] = [cpu, "hardware"].map((on) => finder(report)("handler", "depth1", KERNEL, on, "ns/call"));
-	if (design !== KERNEL || cpu === "hardware" || here === undefined || native === undefined) return [];
-	return [
-		`A livepatched call takes ${ratio(here.median / native.median)} times what this machine's hardware takes for the same bytes.`,
-	];
+	if (design !== KERNEL || cpu === "hardware") return [];
+	return CASES.flatMap(({ id, what }) => {
+		const [here, native] = [cpu, "hardware"].map((on) => finder(report)("handler", id, KERNEL, on, "ns/call"));
+		if (here === undefined || native === undefined) return [];
+		return [
+			`${what}: ${ratio(here.median / native.median)} times what this machine's hardware takes for the same bytes.`,
+		];
+	});
 }
 
 /** Cases that do not go directly to the handler of one livepatch are so slow that they need their own scale. */

@@ -4,11 +4,19 @@
  */
 import { coreFile, KERNEL, kernelCore, type Measured, type Part } from "../common/index.js";
 import { Native } from "../cpu/native.js";
+import { CALL_CASES } from "./calls.js";
 
 /** Rows of bench/cpu that are cases of this suite, and what a call adds to the result. */
 const SAME = [
-	["call", "nop_site", "traced, not patched (nop at the site)"],
-	["redirect", "depth1", "patched, steady, func_stack depth 1"],
+	["call", "nop_site", 1],
+	["redirect", "depth1", 2],
+] as const;
+/** The further ones of the kernel's own code. An unpatching transition is the same to it. */
+const TRANSITION = [
+	["patched", "patching/patched", 2],
+	["previous", "patching/previous", 2],
+	["original", "patching/original", 1],
+	["nop", "replace/patched", 1],
 ] as const;
 
 async function program(design: string): Promise<Native> {
@@ -21,19 +29,25 @@ async function program(design: string): Promise<Native> {
 export async function hardware(design: string, rounds: number, milliseconds: number): Promise<Part> {
 	const native = await program(design);
 	const key = { suite: "handler", design, cpu: "hardware", unit: "ns/call", exact: false } as const;
-	const samples = new Map<string, number[]>([["loop", []], ...SAME.map(([name]): [string, number[]] => [name, []])]);
+	const cases = design === KERNEL ? [...SAME, ...TRANSITION] : SAME;
+	const samples = new Map<string, number[]>([["loop", []], ...cases.map(([name]): [string, number[]] => [name, []])]);
 	for (let i = 0; i < rounds; i++) {
 		const rows = await native.rows(milliseconds);
 		for (const [name, ns] of samples) ns.push(rows.get(name)!.ns);
-		// A call of the original adds 1, one of the replacement 2.
-		const [call, redirect] = SAME.map(([name]) => rows.get(name)!.result);
-		if (redirect !== 2n * call!)
-			throw new Error(`redirected calls on the hardware give ${redirect}, not ${2n * call!}`);
+		const one = rows.get("call")!.result;
+		for (const [name, , step] of cases) {
+			const { result } = rows.get(name)!;
+			if (result !== BigInt(step) * one)
+				throw new Error(`${name} on the hardware gives ${result}, not ${step} * ${one}`);
+		}
 	}
 	// As for the emulated Cpus: the fastest round.
 	const fastest = (name: string) => Math.min(...samples.get(name)!);
 	const loop = fastest("loop");
 	const rows: Measured[] = [{ ...key, id: "loop", what: "the empty loop (taken off the rows below)", value: loop }];
-	for (const [name, id, what] of SAME) rows.push({ ...key, id, what, value: fastest(name) - loop });
+	for (const [name, id] of cases) {
+		const { what } = CALL_CASES.find((each) => each.id === id)!;
+		rows.push({ ...key, id, what, value: fastest(name) - loop });
+	}
 	return { rows, absent: [] };
 }
