@@ -13,19 +13,6 @@ declare const uPlot: typeof uPlotClass;
 
 	const colour = (index: number): string => COLOURS[index % COLOURS.length]!;
 
-	/** Categories are on the x axis, with slanted names below it. */
-	const categoryAxis = ({ labels, xName }: Chart): uPlotClass.Axis => ({
-		stroke: TEXT,
-		grid: { show: false },
-		ticks: { stroke: LINE },
-		font: LABEL_FONT,
-		label: xName,
-		rotate: -45,
-		size: 40 + 5 * Math.max(...labels.map((label) => Math.min(label.length, 34))),
-		splits: () => labels.map((_, index) => index),
-		values: () => labels.map((label) => (label.length > 34 ? `${label.slice(0, 33)}…` : label)),
-	});
-
 	const numberAxis = (name: string): uPlotClass.Axis => ({
 		stroke: TEXT,
 		grid: { stroke: LINE, width: 1 },
@@ -36,86 +23,24 @@ declare const uPlot: typeof uPlotClass;
 		values: (_plot, splits) => splits.map((value) => (value === null ? "" : value.toLocaleString("en-US"))),
 	});
 
-	/** From the fastest to the slowest process, over each bar. */
-	const whiskers = (chart: Chart) => (plot: uPlotClass) => {
-		const { low, high } = chart.series[0]!;
-		if (low === undefined || high === undefined) return;
-		const { ctx } = plot;
-		ctx.save();
-		ctx.strokeStyle = TEXT;
-		ctx.lineWidth = 1.5 * devicePixelRatio;
-		ctx.beginPath();
-		chart.x.forEach((value, index) => {
-			const x = plot.valToPos(value, "x", true);
-			for (const end of [low[index]!, high[index]!]) {
-				const y = plot.valToPos(end, "y", true);
-				ctx.moveTo(x - 4 * devicePixelRatio, y);
-				ctx.lineTo(x + 4 * devicePixelRatio, y);
-			}
-			ctx.moveTo(x, plot.valToPos(low[index]!, "y", true));
-			ctx.lineTo(x, plot.valToPos(high[index]!, "y", true));
-		});
-		ctx.stroke();
-		ctx.restore();
+	const seriesOptions = ({ name, dashed }: Chart["series"][number], index: number): uPlotClass.Series => {
+		if (dashed) return { label: name, stroke: TEXT, width: 1, dash: [4, 4], points: { show: false } };
+		return { label: name, stroke: colour(index), width: 2, spanGaps: true, points: { show: true, size: 6 } };
 	};
 
-	const seriesOptions = (
-		{ kind }: Chart,
-		{ name, dashed }: Chart["series"][number],
-		index: number,
-	): uPlotClass.Series => {
-		const stroke = dashed ? TEXT : colour(index);
-		if (kind === "bars") {
-			return {
-				label: name,
-				stroke,
-				fill: `${stroke}66`,
-				width: 1,
-				paths: uPlot.paths.bars!({ size: [0.7, 60] }),
-				points: { show: false },
-			};
-		}
-		if (kind === "dots")
-			return { label: name, stroke, width: 0, paths: () => null, points: { show: true, size: 8, fill: stroke } };
-		if (dashed) return { label: name, stroke, width: 1, dash: [4, 4], points: { show: false } };
-		return { label: name, stroke, width: 2, spanGaps: true, points: { show: true, size: 6 } };
-	};
-
-	const isLogarithmic = ({ kind, series }: Chart): boolean => {
-		const values = series.flatMap((each) => each.values).filter((value) => value !== null && value > 0) as number[];
-		return kind === "lines" || (kind === "dots" && Math.max(...values) / Math.min(...values) > 20);
-	};
-
-	const draw = (into: HTMLElement, chart: Chart): void => {
-		const { kind, labels, x, xName, yName, series, title } = chart;
-		const categories = kind !== "lines";
-		const bottom = categories ? categoryAxis(chart) : numberAxis(xName);
-		const highest = Math.max(
-			...series.flatMap((each) => [...(each.high ?? []), ...each.values]).map((value) => value ?? 0),
-		);
-		const y: uPlotClass.Scale = isLogarithmic(chart)
-			? { distr: 3, log: 10 }
-			: { range: (_plot, _min, max) => [0, Math.max(max, highest) * 1.05] };
+	/** Both axes are logarithmic: a power is a straight line. */
+	const draw = (into: HTMLElement, { x, xName, yName, series, title }: Chart): void => {
 		const plot = new uPlot(
 			{
 				title,
 				width: into.clientWidth,
-				height: categories ? 360 + (bottom.size as number) / 2 : 380,
-				scales: {
-					x: categories
-						? { time: false, range: () => [-0.6, labels.length - 0.4] }
-						: { time: false, distr: 3, log: 10 },
-					y,
-				},
-				axes: [bottom, numberAxis(yName)],
+				height: 380,
+				scales: { x: { time: false, distr: 3, log: 10 }, y: { distr: 3, log: 10 } },
+				axes: [numberAxis(xName), numberAxis(yName)],
 				series: [
-					{
-						label: xName,
-						value: (_plot, value) => (value === null ? "" : (labels[value] ?? value.toLocaleString("en-US"))),
-					},
-					...series.map((each, index) => seriesOptions(chart, each, index)),
+					{ label: xName, value: (_plot, value) => (value === null ? "" : value.toLocaleString("en-US")) },
+					...series.map(seriesOptions),
 				],
-				hooks: kind === "bars" ? { draw: [whiskers(chart)] } : {},
 			},
 			[[...x], ...series.map(({ values }) => [...values])] as uPlotClass.AlignedData,
 			into,

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import ts from "typescript";
 import type { BenchReport } from "../common/index.js";
 import type { Changes } from "../compare.js";
+import { barsSvg } from "./bars.js";
 import { type Section, sections, type Table } from "./sections.js";
 import { changeTable } from "./text.js";
 
@@ -15,7 +16,8 @@ export async function renderPage(report: BenchReport, changes?: Changes): Promis
 		compilerOptions: { target: ts.ScriptTarget.ES2022, module: ts.ModuleKind.ESNext },
 	}).outputText;
 	const all = sections(report);
-	const charts = all.flatMap((section) => section.charts);
+	// Curves are drawn by uPlot, in the page; bars and dots are drawn here.
+	const charts = all.flatMap((section) => section.charts).filter(({ kind }) => kind === "lines");
 	const styles = [await readFile(join(plots, "uPlot.min.css"), "utf8"), await local("page.css")];
 	const uPlot = await readFile(join(plots, "uPlot.iife.min.js"), "utf8");
 	return `<!doctype html>
@@ -72,7 +74,9 @@ ${notes.length === 0 ? "" : `<ul class="notes">${notes.map((note) => cell("li", 
 }
 
 function sectionHtml({ title, text, tables, charts }: Section, all: readonly unknown[]): string {
-	const plots = charts.map((chart) => `<div class="plot" data-chart="${all.indexOf(chart)}"></div>`);
+	const plots = charts.map((chart) =>
+		chart.kind === "lines" ? `<div class="plot" data-chart="${all.indexOf(chart)}"></div>` : barsSvg(chart),
+	);
 	return `<section id="${anchor(title)}">
 <h2>${escapeHtml(title)}</h2>
 ${text === "" ? "" : `<p>${escapeHtml(text)}</p>`}

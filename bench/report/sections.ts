@@ -136,9 +136,9 @@ function handlerCharts(report: BenchReport, cpu: string): Chart[] {
 		(row) => row !== undefined,
 	);
 	const chart = (what: string, shown: readonly Row[]): Chart => ({
-		title: `ns per call, ${what} on ${cpu} (whiskers: fastest and slowest process)`,
+		title: `${what}, on ${cpu}? (whiskers: fastest and slowest process)`,
 		kind: "bars",
-		labels: shown.map(({ id }) => id),
+		labels: shown.map((row) => row.what),
 		x: shown.map((_, index) => index),
 		xName: "call",
 		yName: "ns per call",
@@ -153,11 +153,11 @@ function handlerCharts(report: BenchReport, cpu: string): Chart[] {
 	});
 	return [
 		chart(
-			"mainline",
+			"What does a call cost under mainline",
 			rows.filter(({ id }) => !isOtherWay(id)),
 		),
 		chart(
-			"list function and int3",
+			"What do calls cost that take another way than the handler's own trampoline",
 			rows.filter(({ id }) => isOtherWay(id) || id === "depth1"),
 		),
 	];
@@ -236,9 +236,9 @@ function designs(report: BenchReport): Section {
 function designChart(names: readonly string[], cells: ReadonlyMap<string, Relative>): Chart {
 	const cases = CASES.filter(({ id }) => names.some((name) => cells.has(`${id} ${name}`)));
 	return {
-		title: "time relative to mainline, jit",
+		title: "How much longer than under mainline does a call take under each design, on jit?",
 		kind: "dots",
-		labels: cases.map(({ id }) => id),
+		labels: cases.map(({ what }) => what),
 		x: cases.map((_, index) => index),
 		xName: "call",
 		yName: "× mainline",
@@ -275,9 +275,9 @@ function split(report: BenchReport): Section {
 			notes: doubts(times),
 		});
 		charts.push({
-			title: `where the time goes, ${cpu}`,
+			title: `Where does the time of one redirected call go, on ${cpu}?`,
 			kind: "bars",
-			labels: times.map(({ id }) => id),
+			labels: times.map(({ what }) => what),
 			x: times.map((_, index) => index),
 			xName: "part",
 			yName: "ns per call",
@@ -359,6 +359,13 @@ function goalNotes(times: readonly Row[]): string[] {
 		});
 }
 
+/** What the x of a curve counts. */
+const GROWS = {
+	tasks: "the number of tasks",
+	functions: "the number of patched functions",
+	depth: "the depth of the stacks",
+};
+
 function transitionCharts({ fits }: BenchReport): Chart[] {
 	const charts: Chart[] = [];
 	for (const x of ["tasks", "functions", "depth"] as const) {
@@ -367,7 +374,7 @@ function transitionCharts({ fits }: BenchReport): Chart[] {
 		if (xs.length === 0) continue;
 		const highest = Math.max(...mine.flatMap(({ points }) => points.map(([, value]) => value)));
 		charts.push({
-			title: `transition time against ${x}`,
+			title: `How does the time of a transition grow with ${GROWS[x]}?`,
 			kind: "lines",
 			labels: [],
 			x: xs,
@@ -470,7 +477,7 @@ function reality({ comparisons }: BenchReport): Section {
 
 function realityChart(times: readonly Comparison[]): Chart {
 	return {
-		title: "times relative to the same machine's baseline, theirs and here (logarithmic)",
+		title: "How many times a baseline of the same machine does it take, theirs and here? (logarithmic)",
 		kind: "dots",
 		labels: times.map(({ what, relativeTo }) => `${what} / ${relativeTo.what}`),
 		x: times.map((_, index) => index),

@@ -4,7 +4,7 @@ import { collect, compareWith, mergeRows } from "../../bench/collect.js";
 import type { BenchReport, Measured, Part, Reference, Unit } from "../../bench/common/index.js";
 import { compare } from "../../bench/compare.js";
 import reference from "../../bench/reference.json" with { type: "json" };
-import { renderComparison, renderPage, renderText } from "../../bench/report/index.js";
+import { barsSvg, renderComparison, renderPage, renderText } from "../../bench/report/index.js";
 import { CALL_CASES, curves } from "../../bench/suites/index.js";
 import { Random } from "../../src/base/index.js";
 
@@ -165,6 +165,24 @@ describe("references", () => {
 	});
 });
 
+test("bars have names for people; a time below the noise has no bar, and says so", () => {
+	const svg = barsSvg({
+		title: "What does a call cost?",
+		kind: "bars",
+		labels: ["patching, UNPATCHED task, previous function", "<untraced>"],
+		x: [0, 1],
+		xName: "call",
+		yName: "ns per call",
+		series: [{ name: "jit", values: [8, -1.5], low: [-2, -3], high: [10, -0.5] }],
+	});
+	expect(svg).toContain(">patching, UNPATCHED task, previous function</text>");
+	expect(svg).toContain("&lt;untraced&gt;");
+	expect(svg.match(/<rect/g)).toHaveLength(1);
+	expect(svg.match(/class="whisker"/g)).toHaveLength(1);
+	expect(svg).toContain("below the noise");
+	expect(svg).not.toMatch(/(?:width|x|x1|cx)="-|NaN/);
+});
+
 describe("renderings", () => {
 	test("the text has a table for the handler, with multiples of the untraced call", async () => {
 		const text = renderText(await report(1));
@@ -175,7 +193,7 @@ describe("renderings", () => {
 		const page = await renderPage({ ...made, warnings: ["</script><b>"] }, compare(made, await report(2, 1.2)));
 		expect(page).not.toMatch(/<(script|link|img)[^>]+(src|href)=/);
 		expect(page).not.toContain("</script><b>");
-		expect(page).toContain('data-chart="0"');
+		expect(page).toContain('<svg class="bars"');
 		expect(page).toContain("Compared with the older report");
 		expect(page.match(/<script/g)).toHaveLength(3);
 		// The page's own script is compiled, and needs nothing that only a bundler or Node has.
