@@ -195,7 +195,7 @@ export interface Cpu {
 	removeCallSite(address: Kaddr): void;
 	/** The host has changed code bytes. Without this call the Cpu may go on running an old translation. */
 	textChanged(address: Kaddr | bigint, length: number): void;
-	/** If set, it is called before each instruction, which is slow. For traces and tests. */
+	/** If set, it is called before each instruction, once, with `state` complete; it must not change it. Slow: for traces and tests. */
 	onInstruction: ((rip: bigint) => void) | undefined;
 	close(): void;
 }

@@ -175,6 +175,8 @@ export class JitCpu implements Cpu {
 		this.#enter();
 		this.#hotSpots.interrupted();
 		let executed = 0;
+		/** The value of `executed` at the last call of onInstruction. */
+		let told = -1;
 		let stop: Stop | undefined;
 		try {
 			while (stop === undefined) {
@@ -185,9 +187,13 @@ export class JitCpu implements Cpu {
 				let fuel = Math.min(budget - executed, this.#hotSpots.cool ? CHUNK : SMALL_CHUNK);
 				if (this.onInstruction !== undefined) {
 					fuel = 1;
-					this.#leave();
-					this.onInstruction(this.state.rip);
-					this.#enter();
+					// Not again if a translation has refused to run the instruction.
+					if (told !== executed) {
+						told = executed;
+						this.#leave();
+						this.onInstruction(this.state.rip);
+						this.#enter();
+					}
 				} else if (this.#hotSpots.recording) {
 					fuel = 1;
 					this.#hotSpots.record(this.state);

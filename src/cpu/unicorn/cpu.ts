@@ -279,6 +279,8 @@ export class UnicornCpu implements Cpu {
 	#reached(address: bigint): void {
 		const gate = this.#gates.get(address);
 		if (gate === undefined) return;
+		// The instruction hook leaves gates to this one: Unicorn calls hooks in the order in which they were made.
+		this.#tellInstruction(address);
 		if (gate.passes === "state") {
 			this.#gate = { gate, called: false };
 			this.#engine.stop();
@@ -325,11 +327,27 @@ export class UnicornCpu implements Cpu {
 	addBreakpoint(address: bigint): void {
 		if (this.#breakpoints.has(address)) return;
 		const reached = this.#hooked(() => {
-			if (address === this.#resumed && this.#counter[COUNTER.count] === 1n) return;
+			if (!this.#stopsAt(address)) return;
 			this.#breakpoint = address;
 			this.#engine.stop();
 		});
 		this.#breakpoints.set(address, this.#engine.hookCode(reached, address, address));
+	}
+
+	/** With all registers in `state`, as the other Cpu does it. */
+	#tellInstruction(address: bigint): void {
+		if (this.#onInstruction === undefined) return;
+		const { words } = this.state;
+		this.#engine.regRead(REGISTER_IDS, words);
+		words[RFLAGS]! &= FLAGS_MASK;
+		this.state.rip = address;
+		this.#engine.sync(() => this.#onInstruction?.(address));
+	}
+
+	/** There is a breakpoint, and the run has not begun there. */
+	#stopsAt(address: bigint): boolean {
+		const begun = address === this.#resumed && this.#counter[COUNTER.count] === 1n;
+		return this.#breakpoints.has(address) && !begun;
 	}
 
 	removeBreakpoint(address: bigint): void {
@@ -344,12 +362,16 @@ export class UnicornCpu implements Cpu {
 	set onInstruction(call: ((rip: bigint) => void) | undefined) {
 		this.#onInstruction = call;
 		if (call === undefined) {
-			this.#instructionHook?.remove();
+			// A closed engine has freed its hooks.
+			if (!this.#closed) this.#instructionHook?.remove();
 			this.#instructionHook = undefined;
 			return;
 		}
 		this.#instructionHook ??= this.#engine.hookCode(
-			this.#hooked((address) => this.#engine.sync(() => this.#onInstruction?.(address))),
+			this.#hooked((address) => {
+				if (this.#gates.has(address) || this.#stopsAt(address)) return;
+				this.#tellInstruction(address);
+			}),
 			1n,
 			0n,
 		);

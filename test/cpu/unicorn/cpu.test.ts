@@ -61,6 +61,28 @@ describe.each(LOADERS)("UnicornCpu on %s", (_name, load) => {
 		expect(cpu.state.rip).toBe(TEXT64 + 3n);
 	});
 
+	test("each instruction is told once, with the registers, also at a gate and where a breakpoint stops", async () => {
+		await start("48ffc0 48ffc1 ebf8"); // inc rax; inc rcx; jmp back
+		const told: [bigint, bigint, bigint][] = [];
+		cpu.onInstruction = (rip) => told.push([rip - TEXT64, cpu.state.words[RAX]!, cpu.state.rip - TEXT64]);
+		cpu.run(2);
+		cpu.run(1);
+		cpu.addBreakpoint(TEXT64 + 3n);
+		expect(cpu.run(10)).toMatchObject({ kind: "breakpoint", executed: 1 });
+		expect(cpu.run(1)).toMatchObject({ kind: "budget", executed: 1 });
+		expect(told).toEqual([
+			[0n, 0n, 0n],
+			[3n, 1n, 3n],
+			[6n, 1n, 6n],
+			[0n, 1n, 0n],
+			[3n, 2n, 3n],
+		]);
+		cpu.removeBreakpoint(TEXT64 + 3n);
+		cpu.close();
+		// The hook is gone with the engine.
+		cpu.onInstruction = undefined;
+	});
+
 	test("breakpoints stop before the instruction, but not where the run starts", async () => {
 		await start("90 90 ebfc");
 		cpu.addBreakpoint(TEXT64 + 1n);

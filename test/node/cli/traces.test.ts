@@ -209,6 +209,15 @@ describe("klpemu run", () => {
 	});
 });
 
+test("both Cpus report the same instructions, with the same registers: their traces are equal", async () => {
+	for (const cpu of ["jit", "unicorn"]) {
+		const files = ["--trace", path(`${cpu}.pftrace`), "--ftrace", path(`${cpu}.txt`)];
+		expect((await cliOf(["run", "scenarios/reverse.yaml", "--cpu", cpu, ...files])).status).toBe(0);
+	}
+	expect(readFileSync(path("unicorn.txt"), "utf8")).toBe(readFileSync(path("jit.txt"), "utf8"));
+	expect(readFileSync(path("unicorn.pftrace")).equals(readFileSync(path("jit.pftrace")))).toBe(true);
+});
+
 describe("klpemu replay", () => {
 	let stdout = "";
 	beforeAll(async () => {
