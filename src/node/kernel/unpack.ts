@@ -9,6 +9,8 @@ export const LIVEPATCH = "kernel/livepatch";
 /** Other files of the kernel in a core, compiled as they are. */
 export const OTHERS = ["arch/x86/kernel/ftrace_64.S", "lib/list_debug.c"] as const;
 
+const HINT = "--source TREE|TARBALL: a source of Linux";
+
 /**
  * Copies the files of the core, and others by their paths, from a source into `folder`. A file that is not there is left out; one that
  * the core needs must be. Throws `SOURCE_UNFIT`, `SOURCE_RELEASE`.
@@ -20,9 +22,12 @@ export async function unpack(
 	folder: string,
 ): Promise<void> {
 	const wanted = [...new Set(["Makefile", LIVEPATCH, ...OTHERS, ...others])];
+	// tar waits for ever for a pipe that nobody writes to.
+	if (source.packed && !(await stat(source.path)).isFile()) {
+		throw new KlpemuError("SOURCE_UNFIT", "neither a folder nor a regular file", { where: source.path, hint: HINT });
+	}
 	await (source.packed ? fromTarball(source.path, wanted, folder) : fromTree(source.path, wanted, folder));
-	const unfit = (reason: string) =>
-		new KlpemuError("SOURCE_UNFIT", reason, { where: source.path, hint: "--source TREE|TARBALL: a source of Linux" });
+	const unfit = (reason: string) => new KlpemuError("SOURCE_UNFIT", reason, { where: source.path, hint: HINT });
 	const version = versionOf(await readFile(join(folder, "Makefile"), "utf8").catch(() => ""));
 	if (version === undefined) throw unfit("no source of Linux: it has no Makefile with VERSION, PATCHLEVEL, SUBLEVEL");
 	if (version !== headers.version) {
