@@ -22,7 +22,8 @@ const NOTES: readonly Note[] = [
 entry is alone, and otherwise takes list_next_entry() of it. The entry at the bottom of several is not alone, and what follows it
 is the list head inside struct klp_ops: new_func and new_size are read from memory in front of or inside struct klp_ops. It takes
 klp_target_state == KLP_TRANSITION_PATCHED with a transition patch that is not on top, which only the reversal of a disable gives.
-For the function itself nothing goes wrong here, as the patch on top decides what runs; KASAN would complain.`,
+What is read there may be a range that covers all of the kernel's text: then every kernel thread "is sleeping on" the function, and the
+transition does not end. So it came on a real kernel, and KASAN reports slab-out-of-bounds (findings/1-bottom-of-func-stack.md).`,
 	},
 	{
 		invariant: "use-after-free",
@@ -35,11 +36,20 @@ klp_kobj_release_func() -> kfree()): a handler on another CPU that has fetched t
 	},
 	{
 		invariant: undefined,
+		scenario: "two-names",
+		text: `*New.* One ordinary livepatch that names a function twice puts two entries of its own on one func_stack, both in transition:
+klp_ftrace_handler() takes one step back from the first onto the second, so that a task that has not switched runs the new function, and
+klp_check_stack_func() looks for the original nowhere. Seen on a real kernel, with names that vmlinux has
+(findings/3-two-names-of-one-function.md). A series of 2026 refuses such a livepatch.`,
+	},
+	{
+		invariant: undefined,
 		scenario: "one-address",
 		text: `*New.* klp_ops and func_stack are found by address (klp_find_ops()), but klp_find_func() and everything that compares patches goes
 by name and sympos. Two names of one function (an alias in kallsyms) are two klp_funcs on one func_stack: mainline's klp_add_nops()
 adds a nop for each, and klp_ftrace_handler() takes one step back from the first entry only, onto the second nop. Comparisons of
-functions, such as replace-set-v2's, do not see that two sets overlap.`,
+functions, such as replace-set-v2's, do not see that two sets overlap. One livepatch with both names is worse: two-names
+(findings/3-two-names-of-one-function.md).`,
 	},
 	{
 		invariant: undefined,
@@ -58,7 +68,8 @@ the original's range as well closes it, at the price of waiting for tasks that a
 		design: /^rfc/,
 		text: `*New.* lp2's \`replaceable\` is read twice: by klp_add_nops() when lp3 is loaded, and by klp_unpatch_replaced_patches() when its
 transition completes. klp_mutex is free in between, and replaceable_store() refuses with -EAGAIN only for the transition patch itself.
-Written in between, nops come without the replacement, or the replacement without nops.`,
+Written in between, nops come without the replacement, or the replacement without nops: then a sleeper returns into freed text
+(findings/5-replaceable-in-a-transition.md).`,
 	},
 	{
 		invariant: "mixed-universe",

@@ -194,6 +194,8 @@ function document(explored: readonly Explored[]): string {
 		...byDesign(findings),
 		STORIES,
 		"",
+		"[findings/](findings/README.md) has a page for each finding that is new, with what a real kernel did.",
+		"",
 		"Each is a shortest schedule; `klpemu explore FILE --design D --every-invariant --save DIR` writes it down, and `klpemu replay`",
 		"makes it again, on any Cpu. A finding without a known earlier report is marked *new*, with the cause in the kernel's code.",
 		"",

@@ -6,6 +6,7 @@ import { pathToFileURL } from "node:url";
 import { diffOf, type SourceEdit } from "./source-edits.js";
 
 const CORE = "kernel/livepatch/core.c";
+const TRANSITION = "kernel/livepatch/transition.c";
 const KEEP = "\t\tif (!old_patch->replaceable)\n\t\t\tcontinue;";
 
 export const proposals: Readonly<Record<string, readonly SourceEdit[]>> = {
@@ -44,6 +45,57 @@ static ssize_t replaceable_store(struct kobject *kobj, struct kobj_attribute *at
 static struct kobj_attribute replaceable_kobj_attr = __ATTR_RW(replaceable);`,
 		},
 		{ file: CORE, at: [/&replace_kobj_attr\.attr,/], insert: "\t&replaceable_kobj_attr.attr," },
+	],
+	/** docs/findings: the smallest change of Linux 6.12 that removes the cause of each finding (those of the RFC: behind `rfc-2025`). */
+	"finding-1": [
+		{
+			file: TRANSITION,
+			at: [/^static int klp_check_stack_func\(/, /list_is_singular\(&ops->func_stack\)/],
+			replace: "list_is_last(&func->stack_node, &ops->func_stack)",
+		},
+	],
+	"finding-2": [
+		{
+			file: TRANSITION,
+			at: [/^static int klp_check_stack_func\(/, /address = entries\[i\];/],
+			insert: `
+		/* A task on its way through the handler has the original on its stack, and not yet what was chosen. */
+		if (address - (unsigned long)func->old_func < func->old_size)
+			return -EAGAIN;`,
+		},
+	],
+	"finding-3": [
+		{
+			file: CORE,
+			at: [/^static int klp_init_object_loaded\(/, /klp_for_each_func\(/, /klp_find_object_symbol\(/, /return ret;/],
+			insert: `
+		/* Two names of one address would be two entries of this patch on one func_stack. */
+		list_for_each_entry(other, &obj->func_list, node) {
+			if (other == func)
+				break;
+			if (other->old_func == func->old_func)
+				return -EINVAL;
+		}`,
+		},
+		{
+			file: CORE,
+			at: [/^static int klp_init_object_loaded\(/, /struct klp_func \*func;/],
+			insert: "\tstruct klp_func *other;",
+		},
+	],
+	"finding-6": [
+		{
+			file: TRANSITION,
+			at: [/^void klp_force_transition\(/, /else if \(klp_transition_patch->replace\)/],
+			replace: "else",
+		},
+	],
+	"finding-7": [
+		{
+			file: CORE,
+			at: [/^int klp_module_coming\(/, /^err:/, /mod->klp_alive = false;/],
+			insert: "\tklp_clear_object_relocs(patch, obj);",
+		},
 	],
 };
 

@@ -7,6 +7,8 @@ DEADLINE=${DEADLINE:-60}
 
 say() { echo "### $*" > /dev/kmsg; echo "$*"; }
 
+insmod() { ./klp_task insmod "$@"; }
+
 # cmd COMMAND: runs it in a shell of its own, and records what it prints and its exit status.
 cmd() {
 	say "\$ $*"

@@ -355,6 +355,7 @@ struct kit_ops {
 	struct ftrace_ops ops;
 	char name[KLPKIT_NAME];
 	struct func funcs[MAX_FUNCS], ip;
+	unsigned long flags;
 	int nr_funcs;
 	bool redirects;
 	atomic64_t calls;
@@ -381,10 +382,24 @@ static struct kit_ops *find_ops(const char *name)
 	return NULL;
 }
 
+static const struct {
+	const char *name;
+	unsigned long flag;
+} ops_flags[] = {
+	{ "SAVE_REGS", FTRACE_OPS_FL_SAVE_REGS }, { "IPMODIFY", FTRACE_OPS_FL_IPMODIFY }, { "RECURSION", FTRACE_OPS_FL_RECURSION },
+	{ "RCU", FTRACE_OPS_FL_RCU }, { "PERMANENT", FTRACE_OPS_FL_PERMANENT },
+};
+
 static int register_ops(struct kit_ops *o)
 {
 	int i, ret;
 
+	if (o->ops.flags & FTRACE_OPS_FL_ENABLED)
+		return -EBUSY;
+	/* A new one each time: ftrace leaves flags of its own in it. */
+	memset(&o->ops, 0, sizeof(o->ops));
+	o->ops.func = count_call;
+	o->ops.flags = o->flags;
 	for (i = 0; i < o->nr_funcs; i++) {
 		unsigned long address = address_of(&o->funcs[i]);
 
@@ -403,8 +418,11 @@ static int register_ops(struct kit_ops *o)
 
 static int unregister_ops(struct kit_ops *o)
 {
-	int ret = unregister_ftrace_function(&o->ops);
+	int ret;
 
+	if (!(o->ops.flags & FTRACE_OPS_FL_ENABLED))
+		return -EINVAL;
+	ret = unregister_ftrace_function(&o->ops);
 	ftrace_free_filter(&o->ops);
 	return ret;
 }
@@ -473,6 +491,7 @@ static int kit_command(const char *verb, char *name, char *rest)
 {
 	struct kit_ops *o;
 	char *word;
+	int i;
 
 	if (!strcmp(verb, "may_sleep")) {
 		WRITE_ONCE(may_sleep, name[0] == '1');
@@ -480,15 +499,15 @@ static int kit_command(const char *verb, char *name, char *rest)
 	}
 	if (!strcmp(verb, "watch"))
 		return nr_watched == MAX_FUNCS ? -ENOSPC : read_func(&watched[nr_watched], name) ?: (nr_watched++, 0);
-	if (!strcmp(verb, "ops")) {	/* ops NAME FLAGS IP|- FUNC ... */
+	if (!strcmp(verb, "ops")) {	/* ops NAME FLAG,FLAG|- IP|- FUNC ... */
 		if (nr_opses == ARRAY_SIZE(opses))
 			return -ENOSPC;
 		o = &opses[nr_opses++];
 		strscpy(o->name, name, sizeof(o->name));
-		o->ops.func = count_call;
 		word = strsep(&rest, " ");
-		if (kstrtoul(word ?: "", 0, &o->ops.flags))
-			return -EINVAL;
+		for (i = 0; word && i < ARRAY_SIZE(ops_flags); i++)
+			if (strstr(word, ops_flags[i].name))
+				o->flags |= ops_flags[i].flag;
 		word = strsep(&rest, " ");
 		if (word && strcmp(word, "-")) {
 			o->redirects = true;

@@ -1,3 +1,4 @@
+import { appendFileSync } from "node:fs";
 import { join } from "node:path";
 import { KlpemuError, printable } from "../../base/index.js";
 import { writeWhole } from "../files.js";
@@ -18,6 +19,7 @@ interface VmArguments {
 	readonly accel: string | undefined;
 	readonly append: string | undefined;
 	readonly timeout: bigint | undefined;
+	readonly console: string | undefined;
 }
 
 const ACCELERATORS: readonly Accelerator[] = ["kvm", "tcg"];
@@ -41,6 +43,7 @@ export const vmCommand: Command<VmArguments> = {
 			value: "SECONDS",
 			help: "limit of a boot with all its kits (default: 120, and 180 for each kit)",
 		},
+		console: { type: "text", value: "FILE", help: "write there what the machine prints, as it comes" },
 	},
 	details: [
 		"Builds the kits, boots the kernel in QEMU with an initramfs of them, runs one after the other in one",
@@ -48,7 +51,7 @@ export const vmCommand: Command<VmArguments> = {
 		"writes DIR/transcript.txt of each. Needs qemu-system-x86, busybox-static, make and gcc.",
 		"Exit status: 0 all have run to their end, 1 not so, 2 bad input.",
 	],
-	async run({ kernel: image, headers, accel, append, timeout }, folders, io) {
+	async run({ kernel: image, headers, accel, append, timeout, console }, folders, io) {
 		const progress = (text: string) => void io.stderr.write(`${printable(text)}\n`);
 		const kernel = await findKernel(image, headers);
 		const kits: BuiltKit[] = [];
@@ -60,7 +63,9 @@ export const vmCommand: Command<VmArguments> = {
 			}
 			kits.push(kit);
 		}
+		if (console !== undefined) await writeWhole(console, "");
 		const options: VmOptions = {
+			...(console !== undefined && { onConsole: (text: string) => appendFileSync(console, text) }),
 			...{ kernel, progress, append: append ?? "", accel: accel as Accelerator | undefined },
 			timeout: Number(timeout ?? BigInt(120 + 180 * kits.length)),
 		};

@@ -19,15 +19,6 @@ function quote(text: string): string {
 	return `'${text.replaceAll("'", "'\\''")}'`;
 }
 
-/** FTRACE_OPS_FL_* (include/linux/ftrace.h). */
-const OPS_FL: Readonly<Record<string, number>> = {
-	SAVE_REGS: 1 << 2,
-	RECURSION: 1 << 4,
-	IPMODIFY: 1 << 11,
-	RCU: 1 << 14,
-	PERMANENT: 1 << 16,
-};
-
 type Note = (text: string) => void;
 
 /** Shell lines for each kind of step; none: it looks only, which the record of the state does. */
@@ -66,13 +57,13 @@ class Steps {
 	declareOps({ name, flags, ip, funcs, func, direct }: OpsSpec, note: Note): string[] {
 		if (func !== undefined || direct !== undefined) return [];
 		if (funcs.length === 0) note(`ftrace_ops ${name} is attached to all functions of the real kernel`);
-		const bits = flags.reduce((all, flag) => all | OPS_FL[flag]!, ip === undefined ? 0 : OPS_FL.IPMODIFY!);
+		const named = [...flags, ...(ip === undefined ? [] : ["IPMODIFY"])].join(",") || "-";
 		const place = (one: string) => {
 			const found = this.#plan.placeOf(one);
 			return `${found.object}:${found.name}`;
 		};
 		const sites = funcs.map(place).join(" ");
-		return [`kit ${quote(`ops ${name} ${bits} ${ip === undefined ? "-" : place(ip)} ${sites}`)}`];
+		return [`kit ${quote(`ops ${name} ${named} ${ip === undefined ? "-" : place(ip)} ${sites}`)}`];
 	}
 
 	lines(step: Step, note: Note): string[] {

@@ -6,7 +6,7 @@ import { readIfThere } from "../files.js";
 import { type CpioEntry, cpio } from "./cpio.js";
 import type { BuiltKit } from "./kits.js";
 
-/** What the machine says on its console, besides the kernel: which kit begins, and the exit status of its run.sh. */
+/** What init writes to the kernel's log, which is in order on the console: which kit begins, and the exit status of its run.sh. */
 export const MARK = { kit: "KLPVM-KIT", status: "KLPVM-STATUS", end: "KLPVM-END" } as const;
 
 const INIT = `#!/bin/busybox sh
@@ -20,18 +20,17 @@ mount -t tracefs tracefs /sys/kernel/tracing
 mount -t tmpfs tmp /tmp
 exec </dev/console >/dev/console 2>&1
 export KLPKIT_CONSOLE=1
-for kit in $(cat /kits/list); do
-	echo "${MARK.kit} $kit"
-	cd "/kits/$kit"
-	sh ./run.sh > /dev/null
+for line in $(cat /kits/list); do
+	kit=\${line%%:*}; script=\${line##*:}; folder=\${line#*:}; folder=\${folder%:*}
+	echo "${MARK.kit} $kit" > /dev/kmsg
+	cd "/kits/$folder"
+	/bin/busybox sh "./$script" > /dev/null
 	status=$?
-	# What run.sh has printed is in the kernel's log, which the console prints later.
-	sleep 0.3
-	echo "${MARK.status} $kit $status"
+	echo "${MARK.status} $kit $status" > /dev/kmsg
 	# A module that cannot be unloaded would be in the way of the next kit.
 	[ $status = 0 ] || break
 done
-echo "${MARK.end}"
+echo "${MARK.end}" > /dev/kmsg
 sleep 0.2
 reboot -f
 `;
@@ -55,12 +54,10 @@ export async function initramfs(kits: readonly BuiltKit[]): Promise<Buffer> {
 	entries.push({ path: "dev/console", mode: 0o020600, device: [5, 1] });
 	entries.push({ path: "bin/busybox", mode: 0o100755, content: await busybox() });
 	entries.push({ path: "init", mode: 0o100755, content: Buffer.from(INIT) });
-	entries.push({
-		path: "kits/list",
-		mode: 0o100644,
-		content: Buffer.from(`${kits.map(({ name }) => name).join("\n")}\n`),
-	});
-	for (const { name, folder } of kits) {
+	const folders = new Map(kits.map(({ folder }, index) => [folder, String(index)]));
+	const list = kits.map(({ name, folder, script }) => `${name}:${folders.get(folder)}:${script}\n`).join("");
+	entries.push({ path: "kits/list", mode: 0o100644, content: Buffer.from(list) });
+	for (const [folder, name] of folders) {
 		entries.push({ path: `kits/${name}`, mode: 0o040755 });
 		const files = (await readdir(folder)).filter((file) => /\.(ko|sh)$|^klp_task$/.test(file)).sort();
 		for (const file of files) {

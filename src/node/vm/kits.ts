@@ -6,10 +6,12 @@ import { runTool } from "../run-tool.js";
 
 /** A kit that make has built. */
 export interface BuiltKit {
-	/** The name of its folder; unique in a machine. */
+	/** Unique in a machine; that of its folder. */
 	readonly name: string;
-	/** Absolute. */
+	/** Absolute; kits that differ in their steps only can share one. */
 	readonly folder: string;
+	/** The script that makes the steps, a file in the folder. */
+	readonly script: string;
 	/** CPUs of the scenario. */
 	readonly cpus: number;
 	/** Parameters for the kernel. */
@@ -110,5 +112,11 @@ export async function buildKit(folder: string, kernel: VmKernel): Promise<BuiltK
 			},
 		);
 	}
-	return { name: basename(path), folder: path, cpus: Number(said("cpus") ?? 2), append: said("append") ?? "" };
+	return {
+		name: basename(path),
+		folder: path,
+		script: "run.sh",
+		cpus: Number(said("cpus") ?? 2),
+		append: said("append") ?? "",
+	};
 }

@@ -16,9 +16,13 @@ export interface VmOptions {
 	readonly accel: Accelerator | undefined;
 	/** Further parameters for the kernel. */
 	readonly append: string;
+	/** TCG: time in which nothing runs passes at once (-icount sleep=off). */
+	readonly skipsIdleTime?: boolean;
 	/** Seconds for one boot with all its kits. */
 	readonly timeout: number;
 	readonly progress: (text: string) => void;
+	/** Gets what the console prints, as it comes. */
+	readonly onConsole?: (text: string) => void;
 }
 
 /** How one kit ended. */
@@ -73,8 +77,10 @@ function command(accel: Accelerator, kits: readonly BuiltKit[], initrd: string, 
 	];
 	// One thread: QEMU's emulator with several of them loses instructions that the kernel exchanges.
 	const machine = accel === "tcg" ? ["-accel", "tcg,thread=single", "-cpu", "max"] : ["-accel", "kvm", "-cpu", "host"];
+	const icount = accel === "tcg" && options.skipsIdleTime ? ["-icount", "shift=3,sleep=off"] : [];
 	return [
 		...machine,
+		...icount,
 		...["-m", "1024", "-smp", String(Math.max(2, ...kits.map(({ cpus }) => cpus)))],
 		...["-kernel", options.kernel.image, "-initrd", initrd, "-append", append.join(" ").trim()],
 		...["-nodefaults", "-nic", "none", "-display", "none", "-serial", "stdio", "-monitor", "none", "-no-reboot"],
@@ -104,7 +110,11 @@ function bootWith(accel: Accelerator, kits: readonly BuiltKit[], options: VmOpti
 				if (silent) stop("silent");
 			}, KVM_SECONDS * 1000);
 			let stderr = "";
-			child.stdout.on("data", (chunk: Buffer) => console_.add(chunk.toString("latin1")));
+			child.stdout.on("data", (chunk: Buffer) => {
+				const text = chunk.toString("latin1");
+				options.onConsole?.(text);
+				console_.add(text);
+			});
 			child.stderr.on("data", (chunk: Buffer) => {
 				stderr += chunk.toString("latin1");
 			});

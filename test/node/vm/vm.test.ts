@@ -87,6 +87,7 @@ test("number of CPUs and parameters are in run.sh", async () => {
 	expect(await buildKit(good, { image: "", version: "6.12", headers: folder })).toEqual({
 		name: "good",
 		folder: good,
+		script: "run.sh",
 		cpus: 4,
 		append: "preempt=full",
 	});

@@ -1,0 +1,124 @@
+/**
+ * npm run differences: compares the transcripts of test/golden/real-kernel with the emulated kernel, and writes docs/differences.md: the list
+ * is made here, the reasons are below, by hand.
+ */
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { basename } from "node:path";
+import { pathToFileURL } from "node:url";
+import { type Comparison, compareTranscript, parseTranscript, TIMING, type Timing } from "../src/node/compare/index.js";
+import { nodeHost } from "../src/node/index.js";
+import { parseScenario } from "../src/scenario/index.js";
+import { expanded } from "../test/golden/compact.js";
+
+export const FOLDER = "test/golden/real-kernel";
+
+interface Reason {
+	readonly scenario: string;
+	/** What is explained. */
+	readonly differences: RegExp;
+	readonly reason: string;
+}
+
+const REASONS: readonly Reason[] = [
+	{
+		scenario: "bottom-reverse",
+		differences: /^step 11: settle: |^dmesg: /,
+		reason: `This is [finding 1](findings/1-bottom-of-func-stack.md): the real kernel's transition does not end. What klp_check_stack_func() reads behind
+the end of the list is a range in which nobody is in the emulated kernel; that reports the read itself (use-after-free).`,
+	},
+	{
+		scenario: "module-comes",
+		differences: /^dmesg: /,
+		reason: `The step is a \`race\`. Here the module comes and goes while lp2's transition is open; the real kernel's was complete before the second
+list began. The explorer makes all orders.`,
+	},
+	{
+		scenario: "one-address",
+		differences: /functions with a livepatch: here funcE funcE_alias, on the real kernel funcE_alias$/,
+		reason:
+			"enabled_functions has one line for an address, under one of its names; klpemu's report has both names of the function.",
+	},
+];
+
+/** What was found by random scenarios, by hand: the last campaign. */
+const CAMPAIGN = `None is recorded here yet: \`npm run against-kernel -- --seed N --count M\` makes them.`;
+
+export function reasonFor(scenario: string, difference: string): string | undefined {
+	return REASONS.find((one) => one.scenario === scenario && one.differences.test(difference))?.reason;
+}
+
+/** Reasons that explain nothing any more. */
+export function unusedReasons(found: ReadonlyMap<string, readonly string[]>): string[] {
+	const used = (reason: Reason) => (found.get(reason.scenario) ?? []).some((text) => reason.differences.test(text));
+	return REASONS.filter((reason) => !used(reason)).map(({ scenario }) => scenario);
+}
+
+export function recordedScenarios(): string[] {
+	return readdirSync(FOLDER)
+		.filter((name) => name.endsWith(".txt"))
+		.map((name) => basename(name, ".txt"))
+		.sort();
+}
+
+export async function compareRecorded(name: string): Promise<Comparison> {
+	const folder = ["scenarios", "scenarios/family"].find((one) => readdirSync(one).includes(`${name}.yaml`));
+	const file = `${folder}/${name}.yaml`;
+	const transcript = parseTranscript(expanded(readFileSync(`${FOLDER}/${name}.txt`, "utf8")));
+	const options = { host: nodeHost(file), design: transcript.design! };
+	return compareTranscript(parseScenario(readFileSync(file, "utf8"), file), transcript, options);
+}
+
+/** One line each. */
+export function textsOf({ differences }: Comparison): string[] {
+	return differences.map(({ at, message }) => `${at}: ${message.split("\n")[0]}`);
+}
+
+async function document(): Promise<string> {
+	const rows: string[] = [];
+	const sections: string[] = [];
+	for (const name of recordedScenarios()) {
+		const compared = await compareRecorded(name);
+		const { states, facts, commands, lines, timing } = compared;
+		const texts = textsOf(compared);
+		const kinds = [...timing.keys()].filter((kind) => kind !== "retries").join(", ");
+		rows.push(
+			`| \`${name}\` | ${states} | ${facts} | ${commands} | ${lines} | ${kinds} | ${texts.length === 0 ? "agrees" : `${texts.length} differences`} |`,
+		);
+		if (texts.length === 0) continue;
+		const reasons = [...new Set(texts.map((text) => reasonFor(name, text) ?? "**Not explained.**"))];
+		sections.push(`### \`${name}\``, "", ...reasons, "", ...texts.map((text) => `* ${text}`), "");
+	}
+	return [
+		"# The emulated and a real kernel",
+		"",
+		"Written by `npm run differences`; the reasons are by hand (tools/differences.ts). Each scenario of scenarios/ that a kernel can make was made by",
+		"Linux 6.12.117 (Debian) in QEMU, by `klpemu kit` and `klpemu vm`; test/golden/real-kernel has the records, which CI compares again.",
+		"",
+		"| scenario | states | facts | commands | lines of dmesg | timing | |",
+		"|---|---|---|---|---|---|---|",
+		...rows,
+		"",
+		"Timing, which does not count:",
+		"",
+		...(Object.keys(TIMING) as Timing[]).map((kind) => `* *${kind}*: ${TIMING[kind]}`),
+		"",
+		"## Differences, and why",
+		"",
+		...(sections.length === 0 ? ["None."] : sections),
+		"## Random scenarios",
+		"",
+		CAMPAIGN,
+		"",
+		"## What is not compared",
+		"",
+		"* `direct-calls`: the harness has no direct ftrace_ops, so that the kit leaves those steps out.",
+		"* `scenarios/selftests`: the kernel's own scripts were run on that kernel; `klpemu selftest` compares with what they logged.",
+		"* Designs other than mainline, but for `rfc-petr`: they need a kernel of their own (`klpemu vm --kernel`).",
+		"* How often an ftrace_ops is called: a task that is asked what it runs passes the fentry sites.",
+		"",
+	].join("\n");
+}
+
+if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(process.argv[1]).href) {
+	writeFileSync("docs/differences.md", await document());
+}
