@@ -42,10 +42,10 @@ export class Views {
 		if (ops === 0) return undefined;
 		const stack = this.#patches.stackOf(ops);
 		if (stack.length === 0) return undefined;
-		const before = this.#words(ops, stack);
+		const before = this.#structs(ops, stack);
 		const chosen = this.#ask(old_func, (ops + this.#core.layout.offset("klp_ops.fops")) | 0, patch_state);
-		const after = this.#words(ops, stack);
-		if (before.some((word, i) => word !== after[i])) {
+		const after = this.#structs(ops, stack);
+		if (before.some((words, i) => words.some((word, at) => word !== after[i]![at]))) {
 			this.#tell(`klp_ftrace_handler() has changed the func_stack that it reads`);
 		}
 		if (chosen === 0) return undefined;
@@ -58,15 +58,14 @@ export class Views {
 		for (const observer of this.#observers) observer.invalidRead?.(what);
 	}
 
-	/** All words of the structs that the handler reads. */
-	#words(ops: Kaddr, stack: readonly Kaddr[]): bigint[] {
+	/** The structs that the handler reads, each as words of 32 bits: reading words of 64 makes a bigint of each. */
+	#structs(ops: Kaddr, stack: readonly Kaddr[]): Int32Array[] {
 		const { layout } = this.#core;
-		const read = (at: Kaddr, size: number) =>
-			Array.from({ length: size >> 3 }, (_, i) => this.#memory.u64((at + 8 * i) | 0));
-		return [
-			...read(ops, layout.size("struct klp_ops")),
-			...stack.flatMap((func) => read(func, layout.size("struct klp_func"))),
-		];
+		const read = (at: Kaddr, type: string) => {
+			const bytes = this.#memory.read(at, layout.size(type) & ~3);
+			return new Int32Array(bytes.buffer, bytes.byteOffset, bytes.length >> 2);
+		};
+		return [read(ops, "struct klp_ops"), ...stack.map((func) => read(func, "struct klp_func"))];
 	}
 
 	/** The ip that the handler stores; 0: none. */
