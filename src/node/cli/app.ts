@@ -2,6 +2,7 @@ import { KlpemuError, suggest } from "../../base/index.js";
 import { parseCommandArgs } from "./args.js";
 import { type Command, type CommandEntry, EXIT, type Io } from "./command.js";
 import { commands } from "./commands.js";
+import { columnsOf, foldTo } from "./fold.js";
 import { commandHelp, generalHelp } from "./help.js";
 import { version } from "./version.js";
 
@@ -15,7 +16,7 @@ export async function runCli(
 		return await dispatch(argv, io, entries);
 	} catch (error) {
 		if (error instanceof KlpemuError) {
-			io.stderr.write(`${error.format()}\n`);
+			io.stderr.write(`${foldTo(error.format(), io.stderr.columns)}\n`);
 			return EXIT.badInput;
 		}
 		const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
@@ -28,7 +29,7 @@ export async function runCli(
 async function dispatchFamily(family: readonly CommandEntry[], name: string, word: string | undefined, io: Io) {
 	if (word === "--help" || word === "-h") {
 		const helps = family.map(async (entry) => commandHelp(entry, (await entry.load()) as Command<never>));
-		io.stdout.write((await Promise.all(helps)).join("\n"));
+		io.stdout.write(foldTo((await Promise.all(helps)).join("\n"), columnsOf(io)));
 		return EXIT.ok;
 	}
 	const reason = word === undefined ? `'${name}' needs a second word` : `'${name}' has no '${word}'`;
@@ -42,7 +43,7 @@ async function dispatchFamily(family: readonly CommandEntry[], name: string, wor
 async function dispatch(argv: readonly string[], io: Io, entries: readonly CommandEntry[]): Promise<number> {
 	const [name, ...rest] = argv;
 	if (name === undefined) {
-		io.stderr.write(generalHelp(entries));
+		io.stderr.write(foldTo(generalHelp(entries), io.stderr.columns));
 		return EXIT.badInput;
 	}
 	if (name === "--version") {
@@ -50,7 +51,7 @@ async function dispatch(argv: readonly string[], io: Io, entries: readonly Comma
 		return EXIT.ok;
 	}
 	if (name === "--help" || name === "-h" || (name === "help" && rest.length === 0)) {
-		io.stdout.write(generalHelp(entries));
+		io.stdout.write(foldTo(generalHelp(entries), columnsOf(io)));
 		return EXIT.ok;
 	}
 	if (name === "help") return dispatch([...rest, "--help"], io, entries);
@@ -75,7 +76,7 @@ async function dispatch(argv: readonly string[], io: Io, entries: readonly Comma
 		pair === undefined ? rest : rest.slice(1),
 	);
 	if (help) {
-		io.stdout.write(commandHelp(entry, command));
+		io.stdout.write(foldTo(commandHelp(entry, command), columnsOf(io)));
 		return EXIT.ok;
 	}
 	return command.run(options as never, positionals, io);

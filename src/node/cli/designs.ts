@@ -1,6 +1,7 @@
 import { printableJson } from "../../base/index.js";
 import { designs } from "../../designs/index.js";
 import { type Command, EXIT } from "./command.js";
+import { columnsOf, foldTo } from "./fold.js";
 
 interface DesignsOptions {
 	readonly json: boolean;
@@ -13,7 +14,8 @@ export const designsCommand: Command<DesignsOptions> = {
 	options: {
 		json: { type: "flag", help: "print a JSON array of { name, title, source, fields, funcFields, foreign }" },
 	},
-	async run({ json }, _positionals, { stdout }) {
+	async run({ json }, _positionals, io) {
+		const { stdout } = io;
 		if (json) {
 			const rows = designs.map(({ name, title, source, fields, funcFields = [], foreign = {} }) => ({
 				...{ name, title, source, fields: fields.map(nameOf), funcFields: funcFields.map(nameOf), foreign },
@@ -27,7 +29,8 @@ export const designsCommand: Command<DesignsOptions> = {
 			for (const [key, of] of Object.entries(foreign)) {
 				lines.push("unread" in of ? `does not read ${key}: ${of.unread}` : `instead of ${key} it needs ${of.write}`);
 			}
-			stdout.write(`${[name, ...lines.map((line) => `  ${line}`)].join("\n")}\n`);
+			const text = [name, ...lines.map((line) => `  ${line}`)].join("\n");
+			stdout.write(`${foldTo(text, columnsOf(io))}\n`);
 		}
 		return EXIT.ok;
 	},

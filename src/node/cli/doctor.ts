@@ -5,6 +5,7 @@ import { KlpemuError, printableJson } from "../../base/index.js";
 import { installedHeaders, PLACES } from "../kernel/index.js";
 import { koffiEngine, unicornJsEngine } from "../unicorn/index.js";
 import { type Command, EXIT, type Io } from "./command.js";
+import { columnsOf, foldTo } from "./fold.js";
 
 interface DoctorOptions {
 	readonly json: boolean;
@@ -30,10 +31,11 @@ export const doctorCommand: Command<DoctorOptions> = {
 		"Only Node is needed to run scenarios of this package; each of the others adds something.",
 		"Exit status: 0, or 1 if Node is too old.",
 	],
-	async run({ json }, _positionals, { stdout, env }) {
+	async run({ json }, _positionals, io) {
+		const { stdout, env } = io;
 		const all = await examine(env);
 		if (json) stdout.write(`${printableJson(all)}\n`);
-		else for (const finding of all) stdout.write(lines(finding));
+		else for (const finding of all) stdout.write(foldTo(lines(finding), columnsOf(io)));
 		return all[0]!.found === null ? EXIT.no : EXIT.ok;
 	},
 };

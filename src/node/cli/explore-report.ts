@@ -1,5 +1,6 @@
 import type { ExploreRow } from "../explore-rows.js";
 import { EXIT } from "./command.js";
+import { foldTo } from "./fold.js";
 
 /** The document that `klpemu explore --json` prints. Keys are only ever added within one `schema` number. */
 export interface ExploreReport {
@@ -20,8 +21,11 @@ export function exitStatus(results: readonly ExploreRow[]): number {
 
 const HEAD = ["design", "verdict", "expected", "invariant", "schedule", "states", "transitions", "depth", "seconds"];
 
-/** The report as text. */
-export function exploreTable({ scenario, preemption, shard, results }: ExploreReport): string {
+/** Columns that a narrow terminal does without, in this order. `--json` has them. */
+const DISPENSABLE = ["transitions", "depth", "seconds", "schedule"];
+
+/** The report as text. `columns`: of the terminal. */
+export function exploreTable({ scenario, preemption, shard, results }: ExploreReport, columns?: number): string {
 	const rows = results.map((row) => [
 		row.design,
 		row.result,
@@ -34,9 +38,11 @@ export function exploreTable({ scenario, preemption, shard, results }: ExploreRe
 		row.seconds.toFixed(1),
 	]);
 	const widths = HEAD.map((title, column) => Math.max(title.length, ...rows.map((row) => row[column]!.length)));
+	const left = leftOut(widths, columns);
 	const line = (cells: readonly string[]) =>
 		cells
 			.map((cell, column) => (column < 4 ? cell.padEnd(widths[column]!) : cell.padStart(widths[column]!)))
+			.filter((_, column) => !left.has(HEAD[column]!))
 			.join("  ")
 			.trimEnd();
 	const rule = preemption === undefined ? "" : ` · preemption ${preemption}`;
@@ -57,7 +63,19 @@ export function exploreTable({ scenario, preemption, shard, results }: ExploreRe
 		lines.push("", "bounded: not all states were seen, so that nothing is said about the others.");
 		for (const { design, reason } of results) if (reason !== undefined) lines.push(`${design}: ${reason}`);
 	}
-	return `${lines.join("\n")}\n`;
+	return foldTo(`${lines.join("\n")}\n`, columns);
+}
+
+/** The columns for which there is no room. */
+function leftOut(widths: readonly number[], columns: number | undefined): ReadonlySet<string> {
+	let width = widths.reduce((sum, one) => sum + one + 2, -2);
+	const left = new Set<string>();
+	for (const title of DISPENSABLE) {
+		if (columns === undefined || width <= columns) break;
+		left.add(title);
+		width -= widths[HEAD.indexOf(title)]! + 2;
+	}
+	return left;
 }
 
 /** The differences from the scenario, design by design. */

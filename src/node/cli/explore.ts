@@ -13,6 +13,7 @@ import { saveSchedule } from "../schedules.js";
 import { type Command, EXIT, type Io } from "./command.js";
 import { coreOption, readCore } from "./core-option.js";
 import { type ExploreReport, exitStatus, exploreTable } from "./explore-report.js";
+import { columnsOf } from "./fold.js";
 import { DEFAULT_MEMORY, memoryEnd } from "./memory-limit.js";
 import { DOT_STATES, StateGraphCollector } from "./state-graph.js";
 
@@ -74,7 +75,7 @@ export const exploreCommand: Command<ExploreOptions> = {
 	async run(options, [file], io) {
 		const unsaved: KlpemuError[] = [];
 		const report = await exploreFile(file!, options, io, unsaved);
-		io.stdout.write(options.json ? `${printableJson(report)}\n` : printable(exploreTable(report)));
+		io.stdout.write(options.json ? `${printableJson(report)}\n` : printable(exploreTable(report, columnsOf(io))));
 		// The verdict first: it may have taken hours.
 		if (unsaved[0] !== undefined) throw unsaved[0];
 		const all = !options.allDesigns || new Set(report.results.map(({ design }) => design)).size === designs.length;

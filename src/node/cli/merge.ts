@@ -6,6 +6,7 @@ import { type ExploreRow, rowSchema } from "../explore-rows.js";
 import { readIfThere, readText } from "../files.js";
 import type { Command } from "./command.js";
 import { type ExploreReport, exitStatus, exploreTable } from "./explore-report.js";
+import { columnsOf } from "./fold.js";
 
 export interface MergeOptions {
 	readonly json: boolean;
@@ -20,11 +21,11 @@ export const mergeCommand: Command<MergeOptions> = {
 		"Example:",
 		"  klpemu merge part1.json part2.json",
 	],
-	async run({ json }, given, { stdout }) {
+	async run({ json }, given, io) {
 		const files = await filesOf(given);
 		const reports = await Promise.all(files.map(readReport));
 		const merged = mergeReports(reports, files);
-		stdout.write(json ? `${printableJson(merged)}\n` : printable(exploreTable(merged)));
+		io.stdout.write(json ? `${printableJson(merged)}\n` : printable(exploreTable(merged, columnsOf(io))));
 		return exitStatus(merged.results);
 	},
 };
