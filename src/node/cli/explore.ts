@@ -62,7 +62,7 @@ export const exploreCommand: Command<ExploreOptions> = {
 	},
 	details: [
 		"complete: every reachable state was seen. violated: see the schedule.",
-		"bounded: not all were seen (no states, time or memory left, a loop that counts); the rest is unknown.",
+		"bounded: not all were seen (no states, time or memory left; a loop counts); the rest is unknown.",
 		"expected: are the verdict and the results of all steps as the scenario says? (docs/exploring.md)",
 		"Exit status: 0 as the scenario says, 1 not so, 2 bad input or an unwritable file, 3 bounded.",
 		"Ctrl-C, SIGTERM and SIGHUP end the search, and print what is known so far.",
