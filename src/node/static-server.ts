@@ -35,13 +35,19 @@ const HEADERS: Readonly<Record<string, string>> = {
 /** Names by which a browser on this machine asks for it: another name is a page elsewhere that had it resolved to here. */
 const LOCAL = /^(127\.0\.0\.1|localhost|\[::1\])(:\d+)?$/;
 
-/** Serves the files of a folder, and nothing else: no listing, no path out of it, no method but GET and HEAD. */
-export function staticServer(folder: string): Server {
+/**
+ * Serves the files of a folder, and nothing else: no listing, no path out of it, no method but GET and HEAD. `elsewhere`: the file of a path
+ * that the folder does not have.
+ */
+export function staticServer(
+	folder: string,
+	elsewhere: (path: string) => string | undefined = () => undefined,
+): Server {
 	const root = realpathSync(folder);
 	return createServer((request, response) => {
 		if (!LOCAL.test(request.headers.host ?? "")) return refuse(response, 421, "this server is for this machine only");
 		if (request.method !== "GET" && request.method !== "HEAD") return refuse(response, 405, "GET and HEAD only");
-		const file = fileOf(root, request.url ?? "/");
+		const file = fileOf(root, request.url ?? "/") ?? known(elsewhere(request.url ?? "/"));
 		if (file === undefined) return refuse(response, 404, "there is no such file");
 		send(request, response, file);
 	});
@@ -63,6 +69,10 @@ function fileOf(root: string, url: string): { path: string; size: number } | und
 	} catch {
 		return undefined;
 	}
+}
+
+function known(path: string | undefined): { path: string; size: number } | undefined {
+	return path === undefined ? undefined : { path, size: statSync(path).size };
 }
 
 function send({ method }: IncomingMessage, response: ServerResponse, { path, size }: { path: string; size: number }) {

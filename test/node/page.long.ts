@@ -1,7 +1,7 @@
 /** The page in a real browser: Debian's chromium. The folder is served by klpemu serve's server, and below a path by another one. */
-import { execFileSync } from "node:child_process";
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
-import { createServer, type Server } from "node:http";
+import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -9,7 +9,6 @@ import axe from "axe-core";
 import { type Browser, chromium, type Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { PROJECT } from "../../src/node/index.js";
-import { staticServer } from "../../src/node/static-server.js";
 
 const CHROMIUM = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"].find(existsSync);
 /** Loaded machines are slow: what takes a second on a quiet laptop may take this many times as long here. */
@@ -20,21 +19,21 @@ if (CHROMIUM === undefined)
 
 describe.skipIf(CHROMIUM === undefined)("the page", () => {
 	let browser: Browser;
-	let server: Server;
+	let server: ChildProcess;
 	let url: string;
 	let page: Page;
 	const wrong: string[] = [];
 
 	beforeAll(async () => {
 		execFileSync("npm", ["run", "-s", "build:web"], { cwd: PROJECT, stdio: "pipe" });
-		server = staticServer(join(PROJECT, "dist/web"));
-		await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-		url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
+		const main = join(PROJECT, "src/node/cli/main.ts");
+		server = spawn(process.execPath, ["--import", "tsx", main, "serve", "--port", "0"], { cwd: PROJECT });
+		url = await new Promise((resolve) => server.stdout!.on("data", (text) => resolve(String(text).trim())));
 		browser = await chromium.launch({ executablePath: CHROMIUM!, args: ["--no-sandbox"] });
 	});
 	afterAll(async () => {
 		await browser?.close();
-		server?.close();
+		server?.kill();
 	});
 	afterEach(async () => {
 		await page?.close();
@@ -390,6 +389,16 @@ describe.skipIf(CHROMIUM === undefined)("the page", () => {
 		await page.keyboard.press("ArrowLeft");
 		await page.keyboard.press("ArrowLeft");
 		expect(Date.now() - begin).toBeLessThan(500 * PATIENCE);
+	});
+
+	test("the documents are pages beside it, with their links", async () => {
+		await open();
+		await page.getByRole("link", { name: "How to read it" }).click();
+		await page.getByRole("link", { name: "What the explorer finds" }).click();
+		await expect.poll(() => page.title()).toContain("What the explorer finds");
+		expect(await page.locator("table").count()).toBeGreaterThan(0);
+		await page.getByRole("link", { name: "See a transition" }).click();
+		await settled();
 	});
 
 	test("works below any path of any web server", async () => {

@@ -9,7 +9,7 @@ import { PROJECT } from "../../src/node/index.js";
 const NODES = ["20.20.2", "22.23.5", "24.22.3"] as const;
 const SCENARIOS = "node_modules/klpemu/scenarios/";
 /** Megabytes of klpemu and its dependencies, without optional peers. */
-const MAX_INSTALLED = 15;
+const MAX_INSTALLED = 16;
 
 const folder = mkdtempSync(join(tmpdir(), "klpemu-package-"));
 /** A project with klpemu and nothing else. */
@@ -66,9 +66,18 @@ describe("the package", () => {
 		const files: string[] = readdirSync(installed, { recursive: true, encoding: "utf8" });
 		// V8 of another Node refuses the cache.
 		expect(files).not.toContain("dist/cli/app.cjs.cache");
-		for (const file of ["LICENSE", "CHANGELOG.md", "SECURITY.md", "schema/scenario.schema.json", "docs/exploring.md"]) {
+		for (const file of [
+			"LICENSE",
+			"CHANGELOG.md",
+			"SECURITY.md",
+			"schema/scenario.schema.json",
+			"docs/exploring.md",
+			"dist/web/index.html",
+			"dist/web/data/manifest.json",
+		]) {
 			expect(files).toContain(file);
 		}
+		expect(files.filter((file) => /\.wasm$/.test(file))).toEqual([]);
 		expect(files.filter((file) => /\.map$|^(src|test|bench|tools)\//.test(file))).toEqual([]);
 	});
 

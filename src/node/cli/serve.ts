@@ -1,4 +1,5 @@
 import { existsSync } from "node:fs";
+import { createRequire } from "node:module";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { KlpemuError } from "../../base/index.js";
@@ -14,6 +15,12 @@ interface ServeOptions {
 
 const HOST = "127.0.0.1";
 const PORT = 8117n;
+
+/** The package leaves out the disassembler's WebAssembly: it is three megabytes, and the package that klpemu depends on has it. */
+function disassembler(path: string): string | undefined {
+	if (!/^\/assets\/capstone-[\w-]+\.wasm$/.test(path)) return undefined;
+	return createRequire(import.meta.url).resolve("@alexaltea/capstone-js/dist/capstone.wasm");
+}
 
 export const serveCommand: Command<ServeOptions> = {
 	positionals: [],
@@ -34,7 +41,7 @@ export const serveCommand: Command<ServeOptions> = {
 		if (port > 65535n) {
 			throw new KlpemuError("CLI_BAD_ARGUMENT", `--port must be 0 to 65535, not ${port}`, { where: "klpemu serve" });
 		}
-		const server = staticServer(folder);
+		const server = staticServer(folder, disassembler);
 		await new Promise<void>((resolve, reject) => {
 			server.once("error", (cause: NodeJS.ErrnoException) => {
 				const taken = cause.code === "EADDRINUSE" ? "another program has it" : (cause.code ?? cause.message);

@@ -25,6 +25,11 @@ test("it prints its address, serves until a signal, and says when a port is take
 	);
 	expect(address).toMatch(/^http:\/\/127\.0\.0\.1:\d+\/$/);
 	expect(await (await fetch(address)).text()).toBe("<p>page");
+	// Not in the package: it is in the one that klpemu depends on.
+	const wasm = await fetch(`${address}assets/capstone-Ab_c-1.wasm`);
+	expect(wasm.headers.get("content-type")).toBe("application/wasm");
+	expect((await wasm.arrayBuffer()).byteLength).toBeGreaterThan(1e6);
+	expect((await fetch(`${address}assets/capstone-/../x.wasm`)).status).toBe(404);
 	const { port } = new URL(address);
 	const second = await cliOf(["serve", "--folder", folder, "--port", port]);
 	expect(second).toMatchObject({ status: 2, stderr: expect.stringContaining("another program has it") });

@@ -232,7 +232,8 @@ export class App {
 					" to the hybrid-mode RFC, run in this page on real machine code. Time goes down; a lane is a task or an actor of the kernel.",
 				]
 			: ["Time goes down; each lane is a task or an actor of the kernel."];
-		byId("about").replaceChildren(...about, this.#legend());
+		const help = h("a", { href: "./docs/page.html" }, "How to read it");
+		byId("about").replaceChildren(...about, " ", help, this.#legend());
 	}
 
 	#legend(): HTMLElement {
