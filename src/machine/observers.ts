@@ -11,6 +11,8 @@ import type { Kaddr } from "../memory/index.js";
 export interface Observer extends PointObserver, OopsObserver, KlpObserver {
 	/** A call of a task's program has returned: the function, and its rax. */
 	call?(task: task_struct, func: Kaddr, result: bigint): void;
+	/** A round begins: the Cpu executes nothing now. */
+	round?(): void;
 	/** The Cpu is about to execute the instruction at `rip`. Slow: the Cpu interprets while an observer uses this. */
 	instruction?(rip: bigint): void;
 }

@@ -3,7 +3,7 @@ import type { GuestWorkqueue } from "../linux/exports/index.js";
 import type { Ftrace } from "../linux/ftrace/index.js";
 import { GuestFault, type Oops } from "../linux/guest/index.js";
 import type { Livepatch } from "../linux/klp/index.js";
-import { isStep, type Kernel, type PointObserver, runStraight, visitor, type Wait } from "../linux/lib/index.js";
+import { isStep, type Kernel, runStraight, visitor, type Wait } from "../linux/lib/index.js";
 import {
 	type CpuHotplug,
 	type HostTasks,
@@ -19,6 +19,7 @@ import {
 } from "../linux/sched/index.js";
 import type { Kaddr, Memory } from "../memory/index.js";
 import type { Executor } from "./executor.js";
+import type { Observer } from "./observers.js";
 import { type PlaceParts, placesOf } from "./places.js";
 
 /** Number of rounds that a task may wait for another one. A longer wait is a deadlock. */
@@ -35,7 +36,7 @@ interface Parts extends PlaceParts {
 	readonly work: GuestWorkqueue;
 	readonly executor: Executor;
 	readonly oops: Oops;
-	readonly observers: Iterable<PointObserver>;
+	readonly observers: Iterable<Observer>;
 	/** Guest address of `jiffies`, if vmlinux has it. */
 	readonly jiffies: Kaddr | undefined;
 }
@@ -70,7 +71,8 @@ export class Rounds {
 
 	/** One round: timers, due work, then a slice on every CPU. */
 	round(): void {
-		const { sched, memory, jiffies, work, executor, hostTasks } = this.#parts;
+		const { sched, memory, jiffies, work, executor, hostTasks, observers } = this.#parts;
+		for (const observer of observers) observer.round?.();
 		sched.tick();
 		if (jiffies !== undefined) memory.setU64(jiffies, BigInt(sched.jiffies));
 		work.tick();

@@ -20,6 +20,14 @@ const KEPT = 8;
 /** Called for each event of a run, before it is made. `ip`: 0 for the beginning of a step. May throw to end the run. */
 type OnEvent = (machine: Machine, ip: Kaddr, action: string | undefined) => void;
 
+interface Watch {
+	readonly onEvent: OnEvent;
+	/** Called at each mark, see {@link History.marks}. */
+	onMark(): void;
+	/** Number of the mark from which on events are told; -1: from the start. Up to there the Cpu runs at full speed. */
+	readonly from: number;
+}
+
 /** Thrown to end a run at a position. */
 class Arrived extends Error {
 	readonly captured: Capture;
@@ -64,21 +72,22 @@ export class Player {
 				hint: "a shorter scenario shows the same: fewer rounds, fewer tasks",
 			});
 		};
-		const file = await run(scenario, options, onEvent, (machine, objects) => map.file(machine, objects));
+		const watch = { onEvent, onMark: () => history.addMark(), from: -1 };
+		const file = await run(scenario, options, watch, (machine, objects) => map.file(machine, objects));
 		return new Player(scenario, options, history, file);
 	}
 
 	/** The machine at a position; at history.length, at the end. */
 	async at(position: number, reason?: Reason): Promise<Capture> {
 		const kept = this.#kept.get(position);
-		const found = kept ?? (await this.#run(position, undefined));
+		const found = kept ?? (await this.#run(position, position));
 		this.#keep(found);
 		return { ...found, reason };
 	}
 
 	/** The machine at the first position behind `from` at which a watchpoint has been hit; at `to`, if none is hit before. */
 	async watchForward(from: number, to: number, watchpoints: readonly Watchpoint[]): Promise<Capture> {
-		return this.#run(to, watching(from, watchpoints));
+		return this.#run(to, from, watching(from, watchpoints));
 	}
 
 	/** The last position from `from` on and before `to` whose instruction hits a watchpoint; undefined: there is none. */
@@ -89,7 +98,7 @@ export class Player {
 	): Promise<{ readonly position: number; readonly reason: Reason } | undefined> {
 		let last: { readonly position: number; readonly reason: Reason } | undefined;
 		const hit = watching(from, watchpoints);
-		await this.#run(to, (machine, position) => {
+		await this.#run(to, from, (machine, position) => {
 			const reason = hit(machine, position);
 			if (reason !== undefined) last = { position: position - 1, reason };
 			return undefined;
@@ -97,25 +106,32 @@ export class Player {
 		return last;
 	}
 
-	/** Runs up to a position, or to the first one for which `stops` gives a reason. */
+	/** Runs up to a position, or to the first one from `from` on for which `stops` gives a reason. */
 	async #run(
 		target: number,
-		stops: ((machine: Machine, position: number) => Reason | undefined) | undefined,
+		from: number,
+		stops?: (machine: Machine, position: number) => Reason | undefined,
 	): Promise<Capture> {
-		let position = 0;
+		const mark = this.#canSkip ? this.history.markBefore(Math.min(from, target)) : -1;
+		let position = mark < 0 ? 0 : this.history.marks[mark]!;
 		const onEvent: OnEvent = (machine, ip) => {
 			const reason = stops?.(machine, position);
 			if (reason !== undefined || position === target) throw new Arrived(capture(machine, position, ip !== 0, reason));
 			position++;
 		};
 		try {
-			return await run(this.#scenario, this.#options, onEvent, (machine) => {
+			return await run(this.#scenario, this.#options, { onEvent, onMark: () => {}, from: mark }, (machine) => {
 				return capture(machine, position, false, stops?.(machine, position));
 			});
 		} catch (error) {
 			if (error instanceof Arrived) return error.captured;
 			throw error;
 		}
+	}
+
+	/** Unicorn does not tell of instructions in code that it has translated before it was asked to. */
+	get #canSkip(): boolean {
+		return (this.#options.cpu ?? this.#scenario.cpu) !== "unicorn";
 	}
 
 	#keep(captured: Capture): void {
@@ -143,14 +159,30 @@ function watching(from: number, watchpoints: readonly Watchpoint[]) {
 async function run<T>(
 	scenario: Scenario,
 	options: RunScenarioOptions,
-	onEvent: OnEvent,
+	{ onEvent, onMark, from }: Watch,
 	atEnd: (machine: Machine, objects: LoadedObjects) => T,
 ): Promise<T> {
 	const { machine, objects } = await createScenarioMachine(scenario, options);
+	let marks = 0;
+	let tells = false;
+	const tell = () => {
+		tells = true;
+		machine.observe({ instruction: (rip) => onEvent(machine, toKaddr(rip), undefined) });
+	};
+	const mark = () => {
+		if (marks++ === from) tell();
+		onMark();
+	};
 	try {
 		const recorder = {
-			attach: () => machine.observe({ instruction: (rip) => onEvent(machine, toKaddr(rip), undefined) }),
-			beginStep: (_index: number, action: string) => onEvent(machine, 0, action),
+			attach: () => {
+				machine.observe({ round: mark });
+				if (from < 0) tell();
+			},
+			beginStep: (_index: number, action: string) => {
+				mark();
+				if (tells) onEvent(machine, 0, action);
+			},
 			endStep: () => {},
 			violation: () => {},
 		};

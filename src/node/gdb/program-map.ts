@@ -80,7 +80,7 @@ function rowsOf(rowAt: (ip: Kaddr) => RowRange["row"], start: Kaddr, end: Kaddr,
 	let row = rowAt(start);
 	for (let ip = start + 1; ip <= end; ip++) {
 		const next = ip < end ? rowAt(ip) : undefined;
-		if (ip < end && JSON.stringify(next) === JSON.stringify(row)) continue;
+		if (ip < end && (next === row || JSON.stringify(next) === JSON.stringify(row))) continue;
 		ranges.push({ start: from, end: ip, row, forgets });
 		from = ip;
 		row = next;
@@ -125,13 +125,16 @@ function assemblyOf(machine: Machine, images: readonly Image[]) {
 }
 
 function labelsOf(machine: Machine, start: Kaddr, end: Kaddr): FileSymbol[] {
-	const labels: { name: string; address: Kaddr; size: number }[] = [];
-	for (let ip = start; ip < end; ip++) {
-		const text = machine.symbols.sprint_symbol(ip, true);
-		if (text.startsWith("0x") || /^[0-9a-f]{8,}$/.test(text)) continue;
-		const last = labels.at(-1);
-		if (last?.name === text) last.size = ip + 1 - last.address;
-		else labels.push({ name: text, address: ip, size: 1 });
+	const labels: FileSymbol[] = [];
+	for (let ip = start; ip < end; ) {
+		// As %pS prints it: name+0xoffset/0xsize.
+		const [, name, size] = /^(.+)\+0x0\/0x([0-9a-f]+)$/.exec(machine.symbols.sprint_symbol(ip, false)) ?? [];
+		if (name === undefined) ip++;
+		else {
+			const length = Math.max(Number.parseInt(size!, 16), 1);
+			labels.push({ name, address: ip, size: length, isFunction: true, isLocal: false });
+			ip += length;
+		}
 	}
-	return labels.map((label) => ({ ...label, isFunction: true, isLocal: false }));
+	return labels;
 }
