@@ -1,13 +1,18 @@
-import { readdirSync, readFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { KlpemuError } from "../../src/base/index.js";
 import { INVARIANTS } from "../../src/consistency/index.js";
+import { JitCpu } from "../../src/cpu/jit/index.js";
 import { linkImage, parseElf } from "../../src/elf/index.js";
+import { answerLine, ExecSession } from "../../src/exec/index.js";
 import { formatSchedule, parseSchedule } from "../../src/explore/index.js";
+import { parseKernelLayout } from "../../src/linux/klp-c/index.js";
 import { Memory } from "../../src/memory/index.js";
 import { parseScenario } from "../../src/scenario/index.js";
 import { Random } from "../conformance/random.js";
+import { cliOf } from "../support/cli.js";
 import { mutateBytes, mutateText } from "./mutate.js";
 
 /** Inputs for each parser; `npm run fuzz` takes many more. */
@@ -72,6 +77,54 @@ describe("mutants of good input are read, or refused with a reason", () => {
 			linkImage({ name: "vmlinux", objects: [object], base: 0x81000000 | 0, memory, resolve: () => 0x81000000 | 0 });
 		};
 		fuzz(corpus, mutateBytes, link, 3n);
+	});
+});
+
+describe("mutants of lines and documents are answered, or refused with a reason", () => {
+	const corpus = (name: string) => readFileSync(new URL(`corpus/${name}`, import.meta.url), "utf8").trim();
+
+	test("lines of klpemu exec", async () => {
+		const session = new ExecSession(async (memory) => new JitCpu(memory));
+		const random = new Random(4n);
+		const lines = corpus("exec.jsonl").split("\n");
+		const seen = { error: 0, exit: 0 };
+		for (let run = 0; run < RUNS; run++) {
+			const start = process.cpuUsage();
+			const answer = await answerLine(
+				mutateText(lines[run % lines.length]!, random).replaceAll(/\d{8,}/g, "1"),
+				session,
+			);
+			seen["error" in answer ? "error" : "exit"]++;
+			const { user, system } = process.cpuUsage(start);
+			expect((user + system) / 1000).toBeLessThan(LIMIT);
+		}
+		session.close();
+		expect(Math.min(seen.error, seen.exit)).toBeGreaterThan(RUNS / 100);
+	});
+
+	test("reports for klpemu merge", async () => {
+		const random = new Random(5n);
+		const [text, other] = [corpus("report.json"), join(mkdtempSync(join(tmpdir(), "klpemu-fuzz-")), "part.json")];
+		const statuses = new Set<number>();
+		for (let run = 0; run < RUNS / 10; run++) {
+			writeFileSync(other, run === 0 ? text : mutateText(text, random));
+			const { status, stderr } = await cliOf(["merge", other]);
+			if (status !== 2 || stderr === "") expect([0, 1, 2, 3]).toContain(status);
+			statuses.add(status);
+		}
+		expect(statuses).toContain(2);
+	});
+
+	test("layouts of kernels", () => {
+		const small = texts(filesOf("asm/kernel-layouts", ".json")).map((text) => {
+			const file = JSON.parse(text) as { entries: object };
+			return JSON.stringify({
+				...file,
+				config: {},
+				entries: Object.fromEntries(Object.entries(file.entries).slice(0, 20)),
+			});
+		});
+		fuzz(small, mutateText, (text) => void parseKernelLayout(text, "fuzz.json"), 6n);
 	});
 });
 

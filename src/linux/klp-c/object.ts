@@ -42,7 +42,7 @@ const layoutFile = once(() =>
 		release: v.string(),
 		config: Config,
 		compiler: v.string(),
-		entries: v.record(v.string(), v.number()),
+		entries: v.record(v.string(), v.pipe(v.number(), v.integer())),
 	}),
 );
 
