@@ -19,6 +19,9 @@ interface Reason {
 	readonly reason: string;
 }
 
+const ONE_LINE =
+	"enabled_functions has one line for an address, under one of its names; klpemu's report has both names of the function.";
+
 const REASONS: readonly Reason[] = [
 	{
 		scenario: "bottom-reverse",
@@ -37,6 +40,35 @@ list began. The explorer makes all orders.`,
 		differences: /functions with a livepatch: here funcE funcE_alias, on the real kernel funcE_alias$/,
 		reason:
 			"enabled_functions has one line for an address, under one of its names; klpemu's report has both names of the function.",
+	},
+	{
+		scenario: "two-names",
+		differences: /^step 2: settle: (worker|lp2)|^dmesg: /,
+		reason: `This is [finding 3](findings/3-two-names-of-one-function.md), and by way of [finding 1](findings/1-bottom-of-func-stack.md) the real
+kernel's transition does not end. What is read behind the end of the list is a range in which nobody is in the emulated kernel.`,
+	},
+	{
+		scenario: "two-names",
+		differences: /functions with a livepatch: here funcB funcE funcE_alias, on the real kernel funcB funcE_alias$/,
+		reason: ONE_LINE,
+	},
+	{
+		scenario: "two-names-sleeper",
+		differences: /^step [24]: .*: (sleeper|lp2)|^dmesg: /,
+		reason: `Again findings 3 and 1: the transition does not end. Here the sleeper in the original is switched at once, for nobody looks for the original;
+on the real kernel the range that is read behind the end of the list covers it, and everybody else. There it sees lp2_funcA in patch_state
+UNPATCHED, asleep in the original.`,
+	},
+	{
+		scenario: "two-names-sleeper",
+		differences: /functions with a livepatch: here funcE funcE_alias, on the real kernel funcE_alias$/,
+		reason: ONE_LINE,
+	},
+	{
+		scenario: "force-rmmod",
+		differences: /^step 13: rmmod lp1: S: in: here \(none\), on the real kernel lp1_funcA$/,
+		reason: `[Finding 6](findings/6-rmmod-after-force.md): S sleeps in text that is gone. The harness remembers where it fell asleep; the emulated stack has no
+function there any more. When S wakes up, both report a fault.`,
 	},
 ];
 

@@ -60,10 +60,9 @@ export async function randomUnits(seed: bigint, length: number): Promise<Unit[]>
 	}
 }
 
-/** Only tasks that sleep inside a function have not switched: nothing will happen until one of them wakes up. */
+/** A task that sleeps inside a function has not switched, although it was looked at: nothing ends until it wakes up. */
 function held({ tasks }: ReportStep, asleep: ReadonlySet<string>): boolean {
-	const pending = Object.entries(tasks).filter(([, task]) => task.pending);
-	return pending.length > 0 && pending.every(([name, task]) => asleep.has(name) && task.in !== null);
+	return Object.entries(tasks).some(([name, task]) => task.pending && asleep.has(name) && task.in !== null);
 }
 
 class Dice {
