@@ -2,7 +2,7 @@ import type { EngineImage } from "../assemble/index.js";
 import { Random } from "../base/index.js";
 import { type Cpu, GatePage } from "../cpu/index.js";
 import type { ElfObject } from "../elf/index.js";
-import { aliasOf, condReschedFunctions, Exports, KernelData } from "../linux/exports/index.js";
+import { aliasOf, condReschedFunctions, Exports, KernelData, kernelVariables } from "../linux/exports/index.js";
 import {
 	Files,
 	mountAt,
@@ -177,11 +177,13 @@ function bootKernel(options: MachineOptions, parts: WithGuest, gates: GatePage, 
 	const fentry = label(engine.ftrace, "__fentry__");
 
 	const kernelData = core === undefined ? bootKernelData(options, parts) : undefined;
+	// Those that the core's own code does not have.
+	const variables = compiled && new Map(kernelVariables(parts.memory, LAYOUT.kernelData, options.cpus));
 	const kernelSymbol = (name: string) => {
 		// The core has the kernel's trampolines, too; those of the machine are ours.
 		if (name === "__fentry__") return fentry;
 		const alias = aliasOf(name);
-		const data = kernelData?.symbol(name) ?? compiled?.core.image.symbol(name)?.address;
+		const data = kernelData?.symbol(name) ?? compiled?.core.image.symbol(name)?.address ?? variables?.get(name);
 		return data ?? (alias === undefined ? undefined : parts.symbols.resolve(alias));
 	};
 	const layout = core?.layout ?? options.kernelLayout;

@@ -2,6 +2,7 @@ export { COND_RESCHED, condReschedFunctions } from "./cond-resched.js";
 export { Exports } from "./exports.js";
 export { aliasOf } from "./kernel-abi.js";
 export { KernelData } from "./kernel-data.js";
+export { kernelVariables } from "./kernel-variables.js";
 
 export { GuestOutput } from "./output.js";
 export { SPIN_LOCK } from "./spin-locks.js";

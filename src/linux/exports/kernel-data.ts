@@ -9,6 +9,7 @@ import {
 	type TaskStructs,
 	type task_struct,
 } from "../sched/index.js";
+import { kernelVariables, VARIABLES_SIZE } from "./kernel-variables.js";
 
 /** Offset of struct pcpu_hot in a CPU's area: behind fixed_percpu_data, which has the stack protector's canary at 0x28. */
 const PCPU_HOT = 0x40;
@@ -17,19 +18,6 @@ const PCPU_HOT_SIZE = 0x40;
 const THIS_CPU_OFF = PCPU_HOT + PCPU_HOT_SIZE;
 /** "No reschedule is needed": the bit is inverted, so that the count is 0 when there must be one. */
 const PREEMPT_NEED_RESCHED = 0x8000_0000;
-/** kmalloc_caches[][]: any size will do, because the caches themselves are not read. */
-const KMALLOC_CACHES = PAGE_SIZE;
-/**
- * pv_ops, behind the other variables: functions of hypervisors. All are NULL, because this processor has none: alternatives put the plain
- * instructions in their place, and BUG_func() where there are none.
- */
-const PV_OPS = KMALLOC_CACHES + PAGE_SIZE / 4;
-/** Variables that hold a pointer to a workqueue. Only the pointer is passed on. */
-const WORKQUEUES = [
-	...["system_wq", "system_percpu_wq", "system_highpri_wq", "system_long_wq", "system_unbound_wq", "system_dfl_wq"],
-	...["system_freezable_wq", "system_power_efficient_wq"],
-];
-
 /** The fields of task_struct and pcpu_hot that the inline functions of the kernel's headers use. */
 const FIELDS = ["pid", "tgid", "comm", "flags", "thread_info.flags", "__state"] as const;
 
@@ -69,8 +57,8 @@ export class KernelData implements TaskStructs {
 		this.#size = Math.ceil(layout.size("struct task_struct") / PAGE_SIZE) * PAGE_SIZE;
 		const offsets = FIELDS.map((field) => [field, layout.offset(`task_struct.${field}`)]);
 		this.#offsets = Object.fromEntries(offsets) as Record<(typeof FIELDS)[number], number>;
-		this.#symbols = new Map([...this.#perCpuSymbols(), ...this.#variables(area.base)]);
-		this.#base = (area.base + 2 * PAGE_SIZE) | 0;
+		this.#symbols = new Map([...this.#perCpuSymbols(), ...kernelVariables(memory, area.base, sched.cpus.length)]);
+		this.#base = (area.base + VARIABLES_SIZE) | 0;
 		this.#end = area.end;
 		for (const task of sched.all()) this.created(task);
 		this.switchedTo(sched.current);
@@ -104,20 +92,6 @@ export class KernelData implements TaskStructs {
 			...{ pcpu_hot: PCPU_HOT, const_pcpu_hot: PCPU_HOT, this_cpu_off: THIS_CPU_OFF },
 			...{ current_task: current, const_current_task: current, __preempt_count: count, cpu_number: count + 4 },
 		});
-	}
-
-	#variables(base: Kaddr): [string, Kaddr][] {
-		const memory = this.#memory;
-		memory.map("kernel data", base, KMALLOC_CACHES + PAGE_SIZE, PERM.READ | PERM.WRITE);
-		const queues = WORKQUEUES.map((name, index): [string, Kaddr] => {
-			const at = (base + KMALLOC_CACHES + 8 * index) | 0;
-			memory.setU64(at, toU64(at));
-			return [name, at];
-		});
-		const nr_cpu_ids = (base + KMALLOC_CACHES + 8 * WORKQUEUES.length) | 0;
-		memory.setU32(nr_cpu_ids, this.#sched.cpus.length);
-		const pv_ops = (base + PV_OPS) | 0;
-		return [["kmalloc_caches", base], ["nr_cpu_ids", nr_cpu_ids], ["pv_ops", pv_ops], ...queues];
 	}
 
 	switchedTo(task: task_struct): void {
