@@ -60,12 +60,13 @@ export function restoreMachine(machine: Machine, saved: SavedMachine): void {
 	const { cpu, ftrace, icache, memory } = machine;
 	const gone = new Set(ftrace.records.keys());
 	const written = usedData(machine);
-	restoreObjects(saved.objects);
-	const used = usedData(machine);
-	if (written > used) memory.write((LAYOUT.data + used) | 0, new Uint8Array(written - used));
+	// Fields of a task may lie in memory that is mapped only now.
 	memory.restore(saved.memory, (address, length) => {
 		if (memory.permissions(address) & PERM.EXEC) icache.flush_icache_range(address, length);
 	});
+	restoreObjects(saved.objects);
+	const used = usedData(machine);
+	if (written > used) memory.write((LAYOUT.data + used) | 0, new Uint8Array(written - used));
 	for (const site of saved.sites) if (!gone.delete(site)) cpu.addCallSite(site);
 	for (const site of gone) cpu.removeCallSite(site);
 	cpu.state.words.set(saved.words);

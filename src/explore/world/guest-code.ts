@@ -10,7 +10,7 @@ import type { TaskProbe } from "./probe.js";
 import type { SharedMemory } from "./shared-memory.js";
 
 /** Instructions from one point to the next. */
-const LIMIT = 1_000_000;
+const LIMIT = 100_000;
 
 /**
  * Gates whose effect no other actor or task can see, except through memory: there each access is noted as if guest code had made it.
@@ -129,7 +129,11 @@ export class GuestCode implements CallStepper {
 	run(task: task_struct): Stop | { readonly kind: "point"; readonly point: Point } {
 		this.#clearBelow(task);
 		for (let i = 0; i < LIMIT; i++) {
-			if (this.isPoint(task)) return { kind: "point", point: this.#label() };
+			if (this.isPoint(task)) {
+				// The code goes on with this access, in its next move, or at once if it is made in one go.
+				this.#fresh = true;
+				return { kind: "point", point: this.#label() };
+			}
 			const stop = this.step(task);
 			if (stop.kind !== "budget") return stop;
 		}

@@ -145,6 +145,8 @@ export class World {
 		this.#dead = this.#deadState();
 		machine.sched.reschedAlways = true;
 		for (const cpu of machine.sched.cpus) cpu.need_resched = !model.idleSleeps;
+		// Whoever calls guest code first, each has the same stack.
+		for (const { task } of this.actors) machine.stacks.emptyStack(task);
 		this.#observe();
 		this.#adoptTasks();
 		this.#settleKthreads();
