@@ -171,14 +171,18 @@ export class Way extends Translator {
 	// ---- flags ----
 
 	override setFlags(kind: number, size: number, a: number | undefined, b: number | undefined, r: number): void {
+		// Until a later instruction replaces them, nothing can see them.
+		if (this.deadFlags) return;
 		this.known.setter = this.fn.flags.set(this, this.instruction!, kind, size, a, b, r);
 	}
 
 	override fixCarry(carry: number): void {
+		if (this.deadFlags) return;
 		this.known.setter = this.fn.flags.fixCarry(this, this.known.setter, carry);
 	}
 
 	override fixCarryOverflow(carry: number, overflow: number): void {
+		if (this.deadFlags) return;
 		this.fixCarry(carry);
 		this.known.setter = this.fn.flags.fixOverflow(this, this.known.setter, overflow);
 	}
