@@ -14,7 +14,9 @@ import { notebookTool } from "./tools/notebook.js";
 import { Drawer, type MakeTool } from "./tools/tool.js";
 
 export class App {
-	readonly client = new Client();
+	client = new Client();
+	/** The worker records something. */
+	#recording = false;
 	manifest!: Manifest;
 	designs: readonly DesignInfo[] = [];
 	shown!: Shown;
@@ -58,6 +60,13 @@ export class App {
 			return client;
 		})();
 		return this.#explorer;
+	}
+
+	async #restart(): Promise<void> {
+		this.client.end();
+		this.client = new Client();
+		await this.client.ask("begin", { base: document.baseURI });
+		await this.client.ask("addFiles", { files: this.#ownFiles() });
 	}
 
 	#ownFiles() {
@@ -127,13 +136,19 @@ export class App {
 			const schedule = await this.scheduleText(shown);
 			const wanted = schedule && /^invariant: (\S+)$/m.exec(schedule)?.[1];
 			const design = shown.design || this.#designOf(shown);
+			// A run may take for ever: what was asked for last does not wait for it.
+			if (this.#recording) await this.#restart();
+			this.#recording = true;
 			const opened = await this.client.ask("record", { scenario, design, schedule });
+			this.#recording = false;
 			if (turn !== this.#turn) return;
 			this.#add(opened, wanted);
 			this.select(this.sides[0]!, shown.at ?? this.sides[0]!.beginning(wanted));
 			if (shown.beside !== "") await this.#beside(opened.id, shown.beside, turn, wanted);
 		} catch (error) {
-			if (turn === this.#turn) this.problem(error);
+			if (turn !== this.#turn) return;
+			this.#recording = false;
+			this.problem(error);
 		} finally {
 			for (const { id } of old) void this.client.ask("forget", { recording: id });
 			if (turn === this.#turn) document.body.classList.remove("busy");

@@ -33,6 +33,12 @@ export class Client {
 		});
 	}
 
+	/** Ends the worker, whatever it does; its requests get no answer. */
+	end(): void {
+		this.#worker.terminate();
+		this.#waiting.clear();
+	}
+
 	#answered(data: ResponseMessage): void {
 		const waiting = this.#waiting.get(data.id);
 		if (waiting === undefined) return;

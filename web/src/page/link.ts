@@ -29,13 +29,28 @@ export const FIRST: Shown = {
 const MOST_TEXT = 100_000;
 const MOST_AT = 1_000_000;
 
-async function piped(bytes: Uint8Array, through: CompressionStream | DecompressionStream): Promise<Uint8Array> {
-	const stream = new Blob([bytes as Uint8Array<ArrayBuffer>]).stream().pipeThrough(through);
-	return new Uint8Array(await new Response(stream).arrayBuffer());
+/** Throws if the result has more bytes than `most`: a short link can unpack to gigabytes. */
+async function piped(
+	bytes: Uint8Array,
+	through: CompressionStream | DecompressionStream,
+	most: number,
+): Promise<Uint8Array> {
+	const reader = new Blob([bytes as Uint8Array<ArrayBuffer>]).stream().pipeThrough(through).getReader();
+	const parts: Uint8Array<ArrayBuffer>[] = [];
+	for (let length = 0; ; ) {
+		const { done, value } = await reader.read();
+		if (done) return new Uint8Array(await new Blob(parts).arrayBuffer());
+		length += value.length;
+		parts.push(value);
+		if (length > most) {
+			await reader.cancel();
+			throw new Error("the text in the link is too long");
+		}
+	}
 }
 
 export async function packed(text: string): Promise<string> {
-	const bytes = await piped(new TextEncoder().encode(text), new CompressionStream("deflate-raw"));
+	const bytes = await piped(new TextEncoder().encode(text), new CompressionStream("deflate-raw"), MOST_TEXT);
 	return btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(""))
 		.replaceAll("+", "-")
 		.replaceAll("/", "_")
@@ -47,8 +62,8 @@ export async function unpacked(packedText: string): Promise<string> {
 	const bytes = await piped(
 		Uint8Array.from(binary, (char) => char.charCodeAt(0)),
 		new DecompressionStream("deflate-raw"),
+		MOST_TEXT,
 	);
-	if (bytes.length > MOST_TEXT) throw new Error("the text in the link is too long");
 	return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
 }
 

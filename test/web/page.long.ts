@@ -239,6 +239,21 @@ describe.skipIf(CHROMIUM === undefined)("the page", () => {
 		await expect.poll(() => page.evaluate(() => location.hash)).toContain("moves=");
 	});
 
+	test("a run that takes for ever does not keep the page from showing another", async () => {
+		await open();
+		await tool("Edit");
+		await page.getByLabel("scenario, YAML").click();
+		await page.keyboard.press("Control+a");
+		await page.keyboard.insertText(
+			"title: endless\nvmlinux: [asm/vmlinux/funcs.c]\ntasks: { worker: { count: 50, calls: [funcA] } }\nsteps: [{ run: 1000000 }]",
+		);
+		await page.locator("#tool").getByRole("button", { name: "Run it" }).click();
+		await expect.poll(() => text("#title")).toContain("own-hybrid");
+		await page.getByLabel("Scenario").selectOption({ label: "Preemption on the trampoline" });
+		await expect.poll(() => text(".side .verdict")).toContain("This run");
+		expect(await text("#title")).toContain("Preemption on the trampoline");
+	});
+
 	test("a notebook of moments", async () => {
 		await open();
 		const there = await now();
