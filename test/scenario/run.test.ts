@@ -129,12 +129,12 @@ describe("mistakes end in an error with reason and place", () => {
 		expect(error).toMatchObject({ code: "UNKNOWN_DESIGN", hint: expect.stringContaining("mainline") });
 	});
 	test.each([
-		["tax", /mine\.c defines 'tax', but .* gcc has inlined it .* mark it noinline/],
+		["tax", /tax\.c defines 'tax', but .* gcc has inlined it .* mark it noinline/],
 		["fee", /gcc has made fee\.(constprop|isra)\.0 of 'fee'.*noclone/],
 		["nowhere", /^functions: /],
 	])("a function that gcc has not kept: %s", async (func, hint) => {
 		await writeFile(
-			join(folder, "mine.c"),
+			join(folder, "tax.c"),
 			`static long tax(long x)
 {
 	return x / 5;
@@ -143,7 +143,7 @@ static __attribute__((noinline)) long fee(long x, long rate) { return x * rate /
 long price(long x) { return tax(x) + fee(x, 19); }
 `,
 		);
-		const error = await rejects(`title: t\nvmlinux: [mine.c]\ntasks: { t: { calls: [${func}] } }\nsteps: [settle]\n`);
+		const error = await rejects(`title: t\nvmlinux: [tax.c]\ntasks: { t: { calls: [${func}] } }\nsteps: [settle]\n`);
 		expect(error).toMatchObject({ code: "SCENARIO_UNKNOWN_FUNC", hint: expect.stringMatching(hint) });
 	});
 	test("a source of an unknown kind", async () => {
