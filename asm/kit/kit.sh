@@ -3,7 +3,12 @@
 # script, all others the kernel's own. No function here forks where it need not: a fork is slow on an emulated machine.
 KL=/sys/kernel/livepatch
 TRACING=/sys/kernel/tracing
+# Seconds that settle waits; klpkit_deadline=N is for klpemu vm --append.
 DEADLINE=${DEADLINE:-60}
+read -r line < /proc/cmdline
+for word in $line; do
+	case $word in klpkit_deadline=*) DEADLINE=${word#*=};; esac
+done
 
 say() { echo "### $*" > /dev/kmsg; echo "$*"; }
 
