@@ -17,6 +17,7 @@ import type { Command } from "./command.js";
 /** What `run` and `replay` write besides their report. */
 export interface OutputOptions {
 	readonly json: boolean;
+	readonly story: boolean;
 	readonly ktap: boolean;
 	readonly junit: string | undefined;
 	readonly svg: string | undefined;
@@ -26,7 +27,7 @@ export interface OutputOptions {
 }
 
 /** `steps`: what a report has one entry of, in the plural. */
-export function outputOptions(steps: string): Command<Omit<OutputOptions, "json">>["options"] {
+export function outputOptions(steps: string): Command<Omit<OutputOptions, "json" | "story">>["options"] {
 	return {
 		ktap: { type: "flag", help: `print the ${steps} as KTAP instead` },
 		junit: { type: "text", value: "FILE", help: `also write the ${steps} as JUnit's XML, for continuous integration` },
@@ -59,8 +60,9 @@ const NAMES = {
 /** A file must not take the place of one of `inputs`, nor of another file. Throws `CLI_BAD_ARGUMENT`, `FILE_UNWRITABLE`. */
 export async function checkOutputs(command: string, inputs: readonly string[], options: OutputOptions): Promise<void> {
 	const where = `klpemu ${command}`;
-	if (options.json && options.ktap) {
-		throw new KlpemuError("CLI_BAD_ARGUMENT", "--json and --ktap exclude each other", { where });
+	for (const other of ["json", "story"] as const) {
+		if (!options.ktap || !options[other]) continue;
+		throw new KlpemuError("CLI_BAD_ARGUMENT", `--${other} and --ktap exclude each other`, { where });
 	}
 	const taken = new Set(inputs.map((path) => resolve(path)));
 	for (const [key, option] of Object.entries(NAMES) as [keyof typeof NAMES, string][]) {

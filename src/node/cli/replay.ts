@@ -13,7 +13,6 @@ import { coreOption, readCore } from "./core-option.js";
 import { checkOutputs, ktapOf, type OutputOptions, outputOptions, recorderFor, writeOutputs } from "./outputs.js";
 
 export interface ReplayOptions extends OutputOptions {
-	readonly story: boolean;
 	readonly core: string | undefined;
 	readonly cpu: string | undefined;
 }

@@ -17,7 +17,6 @@ export interface RunOptions extends OutputOptions {
 	readonly cpu: string | undefined;
 	readonly seed: bigint | undefined;
 	readonly dmesg: boolean;
-	readonly story: boolean;
 	readonly watch: boolean;
 	readonly keepGoing: boolean;
 	readonly traceInsns: boolean;

@@ -136,6 +136,8 @@ describe("a client", () => {
 		await send(`z2,${counter},8`);
 		expect(await send(`Z3,${counter},8`)).toBe("OK");
 		expect(await send("c")).toBe(`T05thread:3;rwatch:${counter};`);
+		// The instruction that counts reads and writes.
+		expect(await rip()).toBe(behind);
 	});
 	test("a position is the same machine, whether the run is watched from its start or only from a round on", async () => {
 		// On Unicorn all of it is watched.
