@@ -1,12 +1,16 @@
 /** Part of npm run build:web: docs/ and the README as pages beside the page, in dist/web/docs. */
 import { copyFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Marked } from "marked";
 
 const PROJECT = fileURLToPath(new URL("..", import.meta.url));
-const OUT = join(PROJECT, "dist/web/docs");
-const names = readdirSync(join(PROJECT, "docs")).filter((name) => name.endsWith(".md"));
+/** The folder can be given, for tests. */
+const OUT = process.argv[2] ?? join(PROJECT, "dist/web/docs");
+const names = readdirSync(join(PROJECT, "docs"), { recursive: true, encoding: "utf8" })
+	.map((name) => name.replaceAll("\\", "/"))
+	.filter((name) => name.endsWith(".md"))
+	.sort();
 
 interface Doc {
 	readonly title: string;
@@ -40,13 +44,21 @@ const marked = new Marked({
 	},
 });
 
+/** `findings/README.md` -> `findings/index.html` */
+const pageOf = (path: string): string => path.replace(/README\.md$/, "index.md").replace(/\.md$/, ".html");
+
 /** Links between documents lead to pages; the page's own policy allows no inline style. */
-function page({ title, text }: Doc, all: readonly Doc[]): string {
+function page({ title, file, text }: Doc, all: readonly Doc[]): string {
+	const up = file.includes("/") ? "../" : "";
 	const body = (marked.parse(text) as string)
 		.replace(/ (style|align)="[^"]*"/g, "")
 		.replaceAll("<pre>", '<pre tabindex="0">')
-		.replace(/href="(?:docs\/)?([\w-]+)\.md(#[\w-]*)?"/g, 'href="$1.html$2"');
-	const nav = all.map((doc) => `<a href="${doc.file}">${escaped(doc.title.replaceAll("`", ""))}</a>`).join("\n");
+		.replace(
+			/href="(?:docs\/)?([\w./-]+\.md)(#[\w-]*)?"/g,
+			(_link, to: string, place = "") => `href="${pageOf(to)}${place}"`,
+		);
+	const here = all.filter((doc) => !doc.file.includes("/") || dirname(doc.file) === dirname(file));
+	const nav = here.map((doc) => `<a href="${up}${doc.file}">${escaped(doc.title.replaceAll("`", ""))}</a>`).join("\n");
 	return `<!doctype html>
 <html lang="en">
 <head>
@@ -54,11 +66,11 @@ function page({ title, text }: Doc, all: readonly Doc[]): string {
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'self'; img-src 'self'">
 <title>${escaped(title)} · klpemu</title>
-<link rel="icon" href="icon.svg">
-<link rel="stylesheet" href="docs.css">
+<link rel="icon" href="${up}icon.svg">
+<link rel="stylesheet" href="${up}docs.css">
 </head>
 <body>
-<nav aria-label="documents"><a href="../index.html">See a transition</a>
+<nav aria-label="documents"><a href="${up}../index.html">See a transition</a>
 ${nav}</nav>
 <main>
 ${body}</main>
@@ -69,8 +81,12 @@ ${body}</main>
 
 const docs = [
 	read("README.md", "index.html"),
-	...names.map((name) => read(`docs/${name}`, name.replace(/md$/, "html"))),
+	read("CONTRIBUTING.md", "CONTRIBUTING.html"),
+	...names.map((name) => read(`docs/${name}`, pageOf(name))),
 ];
 mkdirSync(OUT, { recursive: true });
-for (const doc of docs) writeFileSync(join(OUT, doc.file), page(doc, docs));
+for (const doc of docs) {
+	mkdirSync(dirname(join(OUT, doc.file)), { recursive: true });
+	writeFileSync(join(OUT, doc.file), page(doc, docs));
+}
 for (const name of ["docs.css", "icon.svg"]) copyFileSync(join(PROJECT, "web", name), join(OUT, name));
