@@ -38,7 +38,9 @@ test("run and explore open nothing that is not named, and write what --svg and -
 		expect([status, stderr.replace(/^.*states, \d+ s\n/gm, "")]).toEqual([0, ""]);
 		const lines = readFileSync(log, "utf8").trim().split("\n");
 		// Code of packages, and what tsx keeps of what it compiles.
-		const files = lines.map((line) => line.replace(/file:\/\//, "")).filter((line) => !/tsx-\d+|\/node_modules\//.test(line));
+		const files = lines
+			.map((line) => line.replace(/file:\/\//, ""))
+			.filter((line) => !/tsx-\d+|\/node_modules\//.test(line));
 		const outside = files.filter((line) => relative(ROOT, line.split(" ")[1]!).startsWith(".."));
 		return [...new Set([...outside, ...files.filter((line) => line.startsWith("write"))])].sort();
 	};
