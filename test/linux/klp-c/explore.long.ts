@@ -1,10 +1,8 @@
 /** Mistakes in the kernel's own livepatch code: each is caught by a schedule that the explorer finds in the C. */
-import { readFile } from "node:fs/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { INVARIANTS } from "../../../src/consistency/index.js";
 import { nodeHost } from "../../../src/node/index.js";
 import { exploreScenario, parseScenario, replaySchedule } from "../../../src/scenario/index.js";
-import { kernelCore } from "../../support/kernel-core.js";
 import { PatchedCores } from "../../support/patched-core.js";
 import { explored } from "./explored-mutants.js";
 
@@ -28,31 +26,5 @@ describe.each(explored)("$title", ({ edit, scenario: text, caught }) => {
 		if (caught === "stuck" || caught === "deadlock") return;
 		const { moves } = await replaySchedule(scenario, schedules[0]!, machine);
 		expect(moves.at(-1)!.broken.map(({ invariant }) => invariant)).toContain(caught);
-	});
-
-	test("the kernel's own code is complete there", { timeout: 600_000 }, async ({ skip }) => {
-		const core = await kernelCore(skip);
-		const scenario = parseScenario(text, file);
-		const { exploration } = await exploreScenario({ scenario, machine: { host: nodeHost(file), core }, ...LIMITS });
-		expect(exploration.result).toBe("complete");
-	});
-});
-
-/** Scenarios whose verdict under the compiled core must be that of the transcription. */
-const SAME = ["rfc-petr", "reverse", "force", "family/one-address"];
-
-describe.each(SAME)("%s", (name) => {
-	test("has the same verdict as the transcription", { timeout: 900_000 }, async ({ skip }) => {
-		const file = `scenarios/${name}.yaml`;
-		const scenario = parseScenario(await readFile(file, "utf8"), file);
-		const host = nodeHost(file);
-		const limits = { ...LIMITS, budget: 2_000_000 };
-		const own = await exploreScenario({ scenario, machine: { host, core: await kernelCore(skip) }, ...limits });
-		const transcribed = await exploreScenario({ scenario, machine: { host, design: "mainline" }, ...limits });
-		const verdict = ({ exploration: { result, violations } }: typeof own) => [
-			result,
-			...violations.map(({ broken }) => broken.invariant),
-		];
-		expect(verdict(own)).toEqual(verdict(transcribed));
 	});
 });

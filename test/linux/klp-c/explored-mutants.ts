@@ -5,14 +5,13 @@ import type { SourceEdit } from "../../../tools/source-edits.js";
 interface ExploredMutant {
 	readonly title: string;
 	readonly edit: SourceEdit;
-	/** As YAML. Without the mistake its exploration is complete. */
+	/** As YAML. */
 	readonly scenario: string;
 	readonly caught: Invariant;
 }
 
 const TRANSITION = "kernel/livepatch/transition.c";
 const PATCH = "kernel/livepatch/patch.c";
-const CORE = "kernel/livepatch/core.c";
 
 const scenario = (tasks: string, steps: string) => `title: t
 cpus: 2
@@ -28,27 +27,9 @@ steps: [${steps}]
 const WORKER = "worker: { calls: [funcA] }";
 const ONE = scenario(WORKER, "insmod: lp1, settle");
 const AND_BACK = scenario(WORKER, "insmod: lp1, settle, disable: lp1, settle");
-const SLEEPER = scenario(
-	"sleeper: { calls: [funcA], sleeps_in: funcA }",
-	"run: 50, insmod: lp1, run: 50, wake: sleeper, settle",
-);
-const FORK = scenario("worker: { calls: [funcA], fork: true }", "insmod: lp1, settle");
 const TWO = scenario(WORKER, "insmod: lp1, settle, insmod: lp2, settle");
-const IDLE = "worker: { calls: [funcA], idle: true }";
 
 export const explored: readonly ExploredMutant[] = [
-	{
-		title: "a task switches though the function is on its stack",
-		edit: { file: TRANSITION, at: [/^static int klp_check_stack_func\(/, /return -EAGAIN;/], replace: "return 0;" },
-		scenario: SLEEPER,
-		caught: "switched-on-stack",
-	},
-	{
-		title: "the stacks of patched objects are not looked at",
-		edit: { file: TRANSITION, at: [/^static int klp_check_stack\(/, /!obj->patched/], replace: "obj->patched" },
-		scenario: SLEEPER,
-		caught: "switched-on-stack",
-	},
 	{
 		title: "functions of a new patch are not marked as in transition",
 		edit: {
@@ -60,16 +41,6 @@ export const explored: readonly ExploredMutant[] = [
 		caught: "sudden-change",
 	},
 	{
-		title: "the handler confuses the two states",
-		edit: {
-			file: PATCH,
-			at: [/klp_ftrace_handler\(/, /patch_state == KLP_TRANSITION_UNPATCHED/],
-			replace: "patch_state == KLP_TRANSITION_PATCHED",
-		},
-		scenario: ONE,
-		caught: "mixed-universe",
-	},
-	{
 		title: "a task that switches keeps its flag",
 		edit: {
 			file: TRANSITION,
@@ -77,16 +48,6 @@ export const explored: readonly ExploredMutant[] = [
 			replace: "if (test_tsk_thread_flag",
 		},
 		scenario: ONE,
-		caught: "warn",
-	},
-	{
-		title: "a child keeps the patch_state that its parent had in the beginning of the fork",
-		edit: {
-			file: TRANSITION,
-			at: [/^void klp_copy_process\(/, /child->patch_state = current->patch_state;/],
-			replace: ";",
-		},
-		scenario: FORK,
 		caught: "warn",
 	},
 	{
@@ -104,20 +65,6 @@ export const explored: readonly ExploredMutant[] = [
 		caught: "warn",
 	},
 	{
-		title: "functions are unmarked before handlers that see them on func_stack have ended",
-		edit: {
-			file: TRANSITION,
-			at: [
-				/^static void klp_complete_transition\(/,
-				/klp_unpatch_objects\(klp_transition_patch\);/,
-				/klp_synchronize_transition\(\);/,
-			],
-			replace: ";",
-		},
-		scenario: scenario(WORKER, "insmod: lp1, settle, insmod: lp2, settle, disable: lp2, settle"),
-		caught: "sudden-change",
-	},
-	{
 		title: "the work of the transition keeps klp_mutex",
 		edit: {
 			file: TRANSITION,
@@ -126,18 +73,6 @@ export const explored: readonly ExploredMutant[] = [
 		},
 		scenario: AND_BACK,
 		caught: "deadlock",
-	},
-	{
-		title: "a module that is not alive yet, or no more, is patched as well",
-		edit: { file: CORE, at: [/^static void klp_find_object_module\(/, /mod && mod->klp_alive/], replace: "mod" },
-		scenario: scenario(IDLE, "race: [[insmod: lpm], [insmod: other]]"),
-		caught: "warn",
-	},
-	{
-		title: "a second transition may begin while one runs",
-		edit: { file: CORE, at: [/^static int __klp_enable_patch\(/, /if \(klp_transition_patch\)/], replace: "if (0)" },
-		scenario: scenario(WORKER, "race: [[insmod: lp1], [insmod: lp2]]"),
-		caught: "warn",
 	},
 	{
 		title: "a new function goes behind the older ones",
