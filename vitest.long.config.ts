@@ -14,6 +14,8 @@ export default defineConfig({
 		env: { KLPEMU_SEQUENCES: "1500", KLPEMU_PROGRAMS: "20", KLPEMU_FUZZ: "20000", KLPEMU_RANDOM_RUNS: "300" },
 		testTimeout: 600_000,
 		hookTimeout: 600_000,
+		// What a browser shows on a loaded machine.
+		expect: { poll: { timeout: 60_000 } },
 		pool: "forks",
 		// The default leaves a core free: on two cores, half of the machine.
 		maxWorkers: "100%",

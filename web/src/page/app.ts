@@ -181,7 +181,11 @@ export class App {
 		side.show(instant);
 		for (const other of this.sides) {
 			other.element.classList.toggle("active", other === side);
-			if (other !== side && side.moveAt(side.instant) >= 0) other.show(other.instantOf(side.moveAt(side.instant)));
+			if (other === side) continue;
+			// Behind the schedule there are no common moves.
+			const move = side.moveAt(side.instant);
+			if (side.instant === 0) other.show(0);
+			else if (move >= 0) other.show(other.instantOf(move));
 		}
 		if (!known || this.#panel === undefined) this.#panel = this.#makePanel(side);
 		this.render();

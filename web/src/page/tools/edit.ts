@@ -86,7 +86,7 @@ export async function editTool(app: App): Promise<Tool> {
 						return true;
 					},
 				}),
-				EditorView.contentAttributes.of({ "aria-label": "scenario, YAML" }),
+				EditorView.contentAttributes.of({ "aria-label": "scenario, YAML", tabindex: "0" }),
 			],
 		}),
 	});
