@@ -73,7 +73,9 @@ function there any more. When S wakes up, both report a fault.`,
 ];
 
 /** What was found by random scenarios, by hand: the last campaign. */
-const CAMPAIGN = `None is recorded here yet: \`npm run against-kernel -- --seed N --count M\` makes them.`;
+const CAMPAIGN = `Seeds 1 to 36, 8 actions each: 19361 facts. 29 scenarios agreed. Seven differed; the one that was looked at (seed 2) had kernel threads that
+the real kernel switched up to a second later than the emulated one (*unswitched*). The other six were not looked at one by one, and the
+campaign was not repeated after *unswitched* got a name: \`npm run against-kernel -- --seed 1 --count 36 --length 8\`.`;
 
 export function reasonFor(scenario: string, difference: string): string | undefined {
 	return REASONS.find((one) => one.scenario === scenario && one.differences.test(difference))?.reason;

@@ -40,7 +40,8 @@ test("kit, vm and compare: a scenario agrees, and findings 3 and 6 come", async 
 	}
 	const folders = Object.keys(KITS).map((name) => join(folder, name));
 	const vm = await cliOf(["vm", ...folders, "--append", "klpkit_deadline=10", "--timeout", "800"]);
-	expect(vm, vm.stderr).toMatchObject({ status: 0 });
+	// Not the status: what finding 6 leaves of the kernel may not come to the end.
+	expect(vm.stdout, vm.stderr).toMatch(/reverse: has run[\s\S]*two-names-sleeper: has run/);
 	const transcript = (name: string) => readFileSync(join(folder, name, "transcript.txt"), "utf8");
 	expect(transcript("reverse")).toContain("reversing transition from patching to unpatching");
 	const compared = await cliOf(["compare", KITS.reverse, join(folder, "reverse", "transcript.txt")]);

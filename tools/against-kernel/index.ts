@@ -1,5 +1,5 @@
 /**
- * npm run against-kernel [-- --seed N --count M --length L --kernel IMAGE]: makes M random scenarios, runs them on a real kernel in as few
+ * npm run against-kernel [-- --seed N --count M --length L --kernel IMAGE --no-shrink]: makes M random scenarios, runs them on a real kernel in as few
  * boots as possible, compares, and shrinks what differs. Scenarios and transcripts of differences are left in .cache/against-kernel.
  */
 import { chmod, mkdir, rm, writeFile } from "node:fs/promises";
@@ -33,6 +33,7 @@ const { values } = parseArgs({
 		count: { type: "string", default: "20" },
 		length: { type: "string", default: "12" },
 		kernel: { type: "string" },
+		"no-shrink": { type: "boolean", default: false },
 	},
 });
 
@@ -140,11 +141,14 @@ process.stdout.write(
 	`${results.length} scenarios, seeds ${seed} to ${seed + BigInt(count) - 1n}: ${facts} facts, ${differing.length} scenarios differ\n`,
 );
 for (const [kind, times] of timing) process.stdout.write(`  timing: ${kind} ${times}\n`);
-for (const result of differing) {
-	const small = await shrink(runner, result);
-	await writeFile(join(FOLDER, `${result.name}.yaml`), scenarioText(small.units, result.name));
-	await writeFile(join(FOLDER, `${result.name}.txt`), small.transcript);
-	process.stdout.write(`${result.name}: ${small.units.length} actions: ${join(FOLDER, `${result.name}.yaml`)}\n`);
-	for (const { at, message } of small.differences) process.stdout.write(`  ${at}: ${message}\n`);
-}
+const keep = async (name: string, result: Result) => {
+	await writeFile(join(FOLDER, `${name}.yaml`), scenarioText(result.units, name));
+	await writeFile(join(FOLDER, `${name}.txt`), result.transcript);
+	process.stdout.write(`${name}: ${result.units.length} actions: ${join(FOLDER, `${name}.yaml`)}\n`);
+	for (const { at, message } of result.differences) process.stdout.write(`  ${at}: ${message}\n`);
+};
+for (const result of differing) await keep(result.name, result);
+// Shrinking boots again, for each of them several times.
+if (!values["no-shrink"])
+	for (const result of differing) await keep(`${result.name}-small`, await shrink(runner, result));
 process.exitCode = differing.length === 0 ? 0 : 1;
