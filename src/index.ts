@@ -71,6 +71,7 @@ export { task_struct } from "./linux/sched/index.js";
 export { boot, Machine, type MachineOptions, type NewTask, type Observer } from "./machine/index.js";
 export { BACKING, hex, isKaddr, type Kaddr, Memory, PERM, type Region, toKaddr, toU64 } from "./memory/index.js";
 export {
+	type Lane,
 	type Report,
 	renderFtrace,
 	renderPerfetto,

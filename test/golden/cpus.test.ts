@@ -1,16 +1,19 @@
 /**
- * Every scenario on every Cpu, under the design that it names; one of them under every design. cpus.long.ts (npm run test:long) has
- * every scenario under every design.
+ * Scenarios on every Cpu, under the design that they name; one of them under some designs. cpus.long.ts (npm run test:long) has every
+ * scenario under every design.
  */
 import { existsSync } from "node:fs";
 import { describe, test } from "vitest";
 import { designs } from "../../src/designs/index.js";
+import { sample } from "../support/sample.js";
 import { KERNEL_MODULES, NO_KERNEL_MODULES, skipBecause } from "../support/skip.js";
 import { compareCpus, scenariosIn } from "./cpus.js";
 
-test.each([...scenariosIn("scenarios"), ...scenariosIn("scenarios/family")])("%s", (file) => compareCpus(file));
+test.each([...scenariosIn("scenarios"), ...sample(scenariosIn("scenarios/family"), 3)])("%s", (file) =>
+	compareCpus(file),
+);
 
-test.each(designs.map((design) => design.name))("hybrid-lp1-lp2-lp3 under %s", (design) =>
+test.each(sample(designs, 3).map((design) => design.name))("hybrid-lp1-lp2-lp3 under %s", (design) =>
 	compareCpus("scenarios/hybrid-lp1-lp2-lp3.yaml", design),
 );
 

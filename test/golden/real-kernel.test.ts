@@ -1,6 +1,7 @@
 /** Scenarios of scenarios/ that a real kernel has made (klpemu kit, klpemu vm): the emulated kernel agrees. docs/differences.md has the rest. */
 import { describe, expect, test } from "vitest";
 import { compareRecorded, reasonFor, recordedScenarios, textsOf, unusedReasons } from "../../tools/differences.js";
+import { LONG, sample } from "../support/sample.js";
 import { compact, expanded } from "./compact.js";
 
 test("compact() leaves out what is said twice, and expanded() says it again", () => {
@@ -46,7 +47,7 @@ test("compact() leaves out what is said twice, and expanded() says it again", ()
 describe("made by a real kernel", () => {
 	const found = new Map<string, readonly string[]>();
 
-	test.each(recordedScenarios())("%s agrees, but for what docs/differences.md explains", async (name) => {
+	test.each(sample(recordedScenarios(), 4))("%s agrees, but for what docs/differences.md explains", async (name) => {
 		const compared = await compareRecorded(name);
 		const texts = textsOf(compared);
 		found.set(name, texts);
@@ -54,8 +55,11 @@ describe("made by a real kernel", () => {
 		expect(compared.facts).toBeGreaterThan(20);
 	});
 
-	test("each reason explains something", () => {
-		expect(unusedReasons(found)).toEqual([]);
-		expect(found.size).toBeGreaterThan(15);
-	});
+	// Known once all of them have been made.
+	if (LONG) {
+		test("each reason explains something", () => {
+			expect(unusedReasons(found)).toEqual([]);
+			expect(found.size).toBeGreaterThan(15);
+		});
+	}
 });

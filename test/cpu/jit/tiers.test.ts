@@ -21,7 +21,7 @@ const DATA = -0x7e000000;
 /** Saved registers, then the loop's counter; behind the data that instructions reach. */
 const REGISTERS = DATA + DATA_SIZE;
 const COUNTER = REGISTERS + 0x100;
-const SEQUENCES = Number(process.env.KLPEMU_SEQUENCES ?? 60);
+const SEQUENCES = Number(process.env.KLPEMU_SEQUENCES ?? 25);
 const PROGRAMS = Number(process.env.KLPEMU_PROGRAMS ?? 3);
 
 const heat = (warm: number, cold = 0) => ({ cold, warm, recording: 200 });
