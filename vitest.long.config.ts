@@ -26,7 +26,7 @@ export default defineConfig({
 		testTimeout: 600_000,
 		hookTimeout: 600_000,
 		// What a browser shows on a loaded machine.
-		expect: { poll: { timeout: 60_000 } },
+		expect: { poll: { timeout: 240_000 } },
 		pool: "forks",
 		// The default leaves a core free: on two cores, half of the machine.
 		maxWorkers: "100%",

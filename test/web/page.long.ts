@@ -43,7 +43,7 @@ describe.skipIf(CHROMIUM === undefined)("the page", () => {
 
 	async function open(hash = "", options: Parameters<Browser["newPage"]>[0] = {}, address = url): Promise<void> {
 		page = await browser.newPage({ viewport: { width: 1280, height: 900 }, ...options });
-		page.setDefaultTimeout(60_000);
+		page.setDefaultTimeout(240_000);
 		page.on("console", (message) => {
 			if (["error", "warning"].includes(message.type())) wrong.push(message.text());
 		});
@@ -171,7 +171,7 @@ describe.skipIf(CHROMIUM === undefined)("the page", () => {
 	test("what would each design have done", async () => {
 		await open();
 		await tool("Each design");
-		await expect.poll(() => page.locator("#tool tbody tr").count(), { timeout: 120_000 }).toBe(9);
+		await expect.poll(() => page.locator("#tool tbody tr").count(), { timeout: 240_000 }).toBe(9);
 		const rows = await page.locator("#tool tbody tr").allInnerTexts();
 		expect(rows.find((row) => row.startsWith("universe"))).toContain("✓");
 		expect(rows.find((row) => row.startsWith("rfc-2025\t"))).toContain("✗ mixed-universe");
@@ -186,7 +186,7 @@ describe.skipIf(CHROMIUM === undefined)("the page", () => {
 		await editor.click();
 		await page.keyboard.press("Control+Home");
 		await page.keyboard.type("titel: x\n");
-		await expect.poll(() => text("#tool .progress"), { timeout: 30_000 }).toMatch(/:1:1 .*titel/);
+		await expect.poll(() => text("#tool .progress"), { timeout: 240_000 }).toMatch(/:1:1 .*titel/);
 		await expect.poll(() => page.locator(".cm-lint-marker-error").count()).toBe(1);
 		await page.keyboard.press("Control+z");
 		await page.keyboard.press("Control+z");
@@ -225,9 +225,9 @@ describe.skipIf(CHROMIUM === undefined)("the page", () => {
 		await tool("Explore");
 		const start = page.locator("#tool").getByRole("button", { name: "Start" });
 		await start.click();
-		await expect.poll(() => text("#tool .progress"), { timeout: 60_000 }).toMatch(/universe: [1-9][\d,]* states/);
+		await expect.poll(() => text("#tool .progress"), { timeout: 240_000 }).toMatch(/universe: [1-9][\d,]* states/);
 		await page.locator("#tool").getByRole("button", { name: "Stop" }).click();
-		await expect.poll(() => text("#tool .progress"), { timeout: 60_000 }).toBe("Stopped.");
+		await expect.poll(() => text("#tool .progress"), { timeout: 240_000 }).toBe("Stopped.");
 		expect(await text("#tool tbody")).toContain("stopped");
 		await page.locator("#tool").getByLabel("Design").selectOption("rfc-2025");
 		await start.click();
@@ -324,6 +324,7 @@ describe.skipIf(CHROMIUM === undefined)("the page", () => {
 			await expect.poll(() => text("#problem")).toContain(why);
 		}
 		// What a hole in the page would let in, the policy stops.
+		const missing = page.waitForEvent("console", (message) => message.text().includes("404"));
 		const stopped = await page.evaluate(() => {
 			const script = document.createElement("script");
 			script.textContent = "window.hit = 1";
@@ -334,6 +335,8 @@ describe.skipIf(CHROMIUM === undefined)("the page", () => {
 			return (window as { hit?: number }).hit === undefined;
 		});
 		expect(stopped).toBe(true);
+		// The server has no file x.
+		await missing;
 		expect(wrong.splice(0).every((message) => /Content Security Policy|404/.test(message))).toBe(true);
 	});
 
