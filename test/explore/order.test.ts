@@ -1,26 +1,10 @@
 import { expect, test } from "vitest";
-import { INVARIANTS } from "../../src/consistency/index.js";
-import { nodeHost } from "../../src/node/index.js";
-import { exploreScenario, parseScenario } from "../../src/scenario/index.js";
-
-const FILE = "scenarios/order.yaml";
-const TEXT = `
-title: One livepatch, one task
-vmlinux: [asm/vmlinux/funcs.c]
-livepatches:
-  lp1: { sources: [asm/livepatches/lp1.c], funcs: { funcA: lp1_funcA } }
-tasks:
-  worker: { calls: [funcA] }
-steps:
-  - insmod: lp1
-  - settle
-`;
+import { SMALL } from "../support/small-scenario.js";
+import { exploreModel, modelOf } from "./support.js";
 
 async function exploreIn(order: bigint | undefined, budget: number) {
-	const limits = { budget, invariants: new Set(INVARIANTS), all: false, reduction: true };
-	const machine = { host: nodeHost(FILE), design: "mainline" };
-	const { exploration } = await exploreScenario({ scenario: parseScenario(TEXT, FILE), machine, ...limits, order });
-	const { result, states, transitions, depth } = exploration;
+	const model = await modelOf(SMALL.replace(/^\ntitle:.*\n/, ""));
+	const { result, states, transitions, depth } = await exploreModel(model, { budget, order });
 	return { result, states, transitions, depth };
 }
 

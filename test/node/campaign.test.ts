@@ -23,18 +23,7 @@ import {
 	runLocally,
 } from "../../src/node/campaign/index.js";
 import { withTemporaryFolder } from "../../src/node/temporary.js";
-
-const SMALL = `
-title: One livepatch, one task
-vmlinux: [asm/vmlinux/funcs.c]
-livepatches:
-  lp1: { sources: [asm/livepatches/lp1.c], funcs: { funcA: lp1_funcA } }
-tasks:
-  worker: { calls: [funcA] }
-steps:
-  - insmod: lp1
-  - settle
-`;
+import { SMALL } from "../support/small-scenario.js";
 
 /** Reads a campaign from a folder with small.yaml and small-2.yaml. */
 function campaignOf(text: string) {

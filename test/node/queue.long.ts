@@ -13,22 +13,12 @@ import {
 	runOnQueue,
 } from "../../src/node/campaign/index.js";
 import { skipBecause } from "../support/skip.js";
+import { SMALL } from "../support/small-scenario.js";
 
 const hasRedis = spawnSync("redis-server", ["--version"]).status === 0;
 const NO_REDIS = "there is no redis-server: apt-get install -y redis-server";
 
 const CAMPAIGN = "scenarios: [small.yaml]\ndesigns: [mainline, rfc-2025, universe]\nseconds: 2\n";
-const SMALL = `
-title: One livepatch, one task
-vmlinux: [asm/vmlinux/funcs.c]
-livepatches:
-  lp1: { sources: [asm/livepatches/lp1.c], funcs: { funcA: lp1_funcA } }
-tasks:
-  worker: { calls: [funcA] }
-steps:
-  - insmod: lp1
-  - settle
-`;
 
 let folder: string;
 let port: number;
@@ -85,6 +75,16 @@ const verdicts = ({ rows }: CampaignReport) => rows.map(({ verdict, searches }) 
 const ALL = ["complete 1", "complete 1", "complete 1"];
 const slow = { timeout: 20_000, interval: 50 };
 
+/** A campaign whose first search has begun, and does not end while the file `wait` is there. */
+async function inTheMiddle() {
+	redis();
+	await writeFile(file("wait"), "");
+	const first = worker();
+	const running = campaign();
+	await expect.poll(begun, slow).toHaveLength(1);
+	return { first, running };
+}
+
 test("a Redis that is not there is an error", async ({ skip }) => {
 	if (!hasRedis) skipBecause(skip, NO_REDIS);
 	await expect(campaign()).rejects.toMatchObject({ code: "REDIS_UNREACHABLE" });
@@ -103,11 +103,7 @@ test("two workers share the searches; the same campaign again needs none", async
 
 test("the search of a worker that dies is made by another one", async ({ skip }) => {
 	if (!hasRedis) skipBecause(skip, NO_REDIS);
-	redis();
-	await writeFile(file("wait"), "");
-	const first = worker();
-	const running = campaign();
-	await expect.poll(begun, slow).toHaveLength(1);
+	const { first, running } = await inTheMiddle();
 	first.kill("SIGKILL");
 	await rm(file("wait"));
 	worker();
@@ -118,11 +114,7 @@ test("the search of a worker that dies is made by another one", async ({ skip })
 
 test("a worker that is stopped gives its search back", async ({ skip }) => {
 	if (!hasRedis) skipBecause(skip, NO_REDIS);
-	redis();
-	await writeFile(file("wait"), "");
-	const first = worker();
-	const running = campaign();
-	await expect.poll(begun, slow).toHaveLength(1);
+	const { first, running } = await inTheMiddle();
 	first.kill("SIGTERM");
 	expect(await exited(first)).toBe(0);
 	await rm(file("wait"));
