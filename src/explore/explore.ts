@@ -37,7 +37,7 @@ export async function explore(model: Model, options: SearchOptions): Promise<Exp
 	for (let first = true; ; first = false) {
 		if (!first) await scout(model, world, options);
 		const found = await tryOnce(model, world, options);
-		if (found !== undefined && !world.shared.grown) return found;
+		if (found !== undefined && !world.grown) return found;
 		// Not all accesses that are points were points.
 		if (options.interrupted?.() && found !== undefined) {
 			return found.result === "complete" ? { ...found, result: "bounded" } : found;
@@ -55,7 +55,7 @@ async function scout(model: Model, world: World, options: SearchOptions): Promis
 	for (let order = 1n; quiet < QUIET_SCOUTS && !options.interrupted?.(); order++) {
 		const all = { ...options, budget: SCOUTED, order, all: true, shard: undefined, onProgress: undefined };
 		await tryOnce(model, world, all);
-		quiet = world.shared.grown ? 0 : quiet + 1;
+		quiet = world.grown ? 0 : quiet + 1;
 		world.restart();
 	}
 }
@@ -65,7 +65,7 @@ async function tryOnce(model: Model, world: World, options: SearchOptions): Prom
 	try {
 		return await exploreOnce(model, world, options);
 	} catch (error) {
-		if (!world.shared.grown) throw error;
+		if (!world.grown) throw error;
 		return undefined;
 	}
 }
@@ -89,7 +89,7 @@ async function exploreOnce(model: Model, world: World, options: SearchOptions): 
 		for (const [state, degree] of result.visited ?? []) visited.set(`${active.join()} ${state}`, degree);
 		bounded ||= result.result === "bounded";
 		found.push(...result.violations);
-		if (world.shared.grown) break;
+		if (world.grown) break;
 	}
 	const shortest = shortestOfEach(found, ({ broken, moves }) => ({
 		invariant: broken.invariant,

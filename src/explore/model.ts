@@ -41,6 +41,7 @@ export interface Admin {
 /** The input of the explorer: a machine in its initial state, and the actors with their steps. */
 export interface Model {
 	readonly machine: Machine;
+	/** It grows when a livepatch in C enables itself; an exploration in which it has grown begins again. */
 	readonly functions: readonly WatchedFunction[];
 	readonly tasks: readonly ModelTask[];
 	readonly admins: readonly Admin[];

@@ -32,8 +32,16 @@ export interface Schedule {
 	readonly message: string;
 	/** The accesses of guest code that are points: words of memory by address, and gates. Undefined: none. */
 	readonly points?: readonly string[];
+	/**
+	 * The functions that livepatches in C change, as `object:function` or `object:function#position`: a task's move ends where kernel
+	 * code can see that it enters or leaves one. Undefined: none.
+	 */
+	readonly watched?: readonly string[];
 	readonly moves: readonly Move[];
 }
+
+/** One of {@link Schedule.watched}. */
+export const PLACE = /^(?<object>[^:\s]+):(?<short>(?<func>[^#:\s]+)(#(?<sympos>[1-9]\d*))?)$/;
 
 const FIRST_LINE = "klpemu schedule 1";
 
@@ -43,6 +51,7 @@ export function formatSchedule(schedule: Schedule): string {
 	const lines = [FIRST_LINE, `scenario: ${scenario}`, `fingerprint: ${fingerprint}`, `design: ${design}`];
 	if (schedule.core !== undefined) lines.push(`core: ${schedule.core}`);
 	const points = schedule.points?.length ? [`points: ${schedule.points.join(" ")}`] : [];
+	if (schedule.watched?.length) points.push(`watched: ${schedule.watched.join(" ")}`);
 	lines.push(`invariant: ${invariant}`, `message: ${message}`, ...points, `length: ${moves.length}`, "moves:");
 	for (const { who, steps, busy, late, label } of moves) {
 		const words = [who, ...(steps === 1 ? [] : [`steps=${steps}`]), ...(late ? ["late"] : [])];
@@ -87,8 +96,11 @@ export function parseSchedule(text: string, fileName: string): Schedule {
 	}
 	const [scenario, fingerprint, design] = ["scenario", "fingerprint", "design"].map(value) as [string, string, string];
 	const points = header.get("points")?.split(" ");
+	const watched = header.get("watched")?.split(" ");
+	const unclear = watched?.find((place) => !PLACE.test(place));
+	if (unclear !== undefined) throw bad(at, `watched: '${unclear}' is no 'object:function'`, cut);
 	const core = header.get("core");
-	const guest = { ...(core !== undefined && { core }), ...(points && { points }) };
+	const guest = { ...(core !== undefined && { core }), ...(points && { points }), ...(watched && { watched }) };
 	return { scenario, fingerprint, design, invariant, message: value("message"), ...guest, moves };
 }
 

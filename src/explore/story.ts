@@ -110,7 +110,8 @@ function summary(points: readonly string[]): string {
 
 function changes(before: Look, after: Look, functions: readonly WatchedFunction[]): string[] {
 	return functions.flatMap(({ name }, index) => {
-		const [was, is] = [before.stacks[index]!.join(", "), after.stacks[index]!.join(", ")];
+		// A look has no func_stack of a function that a livepatch has named only later.
+		const [was, is] = [before, after].map(({ stacks }) => (stacks[index] ?? []).join(", "));
 		return was === is ? [] : [`func_stack of ${name}: [${is}]`];
 	});
 }

@@ -61,7 +61,8 @@ export async function exploreScenario(options: ExploreScenarioOptions): Promise<
 		if (exploration.violations.length === 0) return { ...found, schedules: [] };
 		const fingerprint = await fingerprintOf(scenario, machine.host.files);
 		const header = { scenario: scenario.fileName, fingerprint, design, ...(core !== undefined && { core }) };
-		const again = await createModel(scenario, machine);
+		const watched = model.watched();
+		const again = await createModel(scenario, machine, watched);
 		try {
 			const { points } = exploration;
 			const replayer = new Replayer(again, points);
@@ -70,6 +71,7 @@ export async function exploreScenario(options: ExploreScenarioOptions): Promise<
 				invariant: broken.invariant,
 				message: broken.message,
 				...(points.length > 0 && { points }),
+				...(watched.length > 0 && { watched }),
 				moves: minimise(replayer, moves, broken.invariant),
 			}));
 			return { ...found, schedules };
@@ -98,7 +100,7 @@ export async function replaySchedule(
 	schedule: Schedule,
 	machine: Omit<RunScenarioOptions, "recorder"> & { readonly recorder?: Recorder },
 ): Promise<Replay> {
-	const model = await createModel(scenario, machine);
+	const model = await createModel(scenario, machine, schedule.watched);
 	try {
 		const replayer = new Replayer(model, schedule.points);
 		const observer = machine.recorder && recordMoves(machine.recorder, model.machine);

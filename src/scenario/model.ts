@@ -7,18 +7,31 @@ import { createScenarioMachine, type RunScenarioOptions } from "./run.js";
 import type { Scenario } from "./scenario.js";
 import { type Driver, definitionOf, type Step, type StepBase, type StepWorld } from "./steps/index.js";
 import { type TaskSpec, whereOf } from "./types.js";
-import { watchedFunctions } from "./watched.js";
+import { placeOf, watchedFunctions, watchPatch, watchPlaces } from "./watched.js";
 import { createWorld } from "./world.js";
 
 /** The explorer's model of a scenario, and the results of its steps in the executed schedules. */
 export interface ScenarioModel extends Model {
 	readonly outcomes: Outcomes;
+	/** The functions that only the code of livepatches names, as far as it has run (see placeOf()). */
+	watched(): readonly string[];
 }
 
-/** Makes the explorer's model of a scenario: its machine, with all objects loaded and before the first step. */
-export async function createModel(scenario: Scenario, options: RunScenarioOptions): Promise<ScenarioModel> {
+/**
+ * Makes the explorer's model of a scenario: its machine, with all objects loaded and before the first step. `watched`: of a schedule
+ * (see Schedule.watched).
+ */
+export async function createModel(
+	scenario: Scenario,
+	options: RunScenarioOptions,
+	watched: readonly string[] = [],
+): Promise<ScenarioModel> {
 	const { machine, objects } = await createScenarioMachine(scenario, options);
 	const functions = watchedFunctions(scenario.livepatches, machine);
+	const named = functions.length;
+	// A livepatch in C names its functions only when it enables itself.
+	watchPlaces(functions, machine, watched);
+	machine.observe({ enable: (patch) => watchPatch(functions, machine, patch) });
 	const control = { mayFallAsleep: false, racersDone: () => true };
 	const world = createWorld(scenario, machine, objects, functions, control, driver(control));
 	for (const spec of scenario.tasks.values()) world.tasks.add(spec);
@@ -26,7 +39,10 @@ export async function createModel(scenario: Scenario, options: RunScenarioOption
 	const { tasks, admins } = new Actors(scenario, world, outcomes);
 	const parked = [...scenario.tasks.values()].filter(({ idle }) => idle).map(({ name }) => name);
 	const idleSleeps = tasks.length > 0 && tasks.every(({ name, named }) => parked.includes(name) && !named);
-	return { machine, functions, tasks, admins, idleSleeps, control, outcomes };
+	return {
+		...{ machine, functions, tasks, admins, idleSleeps, control, outcomes },
+		watched: () => functions.slice(named).map(placeOf),
+	};
 }
 
 function driver(control: Model["control"]): Driver {

@@ -51,7 +51,7 @@ export function replayReport(parts: ReplayParts, moves: readonly Replayed[]): Re
 }
 
 function stepOf(parts: ReplayParts, { move, title, told, after }: Replayed, index: number): ReportStep {
-	const stacks = parts.functions.map(({ name }, i) => [name, after.kernel.stacks[i]!] as const);
+	const stacks = parts.functions.map(({ name }, i) => [name, after.kernel.stacks[i] ?? []] as const);
 	const tasks = parts.judged.flatMap((name) => {
 		const state = after.tasks[parts.names.indexOf(name)];
 		return state?.alive ? [[name, taskOf(parts, state, after.kernel)] as const] : [];

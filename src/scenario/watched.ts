@@ -1,5 +1,6 @@
 import { nearest } from "../base/index.js";
 import type { WatchedFunction } from "../consistency/index.js";
+import { PLACE } from "../explore/index.js";
 import { MCOUNT_INSN_SIZE } from "../linux/ftrace/index.js";
 import type { klp_patch } from "../linux/klp/index.js";
 import type { Machine } from "../machine/index.js";
@@ -55,6 +56,22 @@ export function watchPatch(watched: PatchedFunction[], machine: Machine, patch: 
 			const resolve = resolver(machine, label, old_name, old_sympos);
 			addWatched(watched, { short, object: label, resolve });
 		}
+	}
+}
+
+/** A function by object, name and position, as schedules have it: `vmlinux:funcA`, `vmlinux:funcA#2`. */
+export function placeOf({ object, short }: PatchedFunction): string {
+	return `${object}:${short}`;
+}
+
+/** Adds the functions that a schedule names: see {@link placeOf}. */
+export function watchPlaces(watched: PatchedFunction[], machine: Machine, places: readonly string[]): void {
+	for (const place of places) {
+		const { object, short, func, sympos } = PLACE.exec(place)!.groups as Readonly<Record<string, string>>;
+		addWatched(watched, {
+			...{ object: object!, short: short! },
+			resolve: resolver(machine, object!, func!, Number(sympos ?? 0)),
+		});
 	}
 }
 

@@ -103,6 +103,36 @@ steps: [insmod: lp, settle, disable: lp, settle]
 	expect(exploration.states).toBeGreaterThan(100);
 }, 60_000);
 
+test.each([
+	["whose function has one name", '{ .old_name = "funcA", .new_func = new_funcA }', "complete", undefined],
+	[
+		"that names its function twice",
+		'{ .old_name = "funcE", .new_func = new_funcA }, { .old_name = "funcE_alias", .new_func = new_funcA }',
+		"violated",
+		"sudden-change",
+	],
+])(
+	"a livepatch in C %s is judged by all invariants, as one of the scenario is",
+	async (_, funcs, result, invariant) => {
+		const { exploration, replay, schedules } = await explore(
+			`livepatches: { lp: { sources: [lp.c] } }
+tasks: { worker: { calls: [funcE] } }
+steps: [insmod: lp, settle]
+`,
+			{
+				"shared.c": `#include "${process.cwd()}/asm/vmlinux/alias.c"\n`,
+				"lp.c": PATCH("").replace('{ .old_name = "funcA", .new_func = new_funcA }', funcs),
+			},
+		);
+		expect([exploration.result, exploration.violations[0]?.broken.invariant]).toEqual([result, invariant]);
+		expect(replay?.moves.at(-1)?.broken[0]?.invariant).toBe(invariant);
+		// The schedule names them, so that the moves of tasks end at the same places from the first one on.
+		const watched = result === "violated" ? ["vmlinux:funcE", "vmlinux:funcE_alias"] : undefined;
+		expect(schedules[0]?.watched).toEqual(watched);
+	},
+	60_000,
+);
+
 test("values of memory are state: a third module sees either of two that others have raced for", async () => {
 	const { exploration } = await explore(
 		`modules: { one: { sources: [one.c] }, two: { sources: [two.c] }, three: { sources: [three.c] } }

@@ -27,6 +27,19 @@ describe("a saved schedule", () => {
 		expect(() => parseSchedule(cut, "x.schedule")).toThrow(/missing|the schedule has \d moves, not 3/);
 	});
 
+	test("of livepatches in C has the points and the functions that only their code names", () => {
+		const more = { ...schedule, points: ["000100f8", "schedule_work"], watched: ["vmlinux:funcA#2", "klp_target:f"] };
+		expect(parseSchedule(formatSchedule(more), "x.schedule")).toEqual(more);
+	});
+
+	test.each(["funcA", "vmlinux:", ":funcA", "vmlinux:f#0", "a:b:c"])(
+		"refuses '%s' as a function of an object",
+		(place) => {
+			const bad = formatSchedule({ ...schedule, watched: ["vmlinux:f", place] });
+			expect(() => parseSchedule(bad, "x.schedule")).toThrow(`watched: '${place}' is no 'object:function'`);
+		},
+	);
+
 	test("of an older klpemu, which did not say its length, is read", () => {
 		const older = text.replace(/^length: .*\n/m, "");
 		expect(older).not.toBe(text);

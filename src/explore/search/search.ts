@@ -195,7 +195,7 @@ export class Search {
 
 	/** True if nothing more is looked for, or if the exploration begins again. */
 	#isOver(): boolean {
-		const again = this.#memo.world.shared.grown && this.#table.length >= PASS;
+		const again = this.#memo.world.grown && this.#table.length >= PASS;
 		return again || (this.#violations.size > 0 && !this.#options.all);
 	}
 
@@ -331,7 +331,7 @@ export class Search {
 		}
 		return [
 			...(kernel.inTransition === undefined ? [] : [`transition of ${kernel.inTransition}`]),
-			...model.functions.map(({ name }, i) => `${name}: [${kernel.stacks[i]!.join(", ")}]`),
+			...model.functions.map(({ name }, i) => `${name}: [${(kernel.stacks[i] ?? []).join(", ")}]`),
 			...[...byState].map(([key, names]) => `${key}: ${names.join(", ")}`),
 		];
 	}

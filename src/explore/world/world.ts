@@ -104,6 +104,8 @@ export class World {
 	/** Of the guest code that actors run. */
 	readonly shared: SharedMemory;
 	readonly #code: GuestCode;
+	/** Number of functions that were watched when the exploration began. */
+	#watched: number;
 	/** The actor that holds klp_mutex. */
 	#holder: number | undefined = undefined;
 	/** Where every exploration begins. */
@@ -122,6 +124,7 @@ export class World {
 	/** `points`: accesses that are known to be points (see SharedMemory.points()). */
 	constructor(model: Model, points: Iterable<string> = []) {
 		this.model = model;
+		this.#watched = model.functions.length;
 		const { machine } = model;
 		const { kworker } = machine.hostTasks;
 		const own = model.admins.filter((admin) => admin.of === undefined).map((admin) => admin.task.comm);
@@ -153,8 +156,14 @@ export class World {
 		this.#first = { saved: this.save(), tasks: this.allLoaded() };
 	}
 
-	/** Begins again, with all that was found about {@link shared} memory. */
+	/** Something was found since the exploration began that must be known from its first state on: it has to begin again. */
+	get grown(): boolean {
+		return this.shared.grown || this.model.functions.length > this.#watched;
+	}
+
+	/** Begins again, with all that was found about {@link shared} memory and the functions that livepatches change. */
 	restart(): void {
+		this.#watched = this.model.functions.length;
 		this.shared.begin();
 		this.restore(this.#first.saved);
 		this.loadAll(this.#first.tasks);

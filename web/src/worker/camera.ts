@@ -55,7 +55,7 @@ export class Camera {
 	#kernel(instant: number, look: Look): void {
 		const { tracks } = this;
 		for (const [index, { name }] of this.#functions.entries()) {
-			const stack = look.stacks[index]!;
+			const stack = look.stacks[index] ?? [];
 			tracks.set(instant, KEY.stack(name), stack, stack.join());
 		}
 		const views = look.views.map(({ names }) => names);
