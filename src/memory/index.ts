@@ -1,4 +1,4 @@
-export { hex, isKaddr, type Kaddr, toKaddr, toU64 } from "./kaddr.js";
+export { hex, isKaddr, type Kaddr, kaddrOf, toKaddr, toU64 } from "./kaddr.js";
 export {
 	BACKING,
 	Memory,

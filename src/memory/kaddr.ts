@@ -17,6 +17,11 @@ export function isKaddr(address: bigint): boolean {
 	return BigInt.asUintN(64, address) >= 0xffffffff80000000n;
 }
 
+/** The address as a {@link Kaddr}; undefined outside of the window. */
+export function kaddrOf(address: bigint): Kaddr | undefined {
+	return isKaddr(address) ? toKaddr(address) : undefined;
+}
+
 /** The low 32 bits of a 64-bit address for which {@link isKaddr} is true (the caller checks it). */
 export function toKaddr(address: bigint): Kaddr {
 	return Number(BigInt.asIntN(32, address));

@@ -1,4 +1,4 @@
-import { isKaddr, type Kaddr, type Memory, toKaddr } from "../../memory/index.js";
+import type { Kaddr, Memory } from "../../memory/index.js";
 import { type CallGate, type CpuState, type Gate, RCX, type StoreGate } from "../cpu.js";
 import { AREA, STOP } from "./area.js";
 import type { BoundGate } from "./tier1/index.js";
@@ -33,8 +33,8 @@ export class Gates {
 	}
 
 	/** The gate that is bound to the address now. */
-	at(address: bigint): BoundGate | undefined {
-		return isKaddr(address) ? this.#at.get(toKaddr(address)) : undefined;
+	at(address: Kaddr): BoundGate | undefined {
+		return this.#at.get(address);
 	}
 
 	/** The gate with the number. */

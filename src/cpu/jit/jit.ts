@@ -1,16 +1,15 @@
 import {
-	isKaddr,
 	type Kaddr,
+	kaddrOf,
 	type Memory,
 	type MemoryListener,
 	PAGE_SIZE,
 	PERM,
 	type Region,
-	toKaddr,
 	toU64,
 } from "../../memory/index.js";
 import { type Cpu, CpuState, type Fault, type Gate, GS_BASE, RFLAGS, RIP, STATE_WORDS, type Stop } from "../cpu.js";
-import { type Decoded, decode, format, type NotDecoded } from "../x86/index.js";
+import { type Decoded, decodeBytes, format, MAX_INSTRUCTION_BYTES, type NotDecoded } from "../x86/index.js";
 import { AREA, REASON } from "./area.js";
 import { CallSites } from "./call-sites.js";
 import { Compiler } from "./compiler.js";
@@ -42,6 +41,7 @@ const MAX_INSTANCES = 512;
 
 /** The opcode of the one-byte breakpoint. */
 const INT3 = 0xcc;
+const NO_BYTES = new Uint8Array();
 
 /** A function, and where it begins. */
 interface Code {
@@ -109,11 +109,11 @@ export class JitCpu implements Cpu {
 		this.#imports = imports;
 		this.#gates = new Gates(memory, this.state, imports, (call) => this.#withState(call));
 		this.#text = {
-			decodeAt: (address) => this.#decode(address),
-			site: (address) => (isKaddr(address) ? this.#sites.cell(toKaddr(address)) : undefined),
-			gate: (address) => this.#gates.at(address),
-			isBreakpoint: (address) => this.#breakpoints.has(address),
-			isHot: (address) => isKaddr(address) && this.#translations.hot(toKaddr(address)) !== undefined,
+			decodeAt: (address, low) => this.#decode(address, low),
+			site: (low) => this.#sites.cell(low),
+			gate: (low) => this.#gates.at(low),
+			isBreakpoint: (address) => this.#breakpoints.size > 0 && this.#breakpoints.has(address),
+			isHot: (address) => this.#translations.isHot(address),
 		};
 		const modules = options.modules ?? CompiledModules.ofProcess;
 		this.#compiler = new Compiler(modules, memory.buffer.byteLength / WASM_PAGE, { h: imports }, this.#text);
@@ -261,7 +261,8 @@ export class JitCpu implements Cpu {
 		}
 		const decoded = this.#decode(rip);
 		if (isFaulting(decoded)) return { kind: "fault", executed, fault: this.#faultOf(rip, decoded) };
-		const entry = { kind: "plain", address: rip, length: decoded.length, instruction: decoded } as const;
+		const { length } = decoded;
+		const entry = { kind: "plain", address: rip, low: kaddrOf(rip), length, instruction: decoded } as const;
 		const record = this.#interpreter.single(entry);
 		const used = this.#execute(this.#interpreter, record, 1);
 		return this.#reason(executed + used);
@@ -304,7 +305,7 @@ export class JitCpu implements Cpu {
 	/** A block of the interpreter for the code at rip. */
 	#interpret(): Code | Fault {
 		const { rip } = this.state;
-		const instructions = straight(this.#text, rip, (address) => this.#translations.has(address));
+		const instructions = straight(this.#text, rip, (address, low) => this.#translations.has(address, low));
 		if (instructions.length === 0) return this.#faultOf(rip, this.#decode(rip));
 		let record = this.#interpreter.block(instructions);
 		if (record === undefined) {
@@ -349,21 +350,22 @@ export class JitCpu implements Cpu {
 		return true;
 	}
 
-	#decode(address: bigint): Decoded {
+	/** `low`: the address in the window, or undefined. */
+	#decode(address: bigint, low = kaddrOf(address)): Decoded {
 		const { bytes } = this.memory;
-		const start = Number(address & 0xfffn);
-		const first = this.#executable(address);
-		let second: number | undefined;
-		return decode((index) => {
-			const at = start + index;
-			if (at < PAGE_SIZE) return first < 0 ? -1 : bytes[first + at]!;
-			second ??= this.#executable(BigInt.asUintN(64, address + BigInt(index)));
-			return second < 0 ? -1 : bytes[second + at - PAGE_SIZE]!;
-		}, address);
+		const start = low === undefined ? Number(address & 0xfffn) : low & 0xfff;
+		const page = this.#executable(low ?? address);
+		if (page < 0) return decodeBytes(NO_BYTES, address);
+		const left = PAGE_SIZE - start;
+		if (left >= MAX_INSTRUCTION_BYTES) return decodeBytes(bytes, address, page + start);
+		// The instruction may go on in the next page.
+		const next = this.#executable(BigInt.asUintN(64, address + BigInt(left)));
+		const rest = next < 0 ? NO_BYTES : bytes.subarray(next, next + MAX_INSTRUCTION_BYTES - left);
+		return decodeBytes(Uint8Array.of(...bytes.subarray(page + start, page + PAGE_SIZE), ...rest), address);
 	}
 
 	/** Where the page of the address is in the backing store; -1: it cannot be executed. */
-	#executable(address: bigint): number {
+	#executable(address: Kaddr | bigint): number {
 		const entry = this.memory.entry(address);
 		return (entry & PERM.EXEC) === 0 ? -1 : (entry & ~0xfff) >>> 0;
 	}

@@ -1,4 +1,4 @@
-import { isKaddr, type Kaddr, type Memory, PERM, toKaddr, toU64 } from "../../memory/index.js";
+import { type Kaddr, kaddrOf, type Memory, PERM, toU64 } from "../../memory/index.js";
 import { type CpuState, RIP } from "../cpu.js";
 import { AREA, JUMP_SLOTS, jumpSlot, PTE_CODE, RECORD_BYTES } from "./area.js";
 import type { RegionInstruction } from "./tier1/index.js";
@@ -22,6 +22,14 @@ export interface Entry {
 	readonly translation: Translation;
 }
 
+/** The number of a page; of one outside of the window, a BigInt. */
+type Page = number | bigint;
+
+function pageOf(address: bigint): Page {
+	const low = kaddrOf(address);
+	return low === undefined ? BigInt.asUintN(64, address) >> 12n : low >>> 12;
+}
+
 function emptyTable(): WebAssembly.Table {
 	return new WebAssembly.Table({ initial: 64, element: "anyfunc" });
 }
@@ -32,7 +40,7 @@ export class Translations {
 	readonly #window = new Map<Kaddr, Entry>();
 	readonly #outside = new Map<bigint, Entry>();
 	readonly #hot = new Map<Kaddr, Translation>();
-	readonly #pages = new Map<bigint, Set<Translation>>();
+	readonly #pages = new Map<Page, Set<Translation>>();
 
 	/** The functions that translated code can go to by itself. */
 	table = emptyTable();
@@ -85,8 +93,15 @@ export class Translations {
 		return this.#outside.get(state.rip);
 	}
 
-	has(address: bigint): boolean {
-		return isKaddr(address) ? this.#window.has(toKaddr(address)) : this.#outside.has(address);
+	has(address: bigint, low: Kaddr | undefined): boolean {
+		return low === undefined ? this.#outside.has(address) : this.#window.has(low);
+	}
+
+	/** Whether a translation of the second tier begins at the address. */
+	isHot(address: bigint): boolean {
+		if (this.#hot.size === 0) return false;
+		const low = kaddrOf(address);
+		return low !== undefined && this.#hot.has(low);
 	}
 
 	/** Translations of the second tier. */
@@ -101,7 +116,7 @@ export class Translations {
 		if (old !== undefined) this.#drop(old);
 		// Translations with the root in their middle are made again, without it.
 		const address = toU64(root);
-		for (const other of [...(this.#pages.get(address >> 12n) ?? [])]) {
+		for (const other of [...(this.#pages.get(pageOf(address)) ?? [])]) {
 			if (other.hot === undefined && other.instructions.some((entry) => entry.address === address)) this.#drop(other);
 		}
 		this.unlinkAll();
@@ -117,38 +132,43 @@ export class Translations {
 
 	/** Adds a translation of the first tier, or a block of the interpreter's. */
 	add(translation: Translation): void {
-		const { run, record } = translation;
-		for (const [n, { address }] of translation.instructions.entries()) {
+		const { run, record, instructions } = translation;
+		for (let n = 0; n < instructions.length; n++) {
 			const known = { run, entry: record === undefined ? n : record + n * RECORD_BYTES, translation };
-			if (isKaddr(address)) this.#window.set(toKaddr(address), known);
-			else this.#outside.set(address, known);
+			const { address, low } = instructions[n]!;
+			if (low === undefined) this.#outside.set(address, known);
+			else this.#window.set(low, known);
 		}
 		this.#remember(translation);
 	}
 
 	/** Registers the translation for each page that it has code of. */
 	#remember(translation: Translation): void {
-		let known = -1n;
+		let known: Page = -1;
 		for (const entry of translation.instructions) {
-			for (const page of pagesOf(entry)) {
-				// Most instructions are in the page of the one before.
-				if (page === known) continue;
-				known = page;
-				const set = this.#pages.get(page);
-				if (set === undefined) this.#pages.set(page, new Set([translation]));
-				else set.add(translation);
-				this.#mark(page);
-			}
+			const first = firstPage(entry);
+			const last = lastPage(entry, first);
+			// Most instructions are in the page of the one before.
+			if (first !== known) this.#rememberIn(first, translation);
+			if (last !== first) this.#rememberIn(last, translation);
+			known = last;
 		}
 	}
 
+	#rememberIn(page: Page, translation: Translation): void {
+		const set = this.#pages.get(page);
+		if (set === undefined) this.#pages.set(page, new Set([translation]));
+		else set.add(translation);
+		this.#mark(page);
+	}
+
 	/** Marks a writable page as one with code, so that stores to it go to the host. */
-	#mark(page: bigint): void {
-		const entry = this.#memory.entry(page << 12n);
+	#mark(page: Page): void {
+		const entry = this.#memory.entry(typeof page === "number" ? (page << 12) | 0 : page << 12n);
 		if ((entry & PERM.WRITE) === 0 || (entry & PTE_CODE) !== 0) return;
 		// Translated code that waits for a gate to return may have checked that this page has no code.
 		this.#memory.view.setUint32(AREA.epoch, this.#memory.view.getUint32(AREA.epoch, true) + 1, true);
-		if (isKaddr(page << 12n)) this.#memory.pageTable[Number(page & 0x7ffffn)] = (entry | PTE_CODE) >>> 0;
+		if (typeof page === "number") this.#memory.pageTable[page & 0x7ffff] = (entry | PTE_CODE) >>> 0;
 		else this.#memory.outside.set(page, (entry | PTE_CODE) >>> 0);
 	}
 
@@ -167,7 +187,7 @@ export class Translations {
 		if (all || length > 64 * 4096) for (const set of this.#pages.values()) consider(set);
 		else
 			for (let page = start >> 12n; page << 12n < end; page++) {
-				const set = this.#pages.get(page);
+				const set = this.#pages.get(pageOf(page << 12n));
 				if (set !== undefined) consider(set);
 			}
 		if (doomed.size > 0) this.unlinkAll();
@@ -202,20 +222,26 @@ export class Translations {
 		const root = translation.hot?.root;
 		if (root !== undefined && this.#hot.get(root) === translation) this.#hot.delete(root);
 		for (const entry of translation.instructions) {
-			const { address } = entry;
-			if (isKaddr(address)) {
-				if (this.#window.get(toKaddr(address))?.translation === translation) this.#window.delete(toKaddr(address));
+			const { address, low } = entry;
+			if (low !== undefined) {
+				if (this.#window.get(low)?.translation === translation) this.#window.delete(low);
 			} else if (this.#outside.get(address)?.translation === translation) this.#outside.delete(address);
-			for (const page of pagesOf(entry)) this.#pages.get(page)?.delete(translation);
+			const first = firstPage(entry);
+			this.#pages.get(first)?.delete(translation);
+			this.#pages.get(lastPage(entry, first))?.delete(translation);
 		}
 	}
 }
 
-/** Numbers of the pages that have bytes of the instruction. */
-function pagesOf({ address, length }: RegionInstruction): readonly bigint[] {
-	const first = address >> 12n;
-	if (Number(address & 0xfffn) + length <= 0x1000) return [first];
-	return [first, BigInt.asUintN(64, address + BigInt(length - 1)) >> 12n];
+/** The page with the first byte of the instruction. */
+function firstPage({ address, low }: RegionInstruction): Page {
+	return low === undefined ? pageOf(address) : low >>> 12;
+}
+
+/** The page with the last byte, most often the first byte's. */
+function lastPage({ address, low, length }: RegionInstruction, first: Page): Page {
+	if ((low === undefined ? Number(address & 0xfffn) : low & 0xfff) + length <= 0x1000) return first;
+	return pageOf(address + BigInt(length - 1));
 }
 
 function touches(entry: RegionInstruction, start: bigint, end: bigint, sitesApart: boolean): boolean {

@@ -128,9 +128,11 @@ class Refused extends Error {
 
 /** One decode in progress. */
 class Reader {
-	readonly fetch: (index: number) => number;
 	readonly address: bigint;
-	readonly seen: number[] = [];
+	readonly #bytes: Uint8Array;
+	readonly #start: number;
+	/** The place in #bytes of the next byte. */
+	#at: number;
 	rex = 0;
 	opsize = false;
 	address32 = false;
@@ -141,17 +143,29 @@ class Reader {
 	/** Completes the modrm operand after the immediates: rip-relative operands count from the end of the instruction. */
 	memory: { base: number; index: number; scale: 1 | 2 | 4 | 8; disp: bigint; rip: boolean } | undefined;
 
-	constructor(fetch: (index: number) => number, address: bigint) {
-		this.fetch = fetch;
+	constructor(bytes: Uint8Array, start: number, address: bigint) {
+		this.#bytes = bytes;
+		this.#start = start;
+		this.#at = start;
 		this.address = address;
 	}
 
+	/** How many bytes were read. */
+	get length(): number {
+		return this.#at - this.#start;
+	}
+
+	/** A copy of the bytes that were read. */
+	get seen(): Uint8Array {
+		return this.#bytes.slice(this.#start, this.#at);
+	}
+
 	byte(): number {
-		if (this.seen.length >= MAX_INSTRUCTION_BYTES)
+		if (this.length >= MAX_INSTRUCTION_BYTES)
 			throw new Refused("general-protection", "instruction longer than 15 bytes");
-		const value = this.fetch(this.seen.length);
-		if (value < 0) throw new Refused("fetch", "instruction bytes are not executable");
-		this.seen.push(value);
+		const value = this.#bytes[this.#at];
+		if (value === undefined) throw new Refused("fetch", "instruction bytes are not executable");
+		this.#at++;
 		return value;
 	}
 
@@ -166,8 +180,8 @@ class Reader {
 	/** Little-endian, sign-extended to 64 bits, of at most four bytes. */
 	signed(bytes: number): bigint {
 		if (bytes === 0) return 0n;
-		let value = 0;
-		for (let i = 0; i < bytes; i++) value |= this.byte() << (8 * i);
+		let value = this.byte();
+		for (let i = 1; i < bytes; i++) value |= this.byte() << (8 * i);
 		const unused = 32 - 8 * bytes;
 		value = (value << unused) >> unused;
 		return value < 0 ? BigInt.asUintN(64, BigInt(value)) : BigInt(value);
@@ -183,7 +197,7 @@ class Reader {
 				if (!this.#legacy(next)) {
 					if ((next & 0xf0) !== 0x40) return next;
 					// A second REX replaces the first: the loop handles it as if it came first.
-					this.seen.pop();
+					this.#at--;
 					this.rex = 0;
 					continue;
 				}
@@ -409,9 +423,12 @@ function build(reader: Reader): Instruction {
 	if (candidate.hasModrm) reader.modrmTail();
 	const size = operandSize(reader, row);
 	const { codes } = row;
-	const read = codes.map((code) => constant(reader, code, size));
-	const { length } = reader.seen;
-	const operands = codes.map((code, n) => operand(reader, code, size, read[n], opcode, length));
+	// Loops, and no map(): much code is decoded before an engine has made this function fast.
+	const read: (ImmediateOperand | bigint | undefined)[] = [];
+	for (let n = 0; n < codes.length; n++) read.push(constant(reader, codes[n]!, size));
+	const { length } = reader;
+	const operands: Operand[] = [];
+	for (let n = 0; n < codes.length; n++) operands.push(operand(reader, codes[n]!, size, read[n], opcode, length));
 	if (reader.lock && !(row.lock && operands[0]?.kind === "mem")) {
 		throw new Refused("invalid-opcode", `lock prefix on ${row.mnemonic}, which does not allow it`);
 	}
@@ -422,7 +439,7 @@ function build(reader: Reader): Instruction {
 		row,
 		address: reader.address,
 		length,
-		bytes: new Uint8Array(reader.seen),
+		bytes: reader.seen,
 		size,
 		operands,
 		lock: reader.lock,
@@ -433,22 +450,17 @@ function build(reader: Reader): Instruction {
 }
 
 /**
- * Decodes the instruction at `address`. `fetch(i)` gives its i-th byte, or -1 where it cannot be executed. 64-bit mode, SDM
- * volume 2, chapter 2.
+ * Decodes the instruction at `address`, whose bytes begin at `offset`; bytes behind the end of the array cannot be executed.
+ * 64-bit mode, SDM volume 2, chapter 2.
  */
-export function decode(fetch: (index: number) => number, address: bigint): Decoded {
-	const reader = new Reader(fetch, BigInt.asUintN(64, address));
+export function decodeBytes(bytes: Uint8Array, address = 0n, offset = 0): Decoded {
+	const reader = new Reader(bytes, offset, BigInt.asUintN(64, address));
 	try {
 		return build(reader);
 	} catch (error) {
 		if (!(error instanceof Refused)) throw error;
-		const bytes = Uint8Array.from(reader.seen);
-		const text = [...bytes].map((b) => b.toString(16).padStart(2, "0")).join(" ");
-		return { error: error.error, bytes, detail: `${text}: ${error.message}` };
+		const { seen } = reader;
+		const text = Array.from(seen, (b) => b.toString(16).padStart(2, "0")).join(" ");
+		return { error: error.error, bytes: seen, detail: `${text}: ${error.message}` };
 	}
-}
-
-/** Decodes from an array; bytes after its end cannot be executed. */
-export function decodeBytes(bytes: Uint8Array, address = 0n, offset = 0): Decoded {
-	return decode((index) => bytes[offset + index] ?? -1, address);
 }

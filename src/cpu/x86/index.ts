@@ -1,7 +1,6 @@
 export { accessesOf, type MemoryAccess } from "./accesses.js";
 export {
 	type Decoded,
-	decode,
 	decodeBytes,
 	type ImmediateOperand,
 	type Instruction,

@@ -1,4 +1,4 @@
-import { accessesOf, decode, RIP, RSP } from "../../cpu/index.js";
+import { accessesOf, decodeBytes, RIP, RSP } from "../../cpu/index.js";
 import type { Machine } from "../../machine/index.js";
 import { type Kaddr, toKaddr, toU64 } from "../../memory/index.js";
 import type { Reason } from "./capture.js";
@@ -57,10 +57,11 @@ export class Watcher {
 		const { memory, cpu } = this.#machine;
 		const { state } = cpu;
 		const rip = state.words[RIP]!;
-		const decoded = decode((index) => {
-			const at = toKaddr(rip + BigInt(index));
-			return index < LONGEST && memory.permissions(at) !== 0 ? memory.u8(at) : -1;
-		}, rip);
+		const bytes: number[] = [];
+		for (let at = toKaddr(rip); bytes.length < LONGEST && memory.permissions(at) !== 0; at = (at + 1) | 0) {
+			bytes.push(memory.u8(at));
+		}
+		const decoded = decodeBytes(Uint8Array.from(bytes), rip);
 		if (!("row" in decoded)) return false;
 		const overlaps = (from: Kaddr, bytes: number) => from < address + length && address < from + bytes;
 		const pops = /^(pop|ret|leave)/.test(decoded.row.semantic);

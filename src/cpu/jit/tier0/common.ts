@@ -35,18 +35,30 @@ function instructions(lines: readonly string[]): RegionInstruction[] {
 			const bytes = Uint8Array.from(text.match(/../g) ?? [], (byte) => Number.parseInt(byte, 16));
 			const instruction = decodeBytes(bytes, 0n);
 			if (isFaulting(instruction)) throw new Error(`internal error: no instruction: ${text}`);
-			return { kind: "plain", address: 0n, length: instruction.length, instruction };
+			return { kind: "plain", address: 0n, low: undefined, length: instruction.length, instruction };
 		});
 }
 
 function gate(passes: "args" | "state"): RegionInstruction {
 	const never = () => false;
-	return { kind: "gate", address: 0n, length: 1, index: 0, gate: { name: passes, passes, call: never } };
+	return {
+		kind: "gate",
+		address: 0n,
+		low: undefined,
+		length: 1,
+		index: 0,
+		gate: { name: passes, passes, call: never },
+	};
 }
 
 /** The common instructions, a call site and gates. */
 export function commonInstructions(): RegionInstruction[] {
-	return [{ kind: "site", address: 0n, length: 5, cell: 0 }, gate("args"), gate("state"), ...instructions(COMMON)];
+	return [
+		{ kind: "site", address: 0n, low: undefined, length: 5, cell: 0 },
+		gate("args"),
+		gate("state"),
+		...instructions(COMMON),
+	];
 }
 
 /** The instructions to expect where a program has met one that is not common. */

@@ -21,7 +21,8 @@ function hasImplicitMemory({ row }: Instruction): boolean {
 /** The same number for the same form, among the instructions of a row of the opcode table. */
 export function formKey(instruction: Instruction): number {
 	const { row, size, operands, repeat } = instruction;
-	const memory = operands.some(({ kind }) => kind === "mem") ? 1 : 0;
+	let memory = 0;
+	for (let n = 0; n < operands.length; n++) if (operands[n]!.kind === "mem") memory = 1;
 	const gs = instruction.gs && hasImplicitMemory(instruction) ? 1 : 0;
 	const level = row.semantic === "enter" ? enterLevel(instruction) : 0;
 	const flags = memory | (instruction.address32 ? 2 : 0) | (gs << 2);

@@ -1,3 +1,4 @@
+import { type Kaddr, kaddrOf } from "../../../memory/index.js";
 import { AREA, RECORD_BYTES, RECORDS } from "../area.js";
 import { after, ENDS, instructionAt, type RegionInstruction, type Text } from "../tier1/index.js";
 import type { FormLibrary } from "./library.js";
@@ -13,15 +14,23 @@ const SINGLE = 2;
 const NEVER_WARM = 0x7fffffff;
 
 /** The instructions that follow each other from an address on, up to one that `known` holds. */
-export function straight(text: Text, start: bigint, known: (address: bigint) => boolean): RegionInstruction[] {
+export function straight(
+	text: Text,
+	start: bigint,
+	known: (address: bigint, low: Kaddr | undefined) => boolean,
+): RegionInstruction[] {
 	const entries: RegionInstruction[] = [];
+	let low = kaddrOf(start);
 	for (let address = start; entries.length < MAX_INSTRUCTIONS; ) {
-		if (address !== start && (text.isBreakpoint(address) || text.isHot(address) || known(address))) break;
-		const entry = instructionAt(text, address);
+		if (address !== start && (text.isBreakpoint(address) || text.isHot(address) || known(address, low))) break;
+		const entry = instructionAt(text, address, low);
 		if (entry === undefined) break;
 		entries.push(entry);
 		if (endsBlock(entry) || text.isBreakpoint(start)) break;
 		address = after(entry);
+		const next = low === undefined ? 0 : low + entry.length;
+		// Not below 0: out of the window, or never in it.
+		low = next < 0 ? next : kaddrOf(address);
 	}
 	return entries;
 }

@@ -52,22 +52,36 @@ export class RecordWriter {
 	}
 
 	write(record: number, form: number, count: number, entry: RegionInstruction): void {
-		this.#begin(record, form, count, entry.address, after(entry));
-		if (entry.kind === "site") this.#long(record + RECORD.constant, BigInt(AREA.sites + 4 * entry.cell));
-		else if (entry.kind === "gate") this.#long(record + RECORD.constant, BigInt(entry.index));
+		this.#begin(record, form, count);
+		const { low } = entry;
+		if (low === undefined) {
+			this.#long(record + RECORD.here, entry.address);
+			this.#long(record + RECORD.next, after(entry));
+		} else {
+			this.#small(record + RECORD.here, low);
+			this.#small(record + RECORD.next, low + entry.length);
+		}
+		if (entry.kind === "site") this.#small(record + RECORD.constant, AREA.sites + 4 * entry.cell);
+		else if (entry.kind === "gate") this.#small(record + RECORD.constant, entry.index);
 		else this.#operands(record, entry.instruction);
 	}
 
 	/** A record that goes on at an address. */
 	writeExit(record: number, form: number, address: bigint): void {
-		this.#begin(record, form, 0, address, address);
+		this.#begin(record, form, 0);
+		this.#long(record + RECORD.here, address);
+		this.#long(record + RECORD.next, address);
 	}
 
-	#begin(record: number, form: number, count: number, here: bigint, next: bigint): void {
+	#begin(record: number, form: number, count: number): void {
 		this.#words[(record + RECORD.form) >> 2] = form;
 		this.#words[(record + RECORD.count) >> 2] = count;
-		this.#long(record + RECORD.here, here);
-		this.#long(record + RECORD.next, next);
+	}
+
+	/** 64 bits from a number of 32 with its sign, which needs no BigInt. */
+	#small(at: number, value: number): void {
+		this.#words[at >> 2] = value;
+		this.#words[(at >> 2) + 1] = value < 0 ? -1 : 0;
 	}
 
 	#long(at: number, value: bigint): void {
@@ -75,7 +89,9 @@ export class RecordWriter {
 	}
 
 	#operands(record: number, instruction: Instruction): void {
-		for (const [n, operand] of instruction.operands.entries()) {
+		const { operands } = instruction;
+		for (let n = 0; n < operands.length; n++) {
+			const operand = operands[n]!;
 			if (operand.kind === "reg") {
 				this.#words[(record + RECORD.registers + 4 * n) >> 2] = 8 * operand.reg + (operand.high ? 1 : 0);
 			} else if (operand.kind === "mem") this.#memory(record, operand, instruction);
@@ -94,8 +110,8 @@ export class RecordWriter {
 		words[at(RECORD.segment)] = operand.gs && row.semantic !== "lea" ? 8 * GS_BASE : NONE;
 		words[at(RECORD.stack)] = inStackSegment(operand) ? NEED.stack : 0;
 		// The address of pop's operand counts from rsp after the pop.
-		const popped = row.semantic === "pop" && operand.base === RSP ? BigInt(size / 8) : 0n;
-		this.#long(record + RECORD.displacement, operand.disp + popped);
+		const pops = row.semantic === "pop" && operand.base === RSP;
+		this.#long(record + RECORD.displacement, pops ? operand.disp + BigInt(size / 8) : operand.disp);
 	}
 }
 if (AREA.zero !== AREA.words + NONE) throw new Error("the jit area has no zero behind the registers");

@@ -1,28 +1,30 @@
+import { type Kaddr, kaddrOf } from "../../../memory/index.js";
 import type { Gate } from "../../cpu.js";
 import type { Decoded, Instruction, NotDecoded, RelativeOperand, Semantic } from "../../x86/index.js";
 
 /** The guest text, as translation sees it. */
 export interface Text {
-	decodeAt(address: bigint): Decoded;
+	/** `low`: the address in the window, or undefined. */
+	decodeAt(address: bigint, low: Kaddr | undefined): Decoded;
 	/** Cell number of the call site at the address. */
-	site(address: bigint): number | undefined;
-	gate(address: bigint): BoundGate | undefined;
+	site(low: Kaddr): number | undefined;
+	gate(low: Kaddr): BoundGate | undefined;
 	/** True if code must return to the host before it executes this address. */
 	isBreakpoint(address: bigint): boolean;
 	/** A translation of the second tier begins here, to which the first tier goes. */
 	isHot(address: bigint): boolean;
 }
 
+interface At {
+	readonly address: bigint;
+	/** The same in the window, so that cold code needs few operations on BigInts; undefined outside of it. */
+	readonly low: Kaddr | undefined;
+}
+
 export type RegionInstruction =
-	| { readonly kind: "plain"; readonly address: bigint; readonly length: number; readonly instruction: Instruction }
-	| { readonly kind: "site"; readonly address: bigint; readonly length: 5; readonly cell: number }
-	| {
-			readonly kind: "gate";
-			readonly address: bigint;
-			readonly length: 1;
-			readonly index: number;
-			readonly gate: Gate;
-	  };
+	| (At & { readonly kind: "plain"; readonly length: number; readonly instruction: Instruction })
+	| (At & { readonly kind: "site"; readonly length: 5; readonly cell: number })
+	| (At & { readonly kind: "gate"; readonly length: 1; readonly index: number; readonly gate: Gate });
 
 /** A gate, and its number. */
 export interface BoundGate {
@@ -42,14 +44,16 @@ export function isFaulting(decoded: Decoded): decoded is NotDecoded {
 }
 
 /** The instruction, call site or gate at the address, if it can be translated. */
-export function instructionAt(text: Text, address: bigint): RegionInstruction | undefined {
-	const cell = text.site(address);
-	if (cell !== undefined) return { kind: "site", address, length: 5, cell };
-	const gate = text.gate(address);
-	if (gate !== undefined) return { kind: "gate", address, length: 1, ...gate };
-	const decoded = text.decodeAt(address);
+export function instructionAt(text: Text, address: bigint, low = kaddrOf(address)): RegionInstruction | undefined {
+	if (low !== undefined) {
+		const cell = text.site(low);
+		if (cell !== undefined) return { kind: "site", address, low, length: 5, cell };
+		const gate = text.gate(low);
+		if (gate !== undefined) return { kind: "gate", address, low, length: 1, index: gate.index, gate: gate.gate };
+	}
+	const decoded = text.decodeAt(address, low);
 	if (isFaulting(decoded)) return undefined;
-	return { kind: "plain", address, length: decoded.length, instruction: decoded };
+	return { kind: "plain", address, low, length: decoded.length, instruction: decoded };
 }
 
 /** The address behind an instruction. */

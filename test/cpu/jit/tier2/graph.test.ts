@@ -1,17 +1,17 @@
 import { expect, test } from "vitest";
 import { buildGraph, type Node, Profile } from "../../../../src/cpu/jit/tier2/index.js";
-import { decode } from "../../../../src/cpu/x86/index.js";
+import { decodeBytes } from "../../../../src/cpu/x86/index.js";
 import { toU64 } from "../../../../src/memory/index.js";
 
 const CODE = -0x7f000000;
 
 /** How often each block is in the graph of the code when all of it is hot, by its offset. */
 function blocks(code: readonly number[], unrolled: boolean): Record<string, number> {
-	const byteAt = (address: bigint): number => code[Number(BigInt.asIntN(64, address)) - CODE] ?? -1;
 	const profile = new Profile();
 	for (let offset = 0; offset < code.length; offset++) profile.seen.add(CODE + offset);
 	const text = {
-		decodeAt: (address: bigint) => decode((index) => byteAt(address + BigInt(index)), address),
+		decodeAt: (address: bigint) =>
+			decodeBytes(Uint8Array.from(code), address, Number(BigInt.asIntN(64, address)) - CODE),
 		site: () => undefined,
 		gate: () => undefined,
 		isBreakpoint: () => false,
