@@ -3,6 +3,7 @@ import { copyFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } fro
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Marked } from "marked";
+import { parseSchedule } from "../src/explore/index.js";
 
 const PROJECT = fileURLToPath(new URL("..", import.meta.url));
 /** The folder can be given, for tests. */
@@ -47,8 +48,37 @@ const marked = new Marked({
 /** `findings/README.md` -> `findings/index.html` */
 const pageOf = (path: string): string => path.replace(/README\.md$/, "index.md").replace(/\.md$/, ".html");
 
+/** The schedules of docs/findings.md, by the scenario that they belong to. */
+const SCHEDULES = "test/consistency/schedules";
+const schedules = readdirSync(join(PROJECT, SCHEDULES))
+	.filter((name) => name.endsWith(".schedule"))
+	.sort()
+	.map((name) => ({
+		path: `schedules/${name}`,
+		...parseSchedule(readFileSync(join(PROJECT, SCHEDULES, name), "utf8"), name),
+	}));
+
+/** The schedules of the scenarios that a document names, each as a link into the page at the moment that breaks something. */
+function seeIt({ file, text }: Doc): string {
+	const up = file.includes("/") ? "../" : "";
+	const named = [...new Set([...text.matchAll(/scenarios\/[\w/.-]+\.yaml/g)].map(([path]) => path))];
+	const items = named.flatMap((path) => {
+		const links = schedules.filter(({ scenario }) => scenario === path);
+		if (links.length === 0) return [];
+		const shown = links.map(({ path: schedule, design, invariant }) => {
+			const parts = new URLSearchParams({ scenario: path, design, beside: "universe", schedule });
+			const hash = escaped(parts.toString().replaceAll("%2F", "/"));
+			return `<a href="${up}../index.html#${hash}">${design}: ${invariant}</a>`;
+		});
+		return [`<li><code>${path}</code>: ${shown.join(", ")}</li>`];
+	});
+	if (items.length === 0) return "";
+	return `<h2 id="see-it-happen">See it happen</h2>\n<p>On machine code, with universe beside it:</p>\n<ul>\n${items.join("\n")}\n</ul>\n`;
+}
+
 /** Links between documents lead to pages; the page's own policy allows no inline style. */
-function page({ title, file, text }: Doc, all: readonly Doc[]): string {
+function page(doc: Doc, all: readonly Doc[]): string {
+	const { title, file, text } = doc;
 	const up = file.includes("/") ? "../" : "";
 	const body = (marked.parse(text) as string)
 		.replace(/ (style|align)="[^"]*"/g, "")
@@ -73,7 +103,7 @@ function page({ title, file, text }: Doc, all: readonly Doc[]): string {
 <nav aria-label="documents"><a href="${up}../index.html">See a transition</a>
 ${nav}</nav>
 <main>
-${body}</main>
+${body}${seeIt(doc)}</main>
 </body>
 </html>
 `;

@@ -18,4 +18,17 @@ test("links between documents lead to pages, and pages to the page", () => {
 		return links.filter((to) => to !== "index.html" && !existsSync(join(out, to))).map((to) => `${file}: ${to}`);
 	});
 	expect(dead).toEqual([]);
+
+	// A finding opens in the page: the scenario, the design and the schedule of each link are there.
+	const finding = readFileSync(join(out, "docs/findings/1-bottom-of-func-stack.html"), "utf8");
+	const hashes = [...finding.matchAll(/href="\.\.\/\.\.\/index\.html#([^"]+)"/g)].map(([, hash]) =>
+		hash!.replaceAll("&amp;", "&"),
+	);
+	expect(hashes.length).toBeGreaterThan(0);
+	for (const hash of hashes) {
+		const parts = new URLSearchParams(hash);
+		expect(existsSync(join(PROJECT, parts.get("scenario")!))).toBe(true);
+		const schedule = join(PROJECT, "test/consistency", parts.get("schedule")!);
+		expect(readFileSync(schedule, "utf8")).toContain(`design: ${parts.get("design")}`);
+	}
 });

@@ -14,6 +14,8 @@ test("a link holds all that is shown, own texts too", async () => {
 	const link = await linkOf(shown);
 	expect(link).toMatch(/^[\w=&./%-]+$/);
 	expect(await readLink(`#${link}`)).toEqual(shown);
+	const two = { ...shown, beside: "klpemu schedule 1\ndesign: universe\nmoves:\n" };
+	expect(await readLink(`#${await linkOf(two)}`)).toEqual(two);
 	expect(await readLink("")).toEqual(FIRST);
 	expect(await readLink("#anything")).toEqual(FIRST);
 });
@@ -23,6 +25,7 @@ test.each([
 	"#scenario=x&at=1e9",
 	"#scenario=x&text=!",
 	"#scenario=x&moves=AAAA",
+	"#scenario=x&besideMoves=AAAA",
 	"#scenario=x&at=9999999999",
 ])("%s is damaged, and says so", async (hash) => {
 	await expect(readLink(hash)).rejects.toThrow("the link is damaged");

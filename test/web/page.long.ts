@@ -139,6 +139,12 @@ describe.skipIf(CHROMIUM === undefined)("the page", () => {
 		const before = await instant();
 		await page.locator(".origin button").click();
 		expect(await instant()).toBeLessThan(before);
+		// One register, and one word of the stack.
+		await page.keyboard.press("End");
+		await page.locator(".register button").last().click();
+		expect(await text(".origin")).toMatch(/^worker\/0's rflags (came with step \d+: |is as it was at the beginning)/);
+		await page.locator(".word button").last().click();
+		expect(await text(".origin")).toMatch(/^worker\/0's word at ffff[0-9a-f]{12} (came with step|is as it was)/);
 	});
 
 	test("a link reproduces the view, and another moment in it moves the view", async () => {
@@ -166,6 +172,37 @@ describe.skipIf(CHROMIUM === undefined)("the page", () => {
 		await expect.poll(() => text(".side .verdict")).toContain("unmapped");
 		await page.getByLabel("Schedule").selectOption("run");
 		await expect.poll(() => text(".side .verdict")).toContain("This run breaks nothing");
+	});
+
+	test("two schedules of one design beside each other, and a link to both", async () => {
+		await open(
+			"#scenario=scenarios/hybrid-lp1-lp2-lp3.yaml&design=rfc-2025&schedule=schedules/hybrid-lp1-lp2-lp3.rfc-2025.sudden-change.schedule",
+		);
+		await page.getByLabel("Beside it").selectOption({ label: "rfc-2025, breaks use-after-free" });
+		await settled();
+		await expect.poll(() => text("#answer")).toBe("rfc-2025, sudden-change: no. rfc-2025, use-after-free: no.");
+		const remark = await page.locator(".side").nth(1).locator(".remark").last().innerText();
+		const common = Number(/^The first (\d+) steps are the same/.exec(remark)![1]);
+		expect(common).toBeGreaterThan(10);
+		await page.keyboard.press("Home");
+		for (let i = 0; i < 5; i++) await page.keyboard.press("ArrowRight");
+		await page.keyboard.press("o");
+		expect(await now()).toMatch(/ 5 of /);
+		expect(await page.locator("#panel .differs").count()).toBe(0);
+		await page.keyboard.press("End");
+		expect(await page.locator("#panel .differs").count()).toBeGreaterThan(0);
+		const link = await page.evaluate(() => location.hash);
+		await page.close();
+		await open(link);
+		await expect.poll(() => page.locator(".side").count()).toBe(2);
+	});
+
+	test("what differs from the other design is marked in func_stack and sysfs", async () => {
+		await open();
+		const marks = (place: string) => page.getByLabel(place, { exact: true }).locator(".differs").allInnerTexts();
+		expect(await marks("dmesg and sysfs")).toEqual(["≠ universe: 1"]);
+		await page.keyboard.press("ArrowLeft");
+		expect(await marks("func_stack, and who sees which entry")).toEqual(["≠ universe: [lp1_funcA]"]);
 	});
 
 	test("what would each design have done", async () => {
@@ -305,6 +342,14 @@ describe.skipIf(CHROMIUM === undefined)("the page", () => {
 		await expect.poll(() => text("#answer")).toContain("mainline: yes. universe: yes.");
 		expect(await text(".dmesg")).toContain("livepatch: 'livepatch_sample'");
 		expect(await text("#panel")).toContain("cmdline_proc_show");
+		await tool("Explore");
+		const pane = page.locator("#tool");
+		await pane.getByLabel("Design").selectOption("every design");
+		await pane.getByRole("button", { name: "Start" }).click();
+		await expect.poll(() => text("#tool .progress"), { timeout: 240_000 }).toBe("Done.");
+		const rows = await pane.locator("tbody tr").allInnerTexts();
+		expect(rows.length).toBe(9);
+		for (const row of rows) expect(row).toMatch(/complete: nothing breaks/);
 	});
 
 	test("scenarios and links run no script, and a damaged link is said to be one", async () => {

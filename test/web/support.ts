@@ -23,7 +23,7 @@ export async function replayed(name: string): Promise<Recorded> {
 
 export async function followed(name: string, original: Recorded, design: string): Promise<Recorded> {
 	const { schedule, scenario, host } = saved(name);
-	return followSchedule({ scenario, host, design }, schedule.moves, original.recording);
+	return followSchedule({ scenario, host, design }, schedule, original.recording);
 }
 
 export const timelineOf = ({ recording }: Recorded): Timeline => new Timeline(recording);

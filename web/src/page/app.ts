@@ -1,17 +1,42 @@
 /** What is on the screen, and all that the user does to it. */
-import type { DesignInfo, Manifest, Opened, ScenarioText } from "../shared/protocol.js";
+import type { DesignInfo, Manifest, ScenarioText } from "../shared/protocol.js";
+import { Timeline } from "../shared/recording.js";
 import { Client, EngineError } from "./client.js";
 import { byId, choice, h } from "./dom.js";
 import { linkOf, readLink, type Shown } from "./link.js";
 import { Moment } from "./moment.js";
 import { Panel } from "./panel.js";
-import { Side, verdictOf } from "./side.js";
+import { Side, type SideEvents, verdictOf } from "./side.js";
 import { designsTool } from "./tools/designs.js";
 import { exploreTool } from "./tools/explore.js";
 import { filesTool, takeFiles } from "./tools/files.js";
 import { keysTool } from "./tools/keys.js";
 import { notebookTool } from "./tools/notebook.js";
 import { Drawer, type MakeTool } from "./tools/tool.js";
+
+type Option = { readonly value: string; readonly text: string };
+
+/** The invariant that a schedule breaks; undefined: there is no schedule. */
+function brokenBy(schedule: string | undefined): string | undefined {
+	return schedule && /^invariant: (\S+)$/m.exec(schedule)?.[1];
+}
+
+/** Tells two schedules of one design apart. */
+function nameOf(design: string, invariant: string | undefined): string {
+	return `${design}, ${invariant ?? "one run"}`;
+}
+
+/** The instant of `other` at which the move of `side` has been made. Behind the schedule there are no common moves. */
+function sameMove(side: Side, other: Side): number {
+	const move = side.moveAt(side.instant);
+	return side.instant === 0 ? 0 : move >= 0 ? other.instantOf(move) : other.instant;
+}
+
+/** Two schedules have only their first steps in common. */
+function sameStep(side: Side, other: Side): number {
+	const common = side.timeline.inCommon(other.timeline);
+	return side.instant <= common ? side.instant : Math.max(other.instant, common);
+}
 
 export class App {
 	client = new Client();
@@ -116,7 +141,7 @@ export class App {
 	}
 
 	/** Text of a schedule; undefined: the scenario is run. */
-	async scheduleText({ schedule }: Shown): Promise<string | undefined> {
+	async #scheduleText(schedule: string): Promise<string | undefined> {
 		if (schedule === "run") return undefined;
 		return schedule.includes("\n") ? schedule : this.#fetched(schedule);
 	}
@@ -133,8 +158,8 @@ export class App {
 		this.sides = [];
 		try {
 			const scenario = await this.scenarioText(shown);
-			const schedule = await this.scheduleText(shown);
-			const wanted = schedule && /^invariant: (\S+)$/m.exec(schedule)?.[1];
+			const schedule = await this.#scheduleText(shown.schedule);
+			const wanted = brokenBy(schedule);
 			const design = shown.design || this.#designOf(shown);
 			// A run may take for ever: what was asked for last does not wait for it.
 			if (this.#recording) await this.#restart();
@@ -142,9 +167,16 @@ export class App {
 			const opened = await this.client.ask("record", { scenario, design, schedule });
 			this.#recording = false;
 			if (turn !== this.#turn) return;
-			this.#add(opened, wanted);
+			const other = shown.beside !== "" && !this.#isDesign(shown.beside);
+			const first = new Side(opened, other ? nameOf(design, wanted) : design, wanted, this.#events);
+			this.#add(first);
 			this.select(this.sides[0]!, shown.at ?? this.sides[0]!.beginning(wanted));
-			if (shown.beside !== "") await this.#beside(opened.id, shown.beside, turn, wanted);
+			if (shown.beside !== "") {
+				const second = await this.#beside(shown, first);
+				if (turn !== this.#turn) return;
+				this.#add(second);
+				this.select(first, first.instant);
+			}
 		} catch (error) {
 			if (turn !== this.#turn) return;
 			this.#recording = false;
@@ -155,19 +187,35 @@ export class App {
 		}
 	}
 
-	async #beside(recording: number, design: string, turn: number, wanted: string | undefined): Promise<void> {
-		const opened = await this.client.ask("follow", { recording, design });
-		if (turn !== this.#turn) return;
-		this.#add(opened, wanted);
-		this.select(this.sides[0]!, this.sides[0]!.instant);
+	/** Another design makes the moves of the same schedule, or the scenario is shown on another schedule. */
+	async #beside({ beside, ...shown }: Shown, first: Side): Promise<Side> {
+		if (this.#isDesign(beside)) {
+			const opened = await this.client.ask("follow", { recording: first.id, design: beside });
+			return new Side(opened, beside, brokenBy(await this.#scheduleText(shown.schedule)), this.#events);
+		}
+		const schedule = await this.#scheduleText(beside);
+		const wanted = brokenBy(schedule);
+		const scenario = await this.scenarioText({ ...shown, beside });
+		const design = (schedule && /^design: (\S+)$/m.exec(schedule)?.[1]) ?? first.timeline.recording.design;
+		const opened = await this.client.ask("record", { scenario, design, schedule });
+		const common = first.timeline.inCommon(new Timeline(opened.recording));
+		const more = [
+			`The first ${common} steps are the same; behind them, each side moves by itself (o: the other side).`,
+		];
+		return new Side(opened, nameOf(design, wanted), wanted, this.#events, more);
+	}
+
+	#isDesign(name: string): boolean {
+		return this.designs.some((design) => design.name === name);
 	}
 
 	#designOf({ scenario }: Shown): string {
 		return this.manifest.scenarios.find(({ path }) => path === scenario)?.design ?? "mainline";
 	}
 
-	#add(opened: Opened, wanted: string | undefined): void {
-		const side = new Side(opened, wanted, { chosen: (one, instant) => this.select(one, instant) });
+	readonly #events: SideEvents = { chosen: (side, instant) => this.select(side, instant) };
+
+	#add(side: Side): void {
 		this.sides.push(side);
 		byId("sides").replaceChildren(...this.sides.map(({ element }) => element));
 		byId("sides").classList.toggle("two", this.sides.length === 2);
@@ -182,10 +230,7 @@ export class App {
 		for (const other of this.sides) {
 			other.element.classList.toggle("active", other === side);
 			if (other === side) continue;
-			// Behind the schedule there are no common moves.
-			const move = side.moveAt(side.instant);
-			if (side.instant === 0) other.show(0);
-			else if (move >= 0) other.show(other.instantOf(move));
+			other.show(this.#isDesign(this.shown.beside) ? sameMove(side, other) : sameStep(side, other));
 		}
 		if (!known || this.#panel === undefined) this.#panel = this.#makePanel(side);
 		this.render();
@@ -194,7 +239,7 @@ export class App {
 
 	#makePanel(side: Side): Panel {
 		return new Panel(side.timeline, {
-			asked: (key, name) => this.#moment.asked(key, name),
+			asked: (key, name, part) => this.#moment.asked(key, name, part),
 			task: (task) => {
 				this.shown = { ...this.shown, task };
 				this.render();
@@ -219,7 +264,7 @@ export class App {
 		if (side === undefined) return;
 		this.#moment.render(side);
 		const other = this.sides.find((one) => one !== side);
-		const beside = other && { timeline: other.timeline, instant: other.instant };
+		const beside = other && { timeline: other.timeline, instant: other.instant, name: other.name };
 		byId("panel").replaceChildren(...this.#panel!.sections(side.instant, this.task, beside));
 	}
 
@@ -230,9 +275,9 @@ export class App {
 
 	/** The answer in one line, when both sides are known. */
 	#answer(): void {
-		const verdicts = this.sides.map(({ timeline }) => {
+		const verdicts = this.sides.map(({ timeline, name }) => {
 			const { broken } = verdictOf(timeline);
-			return h("span", { class: broken ? "bad" : "good" }, `${timeline.recording.design}: ${broken ? "no" : "yes"}. `);
+			return h("span", { class: broken ? "bad" : "good" }, `${name}: ${broken ? "no" : "yes"}. `);
 		});
 		byId("answer").replaceChildren(...(this.sides.length === 2 ? verdicts : []));
 	}
@@ -291,9 +336,26 @@ export class App {
 				go({ design: name, schedule: (text === undefined && schedule !== "run" && other?.path) || "run" });
 			}),
 			choice("Schedule", schedules, schedule, (path) => go({ schedule: path })),
-			choice("Beside it", [{ value: "", text: "nothing" }, ...designs], beside, (name) => go({ beside: name })),
+			choice("Beside it", this.#besides(designs, schedules), beside, (name) => go({ beside: name })),
 			h("div", { class: "tools" }, ...this.#tools()),
 		);
+	}
+
+	/** Other designs on the same schedule, and other schedules. */
+	#besides(designs: readonly Option[], schedules: readonly Option[]): Option[] {
+		const { schedule, scenario, text, design, beside } = this.shown;
+		const known = new Set(schedules.map(({ value }) => value));
+		const saved = text === undefined ? this.manifest.schedules.filter((one) => one.scenario === scenario) : [];
+		const all: Option[] = [
+			{ value: "", text: "nothing" },
+			...designs.map(({ value, text: name }) => ({ value, text: `${name}, same moves` })),
+			...schedules.map(({ value, text: what }) => ({ value, text: `${design}, ${what}` })),
+			...saved
+				.filter(({ path }) => !known.has(path))
+				.map((one) => ({ value: one.path, text: `${one.design}, breaks ${one.invariant}` })),
+		].filter(({ value }) => value !== schedule);
+		if (!all.some(({ value }) => value === beside)) all.push({ value: beside, text: "found here" });
+		return all;
 	}
 
 	#tools(): HTMLElement[] {

@@ -5,7 +5,7 @@ export interface Shown {
 	readonly scenario: string;
 	readonly text: string | undefined;
 	readonly design: string;
-	/** The design beside it; empty: none. */
+	/** What is beside it: the same schedule under this design, or another schedule (as in `schedule`); empty: nothing. */
 	readonly beside: string;
 	/** A saved schedule by its path, the text of another one, or `run`. */
 	readonly schedule: string;
@@ -72,7 +72,8 @@ export async function linkOf(shown: Shown): Promise<string> {
 	const { scenario, text, design, beside, schedule, at, task } = shown;
 	const parts = new URLSearchParams({ scenario, design });
 	if (text !== undefined) parts.set("text", await packed(text));
-	parts.set("beside", beside);
+	if (beside.includes("\n")) parts.set("besideMoves", await packed(beside));
+	else parts.set("beside", beside);
 	if (schedule.includes("\n")) parts.set("moves", await packed(schedule));
 	else parts.set("schedule", schedule);
 	if (at !== undefined) parts.set("at", String(at));
@@ -102,7 +103,7 @@ export async function readLink(hash: string): Promise<Shown> {
 		scenario: word("scenario", FIRST.scenario),
 		text: await inflated("text"),
 		design: word("design", ""),
-		beside: word("beside", ""),
+		beside: (await inflated("besideMoves")) ?? word("beside", ""),
 		schedule: (await inflated("moves")) ?? word("schedule", "run"),
 		at: at === null ? undefined : Number(at),
 		task: word("task", ""),

@@ -1,5 +1,5 @@
 /** The bar of one instant: where we are, what changed, and the ways to other instants. */
-import type { Change, LaneState } from "../shared/recording.js";
+import type { Change, LaneState, Part } from "../shared/recording.js";
 import type { App } from "./app.js";
 import { byId, h } from "./dom.js";
 import { placeText } from "./panel.js";
@@ -132,11 +132,11 @@ export class Moment {
 	}
 
 	/** Where did a value come from? */
-	asked(key: string, name: string): void {
+	asked(key: string, name: string, part?: Part): void {
 		const { active } = this.#app;
 		if (active === undefined) return;
 		const { timeline, instant } = active;
-		const since = timeline.since(key, instant);
+		const since = timeline.since(key, instant, part);
 		const event = since === undefined ? undefined : timeline.recording.events[since - 1];
 		const came =
 			event === undefined

@@ -5,16 +5,17 @@ import {
 	KEY,
 	type KernelStack,
 	type LaneState,
+	type Part,
 	type RecordedFunction,
 	type Registers,
 	type Timeline,
 } from "../shared/recording.js";
 import { type Child, choice, h } from "./dom.js";
-import { spaced, stackText, stateName } from "./rows.js";
+import { insnOf, spaced, stackText, stateName } from "./rows.js";
 
 export interface PanelEvents {
 	/** A value was clicked: where did it come from? */
-	asked(key: string, name: string): void;
+	asked(key: string, name: string, part?: Part): void;
 	task(name: string): void;
 	code(instant: number, address: number): Promise<readonly CodeLine[]>;
 }
@@ -37,6 +38,21 @@ export function address(value: number | bigint): string {
 	return BigInt.asUintN(64, BigInt(value)).toString(16).padStart(16, "0");
 }
 
+/** The recording beside the one of the panel, at the same move. */
+export interface Beside {
+	readonly timeline: Timeline;
+	readonly instant: number;
+	/** Its design, or its schedule. */
+	readonly name: string;
+}
+
+/** The value there, if it is another one. */
+function differs(beside: Beside | undefined, here: string, there: (timeline: Timeline, instant: number) => string) {
+	if (beside === undefined) return undefined;
+	const other = there(beside.timeline, beside.instant);
+	return other === here ? undefined : h("p", { class: "differs" }, `≠ ${beside.name}: `, h("code", {}, other));
+}
+
 export class Panel {
 	readonly #timeline: Timeline;
 	readonly #events: PanelEvents;
@@ -49,50 +65,47 @@ export class Panel {
 		this.#events = events;
 	}
 
-	/** The sections for an instant. `other`: the recording beside it, at the same move. */
-	sections(
-		instant: number,
-		task: string,
-		other: { readonly timeline: Timeline; readonly instant: number } | undefined,
-	): HTMLElement[] {
-		return [this.#stacks(instant, other), this.#code(instant, task), this.#guest(instant, task), this.#logs(instant)];
+	/** The sections for an instant. `beside`: what is marked where it differs. */
+	sections(instant: number, task: string, beside: Beside | undefined): HTMLElement[] {
+		return [
+			this.#stacks(instant, beside),
+			this.#code(instant, task, beside),
+			this.#guest(instant, task, beside),
+			this.#logs(instant, beside),
+		];
 	}
 
 	/** A value that can be asked for its origin. */
 	#value(key: string, name: string, instant: number, ...shown: Child[]): HTMLElement {
-		const changed = this.#timeline.changedAt(key, instant);
+		return this.#part(key, name, this.#timeline.changedAt(key, instant), undefined, ...shown);
+	}
+
+	/** A part of a value, as one register. */
+	#part(key: string, name: string, changed: boolean, part: Part | undefined, ...shown: Child[]): HTMLElement {
 		const attributes = {
 			class: changed ? "value changed" : "value",
 			type: "button",
 			title: `${name}: where did it come from?`,
 		};
-		return h("button", { ...attributes, click: () => this.#events.asked(key, name) }, ...shown);
+		return h("button", { ...attributes, click: () => this.#events.asked(key, name, part) }, ...shown);
 	}
 
-	#stacks(instant: number, other: { readonly timeline: Timeline; readonly instant: number } | undefined): HTMLElement {
+	#stacks(instant: number, beside: Beside | undefined): HTMLElement {
 		const { functions } = this.#timeline.recording;
 		const blocks = functions.map((func) => {
-			const stack = (this.#timeline.at(KEY.stack(func), instant) ?? []) as readonly string[];
-			const otherStack = other && ((other.timeline.at(KEY.stack(func), other.instant) ?? []) as readonly string[]);
-			const differs = otherStack !== undefined && stackText(stack) !== stackText(otherStack);
+			const stackOf = (timeline: Timeline, at: number) => (timeline.at(KEY.stack(func), at) ?? []) as readonly string[];
+			const stack = stackOf(this.#timeline, instant);
 			return h(
 				"div",
 				{ class: "stack" },
 				h("h3", {}, this.#value(KEY.stack(func), `func_stack of ${func}`, instant, func)),
 				h("ol", {}, ...this.#entries(func, stack, instant)),
-				differs
-					? h(
-							"p",
-							{ class: "differs" },
-							`≠ ${other!.timeline.recording.design}: `,
-							h("code", {}, stackText(otherStack)),
-						)
-					: undefined,
+				differs(beside, stackText(stack), (timeline, at) => stackText(stackOf(timeline, at))),
 			);
 		});
-		const transition = this.#timeline.at(KEY.inTransition, instant) as string | undefined;
-		const about = transition === undefined ? "no transition is running" : `${transition}'s transition is running`;
-		return section("func_stack, and who sees which entry", h("p", { class: "about" }, about), ...blocks);
+		const about = transitionAt(this.#timeline, instant);
+		const other = differs(beside, about, transitionAt);
+		return section("func_stack, and who sees which entry", h("p", { class: "about" }, about), other, ...blocks);
 	}
 
 	/** The entries, newest first, and the original; each with the tasks whose calls run it. */
@@ -136,7 +149,7 @@ export class Panel {
 		);
 	}
 
-	#code(instant: number, task: string): HTMLElement {
+	#code(instant: number, task: string, beside: Beside | undefined): HTMLElement {
 		const { functions } = this.#timeline.recording;
 		const regs = this.#timeline.at(KEY.regs(task), instant) as Registers | undefined;
 		const options = functions.map((name) => ({ value: name, text: `call site of ${name}` }));
@@ -150,7 +163,9 @@ export class Panel {
 			this.#events.task(task);
 		});
 		if (options.length > 0) fill();
-		return section("Machine code", pick, lines);
+		const here = siteAt(this.#timeline, instant, chosen);
+		const other = chosen === "" ? undefined : differs(beside, here, (timeline, at) => siteAt(timeline, at, chosen));
+		return section("Machine code", pick, other, lines);
 	}
 
 	async #fillCode(into: HTMLElement, instant: number, func: string, regs: Registers | undefined): Promise<void> {
@@ -189,7 +204,7 @@ export class Panel {
 		return line.label === undefined ? [row] : [h("div", { class: "name" }, `<${line.label}>`), row];
 	}
 
-	#guest(instant: number, task: string): HTMLElement {
+	#guest(instant: number, task: string, beside: Beside | undefined): HTMLElement {
 		const names = this.#timeline.recording.lanes.filter(({ kind }) => kind === "task").map(({ name }) => name);
 		const pick = choice(
 			"task",
@@ -200,12 +215,8 @@ export class Panel {
 		const lane = this.#timeline.lane(task, instant);
 		if (lane === undefined)
 			return section("Task", pick, h("p", { class: "none" }, "it does not exist at this instant"));
-		const state = this.#value(
-			KEY.lane(task),
-			`${task}'s state`,
-			instant,
-			`${stateName(lane.patch_state)}${lane.pending ? ", TIF_PATCH_PENDING" : ""}; ${placeText(lane)}`,
-		);
+		const state = this.#value(KEY.lane(task), `${task}'s state`, instant, laneText(lane));
+		const otherState = differs(beside, laneText(lane), (timeline, at) => laneText(timeline.lane(task, at)));
 		const regs = this.#timeline.at(KEY.regs(task), instant) as Registers | undefined;
 		const frames = this.#timeline.at(KEY.frames(task), instant) as Frames | undefined;
 		const stack = this.#timeline.at(KEY.kstack(task), instant) as KernelStack | undefined;
@@ -214,6 +225,7 @@ export class Panel {
 				"Task",
 				pick,
 				h("p", {}, state),
+				otherState,
 				h("p", { class: "none" }, "in user mode: its kernel stack is empty"),
 			);
 		}
@@ -221,14 +233,20 @@ export class Panel {
 		const cells = REGISTERS.map((name) => {
 			const word = regs[WORD[name]]!;
 			const changed = before !== undefined && before[WORD[name]] !== word;
-			return h("span", { class: changed ? "register changed" : "register" }, h("b", {}, name), address(word));
+			const part: Part = (value) => (value as Registers | undefined)?.[WORD[name]];
+			const value = this.#part(KEY.regs(task), `${task}'s ${name}`, false, part, address(word));
+			return h("span", { class: changed ? "register changed" : "register" }, h("b", {}, name), value);
 		});
 		return section(
 			"Task",
 			pick,
 			h("p", {}, state),
+			otherState,
 			h("h3", {}, "Frames, as the unwinder finds them"),
 			...framesOf(frames),
+			differs(beside, framesText(frames), (timeline, at) =>
+				framesText(timeline.at(KEY.frames(task), at) as Frames | undefined),
+			),
 			h("h3", {}, this.#value(KEY.regs(task), `${task}'s registers`, instant, "Registers")),
 			h("div", { class: "registers" }, ...cells),
 			h("h3", {}, this.#value(KEY.kstack(task), `${task}'s stack`, instant, "Stack")),
@@ -253,13 +271,13 @@ export class Panel {
 				"span",
 				{ class: `word${before !== undefined && old !== word ? " changed" : ""}` },
 				h("span", { class: "address" }, address(at).slice(8)),
-				address(word),
+				this.#part(KEY.kstack(task), `${task}'s word at ${address(at)}`, false, wordAt(at), address(word)),
 				h("span", { class: "symbol" }, frame === "" ? "" : `↩ ${frame}`),
 			);
 		});
 	}
 
-	#logs(instant: number): HTMLElement {
+	#logs(instant: number, beside: Beside | undefined): HTMLElement {
 		const count = (this.#timeline.at(KEY.dmesg, instant) ?? 0) as number;
 		const old = (this.#timeline.at(KEY.dmesg, Math.max(0, instant - 1)) ?? 0) as number;
 		const first = Math.max(0, count - MOST_LINES);
@@ -272,15 +290,67 @@ export class Panel {
 		queueMicrotask(() => list.scrollTo(0, list.scrollHeight));
 		const files = this.#timeline.keys("sysfs/", instant).map((key) => {
 			const path = key.slice("sysfs/".length);
-			return h("li", {}, h("code", {}, path), this.#value(key, path, instant, String(this.#timeline.at(key, instant))));
+			const value = sysfsAt(this.#timeline, instant, key);
+			const other = differs(beside, value, (timeline, at) => sysfsAt(timeline, at, key));
+			return h("li", {}, h("code", {}, path), this.#value(key, path, instant, value), other);
 		});
+		const missing = (beside?.timeline.keys("sysfs/", beside.instant) ?? [])
+			.filter((key) => this.#timeline.at(key, instant) === undefined)
+			.map((key) =>
+				h(
+					"li",
+					{},
+					h("code", {}, key.slice("sysfs/".length)),
+					differs(beside, "not there", (timeline, at) => sysfsAt(timeline, at, key)),
+				),
+			);
 		return section(
 			"dmesg and sysfs",
 			lines.length === 0 ? h("p", { class: "none" }, "dmesg is empty") : list,
+			differs(beside, lines.at(-1) ?? "nothing", lastMessage),
 			h("h3", {}, "/sys/kernel/livepatch"),
-			h("ul", { class: "files" }, ...files),
+			h("ul", { class: "files" }, ...files, ...missing),
 		);
 	}
+}
+
+function transitionAt(timeline: Timeline, instant: number): string {
+	const transition = timeline.at(KEY.inTransition, instant) as string | undefined;
+	return transition === undefined ? "no transition is running" : `${transition}'s transition is running`;
+}
+
+/** What a function's call site holds: the address that it calls is another one in each run. */
+function siteAt(timeline: Timeline, instant: number, func: string): string {
+	const there = timeline.at(KEY.func(func), instant) as RecordedFunction | undefined;
+	if (there === undefined) return "not loaded";
+	const bytes = timeline.at(KEY.text(there.site), instant) as string | undefined;
+	return insnOf(bytes ?? "");
+}
+
+function sysfsAt(timeline: Timeline, instant: number, key: string): string {
+	return String(timeline.at(key, instant) ?? "not there");
+}
+
+function lastMessage(timeline: Timeline, instant: number): string {
+	const count = (timeline.at(KEY.dmesg, instant) ?? 0) as number;
+	return timeline.recording.dmesg[count - 1] ?? "nothing";
+}
+
+function framesText(frames: Frames | undefined): string {
+	return frames === undefined ? "none" : frames.frames.map(({ symbol }) => symbol).join(" ← ");
+}
+
+/** The word at an address of a stack. */
+function wordAt(at: number): Part {
+	return (value) => {
+		const stack = value as KernelStack | undefined;
+		return stack?.words[(at - stack.sp) / 8];
+	};
+}
+
+function laneText(lane: LaneState | undefined): string {
+	if (lane === undefined) return "it does not exist";
+	return `${stateName(lane.patch_state)}${lane.pending ? ", TIF_PATCH_PENDING" : ""}; ${placeText(lane)}`;
 }
 
 function framesOf(frames: Frames | undefined): HTMLElement[] {

@@ -168,7 +168,8 @@ export function spaced(hex: string): string {
 	return hex.replace(/..(?=.)/g, "$& ");
 }
 
-function insnOf(hex: string): string {
+/** What the first bytes of a call site are. */
+export function insnOf(hex: string): string {
 	if (hex.startsWith("cc")) return "(int3)";
 	return hex.startsWith("e8") ? "(call)" : "(nop)";
 }

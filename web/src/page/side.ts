@@ -13,10 +13,20 @@ export class Side {
 	readonly timeline: Timeline;
 	readonly diagram: Diagram;
 	readonly element: HTMLElement;
+	/** Its design, and its schedule if two schedules of one design are beside each other. */
+	readonly name: string;
 	instant = 0;
 
-	constructor({ id, recording }: Opened, wanted: string | undefined, events: SideEvents) {
+	/** `more`: what else is to be said about it. */
+	constructor(
+		{ id, recording }: Opened,
+		name: string,
+		wanted: string | undefined,
+		events: SideEvents,
+		more: readonly string[] = [],
+	) {
 		this.id = id;
+		this.name = name;
 		this.timeline = new Timeline(recording);
 		this.diagram = new Diagram(this.timeline, recording.design, { chosen: (instant) => events.chosen(this, instant) });
 		const moment = momentOf(this.timeline, wanted);
@@ -26,14 +36,14 @@ export class Side {
 		const others = brokenBefore(this.timeline, moment?.broken.invariant);
 		this.element = h(
 			"section",
-			{ class: "side", "aria-label": `under ${recording.design}` },
+			{ class: "side", "aria-label": `under ${name}` },
 			h(
 				"div",
 				{ class: "verdict" },
 				h(
 					"p",
 					{ class: "design" },
-					h("strong", {}, recording.design),
+					h("strong", {}, name),
 					h(
 						"span",
 						{ class: broken ? "pill bad" : "pill good" },
@@ -45,9 +55,12 @@ export class Side {
 					{ class: "sentence" },
 					moment === undefined ? keptSentence(this.timeline) : `${moment.broken.message}. `,
 					moment && go(moment.instant, "Go to that moment"),
-					...others.flatMap(({ instant, invariant }) => [" Before that: ", go(instant, invariant), "."]),
+					...others.flatMap(({ instant, invariant }, index) => [
+						index === 0 ? " Also: " : ", ",
+						go(instant, invariant),
+					]),
 				),
-				...recording.remarks.slice(0, 3).map((remark) => h("p", { class: "remark" }, remark)),
+				...[...recording.remarks.slice(0, 3), ...more].map((remark) => h("p", { class: "remark" }, remark)),
 			),
 			this.diagram.element,
 		);

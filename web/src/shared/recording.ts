@@ -156,6 +156,9 @@ export interface Change {
 	readonly to: unknown;
 }
 
+/** A part of the value of a track. */
+export type Part = (value: unknown) => unknown;
+
 /** Look-ups in a recording. */
 export class Timeline {
 	readonly recording: Recording;
@@ -188,12 +191,25 @@ export class Timeline {
 		return this.at(KEY.lane(name), instant) as LaneState | undefined;
 	}
 
-	/** The instant at which the present value of a thing came. */
-	since(key: string, instant: number): number | undefined {
+	/** The instant at which the present value of a thing came, or of a part of it: one register, one word of a stack. */
+	since(key: string, instant: number, part: Part = (value) => value): number | undefined {
 		const track = this.recording.tracks.get(key);
-		if (track === undefined) return undefined;
-		const index = lastNotAfter(track.at, instant);
-		return index < 0 ? undefined : track.at[index];
+		let index = track === undefined ? -1 : lastNotAfter(track.at, instant);
+		if (track === undefined || index < 0) return undefined;
+		const now = part(track.values[index]);
+		while (index > 0 && part(track.values[index - 1]) === now) index--;
+		return track.at[index];
+	}
+
+	/** Number of the first events that are the same in another recording. */
+	inCommon({ recording: { events: others } }: Timeline): number {
+		const { events } = this.recording;
+		let count = 0;
+		for (; count < events.length && count < others.length; count++) {
+			const [one, other] = [events[count]!, others[count]!];
+			if (one.who !== other.who || one.title !== other.title || one.label !== other.label) break;
+		}
+		return count;
 	}
 
 	/** All that changed with the event that led to an instant. */

@@ -84,7 +84,7 @@ class Engine {
 			const host = this.#files.host(scenario.fileName);
 			const options = { scenario, design, host };
 			const recorded =
-				schedule === undefined ? await recordRun(options) : await followSchedule(options, schedule.moves, original);
+				schedule === undefined ? await recordRun(options) : await followSchedule(options, schedule, original);
 			return this.#keep(recorded, scenario, undefined);
 		},
 		forget: ({ recording }) => void this.#kept.delete(recording),

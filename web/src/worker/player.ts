@@ -24,9 +24,10 @@ export class Player {
 	/** The violations that hold on: messages, each with its task. */
 	#lasting: ReadonlyMap<string, string | undefined> = new Map();
 
-	constructor(model: Model) {
+	/** `points`: of the schedule whose moves are made (see Schedule.points). */
+	constructor(model: Model, points: readonly string[] = []) {
 		this.#model = model;
-		this.world = new World(model);
+		this.world = new World(model, points);
 		this.camera = new Camera(model.machine, model.functions);
 		this.lanes = lanesOf(this.world, model);
 		this.#look = this.#lookNow();

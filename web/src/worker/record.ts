@@ -1,7 +1,7 @@
 /** Makes recordings: of a scenario's run, of a schedule, and of the same schedule under another design. */
 import { InvariantChecker, type Violation, type WatchedFunction } from "../../../src/consistency/index.js";
 import { findDesign } from "../../../src/designs/index.js";
-import type { Move, Schedule } from "../../../src/explore/index.js";
+import type { Schedule } from "../../../src/explore/index.js";
 import type { task_struct } from "../../../src/linux/sched/index.js";
 import type { Machine } from "../../../src/machine/index.js";
 import {
@@ -33,7 +33,7 @@ export interface RecordOptions {
 
 /** The moves of a schedule under the design that it was found for. */
 export async function recordSchedule(options: RecordOptions, schedule: Schedule): Promise<Recorded> {
-	return withPlayer(options, "schedule", (player) => {
+	return withPlayer(options, "schedule", schedule, (player) => {
 		const why = player.play(schedule.moves);
 		return why === undefined ? [] : [`${why}: the schedule is of another version of the scenario or of klpemu`];
 	});
@@ -42,13 +42,13 @@ export async function recordSchedule(options: RecordOptions, schedule: Schedule)
 /** The moves of a schedule of another design, and then on to the end of the scenario. */
 export async function followSchedule(
 	options: RecordOptions,
-	moves: readonly Move[],
+	schedule: Schedule,
 	original: Recording,
 ): Promise<Recorded> {
 	const normalise = normaliser(original.tracks);
-	const goals = goalsOf(moves, original.events, normalise);
+	const goals = goalsOf(schedule.moves, original.events, normalise);
 	const attempt = (known?: Counts) =>
-		withPlayer(options, "follow", (player) => {
+		withPlayer(options, "follow", schedule, (player) => {
 			follow(player, goals, normalise, known);
 			finish(player);
 			return [];
@@ -60,11 +60,12 @@ export async function followSchedule(
 async function withPlayer(
 	{ scenario, design, host }: RecordOptions,
 	source: Source,
+	{ points, watched }: Schedule,
 	play: (player: Player) => string[],
 ): Promise<Recorded> {
-	const model = await createModel(scenario, { host, design });
+	const model = await createModel(scenario, { host, design }, watched);
 	try {
-		const player = new Player(model);
+		const player = new Player(model, points);
 		const remarks = play(player);
 		const { camera, events, lanes } = player;
 		return recordedOf(source, scenario, model.machine, model.functions, camera, events, lanes, remarks);

@@ -132,11 +132,18 @@ function rowsOf(app: App, { design, result, states, seconds, schedules, reason }
 	}
 	return schedules.map(({ invariant, message, moves, text }) => {
 		const show = () => void app.open({ ...app.shown, design, schedule: text, at: undefined });
+		const beside = () => void app.open({ ...app.shown, beside: text });
 		return h(
 			"tr",
 			{},
 			h("td", {}, design),
-			h("td", {}, h("button", { type: "button", class: "go", click: show }, `show ${invariant}`)),
+			h(
+				"td",
+				{},
+				h("button", { type: "button", class: "go", click: show }, `show ${invariant}`),
+				" ",
+				h("button", { type: "button", class: "go", click: beside }, "beside this"),
+			),
 			h("td", {}, message),
 			h("td", {}, String(moves)),
 			h("td", {}, seen),
