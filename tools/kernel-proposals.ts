@@ -3,6 +3,7 @@
  * --patch. The lines are ours; what they do is the proposal's.
  */
 import { pathToFileURL } from "node:url";
+import { universe } from "./kernel-universe.js";
 import { diffOf, type SourceEdit } from "./source-edits.js";
 
 const CORE = "kernel/livepatch/core.c";
@@ -46,6 +47,8 @@ static struct kobj_attribute replaceable_kobj_attr = __ATTR_RW(replaceable);`,
 		},
 		{ file: CORE, at: [/&replace_kobj_attr\.attr,/], insert: "\t&replaceable_kobj_attr.attr," },
 	],
+	/** Our own design: docs/universe-in-c.md. */
+	universe,
 	/** docs/findings: the smallest change of Linux 6.12 that removes the cause of each finding (those of the RFC: behind `rfc-2025`). */
 	"finding-1": [
 		{

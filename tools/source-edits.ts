@@ -15,6 +15,10 @@ export interface SourceEdit {
 	/** Lines to insert behind the place; or a replacement for what the last expression matches, `""` deletes it. */
 	readonly insert?: string;
 	readonly replace?: string;
+	/** `replace` takes the place of whole lines: from the place to the first line from there on that matches. `""`: they go. */
+	readonly through?: RegExp;
+	/** The lines begin with the comment that ends above the place. */
+	readonly withComment?: true;
 }
 
 /** Index of the line that `at` leads to. */
@@ -33,10 +37,22 @@ function edited(text: string, edits: readonly SourceEdit[]): string {
 	const lines = text.split("\n");
 	for (const edit of edits) {
 		const line = placeIn(lines, edit);
-		if (edit.insert !== undefined) lines.splice(line + 1, 0, ...edit.insert.split("\n"));
+		if (edit.through !== undefined) replaceLines(lines, line, edit);
+		else if (edit.insert !== undefined) lines.splice(line + 1, 0, ...edit.insert.split("\n"));
 		else lines[line] = lines[line]!.replace(edit.at.at(-1)!, edit.replace!);
 	}
 	return lines.join("\n");
+}
+
+function replaceLines(lines: string[], line: number, { file, through, withComment, replace = "" }: SourceEdit): void {
+	const end = lines.findIndex((text, index) => index >= line && through!.test(text));
+	if (end < 0) throw new Error(`${file}: no line matches ${through} from line ${line + 1} on`);
+	let start = line;
+	if (withComment) while (!lines[start]!.includes("/*")) start--;
+	const text = replace === "" ? [] : replace.split("\n");
+	// Of two empty lines around what goes one stays.
+	const after = text.length === 0 && lines[start - 1] === "" && lines[end + 1] === "" ? end + 1 : end;
+	lines.splice(start, after + 1 - start, ...text);
 }
 
 /** The unified diff of edits of an unpacked source. Throws if a place is not there. */

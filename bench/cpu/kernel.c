@@ -153,9 +153,19 @@ int main(int argc, char **argv)
 	func_stack(wrong, lp_traced);
 	transition(0);
 	row("previous", bench_call, budget);
+	/* A task that has switched, and what it leaves has nothing below it: a nop says so, or the entry itself. */
+#ifdef KLP_FUNC_NOP
 	AT(char, newer, KLP_FUNC_NOP) = 1;
+#else
+	func_stack(NULL, wrong);
+	AT(char, func, KLP_FUNC_TRANSITION) = 1;
+	AT(char, func, KLP_FUNC_LEAVING) = 1;
+#endif
 	transition(1);
 	row("nop", bench_call, budget);
+#ifndef KLP_FUNC_NOP
+	AT(char, func, KLP_FUNC_LEAVING) = 0;
+#endif
 	AT(char, func, KLP_FUNC_TRANSITION) = 1;
 	func_stack(NULL, wrong);
 	transition(0);

@@ -9,13 +9,14 @@ import { compile, engineImage, PROJECT } from "../../src/node/index.js";
 
 const run = promisify(execFile);
 
-/** What kernel.c must know of the kernel's structs. */
+/** What kernel.c must know of the kernel's structs, as far as they have it: a patched core may have no nops. */
 const OFFSETS = {
 	KLP_OPS_FOPS: "klp_ops.fops",
 	KLP_OPS_FUNC_STACK: "klp_ops.func_stack",
 	KLP_FUNC_STACK_NODE: "klp_func.stack_node",
 	KLP_FUNC_NEW_FUNC: "klp_func.new_func",
 	KLP_FUNC_NOP: "klp_func.nop",
+	KLP_FUNC_LEAVING: "klp_func.leaving",
 	KLP_FUNC_TRANSITION: "klp_func.transition",
 	TASK_PATCH_STATE: "task_struct.patch_state",
 	PCPU_CURRENT_TASK: "pcpu_hot.current_task",
@@ -63,7 +64,8 @@ export class Native {
 		// A name that C can have, and a handler that is static in the kernel.
 		const rename = ["--rename-section", ".return_sites=return_sites", "--globalize-symbol=klp_ftrace_handler"];
 		await run("objcopy", [...rename, file, object]);
-		const offsets = Object.entries(OFFSETS).map(([name, field]) => `-D${name}=${core.layout.offset(field)}`);
+		const there = Object.entries(OFFSETS).filter(([, field]) => core.layout.has(field));
+		const offsets = there.map(([name, field]) => `-D${name}=${core.layout.offset(field)}`);
 		const flags = ["-O2", "-no-pie", "-fno-pie", "-fcf-protection=none", "-Wl,--unresolved-symbols=ignore-all"];
 		const source = join(PROJECT, "bench/cpu/kernel.c");
 		await run("gcc", [...flags, ...offsets, source, guest, object, "-o", program]);

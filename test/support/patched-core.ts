@@ -39,12 +39,18 @@ export class PatchedCores {
 		return join(this.#folder, "tree");
 	}
 
+	/** The file of a core that was built. */
+	file(name: string): string {
+		return join(this.#folder, `${name}.klpcore`);
+	}
+
 	/** `name`: of the patch. */
 	async build(name: string, edits: readonly SourceEdit[], skip: (note?: string) => never): Promise<KernelCore> {
 		if (this.#headers === undefined) skipBecause(skip, this.#missing);
 		const patch = join(this.#folder, `${name}.patch`);
 		await writeFile(patch, diffOf(this.#tree, edits));
 		const built = await buildKernelCore({ headers: this.#headers.folder, source: this.#tree, patches: [patch] });
+		await writeFile(this.file(name), built.bytes);
 		return parseKernelCore(built.bytes, name);
 	}
 }

@@ -2,6 +2,7 @@ import { type Kaddr, toU64 } from "../../memory/index.js";
 import type { GuestMemory, Heap } from "../guest/index.js";
 import type { FieldValues, klp_patch } from "../klp/index.js";
 import type { KernelLayout } from "../lib/index.js";
+import { fieldOf } from "./scenario-keys.js";
 
 function bytesOf(texts: readonly string[]): number {
 	return texts.reduce((sum, text) => sum + Math.ceil((new TextEncoder().encode(text).length + 1) / 8) * 8, 0);
@@ -45,10 +46,10 @@ export function makePatch(
 	/** What this core's structs have of the keys of a scenario; a `bool` is one byte, a number an `unsigned int`. */
 	const setFields = (struct: Kaddr, name: string, fields: FieldValues) => {
 		for (const [key, value] of Object.entries(fields)) {
-			const field = `${name}.${key}`;
-			if (!layout.has(field)) continue;
-			const place = (struct + layout.offset(field)) | 0;
-			if (typeof value === "boolean") memory.setU8(place, Number(value));
+			const there = fieldOf(layout, name, key);
+			if (there === undefined) continue;
+			const place = (struct + layout.offset(there.field)) | 0;
+			if (typeof value === "boolean") memory.setU8(place, Number(value !== there.opposite));
 			else memory.setU32(place, value);
 		}
 	};

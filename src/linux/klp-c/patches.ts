@@ -151,7 +151,8 @@ export class Patches {
 	#func(address: Kaddr): GuestFunc {
 		const new_func = this.pointer(address, "klp_func.new_func");
 		const old_name = this.string(address, "klp_func.old_name") ?? "";
-		const nop = this.bool(address, "klp_func.nop");
+		// A patched core may have no nops.
+		const nop = this.#core.layout.has("klp_func.nop") && this.bool(address, "klp_func.nop");
 		return {
 			address,
 			old_name,

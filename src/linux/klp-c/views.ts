@@ -3,6 +3,7 @@ import { GuestFault } from "../guest/index.js";
 import { type Implementation, KLP_TRANSITION_PATCHED, type KlpObserver } from "../klp/index.js";
 import type { CoreImage } from "./core-image.js";
 import type { Patches } from "./patches.js";
+import { fieldOf } from "./scenario-keys.js";
 import type { Scratch } from "./scratch.js";
 
 interface Parts {
@@ -114,10 +115,10 @@ export class Views {
 		return [...others.filter((other) => this.#stays(other)), patch];
 	}
 
-	/** A core with the proposed `bool replaceable` in struct klp_patch promises that the others stay. */
+	/** A core with a proposed field for `replaceable` in struct klp_patch promises that the others stay. */
 	#stays(patch: Kaddr): boolean {
-		const proposed = "klp_patch.replaceable";
-		return this.#core.layout.has(proposed) && !this.#patches.bool(patch, proposed);
+		const proposed = fieldOf(this.#core.layout, "klp_patch", "replaceable");
+		return proposed !== undefined && this.#patches.bool(patch, proposed.field) === proposed.opposite;
 	}
 
 	/** See Livepatch.watchStack(). */

@@ -5,7 +5,7 @@ import { CORE_FORMAT, INFO_SECTION, type KernelCoreInfo, LAYOUT_SECTION } from "
 import { sha256 } from "../gcc.js";
 import { PROJECT } from "../project.js";
 import { withTemporaryFolder } from "../temporary.js";
-import { addedFields } from "./fields.js";
+import { fitLayout } from "./fields.js";
 import {
 	givenSource,
 	type Headers,
@@ -68,7 +68,7 @@ export async function buildKernelCore(options: KernelBuildOptions): Promise<Buil
 		for (const patch of patches) notices.push(...(await applyPatch(patch, folder)), ...leftOut(patch));
 		await cp(ENVIRONMENT, join(folder, "klpemu"), { recursive: true });
 		await cp(join(ENVIRONMENT, "Kbuild"), join(folder, "Kbuild"));
-		await writeFile(join(folder, "klpemu", "fields.h"), await addedFields(folder));
+		await fitLayout(folder);
 		notices.push(...(await compileAll(folder, headers)));
 		const info = await infoOf(folder, headers, patches);
 		return { bytes: await linkAll(folder, info), info, source, headers, notices };

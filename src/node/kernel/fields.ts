@@ -1,18 +1,27 @@
-import { readFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
-/** Lines for the layout: fields that a patch has added to the structs of a livepatch. */
-export async function addedFields(folder: string): Promise<string> {
+/**
+ * Brings the layout to the structs of a livepatch as a patch has left them: entries of fields that it has removed go, and those of new
+ * fields are in `fields.h`.
+ */
+export async function fitLayout(folder: string): Promise<void> {
 	const header = await readFile(join(folder, "include/linux/livepatch.h"), "utf8").catch(() => "");
-	const layout = await readFile(join(folder, "klpemu/layout.c"), "utf8");
-	const lines = ["klp_patch", "klp_object", "klp_func", "klp_state"].flatMap((struct) => {
-		const body = new RegExp(`^struct ${struct} \\{\\n(.*?)^\\};`, "ms").exec(header)?.[1] ?? "";
-		return membersOf(body).map((member) => `FIELD(${struct}, ${member}),`);
-	});
-	return lines
-		.filter((line) => !layout.includes(line))
-		.map((line) => `${line}\n`)
-		.join("");
+	const place = join(folder, "klpemu/layout.c");
+	let layout = await readFile(place, "utf8");
+	const added: string[] = [];
+	for (const struct of ["klp_patch", "klp_object", "klp_func", "klp_state"]) {
+		const body = new RegExp(`^struct ${struct} \\{\\n(.*?)^\\};`, "ms").exec(header)?.[1];
+		if (body === undefined) continue;
+		const members = membersOf(body);
+		layout = layout.replace(new RegExp(`FIELD\\(${struct}, (\\w+)\\),`, "g"), (entry, member: string) => {
+			return members.includes(member) ? entry : "";
+		});
+		const entries = members.map((member) => `FIELD(${struct}, ${member}),`);
+		added.push(...entries.filter((entry) => !layout.includes(entry)));
+	}
+	await writeFile(place, layout);
+	await writeFile(join(folder, "klpemu/fields.h"), added.map((line) => `${line}\n`).join(""));
 }
 
 /** Names of the members in the body of a struct, without bit-fields: `unsigned long old_size, new_size;`, `int (*call)(void);`. */
