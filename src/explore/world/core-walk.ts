@@ -68,6 +68,11 @@ export class CoreWalk {
 		this.place = "";
 	}
 
+	/** The task has returned to the gate at which it had called the core. What it has read there matters no more. */
+	leave(): void {
+		this.place = undefined;
+	}
+
 	/** The gate to which a function of the core returns with the next instruction. */
 	isBack(ip: Kaddr): string | undefined {
 		if (this.place === undefined || this.#core.contains(ip)) return undefined;

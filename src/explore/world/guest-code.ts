@@ -198,9 +198,13 @@ export class GuestCode implements CallStepper {
 		for (const access of this.#decode(ip).accesses) {
 			const address = access.address(state);
 			const length = access.length(state);
-			if (length > 0 && !this.#isOwn(task, address) && this.#shared.isShared(address, length)) return true;
+			if (length > 0 && !this.#isOwn(task, address) && this.#isPoint(address, length, access.writes)) return true;
 		}
 		return false;
+	}
+
+	#isPoint(address: Kaddr, length: number, writes: boolean): boolean {
+		return this.#shared.isPoint(address, length, writes, this.#locked);
 	}
 
 	/** The memory is on the task's own stack, where others do not look. */
@@ -262,7 +266,7 @@ export class GuestCode implements CallStepper {
 		const { who, isTask } = this.#runner!;
 		const shared = this.#shared;
 		const { reads, writes } = access;
-		if (shared.isShared(address, length)) this.#fresh = false;
+		if (this.#isPoint(address, length, writes)) this.#fresh = false;
 		shared.access(who, address, length, writes, this.#locked);
 		const field = this.#machine.klp.code?.taskField(address);
 		if (field !== undefined) {
@@ -315,7 +319,7 @@ export class GuestCode implements CallStepper {
 		const gate = this.#gate?.replace(/^.*:/, "");
 		if (gate === undefined || ACQUIRE.has(gate) || /unlock/.test(gate)) return;
 		shared.access(runner.who, address, length, writes, this.#locked);
-		if (PRIVATE_GATES.has(gate) && shared.isShared(address, length)) shared.addGate(gate);
+		if (PRIVATE_GATES.has(gate) && this.#isPoint(address, length, writes)) shared.addGate(gate);
 	}
 
 	#decode(ip: Kaddr): Decoded {
@@ -344,7 +348,7 @@ export class GuestCode implements CallStepper {
 			const address = access.address(state);
 			const length = access.length(state);
 			if (!access.reads || length === 0 || length > 8 || memory.entry(address) === 0) continue;
-			if (this.#isOwn(task, address) || !this.#shared.isShared(address, length)) continue;
+			if (this.#isOwn(task, address) || !this.#isPoint(address, length, false)) continue;
 			values.push(BigInt.asUintN(8 * length, memory.u64(address)));
 		}
 		return values.length === 0 ? undefined : `${ip}:${values.join()}`;

@@ -1,4 +1,5 @@
 import { type Kaddr, type Memory, PAGE_SHIFT } from "../../memory/index.js";
+import { Conflicts } from "./conflicts.js";
 
 const WORD_SHIFT = 3;
 /** Words of a page. */
@@ -28,17 +29,6 @@ class WordSet {
 	}
 }
 
-/** What is known about the accesses of all actors and tasks to one word. */
-interface Users {
-	/** The first one. */
-	readonly first: number;
-	/** There is another one. */
-	several: boolean;
-	written: boolean;
-	/** Each access was made with klp_mutex held. */
-	locked: boolean;
-}
-
 /** A set that takes effect with the next exploration. */
 class Found<T> {
 	readonly #all = new Set<T>();
@@ -64,19 +54,18 @@ class Found<T> {
  * The memory that actors and tasks of an exploration share, found from what their code does. What is found takes effect with `begin()`;
  * while something is found, the exploration begins again: so in the last one, these statements are true of every access that was made.
  *
- * - `isShared`: the words that one of them writes and another one accesses, unless all hold one lock. Each access to one is a point.
+ * - `isPoint`: accesses to memory that another one accesses at the same time, one of the two writing ({@link Conflicts}).
  * - `state`: the words that code of the kernel reads and anyone writes: with the machine's objects they are the kernel's state.
  * - `seen`: those of them that code of the kernel reads which tasks run: a task's way depends on them.
  */
 export class SharedMemory {
 	readonly #memory: Memory;
-	readonly #users = new Map<number, Users>();
+	readonly #conflicts = new Conflicts();
 	readonly #read = new WordSet();
 	readonly #written = new WordSet();
 	readonly #readByTasks = new WordSet();
 	/** Words of stacks that others have accessed: nobody's own. */
 	readonly #escaped = new Found<number>();
-	readonly #shared = new Found<number>();
 	readonly #state = new Found<number>();
 	readonly #seen = new Found<number>();
 	/** Gates that touch shared words. */
@@ -91,8 +80,7 @@ export class SharedMemory {
 	constructor(memory: Memory, points: Iterable<string> = []) {
 		this.#memory = memory;
 		for (const point of points) {
-			if (/^[0-9a-f]{8}$/.test(point)) this.#shared.add(Number.parseInt(point, 16) >> WORD_SHIFT);
-			else this.#gates.add(point);
+			if (!this.#conflicts.addPoint(point)) this.#gates.add(point);
 		}
 		this.begin();
 	}
@@ -100,7 +88,8 @@ export class SharedMemory {
 	/** An exploration begins. */
 	begin(): void {
 		this.grown = false;
-		for (const found of [this.#escaped, this.#shared, this.#state, this.#seen, this.#gates]) found.begin();
+		this.#conflicts.begin();
+		for (const found of [this.#escaped, this.#state, this.#seen, this.#gates]) found.begin();
 		this.#stateWords = inOrder(this.#state.now);
 		this.#seenWords = inOrder(this.#seen.now);
 	}
@@ -109,37 +98,19 @@ export class SharedMemory {
 		if (set.add(one)) this.grown = true;
 	}
 
-	/** True if an access to this memory is a point. */
-	isShared(address: Kaddr, length: number): boolean {
-		for (let word = address >> WORD_SHIFT; word <= (address + length - 1) >> WORD_SHIFT; word++) {
-			if (this.#shared.now.has(word)) return true;
-		}
-		return false;
+	/** True if such an access is a point. `locked`: klp_mutex is held. */
+	isPoint(address: Kaddr, length: number, writes: boolean, locked: boolean): boolean {
+		return this.#conflicts.isPoint(address, length, writes, locked);
 	}
 
-	/** What makes an access a point: words of memory by the lower half of their address, in hexadecimal, and names of gates. */
+	/** What makes an access a point: memory (see Conflicts.points()), and names of gates. */
 	points(): string[] {
-		const words = inOrder(this.#shared.now).map((word) => ((word << WORD_SHIFT) >>> 0).toString(16));
-		return [...words, ...[...this.#gates.now].sort()];
+		return [...this.#conflicts.points(), ...[...this.#gates.now].sort()];
 	}
 
 	/** Notes an access of kernel code. `who`: a number for each actor and each task. */
 	access(who: number, address: Kaddr, length: number, writes: boolean, locked: boolean): void {
-		for (let word = address >> WORD_SHIFT; word <= (address + length - 1) >> WORD_SHIFT; word++) {
-			this.#use(who, word, writes, locked);
-		}
-	}
-
-	#use(who: number, word: number, writes: boolean, locked: boolean): void {
-		const users = this.#users.get(word);
-		if (users === undefined) {
-			this.#users.set(word, { first: who, several: false, written: writes, locked });
-			return;
-		}
-		users.several ||= users.first !== who;
-		users.written ||= writes;
-		users.locked &&= locked;
-		if (users.several && users.written && !users.locked) this.#find(this.#shared, word);
+		if (this.#conflicts.add(who, address, length, writes, locked)) this.grown = true;
 	}
 
 	/** Notes a read by kernel code. `byTask`: code that a task runs. */

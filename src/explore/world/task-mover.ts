@@ -179,6 +179,7 @@ export class TaskMover {
 
 	/** The core's function has returned to the gate at which the task has called it. */
 	#backFromCore(task: task_struct, gate: string): TaskMove {
+		this.#core!.leave();
 		if (COND_RESCHED.includes(gate)) {
 			task.regs.words[RAX] = 0n;
 			return { label: "cond_resched()", yields: true };
