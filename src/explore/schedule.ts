@@ -27,6 +27,8 @@ export interface Schedule {
 	readonly design: string;
 	/** The kernel of a compiled core; undefined: the core in TypeScript. */
 	readonly core?: string;
+	/** Of that core's file: two cores of one kernel may differ by a patch. Undefined: a schedule that says only the kernel. */
+	readonly coreHash?: string;
 	/** The invariant that it breaks, and the message. */
 	readonly invariant: Invariant;
 	readonly message: string;
@@ -50,6 +52,7 @@ export function formatSchedule(schedule: Schedule): string {
 	const { scenario, fingerprint, design, invariant, message, moves } = schedule;
 	const lines = [FIRST_LINE, `scenario: ${scenario}`, `fingerprint: ${fingerprint}`, `design: ${design}`];
 	if (schedule.core !== undefined) lines.push(`core: ${schedule.core}`);
+	if (schedule.coreHash !== undefined) lines.push(`coreHash: ${schedule.coreHash}`);
 	const points = schedule.points?.length ? [`points: ${schedule.points.join(" ")}`] : [];
 	if (schedule.watched?.length) points.push(`watched: ${schedule.watched.join(" ")}`);
 	lines.push(`invariant: ${invariant}`, `message: ${message}`, ...points, `length: ${moves.length}`, "moves:");
@@ -100,8 +103,10 @@ export function parseSchedule(text: string, fileName: string): Schedule {
 	const unclear = watched?.find((place) => !PLACE.test(place));
 	if (unclear !== undefined) throw bad(at, `watched: '${unclear}' is no 'object:function'`, cut);
 	const core = header.get("core");
-	const guest = { ...(core !== undefined && { core }), ...(points && { points }), ...(watched && { watched }) };
-	return { scenario, fingerprint, design, invariant, message: value("message"), ...guest, moves };
+	const coreHash = header.get("coreHash");
+	const kernel = { ...(core !== undefined && { core }), ...(coreHash !== undefined && { coreHash }) };
+	const guest = { ...(points && { points }), ...(watched && { watched }) };
+	return { scenario, fingerprint, design, ...kernel, invariant, message: value("message"), ...guest, moves };
 }
 
 function parseMove(line: string, bad: (message: string) => KlpemuError): Move {

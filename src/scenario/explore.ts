@@ -13,6 +13,7 @@ import {
 } from "../explore/index.js";
 import type { Machine } from "../machine/index.js";
 import { type Report, renderMarkdown, storyOf } from "../report/index.js";
+import { coreOf } from "./core-design.js";
 import { fingerprintOf } from "./fingerprint.js";
 import { createModel } from "./model.js";
 import { expectedOf, type Judgement, judgeOutcomes, type StepOutcome } from "./outcomes.js";
@@ -20,6 +21,7 @@ import type { Recorder } from "./recorder.js";
 import { replayReport } from "./replay-report.js";
 import type { RunScenarioOptions } from "./run.js";
 import type { Scenario } from "./scenario.js";
+import { checkCore } from "./schedule-core.js";
 import type { Verdict } from "./types.js";
 
 export interface ExploreScenarioOptions extends SearchOptions {
@@ -60,7 +62,9 @@ export async function exploreScenario(options: ExploreScenarioOptions): Promise<
 		const found = { design, core, exploration, steps, expected, judgement };
 		if (exploration.violations.length === 0) return { ...found, schedules: [] };
 		const fingerprint = await fingerprintOf(scenario, machine.host.files);
-		const header = { scenario: scenario.fileName, fingerprint, design, ...(core !== undefined && { core }) };
+		const kernel = machine.core ?? (await coreOf(scenario, machine));
+		const own = kernel && { core: kernel.info.release, coreHash: kernel.hash() };
+		const header = { scenario: scenario.fileName, fingerprint, design, ...own };
 		const watched = model.watched();
 		const again = await createModel(scenario, machine, watched);
 		try {
@@ -94,12 +98,13 @@ export interface Replay {
 	readonly report: Report;
 }
 
-/** Makes a schedule's moves on a machine of its own. Throws `REPLAY_IMPOSSIBLE`. */
+/** Makes a schedule's moves on a machine of its own. Throws `SCHEDULE_STALE`, `REPLAY_IMPOSSIBLE`. */
 export async function replaySchedule(
 	scenario: Scenario,
 	schedule: Schedule,
 	machine: Omit<RunScenarioOptions, "recorder"> & { readonly recorder?: Recorder },
 ): Promise<Replay> {
+	checkCore(schedule, machine.core ?? (await coreOf(scenario, machine)), scenario);
 	const model = await createModel(scenario, machine, schedule.watched);
 	try {
 		const replayer = new Replayer(model, schedule.points);

@@ -32,6 +32,11 @@ describe("a saved schedule", () => {
 		expect(parseSchedule(formatSchedule(more), "x.schedule")).toEqual(more);
 	});
 
+	test("of a kernel core has its release and its hash", () => {
+		const more = { ...schedule, core: "6.12.1", coreHash: "1.2.3.4" };
+		expect(parseSchedule(formatSchedule(more), "x.schedule")).toEqual(more);
+	});
+
 	test.each(["funcA", "vmlinux:", ":funcA", "vmlinux:f#0", "a:b:c"])(
 		"refuses '%s' as a function of an object",
 		(place) => {

@@ -1,5 +1,5 @@
 import * as v from "valibot";
-import { KlpemuError, once } from "../../base/index.js";
+import { Hash, KlpemuError, once } from "../../base/index.js";
 import { type ElfObject, type ElfSection, parseElf } from "../../elf/index.js";
 import { KernelLayout } from "../lib/index.js";
 
@@ -54,6 +54,8 @@ export interface KernelCore {
 	readonly info: KernelCoreInfo;
 	readonly layout: KernelLayout;
 	readonly object: ElfObject;
+	/** Of all bytes of the file. */
+	readonly hash: () => string;
 }
 
 /** Reads a kernel core file. Throws `CORE_FORMAT`, and the errors of parseElf. */
@@ -66,7 +68,14 @@ export function parseKernelCore(bytes: Uint8Array, fileName: string): KernelCore
 	};
 	const text = new TextDecoder().decode(section(INFO_SECTION).data);
 	const info = check(coreInfo(), text, fileName, INFO_SECTION);
-	return { info, layout: new KernelLayout(info.release, readEntries(section(LAYOUT_SECTION), fileName)), object };
+	const layout = new KernelLayout(info.release, readEntries(section(LAYOUT_SECTION), fileName));
+	return { info, layout, object, hash: once(() => hashOf(bytes)) };
+}
+
+function hashOf(bytes: Uint8Array): string {
+	const hash = new Hash();
+	for (const byte of bytes) hash.addInt(byte);
+	return hash.digest();
 }
 
 function parseObject(bytes: Uint8Array, fileName: string): ElfObject {

@@ -2,7 +2,6 @@ import { dirname, isAbsolute, join, resolve } from "node:path";
 import { KlpemuError, printable, printableJson } from "../../base/index.js";
 import { designs } from "../../designs/index.js";
 import { isEndless, parseSchedule, type Schedule } from "../../explore/index.js";
-import type { KernelCore } from "../../linux/klp-c/index.js";
 import { parseScenario, type Scenario } from "../../scenario/index.js";
 import { CPU_NAMES } from "../cpus.js";
 import { readIfThere, readText } from "../files.js";
@@ -42,13 +41,12 @@ export const replayCommand: Command<ReplayOptions> = {
 		const { replaySchedule } = await import("../../scenario/index.js");
 		const scenario = await findScenario(schedule, file!);
 		const ownCore = scenario.core !== undefined;
-		if (!ownCore) checkCore(schedule, kernel, file!);
 		await checkOutputs("replay", [file!, scenario.fileName], options);
 		const recorder = await recorderFor(options);
 		const replay = await replaySchedule(scenario, schedule, {
 			host: nodeHost(scenario.fileName),
 			...(kernel && { core: kernel }),
-			...(kernel === undefined && !ownCore && { design: schedule.design }),
+			...(kernel === undefined && !ownCore && schedule.core === undefined && { design: schedule.design }),
 			...(cpu !== undefined && { cpu }),
 			...(recorder && { recorder }),
 		});
@@ -69,20 +67,6 @@ export const replayCommand: Command<ReplayOptions> = {
 		return endless || broken?.invariant === schedule.invariant ? EXIT.ok : EXIT.no;
 	},
 };
-
-/** Throws `SCHEDULE_STALE` if a schedule of one core is to be made with another. */
-function checkCore({ core }: Schedule, given: KernelCore | undefined, where: string): void {
-	if (core === given?.info.release) return;
-	const own = "klpemu's own livepatch code";
-	throw new KlpemuError(
-		"SCHEDULE_STALE",
-		`the schedule is one of ${core ?? own}, not of ${given?.info.release ?? own}`,
-		{
-			where,
-			hint: core === undefined ? "leave out --core" : "give the kernel core with which it was found: --core FILE",
-		},
-	);
-}
 
 /**
  * The scenario of a schedule: relative to its folder or one above that, to the current folder, or to the package of klpemu; of several, the
