@@ -69,6 +69,13 @@ export class Rounds {
 		return this.running > 0 || this.rest !== undefined;
 	}
 
+	/** Drops kernel code in progress, where an observer has thrown: the machine is to be restored. */
+	abandon(): void {
+		this.running = 0;
+		this.rest = undefined;
+		this.kworkerBusy = false;
+	}
+
 	/** One round: timers, due work, then a slice on every CPU. */
 	round(): void {
 		const { sched, memory, jiffies, work, executor, hostTasks, observers } = this.#parts;

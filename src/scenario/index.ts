@@ -22,7 +22,15 @@ export { createModel } from "./model.js";
 export { type Judgement, judgeOutcomes, type StepOutcome } from "./outcomes.js";
 export { type PackedScenario, packScenario, unpackScenario } from "./pack.js";
 export { type RecordedViolation, Recorder, type RunObserver } from "./recorder.js";
-export { createScenarioMachine, type RunScenarioOptions, runOn, runScenario, ScenarioRun } from "./run.js";
+export {
+	beginOn,
+	createScenarioMachine,
+	type RunPlace,
+	type RunScenarioOptions,
+	runOn,
+	runScenario,
+	ScenarioRun,
+} from "./run.js";
 export { expectedErrno, expectedVerdict, type Scenario } from "./scenario.js";
 export { filterDmesg } from "./selftest.js";
 export { findSource } from "./source.js";

@@ -4,6 +4,7 @@ import { findDesign } from "../designs/index.js";
 import type { Design } from "../linux/klp/index.js";
 import type { KernelCore } from "../linux/klp-c/index.js";
 import type { Kernel, KernelLayout } from "../linux/lib/index.js";
+import type { task_struct } from "../linux/sched/index.js";
 import { boot, type Machine } from "../machine/index.js";
 import type { Report, ReportFailure, ReportStep, ReportViolation } from "../report/index.js";
 import { reportSeed } from "../report/index.js";
@@ -95,11 +96,31 @@ export async function runOn(
 	scenario: Scenario,
 	options: RunScenarioOptions,
 ): Promise<Report> {
+	return (await beginOn(machine, objects, scenario, options)).run();
+}
+
+/** The same before its first step: all tasks are created. */
+export async function beginOn(
+	machine: Machine,
+	objects: LoadedObjects,
+	scenario: Scenario,
+	options: RunScenarioOptions,
+): Promise<ScenarioRun> {
 	const selftest = await loadSelftest(scenario, options.host.files, machine);
 	if (options.traceInsns !== undefined) {
 		machine.observe({ instruction: await tracer(machine, options.host.loadCapstone, options.traceInsns) });
 	}
-	return new ScenarioRun(scenario, machine, objects, options, selftest).run();
+	return new ScenarioRun(scenario, machine, objects, options, selftest);
+}
+
+/** A place in a run from which it can go on, see {@link ScenarioRun.place}. */
+export interface RunPlace {
+	/** The step that begins here or is in progress, from 0. */
+	readonly step: number;
+	/** The rounds that it has made while it waits; undefined: it does not wait, or cannot go on from the middle of it. */
+	readonly rounds: number | undefined;
+	/** The scenario's tasks. */
+	readonly present: ReadonlyMap<string, task_struct>;
 }
 
 /** The steps of a scenario on a machine, one after the other, and the report of them. */
@@ -119,6 +140,8 @@ export class ScenarioRun {
 	/** The present step (also one of a race), and the index, from 1, of the entry of `steps` to which it belongs. */
 	#step: StepBase | undefined = undefined;
 	#index = 0;
+	/** See {@link RunPlace.rounds}. */
+	#waited: number | undefined = undefined;
 	/** Number of dmesg lines at the last `expect: { dmesg }`, and at the end of the last step. */
 	#dmesgExpected = 0;
 	#dmesgReported = 0;
@@ -163,7 +186,42 @@ export class ScenarioRun {
 
 	run(): Report {
 		this.#whereabouts.end();
-		for (const step of this.#scenario.steps) {
+		return this.#runFrom(0);
+	}
+
+	/** Where the run is, while it makes a step: with the machine's state, all that it needs to go on from here. */
+	get place(): RunPlace {
+		return { step: this.#index - 1, rounds: this.#waited, present: new Map(this.#world.tasks.present) };
+	}
+
+	/**
+	 * Makes the steps from a place on, and forgets what was reported of them before. The machine has been restored to the state in which the
+	 * step of the place began; for a place in the middle of a step, {@link goTo} follows in its first round.
+	 */
+	runFrom(place: RunPlace): Report {
+		this.#setPresent(place);
+		return this.#runFrom(place.step);
+	}
+
+	/** The machine has been restored in the first round of a step: to a place in the middle of this step. */
+	goTo(place: RunPlace): void {
+		this.#setPresent(place);
+		this.#waited = place.rounds;
+	}
+
+	#setPresent(place: RunPlace): void {
+		const { present } = this.#world.tasks;
+		present.clear();
+		for (const [name, task] of place.present) present.set(name, task);
+	}
+
+	#runFrom(first: number): Report {
+		this.#index = first;
+		this.#hasFailed = false;
+		this.#steps.length = Math.min(this.#steps.length, first);
+		this.#failures.splice(0, Infinity, ...this.#failures.filter(({ step }) => step <= first));
+		this.#violations = this.#violations.filter(({ step }) => step <= first);
+		for (const step of this.#scenario.steps.slice(first)) {
 			if (this.#hasFailed && this.#stops) break;
 			this.step(step);
 		}
@@ -331,18 +389,25 @@ export class ScenarioRun {
 		for (;;) {
 			const { done, value } = code.next();
 			if (done) return value;
-			if (value instanceof Outside) {
-				for (let i = 0; i < value.rounds && !value.ready(); i++) this.#machine.round();
-			}
+			if (value instanceof Outside) this.#wait(value.rounds, () => value.ready());
+		}
+	}
+
+	#wait(rounds: number, ready: () => boolean): void {
+		const { resumes = false } = definitionOf(this.#step!);
+		let made = 0;
+		while (made < rounds && !ready()) {
+			if (resumes) this.#waited = made;
+			this.#machine.round();
+			made = (this.#waited ?? made) + 1;
+			this.#waited = undefined;
 		}
 	}
 
 	#driver(): Driver {
 		const done = () => true;
 		return {
-			pass: (rounds) => {
-				for (let i = 0; i < rounds; i++) this.#machine.round();
-			},
+			pass: (rounds) => this.#wait(rounds, () => false),
 			race: (actors) => {
 				for (const step of actors.flat()) this.#stepOrFail(step);
 				return done;

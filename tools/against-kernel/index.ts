@@ -1,8 +1,9 @@
 /**
- * npm run against-kernel [-- --seed N --count M --length L --kernel IMAGE --no-shrink]: makes M random scenarios, runs them on a real kernel in as few
- * boots as possible, compares, and shrinks what differs. Scenarios and transcripts of differences are left in .cache/against-kernel.
+ * npm run against-kernel [-- --seed N --count M --length L --kernel IMAGE --no-shrink --again]: makes M random scenarios, runs them on a real
+ * kernel in as few boots as possible, compares, and shrinks what differs. Scenarios and transcripts are left in .cache/against-kernel; --again
+ * compares with those that are there, without a kernel.
  */
-import { chmod, mkdir, rm, writeFile } from "node:fs/promises";
+import { chmod, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { compareTranscript, type Difference, parseTranscript, type Timing } from "../../src/node/compare/index.js";
@@ -33,6 +34,7 @@ const { values } = parseArgs({
 		count: { type: "string", default: "20" },
 		length: { type: "string", default: "12" },
 		kernel: { type: "string" },
+		again: { type: "boolean", default: false },
 		"no-shrink": { type: "boolean", default: false },
 	},
 });
@@ -52,6 +54,7 @@ class Runner {
 	static async create(): Promise<Runner> {
 		const kernel = await findKernel(values.kernel, undefined);
 		const progress = (text: string) => void process.stderr.write(`${text}\n`);
+		await rm(join(FOLDER, "kit"), { recursive: true, force: true });
 		const { files } = await makeKit(scenarioOf({ name: "all", units: [] }), "mainline");
 		for (const [path, text] of files) {
 			await mkdir(join(FOLDER, "kit", path, ".."), { recursive: true });
@@ -79,13 +82,34 @@ class Runner {
 				kits.push({ ...this.#built, name: one.name, script });
 			}
 			const { runs, failure, console } = await boot(kits, this.#options);
-			for (const [index, { transcript }] of runs.entries()) results.push(await judge(left[index]!, transcript));
+			for (const [index, { transcript }] of runs.entries()) {
+				await leave(left[index]!, transcript);
+				results.push(await judge(left[index]!, transcript));
+			}
 			if (failure !== undefined) process.stderr.write(`${failure}\n${console.split("\n").slice(-30).join("\n")}\n`);
 			if (runs.length === 0) throw new Error("the machine runs no scenario");
 			left = left.slice(runs.length);
 		}
 		return results;
 	}
+}
+
+const pathOf = ({ name }: { readonly name: string }, end: string) => join(FOLDER, `${name}.${end}`);
+
+async function leave(one: Case, transcript: string): Promise<void> {
+	await writeFile(pathOf(one, "yaml"), scenarioText(one.units, one.name));
+	await writeFile(pathOf(one, "txt"), transcript);
+}
+
+/** Compares with the transcripts that are there. */
+async function judgeAgain(cases: readonly Case[]): Promise<Result[]> {
+	const results: Result[] = [];
+	for (const one of cases) {
+		const text = await readFile(pathOf(one, "txt"), "utf8").catch(() => undefined);
+		if (text === undefined) process.stderr.write(`${one.name} was not run\n`);
+		else results.push(await judge(one, text));
+	}
+	return results;
 }
 
 async function judge(one: Case, text: string): Promise<Result> {
@@ -122,7 +146,6 @@ function isValid(one: Case): boolean {
 }
 
 const [seed, count, length] = [BigInt(values.seed), Number(values.count), Number(values.length)];
-await rm(join(FOLDER, "kit"), { recursive: true, force: true });
 const cases: Case[] = [];
 for (let i = 0; i < count; i++) {
 	cases.push({ name: `seed-${seed + BigInt(i)}`, units: await randomUnits(seed + BigInt(i), length) });
@@ -130,8 +153,8 @@ for (let i = 0; i < count; i++) {
 // What a forced livepatch leaves cannot be unloaded, and ends a boot: those come last.
 const forces = ({ units }: Case) => units.flat().includes("force");
 cases.sort((a, b) => Number(forces(a)) - Number(forces(b)));
-const runner = await Runner.create();
-const results = await runner.run(cases);
+const runner = values.again ? undefined : await Runner.create();
+const results = runner === undefined ? await judgeAgain(cases) : await runner.run(cases);
 const differing = results.filter(({ differences }) => differences.length > 0);
 const timing = new Map<Timing, number>();
 for (const result of results)
@@ -141,14 +164,17 @@ process.stdout.write(
 	`${results.length} scenarios, seeds ${seed} to ${seed + BigInt(count) - 1n}: ${facts} facts, ${differing.length} scenarios differ\n`,
 );
 for (const [kind, times] of timing) process.stdout.write(`  timing: ${kind} ${times}\n`);
-const keep = async (name: string, result: Result) => {
-	await writeFile(join(FOLDER, `${name}.yaml`), scenarioText(result.units, name));
-	await writeFile(join(FOLDER, `${name}.txt`), result.transcript);
-	process.stdout.write(`${name}: ${result.units.length} actions: ${join(FOLDER, `${name}.yaml`)}\n`);
+const tell = (result: Result) => {
+	process.stdout.write(`${result.name}: ${result.units.length} actions: ${pathOf(result, "yaml")}\n`);
 	for (const { at, message } of result.differences) process.stdout.write(`  ${at}: ${message}\n`);
 };
-for (const result of differing) await keep(result.name, result);
+differing.forEach(tell);
 // Shrinking boots again, for each of them several times.
-if (!values["no-shrink"])
-	for (const result of differing) await keep(`${result.name}-small`, await shrink(runner, result));
+if (runner !== undefined && !values["no-shrink"]) {
+	for (const result of differing) {
+		const small = { ...(await shrink(runner, result)), name: `${result.name}-small` };
+		await leave(small, small.transcript);
+		tell(small);
+	}
+}
 process.exitCode = differing.length === 0 ? 0 : 1;

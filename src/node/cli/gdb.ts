@@ -58,7 +58,10 @@ export const gdbCommand: Command<GdbOptions> = {
 			...(cpu !== undefined && { cpu }),
 			...(seed !== undefined && { seed }),
 		});
-		const server = await serveGdb(player, Number(port));
+		const server = await serveGdb(player, Number(port)).catch((error: unknown) => {
+			player.close();
+			throw error;
+		});
 		stdout.write(`klpemu gdb: port ${server.port} of 127.0.0.1; in gdb: target remote :${server.port}\n`);
 		const ended = whenSignalled();
 		try {
@@ -70,6 +73,7 @@ export const gdbCommand: Command<GdbOptions> = {
 		} finally {
 			ended.letGo();
 			await server.close();
+			player.close();
 		}
 		return EXIT.ok;
 	},

@@ -1,5 +1,5 @@
 import type { Machine } from "../../machine/index.js";
-import { toKaddr } from "../../memory/index.js";
+import { type Kaddr, toKaddr } from "../../memory/index.js";
 import { describeKlp, describeStacks } from "./monitor.js";
 import { type ThreadState, threadOf, threadsOf } from "./threads.js";
 
@@ -21,6 +21,8 @@ export interface Capture {
 	readonly klp: string;
 	readonly stacks: string;
 	readonly dmesg: string;
+	/** All of the guest's memory. */
+	readonly regions: readonly { readonly start: Kaddr; readonly bytes: Uint8Array }[];
 	/** `length` bytes at a guest address, or the first of them that are mapped. */
 	read(address: bigint, length: number): Uint8Array;
 }
@@ -43,6 +45,7 @@ export function capture(machine: Machine, position: number, executing: boolean, 
 			.lines()
 			.map((line) => `${line}\n`)
 			.join(""),
+		regions,
 		read(address, length) {
 			if (address >> 31n !== 0x1_ffff_ffffn) return new Uint8Array(0);
 			const at = toKaddr(address);

@@ -1,4 +1,3 @@
-import { lowerBound } from "../../base/index.js";
 import type { Kaddr } from "../../memory/index.js";
 
 /** More events would take more than 800 MB. */
@@ -14,9 +13,6 @@ export class History {
 	#length = 0;
 	/** Positions at which a step of the scenario begins, ascending. */
 	readonly steps: { readonly position: number; readonly action: string }[] = [];
-
-	/** Positions of the beginnings of rounds and steps, in their order: a run can be watched from any of them on. */
-	readonly marks: number[] = [];
 
 	get length(): number {
 		return this.#length;
@@ -39,15 +35,6 @@ export class History {
 	addStep(thread: number, action: string): boolean {
 		this.steps.push({ position: this.#length, action });
 		return this.add(thread, 0);
-	}
-
-	addMark(): void {
-		this.marks.push(this.#length);
-	}
-
-	/** Number of the last mark at or before a position; -1: there is none. */
-	markBefore(position: number): number {
-		return lowerBound(this.marks.length, (index) => this.marks[index]! > position) - 1;
 	}
 
 	thread(position: number): number {

@@ -1,31 +1,22 @@
 import { KlpemuError } from "../../base/index.js";
 import type { Machine } from "../../machine/index.js";
-import { type Kaddr, toKaddr } from "../../memory/index.js";
-import {
-	createScenarioMachine,
-	type LoadedObjects,
-	type RunScenarioOptions,
-	runOn,
-	type Scenario,
-} from "../../scenario/index.js";
+import type { RunScenarioOptions, Scenario } from "../../scenario/index.js";
 import { type Capture, capture, type Reason } from "./capture.js";
 import { History, MAX_EVENTS } from "./history.js";
 import { ProgramMap } from "./program-map.js";
+import { Snapshots } from "./snapshots.js";
+import { Take, type Watch } from "./take.js";
 import { threadOf } from "./threads.js";
 import { Watcher, type Watchpoint } from "./watchpoints.js";
 
 /** Machines at the last positions that are kept: a debugger goes there and back. */
 const KEPT = 8;
 
-/** Called for each event of a run, before it is made. `ip`: 0 for the beginning of a step. May throw to end the run. */
-type OnEvent = (machine: Machine, ip: Kaddr, action: string | undefined) => void;
-
-interface Watch {
-	readonly onEvent: OnEvent;
-	/** Called at each mark, see {@link History.marks}. */
-	onMark(): void;
-	/** Number of the mark from which on events are told; -1: from the start. Up to there the Cpu runs at full speed. */
-	readonly from: number;
+interface Recorded {
+	readonly history: History;
+	readonly file: Uint8Array;
+	readonly take: Take;
+	readonly snapshots: Snapshots;
 }
 
 /** Thrown to end a run at a position. */
@@ -40,7 +31,7 @@ class Arrived extends Error {
 
 /**
  * Takes a debugger to any position of a run, forwards and backwards. The run is deterministic: to be at a position is to run again from
- * the beginning up to there. What a debugger asks for is read from a copy of the machine.
+ * the snapshot before it up to there. What a debugger asks for is read from a copy of the machine.
  */
 export class Player {
 	readonly history: History;
@@ -48,21 +39,28 @@ export class Player {
 	readonly file: Uint8Array;
 	readonly #scenario: Scenario;
 	readonly #options: RunScenarioOptions;
+	/** The machine that was recorded, which the snapshots are of. */
+	readonly #take: Take;
+	readonly #snapshots: Snapshots;
+	#executed = 0;
 	/** By position, the last used one last. */
 	readonly #kept = new Map<number, Capture>();
 
-	private constructor(scenario: Scenario, options: RunScenarioOptions, history: History, file: Uint8Array) {
-		this.history = history;
-		this.file = file;
+	private constructor(scenario: Scenario, options: RunScenarioOptions, recorded: Recorded) {
 		this.#scenario = scenario;
 		this.#options = options;
+		this.history = recorded.history;
+		this.file = recorded.file;
+		this.#take = recorded.take;
+		this.#snapshots = recorded.snapshots;
 	}
 
 	/** Runs a scenario to its end, and notes what it executes. Throws `GDB_TOO_LONG`, and what a run throws. */
 	static async record(scenario: Scenario, options: RunScenarioOptions): Promise<Player> {
 		const history = new History();
 		const map = new ProgramMap();
-		const onEvent: OnEvent = (machine, ip, action) => {
+		const snapshots = new Snapshots();
+		const onEvent: Watch["onEvent"] = (machine, ip, action) => {
 			map.look(machine);
 			const thread = threadOf(machine.sched.current);
 			const added = action === undefined ? history.add(thread, ip) : history.addStep(thread, action);
@@ -72,9 +70,35 @@ export class Player {
 				hint: "a shorter scenario shows the same: fewer rounds, fewer tasks",
 			});
 		};
-		const watch = { onEvent, onMark: () => history.addMark(), from: -1 };
-		const file = await run(scenario, options, watch, (machine, objects) => map.file(machine, objects));
-		return new Player(scenario, options, history, file);
+		const onPlace: Watch["onPlace"] = (save) => {
+			const position = history.length;
+			const snapshot = snapshots.isDue(position) ? save() : undefined;
+			if (snapshot !== undefined) snapshots.add({ ...snapshot, position });
+		};
+		const take = await Take.create(scenario, options, { onEvent, onPlace });
+		try {
+			take.run();
+			const file = map.file(take.machine, take.objects);
+			return new Player(scenario, options, { history, file, take, snapshots });
+		} catch (error) {
+			take.close();
+			throw error;
+		}
+	}
+
+	/** Events that have been made again since the recording: what all moves together have cost. */
+	get executed(): number {
+		return this.#executed;
+	}
+
+	/** Positions of the snapshots, ascending. A move to a position makes the events from the snapshot before it again. */
+	get snapshots(): readonly number[] {
+		return this.#snapshots.positions;
+	}
+
+	/** Frees the machine. */
+	close(): void {
+		this.#take.close();
 	}
 
 	/** The machine at a position; at history.length, at the end. */
@@ -90,20 +114,29 @@ export class Player {
 		return this.#run(to, from, watching(from, watchpoints));
 	}
 
-	/** The last position from `from` on and before `to` whose instruction hits a watchpoint; undefined: there is none. */
+	/**
+	 * The last position from `from` on and before `to` whose instruction hits a watchpoint; undefined: there is none. Looks behind the
+	 * last snapshot first, then behind the one before.
+	 */
 	async watchBackward(
 		from: number,
 		to: number,
 		watchpoints: readonly Watchpoint[],
 	): Promise<{ readonly position: number; readonly reason: Reason } | undefined> {
-		let last: { readonly position: number; readonly reason: Reason } | undefined;
-		const hit = watching(from, watchpoints);
-		await this.#run(to, from, (machine, position) => {
-			const reason = hit(machine, position);
-			if (reason !== undefined) last = { position: position - 1, reason };
-			return undefined;
-		});
-		return last;
+		let end = to;
+		while (end > from) {
+			const begin = Math.max(from, this.#snapshots.before(end - 1)?.position ?? 0);
+			let last: { readonly position: number; readonly reason: Reason } | undefined;
+			const hit = watching(begin, watchpoints);
+			await this.#run(end, begin, (machine, position) => {
+				const reason = hit(machine, position);
+				if (reason !== undefined) last = { position: position - 1, reason };
+				return undefined;
+			});
+			if (last !== undefined) return last;
+			end = begin;
+		}
+		return undefined;
 	}
 
 	/** Runs up to a position, or to the first one from `from` on for which `stops` gives a reason. */
@@ -112,26 +145,34 @@ export class Player {
 		from: number,
 		stops?: (machine: Machine, position: number) => Reason | undefined,
 	): Promise<Capture> {
-		const mark = this.#canSkip ? this.history.markBefore(Math.min(from, target)) : -1;
-		let position = mark < 0 ? 0 : this.history.marks[mark]!;
-		const onEvent: OnEvent = (machine, ip) => {
+		const snapshot = this.#snapshots.before(Math.min(from, target));
+		let position = snapshot?.position ?? 0;
+		const begin = position;
+		const onEvent: Watch["onEvent"] = (machine, ip) => {
 			const reason = stops?.(machine, position);
 			if (reason !== undefined || position === target) throw new Arrived(capture(machine, position, ip !== 0, reason));
+			if (this.history.ip(position) !== ip || this.history.thread(position) !== threadOf(machine.sched.current))
+				throw new Error(`the run is another one when it is made again: event ${position}`);
 			position++;
 		};
+		// What is before the first snapshot is short, and a machine of its own makes it.
+		const take = snapshot && this.#take;
+		let fresh: Take | undefined;
 		try {
-			return await run(this.#scenario, this.#options, { onEvent, onMark: () => {}, from: mark }, (machine) => {
-				return capture(machine, position, false, stops?.(machine, position));
-			});
+			if (take !== undefined) take.runFrom(snapshot!, { onEvent });
+			else {
+				fresh = await Take.create(this.#scenario, this.#options, { onEvent });
+				fresh.run();
+			}
+			const { machine } = (take ?? fresh)!;
+			return capture(machine, position, false, stops?.(machine, position));
 		} catch (error) {
 			if (error instanceof Arrived) return error.captured;
 			throw error;
+		} finally {
+			this.#executed += position - begin;
+			fresh?.close();
 		}
-	}
-
-	/** Unicorn does not tell of instructions in code that it has translated before it was asked to. */
-	get #canSkip(): boolean {
-		return (this.#options.cpu ?? this.#scenario.cpu) !== "unicorn";
 	}
 
 	#keep(captured: Capture): void {
@@ -153,42 +194,4 @@ function watching(from: number, watchpoints: readonly Watchpoint[]) {
 		watcher.begin();
 		return undefined;
 	};
-}
-
-/** Runs a scenario on a machine of its own. `atEnd` gives the result, if no event ends the run. */
-async function run<T>(
-	scenario: Scenario,
-	options: RunScenarioOptions,
-	{ onEvent, onMark, from }: Watch,
-	atEnd: (machine: Machine, objects: LoadedObjects) => T,
-): Promise<T> {
-	const { machine, objects } = await createScenarioMachine(scenario, options);
-	let marks = 0;
-	let tells = false;
-	const tell = () => {
-		tells = true;
-		machine.observe({ instruction: (rip) => onEvent(machine, toKaddr(rip), undefined) });
-	};
-	const mark = () => {
-		if (marks++ === from) tell();
-		onMark();
-	};
-	try {
-		const recorder = {
-			attach: () => {
-				machine.observe({ round: mark });
-				if (from < 0) tell();
-			},
-			beginStep: (_index: number, action: string) => {
-				mark();
-				if (tells) onEvent(machine, 0, action);
-			},
-			endStep: () => {},
-			violation: () => {},
-		};
-		await runOn(machine, objects, scenario, { ...options, recorder });
-		return atEnd(machine, objects);
-	} finally {
-		machine.close();
-	}
 }

@@ -146,6 +146,8 @@ export interface StepDefinition<K extends string, S extends v.GenericSchema, V e
 	readonly outside?: true;
 	/** Tasks with `sleeps_in` fall asleep while it is made. */
 	readonly mayFallAsleep?: true;
+	/** It waits once, and its code keeps nothing from before but tasks: a run can go on in the middle of the wait (see RunPlace). */
+	readonly resumes?: true;
 	/** It is no action: an `errno` after it applies to the step before. */
 	readonly hasNoResult?: true;
 	/** The value that the plain word stands for; undefined: it needs a value. */

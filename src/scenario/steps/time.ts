@@ -18,6 +18,7 @@ export const settle = step("settle", {
 		does: "runs until no transition is in progress; an error after `rounds` (default 10000)",
 	},
 	outside: true,
+	resumes: true,
 	word: () => ({ rounds: ROUNDS_LIMIT }),
 	read: (raw) => ({ rounds: raw.rounds }),
 	title: () => "settle",
@@ -38,6 +39,7 @@ export const run = step("run", {
 		does: "runs 50 rounds; or until that task sleeps (an error after `rounds` rounds)",
 	},
 	outside: true,
+	resumes: true,
 	mayFallAsleep: true,
 	read(raw, place): { readonly rounds: number; readonly tasks: readonly string[] } {
 		if (typeof raw === "number") return { rounds: raw, tasks: [] };
@@ -73,6 +75,7 @@ export const sleep = step("sleep", {
 	value: v.pipe(v.number(), v.gtValue(0), v.maxValue(3600), expected("seconds, more than 0 and at most 3600")),
 	doc: { form: ["sleep: 2.5"], does: "lets this number of seconds of the machine's time pass" },
 	outside: true,
+	resumes: true,
 	read: (raw) => ({ seconds: raw }),
 	title: ({ seconds }) => `sleep ${seconds}`,
 	notExplored: () => ({ skips: "the explorer lets any time pass between any two points" }),

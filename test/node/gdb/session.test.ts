@@ -139,17 +139,16 @@ describe("a client", () => {
 		// The instruction that counts reads and writes.
 		expect(await rip()).toBe(behind);
 	});
-	test("a position is the same machine, whether the run is watched from its start or only from a round on", async () => {
-		// On Unicorn all of it is watched.
+	test("a position is the same machine on both Cpus", async () => {
 		const other = await Player.record(parseScenario(text, file), { host: nodeHost(file), cpu: "unicorn" });
 		expect(other.history.length).toBe(player.history.length);
-		expect(player.history.marks.length).toBeGreaterThan(10);
 		for (let i = 0; i <= 6; i++) {
 			const position = Math.floor((player.history.length * i) / 6);
 			const [a, b] = [await player.at(position), await other.at(position)];
 			expect(b.threads).toEqual(a.threads);
 			expect([b.klp, b.stacks, b.dmesg]).toEqual([a.klp, a.stacks, a.dmesg]);
 		}
+		other.close();
 	});
 	test("monitor: klp, dmesg, bt, step-scenario, and help for all other words", async () => {
 		const { send, monitor } = await client();
