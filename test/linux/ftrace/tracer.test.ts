@@ -38,6 +38,18 @@ describe.each(["jit", "unicorn"])("on %s", (cpu) => {
 			"#",
 			`# entries-in-buffer/entries-written: ${traced().length}/${traced().length}   #P:2`,
 		]);
+		// print_func_help_header_irq() and the names of the five flags: readers of traces look for these lines.
+		expect(lines.slice(3, 12)).toEqual([
+			"#",
+			"#                                _-----=> irqs-off/BH-disabled",
+			"#                               / _----=> need-resched",
+			"#                              | / _---=> hardirq/softirq",
+			"#                              || / _--=> preempt-depth",
+			"#                              ||| / _-=> migrate-disable",
+			"#                              |||| /     delay",
+			"#           TASK-PID     CPU#  |||||  TIMESTAMP  FUNCTION",
+			"#              | |         |   |||||     |         |",
+		]);
 		// As the kernel prints it: comm right-aligned in 16, pid left-aligned in 7, CPU, five flags, time.
 		expect(lines[12]).toMatch(/^ {10}worker-\d {6} \[00[01]\] \.{5} {5}\d\.\d{6}: funcC <-do_syscall_64$/);
 		expect(echo("", "trace")).toBe(0);
