@@ -1,11 +1,10 @@
-/** Which accesses of guest code are points, and which words are state: found from the accesses themselves. */
+/** Which words of memory are state, and which gates are points: found from the accesses themselves. */
 import { beforeEach, describe, expect, test } from "vitest";
 import { SharedMemory } from "../../../src/explore/world/shared-memory.js";
 import { Memory, PAGE_SIZE, PERM } from "../../../src/memory/index.js";
 
 /** One page is mapped there, the one behind it is not. */
 const AT = -0x10000000;
-const [A, B] = [1, 2];
 const WORD = 8;
 
 let memory: Memory;
@@ -16,103 +15,13 @@ beforeEach(() => {
 	shared = new SharedMemory(memory);
 });
 
-describe("shared words", () => {
-	type Access = readonly [who: number, writes: boolean, locked: boolean];
-	test.each<[string, readonly Access[], boolean]>([
-		[
-			"one that writes and reads",
-			[
-				[A, true, false],
-				[A, false, false],
-			],
-			false,
-		],
-		[
-			"two that read",
-			[
-				[A, false, false],
-				[B, false, false],
-			],
-			false,
-		],
-		[
-			"one writes, then another reads",
-			[
-				[A, true, false],
-				[B, false, false],
-			],
-			true,
-		],
-		[
-			"one reads, then another writes",
-			[
-				[A, false, false],
-				[B, true, false],
-			],
-			true,
-		],
-		[
-			"two that write",
-			[
-				[A, true, false],
-				[B, true, false],
-			],
-			true,
-		],
-		[
-			"two that write and hold klp_mutex",
-			[
-				[A, true, true],
-				[B, true, true],
-			],
-			false,
-		],
-		[
-			"one of the two holds klp_mutex",
-			[
-				[A, true, true],
-				[B, false, false],
-			],
-			true,
-		],
-		[
-			"the first of three does not hold klp_mutex",
-			[
-				[A, true, false],
-				[B, false, true],
-			],
-			true,
-		],
-	])("%s", (_, accesses, expected) => {
-		for (const [who, writes, locked] of accesses) shared.access(who, AT, WORD, writes, locked);
-		expect([shared.grown, shared.isShared(AT, WORD)]).toEqual([expected, false]);
-		shared.begin();
-		expect([shared.grown, shared.isShared(AT, WORD)]).toEqual([false, expected]);
-	});
-
-	test("each word that the bytes lie in, and no other", () => {
-		for (const who of [A, B]) shared.access(who, AT + WORD + 6, 4, true, false);
-		shared.begin();
-		const words = [0, 1, 2, 3].map((word) => shared.isShared(AT + word * WORD, WORD));
-		expect(words).toEqual([false, true, true, false]);
-		expect(shared.isShared(AT, WORD + 1)).toBe(true);
-		expect(shared.isShared(AT + 3 * WORD - 1, 1)).toBe(true);
-		expect(shared.points()).toEqual(["f0000008", "f0000010"]);
-	});
-
-	test("points are given back in order, and to the next exploration with names of gates", () => {
-		for (const at of [AT + 0x800, AT]) for (const who of [A, B]) shared.access(who, at, WORD, true, false);
-		shared.addGate("kfree");
-		shared.addGate("complete");
-		expect([shared.isGateShared("kfree"), shared.points()]).toEqual([false, []]);
-		shared.begin();
-		const points = ["f0000000", "f0000800", "complete", "kfree"];
-		expect(shared.points()).toEqual(points);
-		const next = new SharedMemory(memory, points);
-		expect(next.points()).toEqual(points);
-		expect([next.isShared(AT + 0x800, 1), next.isShared(AT + 0x808, 1), next.grown]).toEqual([true, false, false]);
-		expect([next.isGateShared("kfree"), next.isGateShared("kmalloc")]).toEqual([true, false]);
-	});
+test("names of gates are points from the next exploration on, and in one that is given them", () => {
+	for (const name of ["kfree", "complete"]) shared.addGate(name);
+	expect([shared.grown, shared.isGateShared("kfree"), shared.points()]).toEqual([true, false, []]);
+	shared.begin();
+	expect([shared.isGateShared("kfree"), shared.points()]).toEqual([true, ["complete", "kfree"]]);
+	const next = new SharedMemory(memory, ["complete", "kfree"]);
+	expect([next.isGateShared("kfree"), next.isGateShared("kmalloc"), next.grown]).toEqual([true, false, false]);
 });
 
 describe("the words of a state", () => {
