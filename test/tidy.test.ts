@@ -14,12 +14,14 @@ const ORDER = [
 ];
 
 function filesBelow(folder: string): string[] {
-	return readdirSync(join(ROOT, folder), { withFileTypes: true, recursive: true })
-		.filter((entry) => entry.isFile() && entry.name.endsWith(".ts"))
-		.map((entry) => relative(ROOT, join(entry.parentPath, entry.name)).replaceAll("\\", "/"))
-		// npm run mutation installs its own.
-		.filter((file) => !file.includes("/node_modules/"))
-		.sort();
+	return (
+		readdirSync(join(ROOT, folder), { withFileTypes: true, recursive: true })
+			.filter((entry) => entry.isFile() && entry.name.endsWith(".ts"))
+			.map((entry) => relative(ROOT, join(entry.parentPath, entry.name)).replaceAll("\\", "/"))
+			// npm run mutation installs its own.
+			.filter((file) => !file.includes("/node_modules/"))
+			.sort()
+	);
 }
 
 const sources = filesBelow("src");
