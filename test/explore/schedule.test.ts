@@ -22,9 +22,18 @@ describe("a saved schedule", () => {
 		expect(parseSchedule(text, "x.schedule")).toEqual(schedule);
 	});
 
+	test("of another version is refused, with the line that one of this version begins with", () => {
+		const other = text.replace("schedule 1", "schedule 2");
+		expect(() => parseSchedule(other, "x.schedule")).toThrow(
+			expect.objectContaining({ where: "x.schedule:1", hint: "the first line must be 'klpemu schedule 1'" }),
+		);
+	});
+
 	test.each(lines.slice(1).map((_, index) => index + 1))("is refused if it is cut before line %i + 1", (kept) => {
 		const cut = `${lines.slice(0, kept).join("\n")}\n`;
 		expect(() => parseSchedule(cut, "x.schedule")).toThrow(/missing|the schedule has \d moves, not 3/);
+		// Where: the last line that is there.
+		expect(() => parseSchedule(cut, "x.schedule")).toThrow(expect.objectContaining({ where: `x.schedule:${kept}` }));
 	});
 
 	test("of livepatches in C has the points and the functions that only their code names", () => {

@@ -46,6 +46,18 @@ describe.each(["jit", "unicorn"])("on %s", (cpu) => {
 		expect([echo("nop", "current_tracer"), calls()]).toEqual([0, []]);
 		expect(machine.call(task, "funcC")).toBe(before);
 	});
+	test.each([
+		[10, " 0) "],
+		[11, "  0) "],
+	])("of %i CPUs, the column of the CPU is as wide as the largest number", async (cpus, column) => {
+		machine.close();
+		machine = await createTestMachine({ cpu, cpus });
+		echo("function_graph", "current_tracer");
+		const calls = [machine.addr("funcA")];
+		machine.it.tasks.add({ name: "worker", kthread: false, calls, cpu: 0 });
+		machine.until(() => machine.it.tracefs.lines().length > 0);
+		expect(machine.it.tracefs.lines().map((line) => line.slice(0, column.length))).toContain(column);
+	});
 	test("a task that is inside while the tracer ends still returns to its caller", () => {
 		echo("function_graph", "current_tracer");
 		const task = sleeper("funcC");

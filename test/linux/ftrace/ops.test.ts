@@ -372,6 +372,30 @@ describe.each(["jit", "unicorn"])("on %s", (cpu) => {
 			expect(asked).toEqual([ENABLE_SHARE_IPMODIFY_PEER, DISABLE_SHARE_IPMODIFY_PEER]);
 			expect(f.calls("funcA")).toBe("direct_tramp+0x0");
 		});
+		test("[rule 6.5] only the direct ops of the livepatched function is asked, whatever else is registered", async () => {
+			await f.loadTracers();
+			const asked: string[] = [];
+			const named = (name: string, ret: number) => {
+				const ops = direct(name);
+				ops.ops_func = function* (): Kernel<number> {
+					asked.push(name);
+					yield "ops_func";
+					return ret;
+				};
+				expect(register(ops, "direct_tramp")).toBe(0);
+			};
+			named("funcB", 0);
+			named("funcA", EAGAIN);
+			f.register(
+				f.tracer("t", () => {}),
+				"funcB",
+			);
+			expect(machine.patch("lp2", ["funcB", "lp2_funcB"])).toBe(0);
+			machine.settle();
+			machine.echo("0", "lp2/enabled");
+			machine.settle();
+			expect(asked).toEqual(["funcB", "funcB"]);
+		});
 		test("[rule 6.4] [rule 6.5] -EAGAIN of ops_func comes out of registering either of them", async () => {
 			await f.loadTracers();
 			const ops = direct("funcA");
