@@ -9,7 +9,7 @@ import { PROJECT } from "../../src/node/index.js";
 const NODES = ["20.20.2", "22.23.5", "24.22.3"] as const;
 const SCENARIOS = "node_modules/klpemu/scenarios/";
 /** Megabytes of klpemu and its dependencies, without optional peers. 2.5 of them are the page, 8 the WebAssembly of Keystone and Capstone. */
-const MAX_INSTALLED = 19;
+const MAX_INSTALLED = 15;
 
 const folder = mkdtempSync(join(tmpdir(), "klpemu-package-"));
 /** A project with klpemu and nothing else. */
@@ -74,11 +74,29 @@ describe("the package", () => {
 			"docs/exploring.md",
 			"dist/web/index.html",
 			"dist/web/data/manifest.json",
+			// Of the packages whose code is in it.
+			"dist/LICENSES.txt",
+			"dist/web/licenses.md",
 		]) {
 			expect(files).toContain(file);
 		}
 		expect(files.filter((file) => /\.wasm$/.test(file))).toEqual([]);
 		expect(files.filter((file) => /\.map$|^(src|test|bench|tools)\//.test(file))).toEqual([]);
+	});
+
+	test("the engine needs nothing of Node, and none of the packages that are bundled", () => {
+		const lib = join(bare, "node_modules", "klpemu", "dist", "lib");
+		const imports = (file: string): string[] => {
+			const text = readFileSync(join(lib, file), "utf8");
+			const found = [...text.matchAll(/\b(?:from|import)\s*\(?"([^"]+)"/g)].map(([, name]) => name!);
+			return found.flatMap((name) => (name.startsWith("./") ? imports(name) : [name]));
+		};
+		expect(imports("index.js")).toEqual([]);
+		const licences = readFileSync(join(lib, "..", "LICENSES.txt"), "utf8");
+		const page = readFileSync(join(lib, "..", "web", "licenses.md"), "utf8");
+		for (const name of ["yaml", "valibot", "@alexaltea/capstone-js"])
+			expect(licences).toMatch(new RegExp(`^${name} \\d`, "m"));
+		expect(page).toContain("@codemirror/view");
 	});
 
 	test("its types need neither DOM nor skipLibCheck", () => {
