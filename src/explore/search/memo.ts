@@ -1,10 +1,11 @@
 import { KlpemuError } from "../../base/index.js";
 import { type Invariant, type Look, lookAt } from "../../consistency/index.js";
-import type { Effect, TaskOutcome, TaskState, World } from "../world/index.js";
+import type { Effect, GuestContext, TaskOutcome, TaskState, World } from "../world/index.js";
 import { type Row, TASK, TaskColumns, taskBits, tasksOf } from "./columns.js";
 import { DecisionTree, type Step } from "./decision-tree.js";
 import { Judge } from "./judge.js";
 import type { KernelState, TaskMove, Via } from "./kernel-state.js";
+import { Loops } from "./loops.js";
 import { Outcome } from "./outcome.js";
 
 /** Decides about `on_cpu`. */
@@ -35,6 +36,7 @@ export class Memo {
 	readonly #columns: TaskColumns;
 	readonly #nonpreemptible: boolean;
 	readonly judge: Judge;
+	readonly #loops: Loops;
 	/** By kernel state, then by actor and late. */
 	readonly #steps: DecisionTree<Execution>[][] = [];
 	/** By text, then by state of the task. */
@@ -60,6 +62,7 @@ export class Memo {
 		this.#columns = new TaskColumns(world.states.all);
 		this.#nonpreemptible = world.model.machine.sched.preemption === "none";
 		this.judge = new Judge(world, invariants);
+		this.#loops = new Loops(world, ({ from, slot, state }, context) => this.#runTask(from, slot, state, context));
 		this.#live = this.#intern(undefined);
 		this.first = Int32Array.from([this.#live.id, ...world.allLoaded().map(({ id }) => id)]);
 	}
@@ -206,7 +209,7 @@ export class Memo {
 	}
 
 	#executeTask(from: KernelState, slot: number, task: TaskState): TaskOutcome {
-		const outcome = this.#runTask(from, slot, task, 0);
+		const outcome = this.#runTask(from, slot, task);
 		const made = this.#made.get(task) ?? [];
 		made.push({ from, slot, outcome });
 		this.#made.set(task, made);
@@ -214,7 +217,7 @@ export class Memo {
 		return outcome;
 	}
 
-	#runTask(from: KernelState, slot: number, task: TaskState, context: number): TaskOutcome {
+	#runTask(from: KernelState, slot: number, task: TaskState, context?: GuestContext): TaskOutcome {
 		const { world } = this;
 		// If the text is the same, the world need not be brought to the state, except if tasks are created or removed.
 		if (this.#live?.text !== from.text || !world.isThere(slot)) this.goto(from);
@@ -226,15 +229,14 @@ export class Memo {
 	}
 
 	/**
-	 * The next place of a task must not depend on data in registers and on the stack, because states do not hold them.
+	 * The next place of a task must not depend on data in registers and on the stack that states do not hold. If it does, the words that
+	 * decide are looked for.
 	 */
 	#try(from: KernelState, slot: number, task: TaskState, context: number, expected: TaskOutcome): void {
-		const outcome = this.#runTask(from, slot, task, context);
+		const { [context]: other, 0: first } = task.contexts;
+		const outcome = this.#runTask(from, slot, task, other);
 		if (outcome.state === expected.state) return;
-		const where = `${this.world.names[slot]} ${expected.label}, or ${outcome.label}`;
-		throw new KlpemuError("EXPLORE_DATA", `where a task goes depends on data that states do not hold: ${where}`, {
-			hint: "a loop around a patched function, or a branch on a value that others change, cannot be explored",
-		});
+		this.#loops.tellApart({ from, slot, state: task }, first!, other!, [expected.label, outcome.label]);
 	}
 
 	/** Tries all contexts that were added after the moves of their states were made. */
@@ -247,6 +249,12 @@ export class Memo {
 			// The world need not go to another state while the text is the same.
 			tries.sort((a, b) => a.from.text - b.from.text);
 			for (const { from, slot, state, context, outcome } of tries) this.#try(from, slot, state, context, outcome);
+		}
+		for (const { state, context } of this.world.states.suspects.splice(0)) {
+			const made = this.#made.get(state)?.[0];
+			if (made === undefined) continue;
+			this.#loops.follow({ ...made, state }, context);
+			this.#live = undefined;
 		}
 	}
 }

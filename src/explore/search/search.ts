@@ -85,7 +85,7 @@ function shuffled(numbers: number[], random: Random): number[] {
 	return numbers;
 }
 
-/** If shared memory has been found, an exploration of more states than this does not go on, but begins again. */
+/** If shared memory or decisive data has been found, an exploration of more states than this does not go on, but begins again. */
 const PASS = 5_000;
 /** Number of states per process when the work is divided. */
 const PER_SHARD = 8;

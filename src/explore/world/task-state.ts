@@ -4,6 +4,7 @@ import { RSP } from "../../cpu/index.js";
 import { entryKey, type HandlerPlace } from "../../linux/klp/index.js";
 import type { task_struct } from "../../linux/sched/index.js";
 import type { Machine } from "../../machine/index.js";
+import { DecisiveWords } from "./decisive.js";
 
 /** The fields of a task that kernel code reads or writes. The rest of a task's state is its place in guest code. */
 export const TASK_FIELDS = [
@@ -43,6 +44,8 @@ export interface TaskState extends JudgedTask {
 	readonly id: number;
 	/** All of it, in words. */
 	readonly key: string;
+	/** Where it is in guest code, whatever its fields are: states of one place differ in the same data. */
+	readonly place: string;
 	/** Slot of the task: two tasks never share a state, because each has a stack of its own. */
 	readonly slot: number;
 	readonly fields: TaskFields;
@@ -61,8 +64,23 @@ export interface TaskState extends JudgedTask {
 	readonly derived: Map<string, TaskState>;
 }
 
-/** If one state has more contexts than this, the guest code probably has a loop with a counter: the others are not followed. */
+/** A state with so many contexts is probably in a loop with a counter: the loop is followed, to see where it ends. */
+const SUSPECT = 8;
+/** Of more contexts than this in one state, the others are not followed. */
 const CONTEXTS = 64;
+/** The same, if states there hold the data that decides: a sum that the loop keeps has a value for each turn in which the task switched. */
+const DECIDED_CONTEXTS = 256;
+
+/** A loop of which the search does not know all ways out. */
+export interface UnknownLoop {
+	readonly slot: number;
+	readonly entries: readonly number[];
+	/** What the task does in it. */
+	readonly how: string;
+}
+
+const COUNTS =
+	"is at one place with more and more different data, as in a loop that counts: not all turns were followed";
 
 /** All states of tasks that have been reached. */
 export class TaskStates {
@@ -70,28 +88,55 @@ export class TaskStates {
 	readonly #byKey = new Map<string, TaskState>();
 	/** Contexts that were added to a state after its moves were made: they must still be tried. */
 	readonly late: { readonly state: TaskState; readonly context: number }[] = [];
-	/** The first state with contexts that are not followed, if there is one. */
-	loop: TaskState | undefined = undefined;
+	/** States of loops, each with its last context, that are to be followed: see Loops. */
+	readonly suspects: { readonly state: TaskState; readonly context: GuestContext }[] = [];
+	/** Places of loops that were followed in this exploration. */
+	readonly followed = new Set<string>();
+	readonly decisive = new DecisiveWords();
+	/** Decisive words were found since {@link begin}. */
+	grown = false;
+	/** The first loop that was not followed to its end, if there is one. */
+	loop: UnknownLoop | undefined = undefined;
+	/** Contexts that states would get do not count: a loop is followed. */
+	following = false;
+	/** The context of the last call of {@link intern}. */
+	last: GuestContext | undefined = undefined;
 	/** Hashes of the contexts of a state. */
 	readonly #contexts = new Map<TaskState, Set<string>>();
 
+	/** An exploration begins. */
+	begin(): void {
+		this.decisive.begin();
+		this.grown = false;
+		this.loop = undefined;
+		this.late.length = 0;
+		this.suspects.length = 0;
+		this.followed.clear();
+	}
+
+	/** In state `state`, these words decide where the task goes. */
+	find(state: TaskState, words: readonly number[]): void {
+		this.decisive.add(state.place, words);
+		this.grown = true;
+	}
+
 	intern(
-		state: Omit<TaskState, "id" | "key" | "contexts" | "derived" | "patch_state" | "found" | "exiting">,
+		state: Omit<TaskState, "id" | "key" | "place" | "contexts" | "derived" | "patch_state" | "found" | "exiting">,
 		context: GuestContext,
 	): TaskState {
 		const { at, fops, func, flag } = state.handler ?? {};
+		const place = [at, state.entriesKey, state.core].join("|");
 		const key = [
 			state.slot,
 			state.alive,
 			state.running,
 			...TASK_FIELDS.map((field) => fieldKey(state.fields[field])),
-			at,
 			fops,
 			func === undefined ? undefined : entryKey(func),
 			flag,
 			state.chosen,
-			state.entriesKey,
-			state.core,
+			place,
+			this.decisive.valuesAt(place, context),
 		].join("|");
 		let known = this.#byKey.get(key);
 		if (known === undefined) {
@@ -105,6 +150,7 @@ export class TaskStates {
 				found,
 				id: this.all.length,
 				key,
+				place,
 				contexts: [],
 				derived: new Map(),
 			};
@@ -112,7 +158,8 @@ export class TaskStates {
 			this.#byKey.set(key, known);
 			this.#contexts.set(known, new Set());
 		}
-		this.#addContext(known, context);
+		this.last = context;
+		if (!this.following || known.contexts.length === 0) this.#addContext(known, context);
 		return known;
 	}
 
@@ -120,13 +167,14 @@ export class TaskStates {
 		const digest = digestOf(context);
 		const known = this.#contexts.get(state)!;
 		if (known.has(digest)) return;
-		if (known.size >= CONTEXTS) {
-			this.loop ??= state;
+		if (known.size >= (this.decisive.has(state.place) ? DECIDED_CONTEXTS : CONTEXTS)) {
+			this.loop ??= { slot: state.slot, entries: state.entries ?? [], how: COUNTS };
 			return;
 		}
 		known.add(digest);
 		state.contexts.push(context);
 		if (known.size > 1) this.late.push({ state, context: known.size - 1 });
+		if (known.size === SUSPECT && !this.followed.has(state.place)) this.suspects.push({ state, context });
 	}
 
 	/** The next state of `state` if kernel code writes these fields. */

@@ -23,7 +23,7 @@ import { SharedMemory } from "./shared-memory.js";
 import { functionOf } from "./stack-view.js";
 import type { TaskMove } from "./task-move.js";
 import { TaskMover } from "./task-mover.js";
-import { captureContext, TASK_FIELDS, type TaskState, TaskStates } from "./task-state.js";
+import { captureContext, type GuestContext, TASK_FIELDS, type TaskState, TaskStates } from "./task-state.js";
 
 /**
  * The end of a step of an actor: at a point of that kind, at the end of its code (`end`), or at its beginning, because
@@ -158,13 +158,14 @@ export class World {
 
 	/** Something was found since the exploration began that must be known from its first state on: it has to begin again. */
 	get grown(): boolean {
-		return this.shared.grown || this.model.functions.length > this.#watched;
+		return this.shared.grown || this.states.grown || this.model.functions.length > this.#watched;
 	}
 
-	/** Begins again, with all that was found about {@link shared} memory and the functions that livepatches change. */
+	/** Begins again, with all that was found: {@link shared} memory, functions that livepatches change, data that decides where tasks go. */
 	restart(): void {
 		this.#watched = this.model.functions.length;
 		this.shared.begin();
+		this.states.begin();
 		this.restore(this.#first.saved);
 		this.loadAll(this.#first.tasks);
 	}
@@ -343,11 +344,11 @@ export class World {
 
 	// ---- moves ----
 
-	/** Lets a task run to its next point. `context`: which of its state's contexts it starts from. */
-	moveTask(number: number, context = 0): TaskOutcome {
+	/** Lets a task run to its next point. `context`: where it starts from, if not from one of its state's contexts. */
+	moveTask(number: number, context?: GuestContext): TaskOutcome {
 		const { state, task, contextOf } = this.#slots[number]!;
 		const { result, broken } = this.#watch(() => {
-			if (contextOf !== state || context > 0) this.#mover.restore(task!, state!.contexts[context]!);
+			if (contextOf !== state || context) this.#mover.restore(task!, context ?? state!.contexts[0]!);
 			if (this.model.machine.klp.code === undefined) return this.#moveOrDie(task!, state!);
 			const place = { inGuest: 0, path: [] };
 			const runner = { who: this.actors.length + number, holdsMutex: () => false, place, isTask: true };
@@ -542,8 +543,8 @@ export class World {
 	loopReason(): string | undefined {
 		const { loop } = this.states;
 		if (loop === undefined) return undefined;
-		const where = (loop.entries ?? []).map((ip) => functionOf(this.model.machine.symbolize(ip))).join(" <- ");
-		return `${this.names[loop.slot]} is at one place with more and more different data, as in a loop that counts: not all turns were followed (${where})`;
+		const where = loop.entries.map((ip) => functionOf(this.model.machine.symbolize(ip))).join(" <- ");
+		return `${this.names[loop.slot]} ${loop.how} (${where})`;
 	}
 
 	/** Worlds with the same key look the same to guest code. */
