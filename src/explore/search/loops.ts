@@ -41,7 +41,10 @@ export class Loops {
 		const { slot, state } = place;
 		if (states.decisive.tellsApart(state.place, one, other)) return;
 		const words = this.#alone(() => decisiveWords(one, other, (context) => this.#whereTo(place, context)));
-		if (words !== undefined) return states.find(state, words);
+		if (words !== undefined) {
+			states.find(state, words);
+			return;
+		}
 		const where = `${names[slot]} ${labels.join(", or ")}`;
 		throw new KlpemuError("EXPLORE_DATA", `where a task goes depends on data that states do not hold: ${where}`, {
 			hint: "a branch on memory that tasks write cannot be explored; registers and stacks can",

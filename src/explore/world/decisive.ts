@@ -1,5 +1,10 @@
 import { RSP } from "../../cpu/index.js";
-import type { GuestContext } from "./task-state.js";
+
+/** Registers and stack of a task when it first reached this state; data in them may differ the next time. */
+export interface GuestContext {
+	readonly words: BigUint64Array;
+	readonly stack: Uint8Array;
+}
 
 /**
  * A word of a task's registers or of its stack: a register by its number, a word of 8 bytes of the stack by -1, -2, ... from the
@@ -9,7 +14,7 @@ export type Word = number;
 
 const WORD = 8;
 
-function valueOf({ words, stack }: GuestContext, word: Word): bigint | undefined {
+function valueIn({ words, stack }: GuestContext, word: Word): bigint | undefined {
 	if (word >= 0) return words[word];
 	const at = stack.length + WORD * word;
 	return at < 0 ? undefined : new DataView(stack.buffer, stack.byteOffset).getBigUint64(at, true);
@@ -44,14 +49,14 @@ export class DecisiveWords {
 
 	/** True if the next exploration tells these two apart. */
 	tellsApart(place: string, one: GuestContext, other: GuestContext): boolean {
-		return [...(this.#found.get(place) ?? [])].some((word) => valueOf(one, word) !== valueOf(other, word));
+		return [...(this.#found.get(place) ?? [])].some((word) => valueIn(one, word) !== valueIn(other, word));
 	}
 
 	/** The values that are a part of the state, in words. */
 	valuesAt(place: string, context: GuestContext): string {
 		const words = this.#at.get(place);
 		if (words === undefined || context.words.length === 0) return "";
-		return words.map((word) => valueOf(context, word)?.toString(16) ?? "-").join();
+		return words.map((word) => valueIn(context, word)?.toString(16) ?? "-").join();
 	}
 }
 
@@ -60,7 +65,7 @@ function mixed(context: GuestContext, other: GuestContext, words: readonly Word[
 	const mix = { words: context.words.slice(), stack: context.stack.slice() };
 	const stack = new DataView(mix.stack.buffer);
 	for (const word of words) {
-		const value = valueOf(other, word)!;
+		const value = valueIn(other, word)!;
 		if (word >= 0) mix.words[word] = value;
 		else stack.setBigUint64(mix.stack.length + WORD * word, value, true);
 	}
@@ -81,7 +86,7 @@ export function decisiveWords<T>(
 	if (context.stack.length !== other.stack.length) return [RSP];
 	const registers = Array.from(context.words, (_, word) => word);
 	const stack = Array.from({ length: Math.floor(context.stack.length / WORD) }, (_, index) => -1 - index);
-	let words = [...registers, ...stack].filter((word) => valueOf(context, word) !== valueOf(other, word));
+	let words = [...registers, ...stack].filter((word) => valueIn(context, word) !== valueIn(other, word));
 	for (const word of [...words]) {
 		const fewer = words.filter((one) => one !== word);
 		if (run(mixed(context, other, fewer)) === goal) words = fewer;

@@ -9,13 +9,14 @@ import { type StackTrace, TASK_RUNNING, type task_struct } from "../../linux/sch
 import { toU64 } from "../../memory/index.js";
 import type { Model } from "../model.js";
 import { CoreWalk } from "./core-walk.js";
+import type { GuestContext } from "./decisive.js";
 import type { GuestCode } from "./guest-code.js";
 import { watchedSites } from "./guest-visible.js";
 import { HandlerWalk } from "./handler-walk.js";
 import { do_task_dead, finishSwitch, leaveKernel, leftKernel } from "./leave.js";
 import { functionOf, sameFrames, stackView, whereabouts } from "./stack-view.js";
 import type { TaskMove } from "./task-move.js";
-import { type GuestContext, restoreContext, type TaskState } from "./task-state.js";
+import { restoreContext, type TaskState } from "./task-state.js";
 
 /** Gates behind which tasks run functions of the core. */
 const ENTERS_CORE: readonly string[] = ["exit_to_user_mode", "do_idle", ...COND_RESCHED];

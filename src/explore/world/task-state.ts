@@ -4,7 +4,7 @@ import { RSP } from "../../cpu/index.js";
 import { entryKey, type HandlerPlace } from "../../linux/klp/index.js";
 import type { task_struct } from "../../linux/sched/index.js";
 import type { Machine } from "../../machine/index.js";
-import { DecisiveWords } from "./decisive.js";
+import { DecisiveWords, type GuestContext } from "./decisive.js";
 
 /** The fields of a task that kernel code reads or writes. The rest of a task's state is its place in guest code. */
 export const TASK_FIELDS = [
@@ -31,12 +31,6 @@ export type TaskFields = Readonly<Record<TaskField, unknown>>;
 /** A shadow stack is a list; all other fields are numbers, flags and words. */
 function fieldKey(value: unknown): string {
 	return Array.isArray(value) ? value.map((call) => Object.values(call).join()).join(";") : String(value);
-}
-
-/** Registers and stack of a task when it first reached this state; data in them may differ the next time. */
-export interface GuestContext {
-	readonly words: BigUint64Array;
-	readonly stack: Uint8Array;
 }
 
 /** Everything about one task. Immutable, and the same object for the same state. */

@@ -15,6 +15,7 @@ import { TASK_RUNNING, type TaskMode, type task_struct } from "../../linux/sched
 import { restoreMachine, type SavedMachine, saveMachine } from "../../machine/index.js";
 import type { Model } from "../model.js";
 import { Actor } from "./actors.js";
+import type { GuestContext } from "./decisive.js";
 import { GuestCode, type Runner } from "./guest-code.js";
 import { guestVisible } from "./guest-visible.js";
 import { hiddenEntries } from "./hidden-entries.js";
@@ -23,7 +24,7 @@ import { SharedMemory } from "./shared-memory.js";
 import { functionOf } from "./stack-view.js";
 import type { TaskMove } from "./task-move.js";
 import { TaskMover } from "./task-mover.js";
-import { captureContext, type GuestContext, TASK_FIELDS, type TaskState, TaskStates } from "./task-state.js";
+import { captureContext, TASK_FIELDS, type TaskState, TaskStates } from "./task-state.js";
 
 /**
  * The end of a step of an actor: at a point of that kind, at the end of its code (`end`), or at its beginning, because
