@@ -184,10 +184,10 @@ class Runs {
 		const id = this.#ids.get(keyOf(mutant));
 		const own = this.#tests.filter(({ hits }) => hits[id] !== undefined);
 		const isStatic = this.#reached.some(({ ofNone }) => ofNone[id] !== undefined);
-		if (!isStatic || own.length > 0) return { own, isStatic };
+		if (!isStatic || own.length > 0) return { own, isStatic, loads: false };
 		const folder = SUBJECTS.find((subject) => mutant.fileName.startsWith(`${subject}/`));
 		const near = [...this.#ids].filter(([key]) => key.startsWith(folder)).map(([, one]) => one);
-		return { own: this.#tests.filter(({ hits }) => near.some((one) => hits[one] !== undefined)), isStatic };
+		return { own: this.#tests.filter(({ hits }) => near.some((one) => hits[one] !== undefined)), isStatic, loads: true };
 	}
 	/** One attempt of a mutant: { status, by, reason }, or { status, tests } of one that survives. */
 	async attempt(mutant, tests, child, isStatic) {
@@ -216,11 +216,12 @@ class Runs {
 	}
 	/** Tries a mutant. A test that fails without it too, afterwards, does not kill it: once more, in a new process. */
 	async try(mutant, known, child) {
-		const { own, isStatic } = this.covering(mutant);
+		const { own, isStatic, loads } = this.covering(mutant);
 		const had = new Set(known?.survived);
 		let rest = own.filter(({ test }) => !had.has(test));
 		if (own.length === 0) return { status: "unreached" };
 		if (rest.length === 0) return undefined;
+		if (loads) return { ...(await this.alone(mutant, rest, true)), of: own.length };
 		let result = await this.attempt(mutant, rest, child, false);
 		while (result.status === "spoiled") {
 			child.end();
@@ -280,6 +281,7 @@ const runs = new Runs(ids, await measure());
 const before = results();
 const isOpen = (mutant) => !["killed", "timeout"].includes(before.get(keyOf(mutant))?.status);
 const open = chosen.filter((mutant) => isOpen(mutant) && keyOf(mutant).includes(values.only));
+open.sort((a, b) => Number(before.has(keyOf(a))) - Number(before.has(keyOf(b))));
 await share(open, async (mutant, child) => {
 	const key = keyOf(mutant);
 	const result = await runs.try(mutant, before.get(key), child);

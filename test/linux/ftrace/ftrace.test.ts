@@ -40,6 +40,17 @@ describe("call sites", () => {
 		for (const func of ["funcA", "funcB", "funcC", "weigh"]) expect(bytesAt(machine.site(func))).toEqual([...NOP5]);
 		expect(machine.site("untraced")).toBe(0);
 		expect(machine.ftrace.ftrace_location((machine.addr("funcA") + 1) | 0)).toBe(0);
+		const { sites } = machine.ftrace;
+		const [first, last] = [sites.sorted[0]!.ip, sites.sorted.at(-1)!.ip];
+		const ranges = [
+			[first - 8, first],
+			[first - 8, first + 1],
+			[first + 1, last + 1],
+			[last, last + 1],
+			[last + 1, last + 8],
+		];
+		const next = sites.sorted[1]!.ip;
+		expect(ranges.map(([start, end]) => sites.firstIn(start!, end!))).toEqual([0, first, next, last, 0]);
 		const ops = tracer("t", () => {});
 		expect(machine.ftrace.ftrace_set_filter_ip(ops, machine.addr("untraced"), false)).toBe(EINVAL);
 	});
@@ -152,6 +163,25 @@ describe("trampolines", () => {
 		expect(machine.it.memory.permissions(trampoline)).toBe(5);
 		unregister(ops);
 		expect([machine.it.memory.permissions(trampoline), ops.trampoline, ops.address]).toEqual([0, 0, 0]);
+	});
+	test("an address belongs to one from its first byte to its last; the call divides it", () => {
+		const { trampolines, templates } = machine.ftrace;
+		const ops = tracer("t", () => {});
+		register(ops, "funcA");
+		const trampoline = trampolines.live.get(ops.trampoline)!;
+		const { address, size, template } = trampoline;
+		const found = [-1, 0, size - 1, size, 4095].map((at) => trampolines.containing((address + at) | 0));
+		expect(found).toEqual([undefined, trampoline, trampoline, undefined, undefined]);
+		const { ftrace_call, ftrace_caller_end, ftrace_regs_call, ftrace_regs_caller_end } = templates;
+		for (const [call, end] of [
+			[ftrace_call, ftrace_caller_end],
+			[ftrace_regs_call, ftrace_regs_caller_end],
+		] as const) {
+			const behind = [call, call + 5, end - 1, end].map((at) => trampolines.isBehindCall(at));
+			expect(behind).toEqual([false, true, true, false]);
+		}
+		const copied = [ftrace_call, ftrace_call + 5, address - 1].map((at) => (at - template + address) | 0);
+		expect(copied.map((at) => trampolines.isBehindCall(at))).toEqual([false, true, false]);
 	});
 	test("[rule 6.13] are freed only when no task is on them", () => {
 		const ops = tracer("t", () => {});
