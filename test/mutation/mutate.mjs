@@ -187,7 +187,11 @@ class Runs {
 		if (!isStatic || own.length > 0) return { own, isStatic, loads: false };
 		const folder = SUBJECTS.find((subject) => mutant.fileName.startsWith(`${subject}/`));
 		const near = [...this.#ids].filter(([key]) => key.startsWith(folder)).map(([, one]) => one);
-		return { own: this.#tests.filter(({ hits }) => near.some((one) => hits[one] !== undefined)), isStatic, loads: true };
+		return {
+			own: this.#tests.filter(({ hits }) => near.some((one) => hits[one] !== undefined)),
+			isStatic,
+			loads: true,
+		};
 	}
 	/** One attempt of a mutant: { status, by, reason }, or { status, tests } of one that survives. */
 	async attempt(mutant, tests, child, isStatic) {
