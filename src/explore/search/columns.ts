@@ -12,8 +12,14 @@ export function tasksOf({ all }: TaskStates, row: Row): TaskState[] {
 	return Array.from(row.subarray(1), (id) => all[id]!);
 }
 
+/** A question about one task that its state alone answers, with a number from 0. */
+export interface Question {
+	/** `id`: number of the task's state. */
+	at(id: number): number;
+}
+
 /** A number for each task state, by its id. It is computed the first time that it is needed. */
-export class Column {
+export class Column implements Question {
 	readonly #states: readonly TaskState[];
 	readonly #compute: (state: TaskState) => number;
 	readonly #known: number[] = [];

@@ -1,6 +1,7 @@
 import { KlpemuError } from "../../base/index.js";
 import type { Read } from "../world/index.js";
-import type { Column, Row, TaskColumns } from "./columns.js";
+import type { Column, TaskColumns } from "./columns.js";
+import type { Position } from "./trace.js";
 
 interface Leaf<T> {
 	readonly slot: -1;
@@ -23,7 +24,7 @@ export const ON_CPU = { no: 1, yes: 2, either: 3 } as const;
 /** A step of kernel code from one state: the rule for `on_cpu`, and a function that makes the step. */
 export interface Step<T> {
 	/** The state. */
-	readonly row: Row;
+	readonly position: Pick<Position, "ask">;
 	/** Bits of {@link ON_CPU}. */
 	mayBeBusy(slot: number): number;
 	/** Executes the step, with these tasks on a CPU. */
@@ -77,7 +78,7 @@ export class DecisionTree<T> {
 				if (chosen) decided++;
 				else if (allowed === ON_CPU.either && decided === busy.length) open.push([...busy, slot]);
 				value = isOnCpu(allowed, chosen) ? 1 : 0;
-			} else value = column.at(step.row[slot + 1]!);
+			} else value = step.position.ask(slot, column);
 			node = node.children[value];
 		}
 		return node;
@@ -92,7 +93,7 @@ export class DecisionTree<T> {
 			const { slot, field, column, children }: Branch<T> = node;
 			const onCpu: boolean = column === undefined && isOnCpu(step.mayBeBusy(slot), busy.includes(slot));
 			if (onCpu) really.add(slot);
-			const value = column === undefined ? Number(onCpu) : column.at(step.row[slot + 1]!);
+			const value = column === undefined ? Number(onCpu) : step.position.ask(slot, column);
 			if (children[value] === undefined) this.#execute(step, really);
 			const child = children[value];
 			if (child === undefined) throw nondeterminism(`it does not read ${field} of task ${slot}`);

@@ -3,6 +3,7 @@ import type { TaskState, World } from "../world/index.js";
 import { Column, type Row, tasksOf } from "./columns.js";
 import type { KernelState, TaskMove } from "./kernel-state.js";
 import { CHANGED, type Outcome } from "./outcome.js";
+import type { Position } from "./trace.js";
 
 /** What is known about steps between two looks of the kernel. */
 interface Between {
@@ -30,7 +31,7 @@ export class Judge {
 	}
 
 	/** The invariants that a step of kernel code breaks. `changed`: the bits of {@link CHANGED}. */
-	ofStep(outcome: Outcome, before: Row, after: Row, changed: number): readonly Broken[] {
+	ofStep(outcome: Outcome, before: Row, after: Position, changed: number): readonly Broken[] {
 		const { from, to, effect } = outcome;
 		if (effect.broken.length > 0) return this.#counted(effect.broken);
 		const completed = effect.kind === "done";
@@ -38,11 +39,12 @@ export class Judge {
 		if (!(changed & CHANGED.badly) && this.#isRestFine(outcome, before, after, completed)) return NONE;
 		const { judged } = this.#world;
 		const { states } = this.#world;
-		return this.#judge(outcome, judged, tasksOf(states, before), tasksOf(states, after), completed);
+		after.noteMore();
+		return this.#judge(outcome, judged, tasksOf(states, before), tasksOf(states, after.row), completed);
 	}
 
 	/** True if all but the changes of tasks is fine. */
-	#isRestFine({ from, to }: Outcome, before: Row, after: Row, completed: boolean): boolean {
+	#isRestFine({ from, to }: Outcome, before: Row, after: Position, completed: boolean): boolean {
 		const between = this.#betweenLooks(from, to);
 		if (completed) {
 			between.isCompletionFine ??= this.#judge({ from, to }, [], [], [], true).length === 0;
@@ -50,8 +52,8 @@ export class Judge {
 		}
 		const { judged } = this.#world;
 		for (let slot = 0; slot < judged.length; slot++) {
-			const task = before[slot + 1]!;
-			if (task === after[slot + 1] && between.unchanged.at(task) === 0) return false;
+			const isSame = before[slot + 1] === after.row[slot + 1];
+			if (isSame && after.ask(slot, between.unchanged) === 0) return false;
 		}
 		return true;
 	}

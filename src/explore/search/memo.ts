@@ -7,11 +7,12 @@ import { Judge } from "./judge.js";
 import type { KernelState, TaskMove, Via } from "./kernel-state.js";
 import { Loops } from "./loops.js";
 import { Outcome } from "./outcome.js";
+import type { Position } from "./trace.js";
 
 /** Decides about `on_cpu`. */
 export interface BusyRule {
 	/** Bits of {@link ON_CPU}. */
-	mayBeBusy(kernel: KernelState, row: Row, slot: number, actor: number): number;
+	mayBeBusy(kernel: KernelState, position: Position, slot: number, actor: number): number;
 }
 
 /** One execution of a step. */
@@ -139,7 +140,7 @@ export class Memo {
 	}
 
 	/** The possible results of an actor's next step; empty: it must wait. */
-	step(from: KernelState, actor: number, late: boolean, row: Row, rule: BusyRule): Outcome[] {
+	step(from: KernelState, actor: number, late: boolean, position: Position, rule: BusyRule): Outcome[] {
 		this.#steps[from.id] ??= [];
 		const trees = this.#steps[from.id]!;
 		const index = 2 * actor + Number(late);
@@ -149,7 +150,7 @@ export class Memo {
 			trees[index] = tree;
 		}
 		const outcomes: Outcome[] = [];
-		for (const { outcome } of tree.find(new ActorStep(this, from, actor, late, row, rule))) {
+		for (const { outcome } of tree.find(new ActorStep(this, from, actor, late, position, rule))) {
 			if (outcome !== undefined) outcomes.push(outcome);
 		}
 		return outcomes;
@@ -268,15 +269,15 @@ function number<T>(ids: Map<T, number>, key: T): number {
 
 /** The next step of an actor, in one state. */
 class ActorStep implements Step<Execution> {
-	readonly row: Row;
+	readonly position: Position;
 	readonly #memo: Memo;
 	readonly #from: KernelState;
 	readonly #actor: number;
 	readonly #late: boolean;
 	readonly #rule: BusyRule;
 
-	constructor(memo: Memo, from: KernelState, actor: number, late: boolean, row: Row, rule: BusyRule) {
-		this.row = row;
+	constructor(memo: Memo, from: KernelState, actor: number, late: boolean, position: Position, rule: BusyRule) {
+		this.position = position;
 		this.#memo = memo;
 		this.#from = from;
 		this.#actor = actor;
@@ -285,11 +286,11 @@ class ActorStep implements Step<Execution> {
 	}
 
 	mayBeBusy(slot: number): number {
-		return this.#rule.mayBeBusy(this.#from, this.row, slot, this.#actor);
+		return this.#rule.mayBeBusy(this.#from, this.position, slot, this.#actor);
 	}
 
 	execute(busy: ReadonlySet<number>): { readonly reads: Effect["reads"]; readonly value: Execution } {
-		const tasks = tasksOf(this.#memo.world.states, this.row);
+		const tasks = tasksOf(this.#memo.world.states, this.position.row);
 		const value = this.#memo.execute({ from: this.#from, actor: this.#actor, busy, late: this.#late, tasks });
 		return { reads: value.reads, value };
 	}

@@ -1,9 +1,12 @@
 import type { Broken } from "../../consistency/index.js";
 import type { Move } from "../schedule.js";
 import type { Row } from "./columns.js";
+import type { KernelState } from "./kernel-state.js";
+import { KnownMoves, type MovesKind, SAME_KERNEL, SLOW, type Successor, UNKNOWN } from "./known-moves.js";
 import type { Memo } from "./memo.js";
 import type { Outcome } from "./outcome.js";
 import type { Reduction } from "./reduction.js";
+import { Position, Trace } from "./trace.js";
 
 /** Limit of steps of one actor without a visible point: more of them are a bug of klpemu. */
 const CHAIN = 100_000;
@@ -11,7 +14,7 @@ const CHAIN = 100_000;
 /** An actor's way through places from which it goes straight on. */
 interface Chain {
 	/** The state that it has reached. */
-	readonly row: Row;
+	readonly position: Position;
 	/** Its steps, from the last one to the first. */
 	readonly steps: Steps | undefined;
 }
@@ -30,8 +33,19 @@ interface Visited {
 	label: string;
 }
 
-/** Called for each move. `row`, the state after it, is only valid during the call, and so is {@link Moves.describe}. */
-export type Visit = (row: Row, broken: readonly Broken[]) => void;
+/** Called for each move, until it returns true. `next`, the state after it, is only valid during the call. */
+export type Visit = (next: Row, broken: readonly Broken[]) => boolean;
+type Found = (position: Position, broken: readonly Broken[]) => void;
+
+/** Stands for the moves of tasks in all kernel states in which they are the same. */
+interface TasksAlike {
+	/** 0: a task's move breaks no invariant. */
+	readonly verdicts: object;
+	readonly moves: object;
+}
+
+/** In the order in which they are visited. */
+export const MOVE_KINDS = ["ofTasks", "ofActors"] as const;
 
 /** The possible moves in a state. */
 export class Moves {
@@ -39,71 +53,168 @@ export class Moves {
 	readonly #reduction: Reduction;
 	/** The state after a move. */
 	readonly #next: Row;
+	/** Numbers of a row. */
+	readonly #width: number;
 	readonly #visited: Visited = { by: 0, late: false, steps: undefined, label: "" };
+	readonly known = new KnownMoves();
+	readonly #alike = new Map<string, TasksAlike>();
+	readonly #tasksAlike: TasksAlike[] = [];
 
-	constructor(memo: Memo, reduction: Reduction) {
+	/** `size`: of the rows that are visited; what is behind the row itself is the caller's. */
+	constructor(memo: Memo, reduction: Reduction, size: number) {
 		this.#memo = memo;
 		this.#reduction = reduction;
-		this.#next = new Int32Array(memo.world.names.length + 1);
+		this.#next = new Int32Array(size);
+		this.#width = memo.world.names.length + 1;
 	}
 
-	all(row: Row, visit: Visit): void {
-		this.ofTasks(row, visit);
-		this.ofActors(row, visit);
-	}
-
-	ofTasks(row: Row, visit: Visit): void {
-		const kernel = this.#memo.states[row[0]!]!;
+	/** The moves of tasks, or of actors. What is known of other states is used. */
+	visit(kind: MovesKind, row: Row, visit: Visit): void {
+		const { known } = this;
 		const next = this.#next;
-		for (const slot of this.#reduction.tasksThatMove(kernel, row)) {
-			const before = row[slot + 1]!;
+		let leaf = known.leaf(kind, row);
+		if (leaf === UNKNOWN) leaf = this.#learn(kind, row);
+		if (leaf === SLOW) {
+			this.visitSlowly(kind, row, visit);
+			return;
+		}
+		for (let i = 0; i < this.#width; i++) next[i] = row[i]!;
+		let at = leaf + 1;
+		for (let left = known.words[leaf]!; left > 0; left--) {
+			let behind = known.apply(at, row, next);
+			if (behind === UNKNOWN) {
+				this.#learn(kind, row);
+				behind = known.apply(at, row, next);
+			}
+			if (visit(next, NONE)) return;
+			known.undo(at, row, next);
+			at = behind;
+		}
+	}
+
+	/** The same, and {@link describe} can be called meanwhile. */
+	visitSlowly(kind: MovesKind, row: Row, visit: Visit): void {
+		const next = this.#next;
+		let isOver = false;
+		this.#find(kind, this.#positionOf(row, new Trace()), ({ row: found }, broken) => {
+			if (isOver) return;
+			next.set(found);
+			isOver = visit(next, broken);
+		});
+	}
+
+	/** The move that leads from one state to another. */
+	between(from: Row, to: Row): Move {
+		const found: Move[] = [];
+		for (const kind of MOVE_KINDS) {
+			if (found.length > 0) break;
+			this.visitSlowly(kind, from, (next) => {
+				if (isSame(next, to, this.#width)) found.push(this.describe());
+				return found.length > 0;
+			});
+		}
+		if (found[0] === undefined) throw new Error("internal error: a state cannot be reached from its parent any more");
+		return found[0];
+	}
+
+	/** Finds the moves, executing what has never been executed, and keeps them. Returns their leaf. */
+	#learn(kind: MovesKind, row: Row): number {
+		const { known } = this;
+		const kernel = this.#memo.states[row[0]!]!;
+		if (!known.hasTree(kind, kernel.id)) {
+			known.giveTree(kind, kernel.id, kind === "ofTasks" ? this.#alikeTo(kernel) : kernel);
+		}
+		const trace = new Trace();
+		const successors: (Successor & { readonly row: Row })[] = [];
+		let isFine = true;
+		this.#find(kind, this.#positionOf(row, trace), (position, broken) => {
+			if (broken.length > 0) isFine = false;
+			const to = kind === "ofTasks" ? SAME_KERNEL : position.row[0]!;
+			successors.push({ kernel: to, changes: position.changes(), row: position.row });
+		});
+		known.learn(kind, row, trace.asked, isFine && !trace.opaque ? successors : undefined);
+		return known.leaf(kind, row);
+	}
+
+	#positionOf(row: Row, trace: Trace): Position {
+		return new Position(row.subarray(0, this.#width), trace);
+	}
+
+	#find(kind: MovesKind, position: Position, found: Found): void {
+		if (kind === "ofTasks") this.#ofTasks(position, found);
+		else this.#ofActors(position, found);
+	}
+
+	// ---- tasks ----
+
+	#alikeTo(kernel: KernelState): TasksAlike {
+		const known = this.#tasksAlike[kernel.id];
+		if (known !== undefined) return known;
+		const { text, look, actorsOnCpu } = kernel;
+		const key = [text, look, actorsOnCpu, ...this.#reduction.unhindered(kernel)].join();
+		const alike = this.#alike.get(key) ?? { verdicts: {}, moves: {} };
+		this.#alike.set(key, alike);
+		this.#tasksAlike[kernel.id] = alike;
+		return alike;
+	}
+
+	#ofTasks(position: Position, found: Found): void {
+		const { states, judge } = this.#memo;
+		const kernel = states[position.row[0]!]!;
+		const { moves, verdicts } = this.#alikeTo(kernel);
+		for (const slot of this.#reduction.tasksThatMove(kernel, position)) {
+			const before = position.row[slot + 1]!;
 			const move = this.#memo.moveTask(kernel, slot, before);
-			next.set(row);
-			next[slot + 1] = move.to;
+			const broken = judge.ofTaskMove(kernel, slot, before, move);
+			position.note(slot, verdicts, Math.min(broken.length, 1));
+			const next = position.copy();
+			next.change(slot, move.to, moves);
 			this.#visited.by = -1 - slot;
 			this.#visited.late = false;
 			this.#visited.steps = undefined;
 			this.#visited.label = move.outcome.label;
-			visit(next, this.#memo.judge.ofTaskMove(kernel, slot, before, move));
+			found(next, broken);
 		}
 	}
 
-	ofActors(row: Row, visit: Visit): void {
-		const kernel = this.#memo.states[row[0]!]!;
-		for (const actor of this.#reduction.actorsThatMove(kernel, row)) {
-			this.#ofActor(row, actor, false, visit);
-			if (this.#reduction.mayBeLate(kernel, row, actor)) this.#ofActor(row, actor, true, visit);
+	// ---- actors ----
+
+	#ofActors(position: Position, found: Found): void {
+		const kernel = this.#memo.states[position.row[0]!]!;
+		for (const actor of this.#reduction.actorsThatMove(kernel, position)) {
+			this.#ofActor(position, actor, false, found);
+			if (this.#reduction.mayBeLate(kernel, position, actor)) this.#ofActor(position, actor, true, found);
 		}
 	}
 
-	#ofActor(row: Row, actor: number, late: boolean, visit: Visit): void {
-		const next = this.#next;
-		const open: Chain[] = [{ row, steps: undefined }];
+	#ofActor(from: Position, actor: number, late: boolean, found: Found): void {
+		const open: Chain[] = [{ position: from, steps: undefined }];
 		let turns = 0;
 		for (let chain = open.pop(); chain !== undefined; chain = open.pop()) {
 			if (turns++ > CHAIN) {
 				const { name } = this.#memo.world.actors[actor]!;
 				throw new Error(`internal error: '${name}' made ${CHAIN} steps without a visible point`);
 			}
-			const at = this.#memo.states[chain.row[0]!]!;
-			const before = chain.steps;
-			for (const outcome of this.#memo.step(at, actor, late && before === undefined, chain.row, this.#reduction)) {
-				const changed = outcome.apply(chain.row, next);
-				const broken = this.#memo.judge.ofStep(outcome, chain.row, next, changed);
+			const { position, steps: before } = chain;
+			const at = this.#memo.states[position.row[0]!]!;
+			for (const outcome of this.#memo.step(at, actor, late && before === undefined, position, this.#reduction)) {
+				const next = position.copy();
+				const changed = outcome.apply(next);
+				const broken = this.#memo.judge.ofStep(outcome, position.row, next, changed);
 				const steps = { outcome, before };
 				if (broken.length === 0 && this.#reduction.goesStraightOn(actor, outcome, changed !== 0)) {
-					open.push({ row: next.slice(), steps });
+					open.push({ position: next, steps });
 					continue;
 				}
 				this.#visited.by = actor;
 				this.#visited.late = late;
 				this.#visited.steps = steps;
-				visit(next, broken);
+				found(next, broken);
 			}
 		}
 	}
 
-	/** The move that is being visited, in the form of a schedule. */
+	/** The move that is being visited slowly, in the form of a schedule. */
 	describe(): Move {
 		const { names, actors } = this.#memo.world;
 		const { by, late, label } = this.#visited;
@@ -120,3 +231,11 @@ export class Moves {
 		};
 	}
 }
+
+/** True if two rows of this width are equal. */
+export function isSame(row: Row, other: Row, width: number): boolean {
+	for (let i = 0; i < width; i++) if (row[i] !== other[i]) return false;
+	return true;
+}
+
+const NONE: readonly never[] = [];

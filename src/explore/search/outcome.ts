@@ -1,6 +1,7 @@
 import type { Effect, TaskStates, Written } from "../world/index.js";
-import type { Row } from "./columns.js";
+import type { Question } from "./columns.js";
 import type { KernelState } from "./kernel-state.js";
+import type { Position } from "./trace.js";
 
 /** What a step has done to the tasks, as bits. */
 export const CHANGED = {
@@ -9,8 +10,10 @@ export const CHANGED = {
 	/** The change of at least one breaks an invariant. */
 	badly: 2,
 } as const;
+/** Beside them: the state of the task has stayed the same. */
+const SAME = 4;
 
-/** The next state of a task, as its number, and the bits of {@link CHANGED}. */
+/** The next state of a task, as its number, and the bits of {@link CHANGED}, and {@link SAME}. */
 interface Change {
 	readonly to: number;
 	readonly bits: number;
@@ -23,6 +26,7 @@ interface Write {
 	readonly what: Written | number;
 	/** The change by the task's state: each is computed once. */
 	readonly known: Map<number, Change>;
+	readonly bits: Question;
 }
 
 /** True if the change of one task in a step breaks no invariant; `before` and `after` are numbers of task states. */
@@ -49,25 +53,33 @@ export class Outcome {
 		this.#isFine = isFine;
 		const writes = new Map<number, Written | number>(effect.writes);
 		for (const [slot, state] of effect.replaced) writes.set(slot, state.id);
-		this.#writes = [...writes].map(([slot, what]) => ({ slot, what, known: new Map() }));
+		this.#writes = [...writes].map(([slot, what]) => {
+			const write: Write = { slot, what, known: new Map(), bits: { at: (id) => this.#changeOf(write, id).bits } };
+			return write;
+		});
 	}
 
-	/** Writes the state after the step to `next`. Returns bits of {@link CHANGED}. */
-	apply(row: Row, next: Row): number {
-		next.set(row);
-		next[0] = this.to.id;
+	/** Makes the step: `position` is the state before it, and then the one after it. Returns bits of {@link CHANGED}. */
+	apply(position: Position): number {
+		position.setKernel(this.to);
 		let bits = 0;
 		for (const write of this.#writes) {
-			const before = row[write.slot + 1]!;
-			let change = write.known.get(before);
-			if (change === undefined) {
-				change = this.#change(write, before);
-				write.known.set(before, change);
-			}
-			next[write.slot + 1] = change.to;
-			bits |= change.bits;
+			const { slot } = write;
+			const before = position.row[slot + 1]!;
+			// Whether it stays the same decides what the judge looks at.
+			bits |= position.ask(slot, write.bits) & ~SAME;
+			position.change(slot, this.#changeOf(write, before).to, write);
 		}
 		return bits;
+	}
+
+	#changeOf(write: Write, before: number): Change {
+		let change = write.known.get(before);
+		if (change === undefined) {
+			change = this.#change(write, before);
+			write.known.set(before, change);
+		}
+		return change;
 	}
 
 	#change({ slot, what }: Write, before: number): Change {
@@ -75,7 +87,8 @@ export class Outcome {
 		let to = before;
 		if (typeof what === "number") to = what;
 		else if (state.alive) to = this.#states.withFields(state, what).id;
-		if (to === before && typeof what !== "number") return { to, bits: 0 };
-		return { to, bits: CHANGED.some | (this.#isFine(this, slot, before, to) ? 0 : CHANGED.badly) };
+		if (to === before && typeof what !== "number") return { to, bits: SAME };
+		const bits = CHANGED.some | (this.#isFine(this, slot, before, to) ? 0 : CHANGED.badly);
+		return { to, bits: to === before ? bits | SAME : bits };
 	}
 }

@@ -1,9 +1,10 @@
 import type { Model } from "../model.js";
 import type { TaskState, World } from "../world/index.js";
-import { Column, type Row, TASK, taskBits } from "./columns.js";
+import { Column, type Question, TASK, taskBits } from "./columns.js";
 import { ON_CPU } from "./decision-tree.js";
 import type { KernelState } from "./kernel-state.js";
 import type { Outcome } from "./outcome.js";
+import type { Position } from "./trace.js";
 
 /**
  * Decides which moves exist in a state, and which of them need not be distinguished. The paragraphs are those of
@@ -16,6 +17,8 @@ export class Reduction {
 	readonly active: readonly number[];
 	/** The bits of {@link TASK}. */
 	readonly bits: Column;
+	/** By bits of {@link TASK}: 1 if a task has all of them. */
+	readonly #have: Question[] = [];
 	/**
 	 * Slot of the idle task that represents all inactive tasks: at each read of on_cpu it may be on a CPU or not. -1:
 	 * none.
@@ -46,39 +49,44 @@ export class Reduction {
 
 	// ---- "What a schedule decides": the tasks on a CPU ----
 
-	/** Slots of the tasks that can make a move. */
-	tasksThatMove(kernel: KernelState, row: Row): number[] {
+	/** The tasks that a kernel state does not keep from moving. */
+	unhindered(kernel: KernelState): readonly number[] {
 		this.#unhindered[kernel.id] ??= this.active.filter(
 			(slot) => !kernel.idleAsleep.includes(slot) && !this.#isInStep(kernel, slot),
 		);
-		const needed = this.#hasFreeCpu(kernel, row) ? TASK.canMove : TASK.canMove | TASK.inKernel;
+		return this.#unhindered[kernel.id]!;
+	}
+
+	/** Slots of the tasks that can make a move. */
+	tasksThatMove(kernel: KernelState, position: Position): number[] {
+		const needed = this.#hasFreeCpu(kernel, position) ? TASK.canMove : TASK.canMove | TASK.inKernel;
 		const slots: number[] = [];
-		for (const slot of this.#unhindered[kernel.id]!) {
-			if ((this.bits.at(row[slot + 1]!) & needed) === needed) slots.push(slot);
+		for (const slot of this.unhindered(kernel)) {
+			if (this.#is(position, slot, needed)) slots.push(slot);
 		}
 		return slots;
 	}
 
 	/** The actors that have a next step and a CPU for it. */
-	actorsThatMove(kernel: KernelState, row: Row): number[] {
-		const free = this.#hasFreeCpu(kernel, row);
+	actorsThatMove(kernel: KernelState, position: Position): number[] {
+		const free = this.#hasFreeCpu(kernel, position);
 		const actors: number[] = [];
 		for (let actor = 0; actor < kernel.next.length; actor++) {
-			if (kernel.next[actor] === undefined || !this.#isFree(kernel, actor, row)) continue;
+			if (kernel.next[actor] === undefined || !this.#isFree(kernel, actor, position)) continue;
 			if (free || (this.#nonpreemptible && kernel.onCpu[actor])) actors.push(actor);
 		}
 		return actors;
 	}
 
 	/** A task that is an actor makes its steps in user mode. */
-	#isFree(kernel: KernelState, actor: number, row: Row): boolean {
+	#isFree(kernel: KernelState, actor: number, position: Position): boolean {
 		const of = this.#model.admins[actor]?.of;
 		if (of === undefined) return true;
 		const slot = this.#world.slot(of);
 		const another = this.#doings.some(
 			(doing) => doing.of === slot && doing.actor !== actor && kernel.onCpu[doing.actor],
 		);
-		return this.active.includes(slot) && this.#is(row, slot, TASK.inUserMode) && !another;
+		return this.active.includes(slot) && this.#is(position, slot, TASK.inUserMode) && !another;
 	}
 
 	/** The task is in the middle of what it does by itself, a fork: it makes no other move meanwhile. */
@@ -87,43 +95,51 @@ export class Reduction {
 	}
 
 	/** There is a CPU whose task can be taken off. */
-	#hasFreeCpu(kernel: KernelState, row: Row): boolean {
-		return this.#countInKernel(row) + (this.#nonpreemptible ? kernel.actorsOnCpu : 0) < this.#cpus;
+	#hasFreeCpu(kernel: KernelState, position: Position): boolean {
+		return this.#countInKernel(position) + (this.#nonpreemptible ? kernel.actorsOnCpu : 0) < this.#cpus;
 	}
 
-	#countInKernel(row: Row): number {
+	#countInKernel(position: Position): number {
 		let count = 0;
-		for (const slot of this.active) if (this.#is(row, slot, TASK.inKernel)) count++;
+		for (const slot of this.active) if (this.#is(position, slot, TASK.inKernel)) count++;
 		return count;
 	}
 
-	#is(row: Row, slot: number, bit: number): boolean {
-		return (this.bits.at(row[slot + 1]!) & bit) !== 0;
+	/** All of these bits of {@link TASK} are set. */
+	#is(position: Position, slot: number, bits: number): boolean {
+		return position.ask(slot, this.#haveBits(bits)) !== 0;
+	}
+
+	#haveBits(wanted: number): Question {
+		this.#have[wanted] ??= new Column(this.#world.states.all, (state) =>
+			Number((taskBits(state, this.#nonpreemptible) & wanted) === wanted),
+		);
+		return this.#have[wanted]!;
 	}
 
 	/** Possible values of on_cpu of a task when `actor` reads it, see {@link ON_CPU}. */
-	mayBeBusy(kernel: KernelState, row: Row, slot: number, actor: number): number {
-		if (this.#is(row, slot, TASK.inKernel)) return ON_CPU.yes;
+	mayBeBusy(kernel: KernelState, position: Position, slot: number, actor: number): number {
+		if (this.#is(position, slot, TASK.inKernel)) return ON_CPU.yes;
 		if (this.#nonpreemptible && this.#isInStep(kernel, slot)) return ON_CPU.yes;
 		const firstIdle = this.#world.names.length - this.#cpus;
 		if (this.#model.idleSleeps && slot >= firstIdle) return idleIsBusy(kernel, slot - firstIdle);
 		if (slot !== this.#other && !this.active.includes(slot)) return ON_CPU.no;
-		if (!this.#is(row, slot, TASK.mayRun)) return ON_CPU.no;
+		if (!this.#is(position, slot, TASK.mayRun)) return ON_CPU.no;
 		const others = this.#nonpreemptible ? kernel.actorsOnCpu - (kernel.onCpu[actor] ? 1 : 0) : 0;
-		return this.#countInKernel(row) + others + 1 < this.#cpus ? ON_CPU.either : ON_CPU.no;
+		return this.#countInKernel(position) + others + 1 < this.#cpus ? ON_CPU.either : ON_CPU.no;
 	}
 
 	// ---- "What a schedule decides": time ----
 
 	/** The kworker's work may have been tried often enough for signals, and signals would change something. */
-	mayBeLate(kernel: KernelState, row: Row, actor: number): boolean {
+	mayBeLate(kernel: KernelState, position: Position, actor: number): boolean {
 		const worker = actor === kernel.next.length - 1;
-		return worker && kernel.retries && !kernel.onCpu[actor] && this.#isTaskAsleep(row);
+		return worker && kernel.retries && !kernel.onCpu[actor] && this.#isTaskAsleep(position);
 	}
 
-	#isTaskAsleep(row: Row): boolean {
+	#isTaskAsleep(position: Position): boolean {
 		const wanted = TASK.asleep | TASK.interruptible;
-		return this.active.some((slot) => (this.bits.at(row[slot + 1]!) & wanted) === wanted);
+		return this.active.some((slot) => this.#is(position, slot, wanted));
 	}
 
 	// ---- "What is left out, and why nothing is lost" ----

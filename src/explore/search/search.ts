@@ -2,15 +2,16 @@ import { Hash, Random } from "../../base/index.js";
 import type { Broken, Invariant } from "../../consistency/index.js";
 import { patchStateName } from "../../linux/klp/index.js";
 import type { Model } from "../model.js";
-import { isEndless } from "../replay.js";
 import type { Move } from "../schedule.js";
-import { type Row, TASK, tasksOf } from "./columns.js";
+import { type Row, tasksOf } from "./columns.js";
 import type { KernelState } from "./kernel-state.js";
+import type { MovesKind } from "./known-moves.js";
 import type { Memo } from "./memo.js";
-import { Moves } from "./moves.js";
+import { isSame, MOVE_KINDS, Moves } from "./moves.js";
+import { Numbers } from "./numbers.js";
 import { Reduction } from "./reduction.js";
-import { type Edges, statesWithoutEnd } from "./stuck.js";
-import { Numbers, Table } from "./table.js";
+import { StateTable } from "./state-table.js";
+import { type Endless, findDeadlock, findStuck } from "./stuck.js";
 
 export interface SearchOptions {
 	/** Stops after this number of states. */
@@ -85,10 +86,22 @@ function shuffled(numbers: number[], random: Random): number[] {
 	return numbers;
 }
 
+function numbersFrom(start: number, end: number): number[] {
+	return Array.from({ length: end - start }, (_, i) => start + i);
+}
+
 /** If shared memory or decisive data has been found, an exploration of more states than this does not go on, but begins again. */
 const PASS = 5_000;
 /** Number of states per process when the work is divided. */
 const PER_SHARD = 8;
+
+/** A violation that was found; the moves to `from` are found when the search has ended. */
+interface Violation {
+	readonly broken: Broken;
+	readonly from: number;
+	readonly last: readonly Move[];
+}
+
 /**
  * Breadth first, so that the first schedule that is found for a violation is a shortest one. A state is the number of a kernel
  * state and those of all task states; the search itself only handles numbers.
@@ -98,15 +111,17 @@ export class Search {
 	readonly #reduction: Reduction;
 	readonly #moves: Moves;
 	readonly #options: SearchOptions;
-	readonly #table: Table;
-	/** By state, the state from which it was reached. The move is computed again if a schedule needs it. */
-	readonly #parents = new Numbers();
-	/** For `stuck` and `deadlock`. */
-	readonly #edges: Edges | undefined;
-	readonly #violations = new Map<Invariant, FoundViolation>();
+	readonly #table: StateTable;
+	/** The first state of each level, if the search is breadth first. */
+	readonly #levels: number[] = [];
+	/** By state, the state from which it was reached, unless the levels say it. */
+	readonly #parents: Numbers | undefined;
+	readonly #violations = new Map<Invariant, Violation>();
 	#transitions = 0;
-	/** The state that is being expanded. */
+	/** The state that is being expanded, as its number and as a whole. */
 	#current = 0;
+	readonly #whole: Row;
+	readonly #reached = (next: Row, broken: readonly Broken[]) => this.#reach(next, broken);
 	/** Number of expanded states; each counts twice. */
 	#looked = 0;
 	#interrupted = false;
@@ -122,16 +137,18 @@ export class Search {
 		this.#options = options;
 		const { world } = memo;
 		this.#reduction = new Reduction(model, world, active, options.reduction);
-		this.#moves = new Moves(memo, this.#reduction);
-		this.#table = new Table(world.names.length + 1);
-		const endless = [...options.invariants].some(isEndless);
-		this.#edges = endless ? { parents: this.#parents, others: new Numbers() } : undefined;
+		this.#table = new StateTable(world.names.length + 1);
+		this.#whole = this.#table.whole();
+		this.#moves = new Moves(memo, this.#reduction, this.#table.size);
+		this.#parents = options.order === undefined && options.shard === undefined ? undefined : new Numbers();
 	}
 
 	async run(): Promise<SearchResult> {
 		const { options, table } = { options: this.#options, table: this.#table };
-		this.#parents.push(-1);
-		table.add(this.#memo.first);
+		this.#parents?.push(-1);
+		const first = table.whole();
+		first.set(this.#memo.first);
+		table.add(first, this.#whole);
 		const { bounded, depth } = await (options.order === undefined
 			? this.#breadthFirst()
 			: this.#depthFirst(new Random(options.order)));
@@ -139,16 +156,20 @@ export class Search {
 		const { loop } = this.#memo.world.states;
 		if (!bounded && loop === undefined && !this.#lost && !this.#dealt && (options.all || this.#violations.size === 0))
 			this.#findEndless();
-		const violations = [...this.#violations.values()];
+		const violations = [...this.#violations.values()].map((one) => this.#told(one));
 		return {
-			result: violations.length > 0 ? "violated" : bounded || loop !== undefined ? "bounded" : "complete",
+			result: this.#violations.size > 0 ? "violated" : bounded || loop !== undefined ? "bounded" : "complete",
 			violations,
 			states: table.length,
 			transitions: this.#transitions,
 			depth,
-			bytes: table.bytes + this.#parents.bytes + (this.#edges?.others.bytes ?? 0),
+			bytes: table.bytes + (this.#parents?.bytes ?? 0),
 			visited: options.shard === undefined ? undefined : this.#visited(),
 		};
+	}
+
+	#told({ broken, from, last }: Violation): FoundViolation {
+		return { broken, moves: [...this.#movesTo(from), ...last] };
 	}
 
 	async #breadthFirst(): Promise<{ bounded: boolean; depth: number }> {
@@ -157,6 +178,7 @@ export class Search {
 		for (let start = 0; start < this.#table.length && !bounded; depth++) {
 			if (this.#isOver()) break;
 			const end = this.#table.length;
+			this.#levels.push(start);
 			bounded = !(await this.#expandLevel(start, end));
 			this.#memo.checkContexts();
 			start = end;
@@ -166,8 +188,6 @@ export class Search {
 
 	/** See {@link SearchOptions.order}. `depth`: moves on the longest way that was followed. */
 	async #depthFirst(random: Random): Promise<{ bounded: boolean; depth: number }> {
-		const row = new Int32Array(this.#table.width);
-		const reach = (next: Row, broken: readonly Broken[]) => this.#reach(next, broken);
 		const depths = new Numbers();
 		depths.push(0);
 		let depth = 0;
@@ -178,11 +198,9 @@ export class Search {
 				this.#memo.checkContexts();
 				return { bounded: true, depth };
 			}
-			this.#current = state;
-			this.#table.read(state, row);
 			const before = this.#table.length;
-			this.#moves.ofTasks(row, reach);
-			this.#moves.ofActors(row, reach);
+			this.#expand("ofTasks", state);
+			this.#expand("ofActors", state);
 			const next = Array.from({ length: this.#table.length - before }, (_, i) => before + i);
 			const distance = depths.at(state) + 1;
 			for (const _ of next) depths.push(distance);
@@ -204,29 +222,35 @@ export class Search {
 		return this.#interrupted || this.#table.length >= this.#options.budget;
 	}
 
-	/**
-	 * Expands all states at one distance from the first. States with the same kernel state come one after the other,
-	 * and the moves of tasks before those of actors, so that the world rarely has to change its state. False if the
-	 * search was stopped.
-	 */
+	/** Expands all states at one distance from the first. False if the search was stopped. */
 	async #expandLevel(start: number, end: number): Promise<boolean> {
-		const row = new Int32Array(this.#table.width);
-		const reach = (next: Row, broken: readonly Broken[]) => this.#reach(next, broken);
 		for (const group of this.#byKernel(this.#mine(start, end))) {
-			for (const kind of ["ofTasks", "ofActors"] as const) {
-				for (this.#current of group) {
+			for (const kind of MOVE_KINDS) {
+				for (const state of group) {
 					if ((this.#looked++ & 2047) === 0) await this.#pause();
 					if (this.#isStopped()) return false;
-					this.#table.read(this.#current, row);
-					this.#moves[kind](row, reach);
+					this.#expand(kind, state);
 				}
 			}
 		}
 		return true;
 	}
 
-	/** States in groups that have the same kernel state; those with the same text one after the other. */
-	#byKernel(states: readonly number[]): number[][] {
+	#expand(kind: MovesKind, state: number): void {
+		const whole = this.#whole;
+		this.#current = state;
+		this.#table.read(state, whole);
+		// Who wants to know each move wants its description.
+		if (this.#options.onMove === undefined) this.#moves.visit(kind, whole, this.#reached);
+		else this.#moves.visitSlowly(kind, whole, this.#reached);
+	}
+
+	/**
+	 * A level in the order in which it is expanded: states with the same kernel state come one after the other, and those with the
+	 * same text, so that the world rarely has to change its state. For the same reason, all moves of a group's tasks come before
+	 * those of actors.
+	 */
+	#byKernel(states: Iterable<number>): number[][] {
 		const groups = new Map<number, number[]>();
 		for (const state of states) {
 			const kernel = this.#table.first(state);
@@ -240,7 +264,7 @@ export class Search {
 
 	/** The states of a level that this process expands. */
 	#mine(start: number, end: number): number[] {
-		const states = Array.from({ length: end - start }, (_, i) => start + i);
+		const states = numbersFrom(start, end);
 		const { shard } = this.#options;
 		// The first level that is wide enough is divided. From there on, each process expands the states that it
 		// reaches.
@@ -268,9 +292,9 @@ export class Search {
 	}
 
 	#row(state: number): Row {
-		const row = new Int32Array(this.#table.width);
-		this.#table.read(state, row);
-		return row;
+		const whole = this.#table.whole();
+		this.#table.read(state, whole);
+		return whole.subarray(0, this.#table.width);
 	}
 
 	#kernelAt(state: number): KernelState {
@@ -290,25 +314,26 @@ export class Search {
 	}
 
 	/** Handles the next state of a move; the first time, the state is stored. */
-	#reach(row: Row, broken: readonly Broken[]): void {
+	#reach(next: Row, broken: readonly Broken[]): false {
 		this.#transitions++;
 		if (this.#options.shard !== undefined) this.#degrees.add(this.#current, 1);
+		if (broken.length > 0) {
+			this.#note(broken);
+			if (!this.#goesOn(broken)) {
+				this.#tellMove(undefined, broken);
+				return false;
+			}
+		}
+		const known = this.#table.add(next, this.#whole);
+		if (this.#options.onMove !== undefined) this.#tellMove(known < 0 ? this.#table.length - 1 : known, broken);
+		if (known < 0) this.#parents?.push(this.#current);
+		return false;
+	}
+
+	#note(broken: readonly Broken[]): void {
 		for (const one of broken) {
 			if (this.#violations.has(one.invariant) || !this.#options.invariants.has(one.invariant)) continue;
-			const last = this.#moves.describe();
-			this.#violations.set(one.invariant, { broken: one, moves: [...this.#movesTo(this.#current), last] });
-		}
-		if (broken.length > 0 && !this.#goesOn(broken)) {
-			this.#tellMove(undefined, broken);
-			return;
-		}
-		const known = this.#table.add(row);
-		this.#tellMove(known < 0 ? this.#table.length - 1 : known, broken);
-		if (known < 0) {
-			this.#parents.push(this.#current);
-		} else if (known !== this.#current && this.#edges !== undefined) {
-			this.#edges.others.push(this.#current);
-			this.#edges.others.push(known);
+			this.#violations.set(one.invariant, { broken: one, from: this.#current, last: [this.#moves.describe()] });
 		}
 	}
 
@@ -336,73 +361,68 @@ export class Search {
 		];
 	}
 
-	/**
-	 * The moves that lead to a state, along its parents. Each move is found by making all moves of the parent once
-	 * more.
-	 */
+	/** The moves that lead to a state, along its parents. */
 	#movesTo(state: number): Move[] {
 		const moves: Move[] = [];
-		for (let at = state; this.#parents.at(at) >= 0; at = this.#parents.at(at)) {
-			moves.push(this.#moveBetween(this.#parents.at(at), at));
+		let level = this.#levels.findLastIndex((first) => first <= state);
+		for (let at = state; at > 0; level--) {
+			const parent = this.#parents?.at(at) ?? this.#parentOf(at, level - 1);
+			moves.push(this.#moves.between(this.#row(parent), this.#row(at)));
+			at = parent;
 		}
 		return moves.reverse();
 	}
 
-	#moveBetween(from: number, to: number): Move {
-		// The search may be visiting a move, with the moves of its own.
-		const moves = new Moves(this.#memo, this.#reduction);
-		const wanted = this.#row(to);
-		const found: Move[] = [];
-		moves.all(this.#row(from), (row) => {
-			if (found.length === 0 && row.every((value, i) => value === wanted[i])) found.push(moves.describe());
-		});
-		if (found[0] === undefined) throw new Error("internal error: a state cannot be reached from its parent any more");
-		return found[0];
-	}
-
-	#findEndless(): void {
-		if (this.#options.invariants.has("deadlock")) this.#findDeadlock();
-		if (this.#options.invariants.has("stuck") && !this.#violations.has("deadlock")) this.#findStuck();
-	}
-
-	/**
-	 * `deadlock`: a state in which kernel code runs, and from which no schedule leads to the end of all kernel code that runs. If each
-	 * actor could come to the end of its own, one after the other could. All states must be there.
-	 */
-	#findDeadlock(): void {
-		if (this.#edges === undefined) return;
-		const places = (state: number) => this.#kernelAt(state).inKernel;
-		const isQuiet = (state: number) => places(state).every((place) => place === undefined);
-		const ends = Uint8Array.from({ length: this.#table.length }, (_, state) => Number(isQuiet(state)));
-		const doomed = [...statesWithoutEnd(this.#edges, ends)];
-		const waits = (state: number) => places(state).findIndex((place) => place?.waits);
-		// Where an actor waits already, it is easier to see why.
-		const state = doomed.find((one) => waits(one) >= 0) ?? doomed[0];
-		if (state === undefined) return;
-		const actor = waits(state) >= 0 ? waits(state) : places(state).findIndex((place) => place !== undefined);
-		const { name } = this.#memo.world.actors[actor]!;
-		const { label } = places(state)[actor]!;
-		const message =
-			waits(state) >= 0 ? `${name} waits for ever: ${label}` : `${name} never comes to the end of ${label}`;
-		this.#violations.set("deadlock", { broken: { invariant: "deadlock", message }, moves: this.#movesTo(state) });
-	}
-
-	/**
-	 * `stuck`: a state in a transition from which no schedule leads to its end, nor to a state in which a task sleeps that has yet to
-	 * switch: such a task delays a transition rightly. All states must be there.
-	 */
-	#findStuck(): void {
-		if (this.#edges === undefined) return;
-		const { bits } = this.#reduction;
-		const rightly = TASK.asleep | TASK.pending;
-		const isDelayed = (row: Row) => row.subarray(1).some((task) => (bits.at(task) & rightly) === rightly);
-		const ends = Uint8Array.from({ length: this.#table.length }, (_, state) => {
-			return Number(this.#kernelAt(state).inTransition === undefined || isDelayed(this.#row(state)));
-		});
-		for (const state of statesWithoutEnd(this.#edges, ends)) {
-			const message = `the transition of ${this.#kernelAt(state).inTransition} can never end, although no task sleeps`;
-			this.#violations.set("stuck", { broken: { invariant: "stuck", message }, moves: this.#movesTo(state) });
-			return;
+	/** The state from which another one was first reached, found by expanding its level again. */
+	#parentOf(state: number, level: number): number {
+		const [start, end] = [this.#levels[level]!, this.#levels[level + 1]!];
+		const wanted = this.#row(state);
+		let isFound = false;
+		const compare = (next: Row) => {
+			isFound = isSame(next, wanted, this.#table.width);
+			return isFound;
+		};
+		for (const group of this.#byKernel(numbersFrom(start, end))) {
+			for (const kind of MOVE_KINDS) {
+				for (const parent of group) {
+					this.#table.read(parent, this.#whole);
+					this.#moves.visit(kind, this.#whole, compare);
+					if (isFound) return parent;
+				}
+			}
 		}
+		throw new Error("internal error: a state cannot be reached from the level before it any more");
+	}
+
+	/** A move of this state leads to a marked one. */
+	#leadsTo(state: number, marked: Uint8Array): boolean {
+		let isFound = false;
+		this.#table.read(state, this.#whole);
+		const look = (next: Row, broken: readonly Broken[]) => {
+			if (broken.length === 0 || this.#goesOn(broken)) isFound = marked[this.#table.find(next, this.#whole)] === 1;
+			return isFound;
+		};
+		// Those of actors lead to the end sooner.
+		this.#moves.visit("ofActors", this.#whole, look);
+		if (!isFound) this.#moves.visit("ofTasks", this.#whole, look);
+		return isFound;
+	}
+
+	/** All states must be there. */
+	#findEndless(): void {
+		const wanted = (invariant: Invariant) => this.#options.invariants.has(invariant);
+		const graph = {
+			table: this.#table,
+			kernels: this.#memo.states,
+			leadsTo: (state: number, marked: Uint8Array) => this.#leadsTo(state, marked),
+		};
+		const deadlock = wanted("deadlock") ? findDeadlock(graph, this.#memo.world.actors) : undefined;
+		if (deadlock !== undefined) this.#noteEndless("deadlock", deadlock);
+		const stuck = wanted("stuck") && deadlock === undefined ? findStuck(graph, this.#reduction.bits) : undefined;
+		if (stuck !== undefined) this.#noteEndless("stuck", stuck);
+	}
+
+	#noteEndless(invariant: Invariant, { state, message }: Endless): void {
+		this.#violations.set(invariant, { broken: { invariant, message }, from: state, last: [] });
 	}
 }

@@ -1,37 +1,81 @@
-import type { Numbers } from "./table.js";
+import { type Column, TASK } from "./columns.js";
+import type { KernelState } from "./kernel-state.js";
+import type { StateTable } from "./state-table.js";
 
-/** All moves of a search. */
-export interface Edges {
-	/** By state, the state from which it was first reached; -1: it is the first. */
-	readonly parents: Numbers;
-	/** From and to, in turn, of each move that led to a state which was known. */
-	readonly others: Numbers;
+/** All states of a search. */
+export interface Graph {
+	readonly table: StateTable;
+	/** By number. */
+	readonly kernels: readonly KernelState[];
+	/** A move of this state leads to a marked one. */
+	leadsTo(state: number, marked: Uint8Array): boolean;
 }
 
-/** States from which no way leads to one of `ends`. All states and moves must be there. */
-export function* statesWithoutEnd(edges: Edges, ends: Uint8Array): Generator<number, void, void> {
+/** A state from which something never ends. */
+export interface Endless {
+	readonly state: number;
+	readonly message: string;
+}
+
+/**
+ * `deadlock`: a state in which kernel code runs, and from which no schedule leads to the end of all kernel code that runs. If each
+ * actor could come to the end of its own, one after the other could.
+ */
+export function findDeadlock(graph: Graph, actors: readonly { readonly name: string }[]): Endless | undefined {
+	const { table, kernels } = graph;
+	const isQuiet = kernels.map(({ inKernel }) => inKernel.every((place) => place === undefined));
+	const ends = new Uint8Array(table.length);
+	for (let state = 0; state < ends.length; state++) if (isQuiet[table.first(state)]) ends[state] = 1;
+	const doomed = statesWithoutEnd(ends, graph.leadsTo);
+	const places = (state: number) => kernels[table.first(state)]!.inKernel;
+	const waits = (state: number) => places(state).findIndex((place) => place?.waits);
+	// Where an actor waits already, it is easier to see why.
+	const state = doomed.find((one) => waits(one) >= 0) ?? doomed[0];
+	if (state === undefined) return undefined;
+	const actor = waits(state) >= 0 ? waits(state) : places(state).findIndex((place) => place !== undefined);
+	const { name } = actors[actor]!;
+	const { label } = places(state)[actor]!;
+	const message = waits(state) >= 0 ? `${name} waits for ever: ${label}` : `${name} never comes to the end of ${label}`;
+	return { state, message };
+}
+
+/**
+ * `stuck`: a state in a transition from which no schedule leads to its end, nor to a state in which a task sleeps that has yet to
+ * switch: such a task delays a transition rightly. `bits`: those of {@link TASK}.
+ */
+export function findStuck(graph: Graph, bits: Column): Endless | undefined {
+	const { table, kernels } = graph;
+	const rightly = TASK.asleep | TASK.pending;
+	const whole = table.whole();
+	const ends = new Uint8Array(table.length);
+	for (let state = 0; state < ends.length; state++) {
+		let isEnd = kernels[table.first(state)]!.inTransition === undefined;
+		if (!isEnd) table.read(state, whole);
+		for (let i = 1; i < table.width && !isEnd; i++) isEnd = (bits.at(whole[i]!) & rightly) === rightly;
+		if (isEnd) ends[state] = 1;
+	}
+	const state = statesWithoutEnd(ends, graph.leadsTo)[0];
+	if (state === undefined) return undefined;
+	const { inTransition } = kernels[table.first(state)]!;
+	return { state, message: `the transition of ${inTransition} can never end, although no task sleeps` };
+}
+
+/**
+ * States from which no way leads to one of `ends`. All states must be there. Moves are not stored, but made again:
+ * `leadsTo` says whether a move leads from a state to a marked one.
+ */
+export function statesWithoutEnd(ends: Uint8Array, leadsTo: (state: number, marked: Uint8Array) => boolean): number[] {
 	const marked = ends.slice();
-	spreadBackwards(edges, marked);
-	for (let state = 0; state < marked.length; state++) if (!marked[state]) yield state;
-}
-
-/** Marks all states from which a marked state can be reached. */
-function spreadBackwards({ parents, others }: Edges, marked: Uint8Array): void {
-	const first = new Int32Array(marked.length).fill(-1);
-	const next = new Int32Array(others.length / 2);
-	for (let edge = 0; edge < next.length; edge++) {
-		const to = others.at(2 * edge + 1);
-		next[edge] = first[to]!;
-		first[to] = edge;
+	// Most moves lead to a state with a higher number, so that few rounds are needed.
+	for (let found = true; found; ) {
+		found = false;
+		for (let state = marked.length - 1; state >= 0; state--) {
+			if (marked[state] || !leadsTo(state, marked)) continue;
+			marked[state] = 1;
+			found = true;
+		}
 	}
-	const open = [...marked.keys()].filter((state) => marked[state]);
-	const mark = (state: number) => {
-		if (state < 0 || marked[state]) return;
-		marked[state] = 1;
-		open.push(state);
-	};
-	for (let state = open.pop(); state !== undefined; state = open.pop()) {
-		mark(parents.at(state));
-		for (let edge = first[state]!; edge >= 0; edge = next[edge]!) mark(others.at(2 * edge));
-	}
+	const without: number[] = [];
+	for (let state = 0; state < marked.length; state++) if (!marked[state]) without.push(state);
+	return without;
 }

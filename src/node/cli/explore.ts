@@ -36,7 +36,7 @@ export interface ExploreOptions {
 }
 
 const designNames = designs.map(({ name }) => name);
-/** Default of --budget in states: about 140 MB. */
+/** Default of --budget in states: about 64 MB. */
 const BUDGET = 4_000_000;
 /** States of a part: its report names each, and a text of V8 has at most 512 MB. */
 const MAX_SHARD = 8_000_000;

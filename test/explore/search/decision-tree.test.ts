@@ -9,13 +9,14 @@ const columns = () =>
 
 /** A step that reads patch_state of task 0, and whether task 1 is on a CPU. */
 class TestStep implements Step<string> {
-	readonly row: Int32Array;
+	readonly position: Step<string>["position"];
 	readonly #mayBeBusy: number;
 	executed = 0;
 	reads: (busy: boolean) => readonly Read[];
 
 	constructor(patch_state: number, mayBeBusy: number) {
-		this.row = Int32Array.of(0, patch_state, 0);
+		const row = [patch_state, 0];
+		this.position = { ask: (slot, question) => question.at(row[slot]!) };
 		this.#mayBeBusy = mayBeBusy;
 		this.reads = (busy) => [
 			{ slot: 0, field: "patch_state", value: patch_state },

@@ -1,0 +1,127 @@
+/** The largest part of the places that is in use. */
+const MAX_LOAD = 0.82;
+/** A full index becomes so many times as long: twice would leave half of it empty. */
+const GROWTH = 1.3;
+const FIRST_PLACES = 64;
+
+/**
+ * A growing table of pairs of numbers, each there once: 8 bytes for a pair, 5 to 6 for its place in the index. A pair's
+ * number is its place in the order of addition.
+ */
+export class Pairs {
+	readonly #chunkBits: number;
+	readonly #chunkMask: number;
+	/** The pairs, in chunks that are never copied. */
+	readonly #chunks: Int32Array[] = [];
+	/** Open addressing. Number of a pair plus one, with a part of its hash above it; 0: an empty place. */
+	#places: Int32Array;
+	/** A hash times this is its first place. */
+	#scale: number;
+	/** The bits of a place that hold the number. */
+	#numberMask: number;
+	/** Number of pairs with which the places are full enough. */
+	#enough: number;
+	length = 0;
+
+	/** `chunkBits`: 2 to the power of this is the number of pairs in a chunk. */
+	constructor(chunkBits: number) {
+		this.#chunkBits = chunkBits;
+		this.#chunkMask = (1 << chunkBits) - 1;
+		this.#places = new Int32Array(FIRST_PLACES);
+		this.#scale = FIRST_PLACES / 2 ** 32;
+		this.#numberMask = FIRST_PLACES - 1;
+		this.#enough = Math.floor(FIRST_PLACES * MAX_LOAD);
+	}
+
+	/** The number of a pair; `-number - 1` if the pair is new. It is compared in full: the hash only gives the place to start. */
+	add(a: number, b: number): number {
+		const places = this.#places;
+		const mask = this.#numberMask;
+		const hash = hashOf(a, b);
+		const tag = hash & ~mask;
+		let place = placeOf(hash, this.#scale);
+		for (let found = places[place]!; found !== 0; found = places[place]!) {
+			if ((found & ~mask) === tag) {
+				const number = (found & mask) - 1;
+				const chunk = this.#chunks[number >> this.#chunkBits]!;
+				const at = (number & this.#chunkMask) << 1;
+				if (chunk[at] === a && chunk[at + 1] === b) return number;
+			}
+			if (++place === places.length) place = 0;
+		}
+		places[place] = tag | (this.length + 1);
+		return this.#append(a, b);
+	}
+
+	/** The number of a pair that is there, or -1. */
+	find(a: number, b: number): number {
+		const places = this.#places;
+		const mask = this.#numberMask;
+		const hash = hashOf(a, b);
+		const tag = hash & ~mask;
+		let place = placeOf(hash, this.#scale);
+		for (let found = places[place]!; found !== 0; found = places[place]!) {
+			const number = (found & mask) - 1;
+			if ((found & ~mask) === tag && this.first(number) === a && this.second(number) === b) return number;
+			if (++place === places.length) place = 0;
+		}
+		return -1;
+	}
+
+	first(number: number): number {
+		return this.#chunks[number >> this.#chunkBits]![(number & this.#chunkMask) << 1]!;
+	}
+
+	second(number: number): number {
+		return this.#chunks[number >> this.#chunkBits]![((number & this.#chunkMask) << 1) + 1]!;
+	}
+
+	get bytes(): number {
+		return this.#places.byteLength + this.#chunks.length * (8 << this.#chunkBits);
+	}
+
+	#append(a: number, b: number): number {
+		const number = this.length++;
+		if (number >> this.#chunkBits === this.#chunks.length) {
+			this.#chunks.push(new Int32Array(2 << this.#chunkBits));
+		}
+		const chunk = this.#chunks[number >> this.#chunkBits]!;
+		const at = (number & this.#chunkMask) << 1;
+		chunk[at] = a;
+		chunk[at + 1] = b;
+		if (this.length >= this.#enough) this.#grow();
+		return -number - 1;
+	}
+
+	#grow(): void {
+		const count = Math.ceil(this.#places.length * GROWTH);
+		// The old places are given back first: the pairs say all that the new ones need.
+		this.#places = new Int32Array(0);
+		const places = new Int32Array(count);
+		const scale = count / 2 ** 32;
+		const mask = 2 ** Math.ceil(Math.log2(count)) - 1;
+		for (let number = 0; number < this.length; number++) {
+			const hash = hashOf(this.first(number), this.second(number));
+			let place = placeOf(hash, scale);
+			while (places[place] !== 0) if (++place === count) place = 0;
+			places[place] = (hash & ~mask) | (number + 1);
+		}
+		this.#places = places;
+		this.#scale = scale;
+		this.#numberMask = mask;
+		this.#enough = Math.floor(count * MAX_LOAD);
+	}
+}
+
+/** The first place: from other bits than the part of the hash that the place holds. */
+function placeOf(hash: number, scale: number): number {
+	return ((Math.imul(hash, 0x9e3779b1) >>> 0) * scale) | 0;
+}
+
+/** 32 bits, each of which depends on both numbers. */
+function hashOf(a: number, b: number): number {
+	let hash = Math.imul(a, 0x9e3779b1) ^ Math.imul(b, 0x85ebca6b);
+	hash = Math.imul(hash ^ (hash >>> 16), 0x21f0aaad);
+	hash = Math.imul(hash ^ (hash >>> 15), 0x735a2d97);
+	return hash ^ (hash >>> 15);
+}
