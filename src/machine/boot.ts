@@ -2,7 +2,14 @@ import type { EngineImage } from "../assemble/index.js";
 import { Random } from "../base/index.js";
 import { type Cpu, GatePage } from "../cpu/index.js";
 import type { ElfObject } from "../elf/index.js";
-import { aliasOf, condReschedFunctions, Exports, KernelData, kernelVariables } from "../linux/exports/index.js";
+import {
+	aliasOf,
+	condReschedFunctions,
+	Exports,
+	KernelData,
+	kernelVariables,
+	scheduleFunctions,
+} from "../linux/exports/index.js";
 import {
 	Files,
 	mountAt,
@@ -193,15 +200,16 @@ function bootKernel(options: MachineOptions, parts: WithGuest, gates: GatePage, 
 	const exports: Exports = new Exports({ ...parts, ...forExports, HZ: hz, kernelTasks: kernelData ?? compiled });
 	const functions = [...exports.functions, loader.functions()];
 	for (const family of functions) declareHostFunctions(gates, cpu, hostCalls, family);
-	hostCalls.add(condReschedFunctions(klp));
-	const switchPoints = declareSwitchPoints(gates, { ...parts, klp, work: exports.work });
+	for (const inCalls of [condReschedFunctions(klp), scheduleFunctions(parts.sched)]) hostCalls.add(inCalls);
+	const switchPoints = declareSwitchPoints(gates, { ...parts, klp });
 
 	const vmlinux = loader.linkVmlinux(options.vmlinux, LAYOUT.vmlinux);
 	if (compiled !== undefined) {
 		declareHostFunctions(compiled.gates, cpu, hostCalls, compiled.externals());
 		compiled.klp_init();
 	}
-	return { klp, modules, loader, exports, switchPoints, vmlinux };
+	const jiffies = kernelData?.symbol("jiffies") ?? variables?.get("jiffies");
+	return { klp, modules, loader, exports, switchPoints, vmlinux, jiffies };
 }
 
 /** What .ko files read without a call. */
@@ -249,8 +257,8 @@ function bootMachine(parts: WithKernel, engine: AssembledEngine): Machine {
 		idle: label(engine.entry, "secondary_startup_64"),
 	};
 	const executor = new Executor({ ...parts, entry });
-	const jiffies = vmlinux.symbol("jiffies")?.address;
-	const rounds = new Rounds({ ...parts, work: exports.work, executor, jiffies });
+	const jiffies = [vmlinux.symbol("jiffies")?.address, parts.jiffies].filter((at) => at !== undefined);
+	const rounds = new Rounds({ ...parts, ticking: [exports.work, exports.timers], executor, jiffies });
 	const files = mountFiles(parts);
 	const shell = new Shell(rounds, hostTasks, klp, loader, files);
 	const tasks = new Tasks({ ...parts, rounds });

@@ -123,7 +123,7 @@ export function declareProgram(gates: GatePage, { state }: Cpu, sched: Sched, ob
 		const { args, next, exitCalls = [] } = task.program;
 		const calls = task.exiting ? exitCalls : task.program.calls;
 		if (next !== undefined) {
-			const call = next();
+			const call = next(state.words[RAX]!);
 			if (call === undefined) state.words[RAX] = 0n;
 			else {
 				state.words[RAX] = call.func;

@@ -1,5 +1,4 @@
 import { KlpemuError } from "../base/index.js";
-import type { GuestWorkqueue } from "../linux/exports/index.js";
 import type { Ftrace } from "../linux/ftrace/index.js";
 import { GuestFault, type Oops } from "../linux/guest/index.js";
 import type { Livepatch } from "../linux/klp/index.js";
@@ -33,12 +32,13 @@ interface Parts extends PlaceParts {
 	readonly workqueue: Workqueue;
 	readonly ftrace: Ftrace;
 	readonly klp: Livepatch;
-	readonly work: GuestWorkqueue;
+	/** Told of each jiffy: delayed works and timers of modules. */
+	readonly ticking: readonly { tick(): void }[];
 	readonly executor: Executor;
 	readonly oops: Oops;
 	readonly observers: Iterable<Observer>;
-	/** Guest address of `jiffies`, if vmlinux has it. */
-	readonly jiffies: Kaddr | undefined;
+	/** Guest addresses of `jiffies`: vmlinux may have one, and .ko files have another one. */
+	readonly jiffies: readonly Kaddr[];
 }
 
 /** Kernel code in TypeScript that has stopped in the middle. */
@@ -78,11 +78,11 @@ export class Rounds {
 
 	/** One round: timers, due work, then a slice on every CPU. */
 	round(): void {
-		const { sched, memory, jiffies, work, executor, hostTasks, observers } = this.#parts;
+		const { sched, memory, jiffies, ticking, executor, hostTasks, observers } = this.#parts;
 		for (const observer of observers) observer.round?.();
 		sched.tick();
-		if (jiffies !== undefined) memory.setU64(jiffies, BigInt(sched.jiffies));
-		work.tick();
+		for (const at of jiffies) memory.setU64(at, BigInt(sched.jiffies));
+		for (const each of ticking) each.tick();
 		if (this.rest !== undefined && this.#mayGoOn(this.rest)) this.#goOn(this.rest);
 		for (let due = this.#takeWork(); due !== undefined; due = this.#takeWork()) this.#runWork(due.func());
 		for (const cpu of sched.order()) {

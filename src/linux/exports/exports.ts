@@ -10,6 +10,7 @@ import { GuestFtrace } from "./ftrace.js";
 import { KernelAbi, type KernelTasks } from "./kernel-abi.js";
 import { Kobjects } from "./kobjects.js";
 import { Kretprobes } from "./kprobes.js";
+import { Kthreads } from "./kthreads.js";
 import { GuestLivepatch } from "./livepatch.js";
 import { lockFunctions } from "./locks.js";
 import { memoryFunctions } from "./memory.js";
@@ -18,6 +19,7 @@ import { spinLockFunctions } from "./spin-locks.js";
 import { StaticCalls } from "./static-calls.js";
 import { StaticKeys } from "./static-keys.js";
 import { GuestTasks } from "./tasks.js";
+import { GuestTimers } from "./timers.js";
 import { waitFunctions } from "./wait.js";
 import { GuestWorkqueue } from "./workqueue.js";
 
@@ -27,6 +29,8 @@ export class Exports {
 		fields: [
 			"output",
 			"work",
+			"timers",
+			"kthreads",
 			"kobjects",
 			"shadow",
 			"livepatch",
@@ -41,6 +45,8 @@ export class Exports {
 
 	readonly output: GuestOutput;
 	readonly work: GuestWorkqueue;
+	readonly timers: GuestTimers;
+	private readonly kthreads: Kthreads | undefined = undefined;
 	readonly kobjects: Kobjects;
 	readonly shadow: Shadow;
 	readonly kernelTasks: KernelTasks | undefined;
@@ -82,7 +88,8 @@ export class Exports {
 		this.kernelTasks = kernelTasks;
 		const slab = new Slab(heap, faults, sched);
 		this.output = new GuestOutput(memory, heap, dmesg, symbols);
-		this.work = new GuestWorkqueue(memory, sched, klp, hostTasks);
+		this.work = new GuestWorkqueue(memory, heap, sched, klp, hostTasks);
+		this.timers = new GuestTimers(memory, sched, klp, hostTasks);
 		this.kobjects = new Kobjects(memory, heap, calls, new Refcounts(memory, heap, dmesg));
 		this.shadow = new Shadow(dmesg, slab);
 		this.tasks = new GuestTasks(memory, heap, sched, kernelTasks);
@@ -99,6 +106,7 @@ export class Exports {
 			lockFunctions(memory, sched, HZ),
 			spinLockFunctions(memory, sched),
 			this.work.functions(),
+			this.timers.functions(),
 			this.kobjects.functions(),
 			...(this.livepatch === undefined ? [] : [this.livepatch.functions()]),
 			this.ftrace.functions(),
@@ -107,8 +115,14 @@ export class Exports {
 		if (kernelTasks !== undefined) {
 			this.staticKeys = new StaticKeys(memory, parts.kallsyms, parts.text_poke);
 			this.staticCalls = new StaticCalls(memory, parts.kallsyms, symbols, parts.text_poke);
+			this.kthreads = new Kthreads({ sched, klp, hostTasks, tasks: kernelTasks, output: this.output });
 			const abi = new KernelAbi(memory, dmesg, this.output, kernelTasks, functions);
-			functions.push(abi.functions(), this.staticKeys.functions(), this.staticCalls.functions());
+			functions.push(
+				this.kthreads.functions(),
+				abi.functions(),
+				this.staticKeys.functions(),
+				this.staticCalls.functions(),
+			);
 		}
 		this.functions = functions;
 	}

@@ -5,5 +5,6 @@ export { KernelData } from "./kernel-data.js";
 export { kernelVariables } from "./kernel-variables.js";
 
 export { GuestOutput } from "./output.js";
+export { jiffiesLeft, SCHEDULE_TIMEOUT, scheduleFunctions, timeoutOf } from "./schedule.js";
 export { SPIN_LOCK } from "./spin-locks.js";
 export { GuestWorkqueue } from "./workqueue.js";

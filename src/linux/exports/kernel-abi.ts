@@ -12,6 +12,15 @@ const ALIASES: Readonly<Record<string, string>> = {
 	kmemdup_noprof: "kmemdup",
 	kvfree: "kfree",
 	sysfs_create_file_ns: "sysfs_create_file",
+	// Their names before 6.2.
+	del_timer: "timer_delete",
+	del_timer_sync: "timer_delete_sync",
+	// Their names since 6.15.
+	timer_init_key: "init_timer_key",
+	alloc_workqueue_noprof: "alloc_workqueue",
+	// Nobody sends signals but livepatch, whose signal ends no such wait.
+	mutex_lock_interruptible: "mutex_lock_killable",
+	wait_for_completion_interruptible: "wait_for_completion_killable",
 	// As with preempt=voluntary.
 	__SCT__cond_resched: "__cond_resched",
 	__SCT__might_resched: "__cond_resched",
@@ -25,12 +34,14 @@ const REORDERED: Readonly<Record<string, readonly [name: string, ...args: readon
 	queue_work_on: ["schedule_work", 2],
 	// (cpu, wq, dwork, delay)
 	queue_delayed_work_on: ["schedule_delayed_work", 2, 3],
+	mod_delayed_work_on: ["mod_delayed_work", 2, 3],
 };
 
 /** The task_structs in the layout of the kernel. */
 export interface KernelTasks {
 	/** The task whose task_struct is at an address. */
 	taskAt(address: Kaddr): task_struct | undefined;
+	structOf(task: task_struct): Kaddr;
 }
 
 /** include/linux/poison.h */

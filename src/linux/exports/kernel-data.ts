@@ -3,9 +3,9 @@ import { type Kaddr, type Memory, PAGE_SIZE, PERM, toU64 } from "../../memory/in
 import type { KernelLayout } from "../lib/index.js";
 import {
 	accessField,
+	keepSleepState,
 	type PerCpu,
 	type Sched,
-	TASK_RUNNING,
 	type TaskStructs,
 	type task_struct,
 } from "../sched/index.js";
@@ -76,6 +76,10 @@ export class KernelData implements TaskStructs {
 		return undefined;
 	}
 
+	structOf(task: task_struct): Kaddr {
+		return this.structs.get(task)!;
+	}
+
 	#perCpuSymbols(): [string, Kaddr][] {
 		const memory = this.#memory;
 		const hot = (field: string, elsewhere: number) =>
@@ -134,14 +138,7 @@ export class KernelData implements TaskStructs {
 				memory.setU32(at("thread_info.flags"), flags);
 			},
 		}));
-		// set_current_state() writes the state where it is; a wake-up takes it back.
-		accessField(task, "sleep_state", ({ get, set }) => ({
-			get: () => memory.u32(at("__state")) || get(),
-			set(state) {
-				set(state === undefined ? undefined : TASK_RUNNING);
-				memory.setU32(at("__state"), state ?? 0);
-			},
-		}));
+		keepSleepState(task, memory, at("__state"));
 		// preempt_disable() and spin locks of guest code count where the CPU's counter is; what TypeScript counts stays with the task.
 		accessField(task, "preempt_count", ({ get, set }) => ({
 			get: () => get() + this.#preemptCount(task),

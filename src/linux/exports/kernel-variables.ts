@@ -26,5 +26,12 @@ export function kernelVariables(memory: Memory, base: Kaddr, cpus: number): [str
 	const nr_cpu_ids = (base + KMALLOC_CACHES + 8 * WORKQUEUES.length) | 0;
 	memory.setU32(nr_cpu_ids, cpus);
 	const pv_ops = (base + PV_OPS) | 0;
-	return [["kmalloc_caches", base], ["nr_cpu_ids", nr_cpu_ids], ["pv_ops", pv_ops], ...queues];
+	return [
+		["kmalloc_caches", base],
+		["nr_cpu_ids", nr_cpu_ids],
+		// Written in each round.
+		["jiffies", (nr_cpu_ids + 8) | 0],
+		["pv_ops", pv_ops],
+		...queues,
+	];
 }

@@ -18,6 +18,25 @@ export function lockFunctions(memory: GuestMemory, sched: Sched, HZ: number): Ho
 	const done = (x: Kaddr) => memory.u32(x);
 	// The module that it is in has gone: the task finds that out by itself.
 	const gone = (at: Kaddr) => memory.permissions(at) === 0;
+	// A value that identifies the task and is not 0.
+	const take = (lock: Kaddr) => memory.setU64(lock, toU64(sched.current.pid + 1));
+	function* lockMutex(lock: Kaddr): Kernel<void> {
+		// Each waiting task checks again, because another task may have been first.
+		while (owner(lock) !== 0n) yield wait("mutex_lock", () => gone(lock) || owner(lock) === 0n);
+		take(lock);
+	}
+	/** False if jiffy `end` comes first. */
+	function* complete(x: Kaddr, label: string, end = Number.POSITIVE_INFINITY): Kernel<boolean> {
+		const over = () => sched.jiffies >= end;
+		while (done(x) === 0 && !over()) yield wait(label, () => gone(x) || done(x) !== 0 || over());
+		if (done(x) === 0) return false;
+		if (done(x) !== UINT_MAX) memory.setU32(x, done(x) - 1);
+		return true;
+	}
+	function* sleepFor(milliseconds: number, label: string): Kernel<void> {
+		const end = sched.jiffies + msecs_to_jiffies(milliseconds, HZ) + 1;
+		yield wait(label, () => sched.jiffies >= end);
+	}
 	return {
 		plain: {
 			mutex_unlock(args) {
@@ -29,26 +48,49 @@ export function lockFunctions(memory: GuestMemory, sched: Sched, HZ: number): Ho
 				if (done(x) !== UINT_MAX) memory.setU32(x, done(x) + 1);
 				return undefined;
 			},
+			mutex_trylock(args) {
+				const lock = args.pointer(0);
+				if (owner(lock) !== 0n) return 0;
+				take(lock);
+				return 1;
+			},
 			__msecs_to_jiffies: (args) => msecs_to_jiffies(args.u32(0), HZ),
+			jiffies_to_msecs: (args) => Math.floor((Number(args.u64(0)) * 1000) / HZ),
 		},
 		sleeping: {
 			*mutex_lock(args): Kernel<undefined> {
-				const lock = args.pointer(0);
-				// Each waiting task checks again, because another task may have been first.
-				while (owner(lock) !== 0n) yield wait("mutex_lock", () => gone(lock) || owner(lock) === 0n);
-				// A value that identifies the task and is not 0.
-				memory.setU64(lock, toU64(sched.current.pid + 1));
+				yield* lockMutex(args.pointer(0));
 				return undefined;
+			},
+			*mutex_lock_killable(args): Kernel<number> {
+				yield* lockMutex(args.pointer(0));
+				return 0;
 			},
 			*wait_for_completion(args): Kernel<undefined> {
-				const x = args.pointer(0);
-				while (done(x) === 0) yield wait("wait_for_completion", () => gone(x) || done(x) !== 0);
-				if (done(x) !== UINT_MAX) memory.setU32(x, done(x) - 1);
+				yield* complete(args.pointer(0), "wait_for_completion");
 				return undefined;
 			},
+			*wait_for_completion_killable(args): Kernel<number> {
+				yield* complete(args.pointer(0), "wait_for_completion_killable");
+				return 0;
+			},
+			// (completion, timeout): the jiffies that are left, at least 1; 0 after the timeout.
+			*wait_for_completion_timeout(args): Kernel<number> {
+				const end = sched.jiffies + Number(args.u64(1));
+				const completed = yield* complete(args.pointer(0), "wait_for_completion_timeout", end);
+				return completed ? Math.max(end - sched.jiffies, 1) : 0;
+			},
 			*msleep(args): Kernel<undefined> {
-				const end = sched.jiffies + msecs_to_jiffies(args.u32(0), HZ) + 1;
-				yield wait("msleep", () => sched.jiffies >= end);
+				yield* sleepFor(args.u32(0), "msleep");
+				return undefined;
+			},
+			*msleep_interruptible(args): Kernel<number> {
+				yield* sleepFor(args.u32(0), "msleep_interruptible");
+				return 0;
+			},
+			// (min, max, state) in microseconds: there is no time shorter than a jiffy.
+			*usleep_range_state(args): Kernel<undefined> {
+				yield* sleepFor(Math.ceil(Number(args.u64(0)) / 1000), "usleep_range_state");
 				return undefined;
 			},
 		},

@@ -1,6 +1,6 @@
 import { declareState } from "../../base/index.js";
 import { type Kaddr, toU64 } from "../../memory/index.js";
-import type { GuestMemory, HostFunctions } from "../guest/index.js";
+import type { GuestMemory, Heap, HostFunctions } from "../guest/index.js";
 import type { Livepatch } from "../klp/index.js";
 import { type Kernel, wait } from "../lib/index.js";
 import { type HostTasks, PF_KTHREAD, type Sched, TASK_IDLE, type task_struct } from "../sched/index.js";
@@ -17,6 +17,7 @@ export class GuestWorkqueue {
 	static readonly state = declareState({ fields: ["pending", "delayed", "running", "canceling"] });
 
 	readonly #memory: GuestMemory;
+	readonly #heap: Heap;
 	readonly #sched: Sched;
 	readonly #klp: Livepatch;
 	readonly #hostTasks: HostTasks;
@@ -27,8 +28,9 @@ export class GuestWorkqueue {
 	/** Works that are being cancelled: they cannot be queued, not even by their own function. */
 	private readonly canceling = new Set<Kaddr>();
 
-	constructor(memory: GuestMemory, sched: Sched, klp: Livepatch, hostTasks: HostTasks) {
+	constructor(memory: GuestMemory, heap: Heap, sched: Sched, klp: Livepatch, hostTasks: HostTasks) {
 		this.#memory = memory;
+		this.#heap = heap;
 		this.#sched = sched;
 		this.#klp = klp;
 		this.#hostTasks = hostTasks;
@@ -39,16 +41,16 @@ export class GuestWorkqueue {
 		const task: task_struct = this.#sched.add(`kworker/0:${index + 2}`, {
 			flags: PF_KTHREAD,
 			mode: "kernel",
-			program: { calls: [], next: () => this.next(task) },
+			program: {
+				calls: [],
+				next: () => this.next(task),
+				// It sleeps, unless a work has just been queued.
+				afterRound: () => (this.pending.length > 0 ? "again" : TASK_IDLE),
+			},
 		});
 		task.__state = TASK_IDLE;
 		this.#klp.klp_copy_process(this.#hostTasks.kworker, task);
 		return task;
-	}
-
-	/** True if there is work for a kworker. */
-	get hasWork(): boolean {
-		return this.pending.length > 0;
 	}
 
 	/** Called when a kworker has finished its work. Returns the next work, or nothing. */
@@ -111,22 +113,45 @@ export class GuestWorkqueue {
 		return waited;
 	}
 
-	/** Removes a work from the queue and waits until no kworker runs it. */
-	*#cancel(work: Kaddr): Kernel<boolean> {
+	/** Removes a work from the queue; true if it was there. */
+	#remove(work: Kaddr): boolean {
 		const memory = this.#memory;
-		this.canceling.add(work);
 		const at = this.pending.indexOf(work);
 		const delayed = this.delayed.findIndex((entry) => entry.work === work);
 		if (at >= 0) this.pending.splice(at, 1);
 		if (delayed >= 0) this.delayed.splice(delayed, 1);
 		const waiting = at >= 0 || delayed >= 0;
 		if (waiting) memory.setU64(work, memory.u64(work) & ~WORK_STRUCT_PENDING);
+		return waiting;
+	}
+
+	/** The same, and waits until no kworker runs it. */
+	*#cancel(work: Kaddr): Kernel<boolean> {
+		this.canceling.add(work);
+		const waiting = this.#remove(work);
 		yield wait("cancel_work_sync", () => !this.#isRunning(work));
 		this.canceling.delete(work);
 		return waiting;
 	}
 
+	/** mod_delayed_work(): true if it was queued. */
+	#modify(work: Kaddr, delay: number): boolean {
+		const was = this.#remove(work);
+		this.#schedule(work, delay);
+		return was;
+	}
+
+	/** All queues are one here: whoever flushes one waits for the works of all, but not for the one in which it does. */
+	*#flushAll(): Kernel<undefined> {
+		const { current } = this.#sched;
+		const idle = () => [...this.running].every(([kworker, work]) => work === undefined || kworker === current);
+		yield wait("__flush_workqueue", () => this.pending.length === 0 && idle());
+		return undefined;
+	}
+
 	functions(): HostFunctions {
+		const heap = this.#heap;
+		const flushAll = () => this.#flushAll();
 		const flush = (work: Kaddr) => this.#flush(work);
 		const cancel = (work: Kaddr) => this.#cancel(work);
 		return {
@@ -134,8 +159,19 @@ export class GuestWorkqueue {
 				schedule_work: (args) => Number(this.#schedule(args.pointer(0), 0)),
 				// A delayed_work begins with its work_struct.
 				schedule_delayed_work: (args) => Number(this.#schedule(args.pointer(0), Number(args.u64(1)))),
+				mod_delayed_work: (args) => Number(this.#modify(args.pointer(0), Number(args.u64(1)))),
+				// (format, flags, max_active, ...): a pointer that is passed on.
+				alloc_workqueue: () => toU64(this.#heap.kmalloc(8, true)),
+				cancel_work: (args) => Number(this.#remove(args.pointer(0))),
+				cancel_delayed_work: (args) => Number(this.#remove(args.pointer(0))),
 			},
 			sleeping: {
+				__flush_workqueue: flushAll,
+				*destroy_workqueue(args): Kernel<undefined> {
+					yield* flushAll();
+					heap.kfree(args.pointer(0));
+					return undefined;
+				},
 				*flush_work(args): Kernel<number> {
 					return Number(yield* flush(args.pointer(0)));
 				},

@@ -198,6 +198,10 @@ export class CompiledLivepatch implements Livepatch {
 		return this.tasks.at(address);
 	}
 
+	structOf(task: task_struct): Kaddr {
+		return this.tasks.address(task);
+	}
+
 	/** See {@link code}. */
 	#codeOf(): CoreCode {
 		const { tasks, events, core } = this;

@@ -4,6 +4,7 @@ import { type Kaddr, type Memory, PAGE_SIZE, PERM, toU64 } from "../../memory/in
 import type { GuestTaskField } from "../klp/index.js";
 import {
 	accessField,
+	keepSleepState,
 	type PerCpu,
 	PF_IDLE,
 	PF_KTHREAD,
@@ -205,6 +206,7 @@ export class CoreTasks implements TaskStructs {
 		word("patch_state", "patch_state");
 		word("thread_flags", "thread_info.flags");
 		word("trace_recursion", "trace_recursion");
+		keepSleepState(task, memory, this.#field(address, "__state"));
 		// It is a CPU's, and 0 whenever a task is not on one.
 		accessField(task, "preempt_count", () => ({
 			get: () => {

@@ -21,6 +21,7 @@ export const ERRNO = {
 export const {
 	EPERM,
 	ENOENT,
+	EINTR,
 	EIO,
 	E2BIG,
 	ENOEXEC,

@@ -1,4 +1,5 @@
-import type { task_struct } from "./task.js";
+import type { Kaddr, Memory } from "../../memory/index.js";
+import { TASK_RUNNING, type task_struct } from "./task.js";
 
 /** Functions that read and write a field. */
 export interface Accessor<T> {
@@ -23,6 +24,20 @@ export function accessField<F extends keyof task_struct>(
 	const { get, set } = wrap(inner);
 	Object.defineProperty(task, field, { enumerable: true, configurable: true, get, set });
 	return inner;
+}
+
+/**
+ * set_current_state() of code that was compiled with the kernel's headers writes the state where it is, in the task_struct (`at`); a wake-up
+ * takes it back.
+ */
+export function keepSleepState(task: task_struct, memory: Memory, at: Kaddr): void {
+	accessField(task, "sleep_state", ({ get, set }) => ({
+		get: () => memory.u32(at) || get(),
+		set(state) {
+			set(state === undefined ? undefined : TASK_RUNNING);
+			memory.setU32(at, state ?? 0);
+		},
+	}));
 }
 
 function accessorOf<F extends keyof task_struct>(task: task_struct, field: F): Accessor<task_struct[F]> {

@@ -45,8 +45,10 @@ export interface TaskProgram {
 	readonly calls: readonly (Kaddr | LateCall)[];
 	/** Arguments of each call; default: the pid of the task is the first one. */
 	readonly args?: readonly bigint[];
-	/** Instead of `calls`: returns the next function with its argument; undefined at the end of a round. */
-	readonly next?: () => { readonly func: bigint; readonly argument: bigint } | undefined;
+	/** Instead of `calls`: returns the next function with its argument; undefined at the end of a round. `result`: rax of the last one. */
+	readonly next?: (result: bigint) => { readonly func: bigint; readonly argument: bigint } | undefined;
+	/** What a kthread with `next` does at the end of a round: another one at once, do_exit(), or it sleeps in this state. */
+	readonly afterRound?: () => "again" | "exit" | number;
 	/** Stops the task in the body of a function, once: the instruction addresses where bodies begin. */
 	readonly sleepAt?: () => readonly Kaddr[];
 	/** A signal ends the sleep at `sleepAt`. */

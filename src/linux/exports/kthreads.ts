@@ -1,0 +1,113 @@
+import { declareState } from "../../base/index.js";
+import { hex, type Kaddr, toU64 } from "../../memory/index.js";
+import { GuestFault, type HostFunctions } from "../guest/index.js";
+import type { Livepatch } from "../klp/index.js";
+import { EINTR, type Kernel, wait } from "../lib/index.js";
+import {
+	type HostTasks,
+	PF_KTHREAD,
+	type Sched,
+	TASK_DEAD,
+	TASK_NORMAL,
+	TASK_UNINTERRUPTIBLE,
+	type task_struct,
+} from "../sched/index.js";
+import type { KernelTasks } from "./kernel-abi.js";
+import type { GuestOutput } from "./output.js";
+
+/** TASK_COMM_LEN without the NUL. */
+const COMM_LENGTH = 15;
+
+/** struct kthread */
+interface Kthread {
+	started: boolean;
+	/** KTHREAD_SHOULD_STOP */
+	stop: boolean;
+	/** What its function has returned; undefined: it has not. */
+	result: number | undefined;
+}
+
+/** kthreads of modules (kernel/kthread.c): tasks whose program is one function of guest code, with which they end. */
+export class Kthreads {
+	static readonly state = declareState({ fields: ["threads"] });
+
+	readonly #sched: Sched;
+	readonly #klp: Livepatch;
+	readonly #hostTasks: HostTasks;
+	readonly #tasks: KernelTasks;
+	readonly #output: GuestOutput;
+	private readonly threads = new Map<task_struct, Kthread>();
+
+	constructor(parts: {
+		readonly sched: Sched;
+		readonly klp: Livepatch;
+		readonly hostTasks: HostTasks;
+		readonly tasks: KernelTasks;
+		readonly output: GuestOutput;
+	}) {
+		this.#sched = parts.sched;
+		this.#klp = parts.klp;
+		this.#hostTasks = parts.hostTasks;
+		this.#tasks = parts.tasks;
+		this.#output = parts.output;
+	}
+
+	/** It sleeps until it is woken for the first time. As a child of kthreadd, it has the transition state of other kthreads. */
+	#create(func: bigint, argument: bigint, name: string): bigint {
+		const thread: Kthread = { started: false, stop: false, result: undefined };
+		const next = (result: bigint) => {
+			if (!thread.started) {
+				thread.started = true;
+				if (!thread.stop) return { func, argument };
+				thread.result = -EINTR;
+			} else thread.result = Number(BigInt.asIntN(32, result));
+			return undefined;
+		};
+		const task = this.#sched.add(name.slice(0, COMM_LENGTH), {
+			flags: PF_KTHREAD,
+			mode: "kernel",
+			program: { calls: [], next, afterRound: () => "exit" },
+		});
+		task.__state = TASK_UNINTERRUPTIBLE;
+		this.#klp.klp_copy_process(this.#hostTasks.kworker, task);
+		this.threads.set(task, thread);
+		return toU64(this.#tasks.structOf(task));
+	}
+
+	/** Throws the fault of a pointer to no kthread. */
+	#find(address: Kaddr): readonly [task_struct, Kthread] {
+		const task = this.#tasks.taskAt(address);
+		const thread = task && this.threads.get(task);
+		if (task === undefined || thread === undefined)
+			throw new GuestFault({ kind: "general-protection" }, `no kthread at ${hex(address)}`);
+		return [task, thread];
+	}
+
+	*#stop(address: Kaddr): Kernel<number> {
+		const [task, thread] = this.#find(address);
+		thread.stop = true;
+		this.#sched.wake_up_state(task, TASK_NORMAL);
+		yield wait("kthread_stop", () => task.__state === TASK_DEAD);
+		return thread.result ?? 0;
+	}
+
+	functions(): HostFunctions {
+		const stop = (address: Kaddr) => this.#stop(address);
+		return {
+			plain: {
+				// (func, data, node, format, ...)
+				kthread_create_on_node: (args) => this.#create(args.u64(0), args.u64(1), this.#output.format(args, 3)),
+				kthread_should_stop: () => Number(this.threads.get(this.#sched.current)?.stop ?? false),
+				kthread_bind: (args) => {
+					this.#find(args.pointer(0))[0].pinned = args.u32(1);
+					return undefined;
+				},
+			},
+			sleeping: {
+				*kthread_stop(args): Kernel<number> {
+					return yield* stop(args.pointer(0));
+				},
+			},
+		};
+	}
+}
