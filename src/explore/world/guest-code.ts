@@ -39,6 +39,10 @@ const ACQUIRE: ReadonlySet<string> = new Set([
 	"_raw_spin_lock_irqsave",
 ]);
 
+/** Gates of kernel functions that need a clock, or make tasks. */
+const TIMED =
+	/^(kthread_\w+|(mod|add)_timer|schedule_timeout\w*|u?sleep_range\w*|msleep\w*|wait_for_completion_timeout)$/;
+
 /** An instruction that was decoded, with the bytes it was decoded from. */
 interface Decoded {
 	readonly bytes: readonly number[];
@@ -237,6 +241,12 @@ export class GuestCode implements CallStepper {
 	}
 
 	#passGate(gate: string, ip: Kaddr): Stop {
+		if (TIMED.test(gate)) {
+			const { comm } = this.#machine.sched.current;
+			throw new KlpemuError("EXPLORE_UNSUPPORTED", `${comm} calls ${gate}(): that cannot be explored`, {
+				hint: "an exploration has no clock, and a fixed set of tasks; klpemu run does it",
+			});
+		}
 		const isNop = this.#machine.memory.u8(ip) === 0x90;
 		if (!isNop) return runGuest(this.#cpu, 1);
 		if (this.#visible(gate) && !ACQUIRE.has(gate)) this.#fresh = false;
