@@ -3,6 +3,7 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { KlpemuError } from "../../src/base/index.js";
 import type { InputFile } from "../../src/check/index.js";
+import { LONG } from "../support/sample.js";
 import { check, compileC, ko, textFile } from "./ko.js";
 import { vmlinux } from "./vmlinux.js";
 
@@ -23,7 +24,7 @@ static struct klp_object_ext objects[] SECTION(".init.klp_objects") = { { "ext4"
 int __init init_module(void) { return klp_enable_patch(kzalloc(200, 0)); }`,
 	}),
 ];
-const RUNS = Number(process.env.KLPEMU_FUZZ ?? 3000);
+const RUNS = LONG ? 3000 : Number(process.env.KLPEMU_FUZZ ?? 600);
 
 /** Runs the check; anything but a KlpemuError goes on. */
 function outcome(file: InputFile, against: readonly InputFile[] = []): "report" | "error" {

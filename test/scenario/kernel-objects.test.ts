@@ -11,6 +11,7 @@ import { createModel, hintsFor, parseScenario, runScenario } from "../../src/sce
 import { exploreModel } from "../explore/support.js";
 import { KO_RELEASE, livepatchBody, writeKo } from "../support/ko.js";
 import { createTestMachine } from "../support/machine.js";
+import { LONG } from "../support/sample.js";
 import { KERNEL_KO, NO_KERNEL_CORE, skipBecause } from "../support/skip.js";
 
 const TARGET = `
@@ -71,10 +72,11 @@ steps:
 		}
 	});
 
-	test("is explored, as one that enables itself and as a target module", async () => {
+	test("is explored, as one that enables itself and, in test:long, as a target module", async () => {
 		const host = nodeHost(join(folder, "s.yaml"));
 		const explore = async (yaml: string) => exploreModel(await createModel(parse(yaml), { host }));
 		expect(await explore("steps: [insmod: lp.ko, settle]")).toMatchObject({ result: "complete", violations: [] });
+		if (!LONG) return;
 		const exploration = await explore(`
 livepatches: { lp1: { sources: [asm/livepatches/lp1.c], objects: { target_mod: { in_target: lp1_funcA } } } }
 tasks: { t: { calls: [funcA] } }

@@ -5,6 +5,7 @@ import { nodeHost } from "../../../src/node/index.js";
 import type { Report, ReportStep } from "../../../src/report/index.js";
 import { parseScenario, type RunScenarioOptions, runScenario } from "../../../src/scenario/index.js";
 import { kernelCore } from "../../support/kernel-core.js";
+import { sample } from "../../support/sample.js";
 
 /*
  * Both cores run every scenario that needs no kernel module, from the same seed, and are compared step by step. What differs for a reason:
@@ -76,7 +77,7 @@ function compare(file: string, typescript: Report, compiled: Report): void {
 	expect(compiled.failures).toEqual(typescript.failures);
 }
 
-test.for(files)("%s: the same with both cores", { timeout: 120_000 }, async (file, { skip }) => {
+test.for(sample(files, 3))("%s: the same with both cores", { timeout: 120_000 }, async (file, { skip }) => {
 	const scenario = parseScenario(await readFile(file, "utf8"), file);
 	const core = await kernelCore(skip);
 	const options: RunScenarioOptions = {
