@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { cpio } from "../../../src/node/vm/cpio.js";
 import { buildKit, findKernel } from "../../../src/node/vm/index.js";
+import { image } from "./image.js";
 
 let folder: string;
 beforeAll(async () => {
@@ -33,15 +34,6 @@ test("an archive: headers of 110 bytes, names and contents on words, the trailer
 			.join(""),
 	);
 });
-
-/** The beginning of a bzImage of this release. */
-function image(release: string): Buffer {
-	const bytes = Buffer.alloc(0x800);
-	bytes.write("HdrS", 0x202, "latin1");
-	bytes.writeUInt16LE(0x300, 0x20e);
-	bytes.write(`${release} (someone) #1 SMP\0`, 0x500, "latin1");
-	return bytes;
-}
 
 test("the release is read from the image, the headers may be given", async () => {
 	const path = join(folder, "bzImage");
