@@ -1,6 +1,6 @@
 /** What people read of the designs: names, titles, sources, keys, and why a key of another design is refused or not read. */
 import { expect, test } from "vitest";
-import { designs } from "../../src/designs/index.js";
+import { designs, findDesign } from "../../src/designs/index.js";
 
 const rows = designs.map(({ name, title, source }) => `${name}: ${title} (${source})`);
 const keys = designs.map(({ name, fields, foreign }) => ({
@@ -8,6 +8,13 @@ const keys = designs.map(({ name, fields, foreign }) => ({
 	own: fields.map((field) => field.name),
 	foreign,
 }));
+
+test("an unknown one: the names that there are", () => {
+	const hint = `designs: ${designs.map(({ name }) => name).join(", ")}`;
+	expect(() => findDesign("nope")).toThrow(expect.objectContaining({ code: "UNKNOWN_DESIGN", hint }));
+	expect(findDesign(designs[1]!.name)).toBe(designs[1]);
+	expect(findDesign(designs[1]!)).toBe(designs[1]);
+});
 
 test("name, title, source", () => {
 	expect(rows).toMatchInlineSnapshot(`
