@@ -15,6 +15,7 @@ import { parseArgs } from "node:util";
 import { parse } from "yaml";
 import { Child } from "./child.mjs";
 import { allMutants, keyOf, makeSandbox } from "./sandbox.mjs";
+import { typeChecker } from "./types.mjs";
 
 const SUBJECTS = ["src/linux/klp", "src/linux/ftrace", "src/designs", "src/consistency", "src/explore"];
 /** Tests that run in one process and may reach these folders. */
@@ -37,6 +38,8 @@ const SLOW = [
 	"test/node/**/*.test.ts",
 ];
 const PASS = 0.85;
+/** Which results tell a mutant: a test has failed, has not come to its end, or the code does not compile (npm run typecheck). */
+const CAUGHT = ["killed", "timeout", "compiler"];
 /** A result of a mutant in each line. */
 const RESULTS = ".cache/mutation-results.jsonl";
 /** What each test reaches, in milliseconds and hits. */
@@ -253,12 +256,13 @@ function codeOf({ fileName, location: { start, end } }) {
 
 function tell(chosen, known) {
 	const explained = parse(readFileSync(new URL("survivors.yaml", import.meta.url), "utf8")) ?? [];
-	let [killed, reasons, untested] = [0, 0, 0];
+	const counts = { killed: 0, timeout: 0, compiler: 0 };
+	let [reasons, untested] = [0, 0];
 	for (const mutant of chosen) {
 		const { fileName, location, mutatorName, replacement } = mutant;
 		const [result, code] = [known.get(keyOf(mutant)), codeOf(mutant)];
 		if (result === undefined) untested++;
-		else if (result.status === "killed" || result.status === "timeout") killed++;
+		else if (CAUGHT.includes(result.status)) counts[result.status]++;
 		else if (explained.some((one) => one.file === fileName && one.code === code && one.becomes === replacement))
 			reasons++;
 		else {
@@ -268,10 +272,10 @@ function tell(chosen, known) {
 		}
 	}
 	const tested = chosen.length - untested;
-	const part = (100 * (killed + reasons)) / tested;
-	console.log(
-		`${tested} of ${chosen.length} tested: ${killed} killed, ${reasons} explained, ${part.toFixed(1)} % of them`,
-	);
+	const { killed, timeout, compiler } = counts;
+	const part = (100 * (killed + timeout + compiler + reasons)) / tested;
+	const how = `${killed} killed, ${timeout} without an end, ${compiler} that do not compile, ${reasons} explained`;
+	console.log(`${tested} of ${chosen.length} tested: ${how}: ${part.toFixed(1)} %`);
 	return untested === 0 && part >= 100 * PASS;
 }
 
@@ -283,13 +287,19 @@ console.log(`${chosen.length} of ${every.length} mutants, seed ${values.seed}`);
 const ids = await makeSandbox(chosen);
 const runs = new Runs(ids, await measure());
 const before = results();
-const isOpen = (mutant) => !["killed", "timeout"].includes(before.get(keyOf(mutant))?.status);
+const isOpen = (mutant) => !CAUGHT.includes(before.get(keyOf(mutant))?.status);
 const open = chosen.filter((mutant) => isOpen(mutant) && keyOf(mutant).includes(values.only));
 open.sort((a, b) => Number(before.has(keyOf(a))) - Number(before.has(keyOf(b))));
+let compile;
 await share(open, async (mutant, child) => {
 	const key = keyOf(mutant);
-	const result = await runs.try(mutant, before.get(key), child);
+	let result = await runs.try(mutant, before.get(key), child);
 	if (result === undefined) return;
+	if (result.status === "survived" || result.status === "unreached") {
+		compile ??= typeChecker();
+		const reason = compile(mutant);
+		if (reason !== undefined) result = { status: "compiler", reason };
+	}
 	appendFileSync(RESULTS, `${JSON.stringify({ key, ...result })}\n`);
 	console.log(`${result.status} ${key.replaceAll("\n", " ").slice(0, 120)}`);
 });
