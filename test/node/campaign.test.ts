@@ -1,6 +1,6 @@
 /** Campaigns on one machine: the file, the jobs, processes that die or hang, the report. test/node/queue.long.ts has those over Redis. */
 import { mkdir, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { PassThrough } from "node:stream";
 import { describe, expect, test } from "vitest";
 import {
@@ -68,6 +68,27 @@ describe("the file", () => {
 		expect(states).toBe(4_000_000);
 	});
 
+	test("has kernels and mutants of them, which have the patches of both", async () => {
+		const { kernels, swarm, title, seconds } = await campaignOf(
+			[
+				"scenarios: [small.yaml]\ntitle: T\nseconds: 9\nstates: 50\nswarm: { searches: 3 }",
+				"kernels: { a: { core: a.klpcore }, b: { source: linux, headers: h, patches: [b.diff] } }",
+				"mutants: { m: { kernel: b, patches: [m.diff] } }\n",
+			].join("\n"),
+		);
+		const names = (paths: readonly (string | undefined)[]) => paths.map((path) => path && basename(path));
+		expect(
+			kernels.map(({ name, core, source, headers, patches, mutant }) => [
+				...[name, mutant, ...names([core, source, headers]), names(patches)],
+			]),
+		).toEqual([
+			["a", false, "a.klpcore", undefined, undefined, []],
+			["b", false, undefined, "linux", "h", ["b.diff"]],
+			["m", true, undefined, "linux", "h", ["b.diff", "m.diff"]],
+		]);
+		expect({ swarm, title, seconds }).toEqual({ swarm: { searches: 3, states: 50 }, title: "T", seconds: 9 });
+	});
+
 	test.each([
 		["scenarios: []\n", "CAMPAIGN_BAD_VALUE", ":1:12"],
 		["scenarios: [small.yaml]\ndesign: universe\n", "CAMPAIGN_UNKNOWN_KEY", "did you mean 'designs'"],
@@ -79,6 +100,21 @@ describe("the file", () => {
 			"no kernel 'k'",
 		],
 		["scenarios: [", "CAMPAIGN_SYNTAX", "docs/campaigns.md"],
+		[
+			"scenarios: [small.yaml]\nkernels: { k: { core: k.klpcore, source: linux } }\n",
+			"CAMPAIGN_BAD_VALUE",
+			"a kernel is a core, or what to build it of, not both",
+		],
+		[
+			"scenarios: [small.yaml]\nkernels: { k: { source: linux } }\nmutants: { k: { kernel: k, patches: [a.diff] } }\n",
+			"CAMPAIGN_BAD_VALUE",
+			"there is a kernel 'k', too",
+		],
+		[
+			"scenarios: [small.yaml]\nkernels: { k: { core: k.klpcore } }\nmutants: { m: { kernel: k, patches: [a.diff] } }\n",
+			"CAMPAIGN_BAD_VALUE",
+			"'k' is built already",
+		],
 	])("%j is refused by %s", async (text, code, message) => {
 		await expect(campaignOf(text)).rejects.toMatchObject({ code, message: expect.stringContaining(message) });
 	});
