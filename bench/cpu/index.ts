@@ -124,7 +124,7 @@ if (values.json) {
 	console.log(
 		cold === undefined
 			? "the first klp_enable_patch() of the kernel's own code is not measured: npm run build:kernel-core"
-			: `the first klp_enable_patch() of the kernel's own code: ${cold.jit.toFixed(1)} ms of processor time, ${cold.unicorn.toFixed(1)} on unicorn`,
+			: `the first klp_enable_patch() of the kernel's own code: ${cold.jit.toFixed(1)} ms of processor time with V8's own threads, ${cold.unicorn.toFixed(1)} on unicorn; the whole insmod in its thread ${cold.thread.jit.toFixed(1)} and ${cold.thread.unicorn.toFixed(1)}`,
 	);
 	console.log("\nratios (less is better, but for redirect_unicorn_vs_jit)");
 	for (const [name, value] of Object.entries(allRatios)) console.log(`${name.padEnd(32)} ${value.toFixed(2)}`);

@@ -7,4 +7,3 @@ export { kernelVariables } from "./kernel-variables.js";
 export { GuestOutput } from "./output.js";
 export { jiffiesLeft, SCHEDULE_TIMEOUT, scheduleFunctions, timeoutOf } from "./schedule.js";
 export { SPIN_LOCK } from "./spin-locks.js";
-export { GuestWorkqueue } from "./workqueue.js";
