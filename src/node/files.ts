@@ -1,8 +1,9 @@
 // promises, not node:fs/promises: that is loaded with the first use, and most commands need none.
-import { constants, promises, readFileSync, statSync } from "node:fs";
+import { constants, promises, readFileSync, rmSync, statSync } from "node:fs";
 import { dirname, isAbsolute, resolve } from "node:path";
 import { KlpemuError } from "../base/index.js";
 import type { FileReader } from "../scenario/index.js";
+import { whenProcessEnds } from "./process-end.js";
 import { PROJECT } from "./project.js";
 
 /** The largest file that is read; larger than any kernel with its debug information. */
@@ -45,6 +46,7 @@ export async function readText(file: string, missing = "scenarios/ has ready sce
 /** Writes a file that is there whole or not at all, in a folder that is there. Throws `FILE_UNWRITABLE`. */
 export async function writeWhole(path: string, content: string | Uint8Array): Promise<void> {
 	const temporary = `${path}.${process.pid}.tmp`;
+	const letGo = whenProcessEnds(() => rmSync(temporary, { force: true }));
 	try {
 		await promises.writeFile(temporary, content);
 		await promises.rename(temporary, path);
@@ -53,6 +55,8 @@ export async function writeWhole(path: string, content: string | Uint8Array): Pr
 		const { code } = cause as NodeJS.ErrnoException;
 		if (code === "ENOENT") throw noFolder(path);
 		throw unwritable(path, code === "ENOTDIR" ? `${dirname(path)} is not a folder` : String(code ?? cause), cause);
+	} finally {
+		letGo();
 	}
 }
 

@@ -38,7 +38,13 @@ async function load() {
 async function connect(url: string, notice: (text: string) => void): Promise<Redis> {
 	const { Redis } = await load();
 	if (!/^rediss?:\/\//.test(url)) {
-		throw new KlpemuError("CLI_BAD_ARGUMENT", `--redis must be an address like redis://HOST:6379, not '${url}'`);
+		throw new KlpemuError(
+			"CLI_BAD_ARGUMENT",
+			`--redis must be an address like redis://HOST:6379, not '${withoutPassword(url)}'`,
+			{
+				hint: "redis-server --port 6379 starts one on this machine: redis://127.0.0.1:6379",
+			},
+		);
 	}
 	// BullMQ asks for null: a command waits until the connection is there again.
 	const redis = new Redis(url, {

@@ -9,6 +9,9 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
 	process.exit(EXIT.badInput);
 });
 
+// What is told there is lost; the exit status is not.
+process.stderr.on("error", () => {});
+
 // Stays if the command waits for what never comes: node ends when nothing is left to do.
 process.exitCode = EXIT.bug;
 // exitCode and not exit(): output to a pipe may still be on its way. runCli() never throws.

@@ -85,22 +85,26 @@ export async function recorderFor(options: OutputOptions): Promise<Recorder | un
 	return wanted ? new (await import("../../scenario/index.js")).Recorder() : undefined;
 }
 
-/** Writes all files that are asked for. Throws `FILE_UNWRITABLE`. */
+/** Writes all files that are asked for, and can be written. Throws `FILE_UNWRITABLE`, of the first that cannot. */
 export async function writeOutputs(
 	options: OutputOptions,
 	report: Report,
 	recorder: Recorder | undefined,
 ): Promise<void> {
+	const errors: unknown[] = [];
+	const write = async (path: string | undefined, content: () => string | Uint8Array) => {
+		if (path !== undefined) await writeWhole(path, content()).catch((error) => errors.push(error));
+	};
 	for (const key of Object.keys(FROM_REPORT) as (keyof typeof FROM_REPORT)[]) {
-		const path = options[key];
-		if (path !== undefined) await writeWhole(path, FROM_REPORT[key](printableData(report)));
+		await write(options[key], () => FROM_REPORT[key](printableData(report)));
 	}
 	const timeline = recorder?.finish(`${report.scenario} (${report.design})`);
-	if (timeline === undefined) return;
-	for (const key of Object.keys(FROM_TIMELINE) as (keyof typeof FROM_TIMELINE)[]) {
-		const path = options[key];
-		if (path !== undefined) await writeWhole(path, FROM_TIMELINE[key](timeline));
+	if (timeline !== undefined) {
+		for (const key of Object.keys(FROM_TIMELINE) as (keyof typeof FROM_TIMELINE)[]) {
+			await write(options[key], () => FROM_TIMELINE[key](timeline));
+		}
 	}
+	if (errors.length > 0) throw errors[0];
 }
 
 /** The KTAP of --ktap. */

@@ -56,14 +56,20 @@ export const replayCommand: Command<ReplayOptions> = {
 			? `${schedule.invariant}: ${schedule.message} (nothing that can follow helps)`
 			: "nothing is broken";
 		const verdict = broken === undefined ? nothing : `${broken.invariant}: ${broken.message}`;
-		if (json) {
+		const text = (): string => {
+			if (options.ktap) return ktapOf(replay.report);
+			if (story) return printable(replay.markdown);
+			if (!json) return `${schedule.design}: ${replay.moves.length} moves: ${verdict}\n`;
 			const moves = replay.moves.map(({ move: { who }, points }) => ({ who, points }));
 			const { invariant = null, message = null } = broken ?? {};
-			stdout.write(`${printableJson({ schema: 1, design: schedule.design, invariant, message, moves })}\n`);
-		} else if (options.ktap) stdout.write(ktapOf(replay.report));
-		else if (story) stdout.write(printable(replay.markdown));
-		else stdout.write(`${schedule.design}: ${replay.moves.length} moves: ${verdict}\n`);
-		await writeOutputs(options, replay.report, recorder);
+			return `${printableJson({ schema: 1, design: schedule.design, invariant, message, moves })}\n`;
+		};
+		// The files first, as in run.
+		try {
+			await writeOutputs(options, replay.report, recorder);
+		} finally {
+			stdout.write(text());
+		}
 		return endless || broken?.invariant === schedule.invariant ? EXIT.ok : EXIT.no;
 	},
 };

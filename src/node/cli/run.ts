@@ -87,8 +87,12 @@ export function makeRunCommand(runScenario: RunScenario): Command<RunOptions> {
 			...(options.keepGoing ? { stopAtFailure: false } : {}),
 			...(options.traceInsns ? { traceInsns: traceTo(options.json ? io.stderr : io.stdout) } : {}),
 		});
-		print(report, options, io);
-		await writeOutputs(options, report, recorder);
+		// The files first: a reader that goes, or a full disk behind standard output, ends the process.
+		try {
+			await writeOutputs(options, report, recorder);
+		} finally {
+			print(report, options, io);
+		}
 		return report.asExpected ? EXIT.ok : EXIT.no;
 	}
 }

@@ -10,5 +10,8 @@ export function workerProcess(): readonly string[] {
 export function processesOf(jobs: bigint | undefined, where: string): number {
 	if (jobs === undefined) return availableParallelism();
 	if (jobs >= 1n && jobs <= 1024n) return Number(jobs);
-	throw new KlpemuError("CLI_BAD_ARGUMENT", `--jobs must be from 1 to 1024, not ${jobs}`, { where });
+	throw new KlpemuError("CLI_BAD_ARGUMENT", `--jobs must be from 1 to 1024, not ${jobs}`, {
+		where,
+		hint: `without --jobs there are as many as this machine has cores: ${availableParallelism()}`,
+	});
 }

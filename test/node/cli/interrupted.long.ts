@@ -1,0 +1,162 @@
+/** Commands as processes: standard output on a full disk, signals, a reader that goes. What was found is saved, and no file is torn. */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import {
+	existsSync,
+	mkdtempSync,
+	openSync,
+	readdirSync,
+	readFileSync,
+	rmSync,
+	symlinkSync,
+	writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { build } from "esbuild";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { PROJECT } from "../../../src/node/index.js";
+
+const HYBRID = "scenarios/hybrid-lp1-lp2-lp3.yaml";
+const SCHEDULE = "test/consistency/schedules/hybrid-lp1-lp2-lp3.rfc-2025.mixed-universe.schedule";
+/** Two up from it is the project. */
+const COMMAND = join(PROJECT, ".cache/interrupted/main.mjs");
+
+let folder = "";
+beforeAll(async () => {
+	folder = mkdtempSync(join(tmpdir(), "klpemu-test-"));
+	await build({
+		...{ bundle: true, platform: "node", format: "esm" },
+		entryPoints: [join(PROJECT, "src/node/cli/main.ts")],
+		outfile: COMMAND,
+		packages: "external",
+	});
+	writeFileSync(join(folder, "lines"), '{"id":1,"code":"48ffc0","at":"0x10000000"}\n');
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+function start(args: readonly string[], stdio: { stdin?: number; stdout?: number; stderr?: number } = {}) {
+	const child = spawn(process.execPath, [COMMAND, ...args], {
+		cwd: PROJECT,
+		env: { ...process.env, NO_COLOR: "1" },
+		stdio: [stdio.stdin ?? "pipe", stdio.stdout ?? "pipe", stdio.stderr ?? "pipe"],
+	});
+	const printed = { stdout: "", stderr: "" };
+	child.stdout?.on("data", (text) => (printed.stdout += text));
+	child.stderr?.on("data", (text) => (printed.stderr += text));
+	const end = once(child, "close").then(([status, signal]) => ({ status, signal, ...printed }));
+	return { child, printed, end };
+}
+
+/** Waits until the process has printed that. */
+const until = (printed: () => string, text: RegExp) => expect.poll(printed, { timeout: 60_000 }).toMatch(text);
+
+describe.skipIf(!existsSync("/dev/full"))("standard output is a full disk: status 2, and the reason", () => {
+	const full = () => openSync("/dev/full", "w");
+
+	test.each([
+		["--help"],
+		["run", HYBRID],
+		["run", HYBRID, "--json"],
+		["explore", HYBRID, "--budget", "100"],
+		["replay", SCHEDULE],
+		["replay", SCHEDULE, "--story"],
+		["selftest", "test-state"],
+		["exec"],
+		["disasm", "asm/livepatches/lp1.c"],
+		["check", "asm/prebuilt/livepatches/lp1.o"],
+		["gdb", HYBRID, "--port", "0"],
+		["serve", "--port", "0", "--folder", "web"],
+		["compare", "scenarios/mainline-order.yaml", "test/golden/transcripts/linux-6.12-mainline-order.txt"],
+		["designs"],
+		["doctor"],
+		["completion", "bash"],
+	])("%s %s", async (...args) => {
+		const stdin = openSync(join(folder, "lines"), "r");
+		const { status, stderr } = await start(args, { stdin, stdout: full() }).end;
+		expect(stderr).toMatch(/^klpemu: cannot write to standard output: ENOSPC$/m);
+		expect(status).toBe(2);
+	});
+
+	test("what is to be saved is saved: of run, replay and explore", async () => {
+		const to = (name: string) => join(folder, name);
+		const files = ["--trace", to("trace"), "--junit", to("junit"), "--svg", to("svg")];
+		for (const args of [
+			["run", HYBRID, ...files],
+			["replay", SCHEDULE, ...files],
+			["explore", HYBRID, "--design", "rfc-2025", "--save", to("saved")],
+		]) {
+			for (const name of ["trace", "junit", "svg"]) rmSync(to(name), { force: true });
+			expect((await start(args, { stdout: full() }).end).status).toBe(2);
+			if (args[0] === "explore") expect(readdirSync(to("saved"))).toHaveLength(1);
+			else expect(readdirSync(folder).sort()).toEqual(["junit", "lines", "svg", "trace"]);
+			rmSync(to("saved"), { recursive: true, force: true });
+		}
+	});
+
+	test("standard error is one: the status and the result are what they would be", async () => {
+		const run = await start(["run", HYBRID], { stderr: full() }).end;
+		expect([run.status, run.stdout]).toEqual([0, expect.stringContaining("VIOLATED")]);
+		expect((await start(["nothing"], { stderr: full() }).end).status).toBe(2);
+	});
+
+	test("a file that cannot be written: the others are, and the result is printed", async () => {
+		const place = mkdtempSync(join(folder, "files-"));
+		const { child, end } = start(["run", HYBRID, "--junit", join(place, "junit"), "--svg", join(place, "svg")]);
+		// Each file is written beside its place first.
+		symlinkSync("/dev/full", join(place, `junit.${child.pid}.tmp`));
+		const { status, stdout, stderr } = await end;
+		expect(stderr).toMatch(/^cannot write '.*junit': ENOSPC$/m);
+		expect([status, stdout]).toEqual([2, expect.stringContaining("VIOLATED")]);
+		expect(readdirSync(place)).toEqual(["svg"]);
+		rmSync(place, { recursive: true });
+	});
+});
+
+describe("a signal", () => {
+	test.each(["SIGINT", "SIGTERM", "SIGHUP"] as const)("explore prints what is known: %s", async (signal) => {
+		const { child, printed, end } = start(["explore", HYBRID, "--design", "universe", "--no-reduction"]);
+		await until(() => printed.stderr, /\d{4} states/);
+		child.kill(signal);
+		const { status, stdout } = await end;
+		expect([status, stdout]).toEqual([3, expect.stringMatching(/^universe +bounded/m)]);
+		expect(printed.stderr).not.toContain("bug");
+	});
+
+	test.each([
+		["serve", ["serve", "--port", "0", "--folder", "web"], /http:/],
+		["gdb", ["gdb", HYBRID, "--port", "0"], /:\d+/],
+	])("%s ends with status 0", async (_name, args, ready) => {
+		const { child, printed, end } = start(args);
+		await until(() => printed.stdout + printed.stderr, ready);
+		child.kill("SIGTERM");
+		expect(await end).toMatchObject({ status: 0, signal: null });
+	});
+
+	test("exec has answered each line that it has read", async () => {
+		const { child, printed, end } = start(["exec"]);
+		child.stdin!.write(readFileSync(join(folder, "lines")));
+		await until(() => printed.stdout, /"id":1.*\n/);
+		child.kill("SIGTERM");
+		expect(await end).toMatchObject({ status: null, signal: "SIGTERM", stderr: "" });
+	});
+
+	test("run --trace: the file is there whole or not at all, and nothing is left beside it", async () => {
+		const place = mkdtempSync(join(folder, "trace-"));
+		const file = join(place, "trace");
+		for (const delay of [200, 300, 400, 500]) {
+			const { child, end } = start(["run", HYBRID, "--trace", file]);
+			const timer = setTimeout(() => child.kill("SIGTERM"), delay);
+			await end;
+			clearTimeout(timer);
+			expect(readdirSync(place).filter((name) => name !== "trace")).toEqual([]);
+		}
+		rmSync(place, { recursive: true });
+	});
+});
+
+test("a reader that has seen enough is no error", async () => {
+	const { child, end } = start(["run", HYBRID, "--json"]);
+	child.stdout!.destroy();
+	expect(await end).toMatchObject({ status: 0, stderr: "" });
+});
