@@ -127,6 +127,16 @@ describe("call sites", () => {
 	});
 });
 
+test("a site that holds no call of __fentry__ is refused, with the bytes that it holds", async () => {
+	const edit = (object: Uint8Array) => {
+		object[Buffer.from(object).indexOf(Buffer.from([0xe8, 0, 0, 0, 0]))] = 0x90;
+	};
+	await expect(createTestMachine({ edit })).rejects.toMatchObject({
+		code: "FTRACE_BAD_SITE",
+		message: expect.stringMatching(/^'vmlinux' has no fentry call at 0x[0-9a-f]+ but 90( [0-9a-f]{2}){4}/),
+	});
+});
+
 describe("trampolines", () => {
 	test("[rule 7.5] are copies of ftrace_caller, except the ops pointer and the call, then a ret and the ops", () => {
 		const ops = tracer("t", () => {});

@@ -58,6 +58,19 @@ describe.each(["jit", "unicorn"])("on %s", (cpu) => {
 		machine.until(() => machine.it.tracefs.lines().length > 0);
 		expect(machine.it.tracefs.lines().map((line) => line.slice(0, column.length))).toContain(column);
 	});
+	test("another task on the same CPU is announced with both names, seven letters of each", async () => {
+		machine.close();
+		machine = await createTestMachine({ cpu, cpus: 1 });
+		echo("function_graph", "current_tracer");
+		const calls = [machine.addr("funcA")];
+		for (const name of ["first", "second-one"]) machine.it.tasks.add({ name, kthread: false, calls });
+		machine.rounds(60);
+		const lines = machine.it.tracefs.lines();
+		const at = lines.findIndex((line) => line.includes("=>"));
+		const [before, said, after, empty] = lines.slice(at - 1, at + 3);
+		expect([before, after, empty]).toEqual([" ------------------------------------------", before, ""]);
+		expect(said).toMatch(/^ 0\) {2,}(first-\d+ +=> +second--\d+|second--\d+ +=> +first-\d+) +$/);
+	});
 	test("a task that is inside while the tracer ends still returns to its caller", () => {
 		echo("function_graph", "current_tracer");
 		const task = sleeper("funcC");

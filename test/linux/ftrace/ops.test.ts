@@ -336,6 +336,11 @@ describe.each(["jit", "unicorn"])("on %s", (cpu) => {
 			expect([register(direct("funcB", "funcA"), "direct_tramp"), f.calls("funcB")]).toEqual([EBUSY, "nop"]);
 			expect(register(first, "direct_tramp")).toBe(EINVAL);
 			expect(register(direct(), "direct_tramp")).toBe(EINVAL);
+			for (const of of ["func", "trampoline"] as const) {
+				const other = direct("funcB");
+				other[of] = machine.addr("untraced");
+				expect([register(other, "direct_tramp"), f.calls("funcB")]).toEqual([EINVAL, "nop"]);
+			}
 			expect(unregister(direct("funcA"), "direct_tramp")).toBe(EINVAL);
 		});
 		test("[rule 6.4] over a livepatch: -EBUSY when it cannot share; and the other way round", async () => {

@@ -71,6 +71,19 @@ test("the places of an enable that may fail, in order", () => {
 	`);
 });
 
+test("paths in sysfs may have slashes too many", () => {
+	machine.patch("lp1", ["funcA", "lp1_funcA"]);
+	const { sysfs } = machine.klp;
+	expect(["lp1/enabled", "/lp1//enabled/", "lp1/vmlinux//patched"].map((path) => sysfs.read(path))).toEqual([
+		"1",
+		"1",
+		"1",
+	]);
+	expect(["", "lp1", "lp1/none", "none/enabled", "lp1/vmlinux"].map((path) => sysfs.read(path))).toEqual(
+		Array(5).fill(-2),
+	);
+});
+
 test("kstrtobool(): the first letter decides, after an o the second one", () => {
 	const texts = ["1", "y", "Y", "t", "T", "yes", "on", "ON", "oN", "0", "n", "N", "f", "F", "no", "off", "OFF", "of"];
 	expect(texts.map(kstrtobool)).toEqual([...Array(9).fill(true), ...Array(9).fill(false)]);
