@@ -45,6 +45,8 @@ export interface Model {
 	readonly functions: readonly WatchedFunction[];
 	readonly tasks: readonly ModelTask[];
 	readonly admins: readonly Admin[];
+	/** Kworkers for the works of guest code: none if no object queues any. */
+	readonly kworkers: readonly task_struct[];
 	/**
 	 * True if no task of the scenario ever runs: then an idle task sleeps in its loop until wake_up_if_idle() wakes it.
 	 * Otherwise tasks run on every CPU, and the idle task runs through its loop after each of them.

@@ -1,7 +1,8 @@
 import { KlpemuError } from "../base/index.js";
 import type { Admin, AdminStep, Model, ModelTask } from "../explore/index.js";
 import type { Kernel } from "../linux/lib/index.js";
-import { TASK_INTERRUPTIBLE, type task_struct } from "../linux/sched/index.js";
+import { PF_KTHREAD, TASK_IDLE, TASK_INTERRUPTIBLE, type task_struct } from "../linux/sched/index.js";
+import type { LoadedObjects } from "./kernel-objects.js";
 import { Outcomes } from "./outcomes.js";
 import { createScenarioMachine, type RunScenarioOptions } from "./run.js";
 import type { Scenario } from "./scenario.js";
@@ -37,12 +38,33 @@ export async function createModel(
 	for (const spec of scenario.tasks.values()) world.tasks.add(spec);
 	const outcomes = new Outcomes(scenario, machine.klp.design.name);
 	const { tasks, admins } = new Actors(scenario, world, outcomes);
+	const kworkers = queuesWorks(objects)
+		? KWORKERS.map((name) => machine.sched.addHost(name, PF_KTHREAD, TASK_IDLE))
+		: [];
 	const parked = [...scenario.tasks.values()].filter(({ idle }) => idle).map(({ name }) => name);
 	const idleSleeps = tasks.length > 0 && tasks.every(({ name, named }) => parked.includes(name) && !named);
 	return {
-		...{ machine, functions, tasks, admins, idleSleeps, control, outcomes },
+		...{ machine, functions, tasks, admins, kworkers, idleSleeps, control, outcomes },
 		watched: () => functions.slice(named).map(placeOf),
 	};
+}
+
+/** Kworkers for works of guest code: so many of them can wait at once. */
+const KWORKERS = ["kworker/0:2", "kworker/1:2"];
+/** Functions that queue a work, of klpemu's headers and of the kernel's. */
+const QUEUES = [
+	"schedule_work",
+	"schedule_delayed_work",
+	"mod_delayed_work",
+	"queue_work_on",
+	"queue_delayed_work_on",
+	"mod_delayed_work_on",
+];
+
+/** True if guest code calls one of them. */
+function queuesWorks({ vmlinux, modules, livepatches }: LoadedObjects): boolean {
+	const objects = [vmlinux, ...modules.values(), ...livepatches.values()].flat();
+	return objects.some(({ symbols }) => symbols.some(({ name, section }) => section === 0 && QUEUES.includes(name)));
 }
 
 function driver(control: Model["control"]): Driver {

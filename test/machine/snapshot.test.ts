@@ -310,6 +310,8 @@ module_init(m_init);`;
 /** Fields that can change and that their class does not declare, with the reason. */
 const NO_STATE: Readonly<Record<string, string>> = {
 	"Records.sorted": "a cache, which is dropped",
+	"Heap.known": "a cache, which is dropped",
+	"GuestWorkqueue.servers": "a choice of the explorer",
 	"Records.direct_functions": "declared by DirectFunctions",
 	...Object.fromEntries(
 		["lock", "ops_list", "enabled", "disabled", "trace_function"].map((name) => [

@@ -4,9 +4,13 @@
 #define _LINUX_LIVEPATCH_H_
 
 #include <linux/completion.h>
+#include <linux/ftrace.h>
+#include <linux/kallsyms.h>
 #include <linux/kobject.h>
 #include <linux/list.h>
+#include <linux/mm.h>
 #include <linux/module.h>
+#include <linux/ptrace.h>
 #include <linux/sched.h>
 #include <linux/types.h>
 #include <linux/workqueue.h>

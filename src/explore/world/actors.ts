@@ -13,7 +13,7 @@ export class Actor {
 	readonly task: task_struct;
 	/** Index of its present step. The kworker's steps have no index. */
 	index = 0;
-	/** Name of the work that the kworker runs. */
+	/** Name of the work that a kworker runs. */
 	work: string | undefined = undefined;
 	#code: Kernel<unknown> | undefined = undefined;
 	#wait: Wait | undefined = undefined;
@@ -52,7 +52,8 @@ export class Actor {
 
 	/** Runs to the next point. `start` makes the code of the next step. Undefined: the step is done. {@link BLOCKED}: it must wait. */
 	advance(start: () => Kernel<unknown>): Point | typeof BLOCKED | undefined {
-		if (this.#wait !== undefined && !this.#wait.ready()) return BLOCKED;
+		// How much time passes between two moves is not known: a sleep may be over at any of them.
+		if (this.#wait !== undefined && !this.#wait.timed && !this.#wait.ready()) return BLOCKED;
 		this.#code ??= start();
 		this.#wait = undefined;
 		const { done, value } = this.#code.next();
@@ -82,6 +83,7 @@ export class Actor {
  */
 export function pathAfter(path: readonly string[], point: Point): readonly string[] {
 	if (typeof point === "string") return [...path, point];
+	if (point.kind === "wait" && point.keeps !== undefined) return [...path, `${point.label}=${point.keeps}`];
 	if (point.kind !== "place") return [...path, point.label];
 	const loop = `${point.label}@`;
 	const begin = path.findIndex((step) => step.startsWith(loop));

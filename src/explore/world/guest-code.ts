@@ -40,8 +40,7 @@ const ACQUIRE: ReadonlySet<string> = new Set([
 ]);
 
 /** Gates of kernel functions that need a clock, or make tasks. */
-const TIMED =
-	/^(kthread_\w+|(mod|add)_timer|schedule_timeout\w*|u?sleep_range\w*|msleep\w*|wait_for_completion_timeout)$/;
+const TIMED = /^(kthread_\w+|(mod|add)_timer|schedule_timeout\w*|wait_for_completion_timeout)$/;
 
 /** An instruction that was decoded, with the bytes it was decoded from. */
 interface Decoded {

@@ -18,6 +18,7 @@ import { Actor } from "./actors.js";
 import type { GuestContext } from "./decisive.js";
 import { GuestCode, type Runner } from "./guest-code.js";
 import { guestVisible } from "./guest-visible.js";
+import { checkShared, GuestWorks, whatTasksShare } from "./guest-works.js";
 import { hiddenEntries } from "./hidden-entries.js";
 import { type Read, TaskProbe, type Written } from "./probe.js";
 import { SharedMemory } from "./shared-memory.js";
@@ -113,6 +114,7 @@ export class World {
 	readonly #first: { readonly saved: SavedWorld; readonly tasks: readonly TaskState[] };
 
 	readonly #mover: TaskMover;
+	readonly #works: GuestWorks;
 	readonly #probe: TaskProbe;
 	readonly #slots: readonly Slot[];
 	readonly #slotOf: ReadonlyMap<string, number>;
@@ -130,11 +132,17 @@ export class World {
 		const { kworker } = machine.hostTasks;
 		const own = model.admins.filter((admin) => admin.of === undefined).map((admin) => admin.task.comm);
 		const idle = machine.sched.cpus.map((cpu) => cpu.idle.comm);
-		this.names = [...model.tasks.map(({ name }) => name), ...own, kworker.comm, ...idle];
+		const kworkers = model.kworkers.map(({ comm }) => comm);
+		this.names = [...model.tasks.map(({ name }) => name), ...own, ...kworkers, kworker.comm, ...idle];
 		this.judged = model.tasks.length > 0 ? this.names.slice(0, model.tasks.length) : this.names;
 		this.#slotOf = new Map(this.names.map((name, slot) => [name, slot]));
 		this.#slots = this.names.map(() => ({ task: undefined, state: undefined, contextOf: undefined }));
-		this.actors = [...model.admins.map(({ name, task }) => new Actor(name, task)), new Actor(KWORKER, kworker)];
+		this.actors = [
+			...model.admins.map(({ name, task }) => new Actor(name, task)),
+			...model.kworkers.map((task) => new Actor(task.comm, task)),
+			new Actor(KWORKER, kworker),
+		];
+		this.#works = new GuestWorks(machine, model.kworkers);
 		model.control.racersDone = () => {
 			const now = this.actors[0]!.index;
 			return model.admins.every(({ during, steps }, i) => during !== now || this.actors[i]!.index === steps.length);
@@ -146,6 +154,8 @@ export class World {
 		});
 		this.#mover = new TaskMover(model, this.#code);
 		machine.klp.code?.giveOwnCpus();
+		// Memory that a task has for a moment needs no new pages.
+		machine.heap.warm();
 		this.#dead = this.#deadState();
 		machine.sched.reschedAlways = true;
 		for (const cpu of machine.sched.cpus) cpu.need_resched = !model.idleSleeps;
@@ -348,6 +358,7 @@ export class World {
 	/** Lets a task run to its next point. `context`: where it starts from, if not from one of its state's contexts. */
 	moveTask(number: number, context?: GuestContext): TaskOutcome {
 		const { state, task, contextOf } = this.#slots[number]!;
+		const before = whatTasksShare(this.model.machine);
 		const { result, broken } = this.#watch(() => {
 			if (contextOf !== state || context) this.#mover.restore(task!, context ?? state!.contexts[0]!);
 			if (this.model.machine.klp.code === undefined) return this.#moveOrDie(task!, state!);
@@ -356,6 +367,7 @@ export class World {
 			return this.#code.as(runner, () => this.#moveOrDie(task!, state!));
 		});
 		if (result.oops !== undefined) broken.push(result.oops);
+		if (!result.oops) checkShared(before, this.model.machine, task!);
 		const next = result.oops ? this.#dead : this.#capture(number, result);
 		if (result.oops) this.#adoptTasks();
 		this.#setState(number, next, next);
@@ -384,6 +396,7 @@ export class World {
 	#nextWork(actor: Actor): string | undefined {
 		if (actor.inStep) return actor.work;
 		const { workqueue, klp } = this.model.machine;
+		if (actor.name !== KWORKER) return this.#works.next;
 		const work = workqueue.pending[0] ?? workqueue.delayed[0]?.work;
 		// Taking the transition's work while another actor holds the mutex has the same effect as taking it when the
 		// mutex is free.
@@ -410,6 +423,7 @@ export class World {
 				return point;
 			}),
 		);
+		this.#works.checkKworkers(this.actors);
 		const { result: point, touched } = result;
 		const replaced = this.#adoptTasks();
 		for (const [number, written] of touched.writes) {
@@ -480,6 +494,10 @@ export class World {
 		const { machine, admins } = this.model;
 		const actor = this.actors[index]!;
 		const admin = admins[index];
+		if (admin === undefined && actor.name !== KWORKER) {
+			actor.work = this.#works.next;
+			return this.#works.run(actor.task);
+		}
 		if (admin === undefined) {
 			const work = machine.workqueue.take(Number.POSITIVE_INFINITY)!;
 			actor.work = work.name;

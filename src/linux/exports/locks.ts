@@ -35,7 +35,7 @@ export function lockFunctions(memory: GuestMemory, sched: Sched, HZ: number): Ho
 	}
 	function* sleepFor(milliseconds: number, label: string): Kernel<void> {
 		const end = sched.jiffies + msecs_to_jiffies(milliseconds, HZ) + 1;
-		yield wait(label, () => sched.jiffies >= end);
+		yield { ...wait(label, () => sched.jiffies >= end), timed: true };
 	}
 	return {
 		plain: {

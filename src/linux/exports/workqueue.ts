@@ -1,6 +1,6 @@
 import { declareState } from "../../base/index.js";
-import { type Kaddr, toU64 } from "../../memory/index.js";
-import type { GuestMemory, Heap, HostFunctions } from "../guest/index.js";
+import { type Kaddr, toKaddr, toU64 } from "../../memory/index.js";
+import type { GuestCalls, GuestMemory, Heap, HostFunctions } from "../guest/index.js";
 import type { Livepatch } from "../klp/index.js";
 import { type Kernel, wait } from "../lib/index.js";
 import { type HostTasks, PF_KTHREAD, type Sched, TASK_IDLE, type task_struct } from "../sched/index.js";
@@ -25,6 +25,8 @@ export class GuestWorkqueue {
 	private readonly delayed: { readonly work: Kaddr; readonly at: number }[] = [];
 	/** The work that each kworker is running. */
 	private readonly running = new Map<task_struct, Kaddr | undefined>();
+	/** Set once, see {@link serve}. */
+	private servers: readonly task_struct[] = [];
 	/** Works that are being cancelled: they cannot be queued, not even by their own function. */
 	private readonly canceling = new Set<Kaddr>();
 
@@ -53,6 +55,34 @@ export class GuestWorkqueue {
 		return task;
 	}
 
+	/** From now on these host tasks run the works, each with {@link run}: the explorer. No other kworkers are created. */
+	serve(kworkers: readonly task_struct[]): void {
+		this.servers = kworkers;
+		for (const kworker of kworkers) this.running.set(kworker, undefined);
+	}
+
+	/** Number of works that wait for a kworker or for their time. */
+	get length(): number {
+		return this.pending.length + this.delayed.length;
+	}
+
+	/** The function of the next work; undefined: there is none. How long a delay takes is not known. */
+	get nextFunc(): Kaddr | undefined {
+		const work = this.pending[0] ?? this.delayed[0]?.work;
+		if (work === undefined || this.#memory.permissions(work) === 0) return work;
+		return this.#memory.kaddr((work + WORK_FUNC) | 0);
+	}
+
+	/** Runs the next work, as kernel code of `kworker`. There must be one. */
+	*run(kworker: task_struct, calls: GuestCalls): Kernel<void> {
+		if (this.pending.length === 0) this.pending.push(this.delayed.shift()!.work);
+		const { func, argument } = this.next(kworker)!;
+		// Others see that it runs before its function has done anything.
+		yield "process_one_work";
+		yield* calls.call(toKaddr(func), argument);
+		this.running.set(kworker, undefined);
+	}
+
 	/** Called when a kworker has finished its work. Returns the next work, or nothing. */
 	next(kworker: task_struct): { func: bigint; argument: bigint } | undefined {
 		const memory = this.#memory;
@@ -79,6 +109,7 @@ export class GuestWorkqueue {
 
 	#queue(work: Kaddr): void {
 		this.pending.push(work);
+		if (this.servers.length > 0) return;
 		const busy = [...this.running.values()].filter((running) => running !== undefined).length;
 		if (busy + this.pending.length > this.running.size) {
 			this.running.set(this.#createKworker(this.running.size), undefined);
@@ -109,7 +140,7 @@ export class GuestWorkqueue {
 	*#flush(work: Kaddr): Kernel<boolean> {
 		const idle = () => !this.pending.includes(work) && !this.#isRunning(work);
 		const waited = !idle();
-		yield wait("flush_work", idle);
+		yield { ...wait("flush_work", idle), keeps: waited };
 		return waited;
 	}
 
@@ -129,7 +160,7 @@ export class GuestWorkqueue {
 	*#cancel(work: Kaddr): Kernel<boolean> {
 		this.canceling.add(work);
 		const waiting = this.#remove(work);
-		yield wait("cancel_work_sync", () => !this.#isRunning(work));
+		yield { ...wait("cancel_work_sync", () => !this.#isRunning(work)), keeps: waiting };
 		this.canceling.delete(work);
 		return waiting;
 	}

@@ -13,7 +13,12 @@ const SMALLEST = 8;
  * Pages are mapped when they are first needed, and never given back.
  */
 export class Heap {
-	static readonly state = declareState({ fields: ["next", "free", "used"] });
+	static readonly state = declareState({
+		fields: ["next", "free", "used"],
+		dropCaches: (heap: Heap) => {
+			heap.known = undefined;
+		},
+	});
 
 	readonly #memory: Memory;
 	readonly #base: Kaddr;
@@ -23,6 +28,8 @@ export class Heap {
 	private readonly free = new Map<number, Kaddr[]>();
 	/** Size of each object in use. */
 	private readonly used = new Map<Kaddr, number>();
+	/** See {@link layout}; undefined: the heap has changed. */
+	private known: string | undefined = undefined;
 
 	/** Pages come from [base, end). */
 	constructor(memory: Memory, area: { readonly base: Kaddr; readonly end: Kaddr }) {
@@ -37,6 +44,23 @@ export class Heap {
 		return this.used.size;
 	}
 
+	/** Which objects are in use, and in which order free ones go out: two heaps of the same layout go on alike. */
+	get layout(): string {
+		this.known ??= `${[...this.used.keys()].join()};${[...this.free].map(([size, free]) => `${size}:${free.join()}`).join()}`;
+		return this.known;
+	}
+
+	/** Maps a page for each small size, so that the first objects need no new ones. */
+	warm(): void {
+		for (let size = SMALLEST; size < PAGE_SIZE; size *= 2) {
+			if (this.free.has(size)) continue;
+			const free: Kaddr[] = [];
+			this.free.set(size, free);
+			this.#grow(size, free);
+		}
+		this.known = undefined;
+	}
+
 	/** A new object, zeroed on request; 0 (NULL) if there is no memory left. */
 	kmalloc(bytes: number, zero: boolean): Kaddr {
 		let size = SMALLEST;
@@ -45,6 +69,7 @@ export class Heap {
 		this.free.set(size, free);
 		if (free.length === 0 && !this.#grow(size, free)) return 0;
 		const address = free.pop()!;
+		this.known = undefined;
 		this.used.set(address, size);
 		if (zero) this.#memory.write(address, new Uint8Array(size));
 		return address;
@@ -98,6 +123,7 @@ export class Heap {
 		const size = this.used.get(address);
 		if (size === undefined) return false;
 		this.used.delete(address);
+		this.known = undefined;
 		this.#memory.write(address, new Uint8Array(size).fill(POISON_FREE));
 		this.free.get(size)!.push(address);
 		return true;

@@ -40,6 +40,10 @@ export interface Wait {
 	readonly aside?: boolean;
 	/** The task does not sleep: it has lost its CPU. */
 	readonly preempted?: boolean;
+	/** What the code keeps over the wait in its variables: it continues in another way with another value. */
+	readonly keeps?: boolean;
+	/** It ends by itself when time has passed. */
+	readonly timed?: boolean;
 }
 
 /**
