@@ -22,8 +22,9 @@ export class Actor {
 	 * guest code that it is in; its place there is in its registers and on its stack.
 	 */
 	readonly place: { inGuest: number; path: readonly string[] } = { inGuest: 0, path: [] };
-	/** Its task is in guest code. */
+	/** Of its task, in guest code. Between the moves of the actor, others do not see them. */
 	mode: TaskMode;
+	preempt_count = 0;
 
 	constructor(name: string, task: task_struct) {
 		this.name = name;
@@ -74,6 +75,7 @@ export class Actor {
 		this.place.path = [];
 		this.place.inGuest = 0;
 		this.mode = "host";
+		this.preempt_count = 0;
 	}
 }
 

@@ -40,6 +40,15 @@ export class CoreWalk {
 		return this.#machine.symbols.sprint_symbol(this.#cpu.state.kaddr(RIP), true);
 	}
 
+	/**
+	 * The task has returned from klp_ftrace_handler() to its trampoline: it has chosen where it goes, and is not there yet. A move ends here,
+	 * because others may look at its stack now, and write what the handler has read.
+	 */
+	hasChosen(next: Kaddr): boolean {
+		if (this.place === undefined || this.#core.contains(next)) return false;
+		return this.#machine.ftrace.trampolines.containing(next) !== undefined;
+	}
+
 	/** Executes one instruction. Undefined: it is none of the core's. */
 	step(task: task_struct): Stop | undefined {
 		if (!this.#core.contains(this.#cpu.state.kaddr(RIP))) {

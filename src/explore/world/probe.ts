@@ -29,6 +29,7 @@ type Values = Readonly<Record<TaskField, Accessor<unknown>>>;
  */
 export class TaskProbe {
 	readonly #current: () => task_struct;
+	readonly #places: readonly TaskField[];
 	readonly #values = new WeakMap<task_struct, Values>();
 	readonly #slots = new WeakMap<task_struct, number>();
 	/** Only while {@link record} runs. */
@@ -36,9 +37,10 @@ export class TaskProbe {
 	#writes = new Map<number, Written>();
 	#busy: ReadonlySet<number> = new Set();
 
-	/** `current`: the task that executes. */
-	constructor(current: () => task_struct) {
+	/** `current`: the task that executes. `places`: see {@link #watch}. */
+	constructor(current: () => task_struct, places: readonly TaskField[]) {
 		this.#current = current;
+		this.#places = places;
 	}
 
 	/** True if the task has its accessors. */
@@ -63,11 +65,11 @@ export class TaskProbe {
 	}
 
 	/**
-	 * The result accesses the field without being recorded. `mode` of the task that executes is where it is in guest code that TypeScript
-	 * has called: a part of its actor's place.
+	 * The result accesses the field without being recorded. Some fields of the task that executes are a part of its actor's place: `mode` is
+	 * where it is in guest code that TypeScript has called, preempt_count is what a compiled core's code makes of it there.
 	 */
 	#watch<F extends TaskField>(task: task_struct, slot: number, field: F): Accessor<task_struct[F]> {
-		const isPlace = () => field === "mode" && task === this.#current();
+		const isPlace = () => this.#places.includes(field) && task === this.#current();
 		return accessField(task, field, (inner) => ({
 			get: () => {
 				const value = inner.get();

@@ -117,6 +117,11 @@ export class TaskMover {
 			const stop = this.#step(task);
 			if (stop !== undefined) return stop;
 			const next = cpu.state.kaddr(RIP);
+			if (this.#core?.hasChosen(next)) {
+				this.#core.leave();
+				this.#store(task);
+				return { label: `${label}${label && ", "}returns from klp_ftrace_handler` };
+			}
 			const passed = sites.has(ip) && next === ((ip + MCOUNT_INSN_SIZE) | 0);
 			if (!passed && next >= known.start && next < known.end) continue;
 			this.#store(task);

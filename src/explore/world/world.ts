@@ -147,7 +147,8 @@ export class World {
 			const now = this.actors[0]!.index;
 			return model.admins.every(({ during, steps }, i) => during !== now || this.actors[i]!.index === steps.length);
 		};
-		this.#probe = new TaskProbe(() => machine.sched.current);
+		const places = machine.klp.code === undefined ? (["mode"] as const) : (["mode", "preempt_count"] as const);
+		this.#probe = new TaskProbe(() => machine.sched.current, places);
 		this.shared = new SharedMemory(machine.memory, points);
 		this.#code = new GuestCode(machine, this.shared, this.#probe, (message) => {
 			this.#broken.push({ invariant: "use-after-free", message });
@@ -450,14 +451,19 @@ export class World {
 	/** Between the moves of an administrator or the kworker, its task is not in guest code for others. */
 	#inGuest<T>(index: number, move: () => T): T {
 		const actor = this.actors[index]!;
-		const mode = this.#probe.has(actor.task) ? this.#probe.value(actor.task, "mode") : undefined;
+		const { task } = actor;
+		const mode = this.#probe.has(task) ? this.#probe.value(task, "mode") : undefined;
 		if (mode === undefined || mode.get() !== "host") return move();
+		const count = this.model.machine.klp.code === undefined ? undefined : this.#probe.value(task, "preempt_count");
 		mode.set(actor.mode);
+		count?.set(actor.preempt_count);
 		try {
 			return move();
 		} finally {
 			actor.mode = mode.get() as TaskMode;
 			mode.set("host");
+			actor.preempt_count = (count?.get() as number | undefined) ?? 0;
+			count?.set(0);
 		}
 	}
 

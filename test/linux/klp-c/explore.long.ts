@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { INVARIANTS } from "../../../src/consistency/index.js";
 import { nodeHost } from "../../../src/node/index.js";
 import { exploreScenario, parseScenario, replaySchedule } from "../../../src/scenario/index.js";
+import { kernelCore } from "../../support/kernel-core.js";
 import { PatchedCores } from "../../support/patched-core.js";
 import { explored } from "./explored-mutants.js";
 
@@ -27,4 +28,20 @@ describe.each(explored)("$title", ({ edit, scenario: text, caught }) => {
 		const { moves } = await replaySchedule(scenario, schedules[0]!, machine);
 		expect(moves.at(-1)!.broken.map(({ invariant }) => invariant)).toContain(caught);
 	});
+});
+
+describe("the code as it is", () => {
+	const scenarios = [...new Set(explored.map(({ scenario }) => scenario))];
+
+	test.for(scenarios.map((text) => [/^steps: (.*)$/m.exec(text)![1], text] as const))(
+		"keeps every invariant in every schedule: %s",
+		{ timeout: 900_000 },
+		async ([, text], { skip }) => {
+			const file = "scenarios/mutant.yaml";
+			const core = await kernelCore(skip);
+			const machine = { host: nodeHost(file), core };
+			const { exploration } = await exploreScenario({ scenario: parseScenario(text, file), machine, ...LIMITS });
+			expect([exploration.result, exploration.violations]).toEqual(["complete", []]);
+		},
+	);
 });
