@@ -163,12 +163,25 @@ test("a minimised schedule breaks the same; a move of nobody is impossible", asy
 
 test("moves as the search makes them", async () => {
 	const seen: string[] = [];
+	const states = new Map<number, string>();
 	const yaml = `${PATCHES}\ntasks: { worker: { calls: [funcA] } }\nsteps: [{ insmod: lp1 }]`;
 	const { result } = await exploreModel(await modelOf(yaml), {
-		onMove: ({ from, to, move: { who, steps, late, label } }) =>
-			seen.push(`${from} -> ${to}: ${who}${steps === 1 ? "" : ` x${steps}`}${late ? " late" : ""}: ${label}`),
+		onMove: ({ from, to, move: { who, steps, late, label }, describe }) => {
+			seen.push(`${from} -> ${to}: ${who}${steps === 1 ? "" : ` x${steps}`}${late ? " late" : ""}: ${label}`);
+			states.set(from, describe(from).join("; "));
+		},
 	});
 	expect(result).toBe("complete");
+	expect([...new Set(states.values())].slice(0, 8)).toMatchInlineSnapshot(`
+		[
+		  "funcA: []; funcB: []; IDLE: worker",
+		  "transition of lp1; funcA: []; funcB: []; UNPATCHED: worker",
+		  "transition of lp1; funcA: [lp1_funcA]; funcB: []; UNPATCHED: worker",
+		  "transition of lp1; funcA: [lp1_funcA]; funcB: []; PATCHED: worker",
+		  "transition of lp1; funcA: [lp1_funcA]; funcB: []; IDLE: worker",
+		  "funcA: [lp1_funcA]; funcB: []; IDLE: worker",
+		]
+	`);
 	expect([seen.length, ...seen.slice(0, 40)].join("\n")).toMatchInlineSnapshot(`
 		"428
 		0 -> 1: worker: enters the kernel, enters funcA

@@ -205,7 +205,7 @@ class Runs {
 			const slowest = some.reduce((most, { ms }) => Math.max(most, ms), 0);
 			const names = some.map(({ test }) => test);
 			const order = { op: "try", file, tests: names, mutant: id, hitLimit };
-			const { op, killed, spoiled, failed, reason } = await child.ask(order, 60_000 + 20 * slowest);
+			const { op, killed, spoiled, failed, reason } = await child.ask(order, 20_000 + 10 * slowest);
 			if (op === "silent" || op === "ended") return { status: "timeout", by: file, reason: op };
 			if (op === "broken" && !isStatic) throw new Error(`cannot load ${file}: ${reason}`);
 			if (op === "broken") return { status: "killed", by: file, reason };
