@@ -1,6 +1,7 @@
 /** What people read of the designs: names, titles, sources, keys, and why a key of another design is refused or not read. */
 import { expect, test } from "vitest";
 import { designs, findDesign } from "../../src/designs/index.js";
+import { createTestMachine } from "../support/machine.js";
 
 const rows = designs.map(({ name, title, source }) => `${name}: ${title} (${source})`);
 const keys = designs.map(({ name, fields, foreign }) => ({
@@ -180,6 +181,66 @@ test("their keys, and those of others", () => {
 		      "replaceable",
 		    ],
 		  },
+		]
+	`);
+});
+
+test("the attributes of a patch that says nothing, and what may be written to them", async () => {
+	const EACCES = -13;
+	const read = await Promise.all(
+		designs.map(async ({ name, attributes }) => {
+			const machine = await createTestMachine({ design: name });
+			expect(machine.patch("lp1", ["funcA", "lp1_funcA"])).toBe(0);
+			machine.settle();
+			const found = Object.entries(attributes).map(([attribute, { store }]) => {
+				const before = machine.klp.sysfs.read(`lp1/${attribute}`);
+				if (store === undefined) expect(machine.echo("1", `lp1/${attribute}`)).toBe(EACCES);
+				return `${attribute}: ${before}${store === undefined ? "" : ", writable"}`;
+			});
+			machine.close();
+			return [name, ...found];
+		}),
+	);
+	expect(read).toMatchInlineSnapshot(`
+		[
+		  [
+		    "mainline",
+		    "replace: 0",
+		  ],
+		  [
+		    "rfc-2025",
+		    "replace: 0",
+		    "replaceable: 0, writable",
+		  ],
+		  [
+		    "rfc-2025-no-nop",
+		    "replace: 0",
+		    "replaceable: 0, writable",
+		  ],
+		  [
+		    "conflict-replace",
+		  ],
+		  [
+		    "per-func-reject",
+		    "replace: 0",
+		  ],
+		  [
+		    "replace-tag-draft",
+		    "replace: 0",
+		  ],
+		  [
+		    "replace-set-v1",
+		    "replace_set: 0",
+		  ],
+		  [
+		    "replace-set-v2",
+		    "replace_set: 0",
+		  ],
+		  [
+		    "universe",
+		    "replace: 0",
+		    "replaceable: 1",
+		  ],
 		]
 	`);
 });

@@ -71,6 +71,12 @@ test("the places of an enable that may fail, in order", () => {
 	`);
 });
 
+test("locks have the names that a deadlock is told with", () => {
+	const { klp, ftrace } = machine;
+	const names = [klp.klp_mutex, ftrace.ftrace_lock, ftrace.direct.direct_mutex].map(({ name }) => name);
+	expect(names).toEqual(["klp_mutex", "ftrace_lock", "direct_mutex"]);
+});
+
 test("paths in sysfs may have slashes too many", () => {
 	machine.patch("lp1", ["funcA", "lp1_funcA"]);
 	const { sysfs } = machine.klp;
