@@ -79,7 +79,7 @@ async function exploreOnce(model: Model, world: World, options: SearchOptions): 
 	const found: FoundViolation[] = [];
 	for (const active of searches) {
 		const left = { ...options, budget: Math.max(options.budget - states, 1) };
-		const onProgress = (count: number) => options.onProgress?.(states + count);
+		const onProgress: SearchOptions["onProgress"] = (count, at) => options.onProgress?.(states + count, at);
 		const onMove = options.onMove && numbered(options.onMove, states);
 		const result = await new Search(model, memo, active, { ...left, onProgress, onMove }).run();
 		states += result.states;

@@ -3,6 +3,14 @@ export { joinVisited, shortestOfEach } from "./merge.js";
 export type { Admin, AdminStep, Model, ModelTask } from "./model.js";
 export { isEndless, type MoveObserver, minimise, type Replayed, Replayer } from "./replay.js";
 export { formatSchedule, type Move, PLACE, parseSchedule, type Schedule } from "./schedule.js";
-export type { FoundViolation, SearchMove, SearchOptions, SearchResult, Shard } from "./search/index.js";
+export {
+	type Checkpoint,
+	type FoundViolation,
+	Journal,
+	type SearchMove,
+	type SearchOptions,
+	type SearchResult,
+	type Shard,
+} from "./search/index.js";
 export { storyParts, tellStory } from "./story.js";
 export { type TaskState, World } from "./world/index.js";

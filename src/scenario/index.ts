@@ -1,3 +1,4 @@
+export { coreOf } from "./core-design.js";
 export { livepatchesUnder } from "./design-keys.js";
 export { checkErrno, checkExpectation } from "./expectation.js";
 export { type ExploredScenario, exploreScenario, replaySchedule } from "./explore.js";

@@ -1,9 +1,4 @@
+export { type Checkpoint, Journal } from "./journal.js";
 export { Memo } from "./memo.js";
-export {
-	type FoundViolation,
-	Search,
-	type SearchMove,
-	type SearchOptions,
-	type SearchResult,
-	type Shard,
-} from "./search.js";
+export type { FoundViolation, SearchResult } from "./result.js";
+export { Search, type SearchMove, type SearchOptions, type Shard } from "./search.js";

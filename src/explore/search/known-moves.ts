@@ -12,6 +12,8 @@ export const SAME_KERNEL = -1;
 /** Of which moves a tree is: of tasks, or of actors. A list of cells, by kernel state. */
 export const MOVES = { ofTasks: 2, ofActors: 4 } as const;
 export type MovesKind = keyof typeof MOVES;
+/** In the order in which they are visited. */
+export const MOVE_KINDS: readonly MovesKind[] = ["ofTasks", "ofActors"];
 
 /** Nothing is known yet. */
 export const UNKNOWN = 0;

@@ -1,8 +1,9 @@
 import type { Broken } from "../../consistency/index.js";
 import type { Move } from "../schedule.js";
 import type { Row } from "./columns.js";
+import type { SearchLog } from "./journal.js";
 import type { KernelState } from "./kernel-state.js";
-import { KnownMoves, type MovesKind, SAME_KERNEL, SLOW, type Successor, UNKNOWN } from "./known-moves.js";
+import { KnownMoves, MOVE_KINDS, type MovesKind, SAME_KERNEL, SLOW, type Successor, UNKNOWN } from "./known-moves.js";
 import type { Memo } from "./memo.js";
 import type { Outcome } from "./outcome.js";
 import type { Reduction } from "./reduction.js";
@@ -44,9 +45,6 @@ interface TasksAlike {
 	readonly moves: object;
 }
 
-/** In the order in which they are visited. */
-export const MOVE_KINDS = ["ofTasks", "ofActors"] as const;
-
 /** The possible moves in a state. */
 export class Moves {
 	readonly #memo: Memo;
@@ -59,9 +57,12 @@ export class Moves {
 	readonly known = new KnownMoves();
 	readonly #alike = new Map<string, TasksAlike>();
 	readonly #tasksAlike: TasksAlike[] = [];
+	/** Of all that is executed. */
+	readonly #log: SearchLog | undefined;
 
 	/** `size`: of the rows that are visited; what is behind the row itself is the caller's. */
-	constructor(memo: Memo, reduction: Reduction, size: number) {
+	constructor(memo: Memo, reduction: Reduction, size: number, log?: SearchLog) {
+		this.#log = log;
 		this.#memo = memo;
 		this.#reduction = reduction;
 		this.#next = new Int32Array(size);
@@ -73,7 +74,7 @@ export class Moves {
 		const { known } = this;
 		const next = this.#next;
 		let leaf = known.leaf(kind, row);
-		if (leaf === UNKNOWN) leaf = this.#learn(kind, row);
+		if (leaf === UNKNOWN) leaf = this.#learnNew(kind, row);
 		if (leaf === SLOW) {
 			this.visitSlowly(kind, row, visit);
 			return;
@@ -83,7 +84,7 @@ export class Moves {
 		for (let left = known.words[leaf]!; left > 0; left--) {
 			let behind = known.apply(at, row, next);
 			if (behind === UNKNOWN) {
-				this.#learn(kind, row);
+				this.#learnNew(kind, row);
 				behind = known.apply(at, row, next);
 			}
 			if (visit(next, NONE)) return;
@@ -117,8 +118,13 @@ export class Moves {
 		return found[0];
 	}
 
+	#learnNew(kind: MovesKind, row: Row): number {
+		this.#log?.moves(kind, row);
+		return this.learn(kind, row);
+	}
+
 	/** Finds the moves, executing what has never been executed, and keeps them. Returns their leaf. */
-	#learn(kind: MovesKind, row: Row): number {
+	learn(kind: MovesKind, row: Row): number {
 		const { known } = this;
 		const kernel = this.#memo.states[row[0]!]!;
 		if (!known.hasTree(kind, kernel.id)) {

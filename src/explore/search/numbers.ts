@@ -25,6 +25,16 @@ export class Numbers {
 		this.#chunks[index >> CHUNK_BITS]![index & (CHUNK - 1)]! += value;
 	}
 
+	/** A copy of all. */
+	all(): Int32Array {
+		const all = new Int32Array(this.length);
+		for (const [index, chunk] of this.#chunks.entries()) {
+			const at = index << CHUNK_BITS;
+			all.set(chunk.subarray(0, this.length - at), at);
+		}
+		return all;
+	}
+
 	get bytes(): number {
 		return this.#chunks.length * CHUNK * Int32Array.BYTES_PER_ELEMENT;
 	}

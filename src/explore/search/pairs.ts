@@ -76,6 +76,16 @@ export class Pairs {
 		return this.#chunks[number >> this.#chunkBits]![((number & this.#chunkMask) << 1) + 1]!;
 	}
 
+	/** The first `count` pairs: both numbers of each. */
+	saved(count: number): Int32Array {
+		const numbers = new Int32Array(2 * count);
+		for (let number = 0; number < count; number++) {
+			numbers[2 * number] = this.first(number);
+			numbers[2 * number + 1] = this.second(number);
+		}
+		return numbers;
+	}
+
 	get bytes(): number {
 		return this.#places.byteLength + this.#chunks.length * (8 << this.#chunkBits);
 	}

@@ -4,14 +4,23 @@ import { patchStateName } from "../../linux/klp/index.js";
 import type { Model } from "../model.js";
 import type { Move } from "../schedule.js";
 import { type Row, tasksOf } from "./columns.js";
+import type { Journal, LevelState, SearchLog } from "./journal.js";
 import type { KernelState } from "./kernel-state.js";
-import type { MovesKind } from "./known-moves.js";
+import { MOVE_KINDS, type MovesKind } from "./known-moves.js";
 import type { Memo } from "./memo.js";
-import { isSame, MOVE_KINDS, Moves } from "./moves.js";
+import { isSame, Moves } from "./moves.js";
 import { Numbers } from "./numbers.js";
 import { Reduction } from "./reduction.js";
+import type { FoundViolation, SearchResult, Violation } from "./result.js";
 import { StateTable } from "./state-table.js";
 import { type Endless, findDeadlock, findStuck } from "./stuck.js";
+
+export interface SearchProgress {
+	/** Moves from the first state to those that are being expanded. */
+	readonly depth: number;
+	/** States that are known and not expanded yet. */
+	readonly frontier: number;
+}
 
 export interface SearchOptions {
 	/** Stops after this number of states. */
@@ -21,7 +30,7 @@ export interface SearchOptions {
 	/** Awaited from time to time, so that the caller can do other work. */
 	readonly pause?: (() => Promise<void>) | undefined;
 	/** Called from time to time with the number of states. */
-	readonly onProgress?: ((states: number) => void) | undefined;
+	readonly onProgress?: ((states: number, at: SearchProgress) => void) | undefined;
 	/** Only these invariants count. */
 	readonly invariants: ReadonlySet<Invariant>;
 	/** Finds the shortest schedule for each invariant that can be broken, instead of stopping at the first. */
@@ -38,6 +47,8 @@ export interface SearchOptions {
 	readonly order?: bigint | undefined;
 	/** Called for each move that the search makes, for a graph of the states. It may throw to end the search. */
 	readonly onMove?: ((move: SearchMove) => void) | undefined;
+	/** Notes what is needed for a checkpoint, and has the part of the search that an earlier process has made. */
+	readonly journal?: Journal | undefined;
 	/** This process's part of the work, if several processes share it: see {@link Shard}. */
 	readonly shard?: Shard | undefined;
 }
@@ -59,24 +70,6 @@ export interface Shard {
 	readonly count: number;
 }
 
-export interface FoundViolation {
-	readonly broken: Broken;
-	readonly moves: readonly Move[];
-}
-
-export interface SearchResult {
-	readonly result: "complete" | "bounded" | "violated";
-	readonly violations: readonly FoundViolation[];
-	readonly states: number;
-	readonly transitions: number;
-	/** Number of moves on the longest of the shortest ways to a state. */
-	readonly depth: number;
-	/** Bytes that are kept for each state. */
-	readonly bytes: number;
-	/** Of a shard: the visited states, and for each the number of moves that lead away from it. */
-	readonly visited: ReadonlyMap<string, number> | undefined;
-}
-
 /** The same numbers in a random order; each order is as likely as the others. */
 function shuffled(numbers: number[], random: Random): number[] {
 	for (let i = numbers.length - 1; i > 0; i--) {
@@ -94,13 +87,6 @@ function numbersFrom(start: number, end: number): number[] {
 const PASS = 5_000;
 /** Number of states per process when the work is divided. */
 const PER_SHARD = 8;
-
-/** A violation that was found; the moves to `from` are found when the search has ended. */
-interface Violation {
-	readonly broken: Broken;
-	readonly from: number;
-	readonly last: readonly Move[];
-}
 
 /**
  * Breadth first, so that the first schedule that is found for a violation is a shortest one. A state is the number of a kernel
@@ -130,6 +116,9 @@ export class Search {
 	#dealt = false;
 	/** By state, the number of moves that lead away from it; for shards. */
 	readonly #degrees = new Numbers();
+	readonly #log: SearchLog | undefined;
+	/** When the present level began. */
+	#level: LevelState | undefined = undefined;
 
 	/** `active`: names of the tasks that make moves. */
 	constructor(model: Model, memo: Memo, active: readonly string[], options: SearchOptions) {
@@ -139,16 +128,36 @@ export class Search {
 		this.#reduction = new Reduction(model, world, active, options.reduction);
 		this.#table = new StateTable(world.names.length + 1);
 		this.#whole = this.#table.whole();
-		this.#moves = new Moves(memo, this.#reduction, this.#table.size);
+		this.#log = options.journal?.begin(this.#table.width, this);
+		this.#moves = new Moves(memo, this.#reduction, this.#table.size, this.#log);
 		this.#parents = options.order === undefined && options.shard === undefined ? undefined : new Numbers();
 	}
 
 	async run(): Promise<SearchResult> {
+		this.#log?.replay(
+			(kind, row) => this.#moves.learn(kind, row),
+			() => this.#memo.checkContexts(),
+		);
+		const result = this.#log?.result ?? (await this.#run());
+		// A search from which a checkpoint lets another process go on has not ended.
+		const isOver = result.result !== "bounded" && !this.#interrupted;
+		if (this.#log !== undefined && (isOver || this.#isScout)) this.#log.result = result;
+		return result;
+	}
+
+	/** It is bounded on purpose. */
+	get #isScout(): boolean {
+		return this.#options.order !== undefined && !this.#interrupted;
+	}
+
+	async #run(): Promise<SearchResult> {
 		const { options, table } = { options: this.#options, table: this.#table };
 		this.#parents?.push(-1);
-		const first = table.whole();
-		first.set(this.#memo.first);
-		table.add(first, this.#whole);
+		if (!this.#goOn()) {
+			const first = table.whole();
+			first.set(this.#memo.first);
+			table.add(first, this.#whole);
+		}
 		const { bounded, depth } = await (options.order === undefined
 			? this.#breadthFirst()
 			: this.#depthFirst(new Random(options.order)));
@@ -172,18 +181,50 @@ export class Search {
 		return { broken, moves: [...this.#movesTo(from), ...last] };
 	}
 
+	/** True if a checkpoint says where. */
+	#goOn(): boolean {
+		const state = this.#log?.restore(this.#table);
+		if (state === undefined) return false;
+		this.#level = state;
+		this.#levels.push(...state.levels.slice(0, -1));
+		this.#looked = 2 * state.levels.at(-1)!;
+		this.#transitions = state.transitions;
+		this.#lost = state.lost;
+		for (const violation of state.violations) this.#violations.set(violation.broken.invariant, violation);
+		return true;
+	}
+
+	/** Where another process would go on. */
+	get level(): LevelState | undefined {
+		return this.#level;
+	}
+
+	/** The saved numbers of the states of a level and those before it. */
+	savedStates({ pairs }: LevelState): Int32Array[] {
+		return this.#table.saved(pairs);
+	}
+
+	#beginLevel(start: number): void {
+		this.#levels.push(start);
+		if (this.#log === undefined) return;
+		const violations = [...this.#violations.values()];
+		const pairs = this.#table.lengths;
+		const levels = [...this.#levels];
+		this.#level = { levels, transitions: this.#transitions, violations, lost: this.#lost, pairs };
+	}
+
 	async #breadthFirst(): Promise<{ bounded: boolean; depth: number }> {
-		let depth = 0;
 		let bounded = false;
-		for (let start = 0; start < this.#table.length && !bounded; depth++) {
+		for (let start = this.#level?.levels.at(-1) ?? 0; start < this.#table.length && !bounded; ) {
 			if (this.#isOver()) break;
 			const end = this.#table.length;
-			this.#levels.push(start);
+			this.#beginLevel(start);
 			bounded = !(await this.#expandLevel(start, end));
+			if (!bounded) this.#log?.levelEnd();
 			this.#memo.checkContexts();
 			start = end;
 		}
-		return { bounded, depth: depth - 1 };
+		return { bounded, depth: this.#levels.length - 1 };
 	}
 
 	/** See {@link SearchOptions.order}. `depth`: moves on the longest way that was followed. */
@@ -274,7 +315,9 @@ export class Search {
 	}
 
 	async #pause(): Promise<void> {
-		this.#options.onProgress?.(this.#table.length);
+		const states = this.#table.length;
+		const frontier = states - (this.#looked >> 1);
+		this.#options.onProgress?.(states, { depth: Math.max(this.#levels.length - 1, 0), frontier });
 		await this.#options.pause?.();
 		this.#interrupted = this.#options.interrupted?.() ?? false;
 	}

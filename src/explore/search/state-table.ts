@@ -106,6 +106,27 @@ export class StateTable {
 		}
 	}
 
+	/** The number of pairs in each table; the last one is that of the states. */
+	get lengths(): number[] {
+		return this.#pairs.map(({ length }) => length);
+	}
+
+	/** The first pairs of each table. */
+	saved(counts: readonly number[]): Int32Array[] {
+		return this.#pairs.map((pairs, i) => pairs.saved(counts[i]!));
+	}
+
+	/** Reads what {@link saved} has given, into an empty table. False: that is not what it was given. */
+	restore(numbers: Int32Array, counts: readonly number[]): boolean {
+		let at = 0;
+		for (const [i, pairs] of this.#pairs.entries()) {
+			for (let number = 0; number < counts[i]!; number++, at += 2) {
+				if (pairs.add(numbers[at]!, numbers[at + 1]!) !== -number - 1) return false;
+			}
+		}
+		return at === numbers.length;
+	}
+
 	get bytes(): number {
 		return this.#pairs.reduce((sum, pairs) => sum + pairs.bytes, 0);
 	}

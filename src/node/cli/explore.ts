@@ -8,28 +8,21 @@ import { CPU_NAMES } from "../cpus.js";
 import { type ExploreRow, refusedRow, rowsOf } from "../explore-rows.js";
 import { checkWritable, readText, writeWhole } from "../files.js";
 import { nodeHost } from "../host.js";
-import { END_SIGNALS } from "../process-end.js";
 import { saveSchedule } from "../schedules.js";
 import { type Command, EXIT, type Io } from "./command.js";
 import { coreOption, readCore } from "./core-option.js";
+import { CHECKPOINT_SECONDS, type CheckpointOptions, Checkpoints } from "./explore-checkpoints.js";
+import { Control } from "./explore-control.js";
 import { type ExploreReport, exitStatus, exploreTable } from "./explore-report.js";
 import { columnsOf } from "./fold.js";
-import { DEFAULT_MEMORY, memoryEnd } from "./memory-limit.js";
+import { DEFAULT_MEMORY } from "./memory-limit.js";
 import { DOT_STATES, StateGraphCollector } from "./state-graph.js";
 
-export interface ExploreOptions {
-	readonly design: string | undefined;
-	readonly allDesigns: boolean;
+export interface ExploreOptions extends CheckpointOptions {
 	readonly budget: bigint | undefined;
 	readonly time: bigint | undefined;
 	readonly memory: bigint | undefined;
-	readonly invariant: string | undefined;
-	readonly everyInvariant: boolean;
-	readonly noReduction: boolean;
-	readonly order: bigint | undefined;
-	readonly shard: string | undefined;
 	readonly save: string | undefined;
-	readonly dot: string | undefined;
 	readonly core: string | undefined;
 	readonly cpu: string | undefined;
 	readonly json: boolean;
@@ -54,6 +47,13 @@ export const exploreCommand: Command<ExploreOptions> = {
 		noReduction: { type: "flag", help: "leave nothing out (docs/exploring.md); slow" },
 		order: { type: "uint64", value: "SEED", help: "depth first, at random: a bounded search sees other states" },
 		shard: { type: "text", value: "I/N", help: "the I-th of N parts, from 1; klpemu merge joins their reports" },
+		checkpoint: {
+			type: "text",
+			value: "FILE",
+			help: "save there from time to time, and if it does not come to the end",
+		},
+		checkpointEvery: { type: "uint64", value: "SECONDS", help: `default ${CHECKPOINT_SECONDS}` },
+		resume: { type: "text", value: "FILE", help: "go on from a checkpoint, and save there" },
 		save: { type: "text", value: "DIR", help: "write the schedules there, for klpemu replay" },
 		dot: { type: "text", value: "FILE", help: `draw the states for Graphviz: ${DOT_STATES} states at most` },
 		core: coreOption,
@@ -65,7 +65,7 @@ export const exploreCommand: Command<ExploreOptions> = {
 		"bounded: not all were seen (no states, time or memory left; a loop counts); the rest is unknown.",
 		"expected: are the verdict and the results of all steps as the scenario says? (docs/exploring.md)",
 		"Exit status: 0 as the scenario says, 1 not so, 2 bad input or an unwritable file, 3 bounded.",
-		"Ctrl-C, SIGTERM and SIGHUP end the search, and print what is known so far.",
+		"Ctrl-C, SIGTERM and SIGHUP end the search, save the checkpoint, and print what is known so far.",
 		"",
 		"Examples:",
 		"  klpemu explore scenarios/hybrid-lp1-lp2-lp3.yaml --all-designs",
@@ -120,7 +120,9 @@ async function exploreFile(
 			hint: "the report of a part names each of its states; make more parts",
 		});
 	}
-	const control = new Control(io, options);
+	const checkpoints = await Checkpoints.from(options, scenario, file, core);
+	const budget = Number(options.budget ?? BUDGET);
+	const control = new Control(io, { ...options, budget, pause: () => checkpoints?.maybeSave() });
 	const results: ExploreRow[] = [];
 	// The C of a core has rules of its own.
 	const own = core !== undefined || (scenario.core !== undefined && options.design === undefined);
@@ -134,17 +136,19 @@ async function exploreFile(
 				const found = await exploreScenario({
 					scenario,
 					machine: { host: nodeHost(file), ...(design !== undefined && { design }), ...(core && { core }), ...cpu },
-					budget: Number(options.budget ?? BUDGET),
+					budget,
 					invariants: new Set(options.invariant === undefined ? INVARIANTS : [options.invariant as Invariant]),
 					all: options.everyInvariant,
 					reduction: !options.noReduction,
 					order: options.order,
 					shard,
+					journal: checkpoints?.journal,
 					...(graph && { onMove: (move) => graph.add(move) }),
 					...watch.options,
 				});
 				if (graph !== undefined) await writeWhole(options.dot!, graph.render(`${scenario.title} (${found.design})`));
 				let rows = rowsOf(found, watch.seconds());
+				if (rows.some(({ result }) => result === "bounded")) await checkpoints?.save();
 				if (options.save !== undefined) rows = await saved(options.save, rows, found.schedules, unsaved);
 				for (const row of rows) results.push(row.result === "bounded" ? { ...control.why, ...row } : row);
 			} catch (error) {
@@ -203,56 +207,4 @@ function shardOf(text: string | undefined): Shard | undefined {
 		});
 	}
 	return { index: Number(index) - 1, count: Number(count) };
-}
-
-/** Limits of time and memory, signals and the progress line. */
-class Control {
-	readonly #io: Io;
-	readonly #limit: number;
-	readonly #memory: number;
-	readonly #onSignal = () => {
-		this.stopped = true;
-	};
-	#shown = 0;
-	stopped = false;
-	/** Why the search had to end, unless for lack of states or time. */
-	why: { readonly reason?: string } = {};
-
-	constructor(io: Io, { time, memory }: ExploreOptions) {
-		this.#io = io;
-		this.#limit = time === undefined ? Number.POSITIVE_INFINITY : Number(time) * 1000;
-		this.#memory = Number(memory ?? DEFAULT_MEMORY);
-		for (const signal of END_SIGNALS) process.once(signal, this.#onSignal);
-	}
-
-	start(design: string) {
-		const begin = performance.now();
-		const elapsed = () => performance.now() - begin;
-		const options = {
-			interrupted: () => this.stopped || elapsed() > this.#limit || this.#isFull(),
-			pause: () => new Promise<void>((resolve) => setImmediate(resolve)),
-			onProgress: (states: number) => this.#progress(design, states, elapsed() / 1000),
-		};
-		return { options, seconds: () => Math.round(elapsed()) / 1000 };
-	}
-
-	#isFull(): boolean {
-		const reason = memoryEnd(this.#memory);
-		this.why = reason === undefined ? {} : { reason };
-		return reason !== undefined;
-	}
-
-	/** Called once a second; on a terminal the line is overwritten. */
-	#progress(design: string, states: number, seconds: number): void {
-		if (seconds < this.#shown + 1 && seconds >= this.#shown) return;
-		this.#shown = seconds;
-		if (seconds < 1) return;
-		const text = `${design}: ${states} states, ${seconds.toFixed(0)} s`;
-		this.#io.stderr.write(this.#io.stderr.isTTY ? `\r\x1b[K${text}` : `${text}\n`);
-	}
-
-	end(): void {
-		for (const signal of END_SIGNALS) process.removeListener(signal, this.#onSignal);
-		if (this.#io.stderr.isTTY) this.#io.stderr.write("\r\x1b[K");
-	}
 }
