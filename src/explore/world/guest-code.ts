@@ -39,8 +39,8 @@ const ACQUIRE: ReadonlySet<string> = new Set([
 	"_raw_spin_lock_irqsave",
 ]);
 
-/** Gates of kernel functions that need a clock, or make tasks. */
-const TIMED = /^(kthread_\w+|(mod|add)_timer|schedule_timeout\w*|wait_for_completion_timeout)$/;
+/** Gates of kernel functions that need a clock, make tasks, or call a function later. */
+const TIMED = /^(kthread_\w+|(mod|add)_timer|schedule_timeout\w*|call_rcu|wait_for_completion_timeout)$/;
 
 /** An instruction that was decoded, with the bytes it was decoded from. */
 interface Decoded {

@@ -5,7 +5,7 @@ import { type GuestCalls, GuestMemory, type Heap, type HostFunctions, Refcounts,
 import { type Klp, type Livepatch, Shadow } from "../klp/index.js";
 import type { Dmesg, FaultInjection, Kallsyms } from "../lib/index.js";
 import type { Loader } from "../module/index.js";
-import type { HostTasks, Sched } from "../sched/index.js";
+import type { HostTasks, Sched, Workqueue } from "../sched/index.js";
 import { GuestFtrace } from "./ftrace.js";
 import { KernelAbi, type KernelTasks } from "./kernel-abi.js";
 import { Kobjects } from "./kobjects.js";
@@ -15,6 +15,8 @@ import { GuestLivepatch } from "./livepatch.js";
 import { lockFunctions } from "./locks.js";
 import { memoryFunctions } from "./memory.js";
 import { GuestOutput } from "./output.js";
+import { GuestRcu } from "./rcu.js";
+import { readLockFunctions } from "./read-locks.js";
 import { spinLockFunctions } from "./spin-locks.js";
 import { StaticCalls } from "./static-calls.js";
 import { StaticKeys } from "./static-keys.js";
@@ -30,6 +32,7 @@ export class Exports {
 			"output",
 			"work",
 			"timers",
+			"rcu",
 			"kthreads",
 			"kobjects",
 			"shadow",
@@ -46,6 +49,7 @@ export class Exports {
 	readonly output: GuestOutput;
 	readonly work: GuestWorkqueue;
 	readonly timers: GuestTimers;
+	private readonly rcu: GuestRcu;
 	private readonly kthreads: Kthreads | undefined = undefined;
 	readonly kobjects: Kobjects;
 	readonly shadow: Shadow;
@@ -67,6 +71,7 @@ export class Exports {
 		readonly text_poke: TextPoke;
 		readonly sched: Sched;
 		readonly hostTasks: HostTasks;
+		readonly workqueue: Workqueue;
 		readonly symbols: Symbols;
 		readonly ftrace: Ftrace;
 		readonly tracefs: Tracefs;
@@ -90,6 +95,7 @@ export class Exports {
 		this.output = new GuestOutput(memory, heap, dmesg, symbols);
 		this.work = new GuestWorkqueue(memory, heap, sched, klp, hostTasks);
 		this.timers = new GuestTimers(memory, sched, klp, hostTasks);
+		this.rcu = new GuestRcu({ memory, heap, calls, sched, workqueue: parts.workqueue });
 		this.kobjects = new Kobjects(memory, heap, calls, new Refcounts(memory, heap, dmesg));
 		this.shadow = new Shadow(dmesg, slab);
 		this.tasks = new GuestTasks(memory, heap, sched, kernelTasks);
@@ -107,6 +113,8 @@ export class Exports {
 			spinLockFunctions(memory, sched),
 			this.work.functions(),
 			this.timers.functions(),
+			this.rcu.functions(),
+			readLockFunctions(memory, sched),
 			this.kobjects.functions(),
 			...(this.livepatch === undefined ? [] : [this.livepatch.functions()]),
 			this.ftrace.functions(),

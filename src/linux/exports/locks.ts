@@ -55,6 +55,8 @@ export function lockFunctions(memory: GuestMemory, sched: Sched, HZ: number): Ho
 				return 1;
 			},
 			__msecs_to_jiffies: (args) => msecs_to_jiffies(args.u32(0), HZ),
+			// There is no time shorter than a jiffy.
+			ktime_get: () => (BigInt(sched.jiffies) * 1_000_000_000n) / BigInt(HZ),
 			jiffies_to_msecs: (args) => Math.floor((Number(args.u64(0)) * 1000) / HZ),
 		},
 		sleeping: {

@@ -114,6 +114,86 @@ module_init(threads_init);
 module_exit(threads_exit);
 `;
 
+/** Locks with readers, and RCU. */
+const READERS = `${HEAD}
+#include <linux/hashtable.h>
+#include <linux/rwsem.h>
+#include <linux/slab.h>
+struct entry { struct hlist_node node; int key; struct rcu_head rcu; };
+static DEFINE_HASHTABLE(table, 4);
+static DECLARE_RWSEM(sem);
+static DEFINE_RWLOCK(lock);
+static struct task_struct *reader;
+static int freed;
+
+static int reader_func(void *data)
+{
+	down_read(&sem);
+	pr_info("reads\\n");
+	up_read(&sem);
+	while (!kthread_should_stop())
+		msleep(1);
+	return 0;
+}
+static void entry_free(struct rcu_head *head)
+{
+	kfree(container_of(head, struct entry, rcu));
+	freed++;
+}
+static int __init readers_init(void)
+{
+	struct entry *entry;
+	unsigned long flags;
+	int bucket, sum = 0;
+
+	for (int i = 1; i <= 5; i++) {
+		entry = kzalloc(sizeof(*entry), GFP_KERNEL);
+		if (!entry)
+			return -ENOMEM;
+		entry->key = i;
+		hash_add_rcu(table, &entry->node, i);
+	}
+	rcu_read_lock();
+	hash_for_each_rcu(table, bucket, entry, node)
+		sum += entry->key;
+	rcu_read_unlock();
+	read_lock(&lock);
+	read_lock(&lock);
+	read_unlock(&lock);
+	read_unlock(&lock);
+	write_lock_irqsave(&lock, flags);
+	write_unlock_irqrestore(&lock, flags);
+	down_write(&sem);
+	if (down_read_trylock(&sem))
+		return -EBUSY;
+	reader = kthread_run(reader_func, NULL, "reader");
+	msleep(30);
+	pr_info("sum %d, written\\n", sum);
+	up_write(&sem);
+	msleep(30);
+	return preempt_count();
+}
+static void __exit readers_exit(void)
+{
+	struct entry *entry;
+	struct hlist_node *next;
+	int bucket, n = 0;
+
+	kthread_stop(reader);
+	hash_for_each_safe(table, bucket, next, entry, node) {
+		hash_del_rcu(&entry->node);
+		if (++n & 1)
+			call_rcu(&entry->rcu, entry_free);
+		else
+			kfree_rcu(entry, rcu);
+	}
+	rcu_barrier();
+	pr_info("%d of %d freed by hand\\n", freed, n);
+}
+module_init(readers_init);
+module_exit(readers_exit);
+`;
+
 const LIVEPATCH = `${HEAD}
 #include <linux/livepatch.h>
 MODULE_INFO(livepatch, "Y");
@@ -136,7 +216,10 @@ beforeAll(async () => {
 	try {
 		const headers = await installedHeaders(PLACES);
 		layout = await kernelLayoutFor(headers.release, `${KERNEL_KO}/threads.ko`);
-		const built = await buildModules(headers, new Map(Object.entries({ threads: THREADS, lp: LIVEPATCH })));
+		const built = await buildModules(
+			headers,
+			new Map(Object.entries({ threads: THREADS, readers: READERS, lp: LIVEPATCH })),
+		);
 		modules = new Map([...built].map(([name, bytes]) => [name, parseElf(bytes, `${name}.ko`)]));
 	} catch (error) {
 		missing = `modules cannot be built here: ${String(error)}`;
@@ -154,7 +237,7 @@ describe.each(CPU_NAMES.flatMap((cpu) => ["TypeScript", "compiled"].map((core) =
 		});
 		afterEach(() => machine?.close());
 		const insmod = (name: string) => machine.insmodC(name, modules.get(name)!);
-		const lines = () => machine.dmesg("threads: ").filter((line) => !line.includes("taint"));
+		const lines = (name = "threads") => machine.dmesg(`${name}: `).filter((line) => !line.includes("taint"));
 
 		test("kthreads, timers, delayed works and timeouts; a livepatch of a kthread's function; all of it ends", () => {
 			expect(insmod("threads")).toBe(0);
@@ -179,6 +262,17 @@ describe.each(CPU_NAMES.flatMap((cpu) => ["TypeScript", "compiled"].map((core) =
 			expect(machine.it.shell.rmmod("threads")).toBe(0);
 			expect(lines().slice(5)).toEqual(["threads: looper/7 stops", "threads: looper 42, sleeper 0, never -4"]);
 			for (const name of ["looper/7", "sleeper", "never"]) expect(machine.it.sched.find(name)).toBeUndefined();
+			expect(machine.it.dmesg.warnings).toEqual([]);
+		});
+
+		test("readers and writers exclude each other; RCU frees what nobody can find, and rcu_barrier() waits for it", () => {
+			const { heap } = machine.it;
+			expect(insmod("readers")).toBe(0);
+			expect(lines("readers")).toEqual(["readers: sum 15, written", "readers: reads"]);
+			const before = heap.count;
+			expect(machine.it.shell.rmmod("readers")).toBe(0);
+			expect(lines("readers").at(-1)).toBe("readers: 3 of 5 freed by hand");
+			expect(heap.count).toBeLessThanOrEqual(before - 5);
 			expect(machine.it.dmesg.warnings).toEqual([]);
 		});
 	},
