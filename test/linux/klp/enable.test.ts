@@ -115,6 +115,11 @@ describe("names", () => {
 	});
 });
 
+test("one function twice, at the positions 0 and 1: one name in sysfs, -EEXIST", () => {
+	const lines = refused(vmlinux(replaceA, { ...replaceA, sympos: 1 }), -17);
+	expect(lines[0]).toBe("sysfs: cannot create duplicate filename '/kernel/livepatch/lp1/vmlinux/funcA,1'");
+});
+
 describe("sympos", () => {
 	const twin = (sympos: number) => vmlinux({ old: "twin", by: "lp1_funcA", sympos });
 	test("[rule 1.8] 0 with two functions of the name: -EINVAL", () => {

@@ -275,6 +275,20 @@ describe("others", () => {
 		machine.settle();
 		expect(machine.it.shell.rmmod("lp1")).toBe(0);
 	});
+
+	test("[rule 3.13] a fork that began before the transition ends with what the parent has then", () => {
+		const parent = machine.sleeper("parent", "funcA");
+		const fork = machine.it.tasks.copy_process(parent, {
+			name: "child",
+			kthread: false,
+			calls: [machine.addr("funcA")],
+		});
+		expect(fork.next().value).toBe(`copy_process: dup_task_struct (${IDLE})`);
+		machine.patch("lp1", ["funcA", "lp1_funcA"]);
+		expect([parent.patch_state, parent.pending]).toEqual([UNPATCHED, true]);
+		const { value: child } = fork.next();
+		expect(child).toMatchObject({ comm: "child", patch_state: UNPATCHED, pending: true });
+	});
 });
 
 describe("reversal", () => {
