@@ -12,7 +12,7 @@ export default defineConfig({
 			"test/explore/{hybrid,loops,order}.test.ts",
 			"test/fuzz/{objects,parsers}.test.ts",
 			"test/golden/real-kernel.test.ts",
-			"test/machine/snapshot.test.ts",
+			"test/machine/{hostile-guest,snapshot}.test.ts",
 			"test/cpu/jit/tiers.test.ts",
 			"test/exec/{exec,fuzz}.test.ts",
 			"test/linux/klp/random.test.ts",

@@ -288,7 +288,10 @@ export class Session {
 		return this.#run.report();
 	}
 
-	/** The same as text, for people and for snapshots. `width`: columns, default 100. */
+	/**
+	 * The same as text, for people and for snapshots (`toMatchInlineSnapshot()`): the same calls give the same text on every machine and
+	 * terminal. `width`: columns, default 100.
+	 */
 	timeline(width?: number): string {
 		return renderReport(this.report(), width === undefined ? {} : { width });
 	}
@@ -305,7 +308,13 @@ export class Session {
 	}
 
 	#noTask(name: string): KlpemuError {
-		const hint = suggest(name, "tasks", Object.keys(this.#run.tasks()));
+		const known = Object.keys(this.#run.tasks());
+		if (known.includes(name)) {
+			return new KlpemuError("SESSION_NO_TASK", `the task '${name}' has ended, or died in an oops`, {
+				hint: "dmesg says why it died; another task or another machine can go on",
+			});
+		}
+		const hint = suggest(name, "tasks", known);
 		return new KlpemuError("SESSION_NO_TASK", `there is no task '${name}'`, { hint });
 	}
 

@@ -11,6 +11,8 @@
  * 	await m.livepatch({ c: "long lp_price(long x) { return x * 9; }", funcs: { price: "lp_price" } });
  * 	expect(m).toSettle();
  * 	expect(m).toReturn({ func: "price", args: [10], value: 90n });
+ * 	// vitest writes what has happened into the test, and compares it from then on: no address and no time is in it.
+ * 	expect(m.timeline(80)).toMatchInlineSnapshot();
  * });
  *
  * test("every schedule", () => expectScenario("price.yaml", { everySchedule: true }).toBeConsistent());

@@ -71,6 +71,17 @@ describe("hostile objects cost bounded time and memory", () => {
 		expect(outcome(buildObject([{ ...text, relocations: million }], [symbol]))).toBe("ok");
 	});
 
+	test("twenty thousand sections .modinfo with the same 60 KB", () => {
+		const info: SectionSpec = {
+			name: ".modinfo",
+			data: new TextEncoder().encode("a=b\0".repeat(15_000)),
+			flags: ALLOC,
+		};
+		const whole = buildObject([text, info]);
+		const index = parseElf(whole, "m.ko").sections.findIndex(({ name }) => name === ".modinfo");
+		expect(outcome(repeated(whole, index, 20_000))).toMatch(/its sections have 1\d{9} bytes, .* they overlap$/);
+	});
+
 	test("40,000 symbols that share a name of half a megabyte", () => {
 		const bytes = buildObject([text], [{ ...symbol, name: "x".repeat(1 << 19) }]);
 		const many = buildObject(

@@ -44,6 +44,51 @@ describe("matchers for a machine", () => {
 		expect(mock).toReturn();
 	});
 
+	it("a timeline is a snapshot that stands in the test, the same every time", async () => {
+		expect(m.timeline(60)).toMatchInlineSnapshot(`
+			"a machine without a scenario file
+			design mainline · cpu jit · seed 1 · preemption none
+
+			  step     1
+			  caller   ·PP
+			  sleeper  ·uu
+			  · IDLE  u UNPATCHED  P PATCHED  ✗ breaks an invariant
+
+			   1  run sleeper until asleep  · changes nothing
+
+			   2  insmod lp1
+			      lp1  enabled 1, transition 1, replace 0, stack_order
+			           1, vmlinux/patched 1
+			      price  func_stack [lp_price]
+			      task     patch_state     price
+			      caller   IDLE→PATCHED    original→lp_price
+			        └ switched
+			      sleeper  IDLE→UNPATCHED  original
+			        └ cannot switch yet: price is on its stack
+
+			   3  run 50 rounds  · changes nothing
+
+			At the end
+			      task     patch_state  price
+			      caller   PATCHED      lp_price
+			      sleeper  UNPATCHED    original
+			        └ is inside price
+			      modules: lp1 refcount 1
+
+			 CONSISTENT  as the scenario expects
+			  Whatever changed for a task changed when that very task switched."
+		`);
+		const again = await machine({ c: PRICE, tasks: { sleeper: { calls: ["price"], sleeps_in: "price" } } });
+		again.step({ run: { task: "sleeper" } });
+		await again.livepatch(CHEAPER);
+		again.run(50);
+		expect(again.timeline(60)).toBe(m.timeline(60));
+		// What happens next is in it: the snapshot would fail.
+		m.step({ wake: "sleeper" });
+		expect(m.timeline(60)).not.toBe(again.timeline(60));
+		again.close();
+	});
+
 	it("toBeConsistent fails with the timeline once an invariant is broken", () => {
 		expect(m).toBeConsistent();
 		m.step("force");

@@ -4,6 +4,6 @@ export { aliasOf } from "./kernel-abi.js";
 export { KernelData } from "./kernel-data.js";
 export { kernelVariables } from "./kernel-variables.js";
 
-export { GuestOutput } from "./output.js";
+export { GuestOutput, MAX_LINES } from "./output.js";
 export { jiffiesLeft, SCHEDULE_TIMEOUT, scheduleFunctions, timeoutOf } from "./schedule.js";
 export { SPIN_LOCK } from "./spin-locks.js";

@@ -1,4 +1,4 @@
-import { declareState } from "../../base/index.js";
+import { declareState, KlpemuError } from "../../base/index.js";
 import type { Kaddr } from "../../memory/index.js";
 import { hex, isKaddr, toKaddr } from "../../memory/index.js";
 import type { Symbols } from "../ftrace/index.js";
@@ -8,6 +8,8 @@ import { type Dmesg, type FormatSource, format, KERN } from "../lib/index.js";
 /** PRINTKRB_RECORD_MAX of kernel/printk/printk.c: bytes of one message, with the end of its text. */
 const PRINTKRB_RECORD_MAX = 1024;
 const PAGE = 4096;
+/** A kernel forgets its oldest lines. Here they are kept, for reports: code that prints more than this is in a loop without an end. */
+export const MAX_LINES = 500_000;
 /** Largest size of a file in /proc; further text is dropped. */
 const SEQ_FILE_MAX = 4 << 20;
 
@@ -48,6 +50,10 @@ export class GuestOutput {
 		const hasLevel = text.charCodeAt(0) === 1;
 		const level = hasLevel && /[0-7]/.test(text[1] ?? "") ? Number(text[1]) : otherwise;
 		const body = (hasLevel ? text.slice(2) : text).slice(0, PRINTKRB_RECORD_MAX - 1);
+		if (this.#dmesg.records.length >= MAX_LINES) {
+			const message = `guest code prints without an end: dmesg has ${MAX_LINES} lines, the last is '${body.trimEnd()}'`;
+			throw new KlpemuError("GUEST_ENDLESS", message);
+		}
 		for (const line of body.replace(/\n$/, "").split("\n")) this.#dmesg.print(level, line);
 		return body.length;
 	}
