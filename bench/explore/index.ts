@@ -1,18 +1,20 @@
 /**
  * npm run bench:explore: the speed of exploring scenarios/hybrid-lp1-lp2-lp3.yaml, without reduction, so that there are
- * enough states: states per second, bytes per state, and the growth of the time with the number of states.
+ * enough states: states per second, bytes per state, and the growth of the time with the number of states. Beside it, in the same
+ * run, SPIN on a model with as many states and moves.
  */
 import { readFile } from "node:fs/promises";
 import { parseArgs } from "node:util";
 import { INVARIANTS } from "../../src/consistency/index.js";
-import { explore } from "../../src/explore/index.js";
+import { explore, isEndless, Memo, Search, World } from "../../src/explore/index.js";
 import { nodeHost } from "../../src/node/index.js";
 import { createModel, parseScenario } from "../../src/scenario/index.js";
 import { describeMachine } from "../common/index.js";
+import { measureSpin, type SpinRow } from "./spin.js";
 
 const { values } = parseArgs({ options: { json: { type: "boolean" }, smoke: { type: "boolean" } } });
 const FILE = "scenarios/hybrid-lp1-lp2-lp3.yaml";
-const SIZES = values.smoke ? [2_000] : [50_000, 100_000, 200_000, 400_000];
+const SIZES = values.smoke ? [2_000] : [50_000, 200_000, 450_000];
 
 interface Row {
 	readonly states: number;
@@ -51,6 +53,55 @@ async function measure(budget: number): Promise<Row> {
 	};
 }
 
+/** The second search of a world: nothing is executed any more, so that it handles numbers only. */
+async function measureNumbers(
+	budget: number,
+): Promise<{ readonly states: number; readonly statesPerCpuSecond: number }> {
+	const scenario = parseScenario(await readFile(FILE, "utf8"), FILE);
+	const model = await createModel(scenario, { host: nodeHost(FILE), design: "universe" });
+	// Without those that ask for ways to an end: SPIN does not look for them either.
+	const invariants = new Set(INVARIANTS.filter((name) => !isEndless(name)));
+	const world = new World(model);
+	const memo = new Memo(world, invariants);
+	const idle = model.machine.sched.cpus.map((cpu) => cpu.idle.comm);
+	const active = world.names.filter((name) => idle.includes(name) || model.tasks.some((task) => task.name === name));
+	const limits = { budget, invariants, all: false, reduction: false };
+	await new Search(model, memo, active, limits).run();
+	const cpu = process.cpuUsage();
+	const { states } = await new Search(model, memo, active, limits).run();
+	const { user, system } = process.cpuUsage(cpu);
+	model.machine.close();
+	return { states, statesPerCpuSecond: states / ((user + system) / 1e6) };
+}
+
+function sayBeside(row: Row, numbers: number, spin: readonly SpinRow[] | undefined): void {
+	console.log(`\nnumbers only (a second search, in which nothing is executed): ${numbers.toFixed(0)} states/CPU s`);
+	if (spin === undefined) {
+		console.log("SPIN is not beside it, because spin or gcc is not installed: apt-get install spin gcc");
+		return;
+	}
+	console.log("\nSPIN, bench/explore/transition.pml");
+	for (const { flags, states, transitions, statesPerCpuSecond, bytesPerState } of spin) {
+		const ratio = (speed: number) => (speed / statesPerCpuSecond).toFixed(2);
+		console.log(
+			`   ${flags}: ${states} states, ${transitions} transitions, ${statesPerCpuSecond.toFixed(0)} states/CPU s, ` +
+				`${bytesPerState.toFixed(0)} bytes/state\n` +
+				`      klpemu / SPIN: numbers only ${ratio(numbers)}, with what is executed ${ratio(row.statesPerCpuSecond)}, ` +
+				`bytes ${(row.bytesPerState / bytesPerState).toFixed(2)}`,
+		);
+	}
+	const apart = Math.max(...spin.map(({ states }) => Math.abs(states / row.states - 1)));
+	console.log(
+		[
+			`The numbers of states differ by ${(100 * apart).toFixed(0)} %.`,
+			"To be compared: CPU time and bytes for a state of one search on one core, in one run. The searches do not do the same:",
+			"SPIN's model is C that computes a step, is searched depth first, keeps the way on a stack that is not counted here,",
+			"and knows nothing of machine code; klpemu's states come from code that was executed, and its schedules are shortest.",
+			"SPIN's bytes are without its hash table (-w22), klpemu's with its index; -DCOLLAPSE pays off with larger vectors only.",
+		].join("\n"),
+	);
+}
+
 await measure(1_000);
 const rows: Row[] = [];
 for (const size of SIZES) rows.push(await measure(size));
@@ -58,8 +109,11 @@ const [first, last] = [rows[0]!, rows.at(-1)!];
 /** 1: linear. Start-up, which matters more for small sizes, makes it smaller. */
 const exponent =
 	rows.length < 2 ? undefined : Math.log(last.cpuSeconds / first.cpuSeconds) / Math.log(last.states / first.states);
+const numbers = (await measureNumbers(SIZES.at(-1)!)).statesPerCpuSecond;
+const spin = values.smoke ? undefined : measureSpin();
 if (values.json) {
-	console.log(JSON.stringify({ schema: 1, machine: describeMachine(), scenario: FILE, rows, exponent }, undefined, 2));
+	const report = { schema: 1, machine: describeMachine(), scenario: FILE, rows, exponent, numbersOnly: numbers, spin };
+	console.log(JSON.stringify(report, undefined, 2));
 } else {
 	console.log(`${FILE}, design universe, without reduction\n`);
 	console.log("   states  transitions  seconds  CPU s   states/s  states/CPU s  bytes/state  executed");
@@ -77,4 +131,5 @@ if (values.json) {
 		console.log(cells.join(" "));
 	}
 	if (exponent !== undefined) console.log(`\nCPU time ~ states^${exponent.toFixed(2)}`);
+	if (!values.smoke) sayBeside(last, numbers, spin);
 }

@@ -7,6 +7,8 @@ export {
 	type Checkpoint,
 	type FoundViolation,
 	Journal,
+	Memo,
+	Search,
 	type SearchMove,
 	type SearchOptions,
 	type SearchResult,

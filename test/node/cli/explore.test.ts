@@ -287,6 +287,24 @@ test("explore stops at its budget, its time, and at Ctrl-C, and says what is kno
 	expect(interrupted.stdout).not.toContain("universe");
 }, 60_000);
 
+test("explore --checkpoint saves what its budget ends, and --resume goes on to the same end", async () => {
+	const file = join(folder, "checkpoint");
+	const explore = async (...more: string[]) => {
+		const { status, stdout } = await cli("explore", SCENARIO, "--design", "mainline", "--json", ...more);
+		const [{ result, states, transitions, depth }] = JSON.parse(stdout).results;
+		return { status, result, states, transitions, depth };
+	};
+	const whole = await explore();
+	expect(await explore("--checkpoint", file, "--budget", "60")).toMatchObject({ status: 3, result: "bounded" });
+	expect(await explore("--resume", file)).toEqual(whole);
+	const other = await cli("explore", SCENARIO, "--design", "universe", "--resume", file);
+	expect(other).toMatchObject({ status: 2, stderr: expect.stringContaining('design "mainline", here "universe"') });
+	const foreign = await cli("explore", SCENARIO, "--resume", SCENARIO);
+	expect(foreign).toMatchObject({ status: 2, stderr: expect.stringContaining("is no checkpoint") });
+	const designs = await cli("explore", SCENARIO, "--all-designs", "--checkpoint", file);
+	expect(designs).toMatchObject({ status: 2, stderr: expect.stringContaining("exclude --all-designs") });
+});
+
 test("mistakes in the command line", async () => {
 	const both = await cli("explore", SCENARIO, "--design", "mainline", "--all-designs");
 	expect([both.status, both.stderr]).toEqual([2, expect.stringContaining("exclude each other")]);
