@@ -108,6 +108,9 @@ describe.each(["jit", "unicorn"])("on %s", (cpu) => {
 			expect(f.calls("funcC")).toBe("ftrace_trampoline[kprobe]+0x0");
 			expect([set("funcA", "funcB"), marked(), f.calls("funcB")]).toEqual([EBUSY, ["funcA", "funcC"], "nop"]);
 			expect([...ops.filter_hash]).toEqual([machine.site("funcC")]);
+			// What it has and keeps is not in its own way.
+			expect([set("funcB", "funcC"), marked()]).toEqual([0, ["funcA", "funcB", "funcC"]]);
+			expect([set("funcB"), marked()]).toEqual([0, ["funcA", "funcB"]]);
 		});
 	});
 

@@ -1,18 +1,21 @@
 /** kernel/livepatch/patch.c, called as only a bug would: each WARN_ON() says so and nothing else happens. And where memory may run out. */
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { klp_func, klp_object, kstrtobool } from "../../../src/linux/klp/index.js";
+import { FtraceTest } from "../../support/ftrace.js";
 import { createTestMachine, type TestMachine } from "../../support/machine.js";
 
 const EINVAL = -22;
 
 let machine: TestMachine;
 const asked: string[] = [];
+let failing: RegExp | undefined;
 beforeEach(async () => {
 	asked.length = 0;
+	failing = undefined;
 	machine = await createTestMachine({
 		should_fail: (place) => {
 			asked.push(place);
-			return false;
+			return failing?.test(place) === true;
 		},
 	});
 });
@@ -69,6 +72,32 @@ test("the places of an enable that may fail, in order", () => {
 		  "schedule_on_each_cpu(klp_sync)",
 		]
 	`);
+});
+
+test("without memory for the filter: -ENOMEM, the words say which function, and the next try works", () => {
+	failing = /^alloc_and_copy_ftrace_hash\(add\)$/;
+	expect(machine.patch("lp1", ["funcA", "lp1_funcA"])).toBe(-12);
+	const said = "livepatch: failed to set ftrace filter for function 'funcA' (-12)";
+	expect([machine.dmesg("failed to set"), machine.klp.patching.klp_ops.size]).toEqual([[said], 0]);
+	expect(machine.it.dmesg.warnings).toEqual([]);
+	failing = undefined;
+	expect(machine.patch("lp1", ["funcA", "lp1_funcA"])).toBe(0);
+});
+
+test("a site whose target stays the same is neither checked nor written again", () => {
+	const f = new FtraceTest(machine);
+	const written = [1, 2, 3].map((number) => {
+		asked.length = 0;
+		expect(
+			f.register(
+				f.tracer(`tracer${number}`, () => {}),
+				"funcA",
+			),
+		).toBe(0);
+		return asked.filter((place) => place.startsWith("ftrace_verify_code")).length;
+	});
+	// Its own trampoline, the list function, and the list function still.
+	expect(written).toEqual([1, 1, 0]);
 });
 
 test("locks have the names that a deadlock is told with", () => {
