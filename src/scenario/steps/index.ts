@@ -12,7 +12,10 @@ import { call, exit, fork, wake } from "./tasks.js";
 import { run, settle, sleep } from "./time.js";
 
 /** The steps that may stand in a `race`. */
-const RACING = [insmod, rmmod, disable, enable, reverse, force, echo, wake, fork, exit] as const;
+const RACING = [
+	...[insmod, rmmod, disable, enable, reverse, force, echo, wake, fork, exit],
+	...[register, unregister, modify],
+] as const;
 
 /** All steps, in the order of docs/reference.md and of error messages. */
 export const STEPS = [
