@@ -27,6 +27,13 @@ transition does not end. So it came on a real kernel, and KASAN reports slab-out
 	},
 	{
 		invariant: "use-after-free",
+		scenario: "alias-reverse",
+		text: `*New.* The same as in bottom-reverse, with the two livepatches under two names of one function: klp_ops is found by address, so that they
+share a func_stack, and no comparison of names (klp_find_func(), the sets of replace-set-v2) sees that they overlap
+(findings/1-bottom-of-func-stack.md, findings/3-two-names-of-one-function.md).`,
+	},
+	{
+		invariant: "use-after-free",
 		scenario: "",
 		design: /^rfc|^replace-/,
 		text: `*New.* In mainline a nop is always the last entry of its func_stack when klp_discard_nops() removes it, so that

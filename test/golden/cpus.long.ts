@@ -4,6 +4,7 @@ import { designs } from "../../src/designs/index.js";
 import { compareCpus, scenariosIn } from "./cpus.js";
 
 // Those of scenarios/family as one schedule each; the explorer tries all.
-describe.each([...scenariosIn("scenarios"), ...scenariosIn("scenarios/family")])("%s", (file) => {
+const all = ["scenarios", "scenarios/family", "scenarios/hunting"].flatMap(scenariosIn);
+describe.each(all)("%s", (file) => {
 	test.each(designs.map((design) => design.name))("%s", (design) => compareCpus(file, design));
 });

@@ -31,6 +31,7 @@ export type {
 	StackEntry,
 } from "./livepatch.js";
 export { LINUX_6_12, type Release } from "./release.js";
+export { klp_clear_relocs } from "./relocs.js";
 export { type klp_shadow_ctor_t, type klp_shadow_dtor_t, Shadow } from "./shadow.js";
 export { klp_get_prev_state } from "./state.js";
 export { kstrtobool } from "./sysfs.js";
