@@ -1,6 +1,13 @@
 import type { Kernel, Point, Wait } from "../../linux/lib/index.js";
 import type { TaskMode, task_struct } from "../../linux/sched/index.js";
 
+/** Where an actor is in the kernel. */
+export interface KernelPlace {
+	readonly waits: boolean;
+	/** The condition for which it waits, or the title of its step. */
+	readonly label: string;
+}
+
 /** The actor cannot continue: the condition for which it waits is false. */
 export const BLOCKED = { kind: "blocked", label: "blocked" } as const;
 

@@ -14,7 +14,7 @@ import type { Kernel, StepKind } from "../../linux/lib/index.js";
 import { TASK_RUNNING, type TaskMode, type task_struct } from "../../linux/sched/index.js";
 import { restoreMachine, type SavedMachine, saveMachine } from "../../machine/index.js";
 import type { Model } from "../model.js";
-import { Actor } from "./actors.js";
+import { Actor, type KernelPlace } from "./actors.js";
 import type { GuestContext } from "./decisive.js";
 import { GuestCode, type Runner } from "./guest-code.js";
 import { guestVisible } from "./guest-visible.js";
@@ -53,13 +53,6 @@ export interface TaskOutcome {
 	readonly state: TaskState;
 	readonly label: string;
 	readonly broken: readonly Broken[];
-}
-
-/** Where an actor is in the kernel. */
-export interface KernelPlace {
-	readonly waits: boolean;
-	/** The condition for which it waits, or the title of its step. */
-	readonly label: string;
 }
 
 /** One column of a state: a task of this name, which may or may not exist. */
