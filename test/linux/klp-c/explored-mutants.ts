@@ -34,6 +34,9 @@ const REVERSED = scenario(
 	"worker: { calls: [funcA] }, sleeper: { calls: [funcA], sleeps_in: funcA }",
 	"run: { task: sleeper }, insmod: lp1, disable: lp1, wake: sleeper, settle",
 );
+/** Scenarios that are explored to their end with the code as it is. */
+export const complete: readonly string[] = [ONE, AND_BACK, TWO, FORKS];
+
 export const explored: readonly ExploredMutant[] = [
 	{
 		title: "functions of a new patch are not marked as in transition",
