@@ -37,11 +37,12 @@ tasks: { vhost: { calls: [busy_loop], kthread: true } }
 steps: [{ insmod: lp }, settle]
 `;
 
-async function exploreLoop(loop: string, scenario: string) {
+async function exploreLoop(loop: string, scenario: string, more: Readonly<Record<string, string>> = {}) {
 	const folder = mkdtempSync(join(tmpdir(), "klpemu-test-"));
 	try {
 		writeFileSync(join(folder, "loop.c"), loop);
 		writeFileSync(join(folder, "lp.c"), LP);
+		for (const [name, text] of Object.entries(more)) writeFileSync(join(folder, name), text);
 		const file = join(folder, "s.yaml");
 		const model = await createModel(parseScenario(scenario, file), { host: nodeHost(file), design: "mainline" });
 		return await exploreModel(model);
@@ -72,6 +73,25 @@ livepatches: { lp: { sources: [lp.c], funcs: { loop_work: new_loop_work } } }
 tasks: { worker: { calls: [${call}] } }
 steps: [{ run: 1 }]
 `;
+
+test("loops that nobody can see run in one go, in tasks and in the init of a module", async () => {
+	const loop = `#include <linux/compiler.h>
+#include <linux/module.h>
+noinline long loop_work(long x) { barrier(); return x + 1; }
+noinline long alone(long x) { for (volatile long i = 0; i < 30000; i++) { } return loop_work(x); }
+`;
+	const init = `#include <linux/module.h>
+static int __init slow_init(void) { for (volatile long i = 0; i < 30000; i++) { } return 0; }
+static void __exit slow_exit(void) { }
+module_init(slow_init);
+module_exit(slow_exit);
+MODULE_LICENSE("GPL");
+`;
+	const scenario = CALLS("alone")
+		.replace("tasks:", "modules: { slow: { sources: [slow.c] } }\ntasks:")
+		.replace("{ run: 1 }", "{ insmod: slow }");
+	expect(await exploreLoop(loop, scenario, { "slow.c": init })).toMatchObject({ result: "complete", violations: [] });
+});
 
 test.each(LONG ? [3, 100] : [3])("loops of %i turns are followed to their end, turn by turn", async (turns) => {
 	const depths: Record<string, number> = {};

@@ -10,7 +10,7 @@ import type { TaskProbe } from "./probe.js";
 import type { SharedMemory } from "./shared-memory.js";
 
 /** Instructions from one point to the next. */
-const LIMIT = 100_000;
+const LIMIT = 1_000_000;
 
 /**
  * Gates whose effect no other actor or task can see, except through memory: there each access is noted as if guest code had made it.

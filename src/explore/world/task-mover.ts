@@ -22,7 +22,7 @@ import { restoreContext, type TaskState } from "./task-state.js";
 const ENTERS_CORE: readonly string[] = ["exit_to_user_mode", "do_idle", ...COND_RESCHED];
 
 /** Largest number of instructions that a task may execute in one move. */
-const LIMIT = 100_000;
+const LIMIT = 1_000_000;
 
 /** Runs tasks on the Cpu, from one change that kernel code can see to the next. */
 export class TaskMover {

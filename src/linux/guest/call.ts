@@ -177,7 +177,7 @@ export class GuestCalls {
 				yield* this.#hostCalls.run(name, task);
 				stepper.inGate(undefined);
 			} else if (stop.kind === "fault") this.#fault(task, stop);
-			else throw endless(task);
+			else throw endless(task, stop.executed);
 			// What has happened since is in registers and memory.
 			stepper.cut(begin);
 		}
@@ -197,8 +197,8 @@ export class GuestCalls {
 	}
 }
 
-function endless(task: task_struct): KlpemuError {
+function endless(task: task_struct, executed = ENDLESS): KlpemuError {
 	return new KlpemuError("GUEST_ENDLESS", `${task.comm} does not come back from guest code`, {
-		hint: `a call has executed ${ENDLESS} instructions`,
+		hint: `a call has executed ${executed} instructions`,
 	});
 }
