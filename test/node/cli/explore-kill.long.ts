@@ -7,7 +7,7 @@ import { Random } from "../../../src/base/index.js";
 
 const folder = mkdtempSync(join(tmpdir(), "klpemu-kill-"));
 const CLI = ["--import", "tsx", "src/node/cli/main.ts", "explore", "scenarios/hybrid-lp1-lp2-lp3.yaml"];
-const OPTIONS = ["--design", "universe", "--json", "--checkpoint-every", "0"];
+const OPTIONS = ["--design", "universe", "--json"];
 
 afterAll(() => rmSync(folder, { recursive: true }));
 
@@ -39,7 +39,7 @@ test("a search that is killed at random times, and resumed each time, ends like 
 	for (let ended: string | undefined; ended === undefined; ) {
 		const from = existsSync(file) ? "--resume" : "--checkpoint";
 		// At last it is left alone, however slow the machine is.
-		ended = await explore([from, file], kills < 6 ? 3 + random.below(8) : 600);
+		ended = await explore([from, file, "--checkpoint-every", "0"], kills < 6 ? 2 + random.below(20) / 10 : 600);
 		if (ended === undefined) kills++;
 		else expect(told(ended)).toEqual(whole);
 	}
