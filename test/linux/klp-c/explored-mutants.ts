@@ -80,7 +80,7 @@ export const explored: readonly ExploredMutant[] = [
 			replace: ";",
 		},
 		scenario: AND_BACK,
-		caught: "deadlock",
+		caught: "stuck",
 	},
 	{
 		title: "a new function goes behind the older ones",
