@@ -168,7 +168,7 @@ class Comparer {
 		for (const [name, real] of wrong) {
 			if (this.#unswitched(name, real, here, state)) this.#forgive("unswitched");
 			else if (later.some((facts) => comesTo(name, real, here, facts))) this.#forgive("later");
-			else if (isBehind(state) && this.#wasThere(name, real, step)) this.#forgive("behind");
+			else if (step.action !== "settle" && isBehind(state) && this.#wasThere(name, real, step)) this.#forgive("behind");
 			else if (mayBeChance(name, real, here, state) && (await this.#isOtherwise(name, real, step)))
 				this.#forgive("otherwise");
 			else this.#differ(state.title, `${name}: here ${here.get(name) ?? "(nothing)"}, on the real kernel ${real}`);
