@@ -161,6 +161,8 @@ function idleIsBusy(kernel: KernelState, cpu: number): number {
 
 /** Paragraph 2: steps that no task and no other actor can see. */
 function isUnseen(actor: number, { from, to }: Outcome): boolean {
+	// An operation that begins with a wait may never get further.
+	if (to.inKernel[actor]?.waits && from.inKernel[actor] === undefined) return false;
 	const alone = from.mutexHeld && to.mutexHeld && from.outOfTheWay.every((out, other) => out || other === actor);
 	return alone && to.text === from.text && to.next[actor] !== undefined;
 }

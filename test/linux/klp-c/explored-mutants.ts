@@ -80,7 +80,7 @@ export const explored: readonly ExploredMutant[] = [
 			replace: ";",
 		},
 		scenario: AND_BACK,
-		caught: "stuck",
+		caught: "deadlock",
 	},
 	{
 		title: "a new function goes behind the older ones",
