@@ -33,7 +33,7 @@ const NODE = 4;
  *     leaf    count, then for each move: kernel state, count of changes, and for each: column, list of new task states plus one
  */
 export class KnownMoves {
-	/** Shared with the threads of a search, which only read it. */
+	/** The buffer: another one, once it is full. */
 	words = new Int32Array(1 << 14);
 	#used = FIRST;
 	/** The lists that belong to questions and mappings. */
