@@ -8,7 +8,7 @@ import { join } from "node:path";
 import axe from "axe-core";
 import { type Browser, chromium, type Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import { PROJECT } from "../../src/node/index.js";
+import { compile, PROJECT } from "../../src/node/index.js";
 
 const CHROMIUM = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"].find(existsSync);
 /** Loaded machines are slow: what takes a second on a quiet laptop may take this many times as long here. */
@@ -329,6 +329,34 @@ describe.skipIf(CHROMIUM === undefined)("the page", () => {
 		);
 		await page.locator("#tool").getByRole("button", { name: "Run it" }).click();
 		await expect.poll(() => page.locator(".row", { hasText: "returns from funcA" }).count()).toBeGreaterThan(0);
+	});
+
+	test("a livepatch in C that was compiled elsewhere says what it patches, and runs", async () => {
+		const folder = mkdtempSync(join(tmpdir(), "klpemu-page-"));
+		writeFileSync(
+			join(folder, "fix.c"),
+			`#include <linux/livepatch.h>
+static int fixed(struct seq_file *m, void *v) { return 0; }
+static struct klp_func funcs[] = { { .old_name = "cmdline_proc_show", .new_func = fixed }, {} };
+static struct klp_object objs[] = { { .funcs = funcs }, {} };
+static struct klp_patch patch = { .mod = THIS_MODULE, .objs = objs };
+static int init(void) { return klp_enable_patch(&patch); }
+static void exit(void) {}
+module_init(init);
+module_exit(exit);
+MODULE_LICENSE("GPL");
+MODULE_INFO(livepatch, "Y");
+`,
+		);
+		const { bytes } = await compile(join(folder, "fix.c"), { ibt: false });
+		writeFileSync(join(folder, "fix.o"), bytes);
+		await open();
+		await tool("Your livepatch");
+		await page.getByLabel("files").setInputFiles(join(folder, "fix.o"));
+		await expect.poll(() => text("#tool")).toContain("vmlinux: cmdline_proc_show → fixed");
+		expect(await text("#tool h3")).toBe("klpemu check fix.o: ✓ nothing is wrong");
+		await page.getByRole("button", { name: "Run it, universe beside it" }).click();
+		await expect.poll(() => text("#answer")).toContain("mainline: yes. universe: yes.");
 	});
 
 	const KO = join(PROJECT, ".cache/kernel-ko/livepatch-sample.ko");

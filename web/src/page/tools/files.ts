@@ -8,6 +8,11 @@ import type { Tool } from "./tool.js";
 const MOST_BYTES = 64 << 20;
 const KINDS = /\.(ko|o|klpcore|symvers|map)$|^(vmlinux|System\.map.*|kallsyms|Module\.symvers)$/;
 
+/** Objects that can hold a livepatch. */
+const OBJECT = /\.k?o$/;
+/** What only a linked module has: klpemu links an object itself. */
+const OF_MODULES: readonly string[] = ["no-this-module", "no-vermagic"];
+
 /** Takes files that were dropped or chosen. */
 export async function takeFiles(app: App, files: Iterable<File>): Promise<void> {
 	app.problem(undefined);
@@ -20,7 +25,7 @@ export async function takeFiles(app: App, files: Iterable<File>): Promise<void> 
 			taken.push({ name: file.name, bytes: new Uint8Array(await file.arrayBuffer()) });
 		}
 		await app.addFiles(taken);
-		await app.drawer.show((own) => filesTool(own, taken.find(({ name }) => name.endsWith(".ko"))?.name));
+		await app.drawer.show((own) => filesTool(own, taken.find(({ name }) => OBJECT.test(name))?.name));
 	} catch (error) {
 		app.problem(error);
 	}
@@ -50,9 +55,11 @@ export async function filesTool(app: App, module?: string): Promise<Tool> {
 	];
 	if (names.length > 0)
 		body.push(h("p", { class: "none" }, `here: ${names.join(", ")}. A scenario names them like any source.`));
-	for (const name of names.filter((one) => one.endsWith(".ko") && (module === undefined || one === module))) {
+	for (const name of names.filter((one) => OBJECT.test(one) && (module === undefined || one === module))) {
 		const against = names.filter((other) => other !== name && !other.endsWith(".o") && !other.endsWith(".klpcore"));
-		body.push(...reportOf(app, name, await app.client.ask("check", { name, against })));
+		const report = await app.client.ask("check", { name, against });
+		// Any other object is code for a scenario.
+		if (name.endsWith(".ko") || report.patches.length > 0) body.push(...reportOf(app, name, report));
 	}
 	return { title: "Your own livepatch", focus: input, body };
 }
@@ -68,7 +75,9 @@ function reportOf(app: App, file: string, report: CheckReport): HTMLElement[] {
 			funcs.map((func) => h("li", {}, h("code", {}, `${name}: ${func.oldName ?? "?"} → ${func.newFunc ?? "?"}`))),
 		),
 	);
-	const findings = report.findings.map(({ kind, weight, what, errno, dmesg, advice }) =>
+	const found = report.findings.filter(({ kind }) => file.endsWith(".ko") || !OF_MODULES.includes(kind));
+	const verdict = found.find(({ weight }) => weight !== "remark")?.weight ?? "clean";
+	const findings = found.map(({ kind, weight, what, errno, dmesg, advice }) =>
 		h(
 			"li",
 			{},
@@ -91,7 +100,7 @@ function reportOf(app: App, file: string, report: CheckReport): HTMLElement[] {
 		});
 	};
 	return [
-		h("h3", {}, `klpemu check ${file}: ${verdicts[report.verdict]}`),
+		h("h3", {}, `klpemu check ${file}: ${verdicts[verdict as CheckReport["verdict"]]}`),
 		h("ul", {}, ...patched, ...findings),
 		h(
 			"p",
