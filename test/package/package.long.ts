@@ -89,7 +89,9 @@ describe("the package", () => {
 		const imports = (file: string): string[] => {
 			const text = readFileSync(join(lib, file), "utf8");
 			const found = [...text.matchAll(/\b(?:from|import)\s*\(?"([^"]+)"/g)].map(([, name]) => name!);
-			return found.flatMap((name) => (name.startsWith("./") ? imports(name) : [name]));
+			// A text for people can look like one, but for its `${...}`.
+			const names = found.filter((name) => !name.includes("$"));
+			return names.flatMap((name) => (name.startsWith("./") ? imports(name) : [name]));
 		};
 		expect(imports("index.js")).toEqual([]);
 		const licences = readFileSync(join(lib, "..", "LICENSES.txt"), "utf8");
@@ -154,7 +156,7 @@ describe.each(NODES)("with Node %s", (version) => {
 		for (const args of all) {
 			// In an empty project, paths are those of the package.
 			const { status, stdout, stderr } = klpemu(...args.map((arg) => arg.replace(/^scenarios\//, SCENARIOS)));
-			expect(stderr.replace(/^[\w-]+: \d+ states, \d+ s\n/gm, "")).toBe("");
+			expect(stderr.replace(/^[\w-]+: \d+ states \(\d+ %\), .*\n/gm, "")).toBe("");
 			expect([0, 1]).toContain(status);
 			expect(stdout).not.toBe("");
 		}

@@ -89,10 +89,10 @@ export interface Progress {
 	readonly mib: number;
 }
 
-/** It fits into 80 columns, up to a million million states. */
+/** It fits into 80 columns for millions of states. */
 export function progressLine(now: Progress): string {
-	const share = `${Math.floor((100 * now.states) / now.budget)} % of budget`;
+	const share = Math.floor((100 * now.states) / now.budget);
 	const rate = `${Math.max(Math.round(now.rate), 0)}/s`;
-	const parts = [`${now.states} states`, share, rate, `depth ${now.depth}`, `frontier ${now.frontier}`];
+	const parts = [`${now.states} states (${share} %)`, rate, `depth ${now.depth}`, `frontier ${now.frontier}`];
 	return `${now.design}: ${[...parts, `${now.mib.toFixed(0)} MiB`, `${now.seconds.toFixed(0)} s`].join(", ")}`;
 }
