@@ -5,6 +5,7 @@ import { nodeHost } from "../../../src/node/index.js";
 import { exploreScenario, parseScenario, replaySchedule } from "../../../src/scenario/index.js";
 import { kernelCore } from "../../support/kernel-core.js";
 import { PatchedCores } from "../../support/patched-core.js";
+import { part } from "../../support/sample.js";
 import { complete, explored } from "./explored-mutants.js";
 
 const cores = new PatchedCores();
@@ -12,7 +13,7 @@ beforeAll(() => cores.open(), 300_000);
 afterAll(() => cores.close());
 const LIMITS = { budget: 300_000, invariants: new Set(INVARIANTS), all: false, reduction: true };
 
-describe.each(explored)("$title", ({ edit, scenario: text, caught }) => {
+describe.each(part(explored, 3))("$title", ({ edit, scenario: text, caught }) => {
 	const file = "scenarios/mutant.yaml";
 
 	test("is caught with a schedule, which can be made again", { timeout: 600_000 }, async ({ skip }) => {
