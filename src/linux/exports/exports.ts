@@ -88,13 +88,13 @@ export class Exports {
 		/** If .ko files can be loaded. */
 		readonly kernelTasks: KernelTasks | undefined;
 	}) {
-		const { dmesg, faults, sched, hostTasks, symbols, heap, calls, klp, typescript, loader, HZ, kernelTasks } = parts;
+		const { dmesg, faults, sched, symbols, heap, calls, typescript, loader, HZ, kernelTasks } = parts;
 		const memory = new GuestMemory(parts.memory);
 		this.kernelTasks = kernelTasks;
 		const slab = new Slab(heap, faults, sched);
 		this.output = new GuestOutput(memory, heap, dmesg, symbols);
-		this.work = new GuestWorkqueue(memory, heap, sched, klp, hostTasks);
-		this.timers = new GuestTimers(memory, sched, klp, hostTasks);
+		this.work = new GuestWorkqueue(memory, heap, parts);
+		this.timers = new GuestTimers(memory, parts);
 		this.rcu = new GuestRcu({ memory, heap, calls, sched, workqueue: parts.workqueue });
 		this.kobjects = new Kobjects(memory, heap, calls, new Refcounts(memory, heap, dmesg));
 		this.shadow = new Shadow(dmesg, slab);
@@ -123,7 +123,7 @@ export class Exports {
 		if (kernelTasks !== undefined) {
 			this.staticKeys = new StaticKeys(memory, parts.kallsyms, parts.text_poke);
 			this.staticCalls = new StaticCalls(memory, parts.kallsyms, symbols, parts.text_poke);
-			this.kthreads = new Kthreads({ sched, klp, hostTasks, tasks: kernelTasks, output: this.output });
+			this.kthreads = new Kthreads({ ...parts, tasks: kernelTasks, output: this.output });
 			const abi = new KernelAbi(memory, dmesg, this.output, kernelTasks, functions);
 			functions.push(
 				this.kthreads.functions(),

@@ -1,17 +1,9 @@
 import { declareState } from "../../base/index.js";
 import { hex, type Kaddr, toU64 } from "../../memory/index.js";
 import { GuestFault, type HostFunctions } from "../guest/index.js";
-import type { Livepatch } from "../klp/index.js";
 import { EINTR, type Kernel, wait } from "../lib/index.js";
-import {
-	type HostTasks,
-	PF_KTHREAD,
-	type Sched,
-	TASK_DEAD,
-	TASK_NORMAL,
-	TASK_UNINTERRUPTIBLE,
-	type task_struct,
-} from "../sched/index.js";
+import { TASK_DEAD, TASK_NORMAL, TASK_UNINTERRUPTIBLE, type TaskProgram, type task_struct } from "../sched/index.js";
+import { addKthread, type KthreadParts } from "./add-kthread.js";
 import type { KernelTasks } from "./kernel-abi.js";
 import type { GuestOutput } from "./output.js";
 
@@ -27,32 +19,23 @@ interface Kthread {
 	result: number | undefined;
 }
 
+interface Parts extends KthreadParts {
+	readonly tasks: KernelTasks;
+	readonly output: GuestOutput;
+}
+
 /** kthreads of modules (kernel/kthread.c): tasks whose program is one function of guest code, with which they end. */
 export class Kthreads {
 	static readonly state = declareState({ fields: ["threads"] });
 
-	readonly #sched: Sched;
-	readonly #klp: Livepatch;
-	readonly #hostTasks: HostTasks;
-	readonly #tasks: KernelTasks;
-	readonly #output: GuestOutput;
+	readonly #parts: Parts;
 	private readonly threads = new Map<task_struct, Kthread>();
 
-	constructor(parts: {
-		readonly sched: Sched;
-		readonly klp: Livepatch;
-		readonly hostTasks: HostTasks;
-		readonly tasks: KernelTasks;
-		readonly output: GuestOutput;
-	}) {
-		this.#sched = parts.sched;
-		this.#klp = parts.klp;
-		this.#hostTasks = parts.hostTasks;
-		this.#tasks = parts.tasks;
-		this.#output = parts.output;
+	constructor(parts: Parts) {
+		this.#parts = parts;
 	}
 
-	/** It sleeps until it is woken for the first time. As a child of kthreadd, it has the transition state of other kthreads. */
+	/** It sleeps until it is woken for the first time. */
 	#create(func: bigint, argument: bigint, name: string): bigint {
 		const thread: Kthread = { started: false, stop: false, result: undefined };
 		const next = (result: bigint) => {
@@ -63,20 +46,15 @@ export class Kthreads {
 			} else thread.result = Number(BigInt.asIntN(32, result));
 			return undefined;
 		};
-		const task = this.#sched.add(name.slice(0, COMM_LENGTH), {
-			flags: PF_KTHREAD,
-			mode: "kernel",
-			program: { calls: [], next, afterRound: () => "exit" },
-		});
-		task.__state = TASK_UNINTERRUPTIBLE;
-		this.#klp.klp_copy_process(this.#hostTasks.kworker, task);
+		const program: TaskProgram = { calls: [], next, afterRound: () => "exit" };
+		const task = addKthread(this.#parts, name.slice(0, COMM_LENGTH), TASK_UNINTERRUPTIBLE, program);
 		this.threads.set(task, thread);
-		return toU64(this.#tasks.structOf(task));
+		return toU64(this.#parts.tasks.structOf(task));
 	}
 
 	/** Throws the fault of a pointer to no kthread. */
 	#find(address: Kaddr): readonly [task_struct, Kthread] {
-		const task = this.#tasks.taskAt(address);
+		const task = this.#parts.tasks.taskAt(address);
 		const thread = task && this.threads.get(task);
 		if (task === undefined || thread === undefined)
 			throw new GuestFault({ kind: "general-protection" }, `no kthread at ${hex(address)}`);
@@ -86,7 +64,7 @@ export class Kthreads {
 	*#stop(address: Kaddr): Kernel<number> {
 		const [task, thread] = this.#find(address);
 		thread.stop = true;
-		this.#sched.wake_up_state(task, TASK_NORMAL);
+		this.#parts.sched.wake_up_state(task, TASK_NORMAL);
 		yield wait("kthread_stop", () => task.__state === TASK_DEAD);
 		return thread.result ?? 0;
 	}
@@ -96,8 +74,8 @@ export class Kthreads {
 		return {
 			plain: {
 				// (func, data, node, format, ...)
-				kthread_create_on_node: (args) => this.#create(args.u64(0), args.u64(1), this.#output.format(args, 3)),
-				kthread_should_stop: () => Number(this.threads.get(this.#sched.current)?.stop ?? false),
+				kthread_create_on_node: (args) => this.#create(args.u64(0), args.u64(1), this.#parts.output.format(args, 3)),
+				kthread_should_stop: () => Number(this.threads.get(this.#parts.sched.current)?.stop ?? false),
 				kthread_bind: (args) => {
 					this.#find(args.pointer(0))[0].pinned = args.u32(1);
 					return undefined;

@@ -1,9 +1,9 @@
 import { declareState } from "../../base/index.js";
 import { type Kaddr, toU64 } from "../../memory/index.js";
 import type { GuestMemory, HostFunctions } from "../guest/index.js";
-import type { Livepatch } from "../klp/index.js";
 import { type Kernel, wait } from "../lib/index.js";
-import { type HostTasks, PF_KTHREAD, type Sched, TASK_INTERRUPTIBLE, type task_struct } from "../sched/index.js";
+import { TASK_INTERRUPTIBLE, type task_struct } from "../sched/index.js";
+import { addKthread, type KthreadParts } from "./add-kthread.js";
 
 /** struct timer_list (include/linux/timer_types.h): the list entry is first; that a timer is pending is its second word. */
 const TIMER = { pprev: 8, expires: 16, function: 24, flags: 32 } as const;
@@ -16,9 +16,7 @@ export class GuestTimers {
 	static readonly state = declareState({ fields: ["pending", "due", "running", "ksoftirqd"] });
 
 	readonly #memory: GuestMemory;
-	readonly #sched: Sched;
-	readonly #klp: Livepatch;
-	readonly #hostTasks: HostTasks;
+	readonly #parts: KthreadParts;
 	/** The jiffy of each timer that is pending. */
 	private readonly pending = new Map<Kaddr, number>();
 	private readonly due: Kaddr[] = [];
@@ -27,38 +25,29 @@ export class GuestTimers {
 	/** Made when the first timer is due. */
 	private ksoftirqd: task_struct | undefined = undefined;
 
-	constructor(memory: GuestMemory, sched: Sched, klp: Livepatch, hostTasks: HostTasks) {
+	constructor(memory: GuestMemory, parts: KthreadParts) {
 		this.#memory = memory;
-		this.#sched = sched;
-		this.#klp = klp;
-		this.#hostTasks = hostTasks;
+		this.#parts = parts;
 	}
 
 	/** A new jiffy. */
 	tick(): void {
 		for (const [timer, jiffy] of this.pending) {
-			if (jiffy > this.#sched.jiffies) continue;
+			if (jiffy > this.#parts.sched.jiffies) continue;
 			this.#detach(timer);
 			this.due.push(timer);
 		}
 		if (this.due.length === 0) return;
 		this.ksoftirqd ??= this.#createKsoftirqd();
-		this.#sched.wake_up_state(this.ksoftirqd, TASK_INTERRUPTIBLE);
+		this.#parts.sched.wake_up_state(this.ksoftirqd, TASK_INTERRUPTIBLE);
 	}
 
 	#createKsoftirqd(): task_struct {
-		const task = this.#sched.add("ksoftirqd/0", {
-			flags: PF_KTHREAD,
-			mode: "kernel",
-			program: {
-				calls: [],
-				next: () => this.#next(),
-				afterRound: () => (this.due.length > 0 ? "again" : TASK_INTERRUPTIBLE),
-			},
+		return addKthread(this.#parts, "ksoftirqd/0", TASK_INTERRUPTIBLE, {
+			calls: [],
+			next: () => this.#next(),
+			afterRound: () => (this.due.length > 0 ? "again" : TASK_INTERRUPTIBLE),
 		});
-		task.__state = TASK_INTERRUPTIBLE;
-		this.#klp.klp_copy_process(this.#hostTasks.kworker, task);
-		return task;
 	}
 
 	/** expire_timers(): the next function and its timer. */
@@ -85,7 +74,7 @@ export class GuestTimers {
 		memory.setU64((timer + TIMER.expires) | 0, expires);
 		memory.setU64((timer + TIMER.pprev) | 0, toU64(timer));
 		// A jiffy that is over is the next one.
-		this.pending.set(timer, Math.max(Number(BigInt.asIntN(64, expires)), this.#sched.jiffies + 1));
+		this.pending.set(timer, Math.max(Number(BigInt.asIntN(64, expires)), this.#parts.sched.jiffies + 1));
 		return was;
 	}
 

@@ -1,9 +1,9 @@
 import { declareState } from "../../base/index.js";
 import { type Kaddr, toKaddr, toU64 } from "../../memory/index.js";
 import type { GuestCalls, GuestMemory, Heap, HostFunctions } from "../guest/index.js";
-import type { Livepatch } from "../klp/index.js";
 import { type Kernel, wait } from "../lib/index.js";
-import { type HostTasks, PF_KTHREAD, type Sched, TASK_IDLE, type task_struct } from "../sched/index.js";
+import { TASK_IDLE, type task_struct } from "../sched/index.js";
+import { addKthread, type KthreadParts } from "./add-kthread.js";
 
 /** struct work_struct: its first word has the flag WORK_STRUCT_PENDING, the function is behind the list head. */
 const WORK_STRUCT_PENDING = 1n;
@@ -18,9 +18,7 @@ export class GuestWorkqueue {
 
 	readonly #memory: GuestMemory;
 	readonly #heap: Heap;
-	readonly #sched: Sched;
-	readonly #klp: Livepatch;
-	readonly #hostTasks: HostTasks;
+	readonly #parts: KthreadParts;
 	private readonly pending: Kaddr[] = [];
 	private readonly delayed: { readonly work: Kaddr; readonly at: number }[] = [];
 	/** The work that each kworker is running. */
@@ -30,28 +28,19 @@ export class GuestWorkqueue {
 	/** Works that are being cancelled: they cannot be queued, not even by their own function. */
 	private readonly canceling = new Set<Kaddr>();
 
-	constructor(memory: GuestMemory, heap: Heap, sched: Sched, klp: Livepatch, hostTasks: HostTasks) {
+	constructor(memory: GuestMemory, heap: Heap, parts: KthreadParts) {
 		this.#memory = memory;
 		this.#heap = heap;
-		this.#sched = sched;
-		this.#klp = klp;
-		this.#hostTasks = hostTasks;
+		this.#parts = parts;
 	}
 
-	/** A new sleeping kworker. It copies the transition state of the existing kworker, as a child of kthreadd does. */
 	#createKworker(index: number): task_struct {
-		const task: task_struct = this.#sched.add(`kworker/0:${index + 2}`, {
-			flags: PF_KTHREAD,
-			mode: "kernel",
-			program: {
-				calls: [],
-				next: () => this.next(task),
-				// It sleeps, unless a work has just been queued.
-				afterRound: () => (this.pending.length > 0 ? "again" : TASK_IDLE),
-			},
+		const task: task_struct = addKthread(this.#parts, `kworker/0:${index + 2}`, TASK_IDLE, {
+			calls: [],
+			next: () => this.next(task),
+			// It sleeps, unless a work has just been queued.
+			afterRound: () => (this.pending.length > 0 ? "again" : TASK_IDLE),
 		});
-		task.__state = TASK_IDLE;
-		this.#klp.klp_copy_process(this.#hostTasks.kworker, task);
 		return task;
 	}
 
@@ -99,7 +88,7 @@ export class GuestWorkqueue {
 	tick(): void {
 		for (let i = 0; i < this.delayed.length; ) {
 			const { work, at } = this.delayed[i]!;
-			if (at > this.#sched.jiffies) i++;
+			if (at > this.#parts.sched.jiffies) i++;
 			else {
 				this.delayed.splice(i, 1);
 				this.#queue(work);
@@ -114,7 +103,8 @@ export class GuestWorkqueue {
 		if (busy + this.pending.length > this.running.size) {
 			this.running.set(this.#createKworker(this.running.size), undefined);
 		}
-		for (const [kworker, running] of this.running) if (running === undefined) this.#sched.wake_up_state(kworker, -1);
+		for (const [kworker, running] of this.running)
+			if (running === undefined) this.#parts.sched.wake_up_state(kworker, -1);
 	}
 
 	/** test_and_set_bit(WORK_STRUCT_PENDING_BIT): false if the work is queued already. */
@@ -129,7 +119,7 @@ export class GuestWorkqueue {
 	#schedule(work: Kaddr, delay: number): boolean {
 		if (!this.#claim(work)) return false;
 		if (delay === 0) this.#queue(work);
-		else this.delayed.push({ work, at: this.#sched.jiffies + delay });
+		else this.delayed.push({ work, at: this.#parts.sched.jiffies + delay });
 		return true;
 	}
 
@@ -174,7 +164,7 @@ export class GuestWorkqueue {
 
 	/** All queues are one here: whoever flushes one waits for the works of all, but not for the one in which it does. */
 	*#flushAll(): Kernel<undefined> {
-		const { current } = this.#sched;
+		const { current } = this.#parts.sched;
 		const idle = () => [...this.running].every(([kworker, work]) => work === undefined || kworker === current);
 		yield wait("__flush_workqueue", () => this.pending.length === 0 && idle());
 		return undefined;
@@ -192,7 +182,7 @@ export class GuestWorkqueue {
 				schedule_delayed_work: (args) => Number(this.#schedule(args.pointer(0), Number(args.u64(1)))),
 				mod_delayed_work: (args) => Number(this.#modify(args.pointer(0), Number(args.u64(1)))),
 				// (format, flags, max_active, ...): a pointer that is passed on.
-				alloc_workqueue: () => toU64(this.#heap.kmalloc(8, true)),
+				alloc_workqueue: () => toU64(heap.kmalloc(8, true)),
 				cancel_work: (args) => Number(this.#remove(args.pointer(0))),
 				cancel_delayed_work: (args) => Number(this.#remove(args.pointer(0))),
 			},
