@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import { KlpemuError } from "../base/index.js";
 import type { Checkpoint } from "../explore/index.js";
 import { readIfThere, writeWhole } from "./files.js";
+import { sha256 } from "./gcc.js";
 
 const MAGIC = "klpemu-checkpoint";
 const FORMAT = 1;
@@ -56,7 +57,7 @@ export async function readCheckpoint(file: string, of: CheckpointOf): Promise<Ch
 	const [line, format, hash] = first;
 	if (Number(format) !== FORMAT) throw bad(`it has format ${format}, and this klpemu reads ${FORMAT}`, HINTS.version);
 	const rest = bytes.subarray(line.length);
-	if (createHash("sha256").update(rest).digest("hex") !== hash) {
+	if (sha256(rest) !== hash) {
 		throw bad("it is damaged: its contents do not have the hash in its first line", "begin again");
 	}
 	const end = rest.indexOf(0x0a);

@@ -26,6 +26,15 @@ export async function coreOf(
 	return parseKernelCore(bytes, path);
 }
 
+/** The options, with the core that the scenario names if they have none: it is read once. Throws what {@link coreOf} throws. */
+export async function withCore<T extends Parameters<typeof coreOf>[1] & { readonly core?: KernelCore }>(
+	scenario: Scenario,
+	options: T,
+): Promise<T> {
+	const core = options.core ?? (await coreOf(scenario, options));
+	return core === undefined ? options : { ...options, core };
+}
+
 /**
  * The design under which a compiled core runs: mainline's rules and name, or, if the core was built with patches, mainline with these
  * patches. Such a core has other rules, which a scenario says nothing about; keys of a livepatch that its structs have are its own.

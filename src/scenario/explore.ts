@@ -13,7 +13,7 @@ import {
 } from "../explore/index.js";
 import type { Machine } from "../machine/index.js";
 import { type Report, renderMarkdown, storyOf } from "../report/index.js";
-import { coreOf } from "./core-design.js";
+import { withCore } from "./core-design.js";
 import { fingerprintOf } from "./fingerprint.js";
 import { createModel } from "./model.js";
 import { expectedOf, type Judgement, judgeOutcomes, type StepOutcome } from "./outcomes.js";
@@ -47,7 +47,8 @@ export interface ExploredScenario {
 
 /** Explores a scenario under one design, and shortens the schedules that it finds as far as possible. */
 export async function exploreScenario(options: ExploreScenarioOptions): Promise<ExploredScenario> {
-	const { scenario, machine } = options;
+	const { scenario } = options;
+	const machine = await withCore(scenario, options.machine);
 	const model = await createModel(scenario, machine);
 	try {
 		const exploration = await explore(model, options);
@@ -62,8 +63,7 @@ export async function exploreScenario(options: ExploreScenarioOptions): Promise<
 		const found = { design, core, exploration, steps, expected, judgement };
 		if (exploration.violations.length === 0) return { ...found, schedules: [] };
 		const fingerprint = await fingerprintOf(scenario, machine.host.files);
-		const kernel = machine.core ?? (await coreOf(scenario, machine));
-		const own = kernel && { core: kernel.info.release, coreHash: kernel.hash() };
+		const own = machine.core && { core: machine.core.info.release, coreHash: machine.core.hash() };
 		const header = { scenario: scenario.fileName, fingerprint, design, ...own };
 		const watched = model.watched();
 		const again = await createModel(scenario, machine, watched);
@@ -102,9 +102,10 @@ export interface Replay {
 export async function replaySchedule(
 	scenario: Scenario,
 	schedule: Schedule,
-	machine: Omit<RunScenarioOptions, "recorder"> & { readonly recorder?: Recorder },
+	options: Omit<RunScenarioOptions, "recorder"> & { readonly recorder?: Recorder },
 ): Promise<Replay> {
-	checkCore(schedule, machine.core ?? (await coreOf(scenario, machine)), scenario);
+	const machine = await withCore(scenario, options);
+	checkCore(schedule, machine.core, scenario);
 	const model = await createModel(scenario, machine, schedule.watched);
 	try {
 		const replayer = new Replayer(model, schedule.points);

@@ -8,7 +8,7 @@ import type { task_struct } from "../linux/sched/index.js";
 import { boot, type Machine } from "../machine/index.js";
 import type { Report, ReportFailure, ReportStep, ReportViolation } from "../report/index.js";
 import { reportSeed } from "../report/index.js";
-import { coreOf, designOfCore } from "./core-design.js";
+import { designOfCore, withCore } from "./core-design.js";
 import { livepatchesUnder } from "./design-keys.js";
 import { checkErrno, type Found } from "./expectation.js";
 import { hintsFor } from "./hints.js";
@@ -57,7 +57,7 @@ export async function createScenarioMachine(
 	options: RunScenarioOptions,
 ): Promise<{ machine: Machine; objects: LoadedObjects }> {
 	const { host } = options;
-	const core = options.core ?? (await coreOf(scenario, options));
+	const { core } = await withCore(scenario, options);
 	const objects = await loadObjects(scenario, host.files, host.loadObject);
 	const given = core?.layout ?? options.kernelLayout;
 	const kernelLayout = await kernelLayoutOf(objects.kernelObjects, host, given);

@@ -242,7 +242,7 @@ export class Search {
 			const before = this.#table.length;
 			this.#expand("ofTasks", state);
 			this.#expand("ofActors", state);
-			const next = Array.from({ length: this.#table.length - before }, (_, i) => before + i);
+			const next = numbersFrom(before, this.#table.length);
 			const distance = depths.at(state) + 1;
 			for (const _ of next) depths.push(distance);
 			if (next.length > 0) depth = Math.max(depth, distance);
