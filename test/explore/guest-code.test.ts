@@ -1,12 +1,8 @@
 /** Modules in C, and .ko files: their init, exit and callbacks are actors' code, with points where they share memory. */
 
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { afterAll, beforeAll, expect, test } from "vitest";
-import { INVARIANTS } from "../../src/consistency/index.js";
-import { nodeHost } from "../../src/node/index.js";
-import { exploreScenario, parseScenario, replaySchedule } from "../../src/scenario/index.js";
+import { afterAll, expect, test } from "vitest";
+import { replaySchedule } from "../../src/scenario/index.js";
+import { OwnSources } from "./support.js";
 
 const HEAD = `#include <linux/kernel.h>
 #include <linux/livepatch.h>
@@ -46,21 +42,13 @@ module_init(init);
 module_exit(exit);
 ${TAIL}`;
 
-let folder = "";
-beforeAll(() => {
-	folder = mkdtempSync(join(tmpdir(), "klpemu-test-"));
-});
-afterAll(() => rmSync(folder, { recursive: true }));
+const own = new OwnSources();
+afterAll(() => own.close());
 
 async function explore(yaml: string, sources: Readonly<Record<string, string>>) {
-	for (const [name, text] of Object.entries(sources)) writeFileSync(join(folder, name), text);
-	const file = join(folder, "s.yaml");
-	const scenario = parseScenario(`title: t\ncpus: 2\nvmlinux: [asm/vmlinux/funcs.c, shared.c]\n${yaml}`, file);
-	const machine = { host: nodeHost(file), design: "mainline" };
-	const limits = { budget: 100_000, invariants: new Set(INVARIANTS), all: false, reduction: true };
-	const found = await exploreScenario({ scenario, machine, ...limits });
+	const found = await own.explore(`vmlinux: [asm/vmlinux/funcs.c, shared.c]\n${yaml}`, sources, 100_000);
 	const [schedule] = found.schedules;
-	return { ...found, replay: schedule && (await replaySchedule(scenario, schedule, machine)) };
+	return { ...found, replay: schedule && (await replaySchedule(found.scenario, schedule, own.machine)) };
 }
 
 const RACE = `modules: { one: { sources: [one.c] }, two: { sources: [two.c] } }

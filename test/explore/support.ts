@@ -1,9 +1,18 @@
 /** Explorations of small scenarios that tests write down themselves. */
 
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { INVARIANTS } from "../../src/consistency/index.js";
 import { type Exploration, explore, type Model, type SearchOptions } from "../../src/explore/index.js";
 import { nodeHost } from "../../src/node/index.js";
-import { createModel, parseScenario } from "../../src/scenario/index.js";
+import {
+	createModel,
+	type ExploredScenario,
+	exploreScenario,
+	parseScenario,
+	type Scenario,
+} from "../../src/scenario/index.js";
 
 const FILE = "scenarios/test.yaml";
 
@@ -23,9 +32,32 @@ export function modelOf(yaml: string, design = "mainline"): Promise<Model> {
 
 export async function exploreModel(model: Model, options: Partial<SearchOptions> = {}): Promise<Exploration> {
 	try {
-		const limits = { budget: 300_000, invariants: new Set(INVARIANTS), all: false, reduction: true };
-		return await explore(model, { ...limits, ...options });
+		return await explore(model, { ...limits(300_000), ...options });
 	} finally {
 		model.machine.close();
+	}
+}
+
+/** What a search of a test may do, if the test does not say more. */
+const limits = (budget: number) => ({ budget, invariants: new Set(INVARIANTS), all: false, reduction: true });
+
+/** A folder for scenarios with sources of their own. */
+export class OwnSources {
+	readonly #folder = mkdtempSync(join(tmpdir(), "klpemu-test-"));
+	readonly machine = { host: nodeHost(join(this.#folder, "s.yaml")), design: "mainline" };
+
+	/** `yaml`: the scenario without its title and CPUs. `sources`: texts by name. */
+	async explore(
+		yaml: string,
+		sources: Readonly<Record<string, string>>,
+		budget: number,
+	): Promise<ExploredScenario & { readonly scenario: Scenario }> {
+		for (const [name, text] of Object.entries(sources)) writeFileSync(join(this.#folder, name), text);
+		const scenario = parseScenario(`title: t\ncpus: 2\n${yaml}`, join(this.#folder, "s.yaml"));
+		return { scenario, ...(await exploreScenario({ scenario, machine: this.machine, ...limits(budget) })) };
+	}
+
+	close(): void {
+		rmSync(this.#folder, { recursive: true });
 	}
 }

@@ -1,29 +1,13 @@
 /** Works that modules in C queue, sleeps, and memory that tasks have for a moment. */
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { INVARIANTS } from "../../src/consistency/index.js";
-import { nodeHost } from "../../src/node/index.js";
-import { exploreScenario, parseScenario } from "../../src/scenario/index.js";
+import { afterAll, describe, expect, test } from "vitest";
+import { OwnSources } from "./support.js";
 
-let folder = "";
-beforeAll(() => {
-	folder = mkdtempSync(join(tmpdir(), "klpemu-test-"));
-});
-afterAll(() => rmSync(folder, { recursive: true }));
+const own = new OwnSources();
+afterAll(() => own.close());
 
 /** The verdict, and the invariant that breaks. */
 async function explore(yaml: string, sources: Readonly<Record<string, string>>): Promise<(string | undefined)[]> {
-	for (const [name, text] of Object.entries(sources)) writeFileSync(join(folder, name), text);
-	const file = join(folder, "s.yaml");
-	const scenario = parseScenario(`title: t\ncpus: 2\n${yaml}`, file);
-	const limits = { budget: 20_000, invariants: new Set(INVARIANTS), all: false, reduction: true };
-	const { exploration } = await exploreScenario({
-		scenario,
-		machine: { host: nodeHost(file), design: "mainline" },
-		...limits,
-	});
+	const { exploration } = await own.explore(yaml, sources, 20_000);
 	return [exploration.result, exploration.violations[0]?.broken.invariant];
 }
 

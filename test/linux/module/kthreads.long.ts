@@ -1,12 +1,7 @@
 /** kthreads, timers and delayed works of modules that are compiled with the kernel's own headers. */
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { type ElfObject, parseElf } from "../../../src/elf/index.js";
-import type { KernelLayout } from "../../../src/linux/lib/index.js";
-import { CPU_NAMES } from "../../../src/node/index.js";
-import { buildModules, installedHeaders, kernelLayoutFor, PLACES } from "../../../src/node/kernel/index.js";
-import { kernelCore } from "../../support/kernel-core.js";
-import { createTestMachine, type TestMachine } from "../../support/machine.js";
-import { KERNEL_KO, skipBecause } from "../../support/skip.js";
+import { CPUS_AND_CORES, HeaderModules } from "../../support/header-modules.js";
+import type { TestMachine } from "../../support/machine.js";
 
 const HEAD = `#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 #include <linux/completion.h>
@@ -207,73 +202,52 @@ module_init(lp_init);
 module_exit(lp_exit);
 `;
 
-let layout: KernelLayout;
-let modules: ReadonlyMap<string, ElfObject> = new Map();
-/** Why there are none. */
-let missing = "";
+const modules = new HeaderModules();
+beforeAll(() => modules.build({ threads: THREADS, readers: READERS, lp: LIVEPATCH }), 120_000);
 
-beforeAll(async () => {
-	try {
-		const headers = await installedHeaders(PLACES);
-		layout = await kernelLayoutFor(headers.release, `${KERNEL_KO}/threads.ko`);
-		const built = await buildModules(
-			headers,
-			new Map(Object.entries({ threads: THREADS, readers: READERS, lp: LIVEPATCH })),
-		);
-		modules = new Map([...built].map(([name, bytes]) => [name, parseElf(bytes, `${name}.ko`)]));
-	} catch (error) {
-		missing = `modules cannot be built here: ${String(error)}`;
-	}
-}, 120_000);
+describe.each(CPUS_AND_CORES)("on %s, %s core", (cpu, core) => {
+	let machine: TestMachine;
+	beforeEach(async ({ skip }) => {
+		machine = await modules.machine([cpu, core], skip);
+	});
+	afterEach(() => machine?.close());
+	const insmod = (name: string) => machine.insmodC(name, modules.get(name));
+	const lines = (name = "threads") => machine.dmesg(`${name}: `).filter((line) => !line.includes("taint"));
 
-describe.each(CPU_NAMES.flatMap((cpu) => ["TypeScript", "compiled"].map((core) => [cpu, core] as const)))(
-	"on %s, %s core",
-	(cpu, which) => {
-		let machine: TestMachine;
-		beforeEach(async ({ skip }) => {
-			if (missing !== "") skipBecause(skip, missing);
-			const core = which === "compiled" ? { core: await kernelCore(skip) } : { kernelLayout: layout };
-			machine = await createTestMachine({ cpu, kernel: true, cpus: 2, ...core });
-		});
-		afterEach(() => machine?.close());
-		const insmod = (name: string) => machine.insmodC(name, modules.get(name)!);
-		const lines = (name = "threads") => machine.dmesg(`${name}: `).filter((line) => !line.includes("taint"));
+	test("kthreads, timers, delayed works and timeouts; a livepatch of a kthread's function; all of it ends", () => {
+		expect(insmod("threads")).toBe(0);
+		expect(lines()).toEqual([
+			"threads: pending 1",
+			"threads: timer: too early 0, pending 0",
+			"threads: event 0, completion 0",
+			"threads: left 0",
+			"threads: 3 works",
+		]);
+		const looper = machine.it.sched.find("looper/7")!;
+		expect(looper.kthread).toBe(true);
+		expect(insmod("lp")).toBe(0);
+		machine.settle();
+		expect(looper.patch_state).toBe(-1);
+		const rounds = machine.it.modules.get("threads")!.image.symbol("rounds")!.address;
+		const before = machine.it.memory.i32(rounds);
+		machine.until(() => machine.it.memory.i32(rounds) >= before + 2000);
+		expect(machine.echo("0", "lp/enabled")).toBe(0);
+		machine.settle();
+		expect(machine.it.shell.rmmod("lp")).toBe(0);
+		expect(machine.it.shell.rmmod("threads")).toBe(0);
+		expect(lines().slice(5)).toEqual(["threads: looper/7 stops", "threads: looper 42, sleeper 0, never -4"]);
+		for (const name of ["looper/7", "sleeper", "never"]) expect(machine.it.sched.find(name)).toBeUndefined();
+		expect(machine.it.dmesg.warnings).toEqual([]);
+	});
 
-		test("kthreads, timers, delayed works and timeouts; a livepatch of a kthread's function; all of it ends", () => {
-			expect(insmod("threads")).toBe(0);
-			expect(lines()).toEqual([
-				"threads: pending 1",
-				"threads: timer: too early 0, pending 0",
-				"threads: event 0, completion 0",
-				"threads: left 0",
-				"threads: 3 works",
-			]);
-			const looper = machine.it.sched.find("looper/7")!;
-			expect(looper.kthread).toBe(true);
-			expect(insmod("lp")).toBe(0);
-			machine.settle();
-			expect(looper.patch_state).toBe(-1);
-			const rounds = machine.it.modules.get("threads")!.image.symbol("rounds")!.address;
-			const before = machine.it.memory.i32(rounds);
-			machine.until(() => machine.it.memory.i32(rounds) >= before + 2000);
-			expect(machine.echo("0", "lp/enabled")).toBe(0);
-			machine.settle();
-			expect(machine.it.shell.rmmod("lp")).toBe(0);
-			expect(machine.it.shell.rmmod("threads")).toBe(0);
-			expect(lines().slice(5)).toEqual(["threads: looper/7 stops", "threads: looper 42, sleeper 0, never -4"]);
-			for (const name of ["looper/7", "sleeper", "never"]) expect(machine.it.sched.find(name)).toBeUndefined();
-			expect(machine.it.dmesg.warnings).toEqual([]);
-		});
-
-		test("readers and writers exclude each other; RCU frees what nobody can find, and rcu_barrier() waits for it", () => {
-			const { heap } = machine.it;
-			expect(insmod("readers")).toBe(0);
-			expect(lines("readers")).toEqual(["readers: sum 15, written", "readers: reads"]);
-			const before = heap.count;
-			expect(machine.it.shell.rmmod("readers")).toBe(0);
-			expect(lines("readers").at(-1)).toBe("readers: 3 of 5 freed by hand");
-			expect(heap.count).toBeLessThanOrEqual(before - 5);
-			expect(machine.it.dmesg.warnings).toEqual([]);
-		});
-	},
-);
+	test("readers and writers exclude each other; RCU frees what nobody can find, and rcu_barrier() waits for it", () => {
+		const { heap } = machine.it;
+		expect(insmod("readers")).toBe(0);
+		expect(lines("readers")).toEqual(["readers: sum 15, written", "readers: reads"]);
+		const before = heap.count;
+		expect(machine.it.shell.rmmod("readers")).toBe(0);
+		expect(lines("readers").at(-1)).toBe("readers: 3 of 5 freed by hand");
+		expect(heap.count).toBeLessThanOrEqual(before - 5);
+		expect(machine.it.dmesg.warnings).toEqual([]);
+	});
+});

@@ -1,12 +1,7 @@
 /** Modules that are compiled with the kernel's own headers, by the kernel's own build: what its macros make is understood. */
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { type ElfObject, parseElf } from "../../../src/elf/index.js";
-import type { KernelLayout } from "../../../src/linux/lib/index.js";
-import { CPU_NAMES } from "../../../src/node/index.js";
-import { buildModules, installedHeaders, kernelLayoutFor, PLACES } from "../../../src/node/kernel/index.js";
-import { kernelCore } from "../../support/kernel-core.js";
-import { createTestMachine, type TestMachine } from "../../support/machine.js";
-import { KERNEL_KO, skipBecause } from "../../support/skip.js";
+import { CPUS_AND_CORES, HeaderModules } from "../../support/header-modules.js";
+import type { TestMachine } from "../../support/machine.js";
 
 const HEAD = `#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 #include <linux/module.h>
@@ -131,88 +126,69 @@ module_init(lp_init);
 module_exit(lp_exit);
 `;
 
-let layout: KernelLayout;
-let modules: ReadonlyMap<string, ElfObject> = new Map();
-/** Why there are none. */
-let missing = "";
+const modules = new HeaderModules();
+beforeAll(() => modules.build({ target: TARGET, user: USER, lp: LIVEPATCH }), 120_000);
 
-beforeAll(async () => {
-	try {
-		const headers = await installedHeaders(PLACES);
-		layout = await kernelLayoutFor(headers.release, `${KERNEL_KO}/target.ko`);
-		const sources = Object.entries({ target: TARGET, user: USER, lp: LIVEPATCH });
-		const built = await buildModules(headers, new Map(sources));
-		modules = new Map([...built].map(([name, bytes]) => [name, parseElf(bytes, `${name}.ko`)]));
-	} catch (error) {
-		missing = `modules cannot be built here: ${String(error)}`;
-	}
-}, 120_000);
+describe.each(CPUS_AND_CORES)("on %s, %s core", (cpu, core) => {
+	let machine: TestMachine;
+	beforeEach(async ({ skip }) => {
+		machine = await modules.machine([cpu, core], skip);
+	});
+	afterEach(() => machine?.close());
+	const insmod = (name: string, params?: Record<string, string>) => machine.insmodC(name, modules.get(name), params);
 
-describe.each(CPU_NAMES.flatMap((cpu) => ["TypeScript", "compiled"].map((core) => [cpu, core] as const)))(
-	"on %s, %s core",
-	(cpu, which) => {
-		let machine: TestMachine;
-		beforeEach(async ({ skip }) => {
-			if (missing !== "") skipBecause(skip, missing);
-			const core = which === "compiled" ? { core: await kernelCore(skip) } : { kernelLayout: layout };
-			machine = await createTestMachine({ cpu, kernel: true, cpus: 2, ...core });
-		});
-		afterEach(() => machine?.close());
-		const insmod = (name: string, params?: Record<string, string>) => machine.insmodC(name, modules.get(name)!, params);
+	test("locks, lists, works, keys, per-CPU variables, current: as the kernel's macros make them", () => {
+		expect(insmod("target", { level: "5" })).toBe(0);
+		const { pid } = machine.it.shell.task;
+		expect(machine.dmesg("target: ").slice(1)).toEqual([
+			"target: key is off",
+			"target: key is on",
+			`target: hello by shell/${pid}, level 5, counter 42`,
+		]);
+		expect(machine.it.dmesg.warnings).toEqual([]);
+		expect(machine.it.shell.rmmod("target")).toBe(0);
+		expect(machine.dmesg("target: ").at(-1)).toBe("target: bye");
+	});
 
-		test("locks, lists, works, keys, per-CPU variables, current: as the kernel's macros make them", () => {
-			expect(insmod("target", { level: "5" })).toBe(0);
-			const { pid } = machine.it.shell.task;
-			expect(machine.dmesg("target: ").slice(1)).toEqual([
-				"target: key is off",
-				"target: key is on",
-				`target: hello by shell/${pid}, level 5, counter 42`,
-			]);
-			expect(machine.it.dmesg.warnings).toEqual([]);
-			expect(machine.it.shell.rmmod("target")).toBe(0);
-			expect(machine.dmesg("target: ").at(-1)).toBe("target: bye");
-		});
+	test("a WARN() is a ud2 with an entry in __bug_table; the errno of init refuses the module", () => {
+		expect(insmod("target", { level: "4" })).toBe(-22);
+		const where = /^CPU: 0 PID: \d+ at target.c:\d+ target_init\+0x\w+\/0x\w+ \[target\]$/;
+		expect(machine.it.dmesg.warnings).toEqual([expect.stringMatching(where)]);
+		expect(machine.it.modules.size).toBe(0);
+	});
 
-		test("a WARN() is a ud2 with an entry in __bug_table; the errno of init refuses the module", () => {
-			expect(insmod("target", { level: "4" })).toBe(-22);
-			const where = /^CPU: 0 PID: \d+ at target.c:\d+ target_init\+0x\w+\/0x\w+ \[target\]$/;
-			expect(machine.it.dmesg.warnings).toEqual([expect.stringMatching(where)]);
-			expect(machine.it.modules.size).toBe(0);
-		});
+	test("exports: another module uses one, and holds the module", () => {
+		expect(insmod("user")).toBe(-2);
+		expect(machine.dmesg("user: ")).toContain("user: Unknown symbol target_exported (err -2)");
+		expect(insmod("target")).toBe(0);
+		expect(insmod("user")).toBe(0);
+		expect(machine.dmesg("user: ").at(-1)).toBe("user: 4");
+		expect(machine.it.shell.rmmod("target")).toBe(-11);
+	});
 
-		test("exports: another module uses one, and holds the module", () => {
-			expect(insmod("user")).toBe(-2);
-			expect(machine.dmesg("user: ")).toContain("user: Unknown symbol target_exported (err -2)");
-			expect(insmod("target")).toBe(0);
-			expect(insmod("user")).toBe(0);
-			expect(machine.dmesg("user: ").at(-1)).toBe("user: 4");
-			expect(machine.it.shell.rmmod("target")).toBe(-11);
-		});
+	test("a livepatch of such a module: callbacks, states, replace; both come and go", () => {
+		expect(insmod("target")).toBe(0);
+		expect(insmod("lp")).toBe(0);
+		machine.settle();
+		const task = machine.task("t", "target_private");
+		expect(machine.call(task, "target_private")).toBe(task.pid + 2000);
+		expect(machine.echo("0", "lp/enabled")).toBe(0);
+		machine.settle();
+		expect(machine.call(task, "target_private")).toBe(task.pid + 2);
+		expect(machine.it.shell.rmmod("lp")).toBe(0);
+		expect(machine.dmesg("lp: ").filter((line) => !line.includes("taint"))).toEqual([
+			"lp: state 9 has version 4",
+			"lp: pre_patch target, state 0",
+			"lp: post_unpatch target",
+		]);
+	});
 
-		test("a livepatch of such a module: callbacks, states, replace; both come and go", () => {
-			expect(insmod("target")).toBe(0);
-			expect(insmod("lp")).toBe(0);
-			machine.settle();
-			const task = machine.task("t", "target_private");
-			expect(machine.call(task, "target_private")).toBe(task.pid + 2000);
-			expect(machine.echo("0", "lp/enabled")).toBe(0);
-			machine.settle();
-			expect(machine.call(task, "target_private")).toBe(task.pid + 2);
-			expect(machine.it.shell.rmmod("lp")).toBe(0);
-			expect(machine.dmesg("lp: ").filter((line) => !line.includes("taint"))).toEqual([
-				"lp: state 9 has version 4",
-				"lp: pre_patch target, state 0",
-				"lp: post_unpatch target",
-			]);
-		});
-
-		test("wait_event() sleeps until wake_up()", () => {
-			expect(insmod("target")).toBe(0);
-			const waiter = machine.task("waiter", "target_waits");
-			machine.rounds(80);
-			expect(waiter.__state).toBe(2);
-			machine.call(machine.task("t", "target_opens"), "target_opens");
-			machine.until(() => waiter.lastResult === BigInt(waiter.pid));
-		});
-	},
-);
+	test("wait_event() sleeps until wake_up()", () => {
+		expect(insmod("target")).toBe(0);
+		const waiter = machine.task("waiter", "target_waits");
+		machine.rounds(80);
+		expect(waiter.__state).toBe(2);
+		machine.call(machine.task("t", "target_opens"), "target_opens");
+		machine.until(() => waiter.lastResult === BigInt(waiter.pid));
+	});
+});
