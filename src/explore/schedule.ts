@@ -32,7 +32,7 @@ export interface Schedule {
 	/** The invariant that it breaks, and the message. */
 	readonly invariant: Invariant;
 	readonly message: string;
-	/** The accesses of guest code that are points: words of memory by address, and gates. Undefined: none. */
+	/** The accesses of guest code that are points (see SharedMemory.points()). Undefined: none. */
 	readonly points?: readonly string[];
 	/**
 	 * The functions that livepatches in C change, as `object:function` or `object:function#position`: a task's move ends where kernel
