@@ -10,6 +10,7 @@ interface KernelBuildArguments {
 	readonly source: string | undefined;
 	readonly headers: string | undefined;
 	readonly patch: readonly string[];
+	readonly fuzz: bigint | undefined;
 	readonly out: string | undefined;
 }
 
@@ -19,17 +20,20 @@ export const kernelBuildCommand: Command<KernelBuildArguments> = {
 		source: { type: "text", value: "TREE|TARBALL", help: "a source of Linux, instead of the installed one" },
 		headers: { type: "text", value: "DIR", help: "a built or prepared kernel tree, or a package's headers" },
 		patch: { type: "list", value: "FILE", help: "a unified diff, applied to a copy of the source" },
+		fuzz: { type: "uint64", value: "N", help: "lines at each end of a hunk that may be others (default: 0)" },
 		out: { type: "text", value: "FILE", help: "the file to write, instead of linux-6.12.klpcore or the like" },
 	},
 	details: [
 		"Compiles kernel/livepatch with the kernel's own build, in a temporary folder, and adds the layout of",
 		"that kernel's structures. Without options: Debian's linux-source and",
 		"linux-headers, or /lib/modules/$(uname -r)/build.",
+		"A hunk may apply at another line, which is told. The lines around its change must be those of the",
+		"patch, as git apply wants it; --fuzz allows others, as patch(1) does by itself (its --fuzz is 2).",
 		"Exit status: 0 written, 2 bad input.",
 	],
-	async run({ source, headers, patch, out }, _positionals, { stdout, stderr }) {
+	async run({ source, headers, patch, fuzz, out }, _positionals, { stdout, stderr }) {
 		if (out !== undefined) await checkWritable(resolve(out));
-		const built = await buildKernelCore({ source, headers, patches: patch });
+		const built = await buildKernelCore({ source, headers, patches: patch, fuzz: Number(fuzz ?? 0n) });
 		const series = built.headers.version.split(".").slice(0, 2).join(".");
 		const file = out ?? `linux-${series}.klpcore`;
 		await writeWhole(resolve(file), built.bytes);

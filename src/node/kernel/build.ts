@@ -26,6 +26,8 @@ export interface KernelBuildOptions {
 	readonly headers?: string | undefined;
 	/** Unified diffs, applied in this order. */
 	readonly patches?: readonly string[];
+	/** See {@link applyPatch}; default: 0. */
+	readonly fuzz?: number | undefined;
 	readonly places?: Places;
 }
 
@@ -65,7 +67,7 @@ export async function buildKernelCore(options: KernelBuildOptions): Promise<Buil
 		const old = patches.flatMap(({ files }) => files.filter(({ isNew }) => !isNew).map(({ path }) => path));
 		await unpack(source, headers, old, folder);
 		const notices: string[] = [];
-		for (const patch of patches) notices.push(...(await applyPatch(patch, folder)), ...leftOut(patch));
+		for (const patch of patches) notices.push(...(await applyPatch(patch, folder, options.fuzz)), ...leftOut(patch));
 		await cp(ENVIRONMENT, join(folder, "klpemu"), { recursive: true });
 		await cp(join(ENVIRONMENT, "Kbuild"), join(folder, "Kbuild"));
 		await fitLayout(folder);

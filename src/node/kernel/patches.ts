@@ -63,28 +63,84 @@ function withoutFirst(name: string, where: string, line: number): string {
 	});
 }
 
-/** Applies a patch to the files in `folder`. Returns what patch(1) says about inexact places. Throws `PATCH_FAILED`. */
-export async function applyPatch(patch: Patch, folder: string): Promise<string[]> {
+/** What patch(1) tries by itself, so that the error for an inexact hunk can say how inexact it is. */
+const PATCH_FUZZ = 2;
+/** No hunk has as much context; patch(1) takes no number of 64 bits. */
+const MAX_FUZZ = 1000;
+
+/**
+ * Applies a patch to the files in `folder`. Returns a line for each hunk that applies at another line than it says. `fuzz`: how many
+ * lines of a hunk's context, at each of its ends, may be others; `git apply` allows none. Throws `PATCH_FAILED`.
+ */
+export async function applyPatch(patch: Patch, folder: string, fuzz = 0): Promise<string[]> {
 	// By a name of ours: patch(1) and the patch's name never meet. --unified: an ed script in it is not run.
 	const input = join(folder, "klpemu.patch");
 	await writeFile(input, patch.bytes);
 	const options = ["--strip=1", "--unified", "--forward", "--batch", "--no-backup-if-mismatch", "--reject-file=-"];
-	const { status, stdout, stderr } = await tool(folder, ["patch", ...options, `--input=${input}`]);
+	const tried = `--fuzz=${Math.min(Math.max(fuzz, PATCH_FUZZ), MAX_FUZZ)}`;
+	const { status, stdout, stderr } = await tool(folder, ["patch", ...options, tried, `--input=${input}`]);
 	const said = shown(folder, `${stdout}\n${stderr}`).split("\n");
-	if (status === 0) return said.filter((line) => /fuzz|offset/.test(line)).map((line) => `${patch.name}: ${line}`);
-	throw new KlpemuError("PATCH_FAILED", `the patch does not apply:\n${explain(patch, said).join("\n")}`, {
-		where: patch.name,
-		hint: "--source must be the tree that the patch was made for",
+	const inexact = inexactHunks(patch, said);
+	if (status !== 0) {
+		throw new KlpemuError("PATCH_FAILED", `the patch does not apply:\n${explain(patch, said).join("\n")}`, {
+			where: patch.name,
+			hint: "--source must be the tree that the patch was made for",
+		});
+	}
+	const tooInexact = inexact.filter((hunk) => hunk.fuzz > fuzz);
+	if (tooInexact.length > 0) {
+		const least = Math.max(...tooInexact.map((hunk) => hunk.fuzz));
+		const lines = tooInexact.map(({ text }) => `  ${text}`).join("\n");
+		throw new KlpemuError("PATCH_FAILED", `the lines around a change are not those of the patch:\n${lines}`, {
+			where: patch.name,
+			hint: `--source must be the tree that the patch was made for; klpemu kernel build --fuzz ${least} applies it all the same`,
+		});
+	}
+	return inexact.map(({ text }) => `${patch.name}: ${text}`);
+}
+
+interface InexactHunk {
+	/** Lines of context at each end that are others. */
+	readonly fuzz: number;
+	/** Which hunk, and where it applies. */
+	readonly text: string;
+}
+
+/** Hunks that apply, but not exactly where and as the patch says. */
+function inexactHunks(patch: Patch, said: readonly string[]): InexactHunk[] {
+	const out: InexactHunk[] = [];
+	for (const { line, file } of byFile(patch, said)) {
+		const inexact = /^Hunk #(\d+) succeeded at (\d+)(?: with fuzz (\d+))?(?: \(offset (-?\d+) lines?\))?\.$/.exec(line);
+		if (inexact === null || file === undefined) continue;
+		const [, number, at, fuzz = "0", offset = "0"] = inexact;
+		const how = [
+			...(fuzz === "0" ? [] : [`fuzz ${fuzz}`]),
+			...(offset === "0" ? [] : [`offset ${offset} line${offset === "1" ? "" : "s"}`]),
+		].join(", ");
+		out.push({ fuzz: Number(fuzz), text: `${hunkOf(patch, file, number!)} applies at line ${at} (${how})` });
+	}
+	return out;
+}
+
+/** `kernel/livepatch/core.c: hunk 2 (my.patch:10)` */
+function hunkOf({ name }: Patch, { path, hunks }: PatchedFile, number: string): string {
+	return `${path}: hunk ${number} (${name}:${hunks[Number(number) - 1]?.line})`;
+}
+
+/** patch(1)'s words, each with the file that they are about. */
+function byFile(patch: Patch, said: readonly string[]): { line: string; file: PatchedFile | undefined }[] {
+	let file: PatchedFile | undefined;
+	return said.map((line) => {
+		const name = /^(?:patching|checking) file '?([^']+)'?$/.exec(line)?.[1];
+		if (name !== undefined) file = patch.files.find(({ path }) => path === name);
+		return { line, file };
 	});
 }
 
 /** patch(1)'s complaints, each with the hunk that it is about. */
 function explain(patch: Patch, said: readonly string[]): string[] {
 	const out: string[] = [];
-	let file: PatchedFile | undefined;
-	for (const line of said) {
-		const name = /^(?:patching|checking) file '?([^']+)'?$/.exec(line)?.[1];
-		if (name !== undefined) file = patch.files.find(({ path }) => path === name);
+	for (const { line, file } of byFile(patch, said)) {
 		const failed = /^Hunk #(\d+) (?:FAILED|ignored) at (\d+)/.exec(line);
 		if (failed !== null && file !== undefined) {
 			const hunk = file.hunks[Number(failed[1]) - 1];

@@ -55,6 +55,8 @@ describe("klpemu kernel build", () => {
 		const { status, stderr } = await cli("kernel", "build", "--patch", good, "--patch", bad, "--headers", folder);
 		expect([status, stderr]).toEqual([2, expect.stringMatching(/bad\.patch: no unified diff/)]);
 		expect((await cli("kernel", "build", "--patch", good, "--headers", folder)).stderr).toContain("not the headers");
+		const fuzz = await cli("kernel", "build", "--patch", good, "--fuzz", "two", "--headers", folder);
+		expect([fuzz.status, fuzz.stderr]).toEqual([2, expect.stringContaining("--fuzz")]);
 	});
 });
 

@@ -38,9 +38,35 @@ test("a patch applies to a copy; a shifted hunk is told", async () => {
 	expect(await readFile(join(folder, CORE), "utf8")).toContain("line three\nline 4\n");
 	await write(CORE, `another line\n${LINES}`);
 	expect(await applyPatch(patch, folder)).toEqual([
-		"good.patch: Hunk #1 succeeded at 3 (offset 1 line).",
-		"good.patch: Hunk #2 succeeded at 11 (offset 1 line).",
+		`good.patch: ${CORE}: hunk 1 (good.patch:5) applies at line 3 (offset 1 line)`,
+		`good.patch: ${CORE}: hunk 2 (good.patch:10) applies at line 11 (offset 1 line)`,
 	]);
+	await write(CORE, LINES.slice("line 1\n".length));
+	expect((await applyPatch(patch, folder))[1]).toContain("hunk 2 (good.patch:10) applies at line 9 (offset -1 lines)");
+});
+
+test("a hunk with other lines around its change is refused; --fuzz allows it, and it is told", async () => {
+	const file = await write("fuzzy.patch", diff(hunk(2, "line 3", "line three"), hunk(10, "line 11", "LINE")));
+	const patch = await readPatch(file);
+	const other = `more\n${LINES.replace("line 12\n", "another line\n")}`;
+	await write(CORE, other);
+	const said = `${CORE}: hunk 2 (fuzzy.patch:10) applies at line 11 (fuzz 1, offset 1 line)`;
+	await expect(applyPatch(patch, folder)).rejects.toMatchObject({
+		code: "PATCH_FAILED",
+		reason: `the lines around a change are not those of the patch:\n  ${said}`,
+		hint: expect.stringContaining("klpemu kernel build --fuzz 1 applies it all the same"),
+	});
+	for (const fuzz of [1, Number(2n ** 64n - 1n)]) {
+		await write(CORE, other);
+		expect(await applyPatch(patch, folder, fuzz)).toContain(`fuzzy.patch: ${said}`);
+		expect(await readFile(join(folder, CORE), "utf8")).toContain("LINE\nanother line\n");
+	}
+	// The whole context is other: no number of lines helps.
+	await write(
+		CORE,
+		LINES.replace("line 10\n", "ten\n").replace("line 12\n", "twelve\n").replace("line 11\n", "eleven\n"),
+	);
+	await expect(applyPatch(patch, folder, 9)).rejects.toMatchObject({ reason: expect.stringContaining("hunk 2 fails") });
 });
 
 test("a hunk that does not apply is named, with its line in the patch", async () => {
