@@ -83,8 +83,16 @@ function linkedHint(name: string, { symbols, modules }: Machine): string[] {
 	if (hidden !== undefined) {
 		return [`module '${hidden.name}' has '${name}' and does not export it: EXPORT_SYMBOL_GPL(${name}) does`];
 	}
+	const near = didYouMean(name, symbols.names());
+	// kernel_kobj stands for all that this file has.
+	const bare = near === "" && ![...symbols.names()].includes("kernel_kobj");
 	return [
-		`neither vmlinux, nor klpemu, nor a loaded module has a symbol '${name}'${didYouMean(name, symbols.names())}`,
+		`neither vmlinux, nor klpemu, nor a loaded module has a symbol '${name}'${near}`,
+		...(bare
+			? [
+					"vmlinux is without asm/vmlinux/kernel.c, which has variables and functions of the kernel that modules in C use",
+				]
+			: []),
 	];
 }
 

@@ -55,7 +55,6 @@ const KWORKERS = ["kworker/0:2", "kworker/1:2"];
 const QUEUES = [
 	"schedule_work",
 	"schedule_delayed_work",
-	"mod_delayed_work",
 	"queue_work_on",
 	"queue_delayed_work_on",
 	"mod_delayed_work_on",

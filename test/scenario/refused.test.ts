@@ -7,6 +7,7 @@ import { nodeHost } from "../../src/node/index.js";
 import type { Report } from "../../src/report/index.js";
 import { parseScenario, runScenario } from "../../src/scenario/index.js";
 
+const VMLINUX = ["asm/vmlinux/funcs.c", "asm/vmlinux/kernel.c"];
 let folder = "";
 beforeAll(async () => {
 	folder = await mkdtemp(join(tmpdir(), "klpemu-test-"));
@@ -26,15 +27,20 @@ MODULE_INFO(livepatch, "Y");
 `;
 	await writeFile(join(folder, "symbol.c"), source("weihg", "funcA"));
 	await writeFile(join(folder, "function.c"), source("weigh", "funcAA"));
+	await writeFile(
+		join(folder, "plain.c"),
+		`${source("weigh", "funcA")}char copy[8];\nvoid *f(void) { return memset(copy, 1, 8); }`,
+	);
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
-function run(steps: string, stopAtFailure = true): Promise<Report> {
+function run(steps: string, stopAtFailure = true, vmlinux = VMLINUX): Promise<Report> {
 	const file = join(folder, "scenario.yaml");
 	const yaml = `
 title: test
-vmlinux: [asm/vmlinux/funcs.c, asm/vmlinux/kernel.c]
+vmlinux: [${vmlinux.join(", ")}]
 livepatches:
+  plain: { sources: [plain.c] }
   symbol: { sources: [symbol.c] }
   function: { sources: [function.c] }
   lp1: { sources: [asm/livepatches/lp1.c], funcs: { funcA: lp1_funcA } }
@@ -52,6 +58,14 @@ test("a symbol and a function that are not there: hints say what was meant", asy
 	expect(report.steps.map(({ errno }) => errno)).toEqual([-2, -22]);
 	expect(report.steps[0]!.hints!.join()).toContain("did you mean 'weigh'?");
 	expect(report.steps[1]!.hints!.join()).toContain("did you mean 'funcA'?");
+});
+
+test("what modules in C use is not there without asm/vmlinux/kernel.c: a hint says so", async () => {
+	const report = await run("  - insmod: plain\n", true, VMLINUX.slice(0, 1));
+	expect(report.steps[0]!.hints).toEqual([
+		expect.stringContaining("has a symbol 'memset'"),
+		expect.stringContaining("vmlinux is without asm/vmlinux/kernel.c"),
+	]);
 });
 
 test("steps behind an unexpected failure are not run, unless that is asked for", async () => {

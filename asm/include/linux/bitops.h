@@ -39,6 +39,11 @@ static inline bool test_and_clear_bit(long nr, volatile unsigned long *addr)
 	return (__atomic_fetch_and(&addr[BIT_WORD(nr)], ~BIT_MASK(nr), __ATOMIC_SEQ_CST) & BIT_MASK(nr)) != 0;
 }
 
+static inline bool test_and_change_bit(long nr, volatile unsigned long *addr)
+{
+	return (__atomic_fetch_xor(&addr[BIT_WORD(nr)], BIT_MASK(nr), __ATOMIC_SEQ_CST) & BIT_MASK(nr)) != 0;
+}
+
 static inline void __set_bit(long nr, volatile unsigned long *addr)
 {
 	addr[BIT_WORD(nr)] |= BIT_MASK(nr);
@@ -58,6 +63,23 @@ static inline unsigned long __ffs(unsigned long word)
 static inline unsigned long __fls(unsigned long word)
 {
 	return 63 - __builtin_clzl(word);
+}
+
+static inline unsigned int hweight64(u64 word)
+{
+	unsigned int weight = 0;
+
+	for (; word != 0; word &= word - 1)
+		weight++;
+	return weight;
+}
+
+#define hweight32(word) hweight64((u32)(word))
+#define hweight_long(word) hweight64(word)
+
+static inline int fls64(u64 x)
+{
+	return x ? 64 - __builtin_clzl(x) : 0;
 }
 
 static inline int ffs(int x)

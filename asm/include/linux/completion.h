@@ -28,7 +28,18 @@ static inline void reinit_completion(struct completion *x)
 	x->done = 0;
 }
 
+static inline bool completion_done(struct completion *x)
+{
+	return *(volatile unsigned int *)&x->done != 0;
+}
+
 void complete(struct completion *x);
+void complete_all(struct completion *x);
 void wait_for_completion(struct completion *x);
+int wait_for_completion_killable(struct completion *x);
+/* Only livepatch sends signals, and its signal ends no such wait. */
+#define wait_for_completion_interruptible(x) wait_for_completion_killable(x)
+/* The jiffies that are left; 0 after the timeout. */
+unsigned long wait_for_completion_timeout(struct completion *x, unsigned long timeout);
 
 #endif

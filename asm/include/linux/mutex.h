@@ -17,6 +17,11 @@ struct mutex {
 
 void mutex_lock(struct mutex *lock);
 void mutex_unlock(struct mutex *lock);
+int mutex_trylock(struct mutex *lock);
+int mutex_lock_killable(struct mutex *lock);
+/* Only livepatch sends signals, and its signal ends no such wait. */
+#define mutex_lock_interruptible(lock) mutex_lock_killable(lock)
+#define mutex_destroy(lock) do { (void)(lock); } while (0)
 
 static inline void mutex_init(struct mutex *lock)
 {

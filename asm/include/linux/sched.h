@@ -18,7 +18,16 @@ struct task_struct *get_current(void);
 #define current get_current()
 
 pid_t task_tgid_vnr(struct task_struct *task);
+#define task_pid_nr(task) ((task)->pid)
+#define task_tgid_nr(task) ((task)->tgid)
+
 void schedule(void);
+#define MAX_SCHEDULE_TIMEOUT ((long)(~0UL >> 1))
+/* The jiffies that are left when somebody wakes the task earlier. */
+long schedule_timeout(long timeout);
+long schedule_timeout_interruptible(long timeout);
+long schedule_timeout_uninterruptible(long timeout);
+long schedule_timeout_idle(long timeout);
 
 #define TASK_RUNNING 0x00000000
 #define TASK_INTERRUPTIBLE 0x00000001

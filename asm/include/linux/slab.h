@@ -5,6 +5,7 @@
 
 #include <linux/gfp.h>
 #include <linux/limits.h>
+#include <linux/overflow.h>
 #include <linux/types.h>
 
 #define ZERO_SIZE_PTR ((void *)16)
@@ -39,6 +40,23 @@ static inline void *kvmalloc(size_t size, gfp_t flags)
 static inline void *kvzalloc(size_t size, gfp_t flags)
 {
 	return kzalloc(size, flags);
+}
+
+static inline void *kvmalloc_array(size_t n, size_t size, gfp_t flags)
+{
+	return kmalloc_array(n, size, flags);
+}
+
+static inline void *kvcalloc(size_t n, size_t size, gfp_t flags)
+{
+	return kcalloc(n, size, flags);
+}
+
+static inline void *krealloc_array(void *object, size_t n, size_t size, gfp_t flags)
+{
+	size_t bytes;
+
+	return __builtin_mul_overflow(n, size, &bytes) ? NULL : krealloc(object, bytes, flags);
 }
 
 static inline void kvfree(const void *object)

@@ -52,8 +52,35 @@ int __wake_up(struct wait_queue_head *wq, unsigned int mode, int nr, void *key);
 	__ret; \
 })
 
+/* The jiffies that are left, at least 1; 0 after the timeout. */
+#define ___wait_event_timeout(wq, condition, state, timeout) ({ \
+	DEFINE_WAIT(__entry); \
+	long __ret = timeout; \
+	for (;;) { \
+		prepare_to_wait(&(wq), &__entry, state); \
+		if (condition) { \
+			__ret = __ret ?: 1; \
+			break; \
+		} \
+		if (!__ret) \
+			break; \
+		if ((state) == TASK_INTERRUPTIBLE && signal_pending(current)) { \
+			__ret = -ERESTARTSYS; \
+			break; \
+		} \
+		__ret = schedule_timeout(__ret); \
+	} \
+	finish_wait(&(wq), &__entry); \
+	__ret; \
+})
+
 #define wait_event(wq, condition) ((void)___wait_event(wq, condition, TASK_UNINTERRUPTIBLE))
 #define wait_event_idle(wq, condition) ((void)___wait_event(wq, condition, TASK_IDLE))
 #define wait_event_interruptible(wq, condition) ___wait_event(wq, condition, TASK_INTERRUPTIBLE)
+/* Only livepatch sends signals, and its signal kills nobody. */
+#define wait_event_killable(wq, condition) ___wait_event(wq, condition, TASK_UNINTERRUPTIBLE)
+#define wait_event_timeout(wq, condition, timeout) ___wait_event_timeout(wq, condition, TASK_UNINTERRUPTIBLE, timeout)
+#define wait_event_interruptible_timeout(wq, condition, timeout) \
+	___wait_event_timeout(wq, condition, TASK_INTERRUPTIBLE, timeout)
 
 #endif

@@ -5,7 +5,9 @@
 
 #include <linux/completion.h>
 #include <linux/container_of.h>
+#include <linux/kernel.h>
 #include <linux/jiffies.h>
+#include <linux/timer.h>
 #include <linux/types.h>
 
 struct work_struct;
@@ -16,13 +18,6 @@ struct work_struct {
 	atomic_long_t data;
 	struct list_head entry;
 	work_func_t func;
-};
-
-struct timer_list {
-	struct hlist_node entry;
-	unsigned long expires;
-	void (*function)(struct timer_list *timer);
-	u32 flags;
 };
 
 struct delayed_work {
@@ -47,10 +42,37 @@ struct delayed_work {
 } while (0)
 #define to_delayed_work(w) container_of(w, struct delayed_work, work)
 
+#define work_pending(work) (((work)->data.counter & 1) != 0)
+#define delayed_work_pending(dwork) work_pending(&(dwork)->work)
+
 bool schedule_work(struct work_struct *work);
-bool schedule_delayed_work(struct delayed_work *work, unsigned long delay);
+bool schedule_delayed_work(struct delayed_work *dwork, unsigned long delay);
 bool flush_work(struct work_struct *work);
+bool flush_delayed_work(struct delayed_work *dwork);
+bool cancel_work(struct work_struct *work);
 bool cancel_work_sync(struct work_struct *work);
-bool cancel_delayed_work_sync(struct delayed_work *work);
+bool cancel_delayed_work(struct delayed_work *dwork);
+bool cancel_delayed_work_sync(struct delayed_work *dwork);
+
+#define WORK_CPU_UNBOUND NR_CPUS
+#define WQ_UNBOUND 0x2
+#define WQ_FREEZABLE 0x4
+#define WQ_MEM_RECLAIM 0x8
+#define WQ_HIGHPRI 0x10
+
+__printf(1, 4) struct workqueue_struct *alloc_workqueue(const char *fmt, unsigned int flags, int max_active, ...);
+#define alloc_ordered_workqueue(fmt, flags, args...) alloc_workqueue(fmt, flags, 1, ##args)
+#define create_workqueue(name) alloc_workqueue("%s", WQ_MEM_RECLAIM, 1, name)
+#define create_singlethread_workqueue(name) alloc_workqueue("%s", WQ_MEM_RECLAIM, 1, name)
+void destroy_workqueue(struct workqueue_struct *wq);
+void __flush_workqueue(struct workqueue_struct *wq);
+#define flush_workqueue(wq) __flush_workqueue(wq)
+
+bool queue_work_on(int cpu, struct workqueue_struct *wq, struct work_struct *work);
+bool queue_delayed_work_on(int cpu, struct workqueue_struct *wq, struct delayed_work *dwork, unsigned long delay);
+bool mod_delayed_work_on(int cpu, struct workqueue_struct *wq, struct delayed_work *dwork, unsigned long delay);
+#define queue_work(wq, work) queue_work_on(WORK_CPU_UNBOUND, wq, work)
+#define queue_delayed_work(wq, dwork, delay) queue_delayed_work_on(WORK_CPU_UNBOUND, wq, dwork, delay)
+#define mod_delayed_work(wq, dwork, delay) mod_delayed_work_on(WORK_CPU_UNBOUND, wq, dwork, delay)
 
 #endif

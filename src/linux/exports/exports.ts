@@ -50,7 +50,7 @@ export class Exports {
 	readonly work: GuestWorkqueue;
 	readonly timers: GuestTimers;
 	private readonly rcu: GuestRcu;
-	private readonly kthreads: Kthreads | undefined = undefined;
+	private readonly kthreads: Kthreads;
 	readonly kobjects: Kobjects;
 	readonly shadow: Shadow;
 	readonly kernelTasks: KernelTasks | undefined;
@@ -99,6 +99,7 @@ export class Exports {
 		this.kobjects = new Kobjects(memory, heap, calls, new Refcounts(memory, heap, dmesg));
 		this.shadow = new Shadow(dmesg, slab);
 		this.tasks = new GuestTasks(memory, heap, sched, kernelTasks);
+		this.kthreads = new Kthreads({ ...parts, tasks: this.tasks, output: this.output });
 		this.ftrace = new GuestFtrace(memory, parts.ftrace, symbols, parts.tracefs);
 		this.kretprobes = new Kretprobes({ ...parts, memory });
 		const { shadow } = this;
@@ -114,6 +115,7 @@ export class Exports {
 			this.work.functions(),
 			this.timers.functions(),
 			this.rcu.functions(),
+			this.kthreads.functions(),
 			readLockFunctions(memory, sched),
 			this.kobjects.functions(),
 			...(this.livepatch === undefined ? [] : [this.livepatch.functions()]),
@@ -123,14 +125,8 @@ export class Exports {
 		if (kernelTasks !== undefined) {
 			this.staticKeys = new StaticKeys(memory, parts.kallsyms, parts.text_poke);
 			this.staticCalls = new StaticCalls(memory, parts.kallsyms, symbols, parts.text_poke);
-			this.kthreads = new Kthreads({ ...parts, tasks: kernelTasks, output: this.output });
 			const abi = new KernelAbi(memory, dmesg, this.output, kernelTasks, functions);
-			functions.push(
-				this.kthreads.functions(),
-				abi.functions(),
-				this.staticKeys.functions(),
-				this.staticCalls.functions(),
-			);
+			functions.push(abi.functions(), this.staticKeys.functions(), this.staticCalls.functions());
 		}
 		this.functions = functions;
 	}

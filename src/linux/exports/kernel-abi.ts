@@ -30,11 +30,6 @@ const ALIASES: Readonly<Record<string, string>> = {
 const REORDERED: Readonly<Record<string, readonly [name: string, ...args: readonly number[]]>> = {
 	// (cache, flags, size)
 	__kmalloc_cache_noprof: ["kmalloc", 2, 1],
-	// (cpu, wq, work)
-	queue_work_on: ["schedule_work", 2],
-	// (cpu, wq, dwork, delay)
-	queue_delayed_work_on: ["schedule_delayed_work", 2, 3],
-	mod_delayed_work_on: ["mod_delayed_work", 2, 3],
 };
 
 /** The task_structs in the layout of the kernel. */
@@ -178,10 +173,6 @@ export class KernelAbi {
 				init_wait_entry: () => undefined,
 				autoremove_wake_function: () => 0,
 				default_wake_function: () => 0,
-				complete_all: (args) => {
-					memory.setU32(args.pointer(0), 0xffff_ffff);
-					return undefined;
-				},
 				// Its address is in each delayed_work; the machine itself keeps the time.
 				delayed_work_timer_fn: () => undefined,
 				nop_func: () => undefined,

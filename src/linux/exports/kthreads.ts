@@ -6,6 +6,7 @@ import { TASK_DEAD, TASK_NORMAL, TASK_UNINTERRUPTIBLE, type TaskProgram, type ta
 import { addKthread, type KthreadParts } from "./add-kthread.js";
 import type { KernelTasks } from "./kernel-abi.js";
 import type { GuestOutput } from "./output.js";
+import type { GuestTasks } from "./tasks.js";
 
 /** TASK_COMM_LEN without the NUL. */
 const COMM_LENGTH = 15;
@@ -20,7 +21,10 @@ interface Kthread {
 }
 
 interface Parts extends KthreadParts {
-	readonly tasks: KernelTasks;
+	/** The task_structs of asm/include. */
+	readonly tasks: GuestTasks;
+	/** Those in the layout of the kernel, if .ko files can be loaded. */
+	readonly kernelTasks: KernelTasks | undefined;
 	readonly output: GuestOutput;
 }
 
@@ -36,7 +40,7 @@ export class Kthreads {
 	}
 
 	/** It sleeps until it is woken for the first time. */
-	#create(func: bigint, argument: bigint, name: string): bigint {
+	#create(func: bigint, argument: bigint, name: string): task_struct {
 		const thread: Kthread = { started: false, stop: false, result: undefined };
 		const next = (result: bigint) => {
 			if (!thread.started) {
@@ -49,7 +53,7 @@ export class Kthreads {
 		const program: TaskProgram = { calls: [], next, afterRound: () => "exit" };
 		const task = addKthread(this.#parts, name.slice(0, COMM_LENGTH), TASK_UNINTERRUPTIBLE, program);
 		this.threads.set(task, thread);
-		return toU64(this.#parts.tasks.structOf(task));
+		return task;
 	}
 
 	/** Throws the fault of a pointer to no kthread. */
@@ -71,10 +75,19 @@ export class Kthreads {
 
 	functions(): HostFunctions {
 		const stop = (address: Kaddr) => this.#stop(address);
+		const { tasks, kernelTasks, output } = this.#parts;
 		return {
 			plain: {
+				// A macro in the kernel, and a function in asm/include: (func, data, format, ...).
+				kthread_create: (args) => {
+					return toU64(tasks.structOf(this.#create(args.u64(0), args.u64(1), output.format(args, 2))));
+				},
 				// (func, data, node, format, ...)
-				kthread_create_on_node: (args) => this.#create(args.u64(0), args.u64(1), this.#parts.output.format(args, 3)),
+				...(kernelTasks !== undefined && {
+					kthread_create_on_node: (args) => {
+						return toU64(kernelTasks.structOf(this.#create(args.u64(0), args.u64(1), output.format(args, 3))));
+					},
+				}),
 				kthread_should_stop: () => Number(this.threads.get(this.#parts.sched.current)?.stop ?? false),
 				kthread_bind: (args) => {
 					this.#find(args.pointer(0))[0].pinned = args.u32(1);

@@ -48,6 +48,10 @@ export function lockFunctions(memory: GuestMemory, sched: Sched, HZ: number): Ho
 				if (done(x) !== UINT_MAX) memory.setU32(x, done(x) + 1);
 				return undefined;
 			},
+			complete_all(args) {
+				memory.setU32(args.pointer(0), UINT_MAX);
+				return undefined;
+			},
 			mutex_trylock(args) {
 				const lock = args.pointer(0);
 				if (owner(lock) !== 0n) return 0;

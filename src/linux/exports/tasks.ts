@@ -1,5 +1,5 @@
 import { declareState } from "../../base/index.js";
-import type { Kaddr } from "../../memory/index.js";
+import { type Kaddr, toU64 } from "../../memory/index.js";
 import type { GuestMemory, Heap, HostFunctions } from "../guest/index.js";
 import type { Kernel } from "../lib/index.js";
 import { type Sched, synchronize_rcu, type task_struct } from "../sched/index.js";
@@ -26,10 +26,9 @@ export class GuestTasks {
 		this.#kernelTasks = kernelTasks;
 	}
 
-	/** Address of the struct of `current`; 0 if there is no memory for one. */
-	#current(): Kaddr {
+	/** Address of a task's struct; 0 if there is no memory for one. */
+	structOf(task: task_struct): Kaddr {
 		const memory = this.#memory;
-		const task = this.#sched.current;
 		const known = this.structs.get(task);
 		if (known !== undefined) return known;
 		const address = this.#heap.kmalloc(TASK.size, true);
@@ -51,7 +50,7 @@ export class GuestTasks {
 	functions(): HostFunctions {
 		const sched = this.#sched;
 		return {
-			plain: { get_current: () => BigInt(this.#current()) },
+			plain: { get_current: () => toU64(this.structOf(sched.current)) },
 			sleeping: {
 				*synchronize_rcu(): Kernel<undefined> {
 					yield* synchronize_rcu(sched, "synchronize_rcu");

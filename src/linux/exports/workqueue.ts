@@ -134,6 +134,16 @@ export class GuestWorkqueue {
 		return waited;
 	}
 
+	/** The work of a delayed_work is queued at once. */
+	*#flushDelayed(dwork: Kaddr): Kernel<boolean> {
+		const at = this.delayed.findIndex(({ work }) => work === dwork);
+		if (at >= 0) {
+			this.delayed.splice(at, 1);
+			this.#queue(dwork);
+		}
+		return yield* this.#flush(dwork);
+	}
+
 	/** Removes a work from the queue; true if it was there. */
 	#remove(work: Kaddr): boolean {
 		const memory = this.#memory;
@@ -174,13 +184,17 @@ export class GuestWorkqueue {
 		const heap = this.#heap;
 		const flushAll = () => this.#flushAll();
 		const flush = (work: Kaddr) => this.#flush(work);
+		const flushDelayed = (dwork: Kaddr) => this.#flushDelayed(dwork);
 		const cancel = (work: Kaddr) => this.#cancel(work);
 		return {
 			plain: {
 				schedule_work: (args) => Number(this.#schedule(args.pointer(0), 0)),
 				// A delayed_work begins with its work_struct.
 				schedule_delayed_work: (args) => Number(this.#schedule(args.pointer(0), Number(args.u64(1)))),
-				mod_delayed_work: (args) => Number(this.#modify(args.pointer(0), Number(args.u64(1)))),
+				// (cpu, wq, work), (cpu, wq, dwork, delay): all queues are one.
+				queue_work_on: (args) => Number(this.#schedule(args.pointer(2), 0)),
+				queue_delayed_work_on: (args) => Number(this.#schedule(args.pointer(2), Number(args.u64(3)))),
+				mod_delayed_work_on: (args) => Number(this.#modify(args.pointer(2), Number(args.u64(3)))),
 				// (format, flags, max_active, ...): a pointer that is passed on.
 				alloc_workqueue: () => toU64(heap.kmalloc(8, true)),
 				cancel_work: (args) => Number(this.#remove(args.pointer(0))),
@@ -195,6 +209,9 @@ export class GuestWorkqueue {
 				},
 				*flush_work(args): Kernel<number> {
 					return Number(yield* flush(args.pointer(0)));
+				},
+				*flush_delayed_work(args): Kernel<number> {
+					return Number(yield* flushDelayed(args.pointer(0)));
 				},
 				*cancel_work_sync(args): Kernel<number> {
 					return Number(yield* cancel(args.pointer(0)));
