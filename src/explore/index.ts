@@ -11,6 +11,7 @@ export {
 	Search,
 	type SearchMove,
 	type SearchOptions,
+	type SearchProgress,
 	type SearchResult,
 	type Shard,
 } from "./search/index.js";

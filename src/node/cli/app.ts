@@ -1,10 +1,17 @@
+import type { MessagePort } from "node:worker_threads";
 import { KlpemuError, suggest } from "../../base/index.js";
 import { parseCommandArgs } from "./args.js";
 import { type Command, type CommandEntry, EXIT, type Io } from "./command.js";
 import { commands } from "./commands.js";
+import type { ThreadData } from "./explore-thread.js";
 import { columnsOf, foldTo } from "./fold.js";
 import { commandHelp, generalHelp } from "./help.js";
 import { version } from "./version.js";
+
+/** A thread that `klpemu explore` has started. */
+export async function runThread(port: MessagePort, data: ThreadData): Promise<void> {
+	(await import("./explore-thread.js")).serveSearches(port, data);
+}
 
 /** The whole command line: returns the exit status and never throws. */
 export async function runCli(

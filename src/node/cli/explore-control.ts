@@ -1,70 +1,58 @@
-import type { SearchOptions } from "../../explore/index.js";
+import type { SearchProgress } from "../../explore/index.js";
 import { END_SIGNALS } from "../process-end.js";
 import type { Io } from "./command.js";
-import { DEFAULT_MEMORY, memoryEnd } from "./memory-limit.js";
 
-export interface Limits {
-	/** In seconds. */
-	readonly time: bigint | undefined;
-	/** In MiB. */
-	readonly memory: bigint | undefined;
-	/** In states. */
-	readonly budget: number;
-	/** Called from time to time. */
-	pause(): Promise<void> | undefined;
+/** A flag that all threads of the process see. */
+export class SharedFlag {
+	/** To make the same flag in another thread. */
+	readonly words: Int32Array<SharedArrayBuffer>;
+
+	constructor(words = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT))) {
+		this.words = words;
+	}
+
+	set(): void {
+		Atomics.store(this.words, 0, 1);
+	}
+
+	get isSet(): boolean {
+		return Atomics.load(this.words, 0) !== 0;
+	}
 }
 
-/** Limits of time and memory, signals and the progress line. */
+/** How far the search of a design is. */
+export interface DesignProgress extends SearchProgress {
+	readonly states: number;
+	/** Since the search began. */
+	readonly seconds: number;
+}
+
+/** Signals, and the progress line. */
 export class Control {
 	readonly #io: Io;
-	readonly #limits: Limits;
-	readonly #limit: number;
-	readonly #memory: number;
-	readonly #onSignal = () => {
-		this.stopped = true;
-	};
-	/** Seconds and states of the last line. */
-	#shown = { seconds: 0, states: 0 };
-	stopped = false;
-	/** Why the search had to end, unless for lack of states or time. */
-	why: { readonly reason?: string } = {};
+	readonly #budget: number;
+	readonly #onSignal = () => this.stop.set();
+	/** Seconds and states of the last line of each design. */
+	readonly #shown = new Map<string, { readonly seconds: number; readonly states: number }>();
+	/** Set when all searches are to end. */
+	readonly stop = new SharedFlag();
 
-	constructor(io: Io, limits: Limits) {
+	/** `budget`: in states, of each search. */
+	constructor(io: Io, budget: number) {
 		this.#io = io;
-		this.#limits = limits;
-		this.#limit = limits.time === undefined ? Number.POSITIVE_INFINITY : Number(limits.time) * 1000;
-		this.#memory = Number(limits.memory ?? DEFAULT_MEMORY);
+		this.#budget = budget;
 		for (const signal of END_SIGNALS) process.once(signal, this.#onSignal);
 	}
 
-	start(design: string) {
-		const begin = performance.now();
-		const elapsed = () => performance.now() - begin;
-		this.#shown = { seconds: 0, states: 0 };
-		const options: Pick<SearchOptions, "interrupted" | "pause" | "onProgress"> = {
-			interrupted: () => this.stopped || elapsed() > this.#limit || this.#isFull(),
-			pause: async () => {
-				await new Promise<void>((resolve) => setImmediate(resolve));
-				await this.#limits.pause();
-			},
-			onProgress: (states, at) => this.#progress(design, states, at, elapsed() / 1000),
-		};
-		return { options, seconds: () => Math.round(elapsed()) / 1000 };
-	}
-
-	#isFull(): boolean {
-		const reason = memoryEnd(this.#memory);
-		this.why = reason === undefined ? {} : { reason };
-		return reason !== undefined;
-	}
-
-	/** Called once a second; on a terminal the line is overwritten. */
-	#progress(design: string, states: number, at: { depth: number; frontier: number }, seconds: number): void {
-		if (seconds < this.#shown.seconds + 1) return;
-		const rate = (states - this.#shown.states) / (seconds - this.#shown.seconds);
-		this.#shown = { seconds, states };
+	/** Called often: a line once a second for each design; on a terminal the line is overwritten. */
+	onProgress(design: string, at: DesignProgress): void {
+		const shown = this.#shown.get(design) ?? { seconds: 0, states: 0 };
+		const seconds = at.seconds - shown.seconds;
+		if (seconds < 1) return;
+		this.#shown.set(design, at);
+		const rate = (at.states - shown.states) / seconds;
 		const mib = process.memoryUsage.rss() / 2 ** 20;
-		const text = progressLine({ ...at, design, states, seconds, rate, mib, budget: this.#limits.budget });
+		const text = progressLine({ ...at, design, rate, mib, budget: this.#budget });
 		this.#io.stderr.write(this.#io.stderr.isTTY ? `\r\x1b[K${text}` : `${text}\n`);
 	}
 
@@ -74,17 +62,11 @@ export class Control {
 	}
 }
 
-export interface Progress {
+export interface Progress extends DesignProgress {
 	readonly design: string;
-	readonly states: number;
 	readonly budget: number;
-	readonly seconds: number;
 	/** States a second, since the last line. */
 	readonly rate: number;
-	/** Moves from the first state. */
-	readonly depth: number;
-	/** States that are known and not expanded yet. */
-	readonly frontier: number;
 	/** Memory of the process. */
 	readonly mib: number;
 }

@@ -1,19 +1,21 @@
 import { resolve } from "node:path";
 import { KlpemuError, printable, printableJson } from "../../base/index.js";
-import { INVARIANTS, type Invariant } from "../../consistency/index.js";
+import { INVARIANTS } from "../../consistency/index.js";
 import { designs } from "../../designs/index.js";
-import type { Schedule, Shard } from "../../explore/index.js";
-import { parseScenario } from "../../scenario/index.js";
+import type { Schedule, SearchMove, Shard } from "../../explore/index.js";
+import type { KernelCore } from "../../linux/klp-c/index.js";
+import { parseScenario, type Scenario } from "../../scenario/index.js";
 import { CPU_NAMES } from "../cpus.js";
-import { type ExploreRow, refusedRow, rowsOf } from "../explore-rows.js";
+import type { ExploreRow } from "../explore-rows.js";
 import { checkWritable, readText, writeWhole } from "../files.js";
-import { nodeHost } from "../host.js";
 import { saveSchedule } from "../schedules.js";
 import { type Command, EXIT, type Io } from "./command.js";
 import { coreOption, readCore } from "./core-option.js";
 import { CHECKPOINT_SECONDS, type CheckpointOptions, Checkpoints } from "./explore-checkpoints.js";
-import { Control } from "./explore-control.js";
+import { Control, type DesignProgress } from "./explore-control.js";
+import { exploreDesign, type SearchSettings } from "./explore-design.js";
 import { type ExploreReport, exitStatus, exploreTable } from "./explore-report.js";
+import { exploreDesigns, workersOf } from "./explore-threads.js";
 import { columnsOf } from "./fold.js";
 import { DEFAULT_MEMORY } from "./memory-limit.js";
 import { DOT_STATES, StateGraphCollector } from "./state-graph.js";
@@ -22,6 +24,7 @@ export interface ExploreOptions extends CheckpointOptions {
 	readonly budget: bigint | undefined;
 	readonly time: bigint | undefined;
 	readonly memory: bigint | undefined;
+	readonly workers: bigint | undefined;
 	readonly save: string | undefined;
 	readonly core: string | undefined;
 	readonly cpu: string | undefined;
@@ -38,10 +41,11 @@ export const exploreCommand: Command<ExploreOptions> = {
 	positionals: [{ name: "FILE", help: "a scenario, YAML" }],
 	options: {
 		design: { type: "text", value: "DESIGN", help: "instead of the scenario's", choices: () => designNames },
-		allDesigns: { type: "flag", help: "one after the other, in one table" },
+		allDesigns: { type: "flag", help: "compare all designs in one table" },
 		budget: { type: "uint64", value: "STATES", help: `stop after so many states (default ${BUDGET})` },
 		time: { type: "uint64", value: "SECONDS", help: "stop after so many seconds, for each design" },
 		memory: { type: "uint64", value: "MIB", help: `stop at so much memory in use (default ${DEFAULT_MEMORY})` },
+		workers: { type: "uint64", value: "N", help: "with --all-designs: designs at a time (default: the cores)" },
 		invariant: { type: "text", value: "NAME", help: "look for this one only", choices: () => INVARIANTS },
 		everyInvariant: { type: "flag", help: "go on: the shortest schedule for each invariant" },
 		noReduction: { type: "flag", help: "leave nothing out (docs/exploring.md); slow" },
@@ -101,10 +105,15 @@ async function exploreFile(
 			hint: "the C of a kernel core has its own rules for replacing livepatches; another design is another C: klpemu kernel build --patch",
 		});
 	}
+	if (options.workers !== undefined && !options.allDesigns) {
+		throw new KlpemuError("CLI_BAD_ARGUMENT", "--workers needs --all-designs: one design is explored by one thread", {
+			where: "klpemu explore",
+			hint: "--shard divides the search of one design",
+		});
+	}
 	const core = await readCore("explore", options.core, options.design);
 	const text = await readText(file);
 	const scenario = parseScenario(text, file, { designs: designNames });
-	const { exploreScenario } = await import("../../scenario/index.js");
 	const shard = shardOf(options.shard);
 	if (shard !== undefined && options.order !== undefined) {
 		throw new KlpemuError("CLI_BAD_ARGUMENT", "--shard and --order exclude each other", {
@@ -120,49 +129,54 @@ async function exploreFile(
 			hint: "the report of a part names each of its states; make more parts",
 		});
 	}
+	const workers = options.workers === undefined && !options.allDesigns ? 1 : workersOf(options.workers);
 	const checkpoints = await Checkpoints.from(options, scenario, file, core);
-	const budget = Number(options.budget ?? BUDGET);
-	const control = new Control(io, { ...options, budget, pause: () => checkpoints?.maybeSave() });
+	const settings = settingsOf(file, options, shard);
+	const control = new Control(io, settings.budget);
+	const explore = (design: string | undefined) => {
+		const watch = {
+			stop: control.stop,
+			core,
+			journal: checkpoints?.journal,
+			onMove: graph && ((move: SearchMove) => graph.add(move)),
+			onProgress: (at: DesignProgress) => control.onProgress(design ?? "core", at),
+			pause: () => checkpoints?.maybeSave(),
+		};
+		return exploreDesign(scenario, design, settings, watch);
+	};
 	const results: ExploreRow[] = [];
-	// The C of a core has rules of its own.
-	const own = core !== undefined || (scenario.core !== undefined && options.design === undefined);
-	const one = own ? undefined : (options.design ?? scenario.design);
-	const cpu = options.cpu !== undefined && { cpu: options.cpu };
 	try {
-		for (const design of options.allDesigns ? designNames : [one]) {
-			if (control.stopped) break;
-			const watch = control.start(design ?? "core");
-			try {
-				const found = await exploreScenario({
-					scenario,
-					machine: { host: nodeHost(file), ...(design !== undefined && { design }), ...(core && { core }), ...cpu },
-					budget,
-					invariants: new Set(options.invariant === undefined ? INVARIANTS : [options.invariant as Invariant]),
-					all: options.everyInvariant,
-					reduction: !options.noReduction,
-					order: options.order,
-					shard,
-					journal: checkpoints?.journal,
-					...(graph && { onMove: (move) => graph.add(move) }),
-					...watch.options,
-				});
-				if (graph !== undefined) await writeWhole(options.dot!, graph.render(`${scenario.title} (${found.design})`));
-				let rows = rowsOf(found, watch.seconds());
-				if (rows.some(({ result }) => result === "bounded")) await checkpoints?.save();
-				if (options.save !== undefined) rows = await saved(options.save, rows, found.schedules, unsaved);
-				for (const row of rows) results.push(row.result === "bounded" ? { ...control.why, ...row } : row);
-			} catch (error) {
-				// The other designs may support the keys of its livepatches.
-				const isRefusal = error instanceof KlpemuError && error.code === "SCENARIO_FOREIGN_KEY";
-				if (!options.allDesigns || !isRefusal || design === undefined) throw error;
-				results.push(refusedRow(design, error.message));
-			}
+		const data = { text, designs: designNames, settings };
+		const found = options.allDesigns
+			? await exploreDesigns(designNames, workers, explore, control, data)
+			: [await explore(designOf(options, core, scenario))];
+		for (const { design, rows, schedules } of found) {
+			if (graph !== undefined) await writeWhole(options.dot!, graph.render(`${scenario.title} (${design})`));
+			if (rows.some(({ result }) => result === "bounded")) await checkpoints?.save();
+			results.push(...(options.save === undefined ? rows : await saved(options.save, rows, schedules, unsaved)));
 		}
 	} finally {
 		control.end();
 	}
 	const { title, preemption } = scenario;
 	return { schema: 1, scenario: title, preemption, ...(shard !== undefined && { shard: options.shard! }), results };
+}
+
+/** The C of a core has rules of its own. */
+function designOf({ design }: ExploreOptions, core: KernelCore | undefined, scenario: Scenario): string | undefined {
+	const own = core !== undefined || (scenario.core !== undefined && design === undefined);
+	return own ? undefined : (design ?? scenario.design);
+}
+
+function settingsOf(file: string, options: ExploreOptions, shard: Shard | undefined): SearchSettings {
+	const { time, memory, invariant, everyInvariant, order, cpu, allDesigns } = options;
+	return {
+		...{ file, invariant, everyInvariant, order, cpu, allDesigns, shard },
+		budget: Number(options.budget ?? BUDGET),
+		time: time === undefined ? undefined : Number(time),
+		memory: Number(memory ?? DEFAULT_MEMORY),
+		reduction: !options.noReduction,
+	};
 }
 
 /** Throws `CLI_BAD_ARGUMENT`. */

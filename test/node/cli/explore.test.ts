@@ -309,6 +309,8 @@ test("mistakes in the command line", async () => {
 	const both = await cli("explore", SCENARIO, "--design", "mainline", "--all-designs");
 	expect([both.status, both.stderr]).toEqual([2, expect.stringContaining("exclude each other")]);
 	expect((await cli("explore", SCENARIO, "--shard", "3/2")).stderr).toContain("--shard must be I/N");
+	const none = await cli("explore", SCENARIO, "--all-designs", "--workers", "0");
+	expect([none.status, none.stderr]).toEqual([2, expect.stringContaining("--workers must be from 1 to 256, not 0")]);
 	expect((await cli("explore", SCENARIO, "--invariant", "stuk")).stderr).toContain("stuck");
 	const noSchedule = await cli("replay", SCENARIO);
 	expect([noSchedule.status, noSchedule.stderr]).toEqual([2, expect.stringContaining("klpemu schedule 1")]);
