@@ -1,33 +1,43 @@
 import { KlpemuError } from "../base/index.js";
 
-/** Reads DWARF's encodings from a part of `.eh_frame`. Throws `ELF_BAD_EH_FRAME` for a value that does not fit. */
+/** A section in one of DWARF's encodings. */
+export interface DwarfSection {
+	readonly name: string;
+	/** The file of the object that has it. */
+	readonly object: string;
+	readonly data: Uint8Array;
+	/** Of the error for a value that does not fit. */
+	readonly code: string;
+	readonly hint: string;
+}
+
+/** Reads DWARF's encodings from a part of a section. Throws the section's error for a value that does not fit. */
 export class DwarfReader {
 	at: number;
 	readonly end: number;
+	readonly #section: DwarfSection;
 	readonly #data: Uint8Array;
-	readonly #object: string;
 
-	constructor(data: Uint8Array, object: string, start = 0, end = data.length) {
-		this.#data = data;
-		this.#object = object;
+	constructor(section: DwarfSection, start = 0, end = section.data.length) {
+		this.#section = section;
+		this.#data = section.data;
 		this.at = start;
 		this.end = end;
 	}
 
 	within(start: number, end: number): DwarfReader {
-		return new DwarfReader(this.#data, this.#object, start, end);
+		return new DwarfReader(this.#section, start, end);
 	}
 
 	/** A reader for bytes that came from this section. */
 	over(data: Uint8Array): DwarfReader {
-		return new DwarfReader(data, this.#object);
+		return new DwarfReader({ ...this.#section, data });
 	}
 
 	fail(message: string): never {
-		throw new KlpemuError("ELF_BAD_EH_FRAME", `section '.eh_frame' offset 0x${this.at.toString(16)}: ${message}`, {
-			where: this.#object,
-			hint: "compile with -fasynchronous-unwind-tables, with gcc or clang",
-		});
+		const { name, object, code, hint } = this.#section;
+		const reason = `section '${name}' offset 0x${this.at.toString(16)}: ${message}`;
+		throw new KlpemuError(code, reason, { where: object, hint });
 	}
 
 	u8(): number {

@@ -36,6 +36,12 @@ const HARDWARE: readonly number[] = [0, 2, 1, 3, 6, 7, 5, 4, 8, 9, 10, 11, 12, 1
 /** Bytes of instructions in a CIE; gcc's have 5 to 20. */
 const MAX_INITIAL = 256;
 
+const EH_FRAME = {
+	name: ".eh_frame",
+	code: "ELF_BAD_EH_FRAME",
+	hint: "compile with -fasynchronous-unwind-tables, with gcc or clang",
+};
+
 const DW_EH_PE = { absptr: 0x00, udata4: 0x03, udata8: 0x04, sdata4: 0x0b, sdata8: 0x0c, pcrel: 0x10, omit: 0xff };
 
 /**
@@ -73,7 +79,7 @@ export class UnwindTable {
 	}
 
 	#parse(section: EhFrameSection): void {
-		const reader = new DwarfReader(section.data, section.object);
+		const reader = new DwarfReader({ ...section, ...EH_FRAME });
 		const cies = new Map<number, Cie>();
 		while (reader.at < section.data.length) {
 			const start = reader.at;

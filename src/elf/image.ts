@@ -1,9 +1,11 @@
-import { declareState, KlpemuError } from "../base/index.js";
-import { hex, type Kaddr, type Memory, type Region, toKaddr } from "../memory/index.js";
+import { declareState, KlpemuError, once } from "../base/index.js";
+import { hex, type Kaddr, type Memory, type Region, toKaddr, toU64 } from "../memory/index.js";
 import { findCallSites } from "./call-sites.js";
+import type { PlacedObject } from "./debug-sections.js";
 import { UnwindTable } from "./eh-frame.js";
 import { readExports } from "./exports.js";
 import { type Layout, layOut, type PlacedSection } from "./layout.js";
+import { LineTable } from "./lines.js";
 import { OrcTable } from "./orc.js";
 import { computeRelocation, isBranchRelocation, needsGotSlot, relocationName } from "./relocate.js";
 import { AppliedTables } from "./special.js";
@@ -22,6 +24,7 @@ import {
 	type LinkOptions,
 	type PendingRelocation,
 	type PerCpuVariables,
+	type SourceLine,
 	type StaticCallSite,
 	UndefinedSymbols,
 	type UnwindRow,
@@ -66,6 +69,8 @@ class LoadedImage implements Image {
 	readonly #byName = new Map<string, ImageSymbol[]>();
 	readonly #unwind: UnwindTable;
 	readonly #orc: OrcTable;
+	/** Made when a reader asks. */
+	readonly #lines = once(() => new LineTable(this.#placedObjects()));
 	/** Resolves names for {@link finalize}. */
 	readonly #resolve: (name: string) => Kaddr | undefined;
 	#tables: AppliedTables | undefined;
@@ -174,6 +179,23 @@ class LoadedImage implements Image {
 
 	findRow(ip: Kaddr): UnwindRow | undefined {
 		return this.#orc.covers(ip) ? this.#orc.findRow(ip) : this.#unwind.findRow(ip);
+	}
+
+	lineAt(address: Kaddr): SourceLine | undefined {
+		return this.#lines().find(address);
+	}
+
+	get linesProblem(): string | undefined {
+		return this.#lines().problem;
+	}
+
+	#placedObjects(): PlacedObject[] {
+		const objects = new Set(this.#placed.map(({ object }) => object));
+		return [...objects].map((object) => {
+			const own = this.#placed.filter((placed) => placed.object === object);
+			const addresses = new Map(own.map(({ section, address }) => [section.index, toU64(address)]));
+			return { object, addressOf: ({ index }) => addresses.get(index) };
+		});
 	}
 
 	unload(): void {

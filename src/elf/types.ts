@@ -136,6 +136,13 @@ export interface PendingRelocation {
 	value: bigint | undefined;
 }
 
+/** A line of the source. */
+export interface SourceLine {
+	/** As the compiler has named it: `kernel/livepatch/core.c`. */
+	readonly file: string;
+	readonly line: number;
+}
+
 /** Parameters of {@link linkImage}. */
 export interface LinkOptions {
 	/** Names the regions, and the image in errors: `vmlinux` or a module name. */
@@ -260,6 +267,10 @@ export interface Image {
 	 * `.orc_unwind`, ORC alone counts, as in a kernel (CONFIG_UNWINDER_ORC), also if it has `.eh_frame` too.
 	 */
 	findRow(ip: Kaddr): UnwindRow | undefined;
+	/** The line of the source that the instruction at `address` comes from; undefined: no object says it (`.debug_line`). */
+	lineAt(address: Kaddr): SourceLine | undefined;
+	/** Why lines are not known although an object has some, or should have: for reports. */
+	readonly linesProblem: string | undefined;
 	/**
 	 * Applies the tables that change the text: jump labels, static calls. An image with livepatch relocations needs this
 	 * once those for vmlinux are applied, before any of its code runs (klp_apply_section_relocs() comes first in a kernel, too);

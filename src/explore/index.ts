@@ -15,5 +15,6 @@ export {
 	type SearchResult,
 	type Shard,
 } from "./search/index.js";
+export { missingPlaces, type SourcePlace } from "./source-place.js";
 export { storyParts, tellStory } from "./story.js";
 export { type TaskState, World } from "./world/index.js";

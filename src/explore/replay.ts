@@ -3,6 +3,7 @@ import { type Broken, type Invariant, judgeStep, judgeTask, type Look, lookAt } 
 import type { task_struct } from "../linux/sched/index.js";
 import type { Model } from "./model.js";
 import type { Move } from "./schedule.js";
+import { type SourcePlace, sourcePlace, withPlace } from "./source-place.js";
 import { type SavedWorld, type TaskState, World } from "./world/index.js";
 
 /** A state, with the data that the invariants need. */
@@ -19,7 +20,9 @@ export interface Replayed {
 	readonly title: string | undefined;
 	/** The points that it passed, with the last one. */
 	readonly points: readonly string[];
-	/** The points that a story shows. */
+	/** Of each of these, where guest code stands in its source; undefined: nowhere, or no line is known. */
+	readonly places: readonly (SourcePlace | undefined)[];
+	/** The points that a story shows, with their places. */
 	readonly told: readonly string[];
 	readonly before: Judged;
 	readonly after: Judged;
@@ -37,7 +40,7 @@ export interface MoveObserver {
 }
 
 /** Result of a move. */
-type Made = Pick<Replayed, "points" | "told" | "broken">;
+type Made = Pick<Replayed, "points" | "places" | "told" | "broken">;
 
 /** Executes the moves of schedules on the model's machine, each time from its initial state. */
 export class Replayer {
@@ -80,12 +83,13 @@ export class Replayer {
 		const title = actor < 0 ? undefined : world.nextStep(actor);
 		const task = actor < 0 ? world.model.machine.sched.find(move.who) : world.actors[actor]!.task;
 		this.#observer?.begin(move, title, task);
-		const { points, told, broken } =
+		const { points, places, told, broken } =
 			actor < 0 ? this.#moveTask(move, index) : this.#moveActor(move, index, actor, invariants);
 		return {
 			move,
 			title,
 			points,
+			places,
 			told,
 			before,
 			after: this.#now,
@@ -106,15 +110,24 @@ export class Replayer {
 			throw impossible(index, who, "it does not exist, or it sleeps");
 		const { kernel } = this.#now;
 		const { state: next, label, broken } = world.moveTask(slot);
-		this.#observer?.point(label);
+		const task = world.model.machine.sched.find(who);
+		const place = task?.mode === "kernel" ? sourcePlace(world.model.machine, task) : undefined;
+		const point = withPlace(label, place);
+		this.#observer?.point(point);
 		this.#now = this.#look();
 		const step = { functions: world.model.functions, from: kernel, to: this.#now.kernel };
-		return { points: [label], told: [label], broken: [...broken, ...judgeTask(step, who, state, next)] };
+		return {
+			points: [label],
+			places: [place],
+			told: [point],
+			broken: [...broken, ...judgeTask(step, who, state, next)],
+		};
 	}
 
 	#moveActor({ who, steps, busy, late }: Move, index: number, actor: number, invariants: ReadonlySet<Invariant>): Made {
 		const { world } = this;
 		const points: string[] = [];
+		const places: (SourcePlace | undefined)[] = [];
 		const told: string[] = [];
 		for (let step = 0; step < steps; step++) {
 			if (world.nextStep(actor) === undefined) throw impossible(index, who, "it has no next step");
@@ -122,16 +135,28 @@ export class Replayer {
 			const slots = busy.filter((entry) => entry.step === step).map(({ task }) => world.slot(task));
 			const effect = world.moveActor(actor, new Set(slots), late && step === 0);
 			if (effect.kind === "blocked") throw impossible(index, who, "it waits for another task or actor");
-			if (effect.kind !== "place") points.push(effect.label);
-			if (effect.kind !== "place" && effect.kind !== "end") this.#observer?.point(effect.label);
-			if (effect.kind !== "place" && !effect.quiet) told.push(effect.label);
+			const place = this.#actorPlace(actor);
+			const point = withPlace(effect.label, place);
+			if (effect.kind !== "place") {
+				points.push(effect.label);
+				places.push(place);
+				if (effect.kind !== "end") this.#observer?.point(point);
+				if (!effect.quiet) told.push(point);
+			}
 			this.#now = this.#look();
 			const judged = { functions: world.model.functions, from: from.kernel, to: this.#now.kernel };
 			const completed = effect.kind === "done";
 			const broken = [...effect.broken, ...judgeStep(judged, world.judged, from.tasks, this.#now.tasks, completed)];
-			if (broken.some(({ invariant }) => invariants.has(invariant))) return { points, told, broken };
+			if (broken.some(({ invariant }) => invariants.has(invariant))) return { points, places, told, broken };
 		}
-		return { points, told, broken: [] };
+		return { points, places, told, broken: [] };
+	}
+
+	/** Of an actor in guest code. */
+	#actorPlace(index: number): SourcePlace | undefined {
+		const { actors, model } = this.world;
+		const { task, place } = actors[index]!;
+		return place.inGuest > 0 ? sourcePlace(model.machine, task) : undefined;
 	}
 }
 

@@ -1,5 +1,6 @@
 import { KlpemuError } from "../base/index.js";
 import { INVARIANTS, type Invariant } from "../consistency/index.js";
+import type { SourcePlace } from "./source-place.js";
 
 /** One decision of a schedule. */
 export interface Move {
@@ -14,8 +15,10 @@ export interface Move {
 	readonly busy: readonly { readonly step: number; readonly task: string }[];
 	/** The kworker's work has been tried often enough to send signals. */
 	readonly late: boolean;
-	/** For reports: the place that it reached. */
+	/** For reports: the point that it reached. */
 	readonly label: string;
+	/** Where that is in the source of guest code. A saved schedule has it in the comment beside the move. */
+	readonly place?: SourcePlace;
 }
 
 /** Contents of a saved schedule. */
@@ -56,10 +59,10 @@ export function formatSchedule(schedule: Schedule): string {
 	const points = schedule.points?.length ? [`points: ${schedule.points.join(" ")}`] : [];
 	if (schedule.watched?.length) points.push(`watched: ${schedule.watched.join(" ")}`);
 	lines.push(`invariant: ${invariant}`, `message: ${message}`, ...points, `length: ${moves.length}`, "moves:");
-	for (const { who, steps, busy, late, label } of moves) {
+	for (const { who, steps, busy, late, label, place } of moves) {
 		const words = [who, ...(steps === 1 ? [] : [`steps=${steps}`]), ...(late ? ["late"] : [])];
 		for (const { step, task } of busy) words.push(`busy=${step}:${task}`);
-		lines.push(`  ${words.join(" ").padEnd(30)} # ${label}`);
+		lines.push(`  ${words.join(" ").padEnd(30)} # ${label}${placeText(place)}`);
 	}
 	return `${lines.join("\n")}\n`;
 }
@@ -109,8 +112,22 @@ export function parseSchedule(text: string, fileName: string): Schedule {
 	return { scenario, fingerprint, design, ...kernel, invariant, message: value("message"), ...guest, moves };
 }
 
+const AT = /^(?<label>.*) @ (?<file>.+):(?<line>\d+) (?<func>\S+?)(?: calls (?<calls>\S+))?$/;
+
+function placeText(place: SourcePlace | undefined): string {
+	if (place === undefined) return "";
+	return ` @ ${place.file}:${place.line} ${place.func}${place.calls === undefined ? "" : ` calls ${place.calls}`}`;
+}
+
+/** A comment: the label, and the place if there is one. */
+function parseComment(text: string): Pick<Move, "label" | "place"> {
+	const { label, file, line, func, calls } = AT.exec(text)?.groups ?? {};
+	if (label === undefined || file === undefined || func === undefined) return { label: text };
+	return { label, place: { func, file, line: Number(line), ...(calls !== undefined && { calls }) } };
+}
+
 function parseMove(line: string, bad: (message: string) => KlpemuError): Move {
-	const [code = "", label = ""] = line.split(/ # (.*)/);
+	const [code = "", comment = ""] = line.split(/ # (.*)/);
 	const [who, ...words] = code.trim().split(/\s+/);
 	let steps = 1;
 	let late = false;
@@ -124,5 +141,5 @@ function parseMove(line: string, bad: (message: string) => KlpemuError): Move {
 		else throw bad(`'${word}' is none of steps=N, busy=STEP:TASK, late`);
 	}
 	if (who === undefined || who === "") throw bad("a move begins with the name of its task or actor");
-	return { who, steps, busy, late, label };
+	return { who, steps, busy, late, ...parseComment(comment) };
 }

@@ -24,6 +24,9 @@ export const CFLAGS: readonly string[] = [
 	"-mfentry",
 	"-mrecord-mcount",
 	"-fasynchronous-unwind-tables",
+	// Lines of the source, for stories. It changes no code.
+	"-g1",
+	"-gno-column-info",
 	// The headers of the host belong to another kernel or to the C library.
 	"-nostdinc",
 	"-Wall",

@@ -12,6 +12,8 @@ export interface Story {
 	readonly verdict: string;
 	/** Each broken invariant, with its explanation. */
 	readonly broken: readonly { readonly invariant: string; readonly message: string }[];
+	/** What the story lacks, and why. */
+	readonly notes?: readonly string[];
 }
 
 /** Characters that are marks in the middle of a line of Markdown (CommonMark, 6). An underscore inside a word is none. */
@@ -22,7 +24,7 @@ function escaped(text: string): string {
 }
 
 /** A story as Markdown: a heading, numbered steps with their effects as a list, and the verdict. */
-export function renderMarkdown({ title, setting, steps, verdict, broken }: Story): string {
+export function renderMarkdown({ title, setting, steps, verdict, broken, notes = [] }: Story): string {
 	const lines = [`# ${escaped(title)}`, "", escaped(setting), ""];
 	for (const [index, { text, effects }] of steps.entries()) {
 		const number = `${index + 1}. `;
@@ -31,6 +33,7 @@ export function renderMarkdown({ title, setting, steps, verdict, broken }: Story
 	}
 	lines.push(...(steps.length > 0 ? [""] : []), `**${escaped(verdict)}**`);
 	for (const { invariant, message } of broken) lines.push("", `- **${escaped(invariant)}**: ${escaped(message)}`);
+	for (const note of notes) lines.push("", escaped(note));
 	return `${lines.join("\n")}\n`;
 }
 

@@ -1,9 +1,11 @@
-import { INVARIANTS } from "../consistency/index.js";
+import { INVARIANTS, type Invariant } from "../consistency/index.js";
 import {
 	type Exploration,
 	explore,
+	type Move,
 	type MoveObserver,
 	minimise,
+	missingPlaces,
 	type Replayed,
 	Replayer,
 	type Schedule,
@@ -76,7 +78,7 @@ export async function exploreScenario(options: ExploreScenarioOptions): Promise<
 				message: broken.message,
 				...(points.length > 0 && { points }),
 				...(watched.length > 0 && { watched }),
-				moves: minimise(replayer, moves, broken.invariant),
+				moves: withPlaces(replayer, minimise(replayer, moves, broken.invariant), broken.invariant),
 			}));
 			return { ...found, schedules };
 		} finally {
@@ -85,6 +87,15 @@ export async function exploreScenario(options: ExploreScenarioOptions): Promise<
 	} finally {
 		model.machine.close();
 	}
+}
+
+/** The moves, with the lines of C at which guest code stops. */
+function withPlaces(replayer: Replayer, moves: readonly Move[], invariant: Invariant): Move[] {
+	const replayed = replayer.replay(moves, new Set([invariant]));
+	return replayed.map(({ move, points, places }) => {
+		const place = points.at(-1) === move.label ? places.at(-1) : undefined;
+		return place === undefined ? move : { ...move, place };
+	});
 }
 
 /** Result of executing a schedule. */
@@ -115,7 +126,8 @@ export async function replaySchedule(
 		const parts = { scenario, schedule, machine: model.machine, functions: model.functions, names, judged };
 		const report = replayReport(parts, moves);
 		const story = tellStory(moves, model.functions, names);
-		const told = { ...storyOf(report), ...storyParts(moves, model.functions, names) };
+		const notes = missingPlaces(model.machine);
+		const told = { ...storyOf(report), ...storyParts(moves, model.functions, names), notes };
 		return { moves, story, markdown: renderMarkdown(told), report };
 	} finally {
 		model.machine.close();

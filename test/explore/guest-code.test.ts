@@ -1,6 +1,7 @@
 /** Modules in C, and .ko files: their init, exit and callbacks are actors' code, with points where they share memory. */
 
 import { afterAll, expect, test } from "vitest";
+import { formatSchedule } from "../../src/explore/index.js";
 import { replaySchedule } from "../../src/scenario/index.js";
 import { OwnSources } from "./support.js";
 
@@ -74,7 +75,10 @@ test.each([
 		// The schedule says which words are points, so that it can be made again.
 		expect(schedules[0]!.points).toHaveLength(1);
 		expect(replay!.moves.at(-1)!.broken.map(({ invariant }) => invariant)).toEqual(["warn"]);
-		expect(replay!.story).toMatch(/insmod one: init_module/);
+		// The lines of the C, in the story and beside the moves of the schedule: the second claim sees what the first has written.
+		expect(replay!.story).toMatch(/insmod one: init_module\(\) one\.c:8/);
+		expect(formatSchedule(schedules[0]!)).toMatch(/^ {2}shell.* # init_module @ one\.c:8 init_module$/m);
+		expect(replay!.moves[0]!.places[0]).toMatchObject({ func: "init_module", file: "one.c", line: 8 });
 	},
 	60_000,
 );

@@ -42,7 +42,7 @@ test("the search, the schedule and its story", async () => {
 	expect(replayed.at(-1)!.broken).toEqual([broken]);
 	const names = model.tasks.map(({ name }) => name);
 	expect(tellStory(replayed, model.functions, names)).toMatchInlineSnapshot(`
-		"  1. worker: enters the kernel, enters funcA
+		"  1. worker: enters the kernel, enters funcA (funcs.c:29)
 		  2. shell: insmod lp2: klp_init_transition: patch_state; klp_init_transition: func->transition (2 times); klp_patch_func: list_add_rcu; __register_ftrace_function: add_ftrace_ops; text_poke_bp_batch: first byte written (3 times); klp_patch_func: list_add_rcu; __register_ftrace_function: add_ftrace_ops; text_poke_bp_batch: first byte written; klp_start_transition: TIF_PATCH_PENDING (5 times); klp_start_transition: klp_cond_resched_enable; (worker on a CPU meanwhile); klp_try_switch_task: patch_state (4 times)
 		       func_stack of funcA: [lp2_funcA]
 		       func_stack of funcB: [lp2_funcB]
@@ -56,7 +56,7 @@ test("the search, the schedule and its story", async () => {
 	`);
 	expect(storyParts(replayed, model.functions, names).steps.map(({ text }) => text)).toMatchInlineSnapshot(`
 		[
-		  "worker: enters the kernel, enters funcA",
+		  "worker: enters the kernel, enters funcA (funcs.c:29)",
 		  "shell: insmod lp2: klp_init_transition: patch_state; klp_init_transition: func->transition (2 times); klp_patch_func: list_add_rcu; __register_ftrace_function: add_ftrace_ops; text_poke_bp_batch: first byte written (3 times); klp_patch_func: list_add_rcu; __register_ftrace_function: add_ftrace_ops; text_poke_bp_batch: first byte written; klp_start_transition: TIF_PATCH_PENDING (5 times); klp_start_transition: klp_cond_resched_enable; (worker on a CPU meanwhile); klp_try_switch_task: patch_state (4 times)",
 		  "shell: force lp2: klp_update_patch_state: test_and_clear_tsk_thread_flag; klp_update_patch_state: patch_state",
 		]
@@ -76,7 +76,7 @@ test("an observer is told of each move and point in order", async () => {
 	expect(told.join("\n")).toMatchInlineSnapshot(`
 		"start
 		worker undefined worker
-		  enters the kernel, enters funcA
+		  enters the kernel, enters funcA (funcs.c:29)
 		  = 1 1 0
 		shell insmod lp2 shell
 		  klp_init_transition: patch_state

@@ -17,8 +17,9 @@ function outcome(bytes: Uint8Array): string {
 	try {
 		const object = parseElf(bytes, "hostile.o");
 		const guest = new Memory({ bytes: 64 << 20 });
-		linkImage({ name: "m", objects: [object], base: BASE, memory: guest, resolve: () => BASE });
-		return "ok";
+		const image = linkImage({ name: "m", objects: [object], base: BASE, memory: guest, resolve: () => BASE });
+		image.lineAt(BASE);
+		return image.linesProblem ?? "ok";
 	} catch (error) {
 		if (error instanceof KlpemuError) return `${error.code}: ${error.reason}`;
 		throw error;
@@ -107,5 +108,27 @@ describe("hostile objects cost bounded time and memory", () => {
 	test("a CIE whose instructions each function would run", () => {
 		const long = Array.from({ length: 100_000 }, () => 0x41);
 		expect(outcome(frames(long, [], 10_000))).toMatch(/a CIE has \d+ bytes of instructions; 256 are supported/);
+	});
+
+	/** .debug_line: one unit of version 5 with these tables, and a program. */
+	const lines = (tables: readonly number[], program: Uint8Array) => {
+		const header = [1, 1, 1, 0xfb, 14, 13, 0, 1, 1, 1, 1, 0, 0, 0, 1, 0, 0, 1, ...tables];
+		const body = [5, 0, 8, 0, ...u32(header.length), ...header, 0, 9, 2, ...u32(BASE), 255, 255, 255, 255];
+		const data = Uint8Array.from([...u32(body.length + program.length), ...body, ...program]);
+		return buildObject([text, { name: ".debug_line", data, flags: 0, align: 1 }], [symbol]);
+	};
+	/** One folder, and one file in it. */
+	const one = [1, 1, 8, 1, 0x61, 0, 2, 1, 8, 2, 11, 1, 0x62, 0, 0];
+
+	test("four megabytes of .debug_line: a row in each byte, and five are not read", () => {
+		const rows = new Uint8Array((4 << 20) - 100).map((_, i) => (i % 2 === 0 ? 0x20 : 0x2f));
+		expect(outcome(lines(one, rows))).toBe("ok");
+		expect(outcome(lines(one, new Uint8Array(5 << 20)))).toMatch(/'\.debug_line' has \d+ bytes; 4194304 are supported/);
+	});
+
+	test("tables of lines without end, and of entries without contents", () => {
+		const many = [0xff, 0xff, 0xff, 0xff, 0x0f];
+		expect(outcome(lines([0, ...many], new Uint8Array(8)))).toMatch(/4294967295 files or folders; 16384 are supported/);
+		expect(outcome(lines([1, 1, 0x19, 1], new Uint8Array(8)))).toMatch(/form 0x19 in a table of files/);
 	});
 });

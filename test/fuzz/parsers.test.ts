@@ -74,10 +74,34 @@ describe("mutants of good input are read, or refused with a reason", () => {
 		const link = (bytes: Uint8Array) => {
 			const object = parseElf(bytes, "fuzz.o");
 			const memory = new Memory({ bytes: 16 << 20 });
-			linkImage({ name: "vmlinux", objects: [object], base: 0x81000000 | 0, memory, resolve: () => 0x81000000 | 0 });
+			const resolve = () => 0x81000000 | 0;
+			const image = linkImage({ name: "vmlinux", objects: [object], base: 0x81000000 | 0, memory, resolve });
+			// Lines have no error of their own.
+			image.lineAt(image.base);
 		};
 		fuzz(corpus, mutateBytes, link, 3n);
 	});
+});
+
+test("mutants of .debug_line: lines, or the reason why there are none", () => {
+	const whole = new Uint8Array(readFileSync("asm/prebuilt/vmlinux/kernel.o"));
+	const { offset, size } = parseElf(whole, "kernel.o").sections.find(({ name }) => name === ".debug_line")!;
+	const read = (lines: Uint8Array) => {
+		const bytes = whole.slice();
+		bytes.set(lines, offset);
+		const memory = new Memory({ bytes: 16 << 20 });
+		const object = parseElf(bytes, "kernel.o");
+		const image = linkImage({
+			name: "m",
+			objects: [object],
+			base: 0x81000000 | 0,
+			memory,
+			resolve: () => 0x81000000 | 0,
+		});
+		for (const { address } of image.symbols) image.lineAt(address);
+		if (image.linesProblem !== undefined) throw new KlpemuError("ELF_BAD_LINES", image.linesProblem);
+	};
+	fuzz([whole.subarray(offset, offset + size)], mutateBytes, read, 7n);
 });
 
 describe("mutants of lines and documents are answered, or refused with a reason", () => {

@@ -1,6 +1,6 @@
 import type { Assembled } from "../../assemble/index.js";
 import { GATE_SIZE, type GatePage, RSP } from "../../cpu/index.js";
-import type { UnwindRow } from "../../elf/index.js";
+import type { SourceLine, UnwindRow } from "../../elf/index.js";
 import { hex, type Kaddr } from "../../memory/index.js";
 import type { Kallsyms } from "../lib/index.js";
 import type { Trampolines } from "./trampoline.js";
@@ -104,6 +104,15 @@ export class Symbols {
 		if (image === undefined) return this.symbolize(address).replace(/\+0x[0-9a-f]+$/, "");
 		const { name } = image.symbolAt(address)!.symbol;
 		return image.name === "vmlinux" ? name : `${name} [${image.name}]`;
+	}
+
+	/** The function that an instruction is in, and its line of the source if one is known; undefined: it is in no image. */
+	sourceAt(address: Kaddr): { readonly func: string; readonly line: SourceLine | undefined } | undefined {
+		for (const image of this.#code.kallsyms.images) {
+			const hit = image.symbolAt(address);
+			if (hit !== undefined) return { func: hit.symbol.name, line: image.lineAt(address) };
+		}
+		return undefined;
 	}
 
 	/** `funcA+0x4`, `ftrace_trampoline[funcA]+0x2c`, the name of a gate, or the bare address. */

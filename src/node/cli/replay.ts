@@ -25,7 +25,7 @@ export const replayCommand: Command<ReplayOptions> = {
 		},
 		core: { ...coreOption, help: "the kernel core with which the schedule was found" },
 		cpu: { type: "text", value: "CPU", help: CPU_NAMES.join(" or "), choices: () => [...CPU_NAMES] },
-		json: { type: "flag", help: "print { schema, design, invariant, message, moves: [{ who, points }] }" },
+		json: { type: "flag", help: "print { schema, design, invariant, message, moves: [{ who, points, places }] }" },
 		...outputOptions("moves"),
 	},
 	details: [
@@ -60,7 +60,10 @@ export const replayCommand: Command<ReplayOptions> = {
 			if (options.ktap) return ktapOf(replay.report);
 			if (story) return printable(replay.markdown);
 			if (!json) return `${schedule.design}: ${replay.moves.length} moves: ${verdict}\n`;
-			const moves = replay.moves.map(({ move: { who }, points }) => ({ who, points }));
+			const moves = replay.moves.map(({ move: { who }, points, places }) => ({
+				...{ who, points },
+				places: places.map((place) => place ?? null),
+			}));
 			const { invariant = null, message = null } = broken ?? {};
 			return `${printableJson({ schema: 1, design: schedule.design, invariant, message, moves })}\n`;
 		};

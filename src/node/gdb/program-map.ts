@@ -1,8 +1,7 @@
-import type { Image } from "../../elf/index.js";
+import { type Image, joinDebugSections, type PlacedObject } from "../../elf/index.js";
 import type { Machine } from "../../machine/index.js";
 import { type Kaddr, PERM, toKaddr } from "../../memory/index.js";
 import type { LoadedObjects } from "../../scenario/index.js";
-import { joinDebugSections, type PlacedObject } from "./debug-info.js";
 import { elfFile, type FileRegion, type FileSymbol } from "./elf-file.js";
 import { debugFrame, type RowRange } from "./frame-info.js";
 import { OUTSIDE, OUTSIDE_SIZE } from "./threads.js";

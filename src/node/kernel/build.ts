@@ -94,7 +94,7 @@ function leftOut({ name, files }: Patch): string[] {
 
 /** Runs Kbuild. Returns its warnings. */
 function compileAll(folder: string, headers: Headers): Promise<string[]> {
-	// Without debug information, which is dropped in the end; it changes no code.
+	// Without the kernel's debug information: Kbuild asks for the lines alone.
 	const variables = [`M=${folder}`, "CONFIG_DEBUG_INFO=", "CONFIG_DEBUG_INFO_BTF="];
 	return make(folder, headers.folder, variables, ["livepatch.o", "klpemu.o"]);
 }
@@ -160,7 +160,12 @@ async function linkAll(folder: string, info: KernelCoreInfo): Promise<Uint8Array
 		".rela.discard.*",
 	];
 	const command = [
-		...["objcopy", "--strip-debug", ...useless.flatMap((name) => ["--remove-section", name])],
+		...[
+			"objcopy",
+			"--strip-debug",
+			...[".debug_line", ".debug_line_str", ".rela.debug_line"].flatMap((name) => ["--keep-section", name]),
+		],
+		...useless.flatMap((name) => ["--remove-section", name]),
 		...["--set-section-flags", `${LAYOUT_SECTION}=contents,readonly`],
 		...["--add-section", `${INFO_SECTION}=klpemu.info`, "core.o", "file.o"],
 	] as [string, ...string[]];

@@ -5,7 +5,7 @@ import type { Headers } from "./headers.js";
 import { make } from "./tools.js";
 
 /**
- * Compiles modules by the kernel's own build: sources by module name, to .ko files without debug information. Throws
+ * Compiles modules by the kernel's own build: sources by module name, to .ko files whose debug information is the lines of the source. Throws
  * `KBUILD_FAILED`, `TOOL_*`.
  */
 export async function buildModules(
@@ -15,7 +15,11 @@ export async function buildModules(
 	return withTemporaryFolder(async (folder) => {
 		const names = [...sources.keys()];
 		for (const [name, text] of sources) await writeFile(join(folder, `${name}.c`), text);
-		const prefix = "ccflags-y += -fmacro-prefix-map=$(src)/=";
+		const maps = ["$(src)", "$(srctree)", "$(CURDIR)"].flatMap((path) => [
+			`-fdebug-prefix-map=${path}/=`,
+			`-fdebug-prefix-map=${path}=.`,
+		]);
+		const prefix = `ccflags-y += -fmacro-prefix-map=$(src)/= -g1 -gno-column-info ${maps.join(" ")}`;
 		await writeFile(join(folder, "Kbuild"), `obj-m := ${names.map((name) => `${name}.o`).join(" ")}\n${prefix}\n`);
 		const variables = [`M=${folder}`, "CONFIG_DEBUG_INFO=", "CONFIG_DEBUG_INFO_BTF_MODULES="];
 		await make(folder, headers.folder, variables, ["modules"]);

@@ -1,4 +1,4 @@
-import type { ElfObject, ElfSection } from "../../elf/index.js";
+import type { ElfObject, ElfSection } from "./types.js";
 
 /** One object at one place. `addressOf`: of a section that is loaded; undefined: it is not. */
 export interface PlacedObject {
@@ -15,14 +15,14 @@ const SIZES: ReadonlyMap<number, 4 | 8> = new Map([
 	[11, 4],
 ]);
 
-/** The debug sections of all objects, each joined to one, and relocated: as ld does it. */
-export function joinDebugSections(objects: readonly PlacedObject[]): Map<string, Uint8Array> {
+/** The debug sections of all objects, each joined to one, and relocated: as ld does it. `only`: the names of those that are wanted. */
+export function joinDebugSections(objects: readonly PlacedObject[], only?: readonly string[]): Map<string, Uint8Array> {
 	const sizes = new Map<string, number>();
 	// The objects of one image placed twice share their sections: each placement has its own copy.
 	const copies = objects.map(({ object, addressOf }) => {
 		const own = new Map<number, { readonly section: ElfSection; readonly offset: number }>();
 		for (const section of object.sections) {
-			if (!isDebug(section)) continue;
+			if (!isDebug(section) || only?.includes(section.name) === false) continue;
 			const offset = sizes.get(section.name) ?? 0;
 			own.set(section.index, { section, offset });
 			sizes.set(section.name, offset + section.size);
