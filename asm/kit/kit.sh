@@ -70,6 +70,7 @@ state() {
 	done
 	say "    modules:$s"
 	while IFS= read -r line; do
+		case "$line" in *" [klp_target] "*) say "    ftrace $line"; continue;; esac
 		case " $WATCHED " in *" ${line%% *} "*) say "    ftrace $line";; esac
 	done < $TRACING/enabled_functions
 	while IFS= read -r line; do
@@ -145,8 +146,8 @@ begin() {
 	[ "$(id -u)" = 0 ] || { echo "run.sh must be root: it loads modules"; exit 2; }
 	[ -d $KL ] || { echo "this kernel has no livepatch (CONFIG_LIVEPATCH)"; exit 2; }
 	[ -d $TRACING/events ] || mount -t tracefs tracefs $TRACING 2>/dev/null
-	# Else the kernel drops lines of a process that writes many.
-	[ -e /proc/sys/kernel/printk_devkmsg ] && echo on > /proc/sys/kernel/printk_devkmsg
+	# Else the kernel drops lines of a process that writes many. It is refused where printk.devkmsg= has said so at boot already.
+	[ -e /proc/sys/kernel/printk_devkmsg ] && (echo on > /proc/sys/kernel/printk_devkmsg) 2>/dev/null
 	for n in $MODULES klpkit; do
 		[ -e /sys/module/$n ] && { echo "module $n is loaded already: remove what an earlier run has left"; exit 2; }
 	done

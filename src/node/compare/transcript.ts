@@ -66,6 +66,9 @@ const PATCH_STATES: Readonly<Record<string, ReportTask["patch_state"]>> = {
 	"1": "PATCHED",
 };
 
+/** On a console, what a program prints without an end of line can stand in front of a line of the recorder. */
+const NOISE = /^(?!###|<|\[).*?(?=(<\d+>)?\[ *\d+\.\d+\] (\[ *[TC]\d+\] )?###)/;
+
 type Open<T> = { -readonly [K in keyof T]: T[K] extends Readonly<Record<string, infer V>> ? Record<string, V> : T[K] };
 
 /** `[    7.970582] ` and, with CONFIG_PRINTK_CALLER, `[    T1] `; the level that dmesg --raw prints. */
@@ -80,7 +83,7 @@ export function parseTranscript(text: string): Transcript {
 	let design: string | undefined;
 	let kit = false;
 	for (const raw of text.split("\n")) {
-		const line = raw.replaceAll("\r", "").replace(PREFIX, "").trimEnd();
+		const line = raw.replaceAll("\r", "").replace(NOISE, "").replace(PREFIX, "").trimEnd();
 		if (complete || line === "") continue;
 		if (!line.startsWith("###")) {
 			events.push({ kind: "dmesg", line });

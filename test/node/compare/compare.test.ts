@@ -139,7 +139,8 @@ test("the real kernel may be further, for 3 s", async () => {
 describe("a transcript", () => {
 	test("of a kit: BEGIN, steps, notes, counters of ops, lines that do not fit on one", () => {
 		const { events, ...rest } = parseTranscript(`noise of a shell
-<6>[    1.0] [    T1] ### BEGIN busy\r
+sh: write error: Invalid argument<6>[    1.0] [    T1] ### BEGIN busy\r
+sh: write error: Invalid argument[    1.0] ### kernel Linux
 [    1.0] ### design mainline
 [    1.0] ### cannot: step 2: luck
 [    1.0] ### === step 1: insmod lp1
@@ -162,6 +163,7 @@ describe("a transcript", () => {
 		expect(events.filter(({ kind }) => kind !== "state")).toEqual([
 			{ kind: "dmesg", line: "noise of a shell" },
 			{ kind: "note", line: "BEGIN busy" },
+			{ kind: "note", line: "kernel Linux" },
 			{ kind: "note", line: "design mainline" },
 			{ kind: "note", line: "cannot: step 2: luck" },
 			{ kind: "heading", title: "step 1: insmod lp1" },
