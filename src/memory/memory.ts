@@ -1,4 +1,4 @@
-import { KlpemuError } from "../base/index.js";
+import { declareState, KlpemuError } from "../base/index.js";
 import { hex, isKaddr, type Kaddr, toU64 } from "./kaddr.js";
 
 /** Page permissions, a bit set. Also the low bits of a page table entry. */
@@ -22,13 +22,25 @@ export const BACKING = {
 	frames: WINDOW_PAGES * 4 + 0xe0000,
 } as const;
 
-/** A mapped range. `offset` is its place in the backing store: a region is contiguous there. */
-export interface Region {
+/** A mapped range. */
+export class Region {
+	// Nothing in the guest depends on the place in the backing store: that was free when the region was mapped.
+	static readonly state = declareState({ fields: ["name", "address", "length", "perm"], unkeyed: ["offset"] });
+
 	readonly name: string;
 	readonly address: bigint;
 	readonly length: number;
+	/** Place in the backing store: a region is contiguous there. */
 	readonly offset: number;
 	perm: number;
+
+	constructor(name: string, address: bigint, length: number, offset: number, perm: number) {
+		this.name = name;
+		this.address = address;
+		this.length = length;
+		this.offset = offset;
+		this.perm = perm;
+	}
 }
 
 /** Changed words that are no farther apart are restored as one range. Call sites are farther apart. */
@@ -137,7 +149,7 @@ export class Memory {
 				`'${name}' at ${hex(start)} overlaps '${other.name}' at ${hex(other.address)}`,
 			);
 		}
-		const region: Region = { name, address: start, length, offset: this.#allocate(name, length), perm };
+		const region = new Region(name, start, length, this.#allocate(name, length), perm);
 		this.regions.splice(index, 0, region);
 		this.#setEntries(region, perm);
 		for (const listener of this.#listeners) listener.mapped(region);

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { beforeEach, describe, expect, test } from "vitest";
-import type { KlpemuError } from "../../src/base/index.js";
+import { type KlpemuError, keyOf } from "../../src/base/index.js";
 import {
 	BACKING,
 	hex,
@@ -255,6 +255,17 @@ test("a restore puts back each byte, and tells each range that differed, to the 
 		[1067, 1],
 		[PAGE_SIZE - 1, 1],
 	]);
+});
+
+test("where a region lies in the backing store tells no states apart", () => {
+	const other = new Memory({ bytes: 16 * PAGE_SIZE });
+	const gone = other.map("gone", BASE, PAGE_SIZE, RW);
+	const [here, there] = [memory, other].map((one) => one.map("one", BASE + PAGE_SIZE, PAGE_SIZE, RW));
+	other.unmap(gone);
+	expect(here!.offset).not.toBe(there!.offset);
+	expect(keyOf({ region: here })).toBe(keyOf({ region: there }));
+	other.protect(there!, PERM.READ);
+	expect(keyOf({ region: here })).not.toBe(keyOf({ region: there }));
 });
 
 test("a word is found by its place only if it is aligned and its page has the permissions", () => {

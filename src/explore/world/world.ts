@@ -136,6 +136,7 @@ export class World {
 			new Actor(KWORKER, kworker),
 		];
 		this.#works = new GuestWorks(machine, model.kworkers);
+		machine.sched.otherReaders.push(() => this.actors.some(({ preempt_count }) => preempt_count !== 0));
 		model.control.racersDone = () => {
 			const now = this.actors[0]!.index;
 			return model.admins.every(({ during, steps }, i) => during !== now || this.actors[i]!.index === steps.length);
@@ -547,14 +548,14 @@ export class World {
 	}
 
 	/** The registers and the stack of an actor in guest code. */
-	#guestPlace({ task, place }: Actor): string {
+	#guestPlace({ task, place, preempt_count }: Actor): string {
 		if (place.inGuest === 0) return "";
 		const { memory, stacks } = this.model.machine;
 		const hash = new Hash();
 		for (const half of task.regs.halves) hash.addInt(half);
 		const top = stacks.stackTop(task);
 		for (let at = task.regs.kaddr(RSP) & ~7; at < top; at += 4) hash.addInt(memory.i32(at));
-		return `@${place.inGuest}:${hash.digest()}`;
+		return `@${place.inGuest}:${preempt_count}:${hash.digest()}`;
 	}
 
 	/** The loop whose turns were not all followed, in a sentence; undefined: there is none. */

@@ -3,7 +3,7 @@ import type { Kaddr } from "../../memory/index.js";
 import { toU64 } from "../../memory/index.js";
 import type { GuestCalls, GuestMemory, Heap, HostFunctions } from "../guest/index.js";
 import { type Kernel, wait } from "../lib/index.js";
-import { preemptible, type Sched, type Workqueue } from "../sched/index.js";
+import { readersHavePassed, type Sched, type Workqueue } from "../sched/index.js";
 
 /** Offset of `func` in struct rcu_head, behind the pointer to the next one. */
 const RCU_HEAD_FUNC = 8;
@@ -37,7 +37,7 @@ export class GuestRcu {
 	/** After a grace period, as a work of the kernel's. */
 	#later(name: string, then: () => Kernel<void>): undefined {
 		const sched = this.#sched;
-		const passed = () => [...sched.all(), ...sched.exiting].every(preemptible);
+		const passed = () => readersHavePassed(sched);
 		this.callbacks++;
 		const done = () => this.callbacks--;
 		this.#workqueue.schedule_work({

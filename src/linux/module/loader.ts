@@ -481,6 +481,8 @@ export class Loader {
 	}
 
 	*#free_module(mod: LoadedModule): Kernel<void> {
+		// find_module() passes it over. Who has found it before, with preemption disabled, has looked at it when the grace period ends.
+		this.#setState(mod, "unformed");
 		// A handler may still be at a klp_func of the module.
 		yield* synchronize_rcu(this.#parts.sched, "free_module: synchronize_rcu");
 		yield* this.params.destroy(mod.params);

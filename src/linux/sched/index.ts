@@ -1,7 +1,7 @@
 export { HostTasks } from "./host-tasks.js";
 export { CpuHotplug } from "./hotplug.js";
 export { PerCpu } from "./percpu.js";
-export { synchronize_rcu, synchronize_rcu_tasks } from "./rcu.js";
+export { readersHavePassed, synchronize_rcu, synchronize_rcu_tasks } from "./rcu.js";
 export { COND_RESCHED_STEP, type EmulatedCpu, type Preemption, Sched, type TaskStructs } from "./sched.js";
 export { KernelStacks, THREAD_SIZE } from "./stacks.js";
 export * from "./task.js";

@@ -2,12 +2,17 @@ import { type Kernel, place, wait } from "../lib/index.js";
 import type { Sched } from "./sched.js";
 import { preemptible, TASK_RUNNING, type task_struct } from "./task.js";
 
+/** No task is in code that runs with preemption disabled, or in another section of a reader. */
+export function readersHavePassed(sched: Sched): boolean {
+	return [...sched.all(), ...sched.exiting].every(preemptible) && !sched.otherReaders.some((isReading) => isReading());
+}
+
 /**
  * synchronize_rcu(), schedule_on_each_cpu(): waits until every CPU has left code that runs with preemption disabled.
  */
 export function* synchronize_rcu(sched: Sched, what: string): Kernel<void> {
 	// Such code is in handlers and in klp_update_patch_state().
-	yield wait(what, () => [...sched.all(), ...sched.exiting].every(preemptible));
+	yield wait(what, () => readersHavePassed(sched));
 }
 
 /**

@@ -87,6 +87,8 @@ export class Sched {
 	nextPid = 1;
 	/** Set once, by what keeps the tasks in guest memory: a livepatch core, or the data that .ko files read. */
 	structs: TaskStructs | undefined = undefined;
+	/** Whether there are readers of RCU that the fields of tasks do not show: added once, by a livepatch core and by the explorer. */
+	readonly otherReaders: (() => boolean)[] = [];
 
 	constructor(cpus: number, random: Random, preemption: Preemption) {
 		this.random = random;

@@ -35,6 +35,7 @@ export class CoreMemory {
 		this.#sched = parts.sched;
 		this.#workqueue = parts.workqueue;
 		this.#gfpZero = parts.gfpZero;
+		parts.sched.otherReaders.push(() => this.readers.size > 0);
 	}
 
 	#kmalloc(size: bigint, flags: number): bigint {
