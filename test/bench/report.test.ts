@@ -64,7 +64,7 @@ describe("rows", () => {
 describe("--compare", () => {
 	test("finds nothing between two reports of the same, whatever the noise", async () => {
 		let alarms = 0;
-		for (let seed = 1; seed <= 40; seed += 2) {
+		for (let seed = 1; seed <= 12; seed += 2) {
 			const { rows } = compare(await report(seed), await report(seed + 1));
 			alarms += rows.filter(({ changed }) => changed).length;
 		}

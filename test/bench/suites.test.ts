@@ -6,6 +6,7 @@ import reference from "../../bench/reference.json" with { type: "json" };
 import { CALL_CASES, jobs, runJob, SUITES } from "../../bench/suites/index.js";
 import { designs } from "../../src/designs/index.js";
 import { CPU_NAMES } from "../../src/node/index.js";
+import { longTest } from "../support/sample.js";
 import { NO_KERNEL_CORE, skipBecause } from "../support/skip.js";
 
 const run = (suite: (typeof SUITES)[number], design: string, cpu: string): Promise<Part> =>
@@ -27,17 +28,20 @@ test("under mainline every case of a call is there, with the same instructions o
 	expect(sum).toBe(depth1 + 3);
 });
 
-test("with the kernel's own livepatch code a call has the instructions that a real 6.12 counts", async (context) => {
-	if ((await kernelCore()) === undefined) skipBecause(context.skip, NO_KERNEL_CORE);
-	const [jit, unicorn] = [await run("handler", KERNEL, "jit"), await run("handler", KERNEL, "unicorn")];
-	expect(jit.absent).toEqual([]);
-	expect(counts(unicorn)).toEqual(counts(jit));
-	const count = (id: string) => jit.rows.find((row) => row.id === id && row.unit === "insns/call")!.value;
-	const real = reference.entries.filter(({ kind }) => kind === "instructions");
-	expect(real.length).toBeGreaterThan(5);
-	const here = real.map(({ row, relativeTo }) => [row, count(row) - count(relativeTo.row)]);
-	expect(here).toEqual(real.map(({ row, value, relativeTo }) => [row, value - relativeTo.value]));
-});
+longTest(
+	"with the kernel's own livepatch code a call has the instructions that a real 6.12 counts",
+	async (context) => {
+		if ((await kernelCore()) === undefined) skipBecause(context.skip, NO_KERNEL_CORE);
+		const [jit, unicorn] = [await run("handler", KERNEL, "jit"), await run("handler", KERNEL, "unicorn")];
+		expect(jit.absent).toEqual([]);
+		expect(counts(unicorn)).toEqual(counts(jit));
+		const count = (id: string) => jit.rows.find((row) => row.id === id && row.unit === "insns/call")!.value;
+		const real = reference.entries.filter(({ kind }) => kind === "instructions");
+		expect(real.length).toBeGreaterThan(5);
+		const here = real.map(({ row, relativeTo }) => [row, count(row) - count(relativeTo.row)]);
+		expect(here).toEqual(real.map(({ row, value, relativeTo }) => [row, value - relativeTo.value]));
+	},
+);
 
 test("the kernel's own handler and trampoline redirect on the hardware itself", async (context) => {
 	if ((await kernelCore()) === undefined) skipBecause(context.skip, NO_KERNEL_CORE);
@@ -55,7 +59,7 @@ test("a design that does not let patches pile up says so instead of measuring so
 	expect(replaced!.reason).toBe("the task runs the original, not lp_first");
 });
 
-test("the steps of a transition are counted, and grow with the tasks", async () => {
+longTest("the steps of a transition are counted, and grow with the tasks", async () => {
 	const { rows } = await run("transitions", "universe", "jit");
 	const points = (id: string) => rows.find((row) => row.id === id && row.unit === "points")!.value;
 	for (const place of ["outside", "asleep", "busy"]) {

@@ -3,6 +3,7 @@
 import { afterAll, expect, test } from "vitest";
 import { formatSchedule } from "../../src/explore/index.js";
 import { replaySchedule } from "../../src/scenario/index.js";
+import { longTest } from "../support/sample.js";
 import { OwnSources } from "./support.js";
 
 const HEAD = `#include <linux/kernel.h>
@@ -83,17 +84,21 @@ test.each([
 	60_000,
 );
 
-test("a livepatch in C with callbacks is explored to its end, with a task in the function", async () => {
-	const { exploration, judgement } = await explore(
-		`livepatches: { lp: { sources: [lp.c] } }
+longTest(
+	"a livepatch in C with callbacks is explored to its end, with a task in the function",
+	async () => {
+		const { exploration, judgement } = await explore(
+			`livepatches: { lp: { sources: [lp.c] } }
 tasks: { worker: { calls: [funcA] } }
 steps: [insmod: lp, settle, disable: lp, settle]
 `,
-		{ "shared.c": VMLINUX, "lp.c": PATCH("") },
-	);
-	expect([exploration.result, judgement.failures]).toEqual(["complete", []]);
-	expect(exploration.states).toBeGreaterThan(100);
-}, 60_000);
+			{ "shared.c": VMLINUX, "lp.c": PATCH("") },
+		);
+		expect([exploration.result, judgement.failures]).toEqual(["complete", []]);
+		expect(exploration.states).toBeGreaterThan(100);
+	},
+	60_000,
+);
 
 test.each([
 	["whose function has one name", '{ .old_name = "funcA", .new_func = new_funcA }', "complete", undefined],
@@ -140,16 +145,20 @@ steps: [race: [[insmod: one], [insmod: two]], insmod: three]
 	expect(exploration.violations[0]?.broken.invariant).toBe("warn");
 }, 60_000);
 
-test("a .ko is explored", async () => {
-	const { exploration, judgement } = await explore(
-		`livepatches: { livepatch_sample: { sources: [${process.cwd()}/.cache/kernel-ko/livepatch-sample.ko] } }
+longTest(
+	"a .ko is explored",
+	async () => {
+		const { exploration, judgement } = await explore(
+			`livepatches: { livepatch_sample: { sources: [${process.cwd()}/.cache/kernel-ko/livepatch-sample.ko] } }
 tasks: { reader: { calls: [cmdline_proc_show], idle: true } }
 steps: [insmod: livepatch_sample, settle, disable: livepatch_sample, settle]
 `,
-		{ "shared.c": `#include "${process.cwd()}/asm/vmlinux/kernel.c"\n` },
-	);
-	expect([exploration.result, judgement.failures]).toEqual(["complete", []]);
-}, 60_000);
+			{ "shared.c": `#include "${process.cwd()}/asm/vmlinux/kernel.c"\n` },
+		);
+		expect([exploration.result, judgement.failures]).toEqual(["complete", []]);
+	},
+	60_000,
+);
 
 test("a module that needs a clock is refused by the name of what it calls, and not told to wait for ever", async () => {
 	const init = `#include <linux/module.h>

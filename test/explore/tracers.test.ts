@@ -6,6 +6,7 @@ import { expect, test } from "vitest";
 import { LAYOUT } from "../../src/machine/index.js";
 import { nodeHost } from "../../src/node/index.js";
 import { createModel, parseScenario } from "../../src/scenario/index.js";
+import { longTest } from "../support/sample.js";
 import { exploreModel, modelOf, PATCHES } from "./support.js";
 
 const graph = `preemption: full\n${PATCHES}\ntasks: { worker: { calls: [funcA] } }
@@ -13,10 +14,14 @@ steps: [{ echo: { path: /sys/kernel/tracing/set_ftrace_filter, value: "func*" } 
   { echo: { path: /sys/kernel/tracing/current_tracer, value: function_graph } }, { insmod: lp1 }, settle,
   { disable: lp1 }, settle, { rmmod: lp1 }]`;
 
-test("a transition beside the function graph tracer", async () => {
-	const { result } = await exploreModel(await modelOf(graph.replace("preemption: full", "preemption: none")));
-	expect(result).toBe("complete");
-}, 60_000);
+longTest(
+	"a transition beside the function graph tracer",
+	async () => {
+		const { result } = await exploreModel(await modelOf(graph.replace("preemption: full", "preemption: none")));
+		expect(result).toBe("complete");
+	},
+	60_000,
+);
 
 test("planted: an unwinder to which return_to_handler is the end of the stack does not see who is inside", async () => {
 	const model = await modelOf(graph.replace("func*", "weigh"));

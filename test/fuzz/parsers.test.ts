@@ -16,7 +16,7 @@ import { cliOf } from "../support/cli.js";
 import { mutateBytes, mutateText } from "./mutate.js";
 
 /** Inputs for each parser; `npm run fuzz` takes many more. */
-const RUNS = Number(process.env.KLPEMU_FUZZ ?? 1600) / 4;
+const RUNS = Number(process.env.KLPEMU_FUZZ ?? 800) / 4;
 /** Milliseconds of CPU time that one input may take; they take some 1 to 10. */
 const LIMIT = 2000;
 

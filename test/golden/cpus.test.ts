@@ -9,7 +9,7 @@ import { sample } from "../support/sample.js";
 import { KERNEL_MODULES, NO_KERNEL_MODULES, skipBecause } from "../support/skip.js";
 import { compareCpus, scenariosIn } from "./cpus.js";
 
-test.each([...scenariosIn("scenarios"), ...sample(scenariosIn("scenarios/family"), 3)])("%s", (file) =>
+test.each([...sample(scenariosIn("scenarios"), 2), ...sample(scenariosIn("scenarios/family"), 6)])("%s", (file) =>
 	compareCpus(file),
 );
 
@@ -18,7 +18,7 @@ test.each(sample(designs, 3).map((design) => design.name))("hybrid-lp1-lp2-lp3 u
 );
 
 describe("selftests", () => {
-	test.for(scenariosIn("scenarios/selftests"))("%s", async (file, { skip }) => {
+	test.for(sample(scenariosIn("scenarios/selftests"), 3))("%s", async (file, { skip }) => {
 		if (!existsSync(KERNEL_MODULES)) skipBecause(skip, NO_KERNEL_MODULES);
 		await compareCpus(file);
 	});

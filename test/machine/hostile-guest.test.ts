@@ -99,6 +99,6 @@ test.each([
 			m = await make();
 			expect(outcome(func, ...given)).toMatch(/^-?\d+$|Oops: |BUG: unable to handle|does not return within/);
 		}),
-		{ numRuns: LONG ? 100 : 3, seed: 14 },
+		{ numRuns: LONG ? 100 : 2, seed: 14 },
 	);
 });

@@ -7,6 +7,7 @@ import { parseElf } from "../../src/elf/index.js";
 import { compile } from "../../src/node/compile.js";
 import { type Manifest, manifestKey, objectFor, readManifest, sha256, sourceKey } from "../../src/node/gcc.js";
 import { PROJECT } from "../../src/node/project.js";
+import { longTest } from "../support/sample.js";
 
 const PREBUILT = join(PROJECT, "asm/prebuilt");
 let folder: string;
@@ -191,7 +192,7 @@ describe("objectFor", () => {
 		expect((await objectFor(path, { folder })).bytes.length).toBeGreaterThan(0);
 	});
 
-	it("has limits: an object of a gigabyte, and an endless file", async () => {
+	longTest("has limits: an object of a gigabyte, and an endless file", async () => {
 		for (const text of ["char x[1 << 30] = { 1 };", '#include "/dev/zero"']) {
 			const error = await failure(async () => objectFor(await write("f.c", `${text}\n`)));
 			expect(error.code).toBe("GCC_LIMIT");

@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { KlpemuError } from "../../src/base/index.js";
 import { parseScenario } from "../../src/scenario/index.js";
+import { LONG } from "../support/sample.js";
 
 /** A valid scenario; each case below breaks one thing in it. */
 const GOOD = `title: t
@@ -383,6 +384,6 @@ test("however a scenario is mutilated, it is refused with a place or it is anoth
 				expect(error.where).toMatch(/^s\.yaml:\d+:\d+$/);
 			}
 		}),
-		{ seed: 20261124, numRuns: 3000 },
+		{ seed: 20261124, numRuns: LONG ? 10_000 : 600 },
 	);
 });

@@ -45,13 +45,14 @@ describe.each(CPU_NAMES)("on %s", (cpu) => {
 	test.each([...ENGINE_GATES, ...KERNEL_GATES])(
 		"%s, called at its address with bad pointers, changes no text",
 		async (name) => {
-			const gate = new FtraceTest(machine).gate(name);
 			const call = (at: string) =>
-				`((void (*)(unsigned long, unsigned long, unsigned long, unsigned long))${gate}L)(${at}, ${at}, ${at}, ${at});`;
-			const text = `${HEAD}${["(unsigned long)funcA", "0x1234", "-8L"]
+				`((void (*)(unsigned long, unsigned long, unsigned long, unsigned long))gate)(${at}, ${at}, ${at}, ${at});`;
+			// One text for all gates, so that it is compiled once.
+			const text = `${HEAD}unsigned long gate;\n${["(unsigned long)funcA", "0x1234", "-8L"]
 				.map((at, i) => `noinline long tried${i}(long x) { ${call(at)} return leaf(x); }`)
 				.join("\n")}`;
 			expect(machine.insmodC("m", await compileModule("m", text))).toBe(0);
+			machine.it.memory.setU64(machine.addr("gate"), BigInt(new FtraceTest(machine).gate(name)));
 			const before = machine.text();
 			for (const i of [0, 1, 2]) {
 				const task = machine.task(`t${i}`, `tried${i}`);
@@ -123,9 +124,9 @@ describe.each(CPU_NAMES)("on %s", (cpu) => {
 	});
 
 	test("a width of two billion is bounded, as is a message", async () => {
-		expect(await run('printk("%2000000000d\\n", 1); printk("%*d%99999999999999999999d\\n", 0x7fffffff, 1, 2);')).toBe(
-			undefined,
-		);
+		const once = "static int calls; if (calls++) return 0;";
+		const wide = 'printk("%2000000000d\\n", 1); printk("%*d%99999999999999999999d\\n", 0x7fffffff, 1, 2);';
+		expect(await run(once + wide)).toBe(undefined);
 		expect(Math.max(...machine.it.dmesg.lines().map((line) => line.length))).toBe(1023);
 	});
 

@@ -7,6 +7,7 @@ import { parseKernelCore } from "../../../src/linux/klp-c/index.js";
 import { nodeHost } from "../../../src/node/index.js";
 import { exploreScenario, parseScenario, replaySchedule } from "../../../src/scenario/index.js";
 import { kernelCore } from "../../support/kernel-core.js";
+import { longTest } from "../../support/sample.js";
 import { KERNEL_CORE } from "../../support/skip.js";
 
 const FILE = "scenarios/test.yaml";
@@ -20,7 +21,7 @@ steps: ${steps}
 `;
 const LIMITS: SearchOptions = { budget: 100_000, invariants: new Set(INVARIANTS), all: false, reduction: true };
 
-test("a transition is explored to its end; what is shared is found", { timeout: 120_000 }, async ({ skip }) => {
+longTest("a transition is explored to its end; what is shared is found", async ({ skip }) => {
 	const core = await kernelCore(skip);
 	const scenario = parseScenario(ONE("[insmod: lp1, settle]"), FILE);
 	const found = await exploreScenario({ scenario, machine: { host: nodeHost(FILE), core }, ...LIMITS });

@@ -11,7 +11,7 @@ import { FtraceTest } from "../../support/ftrace.js";
 import { createTestMachine, type Source, type TestMachine } from "../../support/machine.js";
 import { kernelState } from "../../support/state.js";
 
-const RUNS = Number(process.env.KLPEMU_RANDOM_RUNS ?? 60);
+const RUNS = Number(process.env.KLPEMU_RANDOM_RUNS ?? 40);
 const SEED = Number(process.env.KLPEMU_RANDOM_SEED ?? 20_260_000);
 
 const MODULE = "mod";

@@ -1,6 +1,7 @@
 import { access } from "node:fs/promises";
 import { expect, test } from "vitest";
 import { selftestCommand } from "../../../src/node/cli/selftest.js";
+import { sample } from "../../support/sample.js";
 import { KERNEL_CORE, KERNEL_KO, NO_KERNEL_CORE, skipBecause } from "../../support/skip.js";
 
 const here = (file: string) =>
@@ -9,7 +10,7 @@ const here = (file: string) =>
 		() => false,
 	);
 
-test.for(["jit", "unicorn"])(
+test.for(sample(["jit", "unicorn"], 2))(
 	"Linux's own selftests with its own core and its own .ko files, on %s",
 	{ timeout: 300_000 },
 	async (cpu, { skip }) => {

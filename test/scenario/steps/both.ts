@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { type Model, Replayer } from "../../../src/explore/index.js";
 import { TASK_RUNNING } from "../../../src/linux/sched/index.js";
 import type { Machine } from "../../../src/machine/index.js";
-import { nodeHost } from "../../../src/node/index.js";
+import { nodeHost, objectFor } from "../../../src/node/index.js";
 import { createModel, parseScenario } from "../../../src/scenario/index.js";
 import { createScenarioMachine, runOn } from "../../../src/scenario/run.js";
 import { TestMachine } from "../../support/machine.js";
@@ -44,7 +44,7 @@ module_exit(picky_exit);
 MODULE_LICENSE("GPL");
 `;
 
-/** Makes scenarios in a folder of their own, which has the sources mod.c and picky.c. */
+/** Makes scenarios in a folder of their own, which has the objects mod.o and picky.o. */
 export class Bench {
 	readonly #folder: string;
 
@@ -54,8 +54,11 @@ export class Bench {
 
 	static async create(): Promise<Bench> {
 		const folder = await mkdtemp(join(tmpdir(), "klpemu-test-"));
-		await writeFile(join(folder, "mod.c"), FUNCS);
-		await writeFile(join(folder, "picky.c"), PICKY);
+		// Made once: each scenario needs them twice.
+		for (const [name, text] of Object.entries({ mod: FUNCS, picky: PICKY })) {
+			await writeFile(join(folder, `${name}.c`), text);
+			await writeFile(join(folder, `${name}.o`), (await objectFor(join(folder, `${name}.c`))).bytes);
+		}
 		await writeFile(join(folder, "transcript.txt"), "===== TEST: here =====\n");
 		return new Bench(folder);
 	}

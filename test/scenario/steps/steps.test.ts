@@ -14,7 +14,7 @@ title: t${steps.includes("test:") ? "\nselftest: transcript.txt" : ""}
 cpus: 2
 vmlinux: [asm/vmlinux/funcs.c, asm/vmlinux/kernel.c]
 modules:
-  some_mod: { sources: [mod.c] }${steps.includes("picky") ? "\n  picky: { sources: [picky.c] }" : ""}${steps.includes("tracers") ? "\n  tracers: { sources: [asm/modules/tracers.c] }" : ""}
+  some_mod: { sources: [mod.o] }${steps.includes("picky") ? "\n  picky: { sources: [picky.o] }" : ""}${steps.includes("tracers") ? "\n  tracers: { sources: [asm/modules/tracers.c] }" : ""}
 livepatches:
   lp1: { sources: [asm/livepatches/lp1.c], funcs: { funcA: lp1_funcA } }
   lp2: { sources: [asm/livepatches/lp2.c], objects: { vmlinux: { funcB: lp2_funcB }, some_mod: { in_mod: lp2_funcA } } }
