@@ -1,6 +1,7 @@
 import type { EngineImage } from "../assemble/index.js";
 import { Random } from "../base/index.js";
 import { type Cpu, GatePage } from "../cpu/index.js";
+import { AccessesAt } from "../cpu/x86/index.js";
 import type { ElfObject } from "../elf/index.js";
 import {
 	aliasOf,
@@ -32,7 +33,7 @@ import {
 	TextPoke,
 	Tracefs,
 } from "../linux/ftrace/index.js";
-import { GuestCalls, Heap, HostCalls, Oops } from "../linux/guest/index.js";
+import { GuestCalls, Heap, HeapCheck, HostCalls, Oops } from "../linux/guest/index.js";
 import type { Design, Release } from "../linux/klp/index.js";
 import { type KernelCore, type KernelLayout, type LinkedCore, linkCore } from "../linux/klp-c/index.js";
 import { Dmesg, FaultInjection, GuestAreas, Icache, Kallsyms, Observers, type ShouldFail } from "../linux/lib/index.js";
@@ -158,6 +159,17 @@ function bootFtrace(parts: WithSched & { linked: LinkedCore | undefined }, gates
 }
 type WithFtrace = WithSched & ReturnType<typeof bootFtrace>;
 
+/** What is wrong is told to observers. */
+function heapCheckOf({ cpu, memory, symbols, observers, sched }: WithFtrace, heap: Heap): HeapCheck {
+	return new HeapCheck({
+		...{ cpu, heap, accesses: new AccessesAt(memory, () => false) },
+		symbolize: (address) => symbols.symbolize(address),
+		report: (what) => {
+			for (const observer of observers) observer.invalidRead?.(`${sched.current.comm}: ${what}`);
+		},
+	});
+}
+
 /** Calls from TypeScript to guest code, and from guest code to TypeScript. */
 function bootGuest(parts: WithFtrace, gates: GatePage, engine: AssembledEngine) {
 	const { cpu, memory, sched, observers } = parts;
@@ -167,10 +179,11 @@ function bootGuest(parts: WithFtrace, gates: GatePage, engine: AssembledEngine) 
 		call_from_host: label(engine.entry, "call_from_host"),
 		host_bottom: label(engine.entry, "host_bottom"),
 	};
-	const calls = new GuestCalls({ ...parts, oops, hostCalls, labels });
+	const heap = new Heap(memory, { base: LAYOUT.heap, end: LAYOUT.heapEnd });
+	const calls = new GuestCalls({ ...parts, oops, hostCalls, labels, heapCheck: heapCheckOf(parts, heap) });
 	gates.add({ name: "return_to_host", passes: "state", call: () => true });
 	declareFtraceGates(gates, cpu, { ...parts, hostCalls });
-	return { oops, hostCalls, calls, labels, heap: new Heap(memory, { base: LAYOUT.heap, end: LAYOUT.heapEnd }) };
+	return { oops, hostCalls, calls, labels, heap };
 }
 type WithGuest = WithFtrace & ReturnType<typeof bootGuest>;
 

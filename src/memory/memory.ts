@@ -5,6 +5,9 @@ import { hex, isKaddr, type Kaddr, toU64 } from "./kaddr.js";
 export const PERM = { READ: 1, WRITE: 2, EXEC: 4 } as const;
 /** Bits 3 to 11 of a page table entry belong to the Cpu (for example "has translated code"); memory keeps them clear. */
 export const PTE_PERM_MASK = 7;
+/** The page is watched, see {@link Memory.watch}: its permissions are {@link WATCHED_SHIFT} higher. */
+const PTE_WATCHED = 0x800;
+const WATCHED_SHIFT = 8;
 export const PAGE_SIZE = 4096;
 export const PAGE_SHIFT = 12;
 
@@ -193,7 +196,45 @@ export class Memory {
 
 	/** Permissions of the page that holds `address`; 0 where nothing is mapped. */
 	permissions(address: Kaddr | bigint): number {
-		return this.entry(address) & PTE_PERM_MASK;
+		const entry = this.entry(address);
+		return ((entry & PTE_WATCHED) === 0 ? entry : entry >> WATCHED_SHIFT) & PTE_PERM_MASK;
+	}
+
+	/**
+	 * Pages are watched. The jit asks {@link onWatched} about each access of guest code to one; an access that is not allowed is a page
+	 * fault. To be undone by {@link unwatch} before anyone maps or protects them. The address is in the kernel window.
+	 */
+	watch(start: Kaddr, end: Kaddr): void {
+		this.watching = true;
+		const table = this.pageTable;
+		for (let page = start >>> PAGE_SHIFT; page < end >>> PAGE_SHIFT; page++) {
+			const entry = table[page & (WINDOW_PAGES - 1)]!;
+			if ((entry & PTE_WATCHED) !== 0 || entry === 0) continue;
+			const perm = entry & PTE_PERM_MASK;
+			table[page & (WINDOW_PAGES - 1)] = (entry - perm) | (perm << WATCHED_SHIFT) | PTE_WATCHED;
+		}
+	}
+
+	unwatch(start: Kaddr, end: Kaddr): void {
+		this.watching = false;
+		const table = this.pageTable;
+		for (let page = start >>> PAGE_SHIFT; page < end >>> PAGE_SHIFT; page++) {
+			const entry = table[page & (WINDOW_PAGES - 1)]!;
+			if ((entry & PTE_WATCHED) === 0) continue;
+			const perm = (entry >> WATCHED_SHIFT) & PTE_PERM_MASK;
+			table[page & (WINDOW_PAGES - 1)] = (entry & ~(PTE_WATCHED | (PTE_PERM_MASK << WATCHED_SHIFT))) | perm;
+		}
+	}
+
+	/** Pages are watched now. */
+	watching = false;
+	/** False: the access is not allowed. */
+	onWatched: (address: Kaddr, bytes: number) => boolean = () => true;
+
+	/** Whether guest code may access the bytes, as far as that is watched. */
+	allows(address: bigint, bytes: number): boolean {
+		if (!this.watching || (this.entry(address) & PTE_WATCHED) === 0) return true;
+		return this.onWatched(Number(BigInt.asIntN(32, address)), bytes);
 	}
 
 	/** The page table entry for an address, 0 where nothing is mapped. */

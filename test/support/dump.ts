@@ -1,10 +1,11 @@
 import { Session } from "node:inspector";
+import { AccessesAt } from "../../src/cpu/x86/index.js";
 import type { Machine } from "../../src/machine/index.js";
 
 /**
  * Every field of every object that can be reached from a machine, `#` ones included, and all guest memory: `path = value` each.
  * Two dumps of machines that are alike are the same lines. Left out: the Cpu (its state is memory and registers), observers, and
- * what functions have captured.
+ * what functions have captured, and what is decoded of the bytes in memory.
  */
 export function dumpMachine(machine: Machine): string[] {
 	return new Dump(machine).lines;
@@ -57,7 +58,7 @@ class Dump {
 		else if (typeof value !== "object" || value === null) this.lines.push(`${path} = ${String(value)}`);
 		else {
 			const { cpu, memory, observers } = this.#machine;
-			if ([cpu, memory, observers].some((other) => other === (value as unknown))) return;
+			if ([cpu, memory, observers].some((other) => other === (value as unknown)) || value instanceof AccessesAt) return;
 			const known = this.#numbers.get(value);
 			this.lines.push(`${path} = object ${known ?? this.#numbers.size}`);
 			if (known !== undefined) return;

@@ -39,6 +39,10 @@ export class SlowAccess {
 			this.#fault = this.#check(address, need);
 			if (this.#fault !== undefined) return 0;
 		}
+		if (!this.#memory.allows(start, bytes)) {
+			this.#fault = { kind: "page-fault", address: start, access: (need & NEED.w) !== 0 ? "write" : "read" };
+			return 0;
+		}
 		this.#address = start;
 		this.#bytes = bytes;
 		for (let i = 0; i < bytes; i++) this.#memory.bytes[AREA.bounce + i] = this.#memory.bytes[this.#offset(i)]!;

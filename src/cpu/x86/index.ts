@@ -1,4 +1,5 @@
 export { accessesOf, type MemoryAccess } from "./accesses.js";
+export { AccessesAt } from "./accesses-at.js";
 export {
 	type Decoded,
 	decodeBytes,

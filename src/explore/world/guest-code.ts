@@ -1,11 +1,11 @@
 import { KlpemuError } from "../../base/index.js";
 import { type Cpu, RIP, RSP, type Stop } from "../../cpu/index.js";
-import { accessesOf, decodeBytes, MAX_INSTRUCTION_BYTES, type MemoryAccess } from "../../cpu/x86/index.js";
+import { AccessesAt, type MemoryAccess } from "../../cpu/x86/index.js";
 import { type CallStepper, runGuest } from "../../linux/guest/index.js";
 import type { Point } from "../../linux/lib/index.js";
 import { THREAD_SIZE, type task_struct } from "../../linux/sched/index.js";
 import type { Machine } from "../../machine/index.js";
-import { type Kaddr, PAGE_SIZE, PERM, toU64 } from "../../memory/index.js";
+import type { Kaddr } from "../../memory/index.js";
 import type { TaskProbe } from "./probe.js";
 import type { SharedMemory } from "./shared-memory.js";
 
@@ -42,12 +42,6 @@ const ACQUIRE: ReadonlySet<string> = new Set([
 /** Gates of kernel functions that need a clock, make tasks, or call a function later. */
 const TIMED = /^(kthread_\w+|(mod|add)_timer|schedule_timeout\w*|call_rcu|wait_for_completion_timeout)$/;
 
-/** An instruction that was decoded, with the bytes it was decoded from. */
-interface Decoded {
-	readonly bytes: readonly number[];
-	readonly accesses: readonly MemoryAccess[];
-}
-
 /** Whose code runs. */
 export interface Runner {
 	/** A number for each actor and each task. */
@@ -65,7 +59,7 @@ export class GuestCode implements CallStepper {
 	readonly #cpu: Cpu;
 	readonly #shared: SharedMemory;
 	readonly #probe: TaskProbe;
-	readonly #decoded = new Map<Kaddr, Decoded>();
+	readonly #accesses: AccessesAt;
 	readonly #broken: (message: string) => void;
 	/** Whose move it is; undefined: nobody's. */
 	#runner: Runner | undefined = undefined;
@@ -84,6 +78,7 @@ export class GuestCode implements CallStepper {
 		this.#shared = shared;
 		this.#probe = probe;
 		this.#broken = broken;
+		this.#accesses = new AccessesAt(machine.memory, (ip) => machine.klp.code?.contains(ip) === true);
 		machine.calls.stepper = this;
 		machine.memory.watchWrites((address, length) => this.#hostAccess(address, length, true));
 	}
@@ -198,7 +193,7 @@ export class GuestCode implements CallStepper {
 
 	#touchesShared(task: task_struct, ip: Kaddr): boolean {
 		const { state } = this.#cpu;
-		for (const access of this.#decode(ip).accesses) {
+		for (const access of this.#accesses.at(ip)) {
 			const address = access.address(state);
 			const length = access.length(state);
 			if (length > 0 && !this.#isOwn(task, address) && this.#isPoint(address, length, access.writes)) return true;
@@ -260,12 +255,12 @@ export class GuestCode implements CallStepper {
 	#note(task: task_struct, ip: Kaddr): (() => void)[] {
 		const after: (() => void)[] = [];
 		const { state, memory } = this.#cpu;
-		for (const access of this.#decode(ip).accesses) {
+		for (const access of this.#accesses.at(ip)) {
 			const address = access.address(state);
 			const length = access.length(state);
 			if (length === 0 || memory.entry(address) === 0 || this.#isOwn(task, address)) continue;
 			if (this.#isForeignStack(address)) this.#shared.escapes(address);
-			this.#checkHeap(task, address, ip);
+			this.#checkHeap(task, ip, address, length, access.writes);
 			this.#noteAccess(task, address, length, access, after);
 		}
 		return after;
@@ -308,10 +303,9 @@ export class GuestCode implements CallStepper {
 		return stacks.contains(address);
 	}
 
-	#checkHeap(task: task_struct, address: Kaddr, ip: Kaddr): void {
-		const { heap, symbols } = this.#machine;
-		if (!heap.contains(address) || heap.isUsed(address)) return;
-		this.#broken(`${task.comm} accesses freed memory in ${symbols.sprint_symbol(ip, true)}`);
+	#checkHeap({ comm }: task_struct, ip: Kaddr, address: Kaddr, length: number, writes: boolean): void {
+		const what = this.#machine.calls.heapCheck.problem(ip, address, length, writes);
+		if (what !== undefined) this.#broken(`${comm}: ${what}`);
 	}
 
 	/** An access of TypeScript in the name of kernel code. */
@@ -331,29 +325,12 @@ export class GuestCode implements CallStepper {
 		if (PRIVATE_GATES.has(gate) && this.#isPoint(address, length, writes)) shared.addGate(gate);
 	}
 
-	#decode(ip: Kaddr): Decoded {
-		const known = this.#decoded.get(ip);
-		const { memory } = this.#machine;
-		// In the core's own text only calls and jumps change, which access nothing.
-		if (known !== undefined && this.#machine.klp.code?.contains(ip)) return known;
-		if (known?.bytes.every((byte, i) => memory.u8((ip + i) | 0) === byte)) return known;
-		if (!(memory.permissions(ip) & PERM.EXEC)) return NOTHING;
-		const room = memory.permissions((ip + MAX_INSTRUCTION_BYTES) | 0)
-			? MAX_INSTRUCTION_BYTES
-			: PAGE_SIZE - (ip & (PAGE_SIZE - 1));
-		const instruction = decodeBytes(memory.read(ip, Math.min(room, MAX_INSTRUCTION_BYTES)), toU64(ip));
-		if ("error" in instruction) return NOTHING;
-		const made = { bytes: [...instruction.bytes], accesses: accessesOf(instruction) };
-		this.#decoded.set(ip, made);
-		return made;
-	}
-
 	/** The values of shared words that the next instruction reads: a task's way may depend on them. */
 	valuesRead(task: task_struct): string | undefined {
 		const { state, memory } = this.#cpu;
 		const ip = state.kaddr(RIP);
 		const values: bigint[] = [];
-		for (const access of this.#decode(ip).accesses) {
+		for (const access of this.#accesses.at(ip)) {
 			const address = access.address(state);
 			const length = access.length(state);
 			if (!access.reads || length === 0 || length > 8 || memory.entry(address) === 0) continue;
@@ -363,5 +340,3 @@ export class GuestCode implements CallStepper {
 		return values.length === 0 ? undefined : `${ip}:${values.join()}`;
 	}
 }
-
-const NOTHING: Decoded = { bytes: [], accesses: [] };

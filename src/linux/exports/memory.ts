@@ -1,5 +1,5 @@
 import { hex } from "../../memory/index.js";
-import type { GuestMemory, HostFunctions, Slab } from "../guest/index.js";
+import type { GuestArguments, GuestMemory, HostFunctions, Slab } from "../guest/index.js";
 import { type Dmesg, KERN } from "../lib/index.js";
 
 /** include/linux/gfp_types.h */
@@ -10,8 +10,10 @@ const ZERO_SIZE_PTR = 16n;
 
 /** mm/slub.c: kmalloc() and kfree() for guest code. */
 export function memoryFunctions(memory: GuestMemory, slab: Slab, dmesg: Dmesg): HostFunctions {
-	const kmalloc = (size: bigint, flags: number) =>
-		size === 0n ? ZERO_SIZE_PTR : BigInt(slab.kmalloc("kmalloc", Number(size), (flags & __GFP_ZERO) !== 0));
+	const kmalloc = (size: bigint, flags: number, { caller }: GuestArguments) => {
+		if (size === 0n) return ZERO_SIZE_PTR;
+		return BigInt(slab.kmalloc("kmalloc", Number(size), (flags & __GFP_ZERO) !== 0, caller));
+	};
 	const kfree = (pointer: bigint, address: number) => {
 		if (pointer <= ZERO_SIZE_PTR) return;
 		memory.u8(address);
@@ -29,7 +31,7 @@ export function memoryFunctions(memory: GuestMemory, slab: Slab, dmesg: Dmesg): 
 	};
 	return {
 		plain: {
-			kmalloc: (args) => kmalloc(args.u64(0), args.u32(1)),
+			kmalloc: (args) => kmalloc(args.u64(0), args.u32(1), args),
 			kfree: (args) => {
 				const pointer = args.u64(0);
 				kfree(pointer, pointer <= ZERO_SIZE_PTR ? 0 : args.pointer(0));
@@ -43,8 +45,11 @@ export function memoryFunctions(memory: GuestMemory, slab: Slab, dmesg: Dmesg): 
 					return ZERO_SIZE_PTR;
 				}
 				const before = old === 0 ? 0 : (slab.usedSize(old) ?? 0);
-				if (before >= size) return pointer;
-				const object = kmalloc(size, args.u32(2));
+				if (before >= size) {
+					slab.resize(old, Number(size));
+					return pointer;
+				}
+				const object = kmalloc(size, args.u32(2), args);
 				if (object === 0n) return 0n;
 				if (before > 0) memory.write(Number(BigInt.asIntN(32, object)), memory.read(old, before));
 				kfree(pointer, old);

@@ -31,6 +31,12 @@ export class GuestArguments {
 		return picked;
 	}
 
+	/** Where the call returns to; 0: the stack is gone. */
+	get caller(): Kaddr {
+		const at = toKaddr(this.#words[RSP]!);
+		return this.memory.permissions(at) === 0 ? 0 : this.memory.kaddr(at);
+	}
+
 	/** An unsigned int, or a size. */
 	u32(index: number): number {
 		return Number(this.u64(index) & 0xffffffffn);

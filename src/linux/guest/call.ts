@@ -5,6 +5,7 @@ import type { TextPoke } from "../ftrace/index.js";
 import type { Kernel, Point } from "../lib/index.js";
 import type { KernelStacks, PerCpu, Sched, task_struct } from "../sched/index.js";
 import { GuestMemory } from "./guest-memory.js";
+import { CHECKED, type HeapCheck } from "./heap-check.js";
 import type { HostCalls } from "./host-calls.js";
 import type { Oops } from "./oops.js";
 import { runGuest } from "./run-guest.js";
@@ -61,6 +62,8 @@ export class GuestCalls {
 	readonly #hostCalls: HostCalls;
 	readonly #oops: Oops;
 	readonly #labels: CallLabels;
+	/** Checks what the guest code does; the explorer checks it, too. */
+	readonly heapCheck: HeapCheck;
 	/** Set once, by a livepatch core that is guest code. */
 	watch: CallWatch | undefined = undefined;
 	/** Set once, by the explorer. */
@@ -75,6 +78,7 @@ export class GuestCalls {
 		readonly hostCalls: HostCalls;
 		readonly oops: Oops;
 		readonly labels: CallLabels;
+		readonly heapCheck: HeapCheck;
 	}) {
 		this.#cpu = parts.cpu;
 		this.#sched = parts.sched;
@@ -84,6 +88,7 @@ export class GuestCalls {
 		this.#hostCalls = parts.hostCalls;
 		this.#oops = parts.oops;
 		this.#labels = parts.labels;
+		this.heapCheck = parts.heapCheck;
 	}
 
 	/** rax of `func(args)`. Throws `GUEST_ENDLESS`, and `GUEST_OOPS` if the task dies. */
@@ -143,7 +148,7 @@ export class GuestCalls {
 			this.#setPerCpu(task);
 			cpu.state.words.set(task.regs.words);
 			const { watch } = this;
-			const stop = runGuest(cpu, watch?.step ?? SLICE);
+			const stop = this.#slice(watch?.step ?? SLICE, executed);
 			task.regs.words.set(cpu.state.words);
 			executed += stop.executed;
 			this.#sched.instructions += stop.executed;
@@ -157,6 +162,11 @@ export class GuestCalls {
 			} else if (stop.kind === "fault") this.#fault(task, stop);
 		}
 		throw endless(task);
+	}
+
+	#slice(budget: number, executed: number): Stop {
+		if (executed >= CHECKED) return runGuest(this.#cpu, budget);
+		return this.heapCheck.run(Math.min(budget, CHECKED - executed));
 	}
 
 	/** The same, one step of the explorer after the other. */

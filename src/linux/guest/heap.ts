@@ -7,6 +7,30 @@ import { type Kaddr, type Memory, PAGE_SIZE, PERM } from "../../memory/index.js"
  */
 export const POISON_FREE = 0x6b;
 const SMALLEST = 8;
+/** Smallest gap before an object, in bytes. */
+const GAP = 32;
+
+/** An object of the heap as an access sees it. */
+export interface HeapObject {
+	readonly address: Kaddr;
+	/** What was asked for; the object may have more room. */
+	readonly bytes: number;
+	/** The call that has allocated it returns here; 0: the engine has. */
+	readonly allocatedBy: Kaddr;
+}
+
+/** Room of an object for so many bytes. */
+function roomFor(bytes: number): number {
+	let room = SMALLEST;
+	while (room < bytes) room *= 2;
+	return room;
+}
+
+/**
+ * Small objects lie behind a gap of their own size, at least {@link GAP}, so that an access before or behind one does not fall into
+ * another one: as KASAN's redzones. Large ones lie behind a page that is not mapped.
+ */
+const gapBefore = (room: number) => (room < PAGE_SIZE ? Math.max(room, GAP) : PAGE_SIZE);
 
 /**
  * kmalloc() and kfree(): sizes are powers of two, small ones share pages. An object that was freed last is handed out first.
@@ -15,6 +39,7 @@ const SMALLEST = 8;
 export class Heap {
 	static readonly state = declareState({
 		fields: ["next", "free", "used"],
+		unkeyed: ["allocators"],
 		dropCaches: (heap: Heap) => {
 			heap.known = undefined;
 		},
@@ -24,10 +49,12 @@ export class Heap {
 	readonly #base: Kaddr;
 	readonly #end: Kaddr;
 	private next: Kaddr;
-	/** Free objects by size. */
+	/** Free objects by room. */
 	private readonly free = new Map<number, Kaddr[]>();
-	/** Size of each object in use. */
+	/** What was asked for, of each object in use. */
 	private readonly used = new Map<Kaddr, number>();
+	/** By object in use, see {@link HeapObject.allocatedBy}. */
+	private readonly allocators = new Map<Kaddr, Kaddr>();
 	/** See {@link layout}; undefined: the heap has changed. */
 	private known: string | undefined = undefined;
 
@@ -37,6 +64,7 @@ export class Heap {
 		this.#base = area.base;
 		this.next = area.base;
 		this.#end = area.end;
+		memory.onWatched = (address, bytes) => this.holds(address, bytes);
 	}
 
 	/** Objects in use. */
@@ -52,37 +80,52 @@ export class Heap {
 
 	/** Maps a page for each small size, so that the first objects need no new ones. */
 	warm(): void {
-		for (let size = SMALLEST; size < PAGE_SIZE; size *= 2) {
-			if (this.free.has(size)) continue;
+		for (let room = SMALLEST; room < PAGE_SIZE; room *= 2) {
+			if (this.free.has(room)) continue;
 			const free: Kaddr[] = [];
-			this.free.set(size, free);
-			this.#grow(size, free);
+			this.free.set(room, free);
+			this.#grow(room, free);
 		}
 		this.known = undefined;
 	}
 
-	/** A new object, zeroed on request; 0 (NULL) if there is no memory left. */
-	kmalloc(bytes: number, zero: boolean): Kaddr {
-		let size = SMALLEST;
-		while (size < bytes) size *= 2;
-		const free = this.free.get(size) ?? [];
-		this.free.set(size, free);
-		if (free.length === 0 && !this.#grow(size, free)) return 0;
+	/** A new object, zeroed on request; 0 (NULL) if there is no memory left. `allocatedBy`: see {@link HeapObject}. */
+	kmalloc(bytes: number, zero: boolean, allocatedBy: Kaddr = 0): Kaddr {
+		const room = roomFor(bytes);
+		const free = this.free.get(room) ?? [];
+		this.free.set(room, free);
+		if (free.length === 0 && !this.#grow(room, free)) return 0;
 		const address = free.pop()!;
 		this.known = undefined;
-		this.used.set(address, size);
-		if (zero) this.#memory.write(address, new Uint8Array(size));
+		this.used.set(address, bytes);
+		this.allocators.set(address, allocatedBy);
+		if (zero) this.#memory.write(address, new Uint8Array(room));
 		return address;
 	}
 
-	#grow(size: number, free: Kaddr[]): boolean {
-		const length = Math.max(size, PAGE_SIZE);
-		if (this.next + length > this.#end) return false;
-		this.#memory.map("heap", this.next, length, PERM.READ | PERM.WRITE);
+	#grow(room: number, free: Kaddr[]): boolean {
+		const gap = gapBefore(room);
+		// A large object lies behind its gap, which is not mapped.
+		const isLarge = room >= PAGE_SIZE;
+		const start = this.next + (isLarge ? gap : 0);
+		const length = Math.max(room, PAGE_SIZE);
+		if (start + length > this.#end) return false;
+		this.#memory.map("heap", start, length, PERM.READ | PERM.WRITE);
+		if (this.#memory.watching) this.#memory.watch(start, start + length);
 		// The lowest address goes out first.
-		for (let at = length - size; at >= 0; at -= size) free.push((this.next + at) | 0);
-		this.next = (this.next + length) | 0;
+		if (isLarge) free.push(start | 0);
+		else for (let at = length - room; at >= gap; at -= 2 * gap) free.push((start + at) | 0);
+		this.next = (start + length) | 0;
 		return true;
+	}
+
+	/** See {@link Memory.watch}: from now on each access of guest code must lie in one object in use. */
+	watch(): void {
+		this.#memory.watch(this.#base, this.next);
+	}
+
+	unwatch(): void {
+		this.#memory.unwatch(this.#base, this.next);
 	}
 
 	/** An object could be there. */
@@ -90,42 +133,69 @@ export class Heap {
 		return address >= this.#base && address < this.#end;
 	}
 
-	/** The address is in an object in use. */
-	isUsed(address: Kaddr): boolean {
-		for (let size = SMALLEST; size < PAGE_SIZE; size *= 2) {
-			if (this.used.get(address & -size) === size) return true;
+	/** The bytes lie in one object in use. */
+	holds(address: Kaddr, length: number): boolean {
+		for (let room = SMALLEST; room < PAGE_SIZE; room *= 2) {
+			const slot = 2 * gapBefore(room);
+			const start = ((address & -slot) + slot - room) | 0;
+			const bytes = this.used.get(start);
+			if (bytes !== undefined && roomFor(bytes) === room) return address >= start && address + length <= start + bytes;
 		}
-		for (const [start, size] of this.used)
-			if (size >= PAGE_SIZE && address >= start && address < start + size) return true;
+		for (const [start, bytes] of this.used) {
+			if (bytes > PAGE_SIZE / 2 && address >= start && address + length <= start + bytes) return true;
+		}
 		return false;
 	}
 
-	/** Size of an object in use; undefined for anything else. */
-	usedSize(address: Kaddr): number | undefined {
-		return this.used.get(address);
+	/** The object in use that is next to the address. */
+	nearest(address: Kaddr): HeapObject | undefined {
+		let nearest: HeapObject | undefined;
+		let least = Number.POSITIVE_INFINITY;
+		for (const [start, bytes] of this.used) {
+			const distance = Math.max(start - address, address - (start + bytes), 0);
+			if (distance >= least) continue;
+			least = distance;
+			nearest = { address: start, bytes, allocatedBy: this.allocators.get(start) ?? 0 };
+		}
+		return nearest;
 	}
 
-	/** Size of an object that is free; undefined for anything else. */
+	/** Bytes that an object in use has room for (ksize()); undefined for anything else. */
+	usedSize(address: Kaddr): number | undefined {
+		const bytes = this.used.get(address);
+		return bytes === undefined ? undefined : roomFor(bytes);
+	}
+
+	/** An object in use gets more or less of its room. */
+	resize(address: Kaddr, bytes: number): void {
+		this.used.set(address, bytes);
+	}
+
+	/** Room of an object that is free; undefined for anything else. */
 	freeSize(address: Kaddr): number | undefined {
-		for (const [size, objects] of this.free) if (objects.includes(address)) return size;
+		for (const [room, objects] of this.free) if (objects.includes(address)) return room;
 		return undefined;
 	}
 
 	/** True if an address lies in an object that is free. */
 	isFree(address: Kaddr): boolean {
-		for (const [size, objects] of this.free) if (objects.includes((address & -size) | 0)) return true;
+		for (const [room, objects] of this.free) {
+			if (objects.some((start) => address >= start && address < start + room)) return true;
+		}
 		return false;
 	}
 
 	/** False for an address that is not an object in use. NULL is allowed, as in the kernel. */
 	kfree(address: Kaddr): boolean {
 		if (address === 0) return true;
-		const size = this.used.get(address);
-		if (size === undefined) return false;
+		const bytes = this.used.get(address);
+		if (bytes === undefined) return false;
+		const room = roomFor(bytes);
 		this.used.delete(address);
+		this.allocators.delete(address);
 		this.known = undefined;
-		this.#memory.write(address, new Uint8Array(size).fill(POISON_FREE));
-		this.free.get(size)!.push(address);
+		this.#memory.write(address, new Uint8Array(room).fill(POISON_FREE));
+		this.free.get(room)!.push(address);
 		return true;
 	}
 

@@ -2,6 +2,7 @@ export { GuestArguments, type HostFunctions } from "./arguments.js";
 export { type CallLabels, type CallStepper, type CallWatch, GuestCalls } from "./call.js";
 export { GuestFault, GuestMemory, toPointer } from "./guest-memory.js";
 export { Heap } from "./heap.js";
+export { HeapCheck } from "./heap-check.js";
 export { HostCalls } from "./host-calls.js";
 export { Oops, type OopsObserver } from "./oops.js";
 export { Refcounts } from "./refcount.js";

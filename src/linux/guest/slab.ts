@@ -17,10 +17,16 @@ export class Slab {
 
 	/**
 	 * A new object for `current`, zeroed on request; 0 (NULL) if there is no memory. `site`: the caller's name, for
-	 * fault injection.
+	 * fault injection. `allocatedBy`: see {@link HeapObject}.
 	 */
-	kmalloc(site: string, size: number, zero: boolean): Kaddr {
-		return this.#faults.should_fail(`${site}(${this.#sched.current.comm})`) ? 0 : this.#heap.kmalloc(size, zero);
+	kmalloc(site: string, size: number, zero: boolean, allocatedBy?: Kaddr): Kaddr {
+		if (this.#faults.should_fail(`${site}(${this.#sched.current.comm})`)) return 0;
+		return this.#heap.kmalloc(size, zero, allocatedBy);
+	}
+
+	/** See {@link Heap.resize}. */
+	resize(address: Kaddr, bytes: number): void {
+		this.#heap.resize(address, bytes);
 	}
 
 	/** Size of an object in use; undefined for anything else. */

@@ -145,7 +145,7 @@ export class CompiledLivepatch implements Livepatch {
 		this.design = parts.design;
 		this.compiledFrom = object.info.release;
 
-		const scratch = new Scratch({ cpu, labels, base: areas.coreScratch });
+		const scratch = new Scratch({ cpu, labels, heapCheck: calls.heapCheck, base: areas.coreScratch });
 		const gfpZero = layout.constant("__GFP_ZERO");
 		this.memory = new CoreMemory({ memory, slab, heap, sched, workqueue, gfpZero });
 		this.scheduler = new CoreScheduler({

@@ -1,7 +1,7 @@
 import { KlpemuError } from "../../base/index.js";
 import { ARGUMENT_REGISTERS, type Cpu, GS_BASE, RAX, RFLAGS_RESET, RSP, STATE_WORDS } from "../../cpu/index.js";
 import { type Kaddr, type Memory, PAGE_SIZE, PERM, toU64 } from "../../memory/index.js";
-import type { CallLabels } from "../guest/index.js";
+import type { CallLabels, HeapCheck } from "../guest/index.js";
 
 /** A look takes some hundred instructions; a loop that does not end is an error of the core. */
 const BUDGET = 100_000;
@@ -11,6 +11,7 @@ const UD2_SIZE = 2n;
 interface Parts {
 	readonly cpu: Cpu;
 	readonly labels: CallLabels;
+	readonly heapCheck: HeapCheck;
 	/** The area of a CPU that does not exist, a stack, and a page for results: {@link Scratch.size} bytes from here. */
 	readonly base: Kaddr;
 }
@@ -26,16 +27,18 @@ export class Scratch {
 	readonly #cpu: Cpu;
 	readonly #memory: Memory;
 	readonly #labels: CallLabels;
+	readonly #heapCheck: HeapCheck;
 	/** The per-CPU area. */
 	readonly area: Kaddr;
 	/** A page for arguments and results. */
 	readonly page: Kaddr;
 	readonly #stackTop: Kaddr;
 
-	constructor({ cpu, labels, base }: Parts) {
+	constructor({ cpu, labels, heapCheck, base }: Parts) {
 		this.#cpu = cpu;
 		this.#memory = cpu.memory;
 		this.#labels = labels;
+		this.#heapCheck = heapCheck;
 		this.area = base;
 		this.page = (base + PAGE_SIZE) | 0;
 		this.#stackTop = (base + Scratch.size - 64) | 0;
@@ -75,7 +78,7 @@ export class Scratch {
 	#run(): bigint | undefined {
 		const { state } = this.#cpu;
 		for (let left = BUDGET; left > 0; ) {
-			const stop = this.#cpu.run(left);
+			const stop = this.#heapCheck.run(left);
 			left -= stop.executed;
 			if (stop.kind === "gate") {
 				if (stop.gate.name === "return_to_host") return state.words[RAX]!;

@@ -26,6 +26,14 @@ test("objects in use never overlap, are aligned to their size, and hold what was
 				}
 			}
 			expect(fresh.count).toBe(live.length);
+			for (const { at, size } of live) {
+				expect([fresh.holds(at, size), fresh.holds(at, size + 1)]).toEqual([true, false]);
+				// The bytes beside an object are nobody's: an access that leaves it falls into no other one.
+				for (let far = 1; far <= 32; far++) {
+					expect([fresh.holds((at - far) | 0, 1), fresh.holds((at + size + far - 1) | 0, 1)]).toEqual([false, false]);
+				}
+				expect(fresh.nearest((at - 1) | 0)?.address).toBe(at);
+			}
 		}),
 	);
 });
@@ -52,10 +60,13 @@ test("NULL may be freed; an address that is not an object in use may not", () =>
 
 test("when the area is used up there is NULL; large objects take whole pages", () => {
 	const large = heap.kmalloc(3 * PAGE_SIZE, false);
-	expect(large).toBe(BASE);
+	// A page in front of each object is not mapped.
+	expect(large).toBe(BASE + PAGE_SIZE);
+	expect(memory.permissions(BASE)).toBe(0);
 	const all = Array.from({ length: 20 }, () => heap.kmalloc(PAGE_SIZE, false));
-	expect(all.filter((at) => at !== 0)).toHaveLength(12);
-	expect(heap.kmalloc(8, true)).toBe(0);
+	expect(all.filter((at) => at !== 0)).toHaveLength(5);
+	expect(heap.kmalloc(8, true)).not.toBe(0);
+	expect(heap.kmalloc(PAGE_SIZE / 2, true)).toBe(0);
 	heap.kfree(all[0]!);
 	expect(heap.kmalloc(PAGE_SIZE, false)).toBe(all[0]);
 });

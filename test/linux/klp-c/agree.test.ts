@@ -18,14 +18,6 @@ import { sample } from "../../support/sample.js";
  */
 const FOLDERS = ["scenarios", "scenarios/family"];
 const PREEMPTED = ["scenarios/family/preempted.yaml"];
-/** klp_check_stack_func() reads memory before the klp_ops, which is no klp_func; the compiled core does, and nobody sees it. */
-const UNSEEN = ["alias-reverse", "bottom-reverse", "two-names", "two-names-reverse", "two-names-sleeper"].map(
-	(name) => ({
-		file: `scenarios/family/${name}.yaml`,
-		invariant: "use-after-free",
-	}),
-);
-
 /** In some schedules the kthread happens to run when the work looks at it, with either core: not in this one. */
 const SEEDS: Readonly<Record<string, number>> = { "scenarios/signals.yaml": 4 };
 
@@ -59,6 +51,8 @@ function comparable(step: ReportStep, withOrder: boolean) {
 	};
 }
 
+const isSame = (one: object, other: object | undefined) => JSON.stringify(one) === JSON.stringify(other);
+
 function compare(file: string, typescript: Report, compiled: Report): void {
 	const withOrder = !PREEMPTED.includes(file);
 	const steps = (report: Report) => report.steps.map((step) => comparable(step, withOrder));
@@ -70,11 +64,11 @@ function compare(file: string, typescript: Report, compiled: Report): void {
 		const [mine, other] = [viewsByState(step), viewsByState(typescript.steps[index]!)];
 		for (const state of Object.keys(mine)) if (state in other) expect(mine[state]).toEqual(other[state]);
 	}
-	const unseen = UNSEEN.find((one) => one.file === file)?.invariant;
 	const violations = (report: Report) =>
 		report.violations
-			.filter(({ invariant }) => invariant !== unseen)
-			.map(({ invariant, step, task, func, from, to }) => ({ invariant, step, task, func, from, to }));
+			.map(({ invariant, step, task, func, from, to }) => ({ invariant, step, task, func, from, to }))
+			// How many tasks have not switched by themselves before the work looks at their stacks depends on slices.
+			.filter((one, i, all) => one.invariant !== "use-after-free" || !isSame(one, all[i - 1]));
 	expect(violations(compiled)).toEqual(violations(typescript));
 	expect(compiled.failures).toEqual(typescript.failures);
 }

@@ -185,4 +185,27 @@ export const mutants: readonly Mutant[] = [
 		scenario: HYBRID,
 		noticed: "lost-patch",
 	},
+	{
+		title: "a byte behind a new klp_ops is written",
+		edit: {
+			file: PATCH,
+			at: [/^static int klp_patch_func\(/, /ops->fops\.func = klp_ftrace_handler;/],
+			replace: "ops->fops.func = klp_ftrace_handler; ((char *)ops)[sizeof(*ops)] = 0;",
+		},
+		scenario: HYBRID,
+		noticed: "use-after-free",
+	},
+	{
+		title: "the handler looks for the entry before the first one of func_stack",
+		edit: {
+			file: PATCH,
+			at: [
+				/^static void notrace klp_ftrace_handler\(/,
+				/func = list_first_or_null_rcu\(&ops->func_stack, struct klp_func,/,
+			],
+			replace: "func = ((char *)ops)[-1] ? NULL : list_first_or_null_rcu(&ops->func_stack, struct klp_func,",
+		},
+		scenario: HYBRID,
+		noticed: "use-after-free",
+	},
 ];

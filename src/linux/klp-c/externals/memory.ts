@@ -38,15 +38,15 @@ export class CoreMemory {
 		parts.sched.otherReaders.push(() => this.readers.size > 0);
 	}
 
-	#kmalloc(size: bigint, flags: number): bigint {
+	#kmalloc(size: bigint, flags: number, { caller }: GuestArguments): bigint {
 		if (size === 0n) return ZERO_SIZE_PTR;
-		return toU64(this.#slab.kmalloc("kmalloc", Number(size), (flags & this.#gfpZero) !== 0));
+		return toU64(this.#slab.kmalloc("kmalloc", Number(size), (flags & this.#gfpZero) !== 0, caller));
 	}
 
 	#kstrdup(args: GuestArguments): bigint {
 		if (args.u64(0) === 0n) return 0n;
 		const text = new TextEncoder().encode(`${args.string(0)}\0`);
-		const copy = this.#slab.kmalloc("kstrdup", text.length, false);
+		const copy = this.#slab.kmalloc("kstrdup", text.length, false, args.caller);
 		if (copy !== 0) this.#memory.write(copy, text);
 		return toU64(copy);
 	}
@@ -79,9 +79,9 @@ export class CoreMemory {
 	functions(): HostFunctions {
 		return {
 			plain: {
-				__kmalloc_noprof: (args) => this.#kmalloc(args.u64(0), args.u32(1)),
+				__kmalloc_noprof: (args) => this.#kmalloc(args.u64(0), args.u32(1), args),
 				// The cache says only the size.
-				__kmalloc_cache_noprof: (args) => this.#kmalloc(args.u64(2), args.u32(1)),
+				__kmalloc_cache_noprof: (args) => this.#kmalloc(args.u64(2), args.u32(1), args),
 				kstrdup: (args) => this.#kstrdup(args),
 				__rcu_read_lock: () => this.#count(1),
 				__rcu_read_unlock: () => this.#count(-1),

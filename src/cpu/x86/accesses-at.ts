@@ -1,0 +1,41 @@
+import { type Kaddr, type Memory, PAGE_SIZE, PERM, toU64 } from "../../memory/index.js";
+import { accessesOf, type MemoryAccess } from "./accesses.js";
+import { decodeBytes, MAX_INSTRUCTION_BYTES } from "./decoder.js";
+
+/** An instruction that was decoded, with the bytes it was decoded from. */
+interface Decoded {
+	readonly bytes: readonly number[];
+	readonly accesses: readonly MemoryAccess[];
+}
+
+const NONE: readonly MemoryAccess[] = [];
+
+/** The accesses of the instructions in memory. */
+export class AccessesAt {
+	readonly #memory: Memory;
+	/** Code in which only calls and jumps change, which access nothing. */
+	readonly #isFixed: (ip: Kaddr) => boolean;
+	readonly #decoded = new Map<Kaddr, Decoded>();
+
+	constructor(memory: Memory, isFixed: (ip: Kaddr) => boolean) {
+		this.#memory = memory;
+		this.#isFixed = isFixed;
+	}
+
+	/** None where no instruction is. */
+	at(ip: Kaddr): readonly MemoryAccess[] {
+		const known = this.#decoded.get(ip);
+		const memory = this.#memory;
+		if (known !== undefined && this.#isFixed(ip)) return known.accesses;
+		if (known?.bytes.every((byte, i) => memory.u8((ip + i) | 0) === byte)) return known.accesses;
+		if (!(memory.permissions(ip) & PERM.EXEC)) return NONE;
+		const room = memory.permissions((ip + MAX_INSTRUCTION_BYTES) | 0)
+			? MAX_INSTRUCTION_BYTES
+			: PAGE_SIZE - (ip & (PAGE_SIZE - 1));
+		const instruction = decodeBytes(memory.read(ip, Math.min(room, MAX_INSTRUCTION_BYTES)), toU64(ip));
+		if ("error" in instruction) return NONE;
+		const made = { bytes: [...instruction.bytes], accesses: accessesOf(instruction) };
+		this.#decoded.set(ip, made);
+		return made.accesses;
+	}
+}
