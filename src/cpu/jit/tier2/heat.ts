@@ -7,7 +7,7 @@ import { type Profile, Recorder } from "./profile.js";
 /** The cost of an exit from the second tier, in instructions of the first. */
 const EXIT = 64;
 /** The largest factor for {@link Heat.warm}; a recording costs little. */
-const MAX_WARM = 64;
+const MAX_WARM = 16;
 /** Number of instructions before the same loop may be translated again. The number doubles each time. */
 const REBUILD = 1 << 20;
 /** A translation is dropped if it leaves this often, with fewer instructions between two exits on average. */
@@ -27,7 +27,11 @@ export interface Heat {
 	readonly recording: number;
 }
 
-export const DEFAULT_HEAT: Heat = { cold: 1000, warm: 1 << 16, recording: 1024 };
+/**
+ * A recording and the first translation of it take some 20 ms. A run of a scenario has 50,000 to 200,000 instructions, and would pay for
+ * what it never uses.
+ */
+export const DEFAULT_HEAT: Heat = { cold: 1000, warm: 1 << 18, recording: 1024 };
 
 /** The additional properties of a translation of the second tier. */
 export interface Hot {
