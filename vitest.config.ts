@@ -6,7 +6,8 @@ export default defineConfig({
 		testTimeout: 60_000,
 		// No module of ours keeps state (test/tidy.test.ts), so that the files of one worker can share them: each import costs only once.
 		isolate: false,
-		pool: "threads",
+		// A thread shares its memory with the others, and each gcc that one starts copies the page tables of all.
+		pool: "forks",
 		// The default leaves a core free: on two cores, half of the machine.
 		maxWorkers: "100%",
 		coverage: {

@@ -1,6 +1,6 @@
 /** npm run bench: the cost of each design on the hot redirect path. The method is in docs/benchmarks.md. */
 import { fork } from "node:child_process";
-import { readFile, writeFile } from "node:fs/promises";
+import { readFile, rename, writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { designs } from "../src/designs/index.js";
@@ -112,17 +112,34 @@ async function measure(values: ReturnType<typeof readArgs>): Promise<BenchReport
 	});
 	const date = new Date().toISOString();
 	const warnings = new Set(machineWarnings());
+	const parts = await partsOf(all, processes, smoke);
+	progress("");
+	if (parts.length < all.length * processes) {
+		warnings.add(`interrupted: ${parts.length} of ${all.length * processes} jobs were measured`);
+		process.exitCode = 1;
+	}
+	return collect({ parts, smoke, processes, date, warnings: [...warnings] });
+}
+
+/** Every job once, then every job again: a change of the machine's speed affects all of them. Ctrl-C ends it with what there is. */
+async function partsOf(all: readonly Job[], processes: number, smoke: boolean): Promise<Part[]> {
 	const parts: Part[] = [];
-	// Every job once, then every job again: a change of the machine's speed affects all of them.
+	const stop = new AbortController();
+	for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.once(signal, () => stop.abort());
 	for (let pass = 1; pass <= processes; pass++) {
 		for (const [index, job] of all.entries()) {
 			progress(`pass ${pass}/${processes}, ${index + 1}/${all.length}: ${job.suite} ${job.design} ${job.cpu}`);
-			// In smoke mode one process is enough for all jobs but one, which tests that a separate process works.
-			parts.push(smoke && index > 0 ? await runJob(job) : await inProcess(job));
+			try {
+				// In smoke mode one process is enough for all jobs but one, which tests that a separate process works.
+				parts.push(smoke && index > 0 ? await runJob(job) : await inProcess(job));
+			} catch (error) {
+				// The signal has ended the job's process, too.
+				if (!stop.signal.aborted) throw error;
+			}
+			if (stop.signal.aborted) return parts;
 		}
 	}
-	progress("");
-	return collect({ parts, smoke, processes, date, warnings: [...warnings] });
+	return parts;
 }
 
 async function main(): Promise<void> {
@@ -139,7 +156,11 @@ async function main(): Promise<void> {
 	const old = values.compare === undefined ? undefined : await readReport(values.compare);
 	const report = values.from === undefined ? await measure(values) : await readReport(values.from);
 	const changes = old === undefined ? undefined : compare(old, report);
-	if (values.html !== undefined) await writeFile(values.html, await renderPage(report, changes));
+	if (values.html !== undefined) {
+		// Beside its place first: there is never half a page.
+		await writeFile(`${values.html}.tmp`, await renderPage(report, changes));
+		await rename(`${values.html}.tmp`, values.html);
+	}
 	if (values.json)
 		console.log(JSON.stringify(changes === undefined ? report : { ...report, changes }, undefined, "\t"));
 	else console.log(renderText(report));

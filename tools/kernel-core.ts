@@ -3,7 +3,7 @@
  * modules into .cache/kernel-ko, unchanged, with the headers of Debian's linux-headers-6.12-cloud-amd64 (or those of the folder that is
  * given). `npm run build:kernel-modules` has unpacked the modules' sources.
  */
-import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rename, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { layoutFileOf, parseKernelCore } from "../src/linux/klp-c/index.js";
 import { PROJECT } from "../src/node/index.js";
@@ -15,7 +15,10 @@ const MODULES = join(PROJECT, ".cache", "kernel-ko");
 
 const core = await buildKernelCore({ headers: process.argv[2] });
 await mkdir(MODULES, { recursive: true });
-await writeFile(join(PROJECT, ".cache", "linux-6.12.klpcore"), core.bytes);
+const file = join(PROJECT, ".cache", "linux-6.12.klpcore");
+// Beside its place first: there is never half a core.
+await writeFile(`${file}.tmp`, core.bytes);
+await rename(`${file}.tmp`, file);
 
 const sources = new Map<string, string>();
 for (const folder of FOLDERS) {

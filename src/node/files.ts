@@ -48,13 +48,12 @@ export async function writeWhole(path: string, content: string | Uint8Array): Pr
 	const temporary = `${path}.${process.pid}.tmp`;
 	const letGo = whenProcessEnds(() => rmSync(temporary, { force: true }));
 	try {
+		await refuseOtherKind(path);
 		await promises.writeFile(temporary, content);
 		await promises.rename(temporary, path);
 	} catch (cause) {
 		await promises.rm(temporary, { force: true }).catch(() => undefined);
-		const { code } = cause as NodeJS.ErrnoException;
-		if (code === "ENOENT") throw noFolder(path);
-		throw unwritable(path, code === "ENOTDIR" ? `${dirname(path)} is not a folder` : String(code ?? cause), cause);
+		throw unwritable(path, cause);
 	} finally {
 		letGo();
 	}
@@ -64,34 +63,44 @@ export async function writeWhole(path: string, content: string | Uint8Array): Pr
 export async function writeInFolder(path: string, content: string | Uint8Array): Promise<void> {
 	const folder = dirname(path);
 	await promises.mkdir(folder, { recursive: true }).catch((cause: NodeJS.ErrnoException) => {
-		const isFile = cause.code === "EEXIST" || cause.code === "ENOTDIR";
-		throw unwritable(path, isFile ? `${folder} is not a folder` : String(cause.code ?? cause), cause);
+		throw unwritable(path, cause.code === "EEXIST" ? Object.assign(cause, { code: "ENOTDIR" }) : cause);
 	});
 	await writeWhole(path, content);
 }
 
-function unwritable(path: string, reason: string, cause?: unknown): KlpemuError {
-	return new KlpemuError("FILE_UNWRITABLE", `cannot write '${path}': ${reason}`, { cause });
+/** A file takes the place of another file, not of a device or a pipe: root could. Throws `FILE_UNWRITABLE`. */
+async function refuseOtherKind(path: string): Promise<void> {
+	const found = await promises.stat(path).catch(() => undefined);
+	if (found === undefined || found.isFile()) return;
+	throw new KlpemuError(
+		"FILE_UNWRITABLE",
+		`cannot write '${path}': it is ${found.isDirectory() ? "a folder" : "no regular file"}`,
+	);
 }
 
-function noFolder(path: string): KlpemuError {
+/** The error for a file that cannot be written. */
+export function unwritable(path: string, cause: unknown): KlpemuError {
+	if (cause instanceof KlpemuError) return cause;
+	const { code } = cause as NodeJS.ErrnoException;
 	const folder = dirname(path);
-	return new KlpemuError("FILE_UNWRITABLE", `cannot write '${path}': there is no folder '${folder}'`, {
-		hint: `mkdir -p ${folder}`,
+	const reason =
+		code === "ENOENT"
+			? `there is no folder '${folder}'`
+			: code === "ENOTDIR"
+				? `${folder} is not a folder`
+				: (code ?? cause);
+	return new KlpemuError("FILE_UNWRITABLE", `cannot write '${path}': ${reason}`, {
+		cause,
+		...(code === "ENOENT" && { hint: `mkdir -p ${folder}` }),
 	});
 }
 
 /** Whether {@link writeWhole} can work, before much work: throws `FILE_UNWRITABLE` if it certainly cannot. */
 export async function checkWritable(path: string): Promise<void> {
-	if ((await promises.stat(path).catch(() => undefined))?.isDirectory()) throw unwritable(path, "it is a folder");
-	const folder = dirname(path);
-	const found = await promises.stat(folder).catch((error: NodeJS.ErrnoException) => {
-		if (error.code === "ENOENT") throw noFolder(path);
-		throw unwritable(path, error.code === "ENOTDIR" ? `${folder} is not a folder` : String(error.code), error);
-	});
-	if (!found.isDirectory()) throw unwritable(path, `${folder} is not a folder`);
-	await promises.access(folder, constants.W_OK).catch((cause: NodeJS.ErrnoException) => {
-		throw unwritable(path, cause.code ?? String(cause), cause);
+	await refuseOtherKind(path);
+	// The slash: ENOTDIR for a file.
+	await promises.access(`${dirname(path)}/`, constants.W_OK).catch((cause) => {
+		throw unwritable(path, cause);
 	});
 }
 

@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
+import { constants } from "node:os";
 import type { Readable } from "node:stream";
 import { whenProcessEnds } from "./process-end.js";
 
@@ -70,7 +71,7 @@ export function runTool(
 		});
 		child.on("close", (code, signal) => {
 			end();
-			const status = code ?? (signal === "SIGXCPU" ? 152 : 137);
+			const status = code ?? 128 + constants.signals[signal!];
 			resolve({ status, stdout: stdout(), stderr: stderr(), exceeded });
 		});
 	});

@@ -2,7 +2,7 @@ export type { Cell, StepChange, TaskChange, Tone } from "./diff.js";
 export { type GraphMove, type GraphState, renderDot } from "./dot.js";
 export { renderFtrace, renderTraceCmd } from "./ftrace-text.js";
 export { renderJunit, xml } from "./junit.js";
-export { type KtapSuite, renderKtap, renderStepsKtap } from "./ktap.js";
+export { Ktap, type KtapSuite, renderStepsKtap } from "./ktap.js";
 export { renderPerfetto } from "./perfetto.js";
 export { renderMarkdown, type Story, storyOf } from "./story.js";
 export { coloured, type Paint, plain, wantsColour, wrap } from "./style.js";

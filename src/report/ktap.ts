@@ -28,18 +28,35 @@ function suiteLines({ report, tests }: KtapSuite): string[] {
 	return lines;
 }
 
-/** The results of selftest scripts as KTAP (Documentation/dev-tools/ktap.rst), one level of subtests. `notes`: comments. */
-export function renderKtap(suites: readonly KtapSuite[], notes: readonly string[]): string {
-	const lines = ["KTAP version 1", `1..${suites.length}`];
-	for (const [index, suite] of suites.entries()) {
-		for (const line of suiteLines(suite)) lines.push(`    ${line}`);
-		const ok = suite.tests.every((test) => test.ok);
-		lines.push(`${ok ? "ok" : "not ok"} ${index + 1} ${suite.name}`);
+/** The results of selftest scripts as KTAP (Documentation/dev-tools/ktap.rst), one level of subtests, script by script. */
+export class Ktap {
+	#scripts = 0;
+	#passed = 0;
+	#failed = 0;
+
+	/** The first lines. `scripts`: as many will follow. */
+	head(scripts: number): string {
+		return `KTAP version 1\n1..${scripts}\n`;
 	}
-	const tests = suites.flatMap((suite) => suite.tests);
-	const passed = tests.filter(({ ok }) => ok).length;
-	lines.push(...notes.map((note) => `# ${note}`), `# Totals: pass:${passed} fail:${tests.length - passed}`);
-	return `${lines.join("\n")}\n`;
+
+	/** The next script. */
+	suite(suite: KtapSuite): string {
+		const lines = suiteLines(suite).map((line) => `    ${line}`);
+		const failed = suite.tests.filter((test) => !test.ok).length;
+		this.#failed += failed;
+		this.#passed += suite.tests.length - failed;
+		return `${[...lines, `${failed === 0 ? "ok" : "not ok"} ${++this.#scripts} ${suite.name}`].join("\n")}\n`;
+	}
+
+	/** The last lines. `notes`: comments. */
+	end(notes: readonly string[]): string {
+		const totals = `# Totals: pass:${this.#passed} fail:${this.#failed}`;
+		return `${[...notes.map((note) => `# ${note}`), totals].join("\n")}\n`;
+	}
+
+	get allOk(): boolean {
+		return this.#failed === 0;
+	}
 }
 
 /** The steps of one run as KTAP: a step is `ok` if it ends as the scenario says, and breaks nothing that the scenario does not expect. */

@@ -62,8 +62,11 @@ export const campaignCommand: Command<CampaignOptions> = {
 			progress.end();
 		}
 		const report = reportOf(plan);
+		// First the file: standard output may be a full disk, too.
+		const unwritten =
+			html === undefined ? undefined : await writeWhole(html, campaignHtml(report)).catch((error) => error);
 		io.stdout.write(json ? `${printableJson(report)}\n` : printable(campaignText(report)));
-		if (html !== undefined) await writeWhole(html, campaignHtml(report));
+		if (unwritten !== undefined) throw unwritten;
 		return campaignStatus(report);
 	},
 };

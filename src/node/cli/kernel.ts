@@ -32,7 +32,8 @@ export const kernelBuildCommand: Command<KernelBuildArguments> = {
 		"Exit status: 0 written, 2 bad input.",
 	],
 	async run({ source, headers, patch, fuzz, out }, _positionals, { stdout, stderr }) {
-		if (out !== undefined) await checkWritable(resolve(out));
+		// Before some seconds of work. The default name is known after it.
+		await checkWritable(resolve(out ?? "linux.klpcore"));
 		const built = await buildKernelCore({ source, headers, patches: patch, fuzz: Number(fuzz ?? 0n) });
 		const series = built.headers.version.split(".").slice(0, 2).join(".");
 		const file = out ?? `linux-${series}.klpcore`;

@@ -2,7 +2,7 @@ import { readdir, readFile } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 import { KlpemuError, printable } from "../../base/index.js";
 import { designs } from "../../designs/index.js";
-import { type KtapSuite, renderKtap } from "../../report/index.js";
+import { Ktap } from "../../report/index.js";
 import { type ModuleSpec, parseScenario, type Scenario } from "../../scenario/index.js";
 import { CPU_NAMES } from "../cpus.js";
 import { nodeHost } from "../host.js";
@@ -88,34 +88,42 @@ export const selftestCommand: Command<SelftestOptions> = {
 		cpu: { type: "text", value: "CPU", help: CPU_NAMES.join(" or "), choices: () => [...CPU_NAMES] },
 	},
 	details: [
-		"Prints KTAP. What the kernel logs in each test is compared with what a real Linux 6.12 printed;",
-		"a difference is shown as a unified diff. The modules are Linux's own sources, unchanged:",
-		"npm run build:kernel-modules compiles them. Under another design they are what they are: fields that",
-		"the design adds to struct klp_patch have its default. --modules .cache/kernel-ko runs the .ko files",
-		"that npm run build:kernel-core makes.",
+		"Prints KTAP, script by script. What the kernel logs in each test is compared with what a real",
+		"Linux 6.12 printed; a difference is shown as a unified diff. The modules are Linux's own sources,",
+		"unchanged: npm run build:kernel-modules compiles them. Under another design they are what they are:",
+		"fields that the design adds to struct klp_patch have its default. --modules .cache/kernel-ko runs",
+		"the .ko files that npm run build:kernel-core makes.",
 		"Exit status: 0 all ok, 1 not so, 2 bad input.",
 	],
 	async run({ design, cpu, core: file, modules }, [filter = ""], { stdout }) {
 		const { runScenario } = await import("../../scenario/index.js");
 		const core = await readCore("selftest", file, design);
-		const suites: KtapSuite[] = [];
-		for (const { script, file, scenario } of await scripts()) {
-			const wanted = titles(scenario).filter((title) => nameOf(script, title).includes(filter));
-			if (wanted.length === 0) continue;
+		const chosen = (await scripts())
+			.map((one) => ({
+				...one,
+				wanted: titles(one.scenario).filter((title) => nameOf(one.script, title).includes(filter)),
+			}))
+			.filter(({ wanted }) => wanted.length > 0);
+		if (chosen.length === 0) {
+			throw new KlpemuError("CLI_BAD_ARGUMENT", `no test has '${filter}' in its name`, {
+				hint: "klpemu selftest lists them all",
+			});
+		}
+		const ktap = new Ktap();
+		// Each script as soon as it has run: who interrupts the rest keeps the results.
+		const print = (text: string) => void stdout.write(printable(text));
+		print(ktap.head(chosen.length));
+		for (const { script, file, scenario, wanted } of chosen) {
 			const report = await runScenario(modules === undefined ? scenario : await withModules(scenario, modules), {
 				host: nodeHost(file),
 				...(design === undefined ? {} : { design }),
 				...(core && { core }),
 				...(cpu === undefined ? {} : { cpu }),
 			});
-			suites.push({ name: script, report, tests: report.tests!.filter(({ title }) => wanted.includes(title)) });
+			const tests = report.tests!.filter(({ title }) => wanted.includes(title));
+			print(ktap.suite({ name: script, report, tests }));
 		}
-		if (suites.length === 0) {
-			throw new KlpemuError("CLI_BAD_ARGUMENT", `no test has '${filter}' in its name`, {
-				hint: "klpemu selftest lists them all",
-			});
-		}
-		stdout.write(printable(renderKtap(suites, NOT_RUN)));
-		return suites.every(({ tests }) => tests.every(({ ok }) => ok)) ? EXIT.ok : EXIT.no;
+		print(ktap.end(NOT_RUN));
+		return ktap.allOk ? EXIT.ok : EXIT.no;
 	},
 };

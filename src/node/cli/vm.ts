@@ -1,7 +1,8 @@
 import { appendFileSync } from "node:fs";
 import { join } from "node:path";
 import { KlpemuError, printable } from "../../base/index.js";
-import { writeWhole } from "../files.js";
+import { unwritable, writeWhole } from "../files.js";
+import { END_SIGNALS } from "../process-end.js";
 import {
 	type Accelerator,
 	type BuiltKit,
@@ -50,6 +51,7 @@ export const vmCommand: Command<VmArguments> = {
 		"boot (a kit that leaves a module which cannot be unloaded ends it; the rest is booted again), and",
 		"writes DIR/transcript.txt of each. Needs qemu-system-x86, busybox-static, make and gcc.",
 		"Exit status: 0 all have run to their end, 1 not so, 2 bad input.",
+		"Ctrl-C, SIGTERM and SIGHUP end the machine, and write the transcripts so far.",
 	],
 	async run({ kernel: image, headers, accel, append, timeout, console }, folders, io) {
 		const progress = (text: string) => void io.stderr.write(`${printable(text)}\n`);
@@ -63,16 +65,56 @@ export const vmCommand: Command<VmArguments> = {
 			}
 			kits.push(kit);
 		}
-		if (console !== undefined) await writeWhole(console, "");
+		const log = console === undefined ? undefined : await ConsoleFile.create(console);
+		const stop = new AbortController();
 		const options: VmOptions = {
-			...(console !== undefined && { onConsole: (text: string) => appendFileSync(console, text) }),
+			...(log !== undefined && { onConsole: (text: string) => log.add(text) }),
 			...{ kernel, progress, append: append ?? "", accel: accel as Accelerator | undefined },
 			timeout: Number(timeout ?? BigInt(120 + 180 * kits.length)),
+			signal: stop.signal,
 		};
-		const ended = await runAll(kits, options, io);
-		return ended ? EXIT.ok : EXIT.no;
+		// Boot ends the machine at a signal; with a listener here, the process goes on to write what there is.
+		const onSignal = () => stop.abort();
+		for (const signal of END_SIGNALS) process.on(signal, onSignal);
+		try {
+			const ended = await runAll(kits, options, io);
+			log?.check();
+			return ended ? EXIT.ok : EXIT.no;
+		} finally {
+			for (const signal of END_SIGNALS) process.off(signal, onSignal);
+		}
 	},
 };
+
+/** The file of --console. Where it cannot be written, the machine goes on: its transcripts are worth more. */
+class ConsoleFile {
+	readonly #path: string;
+	#error: unknown;
+
+	private constructor(path: string) {
+		this.#path = path;
+	}
+
+	/** Throws `FILE_UNWRITABLE`. */
+	static async create(path: string): Promise<ConsoleFile> {
+		await writeWhole(path, "");
+		return new ConsoleFile(path);
+	}
+
+	add(text: string): void {
+		if (this.#error !== undefined) return;
+		try {
+			appendFileSync(this.#path, text);
+		} catch (error) {
+			this.#error = error;
+		}
+	}
+
+	/** Throws `FILE_UNWRITABLE` if something is missing in the file. */
+	check(): void {
+		if (this.#error !== undefined) throw unwritable(this.#path, this.#error);
+	}
+}
 
 /** Boots until every kit has had its turn. True: all of them ended. */
 async function runAll(kits: readonly BuiltKit[], options: VmOptions, io: Io): Promise<boolean> {
@@ -86,7 +128,7 @@ async function runAll(kits: readonly BuiltKit[], options: VmOptions, io: Io): Pr
 			const last = console.trimEnd().split("\n").slice(-LAST_LINES).join("\n");
 			io.stderr.write(printable(`${failure}; the end of the console:\n${last}\n`));
 		}
-		if (runs.length === 0) break;
+		if (runs.length === 0 || options.signal?.aborted) break;
 		left = left.slice(runs.length);
 	}
 	return good;

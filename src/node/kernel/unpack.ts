@@ -69,9 +69,10 @@ async function fromTarball(path: string, wanted: readonly string[], folder: stri
 	const { status, stderr } = await tool(folder, command);
 	const said = stderr.split("\n").filter((line) => !/Not found in archive|previous errors/.test(line));
 	if (status === 0 || (status === 2 && said.join("").trim() === "")) return;
-	throw new KlpemuError("SOURCE_UNFIT", `tar does not read it:\n${shown(folder, said.join("\n"))}`, {
+	const reason = shown(folder, said.join("\n"));
+	throw new KlpemuError("SOURCE_UNFIT", `tar does not read it: exit status ${status}\n${reason}`.trim(), {
 		where: path,
-		hint: "--source TREE|TARBALL: a source of Linux; apt-get install -y xz-utils for .tar.xz",
+		hint: "--source TREE|TARBALL: a source of Linux; apt-get install -y xz-utils for .tar.xz; TMPDIR needs 10 MB",
 	});
 }
 

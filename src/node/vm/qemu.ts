@@ -23,6 +23,8 @@ export interface VmOptions {
 	readonly progress: (text: string) => void;
 	/** Gets what the console prints, as it comes. */
 	readonly onConsole?: (text: string) => void;
+	/** Aborted when the process is told to end, which ends the machine. */
+	readonly signal?: AbortSignal;
 }
 
 /** How one kit ended. */
@@ -132,6 +134,7 @@ function bootWith(accel: Accelerator, kits: readonly BuiltKit[], options: VmOpti
 				end();
 				const failed = accel === "kvm" && console_.text === "";
 				if (silent || (failed && options.accel === undefined)) return resolve("silent");
+				if (options.signal?.aborted) failure ??= "interrupted";
 				if (code !== 0 && failure === undefined) failure = `QEMU ends with ${code}: ${stderr.trim()}`;
 				resolve(console_.end(failure));
 			});

@@ -19,6 +19,9 @@ import { PROJECT } from "../../../src/node/index.js";
 
 const HYBRID = "scenarios/hybrid-lp1-lp2-lp3.yaml";
 const SCHEDULE = "test/consistency/schedules/hybrid-lp1-lp2-lp3.rfc-2025.mixed-universe.schedule";
+/** Searches of some seconds: one design, with the limits of a test. */
+const CAMPAIGN = ".cache/interrupted/campaign.yaml";
+const PART = ".cache/interrupted/part.json";
 /** Two up from it is the project. */
 const COMMAND = join(PROJECT, ".cache/interrupted/main.mjs");
 
@@ -31,12 +34,28 @@ beforeAll(async () => {
 		outfile: COMMAND,
 		packages: "external",
 	});
+	writeFileSync(join(PROJECT, CAMPAIGN), `scenarios: [${join(PROJECT, HYBRID)}]\ndesigns: [rfc-2025]\nseconds: 20\n`);
+	const { stdout } = await start([
+		"explore",
+		"scenarios/force.yaml",
+		"--design",
+		"mainline",
+		"--json",
+		"--shard",
+		"1/1",
+	]).end;
+	writeFileSync(join(PROJECT, PART), stdout);
 	writeFileSync(join(folder, "lines"), '{"id":1,"code":"48ffc0","at":"0x10000000"}\n');
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-function start(args: readonly string[], stdio: { stdin?: number; stdout?: number; stderr?: number } = {}) {
-	const child = spawn(process.execPath, [COMMAND, ...args], {
+/** `before`: commands of a shell, whose place the command takes. */
+function start(
+	args: readonly string[],
+	stdio: { stdin?: number; stdout?: number; stderr?: number } = {},
+	before = ":",
+) {
+	const child = spawn("/bin/sh", ["-c", `${before}\nexec "$@"`, "sh", process.execPath, COMMAND, ...args], {
 		cwd: PROJECT,
 		env: { ...process.env, NO_COLOR: "1" },
 		stdio: [stdio.stdin ?? "pipe", stdio.stdout ?? "pipe", stdio.stderr ?? "pipe"],
@@ -67,6 +86,9 @@ describe.skipIf(!existsSync("/dev/full"))("standard output is a full disk: statu
 		["check", "asm/prebuilt/livepatches/lp1.o"],
 		["gdb", HYBRID, "--port", "0"],
 		["serve", "--port", "0", "--folder", "web"],
+		["campaign", CAMPAIGN],
+		["merge", PART],
+		["kit", "scenarios/force.yaml", "--out", ".cache/interrupted/kit"],
 		["compare", "scenarios/mainline-order.yaml", "test/golden/transcripts/linux-6.12-mainline-order.txt"],
 		["designs"],
 		["doctor"],
@@ -94,6 +116,17 @@ describe.skipIf(!existsSync("/dev/full"))("standard output is a full disk: statu
 		}
 	});
 
+	test("what is to be saved is saved: of campaign, kit", async () => {
+		const html = join(folder, "html");
+		expect((await start(["campaign", CAMPAIGN, "--html", html], { stdout: full() }).end).status).toBe(2);
+		expect(readFileSync(html, "utf8")).toMatch(/<\/html>\s*$/);
+		rmSync(html);
+		const kit = join(folder, "kit");
+		expect((await start(["kit", "scenarios/force.yaml", "--out", kit], { stdout: full() }).end).status).toBe(2);
+		expect(readdirSync(kit)).toContain("run.sh");
+		rmSync(kit, { recursive: true });
+	});
+
 	test("standard error is one: the status and the result are what they would be", async () => {
 		const run = await start(["run", HYBRID], { stderr: full() }).end;
 		expect([run.status, run.stdout]).toEqual([0, expect.stringContaining("VIOLATED")]);
@@ -113,7 +146,70 @@ describe.skipIf(!existsSync("/dev/full"))("standard output is a full disk: statu
 	});
 });
 
+describe("a limit of the size of files (ulimit -f): what is known is printed, status 2, and no file is torn", () => {
+	test.each([
+		["run", ["run", HYBRID, "--trace", "FILE"], "VIOLATED", /^cannot write '.*file': EFBIG$/m],
+		["campaign", ["campaign", CAMPAIGN, "--html", "FILE"], "rfc-2025", /^cannot write '.*file': EFBIG$/m],
+		["kernel build", ["kernel", "build", "--out", "FILE"], "", /tar.xz: tar does not read it: exit status 153$/m],
+	])("%s", async (_name, args, known, message) => {
+		const place = mkdtempSync(join(folder, "limit-"));
+		const given = args.map((arg) => (arg === "FILE" ? join(place, "file") : arg));
+		const { status, stdout, stderr } = await start(given, {}, "ulimit -f 4").end;
+		expect([status, stderr]).toEqual([2, expect.stringMatching(message)]);
+		expect(stdout).toContain(known);
+		expect(readdirSync(place)).toEqual([]);
+		rmSync(place, { recursive: true });
+	});
+});
+
 describe("a signal", () => {
+	test.each(["SIGINT", "SIGTERM"] as const)("campaign prints what is known, and writes it: %s", async (signal) => {
+		const html = join(folder, "html");
+		const slow = join(folder, "slow.yaml");
+		writeFileSync(slow, `scenarios: [${join(PROJECT, "scenarios/family/*.yaml")}]\n`);
+		const { child, printed, end } = start(["campaign", slow, "--jobs", "1", "--html", html]);
+		await until(() => printed.stderr, /of \d+ searches, [1-9]\d* states/);
+		child.kill(signal);
+		const { status, stdout, stderr } = await end;
+		expect([status, stdout]).toEqual([3, expect.stringMatching(/ open /)]);
+		expect(stderr).not.toContain("bug");
+		expect(readFileSync(html, "utf8")).toMatch(/<\/html>\s*$/);
+		rmSync(html);
+	});
+
+	test("selftest has printed the scripts that have run", async () => {
+		const { child, printed, end } = start(["selftest", "--cpu", "unicorn"]);
+		await until(() => printed.stdout, /^ok 1 test-callbacks\.sh$/m);
+		child.kill("SIGTERM");
+		expect(await end).toMatchObject({ stdout: expect.stringMatching(/^KTAP version 1\n1\.\.7\n/) });
+	});
+
+	test("kernel build leaves no file, and no folder", async () => {
+		const place = mkdtempSync(join(folder, "build-"));
+		const { child, end } = start(["kernel", "build", "--out", join(place, "core")], {}, `export TMPDIR=${place}`);
+		await expect.poll(() => readdirSync(place), { timeout: 20_000 }).not.toEqual([]);
+		child.kill("SIGTERM");
+		await end;
+		expect(readdirSync(place)).toEqual([]);
+		rmSync(place, { recursive: true });
+	});
+
+	test("bench prints what it has measured, status 1", async () => {
+		const child = spawn(
+			process.execPath,
+			["--import", "tsx", "bench/index.ts", "--suite", "transitions", "--processes", "99"],
+			{
+				cwd: PROJECT,
+				stdio: ["ignore", "pipe", "inherit"],
+			},
+		);
+		let stdout = "";
+		child.stdout.on("data", (text) => (stdout += text));
+		setTimeout(() => child.kill("SIGINT"), 15_000);
+		const [status] = await once(child, "close");
+		expect([status, stdout]).toEqual([1, expect.stringMatching(/interrupted: \d+ of \d+ jobs were measured/)]);
+	});
+
 	test.each(["SIGINT", "SIGTERM", "SIGHUP"] as const)("explore prints what is known: %s", async (signal) => {
 		const { child, printed, end } = start(["explore", HYBRID, "--design", "universe", "--no-reduction"]);
 		await until(() => printed.stderr, /\d{4} states/);

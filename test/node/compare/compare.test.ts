@@ -1,10 +1,11 @@
 /** klpemu compare: the transcripts of real kernels agree, and each kind of difference is found. */
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { compareTranscript, errnoOf, parseTranscript } from "../../../src/node/compare/index.js";
 import { nodeHost } from "../../../src/node/index.js";
 import { parseScenario } from "../../../src/scenario/index.js";
 import { sample } from "../../support/sample.js";
+import { KERNEL_MODULES, NO_KERNEL_MODULES, skipBecause } from "../../support/skip.js";
 
 const RECORDED = "test/golden/transcripts/linux-6.12-mainline-order.txt";
 
@@ -116,6 +117,17 @@ describe("each kind of difference is found", () => {
 	test("a transcript of another scenario is bad input", async () => {
 		await expect(compare("scenarios/force.yaml", recorded)).rejects.toMatchObject({ code: "COMPARE_OTHER_SCENARIO" });
 	});
+});
+
+test("a selftest's transcript is compared line by line", async ({ skip }) => {
+	if (!existsSync(KERNEL_MODULES)) skipBecause(skip, NO_KERNEL_MODULES);
+	const file = "scenarios/selftests/test-ftrace.yaml";
+	const dmesg = readFileSync("scenarios/selftests/test-ftrace.dmesg", "utf8");
+	expect((await compare(file, dmesg)).differences).toEqual([]);
+	const [difference, ...others] = (await compare(file, dmesg.replace("enabling patch", "enabling batch"))).differences;
+	expect(others).toEqual([]);
+	expect(difference).toMatch(/^dmesg: the lines are not the same:\n[\s\S]*\n\+livepatch: enabling batch/);
+	await expect(compare(file, "nothing of it\n")).rejects.toMatchObject({ code: "COMPARE_OTHER_SCENARIO" });
 });
 
 test("the real kernel may be further, for 3 s", async () => {

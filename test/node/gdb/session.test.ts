@@ -20,6 +20,9 @@ tasks: { worker: { calls: [funcA] } }
 steps: [{ run: 5 }, { insmod: lp1 }, settle, { run: 5 }]
 `;
 
+/** What qXfer:exec-file names. */
+const PROGRAM = "/klpemu/kernel";
+
 let player: Player;
 beforeAll(async () => {
 	writeFileSync(file, text);
@@ -36,6 +39,40 @@ async function client() {
 	const rip = async () => bytesOf(await send("p10"))!.reduceRight((sum, byte) => sum * 256n + BigInt(byte), 0n);
 	return { send, monitor, position, rip };
 }
+
+test("the file of the program is read in pieces; anything else of the host is not there", async () => {
+	const { send } = await client();
+	const open = (name: string) => send(`vFile:open:${hexText(name)},0,0`);
+	expect(await send("vFile:setfs:0")).toBe("F0");
+	const descriptor = /^F([0-9a-f]+)$/.exec(await open(PROGRAM))![1];
+	const [ENOENT, EBADF, EINVAL, ENOSYS] = ["F-1,2", "F-1,9", "F-1,16", "F-1,58"];
+	expect(await open("/etc/passwd")).toBe(ENOENT);
+	expect((await send(`vFile:fstat:${descriptor}`)).slice(0, 4)).toBe("F40;");
+	const head = await send(`vFile:pread:${descriptor},4,0`);
+	expect([head.slice(0, 3), head.slice(3)]).toEqual(["F4;", "\x7fELF"]);
+	expect((await send(`vFile:pread:${descriptor},4,${player.file.length.toString(16)}`)).slice(0, 2)).toBe("F0");
+	expect(await send(`vFile:pread:${descriptor},x,0`)).toBe(EINVAL);
+	expect(await send(`vFile:pread:${descriptor},4`)).toBe(EINVAL);
+	expect(await send(`vFile:write:${descriptor},0,00`)).toBe(ENOSYS);
+	expect(await send("vFile:pread:77,4,0")).toBe(EBADF);
+	expect(await send(`vFile:close:${descriptor}`)).toBe("F0");
+});
+
+test("threads that do not exist, and ranges that are none, are errors", async () => {
+	const { send } = await client();
+	expect([await send("Hg-1"), await send("Hg0"), await send("Hc-1"), await send("Hc0")]).toEqual([
+		"OK",
+		"OK",
+		"OK",
+		"OK",
+	]);
+	expect(await send("qThreadExtraInfo,7777")).toMatch(/^E/);
+	expect(await send("p7777")).toMatch(/^E/);
+	expect(await send("vCont;r1000,zz:1")).toMatch(/^E/);
+	expect(await send("vCont;q")).toMatch(/^E/);
+	expect(await send("Z0,1000,1")).toMatch(/^E/);
+	expect((await (await GdbSession.start(player)).answer("k")).ends).toBe(true);
+});
 
 /** An address as gdb writes it. */
 async function symbol(name: string): Promise<string> {

@@ -53,6 +53,27 @@ describe("a machine that is booted", () => {
 		if (!BUSYBOX) skipBecause(skip, "klpemu vm, there is no busybox: apt-get install -y busybox-static");
 	});
 
+	test("a signal ends the machine: what it has printed is in the transcript", async () => {
+		const before = process.listeners("SIGTERM");
+		const running = vm(`${lines("KLPVM-KIT a", "hello")}\ntouch begun\nexec sleep 60`);
+		await expect.poll(() => existsSync(join(folder, "begun")), { timeout: 20_000 }).toBe(true);
+		await new Promise((resolve) => setTimeout(resolve, 200));
+		// Those of the command; the test runner's must not hear of it.
+		for (const stop of process.listeners("SIGTERM")) if (!before.includes(stop)) stop("SIGTERM");
+		const { status, stdout, stderr } = await running;
+		expect([status, stdout]).toEqual([1, "a: did not come to its end; a/transcript.txt\n"]);
+		expect(stderr).toContain("interrupted; the end of the console:\n");
+		expect(await text("a/transcript.txt")).toBe("[    0.5] hello\n");
+	});
+
+	test("a console file that cannot be written: the machine runs to its end, and then it is told", async () => {
+		await mkdir(join(folder, "gone"));
+		const qemu = `rm -r gone\n${lines("KLPVM-KIT a", "hello", "KLPVM-STATUS a 0", "KLPVM-END")}`;
+		const done = await vm(qemu, ["a"], ["--console", join(folder, "gone", "console")]);
+		expect([done.status, done.stdout]).toEqual([2, "a: has run; a/transcript.txt\n"]);
+		expect(done.stderr).toMatch(/^cannot write '.*console': there is no folder '.*gone'$/m);
+	});
+
 	test("runs a kit: its transcript, the console as it comes, and what QEMU is given", async () => {
 		const qemu = `printf '%s\\n' "$@" >args
 while [ "$1" != -initrd ]; do shift; done
