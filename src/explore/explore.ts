@@ -3,6 +3,7 @@ import type { Model, ModelTask } from "./model.js";
 import {
 	type FoundViolation,
 	Memo,
+	outlookOf,
 	Search,
 	type SearchMove,
 	type SearchOptions,
@@ -77,6 +78,8 @@ async function exploreOnce(model: Model, world: World, options: SearchOptions): 
 	let [states, transitions, depth, bytes, bounded] = [0, 0, 0, 0, false];
 	const visited = new Map<string, number>();
 	const found: FoundViolation[] = [];
+	/** The tasks that moved in the search that has found it. */
+	const by = new Map<FoundViolation, readonly string[]>();
 	for (const active of searches) {
 		const left = { ...options, budget: Math.max(options.budget - states, 1) };
 		const onProgress: SearchOptions["onProgress"] = (count, at) => options.onProgress?.(states + count, at);
@@ -89,6 +92,7 @@ async function exploreOnce(model: Model, world: World, options: SearchOptions): 
 		for (const [state, degree] of result.visited ?? []) visited.set(`${active.join()} ${state}`, degree);
 		bounded ||= result.result === "bounded";
 		found.push(...result.violations);
+		for (const violation of result.violations) by.set(violation, active);
 		if (world.grown) break;
 	}
 	const shortest = shortestOfEach(found, ({ broken, moves }) => ({
@@ -97,6 +101,13 @@ async function exploreOnce(model: Model, world: World, options: SearchOptions): 
 	}));
 	let violations = shortest.sort((a, b) => a.moves.length - b.moves.length);
 	if (!options.all) violations = violations.slice(0, 1);
+	if (options.outlook && !world.grown) {
+		const looked: FoundViolation[] = [];
+		for (const one of violations) {
+			looked.push({ ...one, outlook: await outlookOf(model, memo, by.get(one)!, one, options) });
+		}
+		violations = looked;
+	}
 	const result = violations.length > 0 ? "violated" : bounded ? "bounded" : "complete";
 	const shared = options.shard === undefined ? undefined : visited;
 	const reason = result === "bounded" ? memo.world.loopReason() : undefined;

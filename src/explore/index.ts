@@ -8,6 +8,7 @@ export {
 	type FoundViolation,
 	Journal,
 	Memo,
+	type Outlook,
 	Search,
 	type SearchMove,
 	type SearchOptions,

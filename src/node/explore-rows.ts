@@ -1,5 +1,5 @@
 import * as v from "valibot";
-import { formatSchedule } from "../explore/index.js";
+import { formatSchedule, type Outlook } from "../explore/index.js";
 import { type ExploredScenario, type StepOutcome, VERDICTS } from "../scenario/index.js";
 
 /** One line of the table. A design with several broken invariants has several. */
@@ -29,6 +29,11 @@ export interface ExploreRow {
 	readonly steps?: readonly StepOutcome[];
 	/** The schedule, as text that `klpemu replay` reads. */
 	readonly schedule: string | null;
+	/**
+	 * With --inevitable: `after` so many moves of the schedule every continuation breaks the invariant; `shares`: by number of moves made, the
+	 * probability that it is broken if each possible move is as likely as the others, known to `error`; `states` were looked at. Or why that is unknown.
+	 */
+	readonly inevitable?: Outlook;
 	/** File in which it was saved. */
 	readonly file?: string;
 	/** Of a shard: fingerprints of the visited states, with the number of moves from each. */
@@ -41,7 +46,7 @@ export function rowsOf(
 	seconds: number,
 ): ExploreRow[] {
 	const { result, states, transitions, depth, visited, reason } = exploration;
-	return (schedules.length === 0 ? [undefined] : schedules).map((schedule) => ({
+	return (schedules.length === 0 ? [undefined] : schedules).map((schedule, index) => ({
 		design,
 		...(core !== undefined && { core }),
 		result,
@@ -57,6 +62,7 @@ export function rowsOf(
 		failures: judgement.failures,
 		steps,
 		schedule: schedule === undefined ? null : formatSchedule(schedule),
+		...(exploration.violations[index]?.outlook && { inevitable: exploration.violations[index].outlook }),
 		...(reason !== undefined && { reason }),
 		...(visited !== undefined && { visited: Object.fromEntries(visited) }),
 	}));
@@ -107,6 +113,12 @@ export const rowSchema: v.GenericSchema<unknown, ExploreRow> = v.object({
 	failures: v.exactOptional(v.array(v.string())),
 	steps: v.exactOptional(v.array(STEP)),
 	schedule: text,
+	inevitable: v.exactOptional(
+		v.union([
+			v.object({ states: count, after: count, shares: v.array(v.number()), error: v.number() }),
+			v.object({ unknown: v.string() }),
+		]),
+	),
 	file: v.exactOptional(v.string()),
 	visited: v.exactOptional(visited),
 });

@@ -72,13 +72,18 @@ export async function exploreScenario(options: ExploreScenarioOptions): Promise<
 		try {
 			const { points } = exploration;
 			const replayer = new Replayer(again, points);
-			const schedules = exploration.violations.map(({ broken, moves }) => ({
+			const schedules = exploration.violations.map(({ broken, moves, outlook }) => ({
 				...header,
 				invariant: broken.invariant,
 				message: broken.message,
 				...(points.length > 0 && { points }),
 				...(watched.length > 0 && { watched }),
-				moves: withPlaces(replayer, minimise(replayer, moves, broken.invariant), broken.invariant),
+				// What is known of what can follow its states is of this very schedule, which is a shortest one.
+				moves: withPlaces(
+					replayer,
+					outlook === undefined ? minimise(replayer, moves, broken.invariant) : moves,
+					broken.invariant,
+				),
 			}));
 			return { ...found, schedules };
 		} finally {

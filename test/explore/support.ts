@@ -51,10 +51,11 @@ export class OwnSources {
 		yaml: string,
 		sources: Readonly<Record<string, string>>,
 		budget: number,
+		options: Partial<SearchOptions> = {},
 	): Promise<ExploredScenario & { readonly scenario: Scenario }> {
 		for (const [name, text] of Object.entries(sources)) writeFileSync(join(this.#folder, name), text);
 		const scenario = parseScenario(`title: t\ncpus: 2\n${yaml}`, join(this.#folder, "s.yaml"));
-		return { scenario, ...(await exploreScenario({ scenario, machine: this.machine, ...limits(budget) })) };
+		return { scenario, ...(await exploreScenario({ scenario, machine: this.machine, ...limits(budget), ...options })) };
 	}
 
 	close(): void {

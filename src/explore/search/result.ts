@@ -1,9 +1,28 @@
 import type { Broken } from "../../consistency/index.js";
 import type { Move } from "../schedule.js";
 
+/** What can follow each state of a schedule that breaks an invariant. */
+export type Outlook =
+	| {
+			/** States that were looked at: all that can be reached without breaking the invariant. */
+			readonly states: number;
+			/** From the state after so many moves on, nothing that can follow leads away from the violation for good. */
+			readonly after: number;
+			/** By number of moves made: the probability that the invariant is broken if each possible move is as likely as the others. */
+			readonly shares: readonly number[];
+			/** The shares are known to this. */
+			readonly error: number;
+	  }
+	| {
+			/** Why nothing is known. */
+			readonly unknown: string;
+	  };
+
 export interface FoundViolation {
 	readonly broken: Broken;
 	readonly moves: readonly Move[];
+	/** Only with SearchOptions.outlook. */
+	readonly outlook?: Outlook;
 }
 
 export interface SearchResult {

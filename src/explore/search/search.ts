@@ -45,6 +45,8 @@ export interface SearchOptions {
 	 * big to finish then sees another part of the states. The schedules that it finds are not the shortest.
 	 */
 	readonly order?: bigint | undefined;
+	/** For each violation: from which move on it was inevitable, and which share of what can follow breaks it before that. */
+	readonly outlook?: boolean | undefined;
 	/** Called for each move that the search makes, for a graph of the states. It may throw to end the search. */
 	readonly onMove?: ((move: SearchMove) => void) | undefined;
 	/** Notes what is needed for a checkpoint, and has the part of the search that an earlier process has made. */

@@ -23,10 +23,7 @@ export interface Endless {
  */
 export function findDeadlock(graph: Graph, actors: readonly { readonly name: string }[]): Endless | undefined {
 	const { table, kernels } = graph;
-	const isQuiet = kernels.map(({ inKernel }) => inKernel.every((place) => place === undefined));
-	const ends = new Uint8Array(table.length);
-	for (let state = 0; state < ends.length; state++) if (isQuiet[table.first(state)]) ends[state] = 1;
-	const doomed = statesWithoutEnd(ends, graph.leadsTo);
+	const doomed = deadlocked(graph);
 	const places = (state: number) => kernels[table.first(state)]!.inKernel;
 	const waits = (state: number) => places(state).findIndex((place) => place?.waits);
 	// Where an actor waits already, it is easier to see why.
@@ -39,12 +36,28 @@ export function findDeadlock(graph: Graph, actors: readonly { readonly name: str
 	return { state, message };
 }
 
+/** All such states. */
+export function deadlocked({ table, kernels, leadsTo }: Graph): number[] {
+	const isQuiet = kernels.map(({ inKernel }) => inKernel.every((place) => place === undefined));
+	const ends = new Uint8Array(table.length);
+	for (let state = 0; state < ends.length; state++) if (isQuiet[table.first(state)]) ends[state] = 1;
+	return statesWithoutEnd(ends, leadsTo);
+}
+
 /**
  * `stuck`: a state in a transition from which no schedule leads to its end, nor to a state in which a task sleeps that has yet to
  * switch: such a task delays a transition rightly. `bits`: those of {@link TASK}.
  */
 export function findStuck(graph: Graph, bits: Column): Endless | undefined {
 	const { table, kernels } = graph;
+	const [state] = stuckStates(graph, bits);
+	if (state === undefined) return undefined;
+	const { inTransition } = kernels[table.first(state)]!;
+	return { state, message: `the transition of ${inTransition} can never end, although no task sleeps` };
+}
+
+/** All such states. */
+export function stuckStates({ table, kernels, leadsTo }: Graph, bits: Column): number[] {
 	const rightly = TASK.asleep | TASK.pending;
 	const whole = table.whole();
 	const ends = new Uint8Array(table.length);
@@ -54,10 +67,7 @@ export function findStuck(graph: Graph, bits: Column): Endless | undefined {
 		for (let i = 1; i < table.width && !isEnd; i++) isEnd = (bits.at(whole[i]!) & rightly) === rightly;
 		if (isEnd) ends[state] = 1;
 	}
-	const state = statesWithoutEnd(ends, graph.leadsTo)[0];
-	if (state === undefined) return undefined;
-	const { inTransition } = kernels[table.first(state)]!;
-	return { state, message: `the transition of ${inTransition} can never end, although no task sleeps` };
+	return statesWithoutEnd(ends, leadsTo);
 }
 
 /**

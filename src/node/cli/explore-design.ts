@@ -20,6 +20,7 @@ export interface SearchSettings {
 	/** Undefined: all. */
 	readonly invariant: string | undefined;
 	readonly everyInvariant: boolean;
+	readonly inevitable: boolean;
 	readonly reduction: boolean;
 	readonly order: bigint | undefined;
 	readonly shard: Shard | undefined;
@@ -70,6 +71,7 @@ export async function exploreDesign(
 			budget,
 			invariants: new Set(invariant === undefined ? INVARIANTS : [invariant as Invariant]),
 			all: settings.everyInvariant,
+			outlook: settings.inevitable,
 			reduction: settings.reduction,
 			order: settings.order,
 			shard: settings.shard,

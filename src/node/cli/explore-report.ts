@@ -1,3 +1,4 @@
+import { parseSchedule } from "../../explore/index.js";
 import type { ExploreRow } from "../explore-rows.js";
 import { EXIT } from "./command.js";
 import { foldTo } from "./fold.js";
@@ -59,11 +60,42 @@ export function exploreTable({ scenario, preemption, shard, results }: ExploreRe
 	for (const { design, invariant, message, file } of told) {
 		lines.push(`${design}: ${invariant}: ${message}${file === undefined ? "" : ` (${file})`}`);
 	}
+	for (const row of told) lines.push(...inevitableLines(row));
 	if (results.some(({ result }) => result === "bounded")) {
 		lines.push("", "bounded: not all states were seen, so that nothing is said about the others.");
 		for (const { design, reason } of results) if (reason !== undefined) lines.push(`${design}: ${reason}`);
 	}
 	return foldTo(`${lines.join("\n")}\n`, columns);
+}
+
+/** The moves behind which the share of what can follow and breaks the invariant is another one, up to the one from which on all does. */
+function inevitableLines({ design, invariant, inevitable, schedule }: ExploreRow): string[] {
+	if (inevitable === undefined || schedule === null) return [];
+	const title = `${design}: ${invariant}`;
+	if ("unknown" in inevitable) return ["", `${title}: when it is inevitable is unknown: ${inevitable.unknown}`];
+	const { moves } = parseSchedule(schedule, "schedule");
+	const { after, shares, error, states } = inevitable;
+	if (after === 0)
+		return [
+			"",
+			`${title} is inevitable from the beginning: whatever follows, it comes (${states} states were looked at)`,
+		];
+	const digits = error > 1e-4 ? 2 : 4;
+	const rows = shares.slice(0, after + 1).flatMap((share, made) => {
+		const text = made === after ? "1" : share.toFixed(digits);
+		if (made > 0 && made < after && text === shares[made - 1]!.toFixed(digits)) return [];
+		const move = moves[made - 1];
+		return [
+			`  ${String(made).padStart(5)}  ${text.padEnd(8)}${move === undefined ? "" : `${move.who}: ${move.label}`}`.trimEnd(),
+		];
+	});
+	return [
+		"",
+		`${title} is inevitable after ${after} of ${moves.length} moves. Before that, if each possible move is as likely as the others, it comes`,
+		`with this probability (of ${states} states${error > 1e-4 ? `; known to ${error.toFixed(2)}` : ""}):`,
+		"  moves  share",
+		...rows,
+	];
 }
 
 /** The columns for which there is no room. */

@@ -25,6 +25,7 @@ export interface ExploreOptions extends CheckpointOptions {
 	readonly time: bigint | undefined;
 	readonly memory: bigint | undefined;
 	readonly workers: bigint | undefined;
+	readonly inevitable: boolean;
 	readonly save: string | undefined;
 	readonly core: string | undefined;
 	readonly cpu: string | undefined;
@@ -48,6 +49,7 @@ export const exploreCommand: Command<ExploreOptions> = {
 		workers: { type: "uint64", value: "N", help: "with --all-designs: designs at a time (default: the cores)" },
 		invariant: { type: "text", value: "NAME", help: "look for this one only", choices: () => INVARIANTS },
 		everyInvariant: { type: "flag", help: "go on: the shortest schedule for each invariant" },
+		inevitable: { type: "flag", help: "of each schedule: from which move on nothing helps; chances before" },
 		noReduction: { type: "flag", help: "leave nothing out (docs/exploring.md); slow" },
 		order: { type: "uint64", value: "SEED", help: "depth first, at random: a bounded search sees other states" },
 		shard: { type: "text", value: "I/N", help: "the I-th of N parts, from 1; klpemu merge joins their reports" },
@@ -115,6 +117,12 @@ async function exploreFile(
 	const text = await readText(file);
 	const scenario = parseScenario(text, file, { designs: designNames });
 	const shard = shardOf(options.shard);
+	if (shard !== undefined && options.inevitable) {
+		throw new KlpemuError("CLI_BAD_ARGUMENT", "--shard and --inevitable exclude each other", {
+			where: "klpemu explore",
+			hint: "what can follow a state must be seen by one process",
+		});
+	}
 	if (shard !== undefined && options.order !== undefined) {
 		throw new KlpemuError("CLI_BAD_ARGUMENT", "--shard and --order exclude each other", {
 			where: "klpemu explore",
@@ -169,9 +177,9 @@ function designOf({ design }: ExploreOptions, core: KernelCore | undefined, scen
 }
 
 function settingsOf(file: string, options: ExploreOptions, shard: Shard | undefined): SearchSettings {
-	const { time, memory, invariant, everyInvariant, order, cpu, allDesigns } = options;
+	const { time, memory, invariant, everyInvariant, inevitable, order, cpu, allDesigns } = options;
 	return {
-		...{ file, invariant, everyInvariant, order, cpu, allDesigns, shard },
+		...{ file, invariant, everyInvariant, inevitable, order, cpu, allDesigns, shard },
 		budget: Number(options.budget ?? BUDGET),
 		time: time === undefined ? undefined : Number(time),
 		memory: Number(memory ?? DEFAULT_MEMORY),
