@@ -16,6 +16,23 @@ const MAIL = "https://lore.kernel.org/live-patching/Z5eYzcF5JLR4o5Yl@pathway.sus
 
 const NOTES: readonly Note[] = [
 	{
+		invariant: undefined,
+		scenario: "exit-path",
+		text: `An exiting task that has left the task list is seen by no transition (findings/8-exiting-tasks.md). That is behind every design: what a
+task does after exit_notify() belongs to no universe.`,
+	},
+	{
+		invariant: undefined,
+		scenario: "cold-part",
+		text: `klp_check_stack_func() compares with the range of the function's symbol, and NAME.cold is another one. kpatch-build and klp-build patch
+both pieces together; a livepatch written by hand says \`__noinline\` and -fno-reorder-blocks-and-partition (\`klpemu check\`: cold-piece).`,
+	},
+	{
+		invariant: "deadlock",
+		scenario: "flush-locked",
+		text: "A mistake of the livepatch's author, found from the C alone: callbacks run under klp_mutex, and what they wait for must need nothing of theirs.",
+	},
+	{
 		invariant: "use-after-free",
 		scenario: "bottom-reverse",
 		text: `*New.* klp_check_stack_func() (kernel/livepatch/transition.c of 6.12, lines 233 to 246) asks list_is_singular() whether the

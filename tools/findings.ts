@@ -1,9 +1,11 @@
 /**
  * Explores scenarios/hybrid-lp1-lp2-lp3.yaml and scenarios/family/ under every design, and writes what it finds to
- * docs/findings.md, and its schedules to test/consistency/schedules/. Usage: npm run findings [-- --check]
+ * docs/findings.md, its schedules to test/consistency/schedules/, and the exact counts beside each scenario (NAME.counts.json).
+ * Usage: npm run findings [-- --check | -- --counts FILE...]
  *
- * --check writes nothing and fails if a verdict or its text differs from the file. It does not compare stories, because
- * they contain every step of kernel code, also steps on which no verdict depends.
+ * --check writes nothing and fails if a verdict, its text, a count, or the verdicts at the beginning of a scenario differ from the files. It
+ * does not compare stories, because they contain every step of kernel code, also steps on which no verdict depends.
+ * --counts writes the counts of these scenarios only.
  */
 import { fork } from "node:child_process";
 import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
@@ -15,6 +17,7 @@ import { designs } from "../src/designs/index.js";
 import { formatSchedule, type Schedule } from "../src/explore/index.js";
 import { nodeHost } from "../src/node/index.js";
 import { exploreScenario, parseScenario, replaySchedule, type Scenario } from "../src/scenario/index.js";
+import { type Counts, checkCounts, checkHead, countsFile, countsOf, countsText } from "./findings-counts.js";
 import { noteOn } from "./findings-notes.js";
 
 const FAMILY = "scenarios/family";
@@ -34,6 +37,7 @@ interface Cell {
 	readonly failures: readonly string[];
 	/** True if one of them ends as the scenario expects in no schedule. */
 	readonly never: boolean;
+	readonly counts: Counts;
 }
 
 async function exploreAll(file: string, design: string): Promise<{ cell: Cell; findings: Finding[] }> {
@@ -50,7 +54,8 @@ async function exploreAll(file: string, design: string): Promise<{ cell: Cell; f
 	const { result } = exploration;
 	const invariants = schedules.map((schedule) => schedule.invariant);
 	const never = steps.some(({ expected, results }) => !results.includes(expected ?? 0));
-	return { cell: { result, invariants, failures: judgement.failures, never }, findings };
+	const counts = countsOf(exploration);
+	return { cell: { result, invariants, failures: judgement.failures, never, counts }, findings };
 }
 
 function cellText({ result, invariants, failures, never }: Cell): string {
@@ -140,7 +145,7 @@ async function exploreFile(file: string): Promise<Explored> {
 /** Explores files in another process. */
 function exploreElsewhere(files: readonly string[]): Promise<Explored[]> {
 	return new Promise((resolve, reject) => {
-		const child = fork(fileURLToPath(import.meta.url), files, { stdio: "inherit" });
+		const child = fork(fileURLToPath(import.meta.url), ["--here", ...files], { stdio: "inherit" });
 		let explored: Explored[] | undefined;
 		child.on("message", (message) => {
 			explored = message as Explored[];
@@ -218,6 +223,8 @@ async function saveSchedules(schedules: readonly Schedule[]): Promise<void> {
 const FILE = "docs/findings.md";
 const STORIES = "## The stories";
 
+const countsIn = ({ cells }: Explored) => new Map(cells.map(({ counts }, i) => [designs[i]!.name, counts]));
+
 /** Prints the differences before the stories, and sets process.exitCode if there are any. */
 async function check(text: string): Promise<void> {
 	const verdicts = (all: string) => all.slice(0, all.indexOf(STORIES)).split("\n");
@@ -229,23 +236,29 @@ async function check(text: string): Promise<void> {
 	process.exitCode = 1;
 }
 
-const checks = process.argv[2] === "--check";
-const given = checks ? [] : process.argv.slice(2);
-if (given.length > 0) {
+const [mode, ...named] = process.argv.slice(2);
+if (mode === "--here") {
 	const explored: Explored[] = [];
-	for (const file of given) explored.push(await exploreFile(file));
+	for (const file of named) explored.push(await exploreFile(file));
 	process.send!(explored);
 } else {
 	const family = (await readdir(FAMILY)).filter((name) => name.endsWith(".yaml")).sort();
-	const files = ["scenarios/hybrid-lp1-lp2-lp3.yaml", ...family.map((name) => join(FAMILY, name))];
+	const all = ["scenarios/hybrid-lp1-lp2-lp3.yaml", ...family.map((name) => join(FAMILY, name))];
+	const files = mode === "--counts" ? named : all;
 	const processes = availableParallelism();
 	const shares = Array.from({ length: processes }, (_, share) => files.filter((_file, i) => i % processes === share));
 	const explored = (await Promise.all(shares.filter((share) => share.length > 0).map(exploreElsewhere))).flat();
 	explored.sort((a, b) => files.indexOf(a.file) - files.indexOf(b.file));
-	const text = `${document(explored).trimEnd()}\n`;
-	if (checks) await check(text);
-	else {
-		await writeFile(FILE, text);
+	const beside = explored.filter(({ file }) => file.startsWith(FAMILY));
+	if (mode === "--check") {
+		await check(`${document(explored).trimEnd()}\n`);
+		for (const one of beside) await checkCounts(one.file, countsIn(one));
+	} else {
+		for (const one of beside) await writeFile(countsFile(one.file), countsText(countsIn(one)));
+	}
+	if (mode === undefined) {
+		await writeFile(FILE, `${document(explored).trimEnd()}\n`);
 		await saveSchedules(explored.flatMap(({ findings }) => findings.map(({ schedule }) => schedule)));
 	}
+	for (const one of beside) await checkHead(one.file, countsIn(one));
 }
