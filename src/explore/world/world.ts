@@ -12,7 +12,7 @@ import {
 import { RSP } from "../../cpu/index.js";
 import type { Kernel, StepKind } from "../../linux/lib/index.js";
 import { TASK_RUNNING, type TaskMode, type task_struct } from "../../linux/sched/index.js";
-import { restoreMachine, type SavedMachine, saveMachine } from "../../machine/index.js";
+import { restoreMachine, saveMachine } from "../../machine/index.js";
 import type { Model } from "../model.js";
 import { Actor, type KernelPlace } from "./actors.js";
 import type { GuestContext } from "./decisive.js";
@@ -21,6 +21,7 @@ import { guestVisible } from "./guest-visible.js";
 import { checkShared, GuestWorks, whatTasksShare } from "./guest-works.js";
 import { hiddenEntries } from "./hidden-entries.js";
 import { type Read, TaskProbe, type Written } from "./probe.js";
+import type { SavedWorld } from "./saved-world.js";
 import { SharedMemory } from "./shared-memory.js";
 import { functionOf } from "./stack-view.js";
 import type { TaskMove } from "./task-move.js";
@@ -63,12 +64,6 @@ interface Slot {
 	state: TaskState | undefined;
 	/** The state whose registers and stack the task has now. */
 	contextOf: TaskState | undefined;
-}
-
-export interface SavedWorld {
-	readonly machine: SavedMachine;
-	readonly indexes: readonly number[];
-	readonly transition: FromTo | undefined;
 }
 
 const FAULT = "faults";
@@ -571,12 +566,13 @@ export class World {
 		return guestVisible(this.model) + this.shared.seenKey();
 	}
 
-	/** Only while it is {@link quiet}: kernel code in the middle of a step cannot be saved. */
+	/** Kernel code in the middle of a step cannot be saved: unless the world is {@link quiet}, only tasks can go on from what is saved. */
 	save(): SavedWorld {
 		return {
 			machine: saveMachine(this.model.machine, { withoutStacks: true }),
 			indexes: this.actors.map(({ index }) => index),
 			transition: this.transition,
+			mayFallAsleep: this.model.control.mayFallAsleep,
 		};
 	}
 
@@ -585,7 +581,7 @@ export class World {
 		restoreMachine(this.model.machine, saved.machine);
 		for (const [i, actor] of this.actors.entries()) actor.rewind(saved.indexes[i]!);
 		this.transition = saved.transition;
-		this.model.control.mayFallAsleep = false;
+		this.model.control.mayFallAsleep = saved.mayFallAsleep;
 		this.#holder = undefined;
 		const there = this.#tasksByName();
 		for (const [number, name] of this.names.entries()) {
