@@ -175,7 +175,6 @@ export class CompiledLivepatch implements Livepatch {
 		symbols.addGates(gates);
 		this.tasks = new CoreTasks({ core: this.core, sched, percpu: parts.percpu, base: areas.tasks });
 		const tell = (what: string) => {
-			this.events.invalidRead();
 			for (const observer of parts.observers) observer.invalidRead?.(what);
 		};
 		const patches = new Patches(this.core, symbols, this.ftrace, tell);
@@ -190,7 +189,7 @@ export class CompiledLivepatch implements Livepatch {
 			},
 		};
 		this.sysfs = new CoreSysfs(this.kobjects, scratch, cpu.memory, mutex, tell);
-		this.events = new CoreEvents({ ...parts, memory: cpu.memory, patches, describe: (patch) => this.#describe(patch) });
+		this.events = new CoreEvents({ ...parts, patches, describe: (patch) => this.#describe(patch) });
 		this.code = this.#codeOf();
 	}
 

@@ -1,22 +1,17 @@
 import { declareState } from "../../base/index.js";
 import { RIP } from "../../cpu/index.js";
-import { isKaddr, type Kaddr, type Memory, toKaddr } from "../../memory/index.js";
+import { isKaddr, type Kaddr, toKaddr } from "../../memory/index.js";
 import type { Symbols } from "../ftrace/index.js";
 import { type CallWatch, GuestFault } from "../guest/index.js";
 import type { KlpObserver, klp_patch } from "../klp/index.js";
 import { done, type Kernel } from "../lib/index.js";
 import { type HostTasks, preemptible, type Sched, type task_struct } from "../sched/index.js";
 import type { Patches } from "./patches.js";
-import { SeenWords } from "./seen-words.js";
 
 /** Instructions of the core between two looks, for few tasks. */
 const STEP = 16;
 
-/** Behind the words that are not read from guest memory; no word has this value. */
-const END = -1.5;
-
 interface Parts {
-	readonly memory: Memory;
 	readonly patches: Patches;
 	readonly sched: Sched;
 	readonly hostTasks: HostTasks;
@@ -31,13 +26,7 @@ interface Parts {
  * of a transition. The C has no such points of its own, so the words are compared every few instructions.
  */
 export class CoreEvents implements CallWatch {
-	static readonly state = declareState({
-		fields: [],
-		unkeyed: ["words", "transition", "target", "known", "left"],
-		dropCaches: (events: CoreEvents) => {
-			events.seen = undefined;
-		},
-	});
+	static readonly state = declareState({ fields: [], unkeyed: ["words", "transition", "target", "known", "left"] });
 
 	readonly #parts: Parts;
 	private words: readonly number[] = [];
@@ -45,10 +34,6 @@ export class CoreEvents implements CallWatch {
 	private target = -1;
 	/** Patches that observers have been told of. */
 	private readonly known = new Set<Kaddr>();
-	/** Of guest memory, when `words` were read. */
-	private seen: SeenWords | undefined = undefined;
-	/** A list has led into freed memory while `words` were read. */
-	private invalid = false;
 	/** Instructions until the task that runs the core is preempted. */
 	private left = 0;
 
@@ -61,18 +46,13 @@ export class CoreEvents implements CallWatch {
 		return STEP * (1 + (this.#parts.sched.tasks.length >> 6));
 	}
 
-	/** A list leads into memory that is freed. */
-	invalidRead(): void {
-		this.invalid = true;
-	}
-
 	/** Observers know of the patch. */
 	told(patch: Kaddr): void {
 		this.known.add(patch);
 	}
 
 	*look(task: task_struct): Kernel<void> {
-		const now = this.#isAsSeen() ? undefined : this.#read();
+		const now = this.#read();
 		if (now !== undefined && !same(now, this.words)) {
 			this.words = now;
 			const where = this.#where(task);
@@ -96,33 +76,13 @@ export class CoreEvents implements CallWatch {
 		return isKaddr(rip) ? this.#parts.symbols.sprint_symbol(toKaddr(rip), true) : "?";
 	}
 
-	/** Whether {@link #read} would find `words` again. Nearly every look ends here. */
-	#isAsSeen(): boolean {
-		if (this.seen === undefined) return false;
-		let i = 0;
-		const { words } = this;
-		for (const task of this.#parts.sched.all()) {
-			if (words[i++] !== task.patch_state || words[i++] !== task.thread_flags) return false;
-		}
-		for (const fops of this.#parts.patches.fops()) if (words[i++] !== fops) return false;
-		return words[i] === END && this.seen.unchanged;
-	}
-
 	/** All words that decide about calls; undefined while the core's structs cannot be read. */
 	#read(): number[] | undefined {
-		const { memory, patches, sched } = this.#parts;
-		const words: number[] = [];
-		for (const task of sched.all()) words.push(task.patch_state, task.thread_flags);
-		words.push(...patches.fops(), END);
-		this.seen = undefined;
-		this.invalid = false;
+		const { patches, sched } = this.#parts;
 		try {
-			this.seen = new SeenWords(memory, () => {
-				words.push(patches.klp_transition_patch, patches.klp_target_state);
-				patches.addWords(words);
-			});
-			// Each look tells of it.
-			if (this.invalid) this.seen = undefined;
+			const words = [patches.klp_transition_patch, patches.klp_target_state];
+			for (const task of sched.all()) words.push(task.patch_state, task.thread_flags);
+			patches.addWords(words);
 			return words;
 		} catch (error) {
 			if (error instanceof GuestFault) return undefined;

@@ -171,14 +171,10 @@ export class Patches {
 		return ops === 0 ? [] : this.stackOf(ops).flatMap((address) => this.func(address) ?? []);
 	}
 
-	/** The ops that the core has given to ftrace. */
-	fops(): Iterable<Kaddr> {
-		return this.#ops.all();
-	}
-
 	/** Every word of the core's lists on which calls and promises depend. */
 	addWords(words: number[]): void {
-		for (const fops of this.fops()) {
+		for (const fops of this.#ops.all()) {
+			words.push(fops);
 			const ops = this.#klpOpsOf(fops);
 			for (const func of this.stackOf(ops)) words.push(func, this.#memory.u8(this.field(func, "klp_func.transition")));
 		}
