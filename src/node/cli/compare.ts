@@ -28,7 +28,10 @@ export const compareCommand: Command<CompareOptions> = {
 			choices: () => designNames,
 		},
 		core: coreOption,
-		json: { type: "flag", help: "print JSON: { agrees, differences: [{ at, message }], timing, ... }" },
+		json: {
+			type: "flag",
+			help: "print JSON: { agrees, differences: [{ at, message }], timing, forgiven: [{ at, message, kind }], ... }",
+		},
 	},
 	details: [
 		"Runs the scenario, and compares state by state: what each task runs, patch_state, TIF_PATCH_PENDING,",
@@ -64,7 +67,7 @@ function asJson({ timing, ...rest }: Comparison): string {
 function asText({ differences, timing, states, facts, commands, lines }: Comparison): string {
 	const compared = `${states} states (${facts} facts), ${commands} commands, ${lines} lines of dmesg`;
 	const verdict = differences.length === 0 ? "agrees" : `differs in ${differences.length} places`;
-	const forgiven = [...timing].map(([kind, count]) => `  ${count} x ${TIMING[kind as Timing]}`);
+	const forgiven = [...timing].map(([kind, count]) => `  ${kind}, ${count} x: ${TIMING[kind as Timing]}`);
 	return [
 		`${verdict}: ${compared}`,
 		...differences.map(({ at, message }) => `  ${at}: ${message}`),

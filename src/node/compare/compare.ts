@@ -1,9 +1,21 @@
 import { KlpemuError } from "../../base/index.js";
-import { ERRNO } from "../../linux/lib/index.js";
 import { type Report, type ReportStep, unifiedDiff } from "../../report/index.js";
 import { filterDmesg, type RunScenarioOptions, runScenario, type Scenario, type Step } from "../../scenario/index.js";
+import { emulatedResults, recordedResults, sameResult } from "./commands.js";
 import { didYouMean, emulatedFacts, type Facts, functionNames, type Names, recordedFacts, sameFact } from "./facts.js";
-import { errnoOf, type Transcript, type TranscriptCommand, type TranscriptState } from "./transcript.js";
+import { type PacedRun, runAtPace } from "./pace.js";
+import {
+	hasAll,
+	inTransition,
+	isBehind,
+	isUnswitched,
+	isView,
+	type Moment,
+	mayBeChance,
+	momentOf,
+	type Timing,
+} from "./timing.js";
+import type { Transcript, TranscriptState } from "./transcript.js";
 
 /** A disagreement. */
 export interface Difference {
@@ -12,25 +24,16 @@ export interface Difference {
 	readonly message: string;
 }
 
-/** What may differ from run to run, and so does not count; each kind with the number of places. */
-export const TIMING = {
-	later: "the real kernel was further: the emulated one comes to the same, or through the same, within 3 s",
-	unswitched:
-		"a task that had not switched yet on the real kernel, and sleeps in no function: it is looked at again within a second",
-	behind:
-		"the real kernel's transition was still open, held by no task that sleeps in a function: the emulated one was there, and has ended",
-	otherwise:
-		"a task was caught inside a function, or not, by chance: under another seed the emulated kernel comes to the same within 3 s",
-	retries: "lines of klp_try_switch_task(): as many as the transition was tried again",
-	signals: "'signaling remaining tasks': printed when a transition is 15 s old",
-	debug: "debug lines of livepatch ('initializing', 'completing'), which the recorder had not switched on",
-	running: "a task that runs: it may be in any of its functions",
-} as const;
-export type Timing = keyof typeof TIMING;
+/** A fact that differs from run to run. */
+export interface Forgiven extends Difference {
+	readonly kind: Timing;
+}
 
 export interface Comparison {
 	readonly differences: readonly Difference[];
 	readonly timing: ReadonlyMap<Timing, number>;
+	/** Facts that differ by timing only. */
+	readonly forgiven: readonly Forgiven[];
 	/** How much was compared. */
 	readonly states: number;
 	readonly facts: number;
@@ -48,6 +51,15 @@ const LATER = { seconds: 3, every: 0.02 };
 /** The same under other seeds. */
 const OTHERWISE = { seconds: 3, every: 0.25 };
 
+/** What a moment is compared with. */
+interface Where {
+	readonly state: TranscriptState;
+	readonly step: ReportStep;
+	readonly here: Facts;
+	/** What the emulated kernel comes to. */
+	later(): Promise<readonly Facts[]>;
+}
+
 /** Steps by which the real kernel may be behind. */
 const STEPS_BEHIND = 4;
 /** Seeds of the emulated kernel's schedule that are tried for a fact. */
@@ -59,8 +71,8 @@ export async function compareTranscript(
 	transcript: Transcript,
 	options: RunScenarioOptions,
 ): Promise<Comparison> {
-	const report = await runScenario(scenario, { ...options, stopAtFailure: false });
-	const comparer = new Comparer(scenario, transcript, report, options);
+	const paced = await runAtPace(scenario, transcript, { ...options, stopAtFailure: false });
+	const comparer = new Comparer(scenario, transcript, paced, options);
 	await comparer.run();
 	return comparer.result();
 }
@@ -68,20 +80,24 @@ export async function compareTranscript(
 class Comparer {
 	readonly #scenario: Scenario;
 	readonly #transcript: Transcript;
+	readonly #paced: PacedRun;
 	readonly #report: Report;
 	readonly #options: RunScenarioOptions;
 	readonly #names: Names;
 	readonly #differences: Difference[] = [];
 	readonly #timing = new Map<Timing, number>();
-	/** Facts of tasks that had not switched yet, when they were last seen so. */
-	readonly #lagging = new Map<string, string>();
+	readonly #forgiven: Forgiven[] = [];
+	/** Tasks that had not switched yet at the state before. */
+	#lagging: ReadonlySet<string> = new Set();
 	/** What comes after a step under another seed. */
 	readonly #others = new Map<string, readonly Facts[]>();
 	readonly #count = { states: 0, facts: 0, commands: 0, lines: 0 };
 
-	constructor(scenario: Scenario, transcript: Transcript, report: Report, options: RunScenarioOptions) {
+	constructor(scenario: Scenario, transcript: Transcript, paced: PacedRun, options: RunScenarioOptions) {
+		const { report } = paced;
 		this.#scenario = scenario;
 		this.#transcript = transcript;
+		this.#paced = paced;
 		this.#report = report;
 		this.#options = options;
 		const modules = new Set([...scenario.modules.keys(), ...scenario.livepatches.keys()]);
@@ -98,6 +114,7 @@ class Comparer {
 	}
 
 	async run(): Promise<void> {
+		this.#forgive("ended", this.#paced.waits);
 		const { events, complete, kit } = this.#transcript;
 		const states = events.filter((event) => event.kind === "state");
 		if (this.#scenario.selftest !== undefined) return this.#selftest();
@@ -111,7 +128,7 @@ class Comparer {
 
 	result(): Comparison {
 		const notes = this.#transcript.events.flatMap((event) => (event.kind === "note" ? [event.line] : []));
-		return { differences: this.#differences, timing: this.#timing, ...this.#count, notes };
+		return { differences: this.#differences, timing: this.#timing, forgiven: this.#forgiven, ...this.#count, notes };
 	}
 
 	#differ(at: string, message: string): void {
@@ -159,117 +176,120 @@ class Comparer {
 		const recorded = recordedFacts(state, this.#names);
 		const here = emulatedFacts(step);
 		this.#count.facts += recorded.size;
-		const wrong = [...recorded].filter(([name, real]) => !this.#agrees(name, real, here, state));
+		const moments = new Map<string, [string, string][]>();
+		for (const [name, real] of recorded) {
+			const moment = momentOf(name);
+			moments.set(moment, [...(moments.get(moment) ?? []), [name, real]]);
+		}
+		const isWrong = ([name, real]: Moment[number]) => !sameFact(name, real, here.get(name));
+		const later = once(() => this.#later(step));
+		for (const moment of moments.values()) {
+			const wrong = moment.filter(isWrong);
+			if (wrong.length > 0) await this.#moment(moment, wrong, { state, step, here, later });
+		}
+		const unswitched = Object.entries(state.tasks).filter(([, task]) => isUnswitched(task, state));
+		this.#lagging = new Set(unswitched.map(([name]) => name));
 		const missing = this.#transcript.kit
 			? Object.keys(step.tasks).filter((task) => state.tasks[task] === undefined)
 			: [];
-		if (wrong.length === 0 && missing.length === 0) return;
-		const later = await this.#later(step);
-		for (const [name, real] of wrong) {
-			if (this.#unswitched(name, real, here, state)) this.#forgive("unswitched");
-			else if (later.some((facts) => comesTo(name, real, here, facts))) this.#forgive("later");
-			else if (step.action !== "settle" && isBehind(state) && this.#wasThere(name, real, step)) this.#forgive("behind");
-			else if (mayBeChance(name, real, here, state) && (await this.#isOtherwise(name, real, step)))
-				this.#forgive("otherwise");
-			else this.#differ(state.title, `${name}: here ${here.get(name) ?? "(nothing)"}, on the real kernel ${real}`);
-		}
 		for (const task of missing) {
-			if (later.some((facts) => !facts.has(`${task}: pending`))) this.#forgive("later");
+			if ((await later()).some((facts) => !facts.has(`${task}: pending`))) this.#forgive("later");
 			else this.#differ(state.title, `task ${task}: on the real kernel it does not exist`);
 		}
 	}
 
-	/** Also what it ran when it was asked, if it switched before the rest was read. A transition that does not end differs at `settle`. */
-	#unswitched(name: string, real: string, here: Facts, state: TranscriptState): boolean {
-		const task = name.split(": ")[0]!;
-		const found = state.tasks[task];
-		if (found === undefined || typeof found.in === "string") return false;
-		const pending = found.pending && here.get(`${task}: pending`) === "false";
-		if (pending) this.#lagging.set(name, real);
-		return pending || this.#lagging.get(name) === real;
+	/** Facts of one moment, of which some are wrong: all of them are timing of one kind, or the wrong ones differ. */
+	async #moment(moment: Moment, wrong: Moment, where: Where): Promise<void> {
+		const kind = await this.#kindOf(moment, where);
+		for (const [name, real] of wrong) {
+			const message = `${name}: here ${where.here.get(name) ?? "(nothing)"}, on the real kernel ${real}`;
+			if (kind === undefined) this.#differ(where.state.title, message);
+			else {
+				this.#forgive(kind);
+				this.#forgiven.push({ at: where.state.title, message, kind });
+			}
+		}
 	}
 
-	#agrees(name: string, real: string, here: Facts, state: TranscriptState): boolean {
-		const ours = here.get(name);
-		if (sameFact(name, real, ours)) return true;
-		const [task, what] = name.split(": ");
-		if (what === "in" && real === "(none)" && state.tasks[task!]?.in === null) {
-			// Parked by the recorder; here it may be on its way through a function.
-			this.#forgive("running");
-			return true;
+	async #kindOf(moment: Moment, { state, step, here, later }: Where): Promise<Timing | undefined> {
+		const [name, real] = moment[0]!;
+		const [taskName, what] = name.split(": ") as [string, string | undefined];
+		const task = state.tasks[taskName];
+		if (step.action !== "settle" && this.#unswitched(moment, state, step)) return "unswitched";
+		const looks = await later();
+		if (looks.some((look) => hasAll(moment, here, look))) {
+			// Parked by the recorder; here it is on its way through a function.
+			return what === "in" && real === "(none)" && task?.in === null ? "running" : "later";
 		}
-		return false;
+		if (step.action !== "settle" && isBehind(state) && this.#wasThere(moment, state, step)) return "behind";
+		if (moment.some(([one, value]) => mayBeChance(one, value, here, state)) && (await this.#isOtherwise(moment, step)))
+			return "otherwise";
+		return undefined;
+	}
+
+	/** A task that has not switched yet: its patch_state is the one before, and so is what it ran when it was asked, a little earlier. */
+	#unswitched(moment: Moment, state: TranscriptState, { index }: ReportStep): boolean {
+		const [name, real] = moment[0]!;
+		const task = name.split(": ")[0]!;
+		const unswitched = isUnswitched(state.tasks[task], state);
+		if (name.endsWith("/patch_state")) return unswitched && real === state.tasks[task]!.patch_state;
+		if (!isView(name)) return unswitched && !name.endsWith(": in");
+		return (unswitched || this.#lagging.has(task)) && this.#before(index).some((look) => hasAll(moment, look, look));
+	}
+
+	/** The looks at the emulated kernel after the steps before this one. */
+	#before(index: number): Facts[] {
+		return this.#report.steps.slice(Math.max(0, index - 1 - STEPS_BEHIND), index - 1).map(emulatedFacts);
 	}
 
 	/** The states that the emulated kernel comes to after a step. */
 	async #later(step: ReportStep, { seconds, every } = LATER, seed?: number): Promise<Facts[]> {
 		const { position } = this.#scenario.steps[step.index - 1]!;
-		const wait = { kind: "sleep", seconds: every, position, errno: 0, errnoByDesign: new Map() } as unknown as Step;
-		const steps = [...this.#scenario.steps.slice(0, step.index), ...Array<Step>(seconds / every).fill(wait)];
+		const wait: Step = { kind: "sleep", seconds: every, position, errno: 0, errnoByDesign: new Map() };
+		const made = this.#paced.upTo(step.index);
+		const steps = [...made, ...Array<Step>(seconds / every).fill(wait)];
 		const options = { ...this.#options, stopAtFailure: false, ...(seed !== undefined && { seed }) };
 		const report = await runScenario({ ...this.#scenario, steps }, options);
-		return report.steps.slice(step.index - 1).map(emulatedFacts);
+		return report.steps.slice(made.length - 1).map(emulatedFacts);
 	}
 
-	/** The emulated kernel had this fact at one of the last steps, or has come through it since. `settle` must agree again. */
-	#wasThere(name: string, real: string, { index }: ReportStep): boolean {
+	/** The emulated kernel was there at one of the last steps, while this transition was open, or has come through it since. */
+	#wasThere(moment: Moment, state: TranscriptState, { index }: ReportStep): boolean {
 		const now = emulatedFacts(this.#report.steps[index - 1]!);
-		const before = this.#report.steps.slice(Math.max(0, index - 1 - STEPS_BEHIND), index - 1).map(emulatedFacts);
-		return before.some((facts) => sameFact(name, real, facts.get(name)) || comesTo(name, real, facts, now));
+		const open = `${inTransition(state)}/transition`;
+		const looks = this.#before(index).filter((facts) => facts.get(open) === "1");
+		return looks.some((look) => hasAll(moment, look, look) || hasAll(moment, look, now));
 	}
 
-	/** The same scenario on another schedule has this fact at this step, or comes to it. */
-	async #isOtherwise(name: string, real: string, step: ReportStep): Promise<boolean> {
+	/** The same scenario on another schedule has this at this step, or comes to it. */
+	async #isOtherwise(moment: Moment, step: ReportStep): Promise<boolean> {
 		for (let seed = 1; seed <= SEEDS; seed++) {
 			const key = `${step.index} ${seed}`;
 			const facts = this.#others.get(key) ?? (await this.#later(step, OTHERWISE, seed));
 			this.#others.set(key, facts);
-			if (facts.some((one) => comesTo(name, real, facts[0]!, one))) return true;
+			if (facts.some((one) => hasAll(moment, facts[0]!, one))) return true;
 		}
 		return false;
 	}
 
-	/** Commands on modules and files, in order, with their results. */
+	/** Commands on modules, files and ftrace_ops, in order, with their results. */
 	#commands(): void {
-		const real = this.#recordedResults();
-		const here = this.#results();
+		const real = recordedResults(this.#transcript, this.#names.modules);
+		// A kit leaves out ftrace_ops with functions of their own, a record by hand all of them.
+		const ops = [...this.#scenario.ops.values()].filter(
+			({ func, direct }) => func !== undefined || direct !== undefined || !this.#transcript.kit,
+		);
+		const here = emulatedResults(this.#paced.made, new Set(ops.map(({ name }) => name)));
 		if (real.length === 0) return;
 		this.#count.commands = real.length;
-		const agree = (one: string, other: string) =>
-			one === other || (`${one}${other}`.includes("*") && wild(one) === wild(other));
 		for (let i = 0; i < Math.max(real.length, here.length); i++) {
 			const [ours, theirs] = [here[i], real[i]];
-			if (ours !== undefined && theirs !== undefined && agree(ours, theirs)) continue;
+			if (ours !== undefined && theirs !== undefined && sameResult(ours, theirs)) continue;
 			this.#differ(`command ${i + 1}`, `here '${ours ?? "(none)"}', on the real kernel '${theirs ?? "(none)"}'`);
 			// After an insertion all others would differ too.
 			if (ours === undefined || theirs === undefined || ours.replace(/ \S+$/, "") !== theirs.replace(/ \S+$/, ""))
 				break;
 		}
-	}
-
-	#recordedResults(): string[] {
-		const results: string[] = [];
-		const [modules, left] = [this.#names.modules, new Set(this.#leftOut())];
-		let step = 0;
-		for (const event of this.#transcript.events) {
-			if (event.kind === "heading") step = Number(/^step (\d+):/.exec(event.title)?.[1] ?? 0);
-			if (event.kind !== "command" || left.has(step)) continue;
-			const text = normalCommand(event, modules);
-			if (text !== undefined) results.push(`${text} ${errnoOf(event)}`);
-		}
-		return results;
-	}
-
-	/** Steps that a kit makes in another way: several in one. */
-	#leftOut(): number[] {
-		return this.#scenario.steps.flatMap((step, index) => (step.kind === "race" ? [index + 1] : []));
-	}
-
-	#results(): string[] {
-		return this.#report.steps.flatMap((step) => {
-			const text = commandOf(this.#scenario.steps[step.index - 1]!);
-			return text === undefined ? [] : [`${text} ${nameOf(step.errno)}`];
-		});
 	}
 
 	/** The lines of livepatch and of the scenario's modules, in order. */
@@ -328,31 +348,12 @@ class Comparer {
 	}
 }
 
-/** Where a transition is open, a task that sleeps in no function may have switched already, or not; and the transition may be over. */
-function mayBeChance(name: string, real: string, here: Facts, { tasks }: TranscriptState): boolean {
-	const open = [...here].some(([path, value]) => path.endsWith("/transition") && value === "1");
-	const task = tasks[name.split(": ")[0]!];
-	const isOver = name.endsWith("/transition") || (name.endsWith("patch_state") && real === "IDLE");
-	return open && (isOver || (task !== undefined && typeof task.in !== "string"));
-}
-
-/** A transition is open, although no task of the scenario holds it up: those that have not switched are looked at again within a second. */
-function isBehind({ sysfs, tasks }: TranscriptState): boolean {
-	const open = Object.entries(sysfs).some(([path, value]) => path.endsWith("/transition") && value === 1);
-	return open && Object.values(tasks).every((task) => !task.pending || typeof task.in !== "string");
-}
-
-/**
- * A later state of the emulated kernel has this fact; or the task has switched since, and the transition has ended with it, where other
- * tasks of the real kernel held it up a little longer.
- */
-function comesTo(name: string, real: string, here: Facts, later: Facts): boolean {
-	const ours = later.get(name);
-	if (sameFact(name, real, ours)) return true;
-	const [task, what] = name.split(": ");
-	const isState = what === "patch_state" || what === "/proc/PID/patch_state";
-	const isPending = here.get(`${task}: pending`) === "true";
-	return isState && isPending && ours === "IDLE" && real !== here.get(name) && real !== "IDLE";
+function once<T>(make: () => Promise<T>): () => Promise<T> {
+	let made: Promise<T> | undefined;
+	return () => {
+		made ??= make();
+		return made;
+	};
 }
 
 function otherScenario(
@@ -370,46 +371,4 @@ function otherScenario(
 			? "a transcript of a kit (klpemu kit, klpemu vm) has every step"
 			: `the scenario's states: ${titles.slice(0, 4).join("; ")}`;
 	return new KlpemuError("COMPARE_OTHER_SCENARIO", message, { where: fileName, hint });
-}
-
-/** `insmod lp1`, `rmmod lp1`, `echo 0 > lp1/enabled`; undefined: a command that no step of a scenario stands for. */
-function normalCommand({ command }: TranscriptCommand, modules: ReadonlySet<string>): string | undefined {
-	const module = /^(insmod|rmmod|modprobe(?: -r)?) (?:\S*\/)?(\w+?)(?:\.ko)?(?= |$)/.exec(command);
-	if (module !== null)
-		return modules.has(module[2]!) ? `${module[1] === "rmmod" ? "rmmod" : "insmod"} ${module[2]}` : undefined;
-	const written = /^echo '?(.*?)'? > (?:\$KL|\/sys\/kernel\/livepatch)\/(\S+)$/.exec(command);
-	if (written !== null)
-		return `echo ${written[1]!.startsWith("$") ? "*" : written[1]} > ${written[2]!.replace(/^\$\(in_transition\)/, "*")}`;
-	return undefined;
-}
-
-/** With what only the real kernel's recorder knows left out: the value that `reverse` writes, the livepatch in transition. */
-function wild(result: string): string {
-	return result.replace(/^echo \S+ >/, "echo * >").replace(/ > [\w*]+\//, " > */");
-}
-
-function commandOf(step: Step): string | undefined {
-	switch (step.kind) {
-		case "insmod":
-		case "rmmod":
-			return `${step.kind} ${step.module}`;
-		case "disable":
-		case "enable":
-			return `echo ${step.kind === "enable" ? 1 : 0} > ${step.livepatch}/enabled`;
-		case "reverse":
-			return `echo * > ${step.livepatch ?? "*"}/enabled`;
-		case "force":
-			return `echo 1 > ${step.livepatch ?? "*"}/force`;
-		case "echo": {
-			const path = /^\/sys\/kernel\/livepatch\/(.*)$/.exec(step.path)?.[1];
-			return path === undefined ? undefined : `echo ${step.value} > ${path}`;
-		}
-		default:
-			return undefined;
-	}
-}
-
-function nameOf(errno: number): string {
-	const name = Object.entries(ERRNO).find(([, value]) => value === -errno)?.[0];
-	return errno === 0 ? "0" : (name ?? String(errno));
 }

@@ -1,2 +1,3 @@
-export { type Comparison, compareTranscript, type Difference, TIMING, type Timing } from "./compare.js";
+export { type Comparison, compareTranscript, type Difference, type Forgiven } from "./compare.js";
+export { TIMING, type Timing } from "./timing.js";
 export { errnoOf, parseTranscript, type Transcript, type TranscriptEvent, type TranscriptState } from "./transcript.js";
