@@ -8,6 +8,7 @@ import type { Machine } from "../../machine/index.js";
 import type { Kaddr } from "../../memory/index.js";
 import type { TaskProbe } from "./probe.js";
 import type { SharedMemory } from "./shared-memory.js";
+import { isData } from "./task-data.js";
 
 /** Instructions from one point to the next. */
 const LIMIT = 1_000_000;
@@ -314,7 +315,9 @@ export class GuestCode implements CallStepper {
 		const shared = this.#shared;
 		const field = this.#machine.klp.code?.taskField(address);
 		if (field !== undefined) return;
-		if (writes) shared.write(address, length);
+		if (writes && runner?.isTask && this.#machine.klp.code === undefined && isData(this.#machine, address))
+			shared.taskWrites(address, length);
+		else if (writes) shared.write(address, length);
 		if (runner === undefined) return;
 		// What TypeScript itself keeps is state of the machine's objects.
 		if (runner.place.inGuest === 0 && this.#machine.klp.code === undefined) return;

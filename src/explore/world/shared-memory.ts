@@ -29,6 +29,33 @@ class WordSet {
 	}
 }
 
+/** A set of bytes, as a bit for each byte of a word, by page. */
+class ByteSet {
+	readonly #pages = new Map<number, Uint8Array>();
+
+	/** The bytes of one word that are in the set, as bits. */
+	bitsAt(word: number): number {
+		return this.#pages.get(word >> (PAGE_SHIFT - WORD_SHIFT))?.[word & (WORDS - 1)] ?? 0;
+	}
+
+	add(word: number, bits: number): void {
+		const page = word >> (PAGE_SHIFT - WORD_SHIFT);
+		let words = this.#pages.get(page);
+		if (words === undefined) {
+			words = new Uint8Array(WORDS);
+			this.#pages.set(page, words);
+		}
+		words[word & (WORDS - 1)]! |= bits;
+	}
+}
+
+/** The bytes of `word` that an access touches, as bits. */
+function bitsOf(word: number, address: Kaddr, length: number): number {
+	const from = Math.max(address - (word << WORD_SHIFT), 0);
+	const to = Math.min(address + length - (word << WORD_SHIFT), 1 << WORD_SHIFT);
+	return ((1 << to) - 1) & ~((1 << from) - 1);
+}
+
 /** A set that takes effect with the next exploration. */
 class Found<T> {
 	readonly #all = new Set<T>();
@@ -64,6 +91,10 @@ export class SharedMemory {
 	readonly #read = new WordSet();
 	readonly #written = new WordSet();
 	readonly #readByTasks = new WordSet();
+	readonly #readBytes = new ByteSet();
+	readonly #writtenByTasks = new ByteSet();
+	/** The first byte that code of tasks writes and somebody reads: states do not hold its value. */
+	lost: Kaddr | undefined = undefined;
 	/** Words of stacks that others have accessed: nobody's own. */
 	readonly #escaped = new Found<number>();
 	readonly #state = new Found<number>();
@@ -113,10 +144,13 @@ export class SharedMemory {
 		if (this.#conflicts.add(who, address, length, writes, locked)) this.grown = true;
 	}
 
-	/** Notes a read by kernel code. `byTask`: code that a task runs. */
-	read(address: Kaddr, length: number, byTask: boolean): void {
+	/** Notes a read by kernel code. `byTask`: code that a task runs. `decides`: where the reader goes may depend on it. */
+	read(address: Kaddr, length: number, byTask: boolean, decides = true): void {
 		for (let word = address >> WORD_SHIFT; word <= (address + length - 1) >> WORD_SHIFT; word++) {
 			if (this.#read.add(word) && this.#written.has(word)) this.#find(this.#state, word);
+			const bits = decides ? bitsOf(word, address, length) : 0;
+			this.#readBytes.add(word, bits);
+			this.#lose(word, bits & this.#writtenByTasks.bitsAt(word));
 			if (byTask && this.#readByTasks.add(word) && this.#written.has(word)) this.#find(this.#seen, word);
 		}
 	}
@@ -128,6 +162,19 @@ export class SharedMemory {
 			if (this.#read.has(word)) this.#find(this.#state, word);
 			if (this.#readByTasks.has(word)) this.#find(this.#seen, word);
 		}
+	}
+
+	/** Notes a write by a task's own code, which a move of the task does not keep for others. */
+	taskWrites(address: Kaddr, length: number): void {
+		for (let word = address >> WORD_SHIFT; word <= (address + length - 1) >> WORD_SHIFT; word++) {
+			const bits = bitsOf(word, address, length);
+			this.#writtenByTasks.add(word, bits);
+			this.#lose(word, bits & this.#readBytes.bitsAt(word));
+		}
+	}
+
+	#lose(word: number, bits: number): void {
+		if (bits !== 0) this.lost ??= (word << WORD_SHIFT) + Math.log2(bits & -bits);
 	}
 
 	/** True if kernel code reads one of the words. */

@@ -10,6 +10,8 @@ export interface TaskMove {
 	readonly core?: string | undefined;
 	/** The task is in cond_resched(): it may lose its CPU there. */
 	readonly yields?: true;
+	/** What it does in a loop that is not followed to its end. */
+	readonly endless?: string;
 	/** The task died. */
 	readonly oops?: Broken;
 }

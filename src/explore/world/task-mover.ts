@@ -15,14 +15,17 @@ import { watchedSites } from "./guest-visible.js";
 import { HandlerWalk } from "./handler-walk.js";
 import { do_task_dead, finishSwitch, leaveKernel, leftKernel } from "./leave.js";
 import { functionOf, sameFrames, stackView, whereabouts } from "./stack-view.js";
+import { SpinLoop, type TaskData } from "./task-data.js";
 import type { TaskMove } from "./task-move.js";
-import { restoreContext, type TaskState } from "./task-state.js";
+import { captureContext, restoreContext, type TaskState } from "./task-state.js";
 
 /** Gates behind which tasks run functions of the core. */
 const ENTERS_CORE: readonly string[] = ["exit_to_user_mode", "do_idle", ...COND_RESCHED];
 
 /** Largest number of instructions that a task may execute in one move. */
 const LIMIT = 1_000_000;
+/** The same, for one that is known to be in a loop without an end. */
+const LIMIT_AGAIN = 5_000;
 
 /** Runs tasks on the Cpu, from one change that kernel code can see to the next. */
 export class TaskMover {
@@ -30,12 +33,16 @@ export class TaskMover {
 	readonly #cpu: Cpu;
 	readonly #handler: HandlerWalk;
 	readonly #walk: (task: task_struct) => StackTrace;
+	readonly #data: TaskData;
+	/** Tasks that were seen in a loop without an end. */
+	readonly #endless = new Set<string>();
 	/** Of a livepatch core that is guest code. */
 	readonly #core: CoreWalk | undefined;
 
 	/** `code` notes the accesses of such a core. */
-	constructor(model: Model, code: GuestCode) {
+	constructor(model: Model, code: GuestCode, data: TaskData) {
 		this.#model = model;
+		this.#data = data;
 		this.#core = model.machine.klp.code && new CoreWalk(model.machine, model.machine.klp.code, code);
 		const { machine } = model;
 		this.#cpu = machine.cpu;
@@ -103,8 +110,27 @@ export class TaskMover {
 		const sites = watchedSites(this.#model);
 		const sleeps = task.slept ? [] : (task.program.sleepAt?.() ?? []);
 		let known = sameFrames(machine, cpu.state.kaddr(RIP));
-		for (let i = 0; i < LIMIT; i++) {
+		const isEndless = this.#endless.has(task.comm);
+		const limit = isEndless ? LIMIT_AGAIN : LIMIT;
+		const spin = new SpinLoop(cpu);
+		// It goes back to where it was: its turns are not told apart.
+		let context = isEndless && label === "" ? captureContext(machine, task) : undefined;
+		let wrote = false;
+		for (let i = 0; i < limit; i++) {
 			const ip = cpu.state.kaddr(RIP);
+			if (spin.isTurn(ip, wrote)) {
+				this.#store(task);
+				return { label: `${label}${label && ", "}spins in ${functionOf(machine.symbolize(ip))}` };
+			}
+			if (context === undefined && spin.isQuiet) {
+				this.#store(task);
+				context = captureContext(machine, task);
+			}
+			const read = i > 0 ? this.#data.pointAt(ip) : undefined;
+			if (read !== undefined) {
+				this.#store(task);
+				return { label: `${label}${label && ", "}comes to a read of ${read}` };
+			}
 			if (i > 0 && sleeps.includes(ip)) return this.#sleep(task, label);
 			if (this.#core?.isPoint(task)) {
 				this.#store(task);
@@ -114,6 +140,7 @@ export class TaskMover {
 				this.#store(task);
 				return this.#handler.enter(task);
 			}
+			wrote = this.#data.note(task, ip);
 			const stop = this.#step(task);
 			if (stop !== undefined) return stop;
 			const next = cpu.state.kaddr(RIP);
@@ -132,9 +159,11 @@ export class TaskMover {
 			}
 			known = sameFrames(machine, next);
 		}
-		throw new KlpemuError("EXPLORE_ENDLESS", `${task.comm} runs for more than ${LIMIT} instructions without a call`, {
-			where: machine.symbolize(cpu.state.kaddr(RIP)),
-		});
+		this.#endless.add(task.comm);
+		if (context !== undefined) this.restore(task, context);
+		const where = functionOf(machine.symbolize(task.regs.kaddr(RIP)));
+		const endless = `runs for more than ${LIMIT} instructions without a call: what comes behind is not known`;
+		return { label: `${label}${label && ", "}runs on and on in ${where}`, endless };
 	}
 
 	/** Puts a task on the Cpu. */

@@ -24,6 +24,7 @@ import { type Read, TaskProbe, type Written } from "./probe.js";
 import type { SavedWorld } from "./saved-world.js";
 import { SharedMemory } from "./shared-memory.js";
 import { functionOf } from "./stack-view.js";
+import { TaskData } from "./task-data.js";
 import type { TaskMove } from "./task-move.js";
 import { TaskMover } from "./task-mover.js";
 import { captureContext, TASK_FIELDS, type TaskState, TaskStates } from "./task-state.js";
@@ -102,6 +103,7 @@ export class World {
 	readonly #first: { readonly saved: SavedWorld; readonly tasks: readonly TaskState[] };
 
 	readonly #mover: TaskMover;
+	readonly #data: TaskData;
 	readonly #works: GuestWorks;
 	readonly #probe: TaskProbe;
 	readonly #slots: readonly Slot[];
@@ -142,7 +144,9 @@ export class World {
 		this.#code = new GuestCode(machine, this.shared, this.#probe, (message) => {
 			this.#broken.push({ invariant: "use-after-free", message });
 		});
-		this.#mover = new TaskMover(model, this.#code);
+		const who = ({ comm }: task_struct) => this.actors.length + this.slot(comm);
+		this.#data = new TaskData(machine, this.shared, who);
+		this.#mover = new TaskMover(model, this.#code, this.#data);
 		machine.klp.code?.giveOwnCpus();
 		// Memory that a task has for a moment needs no new pages.
 		machine.heap.warm();
@@ -351,7 +355,6 @@ export class World {
 		const before = whatTasksShare(this.model.machine);
 		const { result, broken } = this.#watch(() => {
 			if (contextOf !== state || context) this.#mover.restore(task!, context ?? state!.contexts[0]!);
-			if (this.model.machine.klp.code === undefined) return this.#moveOrDie(task!, state!);
 			const place = { inGuest: 0, path: [] };
 			const runner = { who: this.actors.length + number, holdsMutex: () => false, place, isTask: true };
 			return this.#code.as(runner, () => this.#moveOrDie(task!, state!));
@@ -360,6 +363,9 @@ export class World {
 		if (!result.oops) checkShared(before, this.model.machine, task!);
 		const next = result.oops ? this.#dead : this.#capture(number, result);
 		if (result.oops) this.#adoptTasks();
+		// From here on the search does not know all ways of the task.
+		const how = result.endless ?? this.#data.lost;
+		if (how !== undefined) this.states.loop ??= { slot: number, entries: next.entries ?? [], how };
 		this.#setState(number, next, next);
 		return { state: next, label: result.label, broken };
 	}
@@ -539,7 +545,10 @@ export class World {
 		const actors = this.actors.map((actor) => actor.key + this.#guestPlace(actor));
 		const key = [keyOf(this.model.machine), ...actors, ...views, guestKey, this.shared.stateKey()].join("|");
 		// Most of it is the same text each time, and long.
-		return key.length < 1000 ? key : digest(key);
+		if (key.length < 1000) return key;
+		const hash = new Hash();
+		hash.add(key);
+		return hash.digest();
 	}
 
 	/** The registers and the stack of an actor in guest code. */
@@ -588,12 +597,6 @@ export class World {
 			Object.assign(this.#slots[number]!, { task: there.get(name), state: undefined, contextOf: undefined });
 		}
 	}
-}
-
-function digest(text: string): string {
-	const hash = new Hash();
-	hash.add(text);
-	return hash.digest();
 }
 
 function arrival(point: ReturnType<Actor["advance"]>): Pick<Effect, "label" | "kind" | "quiet"> {

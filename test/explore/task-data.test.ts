@@ -1,0 +1,88 @@
+/** Data in memory that tasks read and write: followed if actors write it; never `complete` with the values of one run. */
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { OwnSources } from "./support.js";
+
+let sources: OwnSources;
+beforeEach(() => {
+	sources = new OwnSources();
+});
+afterEach(() => sources.close());
+
+const HEAD = `
+#include <linux/compiler.h>
+#include <linux/bug.h>
+#include <linux/processor.h>
+int flag, calls;
+noinline long loop_work(long x) { barrier(); return x + 1; }
+`;
+const LP = `__attribute__((__noinline__)) long new_loop_work(long x) { __asm__ __volatile__("" ::: "memory"); return x + 2; }`;
+/** Its init writes the flag. */
+const SETTER = `
+#include <linux/module.h>
+extern int flag;
+static int __init setter_init(void) { WRITE_ONCE(flag, 1); return 0; }
+static void __exit setter_exit(void) { }
+module_init(setter_init);
+module_exit(setter_exit);
+MODULE_LICENSE("GPL");
+`;
+
+async function explored(body: string, calls: string, steps: string) {
+	const yaml = `vmlinux: [asm/vmlinux/funcs.c, task.c]
+modules: { setter: { sources: [setter.c] } }
+livepatches: { lp: { sources: [lp.c], funcs: { loop_work: new_loop_work } } }
+tasks: { ${calls} }
+steps: ${steps}
+`;
+	const texts = { "task.c": HEAD + body, "lp.c": LP, "setter.c": SETTER };
+	const { exploration } = await sources.explore(yaml, texts, 100_000);
+	return { ...exploration, told: exploration.violations.map(({ broken }) => broken.invariant) };
+}
+
+const WORKER = "worker: { calls: [reader] }";
+const RACE = "[{ insmod: setter }]";
+
+test("a branch on a word that an init writes is followed both ways, also between two reads", async () => {
+	const twice = (second: string) =>
+		`noinline long reader(long x) { if (!READ_ONCE(flag) && READ_ONCE(flag)) { ${second} } return loop_work(x); }`;
+	expect(await explored(twice("barrier();"), WORKER, RACE)).toMatchObject({ result: "complete", reason: undefined });
+	expect((await explored(twice("BUG();"), WORKER, RACE)).told).toEqual(["warn"]);
+	// Nobody else runs between two instructions: one read has one value.
+	const once = "noinline long reader(long x) { int f = READ_ONCE(flag); if (!f && f) BUG(); return loop_work(x); }";
+	expect(await explored(once, WORKER, RACE)).toMatchObject({ result: "complete" });
+});
+
+const POLL = "noinline long reader(long x) { x = loop_work(x); while (!READ_ONCE(flag)) cpu_relax(); return x; }";
+
+test("a loop that polls what an init writes is one state, and ends when it is written", async () => {
+	expect(await explored(POLL, WORKER, RACE)).toMatchObject({ result: "complete", reason: undefined });
+});
+
+test("a loop that polls what nobody writes holds a transition up for ever", async () => {
+	const inside = "noinline long reader(long x) { while (!READ_ONCE(flag)) cpu_relax(); return x; }";
+	expect((await explored(inside, WORKER, "[{ insmod: lp }, settle]")).told).toEqual(["stuck"]);
+});
+
+test("what tasks write and read: bounded, with its name", async () => {
+	const body = `
+noinline long writer(long x) { WRITE_ONCE(flag, 1); return loop_work(x); }
+noinline long reader(long x) { return READ_ONCE(flag) ? loop_work(x) : x; }`;
+	const { result, reason } = await explored(body, `${WORKER}, other: { calls: [writer] }`, "[{ insmod: lp }, settle]");
+	expect(result).toBe("bounded");
+	expect(reason).toMatch(/goes on with the values of one run: code that tasks run writes flag, and somebody reads it/);
+});
+
+test("a count that a branch is about: bounded; one that nobody looks at: complete", async () => {
+	const steps = "[{ insmod: lp }, settle]";
+	const decides = "noinline long reader(long x) { if (++calls == 3) x++; return loop_work(x); }";
+	expect(await explored(decides, WORKER, steps)).toMatchObject({ result: "bounded" });
+	const counts = "noinline long reader(long x) { calls++; return loop_work(x); }";
+	expect(await explored(counts, WORKER, steps)).toMatchObject({ result: "complete" });
+});
+
+test("a loop without a call that never ends: bounded, with its function", async () => {
+	const body = "noinline long reader(long x) { for (volatile long i = 0; ; i++) { } return loop_work(x); }";
+	const { result, reason } = await explored(body, WORKER, "[{ insmod: lp }]");
+	expect(result).toBe("bounded");
+	expect(reason).toMatch(/^worker runs for more than 1000000 instructions without a call: .*\(reader/);
+}, 60_000);
