@@ -33,7 +33,9 @@ test.each(sample(files, 10))(
 		const told = await model();
 		try {
 			const replayed = new Replayer(judged).replay(moves, new Set(INVARIANTS));
-			const found = replayed.at(-1)!.broken.map((broken) => broken.invariant);
+			const broken = replayed.at(-1)!.broken;
+			const found = broken.map((one) => one.invariant);
+			for (const { task, message } of broken) expect(message).toContain(task ?? "");
 			if (!isEndless(invariant)) expect(found).not.toEqual([]);
 			const made = moves.slice(0, replayed.length);
 			expect(byRun(new Replayer(told), made)).toEqual([...new Set(found)].sort());

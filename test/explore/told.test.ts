@@ -226,3 +226,29 @@ test("moves as the search makes them", async () => {
 		19 -> 23: shell: text_poke_bp_batch: int3 written"
 	`);
 });
+
+test("the search tells how many states it has seen, and of each state what its tasks are", async () => {
+	const counts: number[] = [];
+	const told = new Set<string>();
+	const small = `${PATCHES}\ntasks: { worker: { calls: [funcA], exit: true } }\nsteps: [{ insmod: lp1 }, settle]`;
+	await exploreModel(await modelOf(small), {
+		onProgress: (count) => counts.push(count),
+		onMove: ({ to, describe }) => {
+			for (const line of describe(to)) told.add(line);
+		},
+	});
+	expect(counts.length).toBeGreaterThan(0);
+	expect([...told].sort()).toEqual(
+		expect.arrayContaining(["transition of lp1", "funcA: [lp1_funcA]", "UNPATCHED: worker", "dead: worker"]),
+	);
+});
+
+test("universe: the points at which the entries of the replaced patch are marked have names", async () => {
+	const replacing = `${PATCHES}\ntasks: {}\nsteps: [{ insmod: lp1 }, settle, { insmod: lp3 }, settle]`;
+	const labels = new Set<string>();
+	await exploreModel(await modelOf(replacing, "universe"), { onMove: ({ move }) => labels.add(move.label) });
+	expect([...labels].filter((label) => label.startsWith("klp_init_transition: func")).sort()).toEqual([
+		"klp_init_transition: func->transition",
+		"klp_init_transition: func->universe",
+	]);
+});
