@@ -233,8 +233,8 @@ test("the search tells how many states it has seen, and of each state what its t
 	const small = `${PATCHES}\ntasks: { worker: { calls: [funcA], exit: true } }\nsteps: [{ insmod: lp1 }, settle]`;
 	await exploreModel(await modelOf(small), {
 		onProgress: (count) => counts.push(count),
-		onMove: ({ to, describe }) => {
-			for (const line of describe(to)) told.add(line);
+		onMove: ({ from, describe }) => {
+			for (const line of describe(from)) told.add(line);
 		},
 	});
 	expect(counts.length).toBeGreaterThan(0);

@@ -1,7 +1,6 @@
 /** What the search asks of a task's state, bit by bit. */
 import { expect, test } from "vitest";
 import { TASK, taskBits } from "../../../src/explore/search/columns.js";
-import type { TaskState } from "../../../src/explore/world/task-state.js";
 import { TASK_DEAD, TASK_INTERRUPTIBLE, TASK_RUNNING, TASK_UNINTERRUPTIBLE } from "../../../src/linux/sched/index.js";
 
 const runs = { mode: "user", __state: TASK_RUNNING, held: false, wakeAt: Number.POSITIVE_INFINITY, trace_recursion: 0 };
@@ -9,7 +8,7 @@ const idle = { ...runs, preempt_count: 0, exiting: false, thread_flags: 0 };
 
 /** The names of the bits that are set. */
 function bits(fields: object, { alive = true, running = false, nonpreemptible = true } = {}): string[] {
-	const state = { alive, running, fields: { ...idle, ...fields } } as unknown as TaskState;
+	const state = { alive, running, fields: { ...idle, ...fields } } as unknown as Parameters<typeof taskBits>[0];
 	const found = taskBits(state, nonpreemptible);
 	return Object.entries(TASK).flatMap(([name, bit]) => (found & bit ? [name] : []));
 }
