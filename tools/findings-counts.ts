@@ -35,9 +35,11 @@ export function countsText(byDesign: ReadonlyMap<string, Counts>): string {
 /** Prints each line that is not that of the file, and sets process.exitCode. */
 export async function checkCounts(scenario: string, byDesign: ReadonlyMap<string, Counts>): Promise<void> {
 	const file = countsFile(scenario);
-	const old = (await readFile(file, "utf8").catch(() => "")).split("\n");
-	const now = countsText(byDesign).split("\n");
-	const differ = now.flatMap((line, i) => (line === old[i] ? [] : [`- ${old[i] ?? ""}`, `+ ${line}`]));
+	const old = JSON.parse(await readFile(file, "utf8").catch(() => "{}")) as Readonly<Record<string, Counts>>;
+	const differ = [...byDesign].flatMap(([design, counts]) => {
+		const [was, is] = [JSON.stringify(old[design]), JSON.stringify(counts)];
+		return was === is ? [] : [`- ${design}: ${was}`, `+ ${design}: ${is}`];
+	});
 	if (differ.length > 0) complain(`${file} is not current: npm run findings -- --counts ${scenario}`, differ);
 }
 

@@ -93,6 +93,15 @@ static struct kobj_attribute replaceable_kobj_attr = __ATTR_RW(replaceable);`,
 			replace: "else",
 		},
 	],
+	"finding-8": [
+		{
+			file: CORE,
+			at: [/^static void klp_free_patch_finish\(/, /wait_for_completion\(/],
+			insert: `
+	/* A task that exits is in no transition once it has left the task list; a grace period of RCU tasks waits for it. */
+	synchronize_rcu_tasks();`,
+		},
+	],
 	"finding-7": [
 		{
 			file: CORE,

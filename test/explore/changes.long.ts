@@ -8,7 +8,7 @@ import type { Invariant } from "../../src/consistency/index.js";
 import type { Model } from "../../src/explore/index.js";
 import { KLP_TRANSITION_UNPATCHED, klp_clear_relocs, type klp_func } from "../../src/linux/klp/index.js";
 import { EAGAIN, EINVAL } from "../../src/linux/lib/index.js";
-import { synchronize_rcu } from "../../src/linux/sched/index.js";
+import { synchronize_rcu, synchronize_rcu_tasks } from "../../src/linux/sched/index.js";
 import { nodeHost } from "../../src/node/index.js";
 import { createModel, parseScenario } from "../../src/scenario/index.js";
 import { compileModule, coreOf, createTestMachine } from "../support/machine.js";
@@ -162,6 +162,27 @@ const CHANGES: readonly Change[] = [
 		does: "force marks every livepatch",
 		make: (model) => set(klpOf(model), { design: { ...klpOf(model).design, forceMarks: () => true } }),
 		leaves: { "force-rmmod": ["switched-on-stack"] },
+	},
+	{
+		finding: 8,
+		does: "a grace period of RCU tasks before a livepatch's module may go",
+		make(model) {
+			const { workqueue } = klpOf(model).env;
+			const schedule = own(workqueue, "schedule_work");
+			const waits: typeof schedule = (work) => {
+				if (!work.name.startsWith("klp_free_patch_work_fn")) return schedule(work);
+				const { sched } = model.machine;
+				return schedule({
+					...work,
+					*func() {
+						yield* synchronize_rcu_tasks(sched, "klp_free_patch_finish");
+						yield* work.func();
+					},
+				});
+			};
+			set(workqueue, { schedule_work: waits });
+		},
+		leaves: { "hunting/exit-replaced": ["warn"], "hunting/exit-in-function": ["warn"] },
 	},
 ];
 

@@ -33,4 +33,6 @@ export const EXTERNALS: readonly string[] = [
 	...["find_module", "try_module_get", "module_put", "apply_relocate_add", "clear_relocate_add"],
 	...["kallsyms_lookup_size_offset", "kallsyms_on_each_match_symbol", "module_kallsyms_on_each_symbol"],
 	...["kobject_init", "kobject_add", "kobject_create_and_add", "kobject_put"],
+	// Called by none of 6.12; a patch may (tools/kernel-proposals.ts, finding-8).
+	"synchronize_rcu_tasks",
 ];

@@ -3,7 +3,14 @@ import type { Cpu } from "../../../cpu/index.js";
 import { toU64 } from "../../../memory/index.js";
 import type { GuestArguments, GuestCalls, GuestMemory, HostFunctions } from "../../guest/index.js";
 import { EINVAL, type Kernel } from "../../lib/index.js";
-import { type CpuHotplug, type Sched, synchronize_rcu, type task_struct, type Unwinder } from "../../sched/index.js";
+import {
+	type CpuHotplug,
+	type Sched,
+	synchronize_rcu,
+	synchronize_rcu_tasks,
+	type task_struct,
+	type Unwinder,
+} from "../../sched/index.js";
 import type { CoreImage } from "../core-image.js";
 
 interface Parts {
@@ -107,6 +114,11 @@ export class CoreScheduler {
 					return undefined;
 				},
 				schedule_on_each_cpu: (args) => this.#schedule_on_each_cpu(args.pointer(0)),
+				// 6.12 does not call it; a patch may.
+				*synchronize_rcu_tasks(): Kernel<undefined> {
+					yield* synchronize_rcu_tasks(sched, "synchronize_rcu_tasks");
+					return undefined;
+				},
 			},
 		};
 	}
