@@ -384,6 +384,6 @@ test("however a scenario is mutilated, it is refused with a place or it is anoth
 				expect(error.where).toMatch(/^s\.yaml:\d+:\d+$/);
 			}
 		}),
-		{ seed: 20261124, numRuns: LONG ? 10_000 : 600 },
+		{ seed: 20261124, numRuns: LONG ? 3000 : 600 },
 	);
 });
