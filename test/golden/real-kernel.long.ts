@@ -1,5 +1,5 @@
 /** A scenario is made on a real kernel, here and now: kit, vm and compare as a user calls them. */
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -57,3 +57,16 @@ test("kit, vm and compare: a scenario agrees, and findings 1, 3 and 6 come", asy
 	expect(transcript("force-rmmod")).toMatch(/\$ rmmod lp1\n.*rc=0\n/);
 	expect(transcript("force-rmmod")).toContain("BUG: unable to handle page fault");
 }, 1_000_000);
+
+test("finding 8: its kit by hand ends in a page fault on the way out of do_exit()", async ({ skip }) => {
+	const reason = await missing();
+	if (reason !== undefined) skipBecause(skip, reason);
+	const kit = join(folder, "8-kit");
+	cpSync("docs/findings/8-kit", kit, { recursive: true });
+	const vm = await cliOf(["vm", kit, "--timeout", "300"]);
+	const transcript = readFileSync(join(kit, "transcript.txt"), "utf8");
+	expect(transcript, vm.stderr).toMatch(/\$ rmmod lpx\n.*rc=0\n/);
+	const fault = transcript.split("BUG: unable to handle page fault")[1];
+	expect(fault).toMatch(/Comm: klp_task/);
+	expect(fault).toMatch(/do_exit\+/);
+}, 400_000);
