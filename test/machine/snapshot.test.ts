@@ -339,6 +339,7 @@ const NO_STATE: Readonly<Record<string, string>> = {
 	"PerCpu.own": "wiring: set once, by the explorer",
 	"GuestCalls.watch": "wiring: set once, before the machine runs",
 	"Sched.structs": "wiring: set once, before the machine runs",
+	"Sched.otherReaders": "wiring: set once, before the machine runs",
 	"Walk.known": "lives for one walk of a stack",
 	"Rounds.kworkerBusy": "false whenever a machine can be saved",
 	"Rounds.running": "0 whenever a machine can be saved",
