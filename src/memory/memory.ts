@@ -109,6 +109,8 @@ export class Memory {
 	readonly #listeners: MemoryListener[] = [];
 	/** Freed ranges below #nextFrame, by offset; adjacent ranges are merged. */
 	readonly #free: { offset: number; length: number }[] = [];
+	/** The content of each region when it was last saved. */
+	readonly #saved = new WeakMap<Region, Uint8Array>();
 	#nextFrame: number;
 
 	constructor(options: MemoryOptions = {}) {
@@ -373,9 +375,24 @@ export class Memory {
 		const regions = this.regions.map((region) => ({
 			region,
 			perm: region.perm,
-			bytes: this.bytes.slice(region.offset, region.offset + content(region)),
+			bytes: this.#contentOf(region, content(region)),
 		}));
 		return { regions, free: this.#free.map((hole) => ({ ...hole })), nextFrame: this.#nextFrame };
+	}
+
+	/** A copy, the one of the last save if nothing has changed since: most regions are text. */
+	#contentOf(region: Region, length: number): Uint8Array {
+		const last = this.#saved.get(region);
+		const now = new Int32Array(this.buffer, region.offset, length / 4);
+		if (last?.length === length) {
+			const then = new Int32Array(last.buffer, last.byteOffset, length / 4);
+			let same = 0;
+			while (same < now.length && now[same] === then[same]) same++;
+			if (same === now.length) return last;
+		}
+		const bytes = this.bytes.slice(region.offset, region.offset + length);
+		this.#saved.set(region, bytes);
+		return bytes;
 	}
 
 	/**

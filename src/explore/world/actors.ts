@@ -1,5 +1,11 @@
-import type { Kernel, Point, Wait } from "../../linux/lib/index.js";
+import type { Kernel, Point, StepKind, Wait } from "../../linux/lib/index.js";
 import type { TaskMode, task_struct } from "../../linux/sched/index.js";
+
+/**
+ * The end of a step of an actor: at a point of that kind, at the end of its code (`end`), or at its beginning, because
+ * the actor must wait (`blocked`). At a `place` of a loop, the step has had no effect yet.
+ */
+export type ArrivalKind = StepKind | "place" | "wait" | "end" | "blocked";
 
 /** Where an actor is in the kernel. */
 export interface KernelPlace {
@@ -97,4 +103,16 @@ export function pathAfter(path: readonly string[], point: Point): readonly strin
 	const loop = `${point.label}@`;
 	const begin = path.findIndex((step) => step.startsWith(loop));
 	return [...(begin < 0 ? path : path.slice(0, begin)), `${loop}${point.at.join()}`];
+}
+
+/** How a step has ended. `quiet`: stories do not show the point. */
+export function arrival(point: ReturnType<Actor["advance"]>): {
+	readonly label: string;
+	readonly kind: ArrivalKind;
+	readonly quiet: boolean;
+} {
+	if (point === undefined) return { label: "done", kind: "end", quiet: true };
+	if (typeof point === "string") return { label: point, kind: "step", quiet: false };
+	const { label, kind } = point;
+	return { label, kind, quiet: kind === "detail" || kind === "blocked" || (kind === "wait" && point.quiet === true) };
 }

@@ -10,11 +10,11 @@ import {
 	judgeWarnings,
 } from "../../consistency/index.js";
 import { RSP } from "../../cpu/index.js";
-import type { Kernel, StepKind } from "../../linux/lib/index.js";
+import type { Kernel } from "../../linux/lib/index.js";
 import { TASK_RUNNING, type TaskMode, type task_struct } from "../../linux/sched/index.js";
 import { restoreMachine, saveMachine } from "../../machine/index.js";
 import type { Model } from "../model.js";
-import { Actor, type KernelPlace } from "./actors.js";
+import { Actor, type ArrivalKind, arrival, type KernelPlace } from "./actors.js";
 import type { GuestContext } from "./decisive.js";
 import { GuestCode, type Runner } from "./guest-code.js";
 import { guestVisible } from "./guest-visible.js";
@@ -28,12 +28,6 @@ import { TaskData } from "./task-data.js";
 import type { TaskMove } from "./task-move.js";
 import { TaskMover } from "./task-mover.js";
 import { captureContext, TASK_FIELDS, type TaskState, TaskStates } from "./task-state.js";
-
-/**
- * The end of a step of an actor: at a point of that kind, at the end of its code (`end`), or at its beginning, because
- * the actor must wait (`blocked`). At a `place` of a loop, the step has had no effect yet.
- */
-export type ArrivalKind = StepKind | "place" | "wait" | "end" | "blocked";
 
 /** The effect of a step of kernel code on tasks. */
 export interface Effect {
@@ -533,9 +527,17 @@ export class World {
 		return { waits: wait !== undefined, label: wait?.label ?? step?.title ?? work ?? "" };
 	}
 
-	/** No actor is in the middle of a step. */
+	/** No actor is in the middle of a step, except where it {@link #waitsFirst}. */
 	get quiet(): boolean {
-		return this.actors.every((actor) => !actor.inStep);
+		return this.actors.every((actor, index) => !actor.inStep || this.#waitsFirst(index));
+	}
+
+	/** An administrator waits in user mode and has done nothing else in its step: the step can be begun again, and comes there. */
+	#waitsFirst(index: number): boolean {
+		const admin = this.model.admins[index];
+		const { wait, place, index: at } = this.actors[index]!;
+		const outside = admin?.of === undefined && admin?.steps[at]?.outside === true;
+		return outside && wait !== undefined && place.path.length === 1;
 	}
 
 	/** Worlds with the same key and the same states of tasks continue in the same way. */
@@ -579,7 +581,7 @@ export class World {
 	save(): SavedWorld {
 		return {
 			machine: saveMachine(this.model.machine, { withoutStacks: true }),
-			indexes: this.actors.map(({ index }) => index),
+			actors: this.actors.map((actor, i) => ({ index: actor.index, waits: this.#waitsFirst(i) })),
 			transition: this.transition,
 			mayFallAsleep: this.model.control.mayFallAsleep,
 		};
@@ -588,8 +590,9 @@ export class World {
 	/** Restores a saved state. The caller gives tasks their states ({@link loadAll}). */
 	restore(saved: SavedWorld): void {
 		restoreMachine(this.model.machine, saved.machine);
-		for (const [i, actor] of this.actors.entries()) actor.rewind(saved.indexes[i]!);
+		for (const [i, actor] of this.actors.entries()) actor.rewind(saved.actors[i]!.index);
 		this.transition = saved.transition;
+		for (const [i, { waits }] of saved.actors.entries()) if (waits) this.#advance(i);
 		this.model.control.mayFallAsleep = saved.mayFallAsleep;
 		this.#holder = undefined;
 		const there = this.#tasksByName();
@@ -597,11 +600,4 @@ export class World {
 			Object.assign(this.#slots[number]!, { task: there.get(name), state: undefined, contextOf: undefined });
 		}
 	}
-}
-
-function arrival(point: ReturnType<Actor["advance"]>): Pick<Effect, "label" | "kind" | "quiet"> {
-	if (point === undefined) return { label: "done", kind: "end", quiet: true };
-	if (typeof point === "string") return { label: point, kind: "step", quiet: false };
-	const { label, kind } = point;
-	return { label, kind, quiet: kind === "detail" || kind === "blocked" || (kind === "wait" && point.quiet === true) };
 }

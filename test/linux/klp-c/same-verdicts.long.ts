@@ -7,10 +7,16 @@ import type { KernelCore } from "../../../src/linux/klp-c/index.js";
 import { nodeHost } from "../../../src/node/index.js";
 import { exploreScenario, parseScenario } from "../../../src/scenario/index.js";
 import { kernelCore } from "../../support/kernel-core.js";
+import { part } from "../../support/sample.js";
 
+const FLAGSHIP = "scenarios/hybrid-lp1-lp2-lp3.yaml";
 const FAMILY = "scenarios/family";
-/** Those that the C finishes soon. With KLPEMU_SECONDS=N all others are tried, each for N seconds of processor time. */
-const SMALL = ["two-names.yaml", "two-names-sleeper.yaml", "one-address.yaml", "bottom-reverse.yaml"];
+/** Explored to the end under --core, in 2 to 140 seconds. With KLPEMU_SECONDS=N all others are tried, too, each for N seconds of processor time. */
+const COMPARED = [
+	...["alias-reverse", "bottom-reverse", "disable-reverse", "fork-exit", "module-comes", "one-address", "other-order"],
+	...["preempted", "sleepers", "survivor-above", "survivor-below", "sysfs-writer", "sysfs-writer-up"],
+	...["two-names", "two-names-reverse", "two-names-sleeper"],
+];
 const SECONDS = Number(process.env.KLPEMU_SECONDS ?? 0);
 /** The invariant that the first schedule breaks; else `complete` or `bounded`. */
 async function verdict(file: string, core?: KernelCore): Promise<string> {
@@ -23,14 +29,13 @@ async function verdict(file: string, core?: KernelCore): Promise<string> {
 	return exploration.violations[0]?.broken.invariant ?? exploration.result;
 }
 
-const files = readdirSync(FAMILY).filter((file) => file.endsWith(".yaml"));
+const family = SECONDS === 0 ? COMPARED.map((name) => `${name}.yaml`) : readdirSync(FAMILY);
+const files = [FLAGSHIP, ...family.filter((name) => name.endsWith(".yaml")).map((name) => `${FAMILY}/${name}`)];
 
-test.for(files)("%s", { timeout: 3_600_000 }, async (name, { skip }) => {
+test.for(part(files, 4))("%s", { timeout: 3_600_000 }, async (file, { skip }) => {
 	const core = await kernelCore(skip);
-	if (SECONDS === 0 && !SMALL.includes(name))
-		skip("KLPEMU_SECONDS=600 npm run test:long: it takes the C minutes, or longer");
-	const inC = await verdict(`${FAMILY}/${name}`, core);
+	const inC = await verdict(file, core);
 	if (inC === "bounded") skip(`${SECONDS} seconds were not enough`);
-	const mainline = await verdict(`${FAMILY}/${name}`);
+	const mainline = await verdict(file);
 	expect(inC).toBe(mainline);
 });
