@@ -30,7 +30,7 @@ export const compareCommand: Command<CompareOptions> = {
 		core: coreOption,
 		json: {
 			type: "flag",
-			help: "print JSON: { agrees, differences: [{ at, message }], timing, forgiven: [{ at, message, kind }], ... }",
+			help: "print JSON: agrees, differences (at, message), timing, forgiven (with kind), ...",
 		},
 	},
 	details: [
