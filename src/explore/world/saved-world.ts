@@ -4,8 +4,7 @@ import type { SavedMachine } from "../../machine/index.js";
 /** Result of World.save(). */
 export interface SavedWorld {
 	readonly machine: SavedMachine;
-	/** `waits`: its step is begun again when the world is restored, and waits first. */
-	readonly actors: readonly { readonly index: number; readonly waits: boolean }[];
+	readonly indexes: readonly number[];
 	readonly transition: FromTo | undefined;
 	readonly mayFallAsleep: boolean;
 }

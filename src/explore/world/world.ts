@@ -527,17 +527,9 @@ export class World {
 		return { waits: wait !== undefined, label: wait?.label ?? step?.title ?? work ?? "" };
 	}
 
-	/** No actor is in the middle of a step, except where it {@link #waitsFirst}. */
+	/** No actor is in the middle of a step. */
 	get quiet(): boolean {
-		return this.actors.every((actor, index) => !actor.inStep || this.#waitsFirst(index));
-	}
-
-	/** An administrator waits in user mode and has done nothing else in its step: the step can be begun again, and comes there. */
-	#waitsFirst(index: number): boolean {
-		const admin = this.model.admins[index];
-		const { wait, place, index: at } = this.actors[index]!;
-		const outside = admin?.of === undefined && admin?.steps[at]?.outside === true;
-		return outside && wait !== undefined && place.path.length === 1;
+		return this.actors.every((actor) => !actor.inStep);
 	}
 
 	/** Worlds with the same key and the same states of tasks continue in the same way. */
@@ -581,7 +573,7 @@ export class World {
 	save(): SavedWorld {
 		return {
 			machine: saveMachine(this.model.machine, { withoutStacks: true }),
-			actors: this.actors.map((actor, i) => ({ index: actor.index, waits: this.#waitsFirst(i) })),
+			indexes: this.actors.map(({ index }) => index),
 			transition: this.transition,
 			mayFallAsleep: this.model.control.mayFallAsleep,
 		};
@@ -590,9 +582,8 @@ export class World {
 	/** Restores a saved state. The caller gives tasks their states ({@link loadAll}). */
 	restore(saved: SavedWorld): void {
 		restoreMachine(this.model.machine, saved.machine);
-		for (const [i, actor] of this.actors.entries()) actor.rewind(saved.actors[i]!.index);
+		for (const [i, actor] of this.actors.entries()) actor.rewind(saved.indexes[i]!);
 		this.transition = saved.transition;
-		for (const [i, { waits }] of saved.actors.entries()) if (waits) this.#advance(i);
 		this.model.control.mayFallAsleep = saved.mayFallAsleep;
 		this.#holder = undefined;
 		const there = this.#tasksByName();
