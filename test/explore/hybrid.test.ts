@@ -65,7 +65,5 @@ test("universe is complete: no schedule breaks anything", async () => {
 	const { exploration, schedules } = await exploreHybrid("universe");
 	expect(exploration).toMatchObject({ result: "complete", violations: [] });
 	expect(exploration.states).toBeGreaterThan(10_000);
-	// Without the snapshots for tasks there are 10,530.
-	expect(exploration.executed.replayed).toBeLessThan(7_500);
 	expect(schedules).toEqual([]);
 }, 60_000);

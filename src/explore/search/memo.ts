@@ -1,6 +1,6 @@
 import { KlpemuError } from "../../base/index.js";
 import { type Invariant, type Look, lookAt } from "../../consistency/index.js";
-import type { Effect, GuestContext, SavedWorld, TaskOutcome, TaskState, World } from "../world/index.js";
+import type { Effect, GuestContext, TaskOutcome, TaskState, World } from "../world/index.js";
 import { type Row, TASK, TaskColumns, taskBits, tasksOf } from "./columns.js";
 import { DecisionTree, type Step } from "./decision-tree.js";
 import { Judge } from "./judge.js";
@@ -8,9 +8,6 @@ import type { KernelState, TaskMove, Via } from "./kernel-state.js";
 import { Loops } from "./loops.js";
 import { Outcome } from "./outcome.js";
 import type { Position } from "./trace.js";
-
-/** Making so many steps again takes as long as to restore a saved world. */
-const NEAR = 6;
 
 /** Decides about `on_cpu`. */
 export interface BusyRule {
@@ -47,10 +44,6 @@ export class Memo {
 	readonly #taskMoves: Map<number, TaskMove>[] = [];
 	/** The kernel state of the world; undefined: a task has died in it, and the search does not continue from there. */
 	#live: KernelState | undefined;
-	/** The text of the world; undefined: it is not fit for another move. */
-	#text: number | undefined;
-	/** By text: the world as tasks see it there, saved in the middle of operations. Kernel code cannot go on from it. */
-	readonly #views: (SavedWorld | undefined)[] = [];
 	/** The states that the world was brought to again, by the steps that first led there. */
 	readonly #again = new Set<KernelState>();
 	/** By state of a task, the moves that were made from it. */
@@ -71,15 +64,8 @@ export class Memo {
 		this.#nonpreemptible = world.model.machine.sched.preemption === "none";
 		this.judge = new Judge(world, invariants);
 		this.#loops = new Loops(world, ({ from, slot, state }, context) => this.#runTask(from, slot, state, context));
-		const first = this.#intern(undefined);
-		this.#isAt(first);
-		this.first = Int32Array.from([first.id, ...world.allLoaded().map(({ id }) => id)]);
-	}
-
-	/** Undefined: no move can be made before the world is restored. */
-	#isAt(state: KernelState | undefined): void {
-		this.#live = state;
-		this.#text = state?.text;
+		this.#live = this.#intern(undefined);
+		this.first = Int32Array.from([this.#live.id, ...world.allLoaded().map(({ id }) => id)]);
 	}
 
 	/** The state that the world is in now. */
@@ -124,26 +110,23 @@ export class Memo {
 		return JSON.stringify([views.map(({ codes }) => codes), transition, inTransition, executable]);
 	}
 
-	/** The steps to a state, the last one first: from the world's present state, or from the last saved one before it. */
-	#wayTo(target: KernelState): KernelState[] {
-		const way: KernelState[] = [];
-		for (let state = target; state !== this.#live && state.saved === undefined; state = state.via!.from)
-			way.push(state);
-		return way;
-	}
-
-	/** Brings the world to a state. */
-	goto(target: KernelState, way = this.#wayTo(target)): void {
+	/** Brings the world to a state: from its present state, or from the last saved state before the wanted one. */
+	goto(target: KernelState): void {
 		if (this.#live === target) return;
-		const begin = way.at(-1)?.via?.from ?? target;
-		if (begin !== this.#live) this.world.restore(begin.saved!);
-		this.#isAt(begin);
+		const way: KernelState[] = [];
+		let state = target;
+		while (state !== this.#live && state.saved === undefined) {
+			way.push(state);
+			state = state.via!.from;
+		}
+		if (state !== this.#live) this.world.restore(state.saved!);
+		this.#live = state;
 		for (const next of way.reverse()) {
 			const { actor, busy, late, tasks } = next.via!;
 			this.world.loadAll(tasks);
 			this.world.moveActor(actor, busy, late);
 			this.executed.replayed++;
-			this.#isAt(next);
+			this.#live = next;
 		}
 		// The first time that it is made again; every time would take as long as all the rest.
 		if (way.length === 0 || this.#again.has(target)) return;
@@ -154,26 +137,6 @@ export class Memo {
 				hint: "kernel code or a design depends on something that the explorer does not save; please report it",
 			});
 		}
-	}
-
-	/** Brings the world to a state for a move of a task: to one that looks the same to tasks. */
-	#gotoView(target: KernelState, slot: number): void {
-		const { world } = this;
-		const fits = () => this.#text === target.text && world.isThere(slot);
-		// If the text is the same, the world need not be brought to the state, except if tasks are created or removed.
-		if (fits()) return;
-		const way = this.#wayTo(target);
-		const view = this.#views[target.text];
-		if (way.length > NEAR && view !== undefined) {
-			world.restore(view);
-			this.#live = undefined;
-			this.#text = target.text;
-			if (fits()) return;
-		}
-		const isFar = way.length > NEAR;
-		this.goto(target, way);
-		// A core of machine code may read more than what a view has: places of actors in it.
-		if (isFar && world.model.machine.klp.code === undefined) this.#views[target.text] = world.save();
 	}
 
 	/** The possible results of an actor's next step; empty: it must wait. */
@@ -204,7 +167,7 @@ export class Memo {
 		const died = effect.broken.some((broken) => broken.died);
 		// No move is made from where a task has died, and the world may not be fit for another one.
 		const to = died ? via.from : this.#intern(via);
-		this.#isAt(died ? undefined : to);
+		this.#live = died ? undefined : to;
 		const outcome = new Outcome(via.from, to, effect, this.world.states, (...change) => {
 			return this.judge.isChangeFine(...change);
 		});
@@ -242,7 +205,7 @@ export class Memo {
 			while (goesOn(move.outcome) && !moves.has(move.to)) move = this.#makeMove(from, slot, move.to, moves);
 		} catch (error) {
 			if (!(error instanceof KlpemuError)) throw error;
-			this.#isAt(undefined);
+			this.#live = undefined;
 		}
 	}
 
@@ -257,11 +220,12 @@ export class Memo {
 
 	#runTask(from: KernelState, slot: number, task: TaskState, context?: GuestContext): TaskOutcome {
 		const { world } = this;
-		this.#gotoView(from, slot);
+		// If the text is the same, the world need not be brought to the state, except if tasks are created or removed.
+		if (this.#live?.text !== from.text || !world.isThere(slot)) this.goto(from);
 		world.load(slot, task);
 		const outcome = world.moveTask(slot, context);
 		this.executed.guest++;
-		if (outcome.broken.length > 0) this.#isAt(undefined);
+		if (outcome.broken.length > 0) this.#live = undefined;
 		return outcome;
 	}
 
@@ -291,7 +255,7 @@ export class Memo {
 			const made = this.#made.get(state)?.[0];
 			if (made === undefined) continue;
 			this.#loops.follow({ ...made, state }, context);
-			this.#isAt(undefined);
+			this.#live = undefined;
 		}
 	}
 }

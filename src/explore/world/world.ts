@@ -569,7 +569,7 @@ export class World {
 		return guestVisible(this.model) + this.shared.seenKey();
 	}
 
-	/** Kernel code in the middle of a step cannot be saved: unless the world is {@link quiet}, only tasks can go on from what is saved. */
+	/** Only while it is {@link quiet}: kernel code in the middle of a step cannot be saved. */
 	save(): SavedWorld {
 		return {
 			machine: saveMachine(this.model.machine, { withoutStacks: true }),

@@ -166,9 +166,10 @@ export class Heap {
 		return bytes === undefined ? undefined : roomFor(bytes);
 	}
 
-	/** An object in use gets more or less of its room. */
+	/** An object in use gets more or less of its room. Never less than tells the room, which {@link used} is asked for. */
 	resize(address: Kaddr, bytes: number): void {
-		this.used.set(address, bytes);
+		const room = this.usedSize(address)!;
+		this.used.set(address, Math.max(bytes, room === SMALLEST ? 0 : room / 2 + 1));
 	}
 
 	/** Room of an object that is free; undefined for anything else. */
