@@ -57,7 +57,7 @@ module_init(m_init); module_exit(m_exit); MODULE_LICENSE("GPL");`;
 async function explored(func: string) {
 	const folder = mkdtempSync(join(tmpdir(), "klpemu-test-"));
 	try {
-		writeFileSync(join(folder, "locked.c"), LOCKED.replace(" + !spin_trylock(&lock)", ""));
+		writeFileSync(join(folder, "locked.c"), LOCKED.replace(" + spin_is_locked(&lock) + !spin_trylock(&lock)", ""));
 		const yaml = readFileSync("scenarios/family/preempted.yaml", "utf8")
 			.replace("[asm/vmlinux/funcs.c]", "[asm/vmlinux/funcs.c, asm/vmlinux/kernel.c, locked.c]")
 			.replace("calls: [funcA]", `calls: [${func}]`)
