@@ -78,10 +78,15 @@ export function isUnswitched(task: TranscriptTask | undefined, state: Transcript
 	return task.patch_state === (state.sysfs[`${livepatch}/enabled`] === 1 ? "UNPATCHED" : "PATCHED");
 }
 
-/** Where a transition is open, a task that sleeps in no function may have switched already, or not; and the transition may be over. */
-export function mayBeChance(name: string, real: string, here: Facts, { tasks }: TranscriptState): boolean {
+/**
+ * Where a transition is open, a task that sleeps in no function may have switched already, or not; and the transition may be over, with what goes
+ * then: livepatches, references, patched functions.
+ */
+export function mayBeChance(name: string, real: string, here: Facts, state: TranscriptState): boolean {
 	const open = [...here].some(([path, value]) => path.endsWith("/transition") && value === "1");
-	const task = tasks[name.split(": ")[0]!];
-	const isOver = name.endsWith("/transition") || (name.endsWith("patch_state") && real === "IDLE");
-	return open && (isOver || (task !== undefined && typeof task.in !== "string"));
+	const [task, what] = name.split(": ");
+	const isOver =
+		what === undefined ? inTransition(state) === undefined : name.endsWith("patch_state") && real === "IDLE";
+	const found = state.tasks[task!];
+	return open && (isOver || (found !== undefined && typeof found.in !== "string"));
 }
