@@ -5,7 +5,7 @@ import { type FileName, LineProgram, type LineRows, readUnits } from "./line-pro
 import type { SourceLine } from "./types.js";
 
 /** The sections that lines are read from, and the relocations of the first one. */
-export const LINE_SECTIONS: readonly string[] = [".debug_line", ".debug_line_str", ".debug_str", ".rela.debug_line"];
+const LINE_SECTIONS: readonly string[] = [".debug_line", ".debug_line_str", ".debug_str", ".rela.debug_line"];
 
 /** Bytes of `.debug_line` that are read; a large driver has two million. */
 const MAX_BYTES = 4 << 20;

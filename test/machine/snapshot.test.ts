@@ -99,9 +99,11 @@ async function run(file: string, trial?: Trial) {
 	}
 }
 
+/** A scenario whose steps make no round of the machine: there is nothing to go back in. */
+const NO_ROUND = "flush-locked.yaml";
 const files = ["scenarios", "scenarios/family"].flatMap((folder) =>
 	readdirSync(folder)
-		.filter((name) => name.endsWith(".yaml"))
+		.filter((name) => name.endsWith(".yaml") && name !== NO_ROUND)
 		.map((name) => `${folder}/${name}`),
 );
 
