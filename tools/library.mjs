@@ -27,6 +27,7 @@ async function code() {
 		target: "es2023",
 		// Comments and indentation are half of the code. Names and short lines stay, for stack traces.
 		minifyWhitespace: true,
+		minifySyntax: true,
 		lineLimit: 120,
 		legalComments: "none",
 		logLevel: "warning",

@@ -3,7 +3,7 @@
  * objects that gcc makes of them, the engine's assembly, and layouts of kernels.
  */
 import { createHash } from "node:crypto";
-import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { KlpemuError } from "../src/base/index.js";
@@ -86,7 +86,8 @@ function schedules(): SavedSchedule[] {
 	return list(SCHEDULES, ".schedule").map((file) => {
 		const text = readFileSync(join(PROJECT, file), "utf8");
 		const { scenario, design, invariant, message, moves } = parseSchedule(text, file);
-		const path = put(`schedules/${file.slice(SCHEDULES.length + 1)}`, text);
+		// A third of a schedule aligns its comments.
+		const path = put(`schedules/${file.slice(SCHEDULES.length + 1)}`, text.replace(/ {2,}#/g, " #"));
 		return { path, scenario, design, invariant, message, moves: moves.length };
 	});
 }
@@ -115,4 +116,5 @@ const manifest: Manifest = {
 	engine: put("engine.json", JSON.stringify(await engineImage())),
 };
 put("manifest.json", JSON.stringify(manifest));
-cpSync(join(PROJECT, "schema/scenario.schema.json"), join(DATA, "scenario.schema.json"));
+const schema: unknown = JSON.parse(readFileSync(join(PROJECT, "schema/scenario.schema.json"), "utf8"));
+put("scenario.schema.json", JSON.stringify(schema));

@@ -17,7 +17,7 @@ import { sample } from "../../support/sample.js";
  * - With `preemption: full` the compiled core is preempted in the middle of its own functions, so that tasks switch earlier.
  */
 const FOLDERS = ["scenarios", "scenarios/family"];
-const PREEMPTED = ["scenarios/family/preempted.yaml", "scenarios/family/graph-callee.yaml"];
+const PREEMPTED = ["preempted", "graph-callee", "cold-part"].map((name) => `scenarios/family/${name}.yaml`);
 /** In some schedules the kthread happens to run when the work looks at it, with either core: not in this one. */
 const SEEDS: Readonly<Record<string, number>> = { "scenarios/signals.yaml": 4 };
 
