@@ -82,13 +82,21 @@ function texts(sources: Iterable<string>): string[] {
 	return [...done];
 }
 
+/** Where a schedule breaks the same under mainline, that one stands for all. */
 function schedules(): SavedSchedule[] {
-	return list(SCHEDULES, ".schedule").map((file) => {
+	const read = list(SCHEDULES, ".schedule").map((file) => {
 		const text = readFileSync(join(PROJECT, file), "utf8");
 		const { scenario, design, invariant, message, moves } = parseSchedule(text, file);
+		return { file, text, scenario, design, invariant, message, moves: moves.length };
+	});
+	const key = ({ scenario, text }: (typeof read)[number]) =>
+		[scenario, text.slice(text.indexOf("\ninvariant:"))].join();
+	const mainline = new Set(read.filter(({ design }) => design === "mainline").map(key));
+	const kept = read.filter((one) => one.design === "mainline" || !mainline.has(key(one)));
+	return kept.map(({ file, text, ...saved }) => {
 		// A third of a schedule aligns its comments.
 		const path = put(`schedules/${file.slice(SCHEDULES.length + 1)}`, text.replace(/ {2,}#/g, " #"));
-		return { path, scenario, design, invariant, message, moves: moves.length };
+		return { path, ...saved };
 	});
 }
 

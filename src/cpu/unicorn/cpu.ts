@@ -61,6 +61,11 @@ export class UnicornCpu implements Cpu {
 	readonly #arguments = new BigUint64Array(ARGUMENT_REGISTERS.length);
 	#onInstruction: ((rip: bigint) => void) | undefined = undefined;
 	#instructionHook: EngineHook | undefined = undefined;
+	/** One function, however often it is hooked: callbacks of native code are few. */
+	readonly #eachInstruction = this.#hooked((address) => {
+		if (this.#gates.has(address) || this.#stopsAt(address)) return;
+		this.#tellInstruction(address);
+	});
 
 	/** Address at which the run began: a breakpoint there does not stop it. */
 	#resumed = NO_ADDRESS;
@@ -367,14 +372,7 @@ export class UnicornCpu implements Cpu {
 			this.#instructionHook = undefined;
 			return;
 		}
-		this.#instructionHook ??= this.#engine.hookCode(
-			this.#hooked((address) => {
-				if (this.#gates.has(address) || this.#stopsAt(address)) return;
-				this.#tellInstruction(address);
-			}),
-			1n,
-			0n,
-		);
+		this.#instructionHook ??= this.#engine.hookCode(this.#eachInstruction, 1n, 0n);
 	}
 
 	/** Does nothing: a poke at a call site drops translations, as any other change of text. */

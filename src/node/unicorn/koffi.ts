@@ -51,6 +51,8 @@ class KoffiEngine implements UnicornEngine {
 	readonly #reset: unknown;
 	readonly #calls;
 	readonly #callbacks: bigint[] = [];
+	/** By function: one that is hooked again keeps its callback. */
+	readonly #codeCallbacks = new Map<(address: bigint) => void, bigint>();
 	/** Mapped views: the engine has pointers into their buffers, so they must stay reachable. */
 	readonly #mapped: Uint8Array[] = [];
 	/** Arrays that the engine has pointers to: the reference keeps them from being collected. */
@@ -161,11 +163,15 @@ class KoffiEngine implements UnicornEngine {
 	}
 
 	#codeCallback(call: (address: bigint) => void): bigint {
-		return this.#callback(
+		const known = this.#codeCallbacks.get(call);
+		if (known !== undefined) return known;
+		const callback = this.#callback(
 			"void",
 			["void *", "uint64_t", "uint32_t", "void *"],
 			(_uc: unknown, address: bigint | number) => call(unsigned(address)),
 		);
+		this.#codeCallbacks.set(call, callback);
+		return callback;
 	}
 
 	hookCounter(): BigUint64Array {
