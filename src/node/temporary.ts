@@ -1,4 +1,4 @@
-import { promises, rmSync } from "node:fs";
+import { mkdtempSync, promises, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { whenProcessEnds } from "./process-end.js";
@@ -8,12 +8,16 @@ import { whenProcessEnds } from "./process-end.js";
  * before that (`first` there): nothing writes into the folder any more.
  */
 export async function withTemporaryFolder<T>(use: (folder: string) => Promise<T>): Promise<T> {
-	const folder = await promises.mkdtemp(join(tmpdir(), "klpemu-"));
-	const letGo = whenProcessEnds(() => rmSync(folder, { recursive: true, force: true, maxRetries: 10 }));
+	let folder: string | undefined;
+	// Listens before there is a folder: a signal that comes just behind mkdtemp() would end the process and leave it.
+	const letGo = whenProcessEnds(() => {
+		if (folder !== undefined) rmSync(folder, { recursive: true, force: true, maxRetries: 10 });
+	});
 	try {
+		folder = mkdtempSync(join(tmpdir(), "klpemu-"));
 		return await use(folder);
 	} finally {
 		letGo();
-		await promises.rm(folder, { recursive: true, force: true });
+		if (folder !== undefined) await promises.rm(folder, { recursive: true, force: true });
 	}
 }
