@@ -2,13 +2,9 @@
 import { readFile } from "node:fs/promises";
 import type { Exploration } from "../src/explore/index.js";
 
-export interface Counts {
-	readonly result: "complete" | "bounded" | "violated";
+export interface Counts extends Pick<Exploration, "result" | "states" | "transitions" | "depth"> {
 	/** Those that some schedule breaks, by name. */
 	readonly invariants: readonly string[];
-	readonly states: number;
-	readonly transitions: number;
-	readonly depth: number;
 }
 
 export function countsOf({ result, violations, states, transitions, depth }: Exploration): Counts {

@@ -3,7 +3,7 @@
  * objects that gcc makes of them, the engine's assembly, and layouts of kernels.
  */
 import { createHash } from "node:crypto";
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { KlpemuError } from "../src/base/index.js";
@@ -39,14 +39,15 @@ function scenarios(): Map<string, Scenario> {
 	return found;
 }
 
-/** Sources of scenarios, as they name them, with the ways in which they are compiled. */
+/** Sources of scenarios, by their place in the project, with the ways in which they are compiled. */
 function sourcesOf(all: Iterable<Scenario>): Map<string, boolean> {
 	const sources = new Map<string, boolean>();
 	const add = (path: string, ibt: boolean) => sources.set(ibt ? `${path} (ibt)` : path, ibt);
 	for (const scenario of all) {
-		const { vmlinux, modules, livepatches, ibt } = scenario;
+		const { vmlinux, modules, livepatches, ibt, fileName } = scenario;
+		const beside = (path: string) => join(dirname(fileName), path);
 		const refs = [...vmlinux, ...[...modules.values(), ...livepatches.values()].flatMap((part) => part.sources)];
-		for (const { path } of refs) add(path, ibt);
+		for (const { path } of refs) add(existsSync(join(PROJECT, beside(path))) ? beside(path) : path, ibt);
 	}
 	for (const path of MORE_SOURCES.flatMap((folder) => list(folder, ".c"))) add(path, false);
 	return sources;

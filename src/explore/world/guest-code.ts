@@ -60,7 +60,7 @@ export class GuestCode implements CallStepper {
 	readonly #cpu: Cpu;
 	readonly #shared: SharedMemory;
 	readonly #probe: TaskProbe;
-	readonly #accesses: AccessesAt;
+	readonly accesses: AccessesAt;
 	readonly #broken: (message: string) => void;
 	/** Whose move it is; undefined: nobody's. */
 	#runner: Runner | undefined = undefined;
@@ -79,7 +79,7 @@ export class GuestCode implements CallStepper {
 		this.#shared = shared;
 		this.#probe = probe;
 		this.#broken = broken;
-		this.#accesses = new AccessesAt(machine.memory, (ip) => machine.klp.code?.contains(ip) === true);
+		this.accesses = new AccessesAt(machine.memory, (ip) => machine.klp.code?.contains(ip) === true);
 		machine.calls.stepper = this;
 		machine.memory.watchWrites((address, length) => this.#hostAccess(address, length, true));
 	}
@@ -194,7 +194,7 @@ export class GuestCode implements CallStepper {
 
 	#touchesShared(task: task_struct, ip: Kaddr): boolean {
 		const { state } = this.#cpu;
-		for (const access of this.#accesses.at(ip)) {
+		for (const access of this.accesses.at(ip)) {
 			const address = access.address(state);
 			const length = access.length(state);
 			if (length > 0 && !this.#isOwn(task, address) && this.#isPoint(address, length, access.writes)) return true;
@@ -256,7 +256,7 @@ export class GuestCode implements CallStepper {
 	#note(task: task_struct, ip: Kaddr): (() => void)[] {
 		const after: (() => void)[] = [];
 		const { state, memory } = this.#cpu;
-		for (const access of this.#accesses.at(ip)) {
+		for (const access of this.accesses.at(ip)) {
 			const address = access.address(state);
 			const length = access.length(state);
 			if (length === 0 || memory.entry(address) === 0 || this.#isOwn(task, address)) continue;
@@ -333,7 +333,7 @@ export class GuestCode implements CallStepper {
 		const { state, memory } = this.#cpu;
 		const ip = state.kaddr(RIP);
 		const values: bigint[] = [];
-		for (const access of this.#accesses.at(ip)) {
+		for (const access of this.accesses.at(ip)) {
 			const address = access.address(state);
 			const length = access.length(state);
 			if (!access.reads || length === 0 || length > 8 || memory.entry(address) === 0) continue;

@@ -1,5 +1,5 @@
 import { type Cpu, STATE_WORDS } from "../../cpu/index.js";
-import { AccessesAt, type Semantic } from "../../cpu/x86/index.js";
+import type { AccessesAt, Semantic } from "../../cpu/x86/index.js";
 import type { Image } from "../../elf/index.js";
 import type { task_struct } from "../../linux/sched/index.js";
 import type { Machine } from "../../machine/index.js";
@@ -48,12 +48,12 @@ export class TaskData {
 	/** The number of a task in {@link SharedMemory}. */
 	readonly #who: (task: task_struct) => number;
 
-	constructor(machine: Machine, shared: SharedMemory, who: (task: task_struct) => number) {
+	constructor(machine: Machine, shared: SharedMemory, accesses: AccessesAt, who: (task: task_struct) => number) {
 		this.#machine = machine;
 		this.#cpu = machine.cpu;
 		this.#shared = shared;
 		this.#who = who;
-		this.#accesses = new AccessesAt(machine.memory, () => false);
+		this.#accesses = accesses;
 	}
 
 	/** The next instruction reads what an actor may write at this time. Its name; undefined: it does not. */

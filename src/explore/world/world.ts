@@ -139,7 +139,7 @@ export class World {
 			this.#broken.push({ invariant: "use-after-free", message });
 		});
 		const who = ({ comm }: task_struct) => this.actors.length + this.slot(comm);
-		this.#data = new TaskData(machine, this.shared, who);
+		this.#data = new TaskData(machine, this.shared, this.#code.accesses, who);
 		this.#mover = new TaskMover(model, this.#code, this.#data);
 		machine.klp.code?.giveOwnCpus();
 		// Memory that a task has for a moment needs no new pages.

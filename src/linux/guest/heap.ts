@@ -166,7 +166,7 @@ export class Heap {
 		return bytes === undefined ? undefined : roomFor(bytes);
 	}
 
-	/** An object in use gets more or less of its room. Never less than tells the room, which {@link used} is asked for. */
+	/** An object in use gets more or less of its room, but more than half of it: the room of an object follows from its bytes. */
 	resize(address: Kaddr, bytes: number): void {
 		const room = this.usedSize(address)!;
 		this.used.set(address, Math.max(bytes, room === SMALLEST ? 0 : room / 2 + 1));

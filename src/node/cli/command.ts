@@ -89,6 +89,9 @@ export interface CommandEntry {
  */
 export const EXIT = { ok: 0, no: 1, badInput: 2, bounded: 3, bug: 70 } as const;
 
+/** The argument with which klpemu starts a thread of itself. */
+export const THREAD = "--thread";
+
 /** `insnTrace` -> `insn-trace`. */
 export function optionName(key: string): string {
 	return key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);

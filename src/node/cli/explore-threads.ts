@@ -1,6 +1,7 @@
 import { availableParallelism } from "node:os";
 import { Worker } from "node:worker_threads";
 import { KlpemuError } from "../../base/index.js";
+import { THREAD } from "./command.js";
 import type { Control } from "./explore-control.js";
 import type { ExploredDesign } from "./explore-design.js";
 import type { ThreadData, ThreadMessage } from "./explore-thread.js";
@@ -105,9 +106,9 @@ class SearchThread {
 
 /** This program, in a thread: main.ts then serves searches. */
 function programOf(workerData: ThreadData): ConstructorParameters<typeof Worker> {
-	if (!import.meta.url.endsWith(".ts")) return [new URL("main.js", import.meta.url), { workerData, argv: [] }];
+	if (!import.meta.url.endsWith(".ts")) return [new URL("main.js", import.meta.url), { workerData, argv: [THREAD] }];
 	// From sources, as in tests, Node needs a translator. Options of Node do not give one to a thread.
 	const program = JSON.stringify(new URL("main.ts", import.meta.url));
 	const code = `import("tsx/esm/api").then(({ register }) => register() && import(${program}))`;
-	return [code, { eval: true, workerData, argv: [] }];
+	return [code, { eval: true, workerData, argv: [THREAD] }];
 }

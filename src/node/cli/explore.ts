@@ -96,48 +96,14 @@ async function exploreFile(
 	io: Io,
 	unsaved: KlpemuError[],
 ): Promise<ExploreReport> {
-	if (options.allDesigns && options.design !== undefined) {
-		throw new KlpemuError("CLI_BAD_ARGUMENT", "--design and --all-designs exclude each other", {
-			where: "klpemu explore",
-		});
-	}
-	if (options.allDesigns && options.core !== undefined) {
-		throw new KlpemuError("CLI_BAD_ARGUMENT", "--core and --all-designs exclude each other", {
-			where: "klpemu explore",
-			hint: "the C of a kernel core has its own rules for replacing livepatches; another design is another C: klpemu kernel build --patch",
-		});
-	}
-	if (options.workers !== undefined && !options.allDesigns) {
-		throw new KlpemuError("CLI_BAD_ARGUMENT", "--workers needs --all-designs: one design is explored by one thread", {
-			where: "klpemu explore",
-			hint: "--shard divides the search of one design",
-		});
-	}
+	refuseDesigns(options);
 	const core = await readCore("explore", options.core, options.design);
 	const text = await readText(file);
 	const scenario = parseScenario(text, file, { designs: designNames });
 	const shard = shardOf(options.shard);
-	if (shard !== undefined && options.inevitable) {
-		throw new KlpemuError("CLI_BAD_ARGUMENT", "--shard and --inevitable exclude each other", {
-			where: "klpemu explore",
-			hint: "what can follow a state must be seen by one process",
-		});
-	}
-	if (shard !== undefined && options.order !== undefined) {
-		throw new KlpemuError("CLI_BAD_ARGUMENT", "--shard and --order exclude each other", {
-			where: "klpemu explore",
-			hint: "the parts divide the levels of a search in breadth",
-		});
-	}
+	if (shard !== undefined) refuseParts(options);
 	if (options.dot !== undefined) await checkWritable(options.dot);
 	const graph = options.dot === undefined ? undefined : graphFor(file, options);
-	if (shard !== undefined && (options.budget ?? 0n) > MAX_SHARD) {
-		throw new KlpemuError("CLI_BAD_ARGUMENT", `with --shard, --budget is at most ${MAX_SHARD}`, {
-			where: "klpemu explore",
-			hint: "the report of a part names each of its states; make more parts",
-		});
-	}
-	const workers = options.workers === undefined && !options.allDesigns ? 1 : workersOf(options.workers);
 	const checkpoints = await Checkpoints.from(options, scenario, file, core);
 	const settings = settingsOf(file, options, shard);
 	const control = new Control(io, settings.budget);
@@ -156,7 +122,7 @@ async function exploreFile(
 	try {
 		const data = { text, designs: designNames, settings };
 		const found = options.allDesigns
-			? await exploreDesigns(designNames, workers, explore, control, data)
+			? await exploreDesigns(designNames, workersOf(options.workers), explore, control, data)
 			: [await explore(designOf(options, core, scenario))];
 		for (const { design, rows, schedules } of found) {
 			if (graph !== undefined) await writeWhole(options.dot!, graph.render(`${scenario.title} (${design})`));
@@ -187,14 +153,51 @@ function settingsOf(file: string, options: ExploreOptions, shard: Shard | undefi
 	};
 }
 
+const badArgument = (message: string, hint?: string) =>
+	new KlpemuError("CLI_BAD_ARGUMENT", message, { where: "klpemu explore", ...(hint !== undefined && { hint }) });
+
+/** Throws `CLI_BAD_ARGUMENT` for options that do not go with --all-designs, or only with it. */
+function refuseDesigns({ allDesigns, design, core, workers }: ExploreOptions): void {
+	if (allDesigns && design !== undefined) throw badArgument("--design and --all-designs exclude each other");
+	if (allDesigns && core !== undefined) {
+		throw badArgument(
+			"--core and --all-designs exclude each other",
+			"the C of a kernel core has its own rules for replacing livepatches; another design is another C: klpemu kernel build --patch",
+		);
+	}
+	if (workers !== undefined && !allDesigns) {
+		throw badArgument(
+			"--workers needs --all-designs: one design is explored by one thread",
+			"--shard divides the search of one design",
+		);
+	}
+}
+
+/** Throws `CLI_BAD_ARGUMENT` for options that do not go with --shard. */
+function refuseParts({ inevitable, order, budget }: ExploreOptions): void {
+	if (inevitable) {
+		throw badArgument(
+			"--shard and --inevitable exclude each other",
+			"what can follow a state must be seen by one process",
+		);
+	}
+	if (order !== undefined) {
+		throw badArgument("--shard and --order exclude each other", "the parts divide the levels of a search in breadth");
+	}
+	if ((budget ?? 0n) > MAX_SHARD) {
+		throw badArgument(
+			`with --shard, --budget is at most ${MAX_SHARD}`,
+			"the report of a part names each of its states; make more parts",
+		);
+	}
+}
+
 /** Throws `CLI_BAD_ARGUMENT`. */
 function graphFor(file: string, { dot, allDesigns, shard }: ExploreOptions): StateGraphCollector {
-	const bad = (message: string, hint: string) =>
-		new KlpemuError("CLI_BAD_ARGUMENT", message, { where: "klpemu explore", hint });
-	if (allDesigns) throw bad("--dot and --all-designs exclude each other", "--design chooses one for the graph");
+	if (allDesigns) throw badArgument("--dot and --all-designs exclude each other", "--design chooses one for the graph");
 	if (shard !== undefined)
-		throw bad("--dot and --shard exclude each other", "a graph small enough to draw needs no parts");
-	if (resolve(dot!) === resolve(file)) throw bad(`--dot: '${dot}' is the scenario`, "give another file");
+		throw badArgument("--dot and --shard exclude each other", "a graph small enough to draw needs no parts");
+	if (resolve(dot!) === resolve(file)) throw badArgument(`--dot: '${dot}' is the scenario`, "give another file");
 	return new StateGraphCollector();
 }
 

@@ -1,7 +1,6 @@
 #!/usr/bin/env node
-import { parentPort, workerData } from "node:worker_threads";
 import { runCli, runThread } from "./app.js";
-import { EXIT } from "./command.js";
+import { EXIT, THREAD } from "./command.js";
 
 // `klpemu run ... | head` closes the pipe early, which is not an error.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
@@ -13,7 +12,10 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
 // What is told there is lost; the exit status is not.
 process.stderr.on("error", () => {});
 
-if (parentPort === null) {
+// Some 2 ms, which only a thread needs.
+const thread = process.argv[2] === THREAD ? process.getBuiltinModule("node:worker_threads") : undefined;
+
+if (thread === undefined || thread.parentPort === null) {
 	// Stays if the command waits for what never comes: node ends when nothing is left to do.
 	process.exitCode = EXIT.bug;
 	// exitCode and not exit(): output to a pipe may still be on its way. runCli() never throws.
@@ -21,5 +23,5 @@ if (parentPort === null) {
 		process.exitCode = status;
 	});
 } else {
-	void runThread(parentPort, workerData);
+	void runThread(thread.parentPort, thread.workerData);
 }

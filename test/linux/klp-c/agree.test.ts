@@ -17,7 +17,6 @@ import { sample } from "../../support/sample.js";
  * - With `preemption: full` the compiled core is preempted in the middle of its own functions, so that tasks switch earlier.
  */
 const FOLDERS = ["scenarios", "scenarios/family"];
-const PREEMPTED = ["preempted", "graph-callee", "cold-part"].map((name) => `scenarios/family/${name}.yaml`);
 /** In some schedules the kthread happens to run when the work looks at it, with either core: not in this one. */
 const SEEDS: Readonly<Record<string, number>> = { "scenarios/signals.yaml": 4 };
 
@@ -53,8 +52,7 @@ function comparable(step: ReportStep, withOrder: boolean) {
 
 const isSame = (one: object, other: object | undefined) => JSON.stringify(one) === JSON.stringify(other);
 
-function compare(file: string, typescript: Report, compiled: Report): void {
-	const withOrder = !PREEMPTED.includes(file);
+function compare(withOrder: boolean, typescript: Report, compiled: Report): void {
 	const steps = (report: Report) => report.steps.map((step) => comparable(step, withOrder));
 	const places = ({ tasks }: { tasks?: ReportStep["tasks"] }) =>
 		Object.values(tasks ?? {}).map(({ in: _, ...task }) => task);
@@ -82,7 +80,7 @@ test.for(sample(files, 9))("%s: the same with both cores", { timeout: 120_000 },
 		...(file in SEEDS && { seed: SEEDS[file]! }),
 	};
 	compare(
-		file,
+		scenario.preemption !== "full",
 		await runScenario(scenario, { ...options, design: "mainline" }),
 		await runScenario(scenario, { ...options, core }),
 	);
