@@ -55,7 +55,10 @@ export class App {
 	/** A second worker, so that the first one answers while schedules are explored. */
 	#explorer: Promise<Client> | undefined = undefined;
 	#panel: Panel | undefined = undefined;
+	/** What is opened, by number: only the last one is shown. */
 	#turn = 0;
+	/** Links, by number. */
+	#link = 0;
 
 	async start(): Promise<void> {
 		addEventListener("hashchange", () => void this.#fromLink());
@@ -105,12 +108,17 @@ export class App {
 		for (const client of clients) await client.ask("addFiles", { files: this.#ownFiles() });
 	}
 
+	/** The last link counts: what comes of an earlier one later is not shown. */
 	async #fromLink(): Promise<void> {
+		const link = ++this.#link;
 		try {
 			const shown = await readLink(location.hash);
 			if (this.shown !== undefined && (await linkOf(this.shown)) === (await linkOf(shown))) return;
-			await this.open(shown);
+			if (link === this.#link) await this.open(shown);
 		} catch (error) {
+			if (link !== this.#link) return;
+			this.#turn++;
+			document.body.classList.remove("busy");
 			this.problem(error);
 		}
 	}
@@ -369,7 +377,10 @@ export class App {
 			["Notebook", notebookTool],
 			["Keys", keysTool],
 		];
-		const open = (make: MakeTool) => () => void this.drawer.show(make).catch((error: unknown) => this.problem(error));
+		const open = (make: MakeTool) => () => {
+			const link = this.#link;
+			void this.drawer.show(make).catch((error: unknown) => link === this.#link && this.problem(error));
+		};
 		const buttons = tools.map(([name, make]) =>
 			h("button", { type: "button", class: "plain", click: open(make) }, name),
 		);
