@@ -1,22 +1,12 @@
 import { readFileSync } from "node:fs";
 import { filterDmesg } from "../../src/scenario/index.js";
-import { parseTranscript, type TranscriptEvent, type TranscriptState } from "./transcript.js";
 
-export const TRANSCRIPTS = ["mainline-order", "rfc-petr"] as const;
 /** The selftest scripts whose dmesg was recorded: test-NAME.sh. */
 export const SELFTESTS = ["callbacks", "ftrace", "livepatch", "shadow-vars", "state", "syscall", "sysfs"] as const;
 
 /** What was recorded, as it was recorded: transcripts/README.md says how. */
 export function recording(name: string): string {
 	return readFileSync(new URL(`transcripts/linux-6.12-${name}.txt`, import.meta.url), "utf8");
-}
-
-export function loadTranscript(name: (typeof TRANSCRIPTS)[number]): TranscriptEvent[] {
-	return parseTranscript(recording(name));
-}
-
-export function statesOf(events: readonly TranscriptEvent[]): TranscriptState[] {
-	return events.filter((event) => event.kind === "state");
 }
 
 /** Without time stamps and what the scripts do not compare; the lines of each test under its title. */

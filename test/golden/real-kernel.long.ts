@@ -1,5 +1,5 @@
 /** A scenario is made on a real kernel, here and now: kit, vm and compare as a user calls them. */
-import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -39,9 +39,13 @@ test("kit, vm and compare: a scenario agrees, and findings 1, 3 and 6 come", asy
 	if (reason !== undefined) skipBecause(skip, reason);
 	for (const [name, file] of Object.entries(KITS)) {
 		expect(await cliOf(["kit", file, "--out", join(folder, name)])).toMatchObject({ status: 0 });
+		if (name === "reverse") continue;
+		// Transitions that never end: they are not waited for as long as for one that does.
+		const script = join(folder, name, "run.sh");
+		writeFileSync(script, readFileSync(script, "utf8").replace("\n. ./kit.sh\n", "\nDEADLINE=10\n. ./kit.sh\n"));
 	}
 	const folders = Object.keys(KITS).map((name) => join(folder, name));
-	const vm = await cliOf(["vm", ...folders, "--append", "klpkit_deadline=10 oops=panic", "--timeout", "400"]);
+	const vm = await cliOf(["vm", ...folders, "--append", "oops=panic", "--timeout", "1500"]);
 	// Not the status: finding 6 ends in a page fault of the kernel, which ends the machine here (oops=panic), instead of waiting.
 	expect(vm.stdout, vm.stderr).toMatch(/reverse: has run[\s\S]*two-names-sleeper: has run/);
 	const transcript = (name: string) => readFileSync(join(folder, name, "transcript.txt"), "utf8");
@@ -56,17 +60,17 @@ test("kit, vm and compare: a scenario agrees, and findings 1, 3 and 6 come", asy
 	// Finding 6: the module goes under the sleeper, which faults when it wakes up.
 	expect(transcript("force-rmmod")).toMatch(/\$ rmmod lp1\n.*rc=0\n/);
 	expect(transcript("force-rmmod")).toContain("BUG: unable to handle page fault");
-}, 1_000_000);
+});
 
 test("finding 8: its kit by hand ends in a page fault on the way out of do_exit()", async ({ skip }) => {
 	const reason = await missing();
 	if (reason !== undefined) skipBecause(skip, reason);
 	const kit = join(folder, "8-kit");
 	cpSync("docs/findings/8-kit", kit, { recursive: true });
-	const vm = await cliOf(["vm", kit, "--timeout", "300"]);
+	const vm = await cliOf(["vm", kit, "--timeout", "1500"]);
 	const transcript = readFileSync(join(kit, "transcript.txt"), "utf8");
 	expect(transcript, vm.stderr).toMatch(/\$ rmmod lpx\n.*rc=0\n/);
 	const fault = transcript.split("BUG: unable to handle page fault")[1];
 	expect(fault).toMatch(/Comm: klp_task/);
 	expect(fault).toMatch(/do_exit\+/);
-}, 400_000);
+});
