@@ -3,7 +3,10 @@ import { defineConfig } from "vitest/config";
 export default defineConfig({
 	test: {
 		include: ["test/**/*.test.ts"],
-		testTimeout: 60_000,
+		// They only end what hangs: each is many times what a slow, loaded machine needs.
+		testTimeout: 300_000,
+		hookTimeout: 300_000,
+		expect: { poll: { timeout: 240_000 } },
 		// No module of ours keeps state (test/tidy.test.ts), so that the files of one worker can share them: each import costs only once.
 		isolate: false,
 		// A thread shares its memory with the others, and each gcc that one starts copies the page tables of all.

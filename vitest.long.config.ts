@@ -34,10 +34,10 @@ export default defineConfig({
 			KLPEMU_FUZZ: "10000",
 			KLPEMU_RANDOM_RUNS: "200",
 		},
-		testTimeout: 600_000,
-		hookTimeout: 600_000,
-		// What a browser shows on a loaded machine.
-		expect: { poll: { timeout: 240_000 } },
+		// They only end what hangs: each is many times what a slow, loaded machine needs.
+		testTimeout: 1_800_000,
+		hookTimeout: 1_800_000,
+		expect: { poll: { timeout: 600_000 } },
 		pool: "forks",
 		// The default leaves a core free: on two cores, half of the machine.
 		maxWorkers: "100%",

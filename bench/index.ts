@@ -88,9 +88,10 @@ function inProcess(job: Job): Promise<Part> {
 	});
 }
 
-/** A progress line that is overwritten. */
+/** A progress line, which is overwritten on a terminal. */
 function progress(text: string): void {
 	if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${text}`);
+	else if (text !== "") process.stderr.write(`${text}\n`);
 }
 
 async function measure(values: ReturnType<typeof readArgs>): Promise<BenchReport> {

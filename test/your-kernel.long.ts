@@ -9,7 +9,7 @@ import { skipBecause } from "./support/skip.js";
 
 const SOURCE = "/usr/src/linux-source-6.12.tar.xz";
 
-test("docs/your-kernel.md does what it says", { timeout: 1_200_000 }, async ({ skip }) => {
+test("docs/your-kernel.md does what it says", async ({ skip }) => {
 	if (!existsSync(SOURCE)) skipBecause(skip, `there is no ${SOURCE}: apt-get install linux-source-6.12`);
 	const page = readFileSync("docs/your-kernel.md", "utf8");
 	const commands = [...page.matchAll(/^ {4}(?!apt-get)(\S.*)$/gm)].map(([, command]) => command!);

@@ -1,10 +1,10 @@
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, statSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, renameSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import type { Cpu } from "../../src/cpu/index.js";
 import { JitCpu } from "../../src/cpu/jit/index.js";
 import { Memory, PERM } from "../../src/memory/index.js";
-import { CPU_NAMES, createCpu } from "../../src/node/index.js";
+import { CPU_NAMES, createCpu, sha256 } from "../../src/node/index.js";
 import { type Case, CODE, CODE_SIZE, DATA, DATA_SIZE, type Outcome, PATTERN_BYTES, type Runner } from "./case.js";
 
 const INT3 = 0xcc;
@@ -120,15 +120,18 @@ export function hardwareRunner(tick = 1_000_000): Runner | undefined {
 function buildHardware(): string | undefined {
 	const source = fileURLToPath(new URL("hardware.c", import.meta.url));
 	const folder = fileURLToPath(new URL("../../.cache/", import.meta.url));
-	const binary = `${folder}hardware`;
-	if (existsSync(binary) && statSync(binary).mtimeMs > statSync(source).mtimeMs) return binary;
+	// Of this source, whatever the clock says; several processes of tests may begin together.
+	const binary = `${folder}hardware-${sha256(readFileSync(source)).slice(0, 12)}`;
+	if (existsSync(binary)) return binary;
 	mkdirSync(folder, { recursive: true });
-	const { status, stderr, error } = spawnSync("gcc", ["-O1", "-o", binary, source], { encoding: "utf8" });
+	const own = `${binary}.${process.pid}`;
+	const { status, stderr, error } = spawnSync("gcc", ["-O1", "-o", own, source], { encoding: "utf8" });
 	if (error !== undefined) {
 		process.stderr.write("conformance: no comparison with the hardware, there is no gcc\n");
 		return undefined;
 	}
 	if (status !== 0) throw new Error(`gcc: ${stderr}`);
+	renameSync(own, binary);
 	return binary;
 }
 

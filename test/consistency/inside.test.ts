@@ -28,7 +28,7 @@ test("asleep below the cold part of a function: it switches on its stack, in run
 	expect(report.violations).toMatchObject([{ invariant: "switched-on-stack", task: "sleeper", func: "split" }]);
 	const { violations } = await exploreModel(await modelOf(COLD));
 	expect(violations[0]!.broken).toMatchObject({ invariant: "switched-on-stack", task: "sleeper", func: "split" });
-}, 60_000);
+});
 
 test("behind a call that does not return, where the next function begins", async () => {
 	const report = await run(LEAVE);

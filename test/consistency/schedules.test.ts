@@ -22,30 +22,26 @@ test("there is a schedule for each invariant that docs/findings.md says is broke
 	expect(files.length).toBeGreaterThan(50);
 });
 
-test.each(sample(files, 10))(
-	"%s",
-	async (name) => {
-		const schedule = parseSchedule(readFileSync(join(FOLDER, name), "utf8"), name);
-		const { scenario: file, design, moves, invariant } = schedule;
-		const scenario = parseScenario(readFileSync(file, "utf8"), file);
-		const model = () => createModel(scenario, { host: nodeHost(file), design });
-		const judged = await model();
-		const told = await model();
-		try {
-			const replayed = new Replayer(judged).replay(moves, new Set(INVARIANTS));
-			const broken = replayed.at(-1)!.broken;
-			const found = broken.map((one) => one.invariant);
-			for (const { task, message } of broken) expect(message).toContain(task ?? "");
-			if (!isEndless(invariant)) expect(found).not.toEqual([]);
-			const made = moves.slice(0, replayed.length);
-			expect(byRun(new Replayer(told), made)).toEqual([...new Set(found)].sort());
-		} finally {
-			judged.machine.close();
-			told.machine.close();
-		}
-	},
-	60_000,
-);
+test.each(sample(files, 10))("%s", async (name) => {
+	const schedule = parseSchedule(readFileSync(join(FOLDER, name), "utf8"), name);
+	const { scenario: file, design, moves, invariant } = schedule;
+	const scenario = parseScenario(readFileSync(file, "utf8"), file);
+	const model = () => createModel(scenario, { host: nodeHost(file), design });
+	const judged = await model();
+	const told = await model();
+	try {
+		const replayed = new Replayer(judged).replay(moves, new Set(INVARIANTS));
+		const broken = replayed.at(-1)!.broken;
+		const found = broken.map((one) => one.invariant);
+		for (const { task, message } of broken) expect(message).toContain(task ?? "");
+		if (!isEndless(invariant)) expect(found).not.toEqual([]);
+		const made = moves.slice(0, replayed.length);
+		expect(byRun(new Replayer(told), made)).toEqual([...new Set(found)].sort());
+	} finally {
+		judged.machine.close();
+		told.machine.close();
+	}
+});
 
 /** Makes moves, and looks at the machine as `run` does, after each step of kernel code and of a task. */
 function byRun({ world }: Replayer, moves: readonly Move[]): string[] {

@@ -79,5 +79,5 @@ describe("klpConvert", () => {
 		expect(object.klpRelocations.map(({ relocations: { length } }) => length)).toEqual([
 			50_000, 50_000, 50_000, 50_000,
 		]);
-	}, 20_000);
+	});
 });

@@ -222,5 +222,5 @@ describe(".orc_unwind", () => {
 		const objects = [parseElf(buildObject([big, ...orc(entries)], symbols), "big.o")];
 		const image = linkImage({ name: "m", objects, base: BASE, memory, resolve: () => undefined });
 		expect(image.findRow(BASE + size - 1)).toEqual(call);
-	}, 20_000);
+	});
 });

@@ -75,13 +75,13 @@ describe("parseElf", () => {
 			}),
 			{ numRuns: LONG ? 1000 : 150, seed: 6 },
 		);
-	}, 60_000);
+	});
 
 	it("survives each byte of the headers set to 0xff", () => {
 		const shoff = Number(new DataView(funcs.buffer, funcs.byteOffset).getBigUint64(40, true));
 		for (let offset = 0; offset < 64; offset++) outcome(patched(funcs, offset, 0xff));
 		for (let offset = shoff; offset < funcs.length; offset += LONG ? 1 : 7) outcome(patched(funcs, offset, 0xff));
-	}, 60_000);
+	});
 
 	it.each([
 		["an executable", 16, [2, 0], "ELF_UNSUPPORTED", /e_type at offset 0x10 is 2 \(an executable\)/],

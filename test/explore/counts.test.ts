@@ -87,7 +87,7 @@ test("the parts of a shared search visit together what one process visits", asyn
 	expect(whole.visited!.size).toBe(whole.states);
 	expect(union).toEqual(new Set(whole.visited!.keys()));
 	for (const { states } of parts) expect(states).toBeLessThan(whole.states);
-}, 60_000);
+});
 
 test("steps that change what is not saved are found out", async () => {
 	const model = await modelOf(`${PATCHES}\ntasks: { worker: { calls: [funcA] } }\nsteps: [{ insmod: lp1 }, settle]`);

@@ -34,7 +34,7 @@ test("an error that leaves klp_mutex locked: deadlock, and not without the bug",
 	]);
 	expect(violations[0]!.moves.map(({ who }) => who)).toContain("shell");
 	expect(violations[0]!.moves.at(-1)!.label).toBe("mutex_lock(klp_mutex)");
-}, 60_000);
+});
 
 const ENABLE = `
 vmlinux: [asm/vmlinux/funcs.c]
@@ -46,30 +46,26 @@ steps: [{ insmod: lp1 }, settle, { disable: lp1 }]
 test.each([
 	["by an address of its own", (memory: Memory) => memory.u64(0x1234)],
 	["by an address of guest code", (memory: Memory) => new GuestMemory(memory).u64(0x1234)],
-])(
-	"kernel code that touches memory that is not there, %s: a violation with its schedule",
-	async (_whose, touch) => {
-		const model = await modelOf(ENABLE);
-		const klp = coreOf(model.machine);
-		const disable = klp.__klp_disable_patch.bind(klp);
-		klp.__klp_disable_patch = function* (patch) {
-			yield "about to fault";
-			touch(model.machine.memory);
-			return yield* disable(patch);
-		};
-		const { result, violations } = await exploreModel(model, { all: true });
-		expect(result).toBe("violated");
-		expect(violations.map(({ broken }) => broken)).toEqual([
-			expect.objectContaining({
-				invariant: "warn",
-				message: expect.stringMatching(/^shell faults in kernel code: .*1234/),
-			}),
-		]);
-		const { moves } = violations[0]!;
-		expect(moves.at(-1)!.label).toBe("faults");
-	},
-	60_000,
-);
+])("kernel code that touches memory that is not there, %s: a violation with its schedule", async (_whose, touch) => {
+	const model = await modelOf(ENABLE);
+	const klp = coreOf(model.machine);
+	const disable = klp.__klp_disable_patch.bind(klp);
+	klp.__klp_disable_patch = function* (patch) {
+		yield "about to fault";
+		touch(model.machine.memory);
+		return yield* disable(patch);
+	};
+	const { result, violations } = await exploreModel(model, { all: true });
+	expect(result).toBe("violated");
+	expect(violations.map(({ broken }) => broken)).toEqual([
+		expect.objectContaining({
+			invariant: "warn",
+			message: expect.stringMatching(/^shell faults in kernel code: .*1234/),
+		}),
+	]);
+	const { moves } = violations[0]!;
+	expect(moves.at(-1)!.label).toBe("faults");
+});
 
 test("module code that faults: a violation with its schedule, which replays", async () => {
 	const yaml = `
@@ -89,7 +85,7 @@ steps: [{ race: [[{ insmod: bad }], [{ insmod: lp1 }]] }]
 	const replayed = new Replayer(model).replay(moves, new Set(["warn"]));
 	expect(replayed.at(-1)!.broken[0]).toMatchObject({ invariant: "warn" });
 	model.machine.close();
-}, 60_000);
+});
 
 test("the function tracer is switched on while a task calls a traced function", async () => {
 	const yaml = `cpus: 2
@@ -99,4 +95,4 @@ steps: [{ echo: { path: /sys/kernel/tracing/current_tracer, value: function } }]
 `;
 	expect((await exploreModel(await modelOf(yaml))).result).toBe("complete");
 	expect((await exploreModel(await modelOf(yaml), { reduction: false })).result).toBe("complete");
-}, 60_000);
+});

@@ -60,45 +60,37 @@ steps: [race: [[insmod: one], [insmod: two]]]
 test.each([
 	["without a lock", BODY, "violated"],
 	["under one lock", `mutex_lock(&claim_lock); ${BODY} mutex_unlock(&claim_lock);`, "complete"],
-])(
-	"two modules claim one word in their init, %s",
-	async (_, claim, expected) => {
-		const { exploration, schedules, replay } = await explore(RACE, {
-			"shared.c": VMLINUX,
-			"one.c": CLAIMS(claim),
-			"two.c": CLAIMS(claim),
-		});
-		expect([exploration.result, exploration.violations[0]?.broken.invariant]).toEqual([
-			expected,
-			expected === "violated" ? "warn" : undefined,
-		]);
-		if (expected === "complete") return;
-		// The schedule says which words are points, so that it can be made again.
-		expect(schedules[0]!.points).toHaveLength(1);
-		expect(replay!.moves.at(-1)!.broken.map(({ invariant }) => invariant)).toEqual(["warn"]);
-		// The lines of the C, in the story and beside the moves of the schedule: the second claim sees what the first has written.
-		expect(replay!.story).toMatch(/insmod one: init_module\(\) one\.c:8/);
-		expect(formatSchedule(schedules[0]!)).toMatch(/^ {2}shell.* # init_module @ one\.c:8 init_module$/m);
-		expect(replay!.moves[0]!.places[0]).toMatchObject({ func: "init_module", file: "one.c", line: 8 });
-	},
-	60_000,
-);
+])("two modules claim one word in their init, %s", async (_, claim, expected) => {
+	const { exploration, schedules, replay } = await explore(RACE, {
+		"shared.c": VMLINUX,
+		"one.c": CLAIMS(claim),
+		"two.c": CLAIMS(claim),
+	});
+	expect([exploration.result, exploration.violations[0]?.broken.invariant]).toEqual([
+		expected,
+		expected === "violated" ? "warn" : undefined,
+	]);
+	if (expected === "complete") return;
+	// The schedule says which words are points, so that it can be made again.
+	expect(schedules[0]!.points).toHaveLength(1);
+	expect(replay!.moves.at(-1)!.broken.map(({ invariant }) => invariant)).toEqual(["warn"]);
+	// The lines of the C, in the story and beside the moves of the schedule: the second claim sees what the first has written.
+	expect(replay!.story).toMatch(/insmod one: init_module\(\) one\.c:8/);
+	expect(formatSchedule(schedules[0]!)).toMatch(/^ {2}shell.* # init_module @ one\.c:8 init_module$/m);
+	expect(replay!.moves[0]!.places[0]).toMatchObject({ func: "init_module", file: "one.c", line: 8 });
+});
 
-longTest(
-	"a livepatch in C with callbacks is explored to its end, with a task in the function",
-	async () => {
-		const { exploration, judgement } = await explore(
-			`livepatches: { lp: { sources: [lp.c] } }
+longTest("a livepatch in C with callbacks is explored to its end, with a task in the function", async () => {
+	const { exploration, judgement } = await explore(
+		`livepatches: { lp: { sources: [lp.c] } }
 tasks: { worker: { calls: [funcA] } }
 steps: [insmod: lp, settle, disable: lp, settle]
 `,
-			{ "shared.c": VMLINUX, "lp.c": PATCH("") },
-		);
-		expect([exploration.result, judgement.failures]).toEqual(["complete", []]);
-		expect(exploration.states).toBeGreaterThan(100);
-	},
-	60_000,
-);
+		{ "shared.c": VMLINUX, "lp.c": PATCH("") },
+	);
+	expect([exploration.result, judgement.failures]).toEqual(["complete", []]);
+	expect(exploration.states).toBeGreaterThan(100);
+});
 
 test.each([
 	["whose function has one name", '{ .old_name = "funcA", .new_func = new_funcA }', "complete", undefined],
@@ -127,7 +119,6 @@ steps: [insmod: lp, settle]
 		const watched = result === "violated" ? ["vmlinux:funcE", "vmlinux:funcE_alias"] : undefined;
 		expect(schedules[0]?.watched).toEqual(watched);
 	},
-	60_000,
 );
 
 test("values of memory are state: a third module sees either of two that others have raced for", async () => {
@@ -143,22 +134,18 @@ steps: [race: [[insmod: one], [insmod: two]], insmod: three]
 		},
 	);
 	expect(exploration.violations[0]?.broken.invariant).toBe("warn");
-}, 60_000);
+});
 
-longTest(
-	"a .ko is explored",
-	async () => {
-		const { exploration, judgement } = await explore(
-			`livepatches: { livepatch_sample: { sources: [${process.cwd()}/.cache/kernel-ko/livepatch-sample.ko] } }
+longTest("a .ko is explored", async () => {
+	const { exploration, judgement } = await explore(
+		`livepatches: { livepatch_sample: { sources: [${process.cwd()}/.cache/kernel-ko/livepatch-sample.ko] } }
 tasks: { reader: { calls: [cmdline_proc_show], idle: true } }
 steps: [insmod: livepatch_sample, settle, disable: livepatch_sample, settle]
 `,
-			{ "shared.c": `#include "${process.cwd()}/asm/vmlinux/kernel.c"\n` },
-		);
-		expect([exploration.result, judgement.failures]).toEqual(["complete", []]);
-	},
-	60_000,
-);
+		{ "shared.c": `#include "${process.cwd()}/asm/vmlinux/kernel.c"\n` },
+	);
+	expect([exploration.result, judgement.failures]).toEqual(["complete", []]);
+});
 
 test("a module that needs a clock is refused by the name of what it calls, and not told to wait for ever", async () => {
 	const init = `#include <linux/module.h>

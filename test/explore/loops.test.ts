@@ -63,7 +63,6 @@ test.each(LONG ? ENDLESS : ENDLESS.slice(0, 1))(
 		expect([result, states > atLeast]).toEqual(["bounded", true]);
 		expect(reason).toMatch(/^vhost is at one place .*: not all turns were followed \(.*busy_loop <- kthread/);
 	},
-	60_000,
 );
 
 const CALLS = (call: string) => `title: t

@@ -8,16 +8,16 @@ const yaml = readFileSync("scenarios/family/preempted.yaml", "utf8").replace(/^t
 test("without kernel preemption it cannot happen", async () => {
 	const { result } = await exploreModel(await modelOf(yaml.replace("preemption: full", "preemption: none")));
 	expect(result).toBe("complete");
-}, 60_000);
+});
 
 test("mainline lets the task switch; it runs the chosen function, whose module may be unloaded", async () => {
 	const { violations } = await exploreModel(await modelOf(yaml), { all: true });
 	const found = new Map(violations.map(({ broken }) => [broken.invariant, broken.message]));
 	expect([...found.keys()]).toEqual(["switched-on-stack", "freed-text"]);
 	expect(found.get("switched-on-stack")).toContain("lp1_funcA is what its trampoline is about to jump to");
-}, 60_000);
+});
 
 test("universe waits for each task that has entered the function", async () => {
 	const { result } = await exploreModel(await modelOf(yaml, "universe"));
 	expect(result).toBe("complete");
-}, 60_000);
+});

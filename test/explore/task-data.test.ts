@@ -85,4 +85,4 @@ test("a loop without a call that never ends: bounded, with its function", async 
 	const { result, reason } = await explored(body, WORKER, "[{ insmod: lp }]");
 	expect(result).toBe("bounded");
 	expect(reason).toMatch(/^worker runs for more than 1000000 instructions without a call: .*\(reader/);
-}, 60_000);
+});

@@ -14,14 +14,10 @@ steps: [{ echo: { path: /sys/kernel/tracing/set_ftrace_filter, value: "func*" } 
   { echo: { path: /sys/kernel/tracing/current_tracer, value: function_graph } }, { insmod: lp1 }, settle,
   { disable: lp1 }, settle, { rmmod: lp1 }]`;
 
-longTest(
-	"a transition beside the function graph tracer",
-	async () => {
-		const { result } = await exploreModel(await modelOf(graph.replace("preemption: full", "preemption: none")));
-		expect(result).toBe("complete");
-	},
-	60_000,
-);
+longTest("a transition beside the function graph tracer", async () => {
+	const { result } = await exploreModel(await modelOf(graph.replace("preemption: full", "preemption: none")));
+	expect(result).toBe("complete");
+});
 
 test("planted: an unwinder to which return_to_handler is the end of the stack does not see who is inside", async () => {
 	const model = await modelOf(graph.replace("func*", "weigh"));
@@ -31,7 +27,7 @@ test("planted: an unwinder to which return_to_handler is the end of the stack do
 	fgraph.ftrace_graph_ret_addr = () => (ret) => (ret === return_to_handler ? LAYOUT.entry + 5 : ret);
 	const { result } = await exploreModel(model);
 	expect(result).toBe("violated");
-}, 60_000);
+});
 
 const probe = `#include <linux/kprobes.h>
 #include <linux/module.h>
@@ -56,4 +52,4 @@ tasks: { worker: { calls: [funcA] } }\nsteps: [{ insmod: m }]`.replace("vmlinux:
 	} finally {
 		rmSync(folder, { recursive: true });
 	}
-}, 60_000);
+});

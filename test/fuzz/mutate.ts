@@ -1,5 +1,8 @@
 import type { Random } from "../conformance/random.js";
 
+/** Seconds of processor time: what is bounded takes milliseconds, on any machine less than this; what is not, hours. */
+export const UNBOUNDED = 120;
+
 /** Values that parsers trip over: signs, widths, ends of ranges. */
 const NUMBERS = [
 	"0",

@@ -172,7 +172,7 @@ describe("jobs", () => {
 });
 
 describe("processes", () => {
-	const plan = () => planOf("scenarios: [small.yaml]\ndesigns: [mainline, universe]\nstates: 9\nseconds: 1\n");
+	const plan = () => planOf("scenarios: [small.yaml]\ndesigns: [mainline, universe]\nstates: 9\nseconds: 3600\n");
 
 	test("that die are started again, and the job is tried again", async () => {
 		const made = await plan();
@@ -205,7 +205,7 @@ describe("processes", () => {
 		const made = await plan();
 		const { job } = made.cells[0]!.jobs[0]!;
 		const hanging = new JobProcess(worker("for (;;);"), 0.2);
-		const begun = hanging.run(job, new Map());
+		const begun = hanging.run({ ...job, seconds: 1 }, new Map());
 		const pid = hanging.pid!;
 		expect(await begun).toEqual({ failed: "no answer after 1.2 s" });
 		await expect.poll(() => isAlive(pid)).toBe(false);
@@ -214,9 +214,10 @@ describe("processes", () => {
 	test("end when the campaign is stopped, and what has a result is reported", async () => {
 		const made = await plan();
 		const stop = new AbortController();
-		const answer = `if (job.variant === "mainline") return ${row("complete", ", asExpected: true")};`;
-		const onResult = () => void setTimeout(() => stop.abort(), 50);
-		await runLocally(made, worker(answer), 1, { onResult }, stop.signal);
+		// The second one says that it has begun, and nothing more.
+		const answer = `if (job.variant === "mainline") return ${row("complete", ", asExpected: true")};
+			console.log(JSON.stringify({ id, states: 1 }));`;
+		await runLocally(made, worker(answer), 1, { onProgress: () => stop.abort() }, stop.signal);
 		const report = reportOf(made);
 		expect(report.rows.map(({ verdict }) => verdict)).toEqual(["complete", "open"]);
 		expect(campaignStatus(report)).toBe(3);

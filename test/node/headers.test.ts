@@ -110,5 +110,5 @@ MODULE_INFO(livepatch, "Y");
 				source,
 			).toContain("init_module");
 		}
-	}, 60_000);
+	});
 });

@@ -185,7 +185,7 @@ describe.each(NODES)("with Node %s", (version) => {
 			test("a scenario", () => expectScenario("${SCENARIOS}busy.yaml").toBeConsistent());
 		`;
 		writeFileSync(join(full, "livepatch.test.js"), code);
-		const { status, stdout, stderr } = run(full, "vitest/vitest.mjs", ["run"]);
+		const { status, stdout, stderr } = run(full, "vitest/vitest.mjs", ["run", "--testTimeout", "600000"]);
 		expect(stdout + stderr).toMatch(/Tests.* 2 passed/);
 		expect(status).toBe(0);
 	});

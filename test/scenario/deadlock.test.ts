@@ -39,4 +39,4 @@ test("deadlock: an init that waits for ever", async () => {
 	} finally {
 		rmSync(folder, { recursive: true });
 	}
-}, 60_000);
+});

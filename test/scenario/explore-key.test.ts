@@ -31,7 +31,7 @@ test("may_fail: results that a step also has are as expected; others are not", a
 	expect((await judged("")).failures.join()).toMatch(/rmmod lp1.*the result is -EAGAIN, not success in some schedules/);
 	expect(await judged("explore: { may_fail: { rmmod lp1: [EAGAIN] } }")).toEqual({ asExpected: true, failures: [] });
 	expect((await judged("explore: { may_fail: { rmmod lp1: [EBUSY] } }")).asExpected).toBe(false);
-}, 60_000);
+});
 
 test("expect: the verdict of the explorer alone", async () => {
 	const may = "may_fail: { rmmod lp1: [EAGAIN] }";
@@ -39,7 +39,7 @@ test("expect: the verdict of the explorer alone", async () => {
 	expect((await judged(`expect: violated\nexplore: { expect: { mainline: consistent }, ${may} }`)).asExpected).toBe(
 		true,
 	);
-}, 60_000);
+});
 
 test("a title that no step has is an error with the nearest ones", () => {
 	const parse = () => parseScenario(scenario("explore: { may_fail: { rmod lp1: [EAGAIN] } }"), FILE);

@@ -1,10 +1,10 @@
 /**
- * A worker of a queue, for tests that kill it: `queue-worker.ts URL FOLDER`. Its searches are no searches: each writes a line to
+ * A worker of a queue, for tests that kill it: `queue-worker.ts URL FOLDER LOCK`. Its searches are no searches: each writes a line to
  * FOLDER/begun and waits while FOLDER/wait is there.
  */
 import { serveQueue } from "../../src/node/campaign/index.js";
 
-const [url, folder] = process.argv.slice(2) as [string, string];
+const [url, folder, lock] = process.argv.slice(2) as [string, string, string];
 
 const search = `const fs = require("node:fs"), folder = ${JSON.stringify(folder)};
 	require("node:readline").createInterface({ input: process.stdin }).on("line", (line) => {
@@ -22,4 +22,4 @@ const search = `const fs = require("node:fs"), folder = ${JSON.stringify(folder)
 
 const stopped = new Promise<void>((resolve) => process.on("SIGTERM", () => resolve()));
 const onNotice = (text: string) => process.stderr.write(`${text}\n`);
-await serveQueue(url, [process.execPath, "-e", search], 1, { onNotice }, stopped, { lock: 2000, grace: 1 });
+await serveQueue(url, [process.execPath, "-e", search], 1, { onNotice }, stopped, { lock: Number(lock), grace: 1 });

@@ -4,8 +4,8 @@ import { type TestFunction, test } from "vitest";
 export const LONG = process.env.KLPEMU_LONG === "1";
 
 /** A test that takes too long for `npm test`: only `npm run test:long` makes it. Its file stands in vitest.long.config.ts. */
-export function longTest(title: string, run: TestFunction, timeout = 600_000): void {
-	if (LONG) test(title, run, timeout);
+export function longTest(title: string, run: TestFunction): void {
+	if (LONG) test(title, run);
 }
 
 /** In `npm test` each `every`-th of a list, from the first; in `npm run test:long` all of it. */

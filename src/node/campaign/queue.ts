@@ -37,14 +37,11 @@ async function load() {
 /** Connects. Later the connection is made again whenever it is lost. Throws `REDIS_UNREACHABLE`, `CLI_BAD_ARGUMENT`. */
 async function connect(url: string, notice: (text: string) => void): Promise<Redis> {
 	const { Redis } = await load();
+	const shown = withoutPassword(url);
 	if (!/^rediss?:\/\//.test(url)) {
-		throw new KlpemuError(
-			"CLI_BAD_ARGUMENT",
-			`--redis must be an address like redis://HOST:6379, not '${withoutPassword(url)}'`,
-			{
-				hint: "redis-server --port 6379 starts one on this machine: redis://127.0.0.1:6379",
-			},
-		);
+		throw new KlpemuError("CLI_BAD_ARGUMENT", `--redis must be an address like redis://HOST:6379, not '${shown}'`, {
+			hint: "redis-server --port 6379 starts one on this machine: redis://127.0.0.1:6379",
+		});
 	}
 	// BullMQ asks for null: a command waits until the connection is there again.
 	const redis = new Redis(url, {
@@ -52,29 +49,36 @@ async function connect(url: string, notice: (text: string) => void): Promise<Red
 		lazyConnect: true,
 		retryStrategy: (times) => Math.min(times * 200, 2000),
 	});
-	let gone: string | undefined;
+	let state: "not there yet" | "there" | "gone" = "not there yet";
+	let lastError = "no answer";
 	redis.on("error", ({ message }) => {
-		if (gone === undefined && connected) notice(`Redis is gone (${message}); waiting until it is back`);
-		gone = message;
+		lastError = message;
+		// Each try to connect again fails, too: only the first error is told.
+		if (state !== "there") return;
+		state = "gone";
+		notice(`Redis is gone (${message}); waiting until it is back`);
 	});
-	let connected = false;
 	redis.on("ready", () => {
-		if (gone !== undefined && connected) notice("Redis is back");
-		gone = undefined;
-		connected = true;
+		if (state === "gone") notice("Redis is back");
+		state = "there";
 	});
-	let timer: NodeJS.Timeout | undefined;
-	const late = new Promise<"late">((resolve) => {
-		timer = setTimeout(() => resolve("late"), CONNECT);
-	});
-	redis.connect().catch(() => undefined);
-	const ready = new Promise<"ready">((resolve) => redis.once("ready", () => resolve("ready")));
-	const first = await Promise.race([ready, late]);
-	clearTimeout(timer);
-	if (first === "ready") return redis;
+	if (await isReadyInTime(redis)) return redis;
 	redis.disconnect();
-	throw new KlpemuError("REDIS_UNREACHABLE", `there is no Redis at ${withoutPassword(url)}: ${gone ?? "no answer"}`, {
+	throw new KlpemuError("REDIS_UNREACHABLE", `there is no Redis at ${shown}: ${lastError}`, {
 		hint: "start one: redis-server --port 6379",
+	});
+}
+
+/** Begins to connect; false: there is no connection after {@link CONNECT}. */
+function isReadyInTime(redis: Redis): Promise<boolean> {
+	return new Promise((resolve) => {
+		const timer = setTimeout(() => resolve(false), CONNECT);
+		redis.once("ready", () => {
+			clearTimeout(timer);
+			resolve(true);
+		});
+		// Told by the event "error".
+		redis.connect().catch(() => undefined);
 	});
 }
 

@@ -74,4 +74,4 @@ async function explored(func: string) {
 test("explore: nobody is preempted on a trampoline who holds a spin lock", async () => {
 	expect((await explored("funcA")).result).toBe("violated");
 	expect((await explored("locked")).result).toBe("complete");
-}, 120_000);
+});

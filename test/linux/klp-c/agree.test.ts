@@ -71,7 +71,7 @@ function compare(withOrder: boolean, typescript: Report, compiled: Report): void
 	expect(compiled.failures).toEqual(typescript.failures);
 }
 
-test.for(sample(files, 9))("%s: the same with both cores", { timeout: 120_000 }, async (file, { skip }) => {
+test.for(sample(files, 9))("%s: the same with both cores", async (file, { skip }) => {
 	const scenario = parseScenario(await readFile(file, "utf8"), file);
 	const core = await kernelCore(skip);
 	const options: RunScenarioOptions = {

@@ -9,14 +9,14 @@ import { part } from "../../support/sample.js";
 import { complete, explored } from "./explored-mutants.js";
 
 const cores = new PatchedCores();
-beforeAll(() => cores.open(), 300_000);
+beforeAll(() => cores.open());
 afterAll(() => cores.close());
 const LIMITS = { budget: 300_000, invariants: new Set(INVARIANTS), all: false, reduction: true };
 
 describe.each(part(explored, 3))("$title", ({ edit, scenario: text, caught }) => {
 	const file = "scenarios/mutant.yaml";
 
-	test("is caught with a schedule, which can be made again", { timeout: 600_000 }, async ({ skip }) => {
+	test("is caught with a schedule, which can be made again", async ({ skip }) => {
 		const core = await cores.build("mutant", [edit], skip);
 		const scenario = parseScenario(text, file);
 		const machine = { host: nodeHost(file), core };
@@ -34,7 +34,6 @@ describe.each(part(explored, 3))("$title", ({ edit, scenario: text, caught }) =>
 describe("the code as it is", () => {
 	test.for(complete.map((text) => [/^steps: (.*)$/m.exec(text)![1], text] as const))(
 		"keeps every invariant in every schedule: %s",
-		{ timeout: 900_000 },
 		async ([, text], { skip }) => {
 			const file = "scenarios/mutant.yaml";
 			const core = await kernelCore(skip);

@@ -21,9 +21,7 @@ steps: ${steps}
 `;
 const LIMITS: SearchOptions = { budget: 100_000, invariants: new Set(INVARIANTS), all: false, reduction: true };
 
-test("a transition is explored, in test:long to its end; what is shared is found", { timeout: 120_000 }, async ({
-	skip,
-}) => {
+test("a transition is explored, in test:long to its end; what is shared is found", async ({ skip }) => {
 	const core = await kernelCore(skip);
 	const scenario = parseScenario(ONE("[insmod: lp1, settle]"), FILE);
 	const found = await exploreScenario({

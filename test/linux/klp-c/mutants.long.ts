@@ -9,7 +9,7 @@ import { PatchedCores } from "../../support/patched-core.js";
 import { mutants } from "./mutants.js";
 
 const cores = new PatchedCores();
-beforeAll(() => cores.open(), 300_000);
+beforeAll(() => cores.open());
 afterAll(() => cores.close());
 
 async function run(file: string, core: KernelCore) {

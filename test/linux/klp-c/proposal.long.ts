@@ -8,7 +8,7 @@ import { PatchedCores } from "../../support/patched-core.js";
 
 const FLAGSHIP = "scenarios/hybrid-lp1-lp2-lp3.yaml";
 const cores = new PatchedCores();
-beforeAll(() => cores.open(), 300_000);
+beforeAll(() => cores.open());
 afterAll(() => cores.close());
 
 test("the RFC of January 2025, in C, breaks what the mail says", async ({ skip }) => {
@@ -27,4 +27,4 @@ test("the RFC of January 2025, in C, breaks what the mail says", async ({ skip }
 	expect(views).toContainEqual({ funcA: "original", funcB: "lp3_funcB" });
 	expect(views.at(-1)).toEqual({ funcA: "lp1_funcA", funcB: "lp3_funcB" });
 	expect(inC.steps.at(-1)!.sysfs).toMatchObject({ "lp1/enabled": 1, "lp1/replaceable": 0, "lp3/replaceable": 1 });
-}, 300_000);
+});

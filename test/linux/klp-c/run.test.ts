@@ -9,7 +9,7 @@ import { KERNEL_CORE } from "../../support/skip.js";
 const FLAGSHIP = "scenarios/hybrid-lp1-lp2-lp3.yaml";
 
 describe.each(["jit", "unicorn"])("the compiled core on %s", (cpu) => {
-	test("lp1, lp2, lp3 with replace: the views and messages of mainline", { timeout: 120_000 }, async ({ skip }) => {
+	test("lp1, lp2, lp3 with replace: the views and messages of mainline", async ({ skip }) => {
 		const core = await kernelCore(skip);
 		const scenario = parseScenario(await readFile(FLAGSHIP, "utf8"), FLAGSHIP);
 		const report = await runScenario(scenario, { host: nodeHost(FLAGSHIP), cpu, core });

@@ -17,7 +17,7 @@ import { KERNEL_CORE, KERNEL_KO, NO_KERNEL_CORE, skipBecause } from "../../suppo
 const FLAGSHIP = "scenarios/hybrid-lp1-lp2-lp3.yaml";
 const cores = new PatchedCores();
 let built: KernelCore | undefined;
-beforeAll(() => cores.open(), 300_000);
+beforeAll(() => cores.open());
 afterAll(() => cores.close());
 
 async function universe({ skip }: TestContext): Promise<KernelCore> {
@@ -25,9 +25,7 @@ async function universe({ skip }: TestContext): Promise<KernelCore> {
 	return built;
 }
 
-test("the scenario of the mail ends in lp1's funcA and lp3's funcB, and no task flips", {
-	timeout: 300_000,
-}, async (context) => {
+test("the scenario of the mail ends in lp1's funcA and lp3's funcB, and no task flips", async (context) => {
 	const core = await universe(context);
 	const scenario = parseScenario(await readFile(FLAGSHIP, "utf8"), FLAGSHIP);
 	const host = nodeHost(FLAGSHIP);
@@ -41,7 +39,7 @@ test("the scenario of the mail ends in lp1's funcA and lp3's funcB, and no task 
 	expect(inC.steps.at(-1)!.sysfs).toMatchObject({ "lp1/replaceable": 0, "lp3/replaceable": 1 });
 });
 
-test("the kernel's own selftests pass, with the kernel's own modules", { timeout: 300_000 }, async (context) => {
+test("the kernel's own selftests pass, with the kernel's own modules", async (context) => {
 	await universe(context);
 	const { stdout } = await cliOf(["selftest", "--core", cores.file("universe")]);
 	expect(stdout).toContain("# Totals: pass:25 fail:0");
@@ -50,7 +48,7 @@ test("the kernel's own selftests pass, with the kernel's own modules", { timeout
 	expect(kernels.stdout).toContain("# Totals: pass:25 fail:0");
 });
 
-test("no struct grows, and no field moves that modules give a value", { timeout: 300_000 }, async (context) => {
+test("no struct grows, and no field moves that modules give a value", async (context) => {
 	const core = await universe(context);
 	const { layout: mainline } = await kernelCore(context.skip);
 	const moved = [...mainline.entries].filter(
@@ -62,9 +60,7 @@ test("no struct grows, and no field moves that modules give a value", { timeout:
 	expect(core.layout.offset("klp_func.leaving")).toBe(mainline.offset("klp_func.nop"));
 });
 
-test("a call takes fewer instructions than with mainline's handler, except where there are more entries to pass", {
-	timeout: 300_000,
-}, async (context) => {
+test("a call takes fewer instructions than with mainline's handler, except where there are more entries to pass", async (context) => {
 	await universe(context);
 	if (!existsSync(KERNEL_CORE)) skipBecause(context.skip, NO_KERNEL_CORE);
 	const before = coreFile();
@@ -99,9 +95,7 @@ tasks: { worker: { calls: [funcA] } }
 steps: [insmod: lp1, settle, insmod: lp2, settle, insmod: lp3, settle]
 `;
 
-test("every schedule of it keeps the consistency model, with the RFC some break it", {
-	timeout: 900_000,
-}, async (context) => {
+test("every schedule of it keeps the consistency model, with the RFC some break it", async (context) => {
 	const file = "scenarios/test.yaml";
 	const limits = { budget: 400_000, invariants: new Set(INVARIANTS), all: false, reduction: true };
 	const explore = async (core: KernelCore, text: string) => {

@@ -203,7 +203,7 @@ module_exit(lp_exit);
 `;
 
 const modules = new HeaderModules();
-beforeAll(() => modules.build({ threads: THREADS, readers: READERS, lp: LIVEPATCH }), 120_000);
+beforeAll(() => modules.build({ threads: THREADS, readers: READERS, lp: LIVEPATCH }));
 
 describe.each(CPUS_AND_CORES)("on %s, %s core", (cpu, core) => {
 	let machine: TestMachine;

@@ -127,7 +127,7 @@ module_exit(lp_exit);
 `;
 
 const modules = new HeaderModules();
-beforeAll(() => modules.build({ target: TARGET, user: USER, lp: LIVEPATCH }), 120_000);
+beforeAll(() => modules.build({ target: TARGET, user: USER, lp: LIVEPATCH }));
 
 describe.each(CPUS_AND_CORES)("on %s, %s core", (cpu, core) => {
 	let machine: TestMachine;

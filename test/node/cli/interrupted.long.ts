@@ -1,14 +1,15 @@
 /** Commands as processes: standard output on a full disk, signals, a reader that goes. What was found is saved, and no file is torn. */
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import {
+	constants,
 	existsSync,
 	mkdtempSync,
 	openSync,
 	readdirSync,
 	readFileSync,
+	readSync,
 	rmSync,
-	symlinkSync,
 	writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
@@ -16,10 +17,11 @@ import { join } from "node:path";
 import { build } from "esbuild";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { PROJECT } from "../../../src/node/index.js";
+import { ENDLESS, WITHOUT_END } from "../../support/small-scenario.js";
 
 const HYBRID = "scenarios/hybrid-lp1-lp2-lp3.yaml";
 const SCHEDULE = "test/consistency/schedules/hybrid-lp1-lp2-lp3.rfc-2025.mixed-universe.schedule";
-/** Searches of some seconds: one design, with the limits of a test. */
+/** One search, of some seconds. */
 const CAMPAIGN = ".cache/interrupted/campaign.yaml";
 const PART = ".cache/interrupted/part.json";
 /** Two up from it is the project. */
@@ -34,7 +36,7 @@ beforeAll(async () => {
 		outfile: COMMAND,
 		packages: "external",
 	});
-	writeFileSync(join(PROJECT, CAMPAIGN), `scenarios: [${join(PROJECT, HYBRID)}]\ndesigns: [rfc-2025]\nseconds: 20\n`);
+	writeFileSync(join(PROJECT, CAMPAIGN), `scenarios: [${join(PROJECT, HYBRID)}]\ndesigns: [rfc-2025]\nseconds: 3600\n`);
 	const { stdout } = await start([
 		"explore",
 		"scenarios/force.yaml",
@@ -67,8 +69,28 @@ function start(
 	return { child, printed, end };
 }
 
+/** Lets the process write `name` in `place` into a pipe that nobody empties: it gets to the middle of the file, and no further. */
+function writesIntoPipe(place: string, name: string): string {
+	execFileSync("mkfifo", [join(place, "pipe")]);
+	return `ln -s pipe ${place}/${name}.$$.tmp`;
+}
+
+/** Waits until it has begun to. */
+async function isWriting(place: string): Promise<void> {
+	const pipe = openSync(join(place, "pipe"), constants.O_RDONLY | constants.O_NONBLOCK);
+	const read = () => {
+		try {
+			return readSync(pipe, Buffer.alloc(1));
+		} catch {
+			// EAGAIN: it has opened the pipe.
+			return 0;
+		}
+	};
+	await expect.poll(read).toBe(1);
+}
+
 /** Waits until the process has printed that. */
-const until = (printed: () => string, text: RegExp) => expect.poll(printed, { timeout: 60_000 }).toMatch(text);
+const until = (printed: () => string, text: RegExp) => expect.poll(printed).toMatch(text);
 
 describe.skipIf(!existsSync("/dev/full"))("standard output is a full disk: status 2, and the reason", () => {
 	const full = () => openSync("/dev/full", "w");
@@ -135,10 +157,9 @@ describe.skipIf(!existsSync("/dev/full"))("standard output is a full disk: statu
 
 	test("a file that cannot be written: the others are, and the result is printed", async () => {
 		const place = mkdtempSync(join(folder, "files-"));
-		const { child, end } = start(["run", HYBRID, "--junit", join(place, "junit"), "--svg", join(place, "svg")]);
+		const args = ["run", HYBRID, "--junit", join(place, "junit"), "--svg", join(place, "svg")];
 		// Each file is written beside its place first.
-		symlinkSync("/dev/full", join(place, `junit.${child.pid}.tmp`));
-		const { status, stdout, stderr } = await end;
+		const { status, stdout, stderr } = await start(args, {}, `ln -s /dev/full ${place}/junit.$$.tmp`).end;
 		expect(stderr).toMatch(/^cannot write '.*junit': ENOSPC$/m);
 		expect([status, stdout]).toEqual([2, expect.stringContaining("VIOLATED")]);
 		expect(readdirSync(place)).toEqual(["svg"]);
@@ -165,9 +186,10 @@ describe("a limit of the size of files (ulimit -f): what is known is printed, st
 describe("a signal", () => {
 	test.each(["SIGINT", "SIGTERM"] as const)("campaign prints what is known, and writes it: %s", async (signal) => {
 		const html = join(folder, "html");
-		const slow = join(folder, "slow.yaml");
-		writeFileSync(slow, `scenarios: [${join(PROJECT, "scenarios/family/*.yaml")}]\n`);
-		const { child, printed, end } = start(["campaign", slow, "--jobs", "1", "--html", html]);
+		writeFileSync(join(folder, "endless.yaml"), ENDLESS);
+		const endless = join(folder, "campaign.yaml");
+		writeFileSync(endless, "scenarios: [endless.yaml]\ndesigns: all\nstates: 100000000\nseconds: 3600\n");
+		const { child, printed, end } = start(["campaign", endless, "--jobs", "1", "--html", html]);
 		await until(() => printed.stderr, /of \d+ searches, [1-9]\d* states/);
 		child.kill(signal);
 		const { status, stdout, stderr } = await end;
@@ -186,33 +208,41 @@ describe("a signal", () => {
 
 	test("kernel build leaves no file, and no folder", async () => {
 		const place = mkdtempSync(join(folder, "build-"));
-		const { child, end } = start(["kernel", "build", "--out", join(place, "core")], {}, `export TMPDIR=${place}`);
-		await expect.poll(() => readdirSync(place), { timeout: 20_000 }).not.toEqual([]);
+		const bin = mkdtempSync(join(folder, "bin-"));
+		// A tar that has begun, and does not end.
+		writeFileSync(join(bin, "tar"), `#!/bin/sh\ntouch ${bin}/begun\nexec sleep 3600\n`, { mode: 0o755 });
+		const before = `export TMPDIR=${place} PATH="${bin}:$PATH"`;
+		const { child, end } = start(["kernel", "build", "--out", join(place, "core")], {}, before);
+		await expect.poll(() => readdirSync(bin)).toContain("begun");
+		expect(readdirSync(place)).toHaveLength(1);
 		child.kill("SIGTERM");
-		await end;
+		expect(await end).toMatchObject({ status: null, signal: "SIGTERM" });
 		expect(readdirSync(place)).toEqual([]);
-		rmSync(place, { recursive: true });
+		for (const path of [place, bin]) rmSync(path, { recursive: true });
 	});
 
 	test("bench prints what it has measured, status 1", async () => {
-		const child = spawn(
-			process.execPath,
-			["--import", "tsx", "bench/index.ts", "--suite", "transitions", "--processes", "99"],
-			{
-				cwd: PROJECT,
-				stdio: ["ignore", "pipe", "inherit"],
-			},
-		);
-		let stdout = "";
-		child.stdout.on("data", (text) => (stdout += text));
-		setTimeout(() => child.kill("SIGINT"), 15_000);
+		const options = ["--suite", "handler", "--design", "mainline", "--cpu", "jit", "--processes", "999"];
+		const child = spawn(process.execPath, ["--import", "tsx", "bench/index.ts", ...options], {
+			cwd: PROJECT,
+			stdio: ["ignore", "pipe", "pipe"],
+		});
+		const printed = { stdout: "", stderr: "" };
+		child.stdout.on("data", (text) => (printed.stdout += text));
+		child.stderr.on("data", (text) => (printed.stderr += text));
+		// The first job has ended.
+		await until(() => printed.stderr, /^pass 1\/999, 2\//m);
+		child.kill("SIGINT");
 		const [status] = await once(child, "close");
-		expect([status, stdout]).toEqual([1, expect.stringMatching(/interrupted: \d+ of \d+ jobs were measured/)]);
+		const told = /interrupted: [1-9]\d* of \d+ jobs were measured/;
+		expect([status, printed.stdout]).toEqual([1, expect.stringMatching(told)]);
 	});
 
 	test.each(["SIGINT", "SIGTERM", "SIGHUP"] as const)("explore prints what is known: %s", async (signal) => {
-		const { child, printed, end } = start(["explore", HYBRID, "--design", "universe", "--no-reduction"]);
-		await until(() => printed.stderr, /\d{4} states/);
+		const file = join(folder, "endless.yaml");
+		writeFileSync(file, ENDLESS);
+		const { child, printed, end } = start(["explore", file, "--design", "universe", ...WITHOUT_END]);
+		await until(() => printed.stderr, /^universe: [1-9]\d* states/m);
 		child.kill(signal);
 		const { status, stdout } = await end;
 		expect([status, stdout]).toEqual([3, expect.stringMatching(/^universe +bounded/m)]);
@@ -237,16 +267,14 @@ describe("a signal", () => {
 		expect(await end).toMatchObject({ status: null, signal: "SIGTERM", stderr: "" });
 	});
 
-	test("run --trace: the file is there whole or not at all, and nothing is left beside it", async () => {
+	test("run --trace: in the middle of a file, which is then not there, and nothing is left beside it", async () => {
 		const place = mkdtempSync(join(folder, "trace-"));
-		const file = join(place, "trace");
-		for (const delay of [200, 300, 400, 500]) {
-			const { child, end } = start(["run", HYBRID, "--trace", file]);
-			const timer = setTimeout(() => child.kill("SIGTERM"), delay);
-			await end;
-			clearTimeout(timer);
-			expect(readdirSync(place).filter((name) => name !== "trace")).toEqual([]);
-		}
+		const before = writesIntoPipe(place, "trace");
+		const { child, end } = start(["run", HYBRID, "--trace", join(place, "trace")], {}, before);
+		await isWriting(place);
+		child.kill("SIGTERM");
+		expect(await end).toMatchObject({ status: null, signal: "SIGTERM" });
+		expect(readdirSync(place)).toEqual(["pipe"]);
 		rmSync(place, { recursive: true });
 	});
 });

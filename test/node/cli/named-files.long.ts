@@ -23,9 +23,7 @@ steps: [{ insmod: lp1 }, settle]
 for (const name of ["two.yaml", "package.json", "tsconfig.json", ".klpemurc"]) writeFileSync(join(folder, name), "{}");
 mkdirSync(join(folder, "home"));
 
-test("run and explore open nothing that is not named, and write what --svg and --save say", {
-	timeout: 300_000,
-}, () => {
+test("run and explore open nothing that is not named, and write what --svg and --save say", () => {
 	const log = join(folder, "log");
 	const klpemu = (...args: string[]) => {
 		writeFileSync(log, "");
@@ -35,7 +33,8 @@ test("run and explore open nothing that is not named, and write what --svg and -
 			encoding: "utf8",
 			env: { PATH: process.env.PATH, HOME: join(folder, "home"), TMPDIR: folder, KLPEMU_FILES: log },
 		});
-		expect([status, stderr.replace(/^.*states, \d+ s\n/gm, "")]).toEqual([0, ""]);
+		// A slow machine says how far the search is.
+		expect([status, stderr.replace(/^[\w-]+: \d+ states \(\d+ %\), .*\n/gm, "")]).toEqual([0, ""]);
 		const lines = readFileSync(log, "utf8").trim().split("\n");
 		// Code of packages, and what tsx keeps of what it compiles.
 		const files = lines

@@ -12,7 +12,6 @@ const here = (file: string) =>
 
 test.for(sample(["jit", "unicorn"], 2))(
 	"Linux's own selftests with its own core and its own .ko files, on %s",
-	{ timeout: 300_000 },
 	async (cpu, { skip }) => {
 		if (!(await here(KERNEL_CORE)) || !(await here(KERNEL_KO))) skipBecause(skip, NO_KERNEL_CORE);
 		const text: string[] = [];

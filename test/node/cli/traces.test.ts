@@ -144,7 +144,7 @@ describe("klpemu run", () => {
 		expect(status).toBe(0);
 		report = JSON.parse(stdout);
 		trace = read(path("a.pftrace"));
-	}, 60_000);
+	});
 	const of = (category: string) => trace.events.filter((event) => event.category === category);
 
 	test("--trace: packets, strings, tracks, slices and arrows are sound", () => {
@@ -234,7 +234,7 @@ describe("klpemu replay", () => {
 		const result = await cliOf(["replay", SCHEDULE, "--ktap", ...files]);
 		expect(result.status).toBe(0);
 		stdout = result.stdout;
-	}, 60_000);
+	});
 
 	test("--trace: moves, tasks, switches, and the violation", () => {
 		const trace = read(path("c.pftrace"));

@@ -1,7 +1,7 @@
-import { mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, renameSync, rmSync, watch, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { runAndWatch } from "../../../src/node/cli/watch.js";
 import { cliOf } from "../../support/cli.js";
 
@@ -17,7 +17,7 @@ async function runsAfter(acts: readonly (() => void)[]): Promise<{ runs: number;
 			reads(file);
 			const act = acts[runs++];
 			if (act === undefined) control.abort();
-			else setTimeout(act, 20);
+			else setImmediate(act);
 			return runs;
 		},
 		control.signal,
@@ -46,25 +46,44 @@ test("runs again when a file is written, replaced, removed and made again; the s
 test("many writes are one change, and other files are none", async () => {
 	const control = new AbortController();
 	let runs = 0;
-	await runAndWatch(
-		async (reads) => {
-			reads(file);
-			runs++;
-			if (runs === 1) {
-				writeFileSync(join(folder, "other"), "");
-				let writes = 0;
-				const timer = setInterval(() => {
-					writeFileSync(file, String(writes));
-					if (++writes === 10) clearInterval(timer);
-				}, 5);
-				setTimeout(() => control.abort(), 800);
-			}
-			return 0;
-		},
-		control.signal,
-		250,
-	);
-	expect(runs).toBe(2);
+	// Time stands still, so that no machine is too slow for what happens within these milliseconds.
+	vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+	try {
+		const ended = runAndWatch(
+			async (reads) => {
+				reads(file);
+				return ++runs;
+			},
+			control.signal,
+			250,
+		);
+		/** Writes a file, and waits until whoever watches the folder has been told. */
+		const write = async (name: string) => {
+			const told = new Promise<void>((resolve) => {
+				const watcher = watch(folder, (_event, changed) => {
+					if (changed !== name) return;
+					watcher.close();
+					resolve();
+				});
+			});
+			writeFileSync(join(folder, name), String(runs));
+			await told;
+			await new Promise((resolve) => setImmediate(resolve));
+		};
+		await write("other");
+		expect(vi.getTimerCount()).toBe(0);
+		for (let i = 0; i < 10; i++) {
+			await write("a.yaml");
+			vi.advanceTimersByTime(249);
+		}
+		expect([runs, vi.getTimerCount()]).toEqual([1, 1]);
+		vi.advanceTimersByTime(1);
+		await expect.poll(() => runs).toBe(2);
+		control.abort();
+		expect([await ended, vi.getTimerCount()]).toEqual([2, 0]);
+	} finally {
+		vi.useRealTimers();
+	}
 });
 
 test("run --watch: errors in the scenario wait for the next change; SIGINT ends with the last status", async () => {
@@ -77,11 +96,11 @@ test("run --watch: errors in the scenario wait for the next change; SIGINT ends 
 			text += more;
 			if (stage === 0 && text.includes("status 2; waiting")) {
 				stage = 1;
-				setTimeout(() => writeFileSync(file, good), 10);
+				setImmediate(() => writeFileSync(file, good));
 			}
 			if (stage === 1 && text.includes("status 0; waiting")) {
 				stage = 2;
-				setTimeout(() => process.emit("SIGINT"), 10);
+				setImmediate(() => process.emit("SIGINT"));
 			}
 		},
 	});

@@ -42,7 +42,7 @@ let player: Player;
 beforeAll(async () => {
 	writeFileSync(file, text);
 	player = await Player.record(scenario, options);
-}, 60_000);
+});
 afterAll(() => player.close());
 
 /** The largest distance of two snapshots, or of the last one and the end. */

@@ -83,4 +83,4 @@ test("the functions of the core are those of Debian's vmlinuz, byte for byte", a
 	expect(others.length).toBeGreaterThan(55);
 	expect(others.map(([name]) => name)).toEqual(expect.arrayContaining(["klp_enable_patch", "klp_ftrace_handler"]));
 	expect(others.map(([name]) => name)).toEqual(expect.arrayContaining(["ftrace_caller", "ftrace_regs_caller"]));
-}, 300_000);
+});
