@@ -130,9 +130,9 @@ call() {
 	say "   rc=$rc"
 }
 
-# forked PARENT CHILD: a child that is declared already.
+# forked PARENT CHILD [CPU]: a child that is declared already.
 forked() {
-	kit "fork $1 $2" && kit "started $2"
+	kit "fork $*" && kit "started $2"
 	while read -r n pid _; do
 		[ "$n" = "$2" ] && PIDS="$PIDS $n=${pid#pid=}"
 	done < /proc/klpkit
@@ -159,6 +159,9 @@ begin() {
 	say "design $2"
 	read -r v < /proc/version
 	say "kernel $v"
+	n=0
+	for p in /sys/devices/system/cpu/cpu[0-9]*; do n=$((n + 1)); done
+	[ $n -lt ${CPUS:-1} ] && say "cannot: this machine has $n CPUs, the scenario $CPUS"
 	insmod ./klpkit.ko || { echo "klpkit.ko cannot be loaded: see dmesg"; exit 2; }
 	for n in $WATCHED_IN; do kit "watch $n"; done
 	PIDS=""

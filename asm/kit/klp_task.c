@@ -31,11 +31,20 @@ static int load(int argc, char **argv)
 	return 1;
 }
 
+static void bind_to(int cpu)
+{
+	cpu_set_t cpus;
+
+	CPU_ZERO(&cpus);
+	CPU_SET(cpu, &cpus);
+	if (sched_setaffinity(0, sizeof(cpus), &cpus))
+		perror("sched_setaffinity");
+}
+
 int main(int argc, char **argv)
 {
 	struct klpkit_visit visit = { 0 };
 	int kit = open("/proc/klpkit", O_RDWR);
-	cpu_set_t cpus;
 
 	if (argc > 2 && !strcmp(argv[1], "insmod"))
 		return load(argc, argv);
@@ -43,12 +52,8 @@ int main(int argc, char **argv)
 		fprintf(stderr, "usage: klp_task NAME [CPU], with klpkit.ko loaded\n");
 		return 2;
 	}
-	if (argc > 2) {
-		CPU_ZERO(&cpus);
-		CPU_SET(atoi(argv[2]), &cpus);
-		if (sched_setaffinity(0, sizeof(cpus), &cpus))
-			perror("sched_setaffinity");
-	}
+	if (argc > 2)
+		bind_to(atoi(argv[2]));
 	signal(SIGCHLD, SIG_IGN);
 	strncpy(visit.name, argv[1], KLPKIT_NAME - 1);
 	for (;;) {
@@ -57,7 +62,10 @@ int main(int argc, char **argv)
 			continue;
 		if (visit.order == KLPKIT_EXIT)
 			return 0;
-		if (visit.order == KLPKIT_FORK && fork() == 0)
+		if (visit.order == KLPKIT_FORK && fork() == 0) {
 			memcpy(visit.name, visit.child, KLPKIT_NAME);
+			if (visit.cpu >= 0)
+				bind_to(visit.cpu);
+		}
 	}
 }

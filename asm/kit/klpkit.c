@@ -30,7 +30,8 @@
 #include "klpkit.h"
 
 #define MAX_TASKS 64
-#define MAX_FUNCS 24
+#define MAX_FUNCS 64
+#define MAX_OPS 16
 #define SYMBOL 96
 #define PACE_MS 4	/* the pause of a task between two rounds of calls */
 
@@ -53,6 +54,7 @@ struct kit_task {
 	/* Written by commands, read by the task; each is followed by a wake-up. */
 	bool parked, exits, forks, woken;
 	char child[KLPKIT_NAME];
+	int child_cpu;
 	struct func call;
 	unsigned long args[6];
 	bool call_wanted;
@@ -62,7 +64,7 @@ struct kit_task {
 	/* Written by the task. */
 	bool asleep, slept;
 	char in[SYMBOL];
-	bool probing;
+	bool probing, in_callback;
 	unsigned long probe_rsp, probe_ip;
 	char views[MAX_FUNCS][SYMBOL];
 };
@@ -225,7 +227,8 @@ void notrace klpkit_block(void)
 	if (!in_task())
 		return;
 	t = kit_current();
-	if (!t)
+	/* A call-back of an ftrace_ops is no implementation, and must not sleep. */
+	if (!t || t->in_callback)
 		return;
 	if (t->probing) {
 		t->probing = false;
@@ -344,6 +347,7 @@ static long kit_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	} else if (READ_ONCE(t->forks)) {
 		v.order = KLPKIT_FORK;
 		memcpy(v.child, t->child, sizeof(v.child));
+		v.cpu = t->child_cpu;
 		WRITE_ONCE(t->forks, false);
 	}
 	return copy_to_user((void __user *)arg, &v, sizeof(v)) ? -EFAULT : 0;
@@ -351,16 +355,30 @@ static long kit_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 
 /* ---- ftrace_ops of the scenario ---- */
 
+enum ops_kind {
+	COUNTS,		/* counts its calls */
+	REDIRECTS,	/* counts them, and sends them to another function (IPMODIFY) */
+	CALLS,		/* calls a function of the scenario */
+	DIRECT,		/* has no call-back: the sites call a function, as for a BPF trampoline */
+};
+
 struct kit_ops {
 	struct ftrace_ops ops;
 	char name[KLPKIT_NAME];
-	struct func funcs[MAX_FUNCS], ip;
+	enum ops_kind kind;
+	struct func sites[MAX_FUNCS];
+	int nr_sites;
+	/* The function that it redirects to, calls, or that the sites call. */
+	struct func func;
+	/* DIRECT: takes the place of func where an IPMODIFY ops (a livepatch) is attached too; no name: it cannot share. */
+	struct func shared;
 	unsigned long flags;
-	int nr_funcs;
-	bool redirects;
+	/* While it is registered: */
+	unsigned long address, shared_address;
+	unsigned long called_now;	/* DIRECT: address or shared_address, or what `modify` has said */
 	atomic64_t calls;
 };
-static struct kit_ops opses[8];
+static struct kit_ops opses[MAX_OPS];
 static int nr_opses;
 
 static void notrace count_call(unsigned long ip, unsigned long parent_ip, struct ftrace_ops *ops, struct ftrace_regs *fregs)
@@ -368,8 +386,41 @@ static void notrace count_call(unsigned long ip, unsigned long parent_ip, struct
 	struct kit_ops *o = container_of(ops, struct kit_ops, ops);
 
 	atomic64_inc(&o->calls);
-	if (o->redirects)
-		ftrace_regs_set_instruction_pointer(fregs, (unsigned long)ops->private);
+	if (o->kind == REDIRECTS)
+		ftrace_regs_set_instruction_pointer(fregs, o->address);
+}
+
+/* The function of the scenario is compiled with calls of klpkit_block(), which must do nothing in a call-back. */
+static void notrace call_guest(unsigned long ip, unsigned long parent_ip, struct ftrace_ops *ops, struct ftrace_regs *fregs)
+{
+	struct kit_ops *o = container_of(ops, struct kit_ops, ops);
+	struct kit_task *t = in_task() ? kit_current() : NULL;
+	bool was = t && t->in_callback;
+
+	if (t)
+		t->in_callback = true;
+	((ftrace_func_t)o->address)(ip, parent_ip, ops, fregs);
+	if (t)
+		t->in_callback = was;
+}
+
+/*
+ * An IPMODIFY ops comes to a site of a direct one, or leaves it; as bpf_tramp_ftrace_ops_func() in kernel/bpf/trampoline.c. ftrace holds
+ * direct_mutex.
+ */
+static int direct_shares(struct ftrace_ops *ops, enum ftrace_ops_cmd cmd)
+{
+	struct kit_ops *o = container_of(ops, struct kit_ops, ops);
+	unsigned long wanted = o->address;
+
+	if (cmd == FTRACE_OPS_CMD_ENABLE_SHARE_IPMODIFY_SELF)
+		return o->called_now == o->shared_address ? 0 : -EAGAIN;
+	if (cmd == FTRACE_OPS_CMD_ENABLE_SHARE_IPMODIFY_PEER)
+		wanted = o->shared_address;
+	if (o->called_now == wanted)
+		return 0;
+	o->called_now = wanted;
+	return modify_ftrace_direct_nolock(ops, wanted);
 }
 
 static struct kit_ops *find_ops(const char *name)
@@ -390,6 +441,22 @@ static const struct {
 	{ "RCU", FTRACE_OPS_FL_RCU }, { "PERMANENT", FTRACE_OPS_FL_PERMANENT },
 };
 
+/* -EAGAIN: a livepatch is there already, and the other function can share with it. */
+static int register_direct(struct kit_ops *o)
+{
+	int ret;
+
+	o->ops.ops_func = o->shared_address ? direct_shares : NULL;
+	o->called_now = o->address;
+	ret = register_ftrace_direct(&o->ops, o->called_now);
+	if (ret != -EAGAIN)
+		return ret;
+	o->ops.func = NULL;
+	o->ops.trampoline = 0;
+	o->called_now = o->shared_address;
+	return register_ftrace_direct(&o->ops, o->called_now);
+}
+
 static int register_ops(struct kit_ops *o)
 {
 	int i, ret;
@@ -398,19 +465,21 @@ static int register_ops(struct kit_ops *o)
 		return -EBUSY;
 	/* A new one each time: ftrace leaves flags of its own in it. */
 	memset(&o->ops, 0, sizeof(o->ops));
-	o->ops.func = count_call;
+	o->ops.func = o->kind == DIRECT ? NULL : o->kind == CALLS ? call_guest : count_call;
 	o->ops.flags = o->flags;
-	for (i = 0; i < o->nr_funcs; i++) {
-		unsigned long address = address_of(&o->funcs[i]);
+	for (i = 0; i < o->nr_sites; i++) {
+		unsigned long site = address_of(&o->sites[i]);
 
-		ret = address ? ftrace_set_filter_ip(&o->ops, address, 0, 0) : -ENOENT;
+		ret = site ? ftrace_set_filter_ip(&o->ops, site, 0, 0) : -ENOENT;
 		if (ret)
 			return ret;
 	}
-	if (o->redirects)
-		o->ops.private = (void *)address_of(&o->ip);
+	o->address = o->kind == COUNTS ? 0 : address_of(&o->func);
+	o->shared_address = o->shared.name[0] ? address_of(&o->shared) : 0;
+	if (o->kind != COUNTS && !o->address)
+		return -ENOENT;
 	atomic64_set(&o->calls, 0);
-	ret = register_ftrace_function(&o->ops);
+	ret = o->kind == DIRECT ? register_direct(o) : register_ftrace_function(&o->ops);
 	if (ret)
 		ftrace_free_filter(&o->ops);
 	return ret;
@@ -422,8 +491,25 @@ static int unregister_ops(struct kit_ops *o)
 
 	if (!(o->ops.flags & FTRACE_OPS_FL_ENABLED))
 		return -EINVAL;
+	if (o->kind == DIRECT)
+		return unregister_ftrace_direct(&o->ops, o->called_now, true);
 	ret = unregister_ftrace_function(&o->ops);
 	ftrace_free_filter(&o->ops);
+	return ret;
+}
+
+static int modify_ops(struct kit_ops *o, const struct func *func)
+{
+	unsigned long address = address_of(func);
+	int ret;
+
+	if (!address)
+		return -ENOENT;
+	if (o->kind != DIRECT || !(o->ops.flags & FTRACE_OPS_FL_ENABLED))
+		return -EINVAL;
+	ret = modify_ftrace_direct(&o->ops, address);
+	if (!ret)
+		o->called_now = address;
 	return ret;
 }
 
@@ -486,12 +572,46 @@ static int start_kthread(struct kit_task *t, int cpu)
 	return 0;
 }
 
-/* Commands about the kit: "watch OBJECT:FUNC", "may_sleep 0|1", "ops ...", "register NAME", "unregister NAME". */
+/* "ops NAME WORD ...": what it is (flags=A,B ip=FUNC func=FUNC direct=FUNC shared=FUNC), and its sites; without a site: all functions. */
+static int declare_ops(const char *name, char *rest)
+{
+	struct kit_ops *o = &opses[nr_opses];
+	char *word, *value;
+	int i, ret = 0;
+
+	if (nr_opses == ARRAY_SIZE(opses))
+		return -ENOSPC;
+	strscpy(o->name, name, sizeof(o->name));
+	while (!ret && (word = strsep(&rest, " "))) {
+		value = strchr(word, '=');
+		if (!value) {
+			ret = o->nr_sites == MAX_FUNCS ? -ENOSPC : read_func(&o->sites[o->nr_sites++], word);
+			continue;
+		}
+		*value++ = '\0';
+		if (!strcmp(word, "flags")) {
+			for (i = 0; i < ARRAY_SIZE(ops_flags); i++)
+				if (strstr(value, ops_flags[i].name))
+					o->flags |= ops_flags[i].flag;
+			continue;
+		}
+		if (!strcmp(word, "shared")) {
+			ret = read_func(&o->shared, value);
+			continue;
+		}
+		o->kind = !strcmp(word, "ip") ? REDIRECTS : !strcmp(word, "func") ? CALLS : DIRECT;
+		ret = read_func(&o->func, value);
+	}
+	if (!ret)
+		nr_opses++;
+	return ret;
+}
+
+/* Commands about the kit: "watch OBJECT:FUNC", "may_sleep 0|1", "ops ...", "[un]register NAME", "modify NAME OBJECT:FUNC". */
 static int kit_command(const char *verb, char *name, char *rest)
 {
+	struct func func;
 	struct kit_ops *o;
-	char *word;
-	int i;
 
 	if (!strcmp(verb, "may_sleep")) {
 		WRITE_ONCE(may_sleep, name[0] == '1');
@@ -499,23 +619,8 @@ static int kit_command(const char *verb, char *name, char *rest)
 	}
 	if (!strcmp(verb, "watch"))
 		return nr_watched == MAX_FUNCS ? -ENOSPC : read_func(&watched[nr_watched], name) ?: (nr_watched++, 0);
-	if (!strcmp(verb, "ops")) {	/* ops NAME FLAG,FLAG|- IP|- FUNC ... */
-		if (nr_opses == ARRAY_SIZE(opses))
-			return -ENOSPC;
-		o = &opses[nr_opses++];
-		strscpy(o->name, name, sizeof(o->name));
-		word = strsep(&rest, " ");
-		for (i = 0; word && i < ARRAY_SIZE(ops_flags); i++)
-			if (strstr(word, ops_flags[i].name))
-				o->flags |= ops_flags[i].flag;
-		word = strsep(&rest, " ");
-		if (word && strcmp(word, "-")) {
-			o->redirects = true;
-			read_func(&o->ip, word);
-		}
-		o->nr_funcs = read_funcs(o->funcs, rest);
-		return 0;
-	}
+	if (!strcmp(verb, "ops"))
+		return declare_ops(name, rest);
 	o = find_ops(name);
 	if (!o)
 		return -ENOENT;
@@ -523,6 +628,8 @@ static int kit_command(const char *verb, char *name, char *rest)
 		return register_ops(o);
 	if (!strcmp(verb, "unregister"))
 		return unregister_ops(o);
+	if (!strcmp(verb, "modify"))
+		return rest ? read_func(&func, rest) ?: modify_ops(o, &func) : -EINVAL;
 	return -EINVAL;
 }
 
@@ -570,8 +677,12 @@ static int task_command(const char *verb, struct kit_task *t, char *rest)
 		return start_kthread(t, cpu);
 	} else if (!strcmp(verb, "started")) {
 		return wait_for(&t->used, true, 10000);
-	} else if (!strcmp(verb, "fork")) {	/* fork PARENT CHILD */
-		strscpy(t->child, rest ?: "", sizeof(t->child));
+	} else if (!strcmp(verb, "fork")) {	/* fork PARENT CHILD [CPU] */
+		word = strsep(&rest, " ");
+		strscpy(t->child, word ?: "", sizeof(t->child));
+		t->child_cpu = -1;
+		if (rest && kstrtoint(rest, 0, &t->child_cpu))
+			return -EINVAL;
 		WRITE_ONCE(t->forks, true);
 		poke(t);
 	} else if (!strcmp(verb, "asleep")) {

@@ -14,6 +14,7 @@ struct klpkit_visit {
 	char name[KLPKIT_NAME];		/* in: the task */
 	char child[KLPKIT_NAME];	/* out: with KLPKIT_FORK, the name of the child */
 	int order;			/* out: enum klpkit_order */
+	int cpu;			/* out: with KLPKIT_FORK, the child's CPU; -1: any */
 };
 
 #define KLPKIT_ENTER _IOWR('k', 1, struct klpkit_visit)

@@ -4,6 +4,7 @@ export { checkErrno, checkExpectation } from "./expectation.js";
 export { type ExploredScenario, exploreScenario, replaySchedule } from "./explore.js";
 export { fingerprintOf, textFingerprint } from "./fingerprint.js";
 export {
+	DEFAULTS,
 	type LivepatchInput,
 	type ParseOptions,
 	parseScenario,
@@ -35,7 +36,15 @@ export {
 export { expectedErrno, expectedVerdict, type Scenario } from "./scenario.js";
 export { filterDmesg } from "./selftest.js";
 export { findSource } from "./source.js";
-export { CALL_ROUNDS, describeStep, type RawStep, STEPS, type Step, type StepKind } from "./steps/index.js";
+export {
+	CALL_ROUNDS,
+	describeStep,
+	type RawStep,
+	ROUNDS_LIMIT,
+	STEPS,
+	type Step,
+	type StepKind,
+} from "./steps/index.js";
 export {
 	appliesTo,
 	type Expectation,

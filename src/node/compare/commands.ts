@@ -33,7 +33,7 @@ function normalCommand({ command }: TranscriptCommand, modules: ReadonlySet<stri
 	if (module !== null)
 		return modules.has(module[2]!) ? `${module[1] === "rmmod" ? "rmmod" : "insmod"} ${module[2]}` : undefined;
 	const written = /^echo '?(.*?)'? > (?:\$KL|\/sys\/kernel\/livepatch)\/(\S+)$/.exec(command);
-	const ops = /^echo '?((?:un)?register \w+)'? > \/proc\/klpkit$/.exec(command);
+	const ops = /^echo '?((?:(?:un)?register|modify) \w+)(?: \S+)?'? > \/proc\/klpkit$/.exec(command);
 	if (ops !== null) return ops[1];
 	if (written !== null)
 		return `echo ${written[1]!.startsWith("$") ? "*" : written[1]} > ${written[2]!.replace(/^\$\(in_transition\)/, "*")}`;
@@ -54,6 +54,7 @@ function commandOf(step: Step, leftOut: ReadonlySet<string>): string | undefined
 			return `echo 1 > ${step.livepatch ?? "*"}/force`;
 		case "register":
 		case "unregister":
+		case "modify":
 			return leftOut.has(step.ops) ? undefined : `${step.kind} ${step.ops}`;
 		case "echo": {
 			const path = /^\/sys\/kernel\/livepatch\/(.*)$/.exec(step.path)?.[1];

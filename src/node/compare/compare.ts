@@ -16,6 +16,7 @@ import {
 	type Timing,
 } from "./timing.js";
 import type { Transcript, TranscriptState } from "./transcript.js";
+import { valuesOf } from "./values.js";
 
 /** A disagreement. */
 export interface Difference {
@@ -121,6 +122,7 @@ class Comparer {
 		const pairs = this.#pairs(states);
 		for (const [state, step] of pairs) await this.#state(state, step);
 		this.#commands();
+		this.#values();
 		this.#dmesg();
 		if (!complete)
 			this.#differ("end", `the transcript has no END: ${kit ? "run.sh" : "the recorder"} did not come to its end`);
@@ -275,11 +277,9 @@ class Comparer {
 	/** Commands on modules, files and ftrace_ops, in order, with their results. */
 	#commands(): void {
 		const real = recordedResults(this.#transcript, this.#names.modules);
-		// A kit leaves out ftrace_ops with functions of their own, a record by hand all of them.
-		const ops = [...this.#scenario.ops.values()].filter(
-			({ func, direct }) => func !== undefined || direct !== undefined || !this.#transcript.kit,
-		);
-		const here = emulatedResults(this.#paced.made, new Set(ops.map(({ name }) => name)));
+		// A record by hand has no ftrace_ops.
+		const leftOut = new Set(this.#transcript.kit ? [] : this.#scenario.ops.keys());
+		const here = emulatedResults(this.#paced.made, leftOut);
 		if (real.length === 0) return;
 		this.#count.commands = real.length;
 		for (let i = 0; i < Math.max(real.length, here.length); i++) {
@@ -290,6 +290,14 @@ class Comparer {
 			if (ours === undefined || theirs === undefined || ours.replace(/ \S+$/, "") !== theirs.replace(/ \S+$/, ""))
 				break;
 		}
+	}
+
+	/** What the scenario says that a step returns or reads: the emulated kernel is held to it by the run itself. */
+	#values(): void {
+		const found = valuesOf(this.#scenario, this.#transcript);
+		this.#count.facts += found.length;
+		for (const { at, what, expected, real } of found)
+			if (real !== expected) this.#differ(at, `${what}: the scenario says ${expected}, the real kernel ${real}`);
 	}
 
 	/** The lines of livepatch and of the scenario's modules, in order. */

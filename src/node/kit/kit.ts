@@ -33,11 +33,13 @@ export async function makeKit(scenario: Scenario, design: string): Promise<Kit> 
 	const ordinary = [plan.target, ...plan.modules];
 	for (const module of ordinary) {
 		await addSources(files, folderOf(module), module);
-		files.set(`${folderOf(module)}/main.c`, mainOf(module));
+		files.set(`${folderOf(module)}/${ownSource(module, "main")}.c`, mainOf(module));
 	}
 	for (const module of plan.livepatches) {
 		await addSources(files, folderOf(module), module);
-		if (module.patch !== undefined) files.set(`${folderOf(module)}/patch.c`, patchOf(module, plan));
+		if (module.patch !== undefined) {
+			files.set(`${folderOf(module)}/${ownSource(module, "patch")}.c`, patchOf(module, plan));
+		}
 	}
 	if (plan.livepatches.some(({ patch }) => patch === undefined)) files.set("livepatch-in-c.h", selfEnabling(plan));
 	files.set("Makefile", makefile(plan));
@@ -47,27 +49,38 @@ export async function makeKit(scenario: Scenario, design: string): Promise<Kit> 
 	return { name, design, files, notes: script.notes };
 }
 
+/** Folders of the kit's own. */
+const OWN_FOLDERS = ["harness", "target"];
+
 function folderOf({ name }: KitModule): string {
-	return name === TARGET ? "target" : name;
+	if (name === TARGET) return "target";
+	return OWN_FOLDERS.includes(name) ? `${name}-module` : name;
+}
+
+/** The name of the file that the kit adds to a module, unless the scenario has one of this name. */
+function ownSource({ sources }: KitModule, name: "main" | "patch"): string {
+	return sources.some(({ path }) => basename(path) === `${name}.c`) ? `kit-${name}` : name;
 }
 
 /** The objects of a module, below its folder. */
 function objectsOf(module: KitModule): string[] {
 	const sources = module.sources.map(({ path }) => basename(path).replace(/\.c$/, ".o"));
 	// patch.c includes a single source, main.c none.
+	const patch = `${ownSource(module, "patch")}.o`;
 	const own = !module.livepatch
-		? ["main.o", ...sources]
+		? [`${ownSource(module, "main")}.o`, ...sources]
 		: module.patch === undefined
 			? sources
 			: module.sources.length === 1
-				? ["patch.o"]
-				: ["patch.o", ...sources];
+				? [patch]
+				: [patch, ...sources];
 	return own.map((object) => `${folderOf(module)}/${object}`);
 }
 
 function makefile(plan: KitPlan): string {
 	const modules = [plan.target, ...plan.modules, ...plan.livepatches];
-	const traced = modules.flatMap((module) => objectsOf(module)).filter((object) => !object.endsWith("/main.o"));
+	const mains = [plan.target, ...plan.modules].map((module) => `${folderOf(module)}/${ownSource(module, "main")}.o`);
+	const traced = modules.flatMap((module) => objectsOf(module)).filter((object) => !mains.includes(object));
 	const selfEnabled = plan.livepatches.filter(({ patch }) => patch === undefined).flatMap(objectsOf);
 	return `# SPDX-License-Identifier: GPL-2.0-only
 # Written by klpemu kit. make: all modules and the task program, for the running kernel; KDIR=... for another one.
@@ -112,9 +125,10 @@ function readme({ scenario, design }: KitPlan, { notes }: KitScript): string {
 		if (step === undefined) return `* ${text}`;
 		return `* step ${step} (${describeStep(scenario.steps[step - 1]!)}): ${text}`;
 	});
+	const source = scenario.source === undefined ? "" : ` Its source: ${scenario.source}`;
 	return `# ${scenario.title}
 
-A scenario of klpemu (${basename(scenario.fileName)}) for a real kernel${design === "mainline" ? "" : `, which must have design ${design}`}. Written by \`klpemu kit\`.
+A scenario of klpemu (${basename(scenario.fileName)}) for a real kernel${design === "mainline" ? "" : `, which must have design ${design}`}. Written by \`klpemu kit\`.${source}
 
     make                     # for the running kernel; KDIR=/path/to/build for another one
     sudo ./run.sh            # writes transcript.txt
@@ -135,6 +149,7 @@ lose. \`klpemu vm .\` does all of it in QEMU.
 
 ${cannot.length === 0 ? "Every step is made as the scenario says." : cannot.join("\n")}
 
+What the scenario expects (\`expect\`, \`errno\`, \`value\`, \`rights\`, verdicts) is not checked here: run.sh records, \`klpemu compare\` looks.
 Choosing who is on a CPU at an instruction is not possible: schedules of \`klpemu explore\` need \`klpemu replay\`.
 `;
 }

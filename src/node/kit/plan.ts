@@ -1,3 +1,4 @@
+import { basename } from "node:path";
 import { KlpemuError } from "../../base/index.js";
 import { findDesign } from "../../designs/index.js";
 import type { ElfObject } from "../../elf/index.js";
@@ -8,6 +9,7 @@ import {
 	loadObjects,
 	type Scenario,
 	type SourceRef,
+	type Step,
 	whereOf,
 } from "../../scenario/index.js";
 import { nodeHost } from "../host.js";
@@ -52,6 +54,8 @@ export interface KitPlan {
 	readonly modules: readonly KitModule[];
 	readonly livepatches: readonly KitModule[];
 	readonly watched: readonly KitFunction[];
+	/** Patched functions that the state is not recorded for. */
+	readonly unwatched: readonly { readonly name: string; readonly why: string }[];
 	/** Functions that are the real vmlinux's own. */
 	readonly inVmlinux: ReadonlySet<string>;
 	/** `vmlinux` of the scenario is the target module, unless the real vmlinux has the function. */
@@ -96,16 +100,19 @@ export async function planKit(scenario: Scenario, design: string): Promise<KitPl
 		}),
 	);
 	checkNames(scenario, [...modules, ...livepatches]);
+	checkSources(scenario, [{ name: TARGET, sources: target }, ...modules, ...livepatches]);
 	const all = [{ name: TARGET, sources: target, livepatch: false, patch: undefined }, ...modules, ...livepatches];
 	const [first, ...others] = all.map((module) => ({ ...module, exports: exportsOf(module.sources, all) }));
 	const inVmlinux = new Set(real.flatMap(({ object }) => defined(object)));
-	return {
+	const plan = {
 		...{ scenario, design, inVmlinux },
 		target: first!,
 		modules: others.filter((module) => !module.livepatch),
 		livepatches: others.filter((module) => module.livepatch),
 		...functionsOf(scenario, specs, first!, modules, inVmlinux),
 	};
+	checkLimits(plan);
+	return plan;
 }
 
 /** The livepatches with the fields only that struct klp_patch and struct klp_func have under the design. */
@@ -156,6 +163,53 @@ function checkNames(scenario: Scenario, modules: readonly { readonly name: strin
 	}
 }
 
+/** Sources of a module are in one folder of the kit. */
+function checkSources(
+	scenario: Scenario,
+	modules: readonly { readonly name: string; readonly sources: readonly KitSource[] }[],
+): void {
+	for (const { sources } of modules) {
+		for (const [index, { ref, path }] of sources.entries()) {
+			const before = sources.slice(0, index).find((other) => basename(other.path) === basename(path));
+			if (before === undefined) continue;
+			const message = `'${before.ref.path}' and '${ref.path}' have one name, and belong to one module`;
+			throw unsupported(
+				scenario,
+				ref.position,
+				message,
+				"rename one: the kit has all sources of a module in one folder",
+			);
+		}
+	}
+}
+
+/** What the harness has room for (asm/kit/klpkit.c, klpkit.h). */
+export const KIT_LIMITS = { MAX_TASKS: 64, MAX_FUNCS: 64, MAX_OPS: 16, KLPKIT_NAME: 32, FUNC_NAME: 64 } as const;
+
+/** Throws `KIT_UNSUPPORTED` for more than the harness has room for. */
+function checkLimits({ scenario, watched, bodiesOf }: KitPlan): void {
+	const refuse = (what: string, limit: number) => {
+		throw unsupported(scenario, { line: 1, column: 1 }, `${what}; a kit has at most ${limit}`, "divide the scenario");
+	};
+	const steps = scenario.steps.flatMap((step) => (step.kind === "race" ? (step.actors.flat() as Step[]) : [step]));
+	const tasks = [...scenario.tasks.values(), ...steps.flatMap((step) => (step.kind === "fork" ? [step.child] : []))];
+	const { MAX_TASKS, MAX_FUNCS, MAX_OPS, KLPKIT_NAME, FUNC_NAME } = KIT_LIMITS;
+	if (tasks.length > MAX_TASKS) refuse(`the scenario has ${tasks.length} tasks`, MAX_TASKS);
+	if (scenario.ops.size > MAX_OPS) refuse(`the scenario has ${scenario.ops.size} ftrace_ops`, MAX_OPS);
+	if (watched.length > MAX_FUNCS) refuse(`${watched.length} functions are patched`, MAX_FUNCS);
+	for (const { name, calls, sleeps_in } of tasks) {
+		if (calls.length > MAX_FUNCS) refuse(`'${name}' calls ${calls.length} functions`, MAX_FUNCS);
+		const bodies = sleeps_in === undefined ? [] : bodiesOf(sleeps_in);
+		if (bodies.length > MAX_FUNCS) refuse(`'${sleeps_in}' has ${bodies.length} implementations`, MAX_FUNCS);
+	}
+	for (const { name, funcs } of scenario.ops.values())
+		if (funcs.length > MAX_FUNCS) refuse(`'${name}' is attached to ${funcs.length} functions`, MAX_FUNCS);
+	const long = [...tasks, ...scenario.ops.values()].find(({ name }) => name.length >= KLPKIT_NAME);
+	if (long !== undefined) refuse(`the name '${long.name}' has ${long.name.length} characters`, KLPKIT_NAME - 1);
+	const func = scenario.functions.find(({ name }) => name.length >= FUNC_NAME);
+	if (func !== undefined) refuse(`the name '${func.name}' has ${func.name.length} characters`, FUNC_NAME - 1);
+}
+
 function defined(object: ElfObject): string[] {
 	return object.symbols.filter(({ section, type }) => section !== 0 && type === "func").map(({ name }) => name);
 }
@@ -181,7 +235,7 @@ function functionsOf(
 	target: KitModule,
 	modules: readonly { readonly name: string; readonly sources: readonly KitSource[] }[],
 	inVmlinux: ReadonlySet<string>,
-): Pick<KitPlan, "watched" | "objectOf" | "bodiesOf" | "placeOf"> {
+): Pick<KitPlan, "watched" | "unwatched" | "objectOf" | "bodiesOf" | "placeOf"> {
 	const objectOf = (object: string, func: string) =>
 		object !== "vmlinux" ? object : inVmlinux.has(func) ? "vmlinux" : TARGET;
 	const funcs = [...specs.values()].flatMap(({ objects }) =>
@@ -198,15 +252,18 @@ function functionsOf(
 	for (const name of expected) {
 		const plain = name.replace(/^\w+:|#\d+$/g, "");
 		const place = placeOf(plain);
-		if (place.object !== "vmlinux") names.set(`${place.object}:${plain}`, place);
+		names.set(`${place.object}:${plain}`, place);
 	}
-	// A name that two symbols have cannot be looked up; a function of the real vmlinux has no block that tells who it is.
 	const twice = new Set(
 		funcs.filter(({ sympos }) => sympos > 0).map(({ object, old_name }) => `${object}:${old_name}`),
 	);
-	const watched = [...names]
-		.filter(([key, { object }]) => !twice.has(key) && object !== "vmlinux")
-		.map(([, func]) => func);
+	const whyNot = (key: string, { object }: KitFunction) => {
+		if (object === "vmlinux") return "it is a function of the real vmlinux, which has no block that tells who it is";
+		return twice.has(key) ? "several functions have this name, so that it cannot be looked up" : undefined;
+	};
+	const found = [...names].map(([key, func]) => ({ func, why: whyNot(key, func) }));
+	const watched = found.flatMap(({ func, why }) => (why === undefined ? [func] : []));
+	const unwatched = found.flatMap(({ func, why }) => (why === undefined ? [] : [{ name: func.name, why }]));
 	const symbols = target.sources.flatMap(({ object }) => object.symbols.map((symbol) => ({ ...symbol, object })));
 	const aliases = (func: string) => {
 		const own = symbols.filter(({ name, section }) => name === func && section !== 0);
@@ -220,5 +277,5 @@ function functionsOf(
 		const replaced = funcs.filter(({ old_name }) => all.includes(old_name)).map(({ new_func }) => new_func);
 		return [...new Set([...all, ...replaced])];
 	};
-	return { watched, objectOf, bodiesOf, placeOf };
+	return { watched, unwatched, objectOf, bodiesOf, placeOf };
 }

@@ -1,4 +1,5 @@
-import { describeStep, type OpsSpec, type Step, type TaskSpec } from "../../scenario/index.js";
+import { describeStep, type OpsSpec, ROUNDS_LIMIT, type Step, type TaskSpec } from "../../scenario/index.js";
+import { generalNotes, MIN_CPUS, taskNotes } from "./notes.js";
 import { type KitPlan, TARGET } from "./plan.js";
 
 /** What a kernel cannot do of a step, or does otherwise. */
@@ -33,18 +34,15 @@ class Steps {
 	/** Declares a task; a forked one is started by its parent. */
 	declare(spec: TaskSpec, forked: boolean, note: Note): string[] {
 		const { name, kthread, cpu, calls, sleeps_in, interruptible, idle } = spec;
-		const place = (func: string) => {
-			const found = this.#plan.placeOf(func);
-			return `${found.object}:${found.name}`;
-		};
 		this.tasks.push(name);
-		if (spec.fork || spec.exit) note(`${name} does not fork or exit by itself: only the explorer moves it there`);
-		if (spec.exit_calls.length > 0) note(`${name}: no function is called from do_exit() of a real kernel (exit_calls)`);
+		for (const text of taskNotes(spec, this.#plan)) note(text);
 		if (forked && kthread) note(`${name} is made by kthreadd, and has its patch_state, not that of its parent`);
 		const bodies = sleeps_in === undefined ? [] : this.#plan.bodiesOf(sleeps_in);
 		return [
 			`kit ${quote(`task ${name}`)}`,
-			...(calls.length > 0 ? [`kit ${quote(`calls ${name} ${calls.map(place).join(" ")}`)}`] : []),
+			...(calls.length > 0
+				? [`kit ${quote(`calls ${name} ${calls.map((func) => this.#place(func)).join(" ")}`)}`]
+				: []),
 			...(bodies.length > 0
 				? [`kit ${quote(`sleeps ${name} ${interruptible ? "interruptible" : "idle"} ${bodies.join(" ")}`)}`]
 				: []),
@@ -54,16 +52,23 @@ class Steps {
 		];
 	}
 
-	declareOps({ name, flags, ip, funcs, func, direct }: OpsSpec, note: Note): string[] {
-		if (func !== undefined || direct !== undefined) return [];
+	declareOps({ name, flags, ip, funcs, func, direct, shared }: OpsSpec, note: Note): string[] {
 		if (funcs.length === 0) note(`ftrace_ops ${name} is attached to all functions of the real kernel`);
-		const named = [...flags, ...(ip === undefined ? [] : ["IPMODIFY"])].join(",") || "-";
-		const place = (one: string) => {
-			const found = this.#plan.placeOf(one);
-			return `${found.object}:${found.name}`;
-		};
-		const sites = funcs.map(place).join(" ");
-		return [`kit ${quote(`ops ${name} ${named} ${ip === undefined ? "-" : place(ip)} ${sites}`)}`];
+		const named = [...flags, ...(ip === undefined ? [] : ["IPMODIFY"])];
+		const words = [
+			...(named.length > 0 ? [`flags=${named.join(",")}`] : []),
+			...Object.entries({ ip, func, direct, shared }).flatMap(([key, value]) =>
+				value === undefined ? [] : [`${key}=${this.#place(value)}`],
+			),
+			...funcs.map((site) => this.#place(site)),
+		];
+		return [`kit ${quote(["ops", name, ...words].join(" "))}`];
+	}
+
+	/** `klp_target:funcA`, as the harness reads it. */
+	#place(func: string): string {
+		const { object, name } = this.#plan.placeOf(func);
+		return `${object}:${name}`;
 	}
 
 	lines(step: Step, note: Note): string[] {
@@ -73,10 +78,12 @@ class Steps {
 			case "rmmod":
 				return [cmd(`rmmod ${step.module}`)];
 			case "settle":
+				if (step.rounds !== ROUNDS_LIMIT) note(`rounds is a limit of the emulated machine: it waits for up to 60 s`);
 				return ["settle"];
 			case "run":
-				if (step.tasks.length > 0) return [`run_until_asleep ${step.tasks.map(quote).join(" ")}`];
-				return [`run_for ${seconds(step.rounds / this.#plan.scenario.hz)}`];
+				if (step.tasks.length === 0) return [`run_for ${seconds(step.rounds / this.#plan.scenario.hz)}`];
+				if (step.rounds !== ROUNDS_LIMIT) note(`rounds is a limit of the emulated machine: it waits for up to 20 s`);
+				return [`run_until_asleep ${step.tasks.map(quote).join(" ")}`];
 			case "sleep":
 				return [`sleep ${step.seconds}`];
 			case "disable":
@@ -105,19 +112,22 @@ class Steps {
 			case "fork":
 				return this.#fork(step, note);
 			case "call":
+				if (step.value !== undefined && step.args === undefined) {
+					note("value: not compared, for the argument is the task's pid, which is another one (args gives others)");
+				}
 				return [this.#call(step)];
 			case "register":
 			case "unregister":
-				return this.#ops(step, note);
+				return [cmd(`echo ${step.kind} ${step.ops} > /proc/klpkit`)];
 			case "modify":
-				note("the harness has no direct ftrace_ops: the step is left out");
-				return [];
+				return [cmd(`echo modify ${step.ops} ${this.#place(step.direct)} > /proc/klpkit`)];
 			case "race":
 				note("a kernel does not say who is first: one list is made after the other");
 				return step.actors.flatMap((steps) => steps.flatMap((one) => this.lines(one as Step, note)));
+			case "expect":
+				return this.#expect(step, note);
 			case "state":
 			case "test":
-			case "expect":
 				return [];
 		}
 	}
@@ -130,24 +140,30 @@ class Steps {
 		return cmd(`insmod ./${module}.ko${values.join("")}`);
 	}
 
-	#fork({ parent, child }: Extract<Step, { kind: "fork" }>, note: Note): string[] {
+	#fork({ parent, child, window }: Extract<Step, { kind: "fork" }>, note: Note): string[] {
+		if (window > 0) {
+			note("window: a kernel does not say what others do in the middle of copy_process(); nothing is waited for there");
+		}
 		const declared = this.declare(child, true, note);
-		return child.kthread ? declared : [...declared, `forked ${quote(parent)} ${quote(child.name)}`];
+		const cpu = child.cpu === undefined ? "" : ` ${child.cpu}`;
+		return child.kthread ? declared : [...declared, `forked ${quote(parent)} ${quote(child.name)}${cpu}`];
 	}
 
 	#call({ task, func, args }: Extract<Step, { kind: "call" }>): string {
-		const { object, name } = this.#plan.placeOf(func);
 		const numbers = (args ?? []).map((arg) => ` 0x${BigInt.asUintN(64, arg).toString(16)}`);
-		return `call ${quote(task)} ${object}:${name}${numbers.join("")}`;
+		return `call ${quote(task)} ${this.#place(func)}${numbers.join("")}`;
 	}
 
-	#ops({ kind, ops }: { readonly kind: "register" | "unregister"; readonly ops: string }, note: Note): string[] {
-		const { func, direct } = this.#plan.scenario.ops.get(ops)!;
-		if (func !== undefined || direct !== undefined) {
-			note(`${ops} has a function of its own (func, direct), which the harness has not: the step is left out`);
-			return [];
+	/** klpemu compare looks at the rest: the record of the state has it. */
+	#expect({ expect }: Extract<Step, { kind: "expect" }>, note: Note): string[] {
+		if (expect.func_stacks.size > 0) note("func_stacks: no file of a kernel shows its func_stacks");
+		if (expect.calls.size > 0) {
+			note(
+				"calls: recorded, but not compared, since a task that is asked what it runs passes the sites, and is counted",
+			);
 		}
-		return [cmd(`echo ${kind} ${ops} > /proc/klpkit`)];
+		if (expect.trace !== undefined) note("trace: /sys/kernel/tracing/trace is not recorded; a step cat reads it");
+		return [];
 	}
 
 	#cat({ path, grep, to }: Extract<Step, { kind: "cat" }>): string {
@@ -165,6 +181,11 @@ class Steps {
 		const object = func === undefined ? TARGET : this.#plan.objectOf("vmlinux", func);
 		return `${livepatch[1]}/${object}${livepatch[2] ?? ""}`;
 	}
+}
+
+/** In a comment. */
+function oneLine(text: string): string {
+	return text.replaceAll(/\s+/g, " ");
 }
 
 /** In double quotes, which `cmd` evaluates. */
@@ -187,11 +208,7 @@ export function scriptOf(plan: KitPlan, name: string): KitScript {
 	const steps = new Steps(plan);
 	const notes: KitNote[] = [];
 	const general: Note = (text) => notes.push({ step: undefined, text });
-	if (scenario.preemption === "full") {
-		general(
-			"preemption: full needs a kernel booted with preempt=full (klpemu vm --append preempt=full), and luck: nobody says where a task loses its CPU",
-		);
-	}
+	generalNotes(plan).forEach(general);
 	const start = [
 		...[...scenario.ops.values()].flatMap((ops) => steps.declareOps(ops, general)),
 		...[...scenario.tasks.values()].flatMap((task) => steps.declare(task, false, general)),
@@ -199,17 +216,13 @@ export function scriptOf(plan: KitPlan, name: string): KitScript {
 	const body = scenario.steps.flatMap((step, index) => {
 		const title = describeStep(step);
 		if (step.kind === "state") return [`state ${quote(step.title)}`, ""];
-		if (step.kind === "expect" || step.kind === "test") return [];
 		const own: string[] = [];
 		const lines = steps.lines(step, (text) => own.push(text));
 		notes.push(...own.map((text) => ({ step: index + 1, text })));
-		return [
-			`step ${index + 1} ${quote(title)}`,
-			...own.map((text) => `cannot ${index + 1} ${quote(text)}`),
-			...lines,
-			`after ${index + 1} ${quote(title)}`,
-			"",
-		];
+		const cannot = own.map((text) => `cannot ${index + 1} ${quote(text)}`);
+		// No action: it is compared with the state that is recorded after the step before.
+		if (step.kind === "expect") return [`# Step ${index + 1}: ${oneLine(title)}`, ...cannot, ""];
+		return [`step ${index + 1} ${quote(title)}`, ...cannot, ...lines, `after ${index + 1} ${quote(title)}`, ""];
 	});
 	const words = (list: readonly string[]) => quote([...new Set(list)].join(" "));
 	const all = [...plan.livepatches, ...plan.modules].map((module) => module.name);
@@ -217,11 +230,12 @@ export function scriptOf(plan: KitPlan, name: string): KitScript {
 	const text = [
 		"#!/bin/sh",
 		"# SPDX-License-Identifier: GPL-2.0-only",
-		`# Written by klpemu kit from ${scenario.fileName.split("/").at(-1)}: ${scenario.title.replaceAll("\n", " ")}`,
-		`# cpus: ${Math.max(2, scenario.cpus)}`,
+		`# Written by klpemu kit from ${scenario.fileName.split("/").at(-1)}: ${oneLine(scenario.title)}`,
+		`# cpus: ${Math.max(MIN_CPUS, scenario.cpus)}`,
 		...(scenario.preemption === "full" ? ["# append: preempt=full"] : []),
 		"# The steps of the scenario, in order. README.md says what is recorded, and what a kernel cannot do.",
 		'cd "$(dirname "$0")" || exit 2',
+		`CPUS=${scenario.cpus}`,
 		`MODULES=${words([...all, TARGET])}`,
 		`UNLOAD=${words([...all, TARGET])}`,
 		`OPS=${words([...scenario.ops.keys()])}`,

@@ -23,7 +23,8 @@ const MIB = 1 << 20;
 const MAX_TASKS = 1024;
 /** Of tasks after steps, in a report. */
 const MAX_CELLS = 1_000_000;
-const DEFAULTS = { design: "mainline", cpus: 2, seed: 1n, hz: 250, memory: "64 MiB" } as const;
+/** What a scenario has that does not say so. `memory`: bytes. */
+export const DEFAULTS = { design: "mainline", cpus: 2, seed: 1n, hz: 250, memory: 64 * MIB } as const;
 
 /** Turns a valid file into a {@link Scenario}: short forms written out, defaults filled in, names resolved. */
 export class Normaliser {
@@ -65,7 +66,7 @@ export class Normaliser {
 			seed: BigInt(raw.seed ?? DEFAULTS.seed),
 			hz: raw.hz ?? DEFAULTS.hz,
 			ibt: raw.ibt ?? false,
-			memory: Number.parseInt(raw.memory ?? DEFAULTS.memory, 10) * MIB,
+			memory: raw.memory === undefined ? DEFAULTS.memory : Number.parseInt(raw.memory, 10) * MIB,
 			vmlinux: this.#sources(raw.vmlinux, ["vmlinux"]),
 			modules: this.#names.modules,
 			livepatches: this.#names.livepatches,

@@ -4,7 +4,7 @@ import { expected, taskNames, whole } from "../values.js";
 import { Outside, step } from "./step.js";
 
 /** Number of rounds in which a scenario must settle. */
-const ROUNDS_LIMIT = 10_000;
+export const ROUNDS_LIMIT = 10_000;
 const rounds = whole(0, 1_000_000);
 
 function endless(message: string): KlpemuError {

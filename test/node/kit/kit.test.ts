@@ -1,7 +1,9 @@
 /** klpemu kit: what it writes for the scenarios of this repo. That a kernel runs it is shown by test/golden/real-kernel.test.ts and its long test. */
-import { readdirSync, readFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { expect, test } from "vitest";
-import { makeKit } from "../../../src/node/kit/index.js";
+import { KIT_LIMITS, makeKit } from "../../../src/node/kit/index.js";
 import { parseScenario } from "../../../src/scenario/index.js";
 
 function scenario(file: string) {
@@ -35,7 +37,10 @@ test("sources are copied unchanged, and the struct klp_patch is written for live
 	expect(patch).toContain('{ .name = "klp_target", .funcs = funcs0, },');
 	expect(patch).toContain(".replace = 1,");
 	expect(patch).not.toContain("replaceable");
-	expect(notes).toEqual([]);
+	expect(notes.map(({ text }) => text)).toEqual([
+		"design: the scenario is about rfc-2025, this kit is for a kernel with mainline (klpemu kit --design)",
+		"klp_patch.replaceable, klp_patch.replace_set: a kernel with mainline has no such field, and the livepatches are built without it",
+	]);
 });
 
 test("another design: its fields, in the struct and as parameters", async () => {
@@ -68,10 +73,12 @@ test("a livepatch in C is built as it is; what it changes of the scenario's vmli
 });
 
 test("what a kernel cannot do is said per step, in the kit's README, in run.sh and by the command", async () => {
-	const { files, notes } = await makeKit(scenario("scenarios/direct-calls.yaml"), "mainline");
-	expect(notes.map(({ step }) => step)).toEqual([2, 5, 8, 9, 18]);
-	expect(files.get("README.md")).toContain("* step 2 (register fentry): fentry has a function of its own");
-	expect(files.get("run.sh")).toContain("cannot 2 'fentry has a function of its own");
+	const { files, notes } = await makeKit(scenario("scenarios/fork.yaml"), "mainline");
+	const text =
+		"window: a kernel does not say what others do in the middle of copy_process(); nothing is waited for there";
+	expect(notes).toContainEqual({ step: 5, text });
+	expect(files.get("README.md")).toContain(`* step 5 (fork early from parent): ${text}`);
+	expect(files.get("run.sh")).toContain(`cannot 5 '${text}'`);
 	const race = await makeKit(scenario("scenarios/family/disable-reverse.yaml"), "mainline");
 	expect(race.notes).toEqual([
 		{ step: 3, text: "a kernel does not say who is first: one list is made after the other" },
@@ -99,4 +106,55 @@ test.each([
 	const text = change(readFileSync(file, "utf8"));
 	const kit = makeKit(parseScenario(text, file), "mainline");
 	await expect(kit).rejects.toMatchObject({ code: "KIT_UNSUPPORTED", message: expect.stringContaining(message) });
+});
+
+test("names that the kit has itself are no trouble: main.c, patch.c, a module called target", async () => {
+	const folder = mkdtempSync(join(tmpdir(), "klpemu-kit-"));
+	try {
+		copyFileSync("asm/vmlinux/funcs.c", join(folder, "main.c"));
+		copyFileSync("asm/livepatches/lp1.c", join(folder, "patch.c"));
+		copyFileSync("asm/modules/tracers.c", join(folder, "tracers.c"));
+		const { files } = await makeKit(scenarioIn(folder, ""), "mainline");
+		expect(files.get("target/main.c")).toContain("long funcA(long x)");
+		expect(files.get("target/kit-main.c")).toContain("module_init(kit_init);");
+		expect(files.get("lp1/kit-patch.c")).toContain('#include "patch.c"');
+		expect(files.get("Makefile")).toContain("klp_target-y := target/kit-main.o target/main.o");
+		expect(files.get("Makefile")).toContain("CFLAGS_target/main.o := $(TRACED)\nCFLAGS_target-module/tracers.o");
+	} finally {
+		rmSync(folder, { recursive: true });
+	}
+});
+
+function scenarioIn(folder: string, more: string) {
+	const text = `title: names
+vmlinux: [main.c${more}]
+modules: { target: { sources: [tracers.c] } }
+livepatches: { lp1: { sources: [patch.c], funcs: { funcA: lp1_funcA } } }
+steps: [settle]
+`;
+	return parseScenario(text, join(folder, "x.yaml"));
+}
+
+test("two sources of one name in one module are refused: the kit has them in one folder", async () => {
+	const folder = mkdtempSync(join(tmpdir(), "klpemu-kit-"));
+	try {
+		mkdirSync(join(folder, "other"));
+		for (const file of ["main.c", "other/main.c"]) copyFileSync("asm/vmlinux/funcs.c", join(folder, file));
+		copyFileSync("asm/livepatches/lp1.c", join(folder, "patch.c"));
+		copyFileSync("asm/modules/tracers.c", join(folder, "tracers.c"));
+		await expect(makeKit(scenarioIn(folder, ", other/main.c"), "mainline")).rejects.toMatchObject({
+			code: "KIT_UNSUPPORTED",
+			message: expect.stringContaining("'main.c' and 'other/main.c' have one name, and belong to one module"),
+		});
+	} finally {
+		rmSync(folder, { recursive: true });
+	}
+});
+
+test("the limits of a kit are those of the harness", () => {
+	const harness = ["klpkit.c", "klpkit.h"].map((file) => readFileSync(`asm/kit/${file}`, "utf8")).join("");
+	for (const [name, value] of Object.entries(KIT_LIMITS)) {
+		if (name === "FUNC_NAME") expect(harness).toContain(`char name[${value}];`);
+		else expect(harness).toMatch(new RegExp(`^#define ${name} ${value}$`, "m"));
+	}
 });
