@@ -90,7 +90,7 @@ export interface MachineOptions {
  * that assembly and structs can refer to them; each gate is declared after the function that it calls.
  */
 export async function boot(options: MachineOptions): Promise<Machine> {
-	const memory = new Memory({ bytes: options.memoryBytes });
+	const memory = new Memory({ bytes: options.memoryBytes, shadow: { base: LAYOUT.heap, end: LAYOUT.heapEnd } });
 	const cpu = await options.createCpu(memory);
 	const gates = new GatePage(memory, cpu, LAYOUT.gates, [...ENGINE_GATES, ...KERNEL_GATES]);
 	const engine = decodeEngine(options.image);

@@ -10,3 +10,4 @@ export {
 	type Region,
 	type SavedMemory,
 } from "./memory.js";
+export { PTE_SHADOWED, type Shadow } from "./shadow.js";

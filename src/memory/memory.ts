@@ -1,13 +1,11 @@
 import { declareState, KlpemuError } from "../base/index.js";
-import { hex, isKaddr, type Kaddr, toU64 } from "./kaddr.js";
+import { hex, isKaddr, type Kaddr, toKaddr, toU64 } from "./kaddr.js";
+import { PTE_SHADOWED, Shadow } from "./shadow.js";
 
 /** Page permissions, a bit set. Also the low bits of a page table entry. */
 export const PERM = { READ: 1, WRITE: 2, EXEC: 4 } as const;
 /** Bits 3 to 11 of a page table entry belong to the Cpu (for example "has translated code"); memory keeps them clear. */
 export const PTE_PERM_MASK = 7;
-/** The page is watched, see {@link Memory.watch}: its permissions are {@link WATCHED_SHIFT} higher. */
-const PTE_WATCHED = 0x800;
-const WATCHED_SHIFT = 8;
 export const PAGE_SIZE = 4096;
 export const PAGE_SHIFT = 12;
 
@@ -22,7 +20,11 @@ export const BACKING = {
 	/** Scratch for a Cpu: its register file, and the data that its generated code shares with the host. */
 	cpuArea: WINDOW_PAGES * 4,
 	cpuAreaSize: 0xe0000,
-	frames: WINDOW_PAGES * 4 + 0xe0000,
+	/** A word: {@link PTE_SHADOWED} while the shadow is asked, else 0. */
+	watch: WINDOW_PAGES * 4 + 0xe0000,
+	/** A word: the place of the shadow of address 0, if a shadow of all memory were there (see {@link Shadow}). */
+	shadow: WINDOW_PAGES * 4 + 0xe0004,
+	frames: WINDOW_PAGES * 4 + 0xe1000,
 } as const;
 
 /** A mapped range. */
@@ -71,6 +73,8 @@ export interface MemoryListener {
 export interface MemoryOptions {
 	/** Bytes of backing store. Pages that were never touched cost nothing. Default 64 MiB. */
 	readonly bytes?: number;
+	/** Addresses whose pages have a shadow. */
+	readonly shadow?: { readonly base: Kaddr; readonly end: Kaddr };
 }
 
 /** Throws `MEMORY_TOO_LARGE`. */
@@ -112,9 +116,15 @@ export class Memory {
 	/** The content of each region when it was last saved. */
 	readonly #saved = new WeakMap<Region, Uint8Array>();
 	#nextFrame: number;
+	readonly #framesEnd: number;
+	readonly shadow: Shadow | undefined;
+	/** Guest code is about to access bytes that the shadow forbids; the Cpu's state is that before the instruction. It goes on then. */
+	onForbidden: () => void = () => {};
 
 	constructor(options: MemoryOptions = {}) {
-		const pages = Math.ceil(((options.bytes ?? 64 << 20) + BACKING.frames) / 65536);
+		const { shadow } = options;
+		this.#framesEnd = Math.ceil(((options.bytes ?? 64 << 20) + BACKING.frames) / 65536) * 65536;
+		const pages = Math.ceil((this.#framesEnd + (shadow === undefined ? 0 : Shadow.size(shadow))) / 65536);
 		this.wasm = wasmMemory(pages);
 		this.buffer = this.wasm.buffer as ArrayBuffer;
 		this.bytes = new Uint8Array(this.buffer);
@@ -122,6 +132,24 @@ export class Memory {
 		this.words = new Int32Array(this.buffer);
 		this.pageTable = new Uint32Array(this.buffer, BACKING.pageTable, WINDOW_PAGES);
 		this.#nextFrame = BACKING.frames;
+		if (shadow === undefined) return;
+		this.shadow = new Shadow(shadow, this.bytes.subarray(this.#framesEnd, this.#framesEnd + Shadow.size(shadow)));
+		this.words[BACKING.shadow >> 2] = this.#framesEnd - (shadow.base >>> 3);
+	}
+
+	/** The shadow is asked about each access of guest code. */
+	get watching(): boolean {
+		return this.words[BACKING.watch >> 2] !== 0;
+	}
+
+	set watching(watching: boolean) {
+		this.words[BACKING.watch >> 2] = watching ? PTE_SHADOWED : 0;
+	}
+
+	/** Guest code may not access the bytes, and that is watched. */
+	isForbidden(address: bigint, length: number): boolean {
+		if (!this.watching || this.shadow === undefined || !isKaddr(address)) return false;
+		return !this.shadow.allows(toKaddr(address), length);
 	}
 
 	listen(listener: MemoryListener): void {
@@ -198,45 +226,7 @@ export class Memory {
 
 	/** Permissions of the page that holds `address`; 0 where nothing is mapped. */
 	permissions(address: Kaddr | bigint): number {
-		const entry = this.entry(address);
-		return ((entry & PTE_WATCHED) === 0 ? entry : entry >> WATCHED_SHIFT) & PTE_PERM_MASK;
-	}
-
-	/**
-	 * Pages are watched. The jit asks {@link onWatched} about each access of guest code to one; an access that is not allowed is a page
-	 * fault. To be undone by {@link unwatch} before anyone maps or protects them. The address is in the kernel window.
-	 */
-	watch(start: Kaddr, end: Kaddr): void {
-		this.watching = true;
-		const table = this.pageTable;
-		for (let page = start >>> PAGE_SHIFT; page < end >>> PAGE_SHIFT; page++) {
-			const entry = table[page & (WINDOW_PAGES - 1)]!;
-			if ((entry & PTE_WATCHED) !== 0 || entry === 0) continue;
-			const perm = entry & PTE_PERM_MASK;
-			table[page & (WINDOW_PAGES - 1)] = (entry - perm) | (perm << WATCHED_SHIFT) | PTE_WATCHED;
-		}
-	}
-
-	unwatch(start: Kaddr, end: Kaddr): void {
-		this.watching = false;
-		const table = this.pageTable;
-		for (let page = start >>> PAGE_SHIFT; page < end >>> PAGE_SHIFT; page++) {
-			const entry = table[page & (WINDOW_PAGES - 1)]!;
-			if ((entry & PTE_WATCHED) === 0) continue;
-			const perm = (entry >> WATCHED_SHIFT) & PTE_PERM_MASK;
-			table[page & (WINDOW_PAGES - 1)] = (entry & ~(PTE_WATCHED | (PTE_PERM_MASK << WATCHED_SHIFT))) | perm;
-		}
-	}
-
-	/** Pages are watched now. */
-	watching = false;
-	/** False: the access is not allowed. */
-	onWatched: (address: Kaddr, bytes: number) => boolean = () => true;
-
-	/** Whether guest code may access the bytes, as far as that is watched. */
-	allows(address: bigint, bytes: number): boolean {
-		if (!this.watching || (this.entry(address) & PTE_WATCHED) === 0) return true;
-		return this.onWatched(Number(BigInt.asIntN(32, address)), bytes);
+		return this.entry(address) & PTE_PERM_MASK;
 	}
 
 	/** The page table entry for an address, 0 where nothing is mapped. */
@@ -452,10 +442,10 @@ export class Memory {
 			return hole.offset;
 		}
 		const offset = this.#nextFrame;
-		if (offset + length > this.buffer.byteLength) {
+		if (offset + length > this.#framesEnd) {
 			throw new KlpemuError(
 				"MEMORY_EXHAUSTED",
-				`no guest memory left for '${name}' (${length} bytes of ${this.buffer.byteLength})`,
+				`no guest memory left for '${name}' (${length} bytes of ${this.#framesEnd})`,
 				{ hint: "create the machine with more memory (option memoryBytes)" },
 			);
 		}
@@ -475,10 +465,15 @@ export class Memory {
 		else this.#free.splice(first, 0, { offset: start, length: end - start });
 	}
 
+	#shadowed(address: bigint): number {
+		const { shadow } = this;
+		return shadow !== undefined && isKaddr(address) && shadow.contains(toKaddr(address)) ? PTE_SHADOWED : 0;
+	}
+
 	#setEntries(region: Region, perm: number): void {
 		for (let done = 0; done < region.length; done += PAGE_SIZE) {
 			const address = region.address + BigInt(done);
-			const entry = perm === 0 ? 0 : ((region.offset + done) | perm) >>> 0;
+			const entry = perm === 0 ? 0 : ((region.offset + done) | perm | this.#shadowed(address)) >>> 0;
 			if (isKaddr(address)) this.pageTable[Number((address >> BigInt(PAGE_SHIFT)) & BigInt(WINDOW_PAGES - 1))] = entry;
 			else if (entry === 0) this.outside.delete(address >> BigInt(PAGE_SHIFT));
 			else this.outside.set(address >> BigInt(PAGE_SHIFT), entry);

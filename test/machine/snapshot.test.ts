@@ -313,6 +313,7 @@ module_init(m_init);`;
 const NO_STATE: Readonly<Record<string, string>> = {
 	"Records.sorted": "a cache, which is dropped",
 	"Heap.known": "a cache, which is dropped",
+	"Heap.shadowed": "false once the heap has been restored, until the shadow is made anew",
 	"GuestWorkqueue.servers": "a choice of the explorer",
 	"Records.direct_functions": "declared by DirectFunctions",
 	...Object.fromEntries(

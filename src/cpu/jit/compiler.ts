@@ -1,6 +1,6 @@
 import type { Gate } from "../cpu.js";
 import type { CompiledModules } from "./modules.js";
-import { flagsModule, type RegionInstruction, type Text, translate } from "./tier1/index.js";
+import { helperModule, type RegionInstruction, type Text, translate } from "./tier1/index.js";
 import { graphKey, type Node, translateHot } from "./tier2/index.js";
 import type { Translation } from "./translations.js";
 
@@ -28,10 +28,12 @@ export class Compiler {
 		this.#text = text;
 	}
 
-	/** The function that computes the status flags from the area. */
-	flags(): () => number {
+	/** The function that computes the status flags from the area; the other helper goes to the imports. */
+	helpers(imports: Record<string, WebAssembly.ImportValue>): () => number {
 		const pages = this.#memoryPages;
-		return this.#instance(`${pages}flags`, () => flagsModule(pages)).flags as () => number;
+		const { flags, place } = this.#instance(`${pages}helpers`, () => helperModule(pages));
+		imports.place = place!;
+		return flags as () => number;
 	}
 
 	/** A region for the first tier. */

@@ -117,7 +117,7 @@ export class JitCpu implements Cpu {
 		};
 		const modules = options.modules ?? CompiledModules.ofProcess;
 		this.#compiler = new Compiler(modules, memory.buffer.byteLength / WASM_PAGE, { h: imports }, this.#text);
-		this.#flags = this.#compiler.flags();
+		this.#flags = this.#compiler.helpers(imports);
 		this.#cold = options.heat?.cold ?? DEFAULT_HEAT.cold;
 		this.#interpreter = new Interpreter(memory.buffer, modules.forms, imports, this.#cold);
 		const hotTranslations = {
@@ -185,6 +185,8 @@ export class JitCpu implements Cpu {
 					return { kind: "breakpoint", executed, address: this.state.rip };
 				}
 				let fuel = Math.min(budget - executed, this.#hotSpots.cool ? CHUNK : SMALL_CHUNK);
+				const { passing } = this.#slow;
+				if (passing) fuel = 1;
 				if (this.onInstruction !== undefined) {
 					fuel = 1;
 					// Not again if a translation has refused to run the instruction.
@@ -204,6 +206,7 @@ export class JitCpu implements Cpu {
 				executed += used;
 				this.#hotSpots.ran(used);
 				stop = this.#reason(executed);
+				if (passing && this.#view[AREA.reason >> 2] !== REASON.slow) this.#slow.passing = false;
 			}
 			return stop;
 		} finally {
@@ -223,6 +226,14 @@ export class JitCpu implements Cpu {
 		return used;
 	}
 
+	/** The next instruction makes an access that the shadow forbids: that is told, and it makes it. */
+	#tellForbidden(): undefined {
+		this.#leave();
+		this.memory.onForbidden();
+		this.#enter();
+		this.#slow.passing = true;
+	}
+
 	/** The stop that belongs to the reason for which translated code returned; `undefined`: go on at rip. */
 	#reason(executed: number): Stop | undefined {
 		switch (this.#view[AREA.reason >> 2]) {
@@ -232,6 +243,7 @@ export class JitCpu implements Cpu {
 				this.#gates.rethrow();
 				return { kind: "gate", executed, gate: this.#gates.get(this.#view[AREA.gate >> 2]!) };
 			case REASON.fault:
+				if (this.#slow.takeForbidden()) return this.#tellForbidden();
 				return { kind: "fault", executed, fault: this.#slow.takeFault() };
 			case REASON.divide:
 				return { kind: "fault", executed, fault: { kind: "divide-error" } };
@@ -328,7 +340,7 @@ export class JitCpu implements Cpu {
 		this.#translations.clear(true);
 		this.#imports.t = this.#translations.table;
 		// This instance, too, has imported the table, and would keep it.
-		this.#flags = this.#compiler.flags();
+		this.#flags = this.#compiler.helpers(this.#imports);
 		this.#interpreter.forgetForms();
 		this.#interpreter.reset();
 		this.#interpreterSlot = undefined;

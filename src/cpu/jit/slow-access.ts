@@ -12,10 +12,21 @@ export class SlowAccess {
 	#address = 0n;
 	#bytes = 0;
 	#fault: Fault | undefined;
+	/** Translated code ends before an access that the shadow forbids. */
+	#forbidden = false;
+	/** The next instruction makes that access all the same. */
+	passing = false;
 
 	constructor(memory: Memory, codeChanged: (address: bigint, length: number) => boolean) {
 		this.#memory = memory;
 		this.#codeChanged = codeChanged;
+	}
+
+	/** True if the fault is none: the shadow forbids the access. */
+	takeForbidden(): boolean {
+		const forbidden = this.#forbidden;
+		this.#forbidden = false;
+		return forbidden;
 	}
 
 	takeFault(): Fault {
@@ -39,8 +50,8 @@ export class SlowAccess {
 			this.#fault = this.#check(address, need);
 			if (this.#fault !== undefined) return 0;
 		}
-		if (!this.#memory.allows(start, bytes)) {
-			this.#fault = { kind: "page-fault", address: start, access: (need & NEED.w) !== 0 ? "write" : "read" };
+		if (!this.passing && this.#memory.isForbidden(start, bytes)) {
+			this.#forbidden = true;
 			return 0;
 		}
 		this.#address = start;

@@ -62,6 +62,8 @@ export class UnicornCpu implements Cpu {
 	#onInstruction: ((rip: bigint) => void) | undefined = undefined;
 	#instructionHook: EngineHook | undefined = undefined;
 	/** One function, however often it is hooked: callbacks of native code are few. */
+	/** Instructions begun when an access of one was last told. */
+	#told = -1n;
 	readonly #eachInstruction = this.#hooked((address) => {
 		if (this.#gates.has(address) || this.#stopsAt(address)) return;
 		this.#tellInstruction(address);
@@ -94,6 +96,8 @@ export class UnicornCpu implements Cpu {
 		engine.hookMemoryInvalid((type, address) => {
 			this.#failedAccess = { type, address: BigInt.asUintN(64, address) };
 		});
+		const { shadow } = memory;
+		if (shadow !== undefined) engine.hookForbidden((address, size) => this.#accesses(address, size), shadow);
 	}
 
 	/** The build of Unicorn, for messages. */
@@ -115,6 +119,7 @@ export class UnicornCpu implements Cpu {
 		counter[COUNTER.count] = 0n;
 		counter[COUNTER.limit] = Number.isFinite(budget) ? BigInt(budget) : NO_LIMIT;
 		this.#resumed = this.state.rip;
+		this.#told = -1n;
 		this.#breakpoint = undefined;
 		// Unicorn runs privileged instructions too. All state of an earlier run that is not in `state` must be cleared.
 		this.#engine.forgetException();
@@ -257,6 +262,23 @@ export class UnicornCpu implements Cpu {
 		if (!fetchable(address)) return new Uint8Array(0);
 		const length = page < MAX_INSTRUCTION_BYTES && !fetchable(address + BigInt(page)) ? page : MAX_INSTRUCTION_BYTES;
 		return this.memory.read(address, length);
+	}
+
+	/** An access to memory with a shadow. An instruction that makes several is told of once. */
+	#accesses(address: bigint, size: number): void {
+		const { memory, state } = this;
+		const at = this.#counter[COUNTER.current]!;
+		const count = this.#counter[COUNTER.count]!;
+		if (this.#stopping() || this.#told === count || !memory.isForbidden(address, size)) return;
+		this.#told = count;
+		try {
+			this.#engine.regRead(REGISTER_IDS, state.words);
+			state.rip = at;
+			this.#engine.sync(() => memory.onForbidden());
+		} catch (error) {
+			this.#thrown = { error };
+			this.#engine.stop();
+		}
 	}
 
 	/** True in a hook if the engine will stop before this instruction anyway. */

@@ -1,3 +1,5 @@
+import type { Shadow } from "../../memory/index.js";
+
 /**
  * The functions of a Unicorn engine that {@link UnicornCpu} uses, the same for all builds. Addresses and register values
  * are 64-bit words; functions throw `CPU_UNICORN` with the engine's own error text.
@@ -22,6 +24,11 @@ export interface UnicornEngine {
 	hookInterrupt(call: (number: number) => void): EngineHook;
 	/** `call(type, address)` at accesses that fail; the type is one of {@link MEM}. */
 	hookMemoryInvalid(call: (type: number, address: bigint) => void): EngineHook;
+	/**
+	 * `call(address, size)` before accesses of the guest to what has a shadow: to bytes that it forbids, and, of engines that do not look
+	 * themselves, to others too.
+	 */
+	hookForbidden(call: (address: bigint, size: number) => void, shadow: Shadow): void;
 	/** Runs until something stops it, or before the instruction at `until`. Returns the engine's error number, 0 for none. */
 	start(address: bigint, until: bigint): number;
 	stop(): void;
@@ -65,4 +72,5 @@ export const MEM = {
 
 export const UC_ERR_INSN_INVALID = 10;
 
-export const HOOK = { INTR: 1, CODE: 4, MEM_INVALID: 0x3f0 } as const;
+/** MEM_ACCESS: reads and writes, before they are made. */
+export const HOOK = { INTR: 1, CODE: 4, MEM_INVALID: 0x3f0, MEM_ACCESS: 0xc00 } as const;

@@ -5,10 +5,9 @@ import type { TextPoke } from "../ftrace/index.js";
 import type { Kernel, Point } from "../lib/index.js";
 import type { KernelStacks, PerCpu, Sched, task_struct } from "../sched/index.js";
 import { GuestMemory } from "./guest-memory.js";
-import { CHECKED, type HeapCheck } from "./heap-check.js";
+import type { HeapCheck } from "./heap-check.js";
 import type { HostCalls } from "./host-calls.js";
 import type { Oops } from "./oops.js";
-import { runGuest } from "./run-guest.js";
 
 /** A call that takes more instructions than this is an error. */
 const ENDLESS = 200_000_000;
@@ -148,7 +147,7 @@ export class GuestCalls {
 			this.#setPerCpu(task);
 			cpu.state.words.set(task.regs.words);
 			const { watch } = this;
-			const stop = this.#slice(watch?.step ?? SLICE, executed);
+			const stop = this.heapCheck.run(watch?.step ?? SLICE);
 			task.regs.words.set(cpu.state.words);
 			executed += stop.executed;
 			this.#sched.instructions += stop.executed;
@@ -162,11 +161,6 @@ export class GuestCalls {
 			} else if (stop.kind === "fault") this.#fault(task, stop);
 		}
 		throw endless(task);
-	}
-
-	#slice(budget: number, executed: number): Stop {
-		if (executed >= CHECKED) return runGuest(this.#cpu, budget);
-		return this.heapCheck.run(Math.min(budget, CHECKED - executed));
 	}
 
 	/** The same, one step of the explorer after the other. */

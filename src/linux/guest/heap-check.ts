@@ -1,11 +1,8 @@
-import { type Cpu, type Fault, RIP, type Stop } from "../../cpu/index.js";
+import { type Cpu, RIP, type Stop } from "../../cpu/index.js";
 import type { AccessesAt } from "../../cpu/x86/index.js";
-import { isKaddr, type Kaddr, PERM, toKaddr } from "../../memory/index.js";
+import type { Kaddr } from "../../memory/index.js";
 import type { Heap } from "./heap.js";
 import { runGuest } from "./run-guest.js";
-
-/** Accesses of so many instructions of a call are checked: a loop that goes on for longer shall not be slow. */
-export const CHECKED = 200_000;
 
 interface Parts {
 	readonly cpu: Cpu;
@@ -26,46 +23,20 @@ export class HeapCheck {
 
 	constructor(parts: Parts) {
 		this.#parts = parts;
+		parts.cpu.memory.onForbidden = () => this.check(parts.cpu.state.kaddr(RIP));
 	}
 
 	/** As runGuest(): checks accesses before they are made. */
 	run(budget: number): Stop {
 		const { cpu, heap } = this.#parts;
-		// unicorn has page tables of its own.
-		if (cpu.name === "unicorn") return this.#runByInstruction(budget);
-		let executed = 0;
-		for (;;) {
-			heap.watch();
-			const stop = runGuest(cpu, budget - executed);
-			heap.unwatch();
-			executed += stop.executed;
-			if (stop.kind !== "fault" || !this.#isWatched(stop.fault)) return { ...stop, executed };
-			this.check(cpu.state.kaddr(RIP));
-			const next = runGuest(cpu, 1);
-			executed += next.executed;
-			if (next.kind !== "budget" || executed >= budget) return { ...next, executed };
-		}
-	}
-
-	/** The access itself is possible: it only is not allowed. */
-	#isWatched({ kind, address, access }: Fault): boolean {
-		const { cpu, heap } = this.#parts;
-		if (kind !== "page-fault" || address === undefined || !isKaddr(address) || !heap.contains(toKaddr(address)))
-			return false;
-		return (cpu.memory.permissions(address) & (access === "write" ? PERM.WRITE : PERM.READ)) !== 0;
-	}
-
-	#runByInstruction(budget: number): Stop {
-		const { cpu } = this.#parts;
-		const { onInstruction } = cpu;
-		cpu.onInstruction = (rip) => {
-			onInstruction?.(rip);
-			this.check(cpu.state.kaddr(RIP));
-		};
+		const { memory } = cpu;
+		const before = memory.watching;
+		heap.shadow();
+		memory.watching = true;
 		try {
 			return runGuest(cpu, budget);
 		} finally {
-			cpu.onInstruction = onInstruction;
+			memory.watching = before;
 		}
 	}
 

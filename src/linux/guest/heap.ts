@@ -39,9 +39,10 @@ const gapBefore = (room: number) => (room < PAGE_SIZE ? Math.max(room, GAP) : PA
 export class Heap {
 	static readonly state = declareState({
 		fields: ["next", "free", "used"],
-		unkeyed: ["allocators"],
+		unkeyed: ["allocators", "rooms"],
 		dropCaches: (heap: Heap) => {
 			heap.known = undefined;
+			heap.shadowed = false;
 		},
 	});
 
@@ -55,6 +56,10 @@ export class Heap {
 	private readonly used = new Map<Kaddr, number>();
 	/** By object in use, see {@link HeapObject.allocatedBy}. */
 	private readonly allocators = new Map<Kaddr, Kaddr>();
+	/** The room of the objects in each page of small ones, and of each large object, by address. */
+	private readonly rooms = new Map<Kaddr, number>();
+	/** The memory's shadow is that of the objects in use now. */
+	private shadowed = true;
 	/** See {@link layout}; undefined: the heap has changed. */
 	private known: string | undefined = undefined;
 
@@ -64,7 +69,6 @@ export class Heap {
 		this.#base = area.base;
 		this.next = area.base;
 		this.#end = area.end;
-		memory.onWatched = (address, bytes) => this.holds(address, bytes);
 	}
 
 	/** Objects in use. */
@@ -99,6 +103,7 @@ export class Heap {
 		this.known = undefined;
 		this.used.set(address, bytes);
 		this.allocators.set(address, allocatedBy);
+		this.#memory.shadow?.allow(address, bytes);
 		if (zero) this.#memory.write(address, new Uint8Array(room));
 		return address;
 	}
@@ -111,7 +116,7 @@ export class Heap {
 		const length = Math.max(room, PAGE_SIZE);
 		if (start + length > this.#end) return false;
 		this.#memory.map("heap", start, length, PERM.READ | PERM.WRITE);
-		if (this.#memory.watching) this.#memory.watch(start, start + length);
+		this.rooms.set(start | 0, room);
 		// The lowest address goes out first.
 		if (isLarge) free.push(start | 0);
 		else for (let at = length - room; at >= gap; at -= 2 * gap) free.push((start + at) | 0);
@@ -119,13 +124,13 @@ export class Heap {
 		return true;
 	}
 
-	/** See {@link Memory.watch}: from now on each access of guest code must lie in one object in use. */
-	watch(): void {
-		this.#memory.watch(this.#base, this.next);
-	}
-
-	unwatch(): void {
-		this.#memory.unwatch(this.#base, this.next);
+	/** Makes the memory's shadow anew if the heap has been restored. */
+	shadow(): void {
+		const { shadow } = this.#memory;
+		if (this.shadowed || shadow === undefined) return;
+		this.shadowed = true;
+		shadow.forbid(this.#base, this.#end - this.#base);
+		for (const [address, bytes] of this.used) shadow.allow(address, bytes);
 	}
 
 	/** An object could be there. */
@@ -135,14 +140,18 @@ export class Heap {
 
 	/** The bytes lie in one object in use. */
 	holds(address: Kaddr, length: number): boolean {
-		for (let room = SMALLEST; room < PAGE_SIZE; room *= 2) {
-			const slot = 2 * gapBefore(room);
-			const start = ((address & -slot) + slot - room) | 0;
-			const bytes = this.used.get(start);
-			if (bytes !== undefined && roomFor(bytes) === room) return address >= start && address + length <= start + bytes;
-		}
+		const room = this.#roomAt(address);
+		if (room === undefined) return this.#largeHolds(address, length);
+		const slot = 2 * gapBefore(room);
+		const start = room < PAGE_SIZE ? ((address & -slot) + slot - room) | 0 : address & -PAGE_SIZE;
+		const bytes = this.used.get(start);
+		return bytes !== undefined && address >= start && address + length <= start + bytes;
+	}
+
+	/** The same behind the first page of a large object. */
+	#largeHolds(address: Kaddr, length: number): boolean {
 		for (const [start, bytes] of this.used) {
-			if (bytes > PAGE_SIZE / 2 && address >= start && address + length <= start + bytes) return true;
+			if (bytes > PAGE_SIZE && address >= start && address + length <= start + bytes) return true;
 		}
 		return false;
 	}
@@ -162,14 +171,19 @@ export class Heap {
 
 	/** Bytes that an object in use has room for (ksize()); undefined for anything else. */
 	usedSize(address: Kaddr): number | undefined {
-		const bytes = this.used.get(address);
-		return bytes === undefined ? undefined : roomFor(bytes);
+		return this.used.has(address) ? this.#roomAt(address) : undefined;
 	}
 
-	/** An object in use gets more or less of its room, but more than half of it: the room of an object follows from its bytes. */
+	/** The room of the objects in the page of an address. */
+	#roomAt(address: Kaddr): number | undefined {
+		return this.rooms.get(address & -PAGE_SIZE);
+	}
+
+	/** An object in use gets more or less of its room. */
 	resize(address: Kaddr, bytes: number): void {
-		const room = this.usedSize(address)!;
-		this.used.set(address, Math.max(bytes, room === SMALLEST ? 0 : room / 2 + 1));
+		this.used.set(address, bytes);
+		this.#memory.shadow?.forbid(address, this.#roomAt(address)!);
+		this.#memory.shadow?.allow(address, bytes);
 	}
 
 	/** Room of an object that is free; undefined for anything else. */
@@ -191,8 +205,9 @@ export class Heap {
 		if (address === 0) return true;
 		const bytes = this.used.get(address);
 		if (bytes === undefined) return false;
-		const room = roomFor(bytes);
+		const room = this.#roomAt(address)!;
 		this.used.delete(address);
+		this.#memory.shadow?.forbid(address, room);
 		this.allocators.delete(address);
 		this.known = undefined;
 		this.#memory.write(address, new Uint8Array(room).fill(POISON_FREE));

@@ -10,7 +10,8 @@ import {
 	UC_MODE_64,
 	type UnicornEngine,
 } from "../../cpu/unicorn/index.js";
-import { thunkCode } from "./thunk.js";
+import { type Shadow, toU64 } from "../../memory/index.js";
+import { SHADOW_WORDS, THUNK, thunkCode } from "./thunk.js";
 
 /** uc_ctl(UC_CTL_TB_REMOVE_CACHE, write, two arguments). */
 const REMOVE_CACHE = 0x48000009;
@@ -59,6 +60,8 @@ class KoffiEngine implements UnicornEngine {
 	readonly #pinned: BigUint64Array[] = [];
 	readonly #stopSymbol: unknown;
 	#release: (() => void) | undefined;
+	/** Native code of {@link thunkCode}, in memory of its own; undefined where there is none. */
+	readonly #thunks: bigint | undefined;
 	/** Pointers to the words of the last register array, for the batch calls. */
 	#words: BigUint64Array | undefined;
 	#pointers = new BigUint64Array(0);
@@ -102,6 +105,7 @@ class KoffiEngine implements UnicornEngine {
 		this.#check("uc_context_alloc", calls.contextAlloc(this.#uc, context));
 		this.#reset = context[0];
 		this.#check("uc_context_save", calls.contextSave(this.#uc, this.#reset));
+		this.#thunks = this.#makeThunks();
 	}
 
 	#check(what: string, error: number): void {
@@ -178,8 +182,8 @@ class KoffiEngine implements UnicornEngine {
 		const words = new BigUint64Array(COUNTER_WORDS);
 		words.fill(NO_ADDRESS, COUNTER.current);
 		this.#pinned.push(words);
-		const thunk = this.#thunk();
-		if (thunk === undefined) {
+		const thunks = this.#thunks;
+		if (thunks === undefined) {
 			this.hookCode(
 				countingHook(words, () => this.stop()),
 				1n,
@@ -188,12 +192,12 @@ class KoffiEngine implements UnicornEngine {
 			return words;
 		}
 		words[COUNTER.stopFunction] = this.#koffi.address(this.#stopSymbol);
-		this.#hook(HOOK.CODE, thunk, 1n, 0n, words);
+		this.#hook(HOOK.CODE, thunks + BigInt(THUNK.counter), 1n, 0n, words);
 		return words;
 	}
 
 	/** Native code of the host in memory of its own; undefined where the host is another machine or does not allow it. */
-	#thunk(): bigint | undefined {
+	#makeThunks(): bigint | undefined {
 		const code = thunkCode();
 		if (code === undefined) return undefined;
 		const libc = this.#koffi.load(null);
@@ -213,6 +217,27 @@ class KoffiEngine implements UnicornEngine {
 
 	hookCode(call: (address: bigint) => void, begin: bigint, end: bigint): EngineHook {
 		return this.#hook(HOOK.CODE, this.#codeCallback(call), begin, end);
+	}
+
+	hookForbidden(call: (address: bigint, size: number) => void, { base, end, bits }: Shadow): void {
+		const callback = this.#callback(
+			"void",
+			["void *", "int", "uint64_t", "int", "int64_t", "void *"],
+			(_uc: unknown, _type: number, address: bigint | number, size: number) => call(unsigned(address), size),
+		);
+		const [first, last] = [toU64(base), toU64(end - 1)];
+		const thunks = this.#thunks;
+		if (thunks === undefined) {
+			this.#hook(HOOK.MEM_ACCESS, callback, first, last);
+			return;
+		}
+		const words = new BigUint64Array(Object.keys(SHADOW_WORDS).length);
+		words[SHADOW_WORDS.bits] = this.#koffi.address(bits);
+		words[SHADOW_WORDS.base] = first;
+		words[SHADOW_WORDS.callback] = callback;
+		this.#pinned.push(words);
+		this.#mapped.push(bits);
+		this.#hook(HOOK.MEM_ACCESS, thunks + BigInt(THUNK.forbidden), first, last, words);
 	}
 
 	hookInterrupt(call: (number: number) => void): EngineHook {

@@ -10,6 +10,7 @@ import {
 	UC_MODE_64,
 	type UnicornEngine,
 } from "../../cpu/unicorn/index.js";
+import { type Shadow, toU64 } from "../../memory/index.js";
 
 /** UC_TLB_VIRTUAL. */
 const TLB_VIRTUAL = 1;
@@ -183,6 +184,12 @@ class UnicornJsEngine implements UnicornEngine {
 			return false;
 		};
 		return this.#hook(HOOK.MEM_INVALID, hook as never, 1n, 0n);
+	}
+
+	hookForbidden(call: (address: bigint, size: number) => void, { base, end }: Shadow): void {
+		const hook = (_uc: unknown, _type: number, address: bigint | number, size: number) =>
+			call(BigInt.asUintN(64, BigInt(address)), size);
+		this.#hook(HOOK.MEM_ACCESS, hook as never, toU64(base), toU64(end - 1));
 	}
 
 	forgetException(): void {

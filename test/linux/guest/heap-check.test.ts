@@ -23,6 +23,14 @@ long writes(long offset) { store_at(p, offset); return 0; }
 long fresh(long size) { q = kmalloc(size, GFP_KERNEL); return at(q, size); }
 long freed(long offset) { kfree(p); return at(p, offset); }
 long grown(long size) { p = krealloc(p, size, GFP_KERNEL); return at(p, size - 1) + at(p, size); }
+long shrunk(long size) { p = krealloc(p, size, GFP_KERNEL); return at(p, size - 1) + at(p, size); }
+long overrun(long size)
+{
+	long i, sum = 0;
+	for (i = 0; i <= 3000 * size; i++)
+		sum += at(p, i / 3000);
+	return sum;
+}
 long fills(long size)
 {
 	long i;
@@ -77,6 +85,12 @@ describe.each(["jit", "unicorn"] as const)("on %s", (cpu) => {
 		const run = await begin(33);
 		for (let i = 0; i < 40; i++) expect(run("fresh", 1000 + i)).toHaveLength(1);
 		expect(run("grown", 60)).toEqual([expect.stringContaining("behind the end of the object of 60 bytes")]);
+		expect(run("shrunk", 3)).toEqual([expect.stringContaining("0 bytes behind the end of the object of 3 bytes")]);
 		expect(run("freed", 8)).toEqual([expect.stringContaining("reads 1 byte of a freed object")]);
+	});
+
+	test("the last access of a loop that has run often", async () => {
+		const run = await begin(100);
+		expect(run("overrun", 100)).toHaveLength(1);
 	});
 });

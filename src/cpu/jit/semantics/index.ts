@@ -8,6 +8,7 @@ export {
 	RESULT_FOLLOWS,
 } from "./lazy-flags.js";
 export { jumpTo, pageEntry } from "./look-up.js";
+export { placeFunction } from "./place.js";
 export { enterLevel, moveRsp, topOfStack } from "./stack.js";
 export { SEMANTICS } from "./table.js";
 export {

@@ -9,4 +9,4 @@ export {
 	type Text,
 } from "./region.js";
 export { ENTRY, FLAGS_OF, FUEL, IMPORTS, RUN_TYPE, type Spot, StepTranslator } from "./step.js";
-export { flagsModule, translate } from "./translate.js";
+export { helperModule, translate } from "./translate.js";

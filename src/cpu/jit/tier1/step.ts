@@ -1,4 +1,4 @@
-import { BACKING, isKaddr, toKaddr } from "../../../memory/index.js";
+import { BACKING, isKaddr, PTE_SHADOWED, toKaddr } from "../../../memory/index.js";
 import { ARGUMENT_REGISTERS, type Gate } from "../../cpu.js";
 import type { MemoryOperand, RelativeOperand } from "../../x86/index.js";
 import { AREA, jumpSlot, NEED, PTE_CODE, REASON, SITE } from "../area.js";
@@ -19,11 +19,11 @@ import type { Code, Label, Signature } from "../wasm/index.js";
 import { after, type RegionInstruction } from "./region.js";
 
 const I32 = "i32" as const;
-/** Indices of the host functions that translated code imports. */
-const IMPORT = { prepare: 0, commit: 1, divide: 2, gate: 3 } as const;
+/** Indices of the functions that translated code imports: of the host, and one that the host has compiled. */
+const IMPORT = { place: 0, commit: 1, divide: 2, gate: 3 } as const;
 /** In the order of IMPORT. */
 export const IMPORTS: readonly { name: string; signature: Signature }[] = [
-	{ name: "prepare", signature: { params: [I32, I32], results: [I32] } },
+	{ name: "place", signature: { params: ["i64", I32, I32], results: [I32] } },
 	{ name: "commit", signature: { params: [], results: [I32] } },
 	{ name: "divide", signature: { params: [I32], results: [I32] } },
 	{ name: "gate", signature: { params: [I32, I32, I32, I32, I32], results: [I32] } },
@@ -271,7 +271,7 @@ export class StepTranslator extends Translator {
 		pageEntry(code);
 		code.tee(entry);
 		code
-			.i32(access === "r" ? need : need | PTE_CODE)
+			.i32(need | PTE_SHADOWED | (access === "r" ? 0 : PTE_CODE))
 			.op("i32.and")
 			.i32(need)
 			.op("i32.eq")
@@ -284,9 +284,8 @@ export class StepTranslator extends Translator {
 		code.if();
 		code.get(entry).i32(-4096).op("i32.and").get(host).op("i32.or").set(host);
 		code.else();
-		code.i32(0).get(address).memory("i64.store", AREA.slowAddress);
-		code.i32(bits / 8);
-		this.segmentNeed(of).i32(need).op("i32.or").call(IMPORT.prepare).tee(host).op("i32.eqz");
+		code.get(address).i32(bits / 8);
+		this.segmentNeed(of).i32(need).op("i32.or").call(IMPORT.place).tee(host).op("i32.eqz");
 		this.bailIf(REASON.fault);
 		code.end();
 		return host;

@@ -1,5 +1,5 @@
 import { AREA } from "../area.js";
-import { flagsFunction, flagsOfFunction, umulhFunction } from "../semantics/index.js";
+import { flagsFunction, flagsOfFunction, placeFunction, umulhFunction } from "../semantics/index.js";
 import { buildModule, Code } from "../wasm/index.js";
 import { after, type RegionInstruction } from "./region.js";
 import { ENTRY, FLAGS_OF, FUEL, IMPORTS, StepTranslator } from "./step.js";
@@ -46,7 +46,9 @@ export function translate(
 	]);
 }
 
-/** The module whose `flags()` computes the status flags for the host. */
-export function flagsModule(memoryPages: number): Uint8Array<ArrayBuffer> {
-	return buildModule(memoryPages, [], [flagsOfFunction(), flagsFunction(0, "flags")]);
+const PREPARE = { name: "prepare", signature: { params: [I32, I32], results: [I32] } } as const;
+
+/** The module whose `flags()` computes the status flags for the host, and which has the `place` of {@link IMPORTS}. */
+export function helperModule(memoryPages: number): Uint8Array<ArrayBuffer> {
+	return buildModule(memoryPages, [PREPARE], [flagsOfFunction(), flagsFunction(1, "flags"), placeFunction(0)]);
 }

@@ -175,6 +175,13 @@ function findPage(t: Translator, page: CachedPage, first: number, span: number):
 	const entry = t.temp("i32");
 	const { need } = page;
 	const mask = maskOf(need);
+	/** With the bit of the shadow, if everything is watched: only the first tier asks it. */
+	const pushMask = (more: number): Code =>
+		code
+			.i32(mask | more)
+			.i32(0)
+			.memory("i32.load", BACKING.watch)
+			.op("i32.or");
 	const entryAt = (distance: number): void => {
 		code.get(first);
 		if (distance !== 0) code.i64(BigInt(distance)).op("i64.add");
@@ -182,7 +189,8 @@ function findPage(t: Translator, page: CachedPage, first: number, span: number):
 	};
 	code.get(first).i64(31n).op("i64.shr_s").i64(-1n).op("i64.ne");
 	entryAt(0);
-	code.tee(entry).i32(mask).op("i32.and").i32(need).op("i32.ne").op("i32.or");
+	code.tee(entry);
+	pushMask(0).op("i32.and").i32(need).op("i32.ne").op("i32.or");
 	t.bailIf(REASON.slow);
 	code.get(first).i64(-4096n).op("i64.and").set(page.base);
 	code.get(entry).i32(-4096).op("i32.and").set(page.frame);
@@ -191,7 +199,7 @@ function findPage(t: Translator, page: CachedPage, first: number, span: number):
 	code.if();
 	// No page follows the last one of the window.
 	entryAt(span - 1);
-	code.i32(-4096 | mask).op("i32.and");
+	pushMask(-4096).op("i32.and");
 	code.get(page.frame).i32(PAGE).op("i32.add").i32(need).op("i32.or").op("i32.ne");
 	code
 		.get(first)
