@@ -1,16 +1,14 @@
 /**
  * Part of npm run build: the command as two files. dist/cli/main.js is small and loads dist/cli/app.cjs, which has all the rest: Node
- * takes longer to find and compile 200 modules than to run a scenario. See tools/cached-app.mjs for app.cjs.cache.
+ * takes longer to find and compile 200 modules than to run a scenario. See tools/code-cache.mjs for app.cjs.cache.
  */
 import { chmodSync, rmSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
-import { loadApp } from "./cached-app.mjs";
+import { makeCodeCache } from "./code-cache.mjs";
 
 const project = (path) => fileURLToPath(new URL(`../${path}`, import.meta.url));
 const APP = project("dist/cli/app.cjs");
-/** The cache holds the functions that this run needs. */
-const RUN = ["run", project("scenarios/hybrid-lp1-lp2-lp3.yaml")];
 
 // tsc compiles the command too, to dist/node/cli: nothing uses that. src/node/project.ts says why the bundle is in dist/cli.
 for (const folder of ["dist/cli", "dist/node/cli"]) rmSync(project(folder), { recursive: true, force: true });
@@ -65,9 +63,4 @@ await build({
 chmodSync(project("dist/cli/main.js"), 0o755);
 writeFileSync(project("dist/cli/package.json"), '{ "type": "commonjs" }\n');
 
-const { script, app } = loadApp(APP);
-let errors = "";
-const io = { stdin: process.stdin, stdout: { write() {} }, stderr: { write: (text) => (errors += text) }, env: {} };
-if ((await app.runCli(RUN, io)) !== 0)
-	throw new Error(`the bundled command does not run: klpemu ${RUN.join(" ")}\n${errors}`);
-writeFileSync(`${APP}.cache`, script.createCachedData());
+await makeCodeCache();

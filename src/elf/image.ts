@@ -8,6 +8,7 @@ import { type Layout, layOut, type PlacedSection } from "./layout.js";
 import { LineTable } from "./lines.js";
 import { OrcTable } from "./orc.js";
 import { computeRelocation, isBranchRelocation, needsGotSlot, relocationName } from "./relocate.js";
+import { knownSection } from "./section-names.js";
 import { AppliedTables } from "./special.js";
 import { refuseLateTable, refuseSpecialSections } from "./special-sections.js";
 import { lastAtOrBefore, SymbolResolver } from "./symbols.js";
@@ -263,6 +264,8 @@ class Relocator {
 
 	applyAll(): void {
 		for (const placed of this.#layout.placed) {
+			// Nothing reads them, and objtool lists each call.
+			if (knownSection(placed.section.name)?.use === "ignored") continue;
 			for (const relocation of placed.section.relocations) this.#apply(placed, relocation);
 		}
 	}

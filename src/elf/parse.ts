@@ -1,3 +1,4 @@
+import type { KlpemuError } from "../base/index.js";
 import { MAX_NAME, Reader, stringAt } from "./reader.js";
 import { relocationName, relocationSize } from "./relocate.js";
 import { knownSection } from "./section-names.js";
@@ -275,37 +276,51 @@ function readRelocations(
 		);
 	}
 	const out: ElfRelocation[] = [];
-	for (let index = 0; index * RELA_SIZE < section.size; index++) {
-		const at = section.offset + index * RELA_SIZE;
-		const where = `relocation ${index} at 0x${at.toString(16)} of section '${section.name}'`;
-		const offset = reader.size(at, where);
-		const type = reader.u32(at + 8, where);
-		const symbol = symbols[reader.u32(at + 12, where)];
+	const view = new DataView(section.data.buffer, section.data.byteOffset, section.size);
+	for (let at = 0; at < section.size; at += RELA_SIZE) {
+		const type = view.getUint32(at + 8, true);
+		const symbol = symbols[view.getUint32(at + 12, true)];
 		const size = relocationSize(type);
-		if (symbol === undefined) {
-			const stripped = symbols.length === 0;
-			throw reader.error(
-				"ELF_BAD_RELOCATION",
-				`${where} names a symbol that does not exist${stripped ? ": there is no symbol table" : ""}`,
-				...(stripped ? ["the file was stripped of more than debug information: strip -g keeps symbols"] : []),
-			);
-		}
-		if (size === undefined) {
-			throw reader.error(
-				"ELF_BAD_RELOCATION",
-				`${where} has the type ${relocationName(type)}, which is not supported`,
-				"compile with the kernel's flags: -mcmodel=kernel -fno-pic",
-			);
-		}
-		if (offset + size > target.size) {
-			throw reader.error(
-				"ELF_BAD_RELOCATION",
-				`${where} patches offset 0x${offset.toString(16)} of '${target.name}', which has ${target.size} bytes`,
-			);
-		}
-		out.push({ offset, type, symbol, addend: reader.i64(at + 16, where) });
+		const offset = view.getUint32(at, true);
+		const isInFile = view.getUint32(at + 4, true) === 0;
+		if (!isInFile || symbol === undefined || size === undefined || offset + size > target.size)
+			throw badRelocation(reader, section, target, symbols, at / RELA_SIZE);
+		out.push({ offset, type, symbol, addend: view.getBigInt64(at + 16, true) });
 	}
 	return out;
+}
+
+/** What is wrong with a relocation. An object has thousands that are right. */
+function badRelocation(
+	reader: Reader,
+	section: ElfSection,
+	target: ElfSection,
+	symbols: readonly ElfSymbol[],
+	index: number,
+): KlpemuError {
+	const at = section.offset + index * RELA_SIZE;
+	const where = `relocation ${index} at 0x${at.toString(16)} of section '${section.name}'`;
+	const offset = reader.size(at, where);
+	const type = reader.u32(at + 8, where);
+	if (symbols[reader.u32(at + 12, where)] === undefined) {
+		const stripped = symbols.length === 0;
+		return reader.error(
+			"ELF_BAD_RELOCATION",
+			`${where} names a symbol that does not exist${stripped ? ": there is no symbol table" : ""}`,
+			...(stripped ? ["the file was stripped of more than debug information: strip -g keeps symbols"] : []),
+		);
+	}
+	if (relocationSize(type) === undefined) {
+		return reader.error(
+			"ELF_BAD_RELOCATION",
+			`${where} has the type ${relocationName(type)}, which is not supported`,
+			"compile with the kernel's flags: -mcmodel=kernel -fno-pic",
+		);
+	}
+	return reader.error(
+		"ELF_BAD_RELOCATION",
+		`${where} patches offset 0x${offset.toString(16)} of '${target.name}', which has ${target.size} bytes`,
+	);
 }
 
 /** `.klp.rela.OBJNAME.SECTION`: most section names begin with a dot of their own. */
