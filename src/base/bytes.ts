@@ -20,3 +20,11 @@ export function hexToBytes(hex: string): Uint8Array {
 	}
 	return bytes;
 }
+
+/** True if the bytes begin so. */
+export function beginsWith(bytes: Uint8Array, magic: readonly number[]): boolean {
+	return magic.every((byte, index) => bytes[index] === byte);
+}
+
+/** The first bytes of an object, a module, vmlinux: e_ident of ELF. */
+export const ELF_MAGIC: readonly number[] = [0x7f, 0x45, 0x4c, 0x46];

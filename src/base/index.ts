@@ -1,8 +1,9 @@
-export { bytesToHex, hexToBytes } from "./bytes.js";
+export { beginsWith, bytesToHex, ELF_MAGIC, hexToBytes } from "./bytes.js";
 export { cloneHint } from "./clones.js";
 export { isTooDeep, MAX_DEPTH } from "./depth.js";
 export type { EmscriptenLoader } from "./emscripten.js";
 export { KlpemuError } from "./errors.js";
+export { groupBy } from "./group-by.js";
 export { Hash } from "./hash.js";
 export { keyOf, restoreObjects, type SavedObjects, saveObjects } from "./object-graph.js";
 export { once } from "./once.js";

@@ -1,4 +1,4 @@
-import { KlpemuError } from "../base/index.js";
+import { beginsWith, ELF_MAGIC, KlpemuError } from "../base/index.js";
 import { parseElf } from "../elf/index.js";
 import { moduleAsTarget, parseVmlinux } from "./against-elf.js";
 import { isSymvers, parseSymvers, parseSystemMap } from "./against-text.js";
@@ -54,7 +54,7 @@ export function readAgainst(files: readonly InputFile[]): KernelFacts {
 const ET_REL = 1;
 
 function isElf(bytes: Uint8Array): boolean {
-	return bytes.length >= 20 && bytes[0] === 0x7f && bytes[1] === 0x45 && bytes[2] === 0x4c && bytes[3] === 0x46;
+	return bytes.length >= 20 && beginsWith(bytes, ELF_MAGIC);
 }
 
 function elfType(bytes: Uint8Array): number {
@@ -62,7 +62,7 @@ function elfType(bytes: Uint8Array): number {
 }
 
 function textOf(name: string, bytes: Uint8Array): string {
-	const compressed = (bytes[0] === 0x1f && bytes[1] === 0x8b) || (bytes[0] === 0xfd && bytes[1] === 0x37);
+	const compressed = beginsWith(bytes, [0x1f, 0x8b]) || beginsWith(bytes, [0xfd, 0x37]);
 	const isKernelImage = bytes.length > 0x206 && String.fromCharCode(...bytes.subarray(0x202, 0x206)) === "HdrS";
 	if (compressed || isKernelImage) {
 		throw new KlpemuError(

@@ -1,4 +1,4 @@
-import { lowerBound } from "../base/index.js";
+import { groupBy, lowerBound } from "../base/index.js";
 import {
 	type ElfObject,
 	type ElfRelocation,
@@ -41,13 +41,13 @@ export class ModuleFile {
 	/** Relocations of a section by offset; made when they are first asked for. */
 	readonly #relocations = new Map<number, Map<number, ElfRelocation>>();
 	/** Symbols with names by section, ascending by value. */
-	readonly #symbols = new Map<number, ElfSymbol[]>();
+	readonly #symbols: ReadonlyMap<number, ElfSymbol[]>;
 	/** Source files by symbol. */
 	readonly #sources = new Map<ElfSymbol, string>();
 	/** Pieces by the function that they were taken out of. */
-	readonly #coldPieces = new Map<string, ElfSymbol[]>();
+	readonly #coldPieces: ReadonlyMap<string | undefined, readonly ElfSymbol[]>;
 	/** By the object that they wait for. */
-	readonly #klpRelocations = new Map<string, KlpRelocationSection[]>();
+	readonly #klpRelocations: ReadonlyMap<string, readonly KlpRelocationSection[]>;
 	readonly modinfo: ReadonlyMap<string, readonly string[]>;
 
 	constructor(object: ElfObject) {
@@ -55,20 +55,13 @@ export class ModuleFile {
 		let source: string | undefined;
 		for (const symbol of object.symbols) {
 			if (symbol.type === "file") source = symbol.name;
-			if (symbol.name === "" || symbol.type === "section" || symbol.type === "file") continue;
-			if (source !== undefined) this.#sources.set(symbol, source);
-			const [, parent] = COLD_PIECE.exec(symbol.name) ?? [];
-			if (parent !== undefined) this.#coldPieces.set(parent, [...(this.#coldPieces.get(parent) ?? []), symbol]);
-			const same = this.#symbols.get(symbol.section);
-			if (same === undefined) this.#symbols.set(symbol.section, [symbol]);
-			else same.push(symbol);
+			else if (source !== undefined) this.#sources.set(symbol, source);
 		}
+		const named = object.symbols.filter(({ name, type }) => name !== "" && type !== "section" && type !== "file");
+		this.#symbols = groupBy(named, ({ section }) => section);
+		this.#coldPieces = groupBy(named, ({ name }) => COLD_PIECE.exec(name)?.[1]);
 		for (const list of this.#symbols.values()) list.sort((a, b) => a.value - b.value);
-		for (const section of object.klpRelocations) {
-			const same = this.#klpRelocations.get(section.objname);
-			if (same === undefined) this.#klpRelocations.set(section.objname, [section]);
-			else same.push(section);
-		}
+		this.#klpRelocations = groupBy(object.klpRelocations, ({ objname }) => objname);
 		this.modinfo = readModinfo(this.sectionNamed(".modinfo"));
 	}
 
@@ -215,14 +208,11 @@ function lastAtOrBefore(symbols: readonly ElfSymbol[], offset: number): number {
 
 /** `key=value` texts, each with a NUL behind it. */
 function readModinfo(section: ElfSection | undefined): Map<string, string[]> {
-	const out = new Map<string, string[]>();
-	for (const entry of new TextDecoder("latin1").decode(section?.data ?? new Uint8Array(0)).split("\0")) {
+	const entries = new TextDecoder("latin1").decode(section?.data).split("\0");
+	const pairs = entries.flatMap((entry) => {
 		const at = entry.indexOf("=");
-		if (at < 0) continue;
-		const key = entry.slice(0, at);
-		const values = out.get(key);
-		if (values === undefined) out.set(key, [entry.slice(at + 1)]);
-		else values.push(entry.slice(at + 1));
-	}
-	return out;
+		return at < 0 ? [] : [{ key: entry.slice(0, at), value: entry.slice(at + 1) }];
+	});
+	const byKey = groupBy(pairs, ({ key }) => key);
+	return new Map([...byKey].map(([key, same]) => [key, same.map(({ value }) => value)]));
 }

@@ -1,3 +1,4 @@
+import { groupBy } from "../base/index.js";
 import { type ElfObject, type ElfSection, type ElfSymbol, parseElf, relocationName } from "../elf/index.js";
 import type { Disassembler, Instruction } from "./disassembler.js";
 
@@ -78,14 +79,10 @@ function sectionLines(
 }
 
 function labelsOf(object: ElfObject, section: ElfSection): Map<number, ElfSymbol[]> {
-	const out = new Map<number, ElfSymbol[]>();
-	for (const symbol of object.symbols) {
-		if (symbol.section !== section.index || symbol.type === "section" || symbol.name === "") continue;
-		const same = out.get(symbol.value);
-		if (same === undefined) out.set(symbol.value, [symbol]);
-		else same.push(symbol);
-	}
-	return out;
+	const labels = object.symbols.filter(
+		(symbol) => symbol.section === section.index && symbol.type !== "section" && symbol.name !== "",
+	);
+	return groupBy(labels, ({ value }) => value);
 }
 
 /** Long instructions take a second line for their bytes, as objdump writes them. */

@@ -1,4 +1,4 @@
-import { declareState, KlpemuError, once } from "../base/index.js";
+import { declareState, groupBy, KlpemuError, once } from "../base/index.js";
 import { hex, type Kaddr, type Memory, type Region, toKaddr, toU64 } from "../memory/index.js";
 import { findCallSites } from "./call-sites.js";
 import type { PlacedObject } from "./debug-sections.js";
@@ -67,7 +67,7 @@ class LoadedImage implements Image {
 	readonly exports: ReadonlyMap<string, Kaddr> | undefined;
 	readonly #memory: Memory;
 	readonly #placed: readonly PlacedSection[];
-	readonly #byName = new Map<string, ImageSymbol[]>();
+	readonly #byName: ReadonlyMap<string, readonly ImageSymbol[]>;
 	readonly #unwind: UnwindTable;
 	readonly #orc: OrcTable;
 	/** Made when a reader asks. */
@@ -92,11 +92,7 @@ class LoadedImage implements Image {
 		const { symbols, percpu } = resolver.imageSymbols();
 		this.symbols = symbols;
 		this.percpu = layout.percpu.variables(options.memory, percpu);
-		for (const symbol of [...symbols, ...percpu]) {
-			const same = this.#byName.get(symbol.name);
-			if (same === undefined) this.#byName.set(symbol.name, [symbol]);
-			else same.push(symbol);
-		}
+		this.#byName = groupBy([...symbols, ...percpu], ({ name }) => name);
 		this.#unwind = new UnwindTable(
 			this.sections(".eh_frame").map((part) => ({ ...part, data: options.memory.read(part.address, part.size) })),
 		);

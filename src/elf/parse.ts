@@ -1,4 +1,4 @@
-import type { KlpemuError } from "../base/index.js";
+import { beginsWith, ELF_MAGIC, type KlpemuError } from "../base/index.js";
 import { MAX_NAME, Reader, stringAt } from "./reader.js";
 import { relocationName, relocationSize } from "./relocate.js";
 import { knownSection } from "./section-names.js";
@@ -81,8 +81,8 @@ export function parseElf(bytes: Uint8Array, fileName: string): ElfObject {
 
 function readHeader(reader: Reader): { shoff: number; shnum: number; shstrndx: number } {
 	const { bytes } = reader;
-	if (bytes.length < 4 || bytes[0] !== 0x7f || bytes[1] !== 0x45 || bytes[2] !== 0x4c || bytes[3] !== 0x46) {
-		const packed = PACKED.find(({ magic }) => magic.every((byte, index) => bytes[index] === byte));
+	if (!beginsWith(bytes, ELF_MAGIC)) {
+		const packed = PACKED.find(({ magic }) => beginsWith(bytes, magic));
 		if (packed !== undefined) {
 			const { by, unpack } = packed;
 			throw reader.error("ELF_NOT_ELF", `compressed by ${by}`, `'${unpack} ${reader.fileName}' unpacks it`);

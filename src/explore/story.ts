@@ -1,3 +1,4 @@
+import { groupBy } from "../base/index.js";
 import { type Broken, type Look, RULES, tuple, viewOf, type WatchedFunction } from "../consistency/index.js";
 import { patchStateName } from "../linux/klp/index.js";
 import type { Story } from "../report/index.js";
@@ -118,18 +119,17 @@ function changes(before: Look, after: Look, functions: readonly WatchedFunction[
 
 /** Tasks whose patch_state has changed, and the implementations that they run from then on. */
 function switches(first: Replayed, end: Replayed, names: readonly string[]): string[] {
-	const lines = new Map<string, string[]>();
-	for (const [slot, name] of names.entries()) {
+	const changed = names.flatMap((name, slot) => {
 		const [was, is] = [first.before.tasks[slot], end.after.tasks[slot]];
-		if (!is?.alive || !was) continue;
-		const [from, to] = [was.fields.patch_state, is.fields.patch_state] as [number | undefined, number];
-		if (from === to && sees(first.before.kernel, to) === sees(end.after.kernel, to)) continue;
-		const state =
-			from === to || from === undefined ? patchStateName(to) : `${patchStateName(from)} -> ${patchStateName(to)}`;
-		const line = `${state}, sees ${sees(end.after.kernel, to)}`;
-		lines.set(line, [...(lines.get(line) ?? []), name]);
-	}
-	return [...lines].map(([line, who]) => `${who.join(", ")}: ${line}`);
+		if (!is?.alive || !was) return [];
+		const [from, to] = [was.patch_state, is.patch_state];
+		if (from === to && sees(first.before.kernel, to) === sees(end.after.kernel, to)) return [];
+		const state = from === to ? patchStateName(to) : `${patchStateName(from)} -> ${patchStateName(to)}`;
+		return [{ name, line: `${state}, sees ${sees(end.after.kernel, to)}` }];
+	});
+	return [...groupBy(changed, ({ line }) => line)].map(
+		([line, same]) => `${same.map(({ name }) => name).join(", ")}: ${line}`,
+	);
 }
 
 function sees(kernel: Look, patch_state: number): string {

@@ -1,3 +1,4 @@
+import { groupBy } from "../base/index.js";
 import type { Paint, Role } from "./style.js";
 import { joinNames } from "./table.js";
 import type { Report, ReportStep } from "./types.js";
@@ -49,18 +50,13 @@ export function glance(report: Report, width: number, paint: Paint): string[] {
 function lanesOf(report: Report, steps: readonly ReportStep[]): Map<string, string[]> {
 	const names = new Set(report.steps.flatMap(({ tasks }) => Object.keys(tasks)));
 	const broken = new Set(report.violations.map(({ step, task }) => `${step} ${task}`));
-	const lanes = new Map<string, string[]>();
-	for (const name of names) {
+	return groupBy(names, (name) => {
 		const lane = steps.map(({ index, tasks }) => {
 			const task = tasks[name];
 			return broken.has(`${index} ${name}`) ? BROKEN : task === undefined ? " " : MARKS[task.patch_state];
 		});
-		const key = lane.join("");
-		const tasks = lanes.get(key);
-		if (tasks === undefined) lanes.set(key, [name]);
-		else tasks.push(name);
-	}
-	return lanes;
+		return lane.join("");
+	});
 }
 
 /** The number of a step above its column, if there is room for it. */

@@ -1,3 +1,4 @@
+import { groupBy } from "../base/index.js";
 import { errnoName } from "../linux/lib/index.js";
 import { changes, patchedFunctions, type StepChange, type TaskChange } from "./diff.js";
 import { joinNames } from "./table.js";
@@ -63,15 +64,11 @@ function textOf({ step }: StepChange): string {
 
 function effectsOf(report: Report, change: StepChange, functions: readonly string[]): string[] {
 	const { step, stacks, sysfs, changed, violations } = change;
-	const tasks = new Map<string, string[]>();
-	for (const task of changed) {
-		const text = taskText(task, functions);
-		tasks.set(text, [...(tasks.get(text) ?? []), task.task]);
-	}
+	const tasks = groupBy(changed, (task) => taskText(task, functions));
 	return [
 		...stacks.map(({ func, to }) => `func_stack of ${func}: ${to.length === 0 ? "empty" : to.join(", ")}`),
 		...sysfs.map(({ path, to }) => `${path}: ${to ?? "gone"}`),
-		...[...tasks].map(([text, names]) => `${joinNames(names)}: ${text}`),
+		...[...tasks].map(([text, same]) => `${joinNames(same.map(({ task }) => task))}: ${text}`),
 		...new Set(violations.map(({ invariant, message }) => `${invariant}: ${message}`)),
 		...report.failures.filter((failure) => failure.step === step.index).map(({ message }) => message),
 	];

@@ -1,3 +1,4 @@
+import { groupBy } from "../base/index.js";
 import type { Cell, TaskChange, Tone } from "./diff.js";
 import type { Paint, Role } from "./style.js";
 import { wrap } from "./style.js";
@@ -49,13 +50,7 @@ function ranges(numbers: readonly number[]): string {
 
 /** Tasks with exactly the same changes share a row. */
 function rowsOf(changes: readonly TaskChange[], limit: number): Row[] {
-	const groups = new Map<string, TaskChange[]>();
-	for (const change of changes) {
-		const key = JSON.stringify([change.state, change.views, change.why]);
-		const group = groups.get(key);
-		if (group === undefined) groups.set(key, [change]);
-		else group.push(change);
-	}
+	const groups = groupBy(changes, ({ state, views, why }) => JSON.stringify([state, views, why]));
 	return [...groups.values()].map((group) => {
 		const { state, views, why, tone } = group[0]!;
 		const names = group.map(({ task }) => task);
@@ -120,13 +115,7 @@ function isQuiet({ from, to, violated }: Cell): boolean {
 
 /** Chooses the functions that get a column. */
 function columnsOf(rows: readonly Row[], functions: readonly string[]): Columns {
-	const kinds = new Map<string, number[]>();
-	for (const column of functions.keys()) {
-		const pattern = patternOf(rows.map((row) => row.views[column]!));
-		const same = kinds.get(pattern);
-		if (same === undefined) kinds.set(pattern, [column]);
-		else same.push(column);
-	}
+	const kinds = groupBy(functions.keys(), (column) => patternOf(rows.map((row) => row.views[column]!)));
 	const shown: number[] = [];
 	const notes: string[] = [];
 	const quietOnly = rows.every((row) => row.views.every(isQuiet));

@@ -1,4 +1,4 @@
-import { printableData } from "../base/index.js";
+import { groupBy, printableData } from "../base/index.js";
 import { errnoName } from "../linux/lib/index.js";
 import { changes, patchedFunctions, type StackChange, type StepChange, type TaskChange } from "./diff.js";
 import { glance } from "./glance.js";
@@ -222,13 +222,9 @@ class TextReport {
 
 	/** Of many func_stacks with which the same happens, the first ones. */
 	#stackLines(stacks: readonly StackChange[]): string[] {
-		const kinds = new Map<string, StackChange[]>();
-		for (const stack of stacks) {
-			const kind = stacks.length <= ALL_STACKS ? stack.func : `${shapeOf(stack.from)} ${shapeOf(stack.to)}`;
-			const same = kinds.get(kind);
-			if (same === undefined) kinds.set(kind, [stack]);
-			else same.push(stack);
-		}
+		const kinds = groupBy(stacks, ({ func, from, to }) =>
+			stacks.length <= ALL_STACKS ? func : `${shapeOf(from)} ${shapeOf(to)}`,
+		);
 		const lines: string[] = [];
 		for (const same of kinds.values()) {
 			for (const stack of same.slice(0, STACKS_OF_A_KIND)) append(lines, this.#stackLine(stack));
@@ -295,13 +291,7 @@ class TextReport {
 	/** Of many violations of one invariant in one step, the first ones. */
 	#violationLines(groups: readonly (readonly ReportViolation[])[]): string[] {
 		const lines: string[] = [];
-		const kinds = new Map<string, (readonly ReportViolation[])[]>();
-		for (const group of groups) {
-			const kind = `${group[0]!.invariant} ${group[0]!.step}`;
-			const same = kinds.get(kind);
-			if (same === undefined) kinds.set(kind, [group]);
-			else same.push(group);
-		}
+		const kinds = groupBy(groups, ([first]) => `${first!.invariant} ${first!.step}`);
 		for (const same of kinds.values()) {
 			for (const group of same.slice(0, VIOLATIONS_OF_A_KIND)) append(lines, this.#violation(group));
 			const rest = same.slice(VIOLATIONS_OF_A_KIND);
@@ -338,11 +328,8 @@ class TextReport {
 
 /** Violations that differ only in the task. */
 function groupViolations(violations: readonly ReportViolation[]): ReportViolation[][] {
-	const groups = new Map<string, ReportViolation[]>();
-	for (const violation of violations) {
-		const { invariant, step, func, from, to } = violation;
-		const key = JSON.stringify([invariant, step, func, from, to]);
-		groups.set(key, [...(groups.get(key) ?? []), violation]);
-	}
+	const groups = groupBy(violations, ({ invariant, step, func, from, to }) =>
+		JSON.stringify([invariant, step, func, from, to]),
+	);
 	return [...groups.values()];
 }

@@ -1,4 +1,4 @@
-import { Hash, Random } from "../../base/index.js";
+import { groupBy, Hash, Random } from "../../base/index.js";
 import type { Broken, Invariant } from "../../consistency/index.js";
 import { patchStateName } from "../../linux/klp/index.js";
 import type { Model } from "../model.js";
@@ -393,16 +393,14 @@ export class Search {
 		const kernel = this.#kernelAt(state);
 		const { model, judged } = this.#memo.world;
 		const tasks = tasksOf(this.#memo.world.states, this.#row(state));
-		const byState = new Map<string, string[]>();
-		for (const [slot, name] of judged.entries()) {
+		const byState = groupBy(judged.keys(), (slot) => {
 			const task = tasks[slot]!;
-			const key = task.alive ? patchStateName(task.patch_state) : "dead";
-			byState.set(key, [...(byState.get(key) ?? []), name]);
-		}
+			return task.alive ? patchStateName(task.patch_state) : "dead";
+		});
 		return [
 			...(kernel.inTransition === undefined ? [] : [`transition of ${kernel.inTransition}`]),
 			...model.functions.map(({ name }, i) => `${name}: [${(kernel.stacks[i] ?? []).join(", ")}]`),
-			...[...byState].map(([key, names]) => `${key}: ${names.join(", ")}`),
+			...[...byState].map(([key, slots]) => `${key}: ${slots.map((slot) => judged[slot]).join(", ")}`),
 		];
 	}
 

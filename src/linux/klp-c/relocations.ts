@@ -1,3 +1,4 @@
+import { groupBy } from "../../base/index.js";
 import { type PendingRelocation, relocationBytes, relocationName } from "../../elf/index.js";
 import { hex, type Kaddr, toU64 } from "../../memory/index.js";
 import type { TextPoke } from "../ftrace/index.js";
@@ -53,12 +54,7 @@ export function copyModuleElf(
 	at: Kaddr,
 	{ memory, layout, heap }: { memory: GuestMemory; layout: KernelLayout; heap: Heap },
 ): RelocationArguments | undefined {
-	const bySection = new Map<string, PendingRelocation[]>();
-	for (const relocation of mod.klpRelocations) {
-		const same = bySection.get(relocation.section);
-		if (same === undefined) bySection.set(relocation.section, [relocation]);
-		else same.push(relocation);
-	}
+	const bySection = groupBy(mod.klpRelocations, ({ section }) => section);
 	const symbols = [...new Set(mod.klpRelocations.map(({ symbol }) => symbol))];
 	const count = FIRST + bySection.size;
 	const [names, strings] = [stringTable(), stringTable()];

@@ -1,3 +1,4 @@
+import { groupBy } from "../../base/index.js";
 import { KLP_SYMBOL, type PendingRelocation, relocationBytes, relocationName } from "../../elf/index.js";
 import { hex } from "../../memory/index.js";
 import { EINVAL, ENOEXEC } from "../lib/index.js";
@@ -52,15 +53,9 @@ function write(klp: Core, relocation: PendingRelocation, symbol: bigint, apply: 
 }
 
 /** The relocations of a livepatch module that are in one section, for one object. */
-function* sectionsOf(mod: module, objname: string): Generator<PendingRelocation[], void, void> {
-	const sections = new Map<string, PendingRelocation[]>();
-	for (const relocation of mod.klpRelocations ?? []) {
-		if (relocation.objname !== objname) continue;
-		const section = sections.get(relocation.section);
-		if (section === undefined) sections.set(relocation.section, [relocation]);
-		else section.push(relocation);
-	}
-	yield* sections.values();
+function sectionsOf(mod: module, objname: string): Iterable<PendingRelocation[]> {
+	const ofObject = mod.klpRelocations.filter((relocation) => relocation.objname === objname);
+	return groupBy(ofObject, ({ section }) => section).values();
 }
 
 /**

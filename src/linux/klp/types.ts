@@ -29,7 +29,7 @@ export interface module {
 	/** Number of holders: rmmod needs 0. */
 	refcount: number;
 	/** Relocations that are applied when their object is patched (klp_info). */
-	readonly klpRelocations?: readonly PendingRelocation[];
+	readonly klpRelocations: readonly PendingRelocation[];
 }
 
 /** struct klp_func. External fields first. */

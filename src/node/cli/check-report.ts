@@ -1,4 +1,4 @@
-import { printableData } from "../../base/index.js";
+import { groupBy, printableData } from "../../base/index.js";
 import { type CheckReport, type Finding, KINDS, type ObjectReport, type PatchReport } from "../../check/index.js";
 import { type Paint, wrap } from "../../report/index.js";
 
@@ -11,19 +11,15 @@ export function renderCheck(report: CheckReport, paint: Paint): string {
 	const lines = [
 		...verdictLines(safe, paint),
 		...moduleLines(safe, paint),
-		...byKind(safe.findings).flatMap((findings) => ["", ...kindLines(findings, paint)]),
+		...[...groupBy(safe.findings, ({ kind }) => kind).values()].flatMap((findings) => [
+			"",
+			...kindLines(findings, paint),
+		]),
 		"",
 		...safe.lookedAt.flatMap((what) => hanging("looked at      ", what)),
 		...safe.notLookedAt.flatMap((what) => hanging("not looked at  ", what)),
 	];
 	return `${lines.join("\n")}\n`;
-}
-
-/** In the order of the report, which has the findings of a kind together. */
-function byKind(findings: readonly Finding[]): Finding[][] {
-	const groups = new Map<string, Finding[]>();
-	for (const finding of findings) groups.set(finding.kind, [...(groups.get(finding.kind) ?? []), finding]);
-	return [...groups.values()];
 }
 
 function verdictLines({ file, verdict, findings, module, patches }: CheckReport, paint: Paint): string[] {

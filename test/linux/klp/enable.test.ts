@@ -50,7 +50,7 @@ const vmlinux = (...funcs: PatchSpec["objects"][string]): PatchSpec => ({ object
 
 describe("checks before anything is touched", () => {
 	test("a module that is not marked as a livepatch: -EINVAL, and it says so", () => {
-		const plain: module = { name: "plain", livepatch: false, klp_alive: true, refcount: 0 };
+		const plain: module = { name: "plain", livepatch: false, klp_alive: true, refcount: 0, klpRelocations: [] };
 		const enable = (funcs: klp_func[]) => {
 			const patch = new klp_patch({ mod: plain, objs: [new klp_object({ name: undefined, funcs })] });
 			return machine.it.shell.run(machine.klp.klp_enable_patch(patch));
