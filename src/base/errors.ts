@@ -14,7 +14,11 @@ export class KlpemuError extends Error {
 	/** How to correct the mistake, in one sentence. */
 	readonly hint: string | undefined;
 
-	constructor(code: string, reason: string, details: { where?: string; hint?: string; cause?: unknown } = {}) {
+	constructor(
+		code: string,
+		reason: string,
+		details: { where?: string | undefined; hint?: string | undefined; cause?: unknown } = {},
+	) {
 		const head = details.where === undefined ? reason : `${details.where}: ${reason}`;
 		const message = details.hint === undefined ? head : `${head}\n  hint: ${details.hint}`;
 		super(printable(message), details.cause === undefined ? undefined : { cause: details.cause });

@@ -50,7 +50,7 @@ export class Reader {
 	}
 
 	error(code: string, message: string, hint?: string): KlpemuError {
-		return new KlpemuError(code, message, { where: this.fileName, ...(hint === undefined ? {} : { hint }) });
+		return new KlpemuError(code, message, { where: this.fileName, hint });
 	}
 }
 

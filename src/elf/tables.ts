@@ -126,7 +126,7 @@ export class TableEntry {
 		throw new KlpemuError(
 			"ELF_BAD_TABLE",
 			`section '${this.section.name}' offset 0x${this.offset.toString(16)}: ${reason}`,
-			{ where: this.object.fileName, ...(hint === undefined ? {} : { hint }) },
+			{ where: this.object.fileName, hint },
 		);
 	}
 }

@@ -71,7 +71,7 @@ export function formatSchedule(schedule: Schedule): string {
 export function parseSchedule(text: string, fileName: string): Schedule {
 	const lines = text.trimEnd().split("\n");
 	const bad = (line: number, message: string, hint?: string) =>
-		new KlpemuError("SCHEDULE_SYNTAX", message, { where: `${fileName}:${line + 1}`, ...(hint && { hint }) });
+		new KlpemuError("SCHEDULE_SYNTAX", message, { where: `${fileName}:${line + 1}`, hint });
 	if (lines[0]?.trim() !== FIRST_LINE) {
 		throw bad(0, "not a schedule of this version", `the first line must be '${FIRST_LINE}'`);
 	}

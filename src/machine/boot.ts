@@ -74,7 +74,7 @@ export interface MachineOptions {
 	readonly hz: number;
 	readonly memoryBytes: number;
 	/** The kernel's own livepatch core, as compiled C, in place of the one in TypeScript. `design` must be mainline then. */
-	readonly core?: KernelCore;
+	readonly core?: KernelCore | undefined;
 	/** The kernel release whose livepatch is emulated; default LINUX_6_12. */
 	readonly release?: Release;
 	/** Places at which a task in the kernel can lose its CPU. */

@@ -32,7 +32,7 @@ export interface LaterParts {
 
 /** Makes the livepatch core: the compiled one if there is one, else that in TypeScript, with its gate. */
 export function bootLivepatch(
-	options: { readonly design: Design; readonly core?: KernelCore; readonly release?: Release },
+	options: { readonly design: Design; readonly core?: KernelCore | undefined; readonly release?: Release },
 	parts: LivepatchParts,
 	gates: GatePage,
 	modules: ReadonlyMap<string, LoadedModule>,

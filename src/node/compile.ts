@@ -206,11 +206,10 @@ function shortened(stderr: string): string {
 }
 
 async function failure(path: string, { stderr, status }: ToolResult): Promise<KlpemuError> {
-	const hint = await hintFor(stderr);
 	const said = shortened(stderr) || `gcc ends with status ${status}`;
 	return new KlpemuError("GCC_FAILED", `gcc does not compile '${path}':\n${said}`, {
 		where: path,
-		...(hint !== undefined && { hint }),
+		hint: await hintFor(stderr),
 	});
 }
 

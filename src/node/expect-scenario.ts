@@ -84,12 +84,7 @@ async function judge(file: string, options: ScenarioOptions): Promise<Judged> {
 }
 
 function machineOf(scenario: Scenario, { design, cpu, seed }: ScenarioOptions) {
-	return {
-		host: nodeHost(scenario.fileName),
-		design: design ?? scenario.design,
-		...(cpu !== undefined && { cpu }),
-		...(seed !== undefined && { seed }),
-	};
+	return { host: nodeHost(scenario.fileName), design: design ?? scenario.design, cpu, seed };
 }
 
 function judgeRun(report: Report): Judged {

@@ -1,7 +1,7 @@
 // promises, not node:fs/promises: that is loaded with the first use, and most commands need none.
 import { constants, promises, readFileSync, rmSync, statSync } from "node:fs";
 import { dirname, isAbsolute, resolve } from "node:path";
-import { KlpemuError } from "../base/index.js";
+import { beginsWith, ELF_MAGIC, KlpemuError } from "../base/index.js";
 import type { FileReader } from "../scenario/index.js";
 import { whenProcessEnds } from "./process-end.js";
 import { PROJECT } from "./project.js";
@@ -34,10 +34,10 @@ export async function readText(file: string, missing = "scenarios/ has ready sce
 	try {
 		return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
 	} catch (cause) {
-		const isObject = bytes[0] === 0x7f && bytes[1] === 0x45 && bytes[2] === 0x4c && bytes[3] === 0x46;
+		const isObject = beginsWith(bytes, ELF_MAGIC);
 		throw new KlpemuError("SCENARIO_SYNTAX", isObject ? "an object (ELF), not a text file" : "not UTF-8 text", {
 			where: file,
-			...(isObject && { hint: "klpemu disasm shows an object; a scenario names it among its sources" }),
+			hint: isObject ? "klpemu disasm shows an object; a scenario names it among its sources" : undefined,
 			cause,
 		});
 	}
@@ -91,7 +91,7 @@ export function unwritable(path: string, cause: unknown): KlpemuError {
 				: (code ?? cause);
 	return new KlpemuError("FILE_UNWRITABLE", `cannot write '${path}': ${reason}`, {
 		cause,
-		...(code === "ENOENT" && { hint: `mkdir -p ${folder}` }),
+		hint: code === "ENOENT" ? `mkdir -p ${folder}` : undefined,
 	});
 }
 

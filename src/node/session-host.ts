@@ -66,7 +66,7 @@ function compileText(name: string, text: string, options: ObjectOptions, warn: (
 		} catch (error) {
 			if (!(error instanceof KlpemuError)) throw error;
 			const reason = error.reason.replaceAll(`${folder}/`, "");
-			throw new KlpemuError(error.code, reason, { where: name, ...(error.hint && { hint: error.hint }), cause: error });
+			throw new KlpemuError(error.code, reason, { where: name, hint: error.hint, cause: error });
 		}
 	});
 }

@@ -84,7 +84,7 @@ export async function machine(options: SessionOptions): Promise<Session> {
 	};
 	const scenario = read(definition, [STATE]);
 	const kernelLayout = kernel === undefined ? undefined : await kernelLayoutFor(kernel, "module.ko");
-	const run = { host, ...(kernelLayout && { kernelLayout }), ...(keys.seed !== undefined && { seed: keys.seed }) };
+	const run = { host, kernelLayout, seed: keys.seed };
 	const { machine, objects } = await createScenarioMachine(scenario, run);
 	return new Session(machine, definition, host, new ScenarioRun(scenario, machine, objects, run, undefined));
 }
@@ -105,7 +105,7 @@ function read(definition: Definition, steps: readonly RawStep[]): Scenario {
 		return parseScenario(text, "machine()", { designs: DESIGN_NAMES });
 	} catch (error) {
 		if (!(error instanceof KlpemuError)) throw error;
-		throw new KlpemuError(error.code, error.reason, { ...(error.hint && { hint: error.hint }), cause: error });
+		throw new KlpemuError(error.code, error.reason, { hint: error.hint, cause: error });
 	}
 }
 

@@ -9,7 +9,7 @@ import { type FileReader, whereOf } from "./types.js";
 /** The core that the scenario names; undefined: none. Throws `SCENARIO_CORE` if it is to run under a design, too. */
 export async function coreOf(
 	scenario: Scenario,
-	{ design, host }: { readonly design?: string | Design; readonly host: { readonly files: FileReader } },
+	{ design, host }: { readonly design?: string | Design | undefined; readonly host: { readonly files: FileReader } },
 ): Promise<KernelCore | undefined> {
 	const { core } = scenario;
 	if (core === undefined) return undefined;
@@ -27,12 +27,11 @@ export async function coreOf(
 }
 
 /** The options, with the core that the scenario names if they have none: it is read once. Throws what {@link coreOf} throws. */
-export async function withCore<T extends Parameters<typeof coreOf>[1] & { readonly core?: KernelCore }>(
+export async function withCore<T extends Parameters<typeof coreOf>[1] & { readonly core?: KernelCore | undefined }>(
 	scenario: Scenario,
 	options: T,
 ): Promise<T> {
-	const core = options.core ?? (await coreOf(scenario, options));
-	return core === undefined ? options : { ...options, core };
+	return { ...options, core: options.core ?? (await coreOf(scenario, options)) };
 }
 
 /**
@@ -51,6 +50,6 @@ export function designOfCore({ info, layout }: KernelCore): Design {
 		...mainline,
 		name: `mainline with ${info.patches.map(({ name }) => name).join(", ")}`,
 		fields: added(mainline.fields, "klp_patch", ({ fields }) => fields),
-		funcFields: added([], "klp_func", ({ funcFields }) => funcFields ?? []),
+		funcFields: added([], "klp_func", ({ funcFields = [] }) => funcFields),
 	};
 }

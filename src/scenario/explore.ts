@@ -118,7 +118,7 @@ export interface Replay {
 export async function replaySchedule(
 	scenario: Scenario,
 	schedule: Schedule,
-	options: Omit<RunScenarioOptions, "recorder"> & { readonly recorder?: Recorder },
+	options: Omit<RunScenarioOptions, "recorder"> & { readonly recorder?: Recorder | undefined },
 ): Promise<Replay> {
 	const machine = await withCore(scenario, options);
 	checkCore(schedule, machine.core, scenario);

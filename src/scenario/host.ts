@@ -22,7 +22,7 @@ export interface Host {
 	/** The engine's own assembly. */
 	engineImage(): Promise<EngineImage>;
 	/** The layout of the kernel that a .ko, by its path, was made for. Throws if there is none. Undefined: this host has no layouts. */
-	readonly kernelLayout?: (release: string, ko: string) => Promise<KernelLayout>;
+	readonly kernelLayout?: ((release: string, ko: string) => Promise<KernelLayout>) | undefined;
 	/** Makes a Cpu by name; undefined: the host's default. */
 	createCpu(name: string | undefined, memory: Memory): Cpu | Promise<Cpu>;
 	/** Capstone, for `traceInsns`. */

@@ -21,7 +21,7 @@ export interface PackedScenario {
 	/** Objects by the name of their source. */
 	readonly objects: Readonly<Record<string, Uint8Array>>;
 	/** The layout of the kernel that its .ko files were made for; values as decimal text. */
-	readonly layout?: { readonly release: string; readonly entries: Readonly<Record<string, string>> };
+	readonly layout?: { readonly release: string; readonly entries: Readonly<Record<string, string>> } | undefined;
 }
 
 /**
@@ -63,7 +63,7 @@ export async function packScenario(text: string, scenario: Scenario, host: Host)
 		text,
 		files: sorted(files),
 		objects: sorted(objects),
-		...(layout !== undefined && { layout: plainLayout(layout) }),
+		layout: layout && plainLayout(layout),
 	};
 }
 
@@ -88,7 +88,7 @@ export function unpackScenario(
 				hint: "pack the scenario again, with this version of klpemu",
 			});
 		},
-		...(layout !== undefined && { kernelLayout: async () => layoutOf(layout) }),
+		kernelLayout: layout && (async () => layoutOf(layout)),
 	};
 	return { scenario: parseScenario(text, fileName), host };
 }

@@ -28,24 +28,24 @@ import { createWorld } from "./world.js";
 
 export interface RunScenarioOptions {
 	/** Replaces the scenario's value. */
-	readonly design?: string | Design;
+	readonly design?: string | Design | undefined;
 	/** The kernel's own livepatch core, in place of the one in TypeScript; it follows mainline. */
-	readonly core?: KernelCore;
+	readonly core?: KernelCore | undefined;
 	/** The layout of the kernel whose .ko files can be loaded; default: that of the scenario's. */
-	readonly kernelLayout?: KernelLayout;
-	readonly cpu?: string;
-	readonly seed?: bigint | number;
+	readonly kernelLayout?: KernelLayout | undefined;
+	readonly cpu?: string | undefined;
+	readonly seed?: bigint | number | undefined;
 	/**
 	 * After a step that does not end as expected, the later steps are not run. Not used for selftests, whose tests are
 	 * independent.
 	 */
-	readonly stopAtFailure?: boolean;
+	readonly stopAtFailure?: boolean | undefined;
 	/** Called with one line for each guest instruction. */
-	readonly traceInsns?: (line: string) => void;
+	readonly traceInsns?: ((line: string) => void) | undefined;
 	/** Called with one line for each point of kernel code and each guest call, with the guest instructions so far. */
-	readonly onEvent?: (event: string) => void;
+	readonly onEvent?: ((event: string) => void) | undefined;
 	/** Watches the run, for example a Recorder: a new one for each run. */
-	readonly recorder?: RunObserver;
+	readonly recorder?: RunObserver | undefined;
 	readonly host: Host;
 }
 
@@ -63,7 +63,7 @@ export async function createScenarioMachine(
 	const kernelLayout = await kernelLayoutOf(objects.kernelObjects, host, given);
 	const machine = await boot({
 		design: core === undefined ? findDesign(options.design ?? scenario.design) : designOfCore(core),
-		...(core && { core }),
+		core,
 		createCpu: (memory) => host.createCpu(options.cpu ?? scenario.cpu, memory),
 		vmlinux: objects.vmlinux,
 		kernelLayout,

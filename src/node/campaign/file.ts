@@ -107,9 +107,8 @@ function asCampaign(content: string, file: string) {
 		return readDocument(content, file, campaignSchema);
 	} catch (error) {
 		if (!(error instanceof KlpemuError)) throw error;
-		const where = error.where;
 		throw new KlpemuError(error.code.replace(/^SCENARIO_/, "CAMPAIGN_"), error.reason, {
-			...(where !== undefined && { where }),
+			where: error.where,
 			hint:
 				error.code === "SCENARIO_SYNTAX"
 					? "docs/campaigns.md describes the file"

@@ -113,13 +113,12 @@ const layoutSchema = v.object({
 export function packOf(job: Job, blobs: Blobs): PackedScenario {
 	const all = (record: Readonly<Record<string, string>>) =>
 		Object.fromEntries(Object.entries(record).map(([name, hash]) => [name, blobOf(hash, blobs)]));
-	const layout = job.layout === undefined ? undefined : JSON.parse(textOf(job.layout, blobs));
 	return {
 		fileName: job.scenario,
 		text: textOf(job.text, blobs),
 		files: all(job.files),
 		objects: all(job.objects),
-		...(layout !== undefined && { layout: v.parse(layoutSchema, layout) }),
+		layout: job.layout === undefined ? undefined : v.parse(layoutSchema, JSON.parse(textOf(job.layout, blobs))),
 	};
 }
 

@@ -21,7 +21,7 @@ export async function runJob(job: Job, blobs: Blobs, control: JobControl): Promi
 		const core = job.core === undefined ? undefined : parseKernelCore(blobOf(job.core, blobs), job.variant);
 		const found = await exploreScenario({
 			scenario,
-			machine: { host, ...(core === undefined ? { design: job.design ?? scenario.design } : { core }) },
+			machine: { host, core, design: core === undefined ? (job.design ?? scenario.design) : undefined },
 			budget: job.states,
 			invariants: new Set(INVARIANTS),
 			all: false,

@@ -47,11 +47,10 @@ export const compareCommand: Command<CompareOptions> = {
 		const scenario = parseScenario(await readText(file!), file!, { designs: designNames });
 		const transcript = parseTranscript(await readText(recorded!));
 		const core = await readCore("compare", coreFile, design);
-		const used = design ?? transcript.design;
 		const options = {
 			host: nodeHost(file!),
-			...(used !== undefined && core === undefined && { design: used }),
-			...(core && { core }),
+			design: core === undefined ? (design ?? transcript.design) : undefined,
+			core,
 		};
 		const comparison = await compareTranscript(scenario, transcript, options);
 		stdout.write(printable(json ? asJson(comparison) : asText(comparison)));

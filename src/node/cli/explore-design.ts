@@ -63,11 +63,10 @@ export async function exploreDesign(
 		full = memoryEnd(settings.memory);
 		return full !== undefined;
 	};
-	const machine = { host: nodeHost(file), ...(design !== undefined && { design }), ...(cpu !== undefined && { cpu }) };
 	try {
 		const found = await exploreScenario({
 			scenario,
-			machine: { ...machine, ...(watch.core && { core: watch.core }) },
+			machine: { host: nodeHost(file), design, cpu, core: watch.core },
 			budget,
 			invariants: new Set(invariant === undefined ? INVARIANTS : [invariant as Invariant]),
 			all: settings.everyInvariant,

@@ -23,8 +23,8 @@ export type ThreadMessage =
 			readonly error: {
 				readonly code: string;
 				readonly reason: string;
-				readonly where?: string;
-				readonly hint?: string;
+				readonly where: string | undefined;
+				readonly hint: string | undefined;
 			};
 	  };
 
@@ -45,7 +45,7 @@ export function serveSearches(port: MessagePort, { text, designs, settings, stop
 			(error) => {
 				if (!(error instanceof KlpemuError)) throw error;
 				const { code, reason, where, hint } = error;
-				post({ error: { code, reason, ...(where !== undefined && { where }), ...(hint !== undefined && { hint }) } });
+				post({ error: { code, reason, where, hint } });
 			},
 		);
 	});

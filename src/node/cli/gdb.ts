@@ -53,10 +53,10 @@ export const gdbCommand: Command<GdbOptions> = {
 		const player = await Player.record(scenario, {
 			host: debugHost(file!),
 			stopAtFailure: true,
-			...(design !== undefined && { design }),
-			...(core && { core }),
-			...(cpu !== undefined && { cpu }),
-			...(seed !== undefined && { seed }),
+			design,
+			core,
+			cpu,
+			seed,
 		});
 		const server = await serveGdb(player, Number(port)).catch((error: unknown) => {
 			player.close();

@@ -45,10 +45,10 @@ export const replayCommand: Command<ReplayOptions> = {
 		const recorder = await recorderFor(options);
 		const replay = await replaySchedule(scenario, schedule, {
 			host: nodeHost(scenario.fileName),
-			...(kernel && { core: kernel }),
-			...(kernel === undefined && !ownCore && schedule.core === undefined && { design: schedule.design }),
-			...(cpu !== undefined && { cpu }),
-			...(recorder && { recorder }),
+			core: kernel,
+			design: kernel === undefined && !ownCore && schedule.core === undefined ? schedule.design : undefined,
+			cpu,
+			recorder,
 		});
 		const broken = replay.moves.at(-1)?.broken[0];
 		const endless = broken === undefined && isEndless(schedule.invariant);

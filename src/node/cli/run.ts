@@ -79,13 +79,13 @@ export function makeRunCommand(runScenario: RunScenario): Command<RunOptions> {
 		const recorder = await recorderFor(options);
 		const report = await runScenario(scenario, {
 			host: tellingReads(nodeHost(file), reads),
-			...(options.design === undefined ? {} : { design: options.design }),
-			...(core && { core }),
-			...(options.cpu === undefined ? {} : { cpu: options.cpu }),
-			...(options.seed === undefined ? {} : { seed: options.seed }),
-			...(recorder && { recorder }),
-			...(options.keepGoing ? { stopAtFailure: false } : {}),
-			...(options.traceInsns ? { traceInsns: traceTo(options.json ? io.stderr : io.stdout) } : {}),
+			design: options.design,
+			core,
+			cpu: options.cpu,
+			seed: options.seed,
+			recorder,
+			stopAtFailure: !options.keepGoing,
+			traceInsns: options.traceInsns ? traceTo(options.json ? io.stderr : io.stdout) : undefined,
 		});
 		// The files first: a reader that goes, or a full disk behind standard output, ends the process.
 		try {

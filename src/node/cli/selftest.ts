@@ -116,9 +116,9 @@ export const selftestCommand: Command<SelftestOptions> = {
 		for (const { script, file, scenario, wanted } of chosen) {
 			const report = await runScenario(modules === undefined ? scenario : await withModules(scenario, modules), {
 				host: nodeHost(file),
-				...(design === undefined ? {} : { design }),
-				...(core && { core }),
-				...(cpu === undefined ? {} : { cpu }),
+				design,
+				core,
+				cpu,
 			});
 			const tests = report.tests!.filter(({ title }) => wanted.includes(title));
 			print(ktap.suite({ name: script, report, tests }));

@@ -143,7 +143,7 @@ export class ScenarioDocument {
 	/** An error about one place of the file. */
 	error(code: string, path: Path, message: string, hint?: string, at: "key" | "value" = "value"): KlpemuError {
 		const where = whereOf(this.fileName, this.position(path, at));
-		return new KlpemuError(code, message, hint === undefined ? { where } : { where, hint });
+		return new KlpemuError(code, message, { where, hint });
 	}
 }
 
