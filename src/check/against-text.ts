@@ -52,7 +52,8 @@ export function parseSystemMap(
 			},
 		);
 	}
-	const byObject = new Map<string, KernelSymbol[]>([["vmlinux", []]]);
+	const vmlinux: KernelSymbol[] = [];
+	const byObject = new Map([["vmlinux", vmlinux]]);
 	let addresses = 0;
 	for (const [index, line] of text.split("\n").entries()) {
 		if (line === "") continue;
@@ -80,7 +81,7 @@ export function parseSystemMap(
 		const index = new SymbolIndex(sorted);
 		return objectOf(name, from, index);
 	});
-	return { objects, exports: exportsOf(byObject.get("vmlinux") ?? []) };
+	return { objects, exports: exportsOf(vmlinux) };
 }
 
 function objectOf(name: string, from: string, index: SymbolIndex): KernelObject {
@@ -95,12 +96,13 @@ function objectOf(name: string, from: string, index: SymbolIndex): KernelObject 
 
 /** Exported symbols by their entries in the symbol table; undefined if there are none in the list. */
 export function exportsOf(symbols: readonly KernelSymbol[]): Map<string, Export> | undefined {
-	const gplStart = symbols.find(({ name }) => name === "__start___ksymtab_gpl")?.address;
-	const gplEnd = symbols.find(({ name }) => name === "__stop___ksymtab_gpl")?.address;
+	// NaN if the list lacks them: no entry is GPL only then.
+	const addressOf = (wanted: string) => symbols.find(({ name }) => name === wanted)?.address ?? Number.NaN;
+	const [gplStart, gplEnd] = [addressOf("__start___ksymtab_gpl"), addressOf("__stop___ksymtab_gpl")];
 	const out = new Map<string, Export>();
 	for (const { name, address } of symbols) {
 		if (!name.startsWith("__ksymtab_")) continue;
-		const gplOnly = gplStart !== undefined && gplEnd !== undefined && address >= gplStart && address < gplEnd;
+		const gplOnly = address >= gplStart && address < gplEnd;
 		out.set(name.slice("__ksymtab_".length), { gplOnly });
 	}
 	return out.size === 0 ? undefined : out;

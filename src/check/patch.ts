@@ -1,4 +1,5 @@
 import { KlpemuError } from "../base/index.js";
+import type { ElfSection } from "../elf/index.js";
 import type { Code } from "./code.js";
 import type { PatchSource } from "./find-patch.js";
 import { CALLBACK_FIELDS, type CallbackField, type PatchLayout } from "./layout.js";
@@ -50,7 +51,6 @@ export interface Patch {
 	readonly data: readonly Spot[];
 }
 
-const NULL: Pointer = { kind: "null" };
 const UNSET: Name = { kind: "unset" };
 
 /** Reads livepatches by the layout of one kernel. */
@@ -70,8 +70,8 @@ export class PatchReader {
 	/** Throws `CHECK_LAYOUT` if the structures in the file cannot have this layout, and `CHECK_DAMAGED`. */
 	read(source: PatchSource): Patch {
 		const replace = (): Pick<Patch, "replace"> => ({ replace: this.#replaceOf(source.by) });
-		if (source.form === "klp-build") return { ...this.#readKlpBuild(source.section.index), ...replace() };
-		if (source.form === "kpatch") return { ...this.#readKpatch(source.section.index), ...replace() };
+		if (source.form === "klp-build") return { ...this.#readKlpBuild(source.section), ...replace() };
+		if (source.form === "kpatch") return { ...this.#readKpatch(source.section), ...replace() };
 		return this.#readPatch(source.at);
 	}
 
@@ -82,17 +82,14 @@ export class PatchReader {
 		const end = at.offset + Math.max(symbol?.size ?? 0, patch.replace + 1);
 		const written = this.#writes.into(at.section, at.offset, end);
 		const isWritten = (offset: number): boolean => written.some((write) => write.offset === at.offset + offset);
-		const objs = this.#file.pointer(field(patch.objs)) ?? NULL;
+		const pointer = (offset: number): Pointer => this.#pointer(field(offset), "klp_patch");
+		const objs = pointer(patch.objs);
 		const objects = this.#array(objs, this.#layout.object.size, (spot) => this.#object(spot));
-		const states = this.#array(this.#file.pointer(field(patch.states)) ?? NULL, this.#layout.state.size, (spot) =>
-			this.#state(spot),
-		);
-		const replace = this.#file.number(field(patch.replace), 1) ?? 0n;
+		const states = this.#array(pointer(patch.states), this.#layout.state.size, (spot) => this.#state(spot));
+		const replace = this.#number(field(patch.replace), 1, "klp_patch");
 		return {
 			form: "klp_patch",
-			mod: isWritten(patch.mod)
-				? { kind: "elsewhere", symbol: "(run time)" }
-				: (this.#file.pointer(field(patch.mod)) ?? NULL),
+			mod: isWritten(patch.mod) ? { kind: "elsewhere", symbol: "(run time)" } : pointer(patch.mod),
 			objects: objects?.elements,
 			terminated: objects?.terminated ?? true,
 			filledBy:
@@ -127,8 +124,8 @@ export class PatchReader {
 
 	/** A function that writes into the array, or takes its address and may do so. */
 	#filler(array: Spot): string | undefined {
-		const { size = 0 } = this.#file.symbolAt(array) ?? {};
 		const { section, offset } = array;
+		const size = this.#file.symbolAt(array)?.size ?? 0;
 		return (
 			this.#writes.into(section, offset, offset + size)[0]?.by ??
 			this.#writes.addressTaken(section, offset, offset + size)
@@ -138,9 +135,8 @@ export class PatchReader {
 	#object(at: Spot): PatchObject | undefined {
 		const { object, func, callbacks } = this.#layout;
 		const field = (offset: number): Spot => ({ section: at.section, offset: at.offset + offset });
-		const name = this.#file.pointer(field(object.name));
-		const funcs = this.#file.pointer(field(object.funcs));
-		if (name === undefined || funcs === undefined) throw this.#beyond("klp_object");
+		const name = this.#pointer(field(object.name), "klp_object");
+		const funcs = this.#pointer(field(object.funcs), "klp_object");
 		// The end of the array, as klp_for_each_object_static() finds it.
 		if (name.kind === "null" && funcs.kind === "null") return undefined;
 		const array = this.#array(funcs, func.size, (spot) => this.#func(spot, func));
@@ -157,7 +153,7 @@ export class PatchReader {
 	#callbacks(at: Spot, fields: PatchLayout["callbacks"]): Map<CallbackField, Pointer> {
 		const out = new Map<CallbackField, Pointer>();
 		for (const { field, offset } of fields) {
-			const pointer = this.#file.pointer({ section: at.section, offset: at.offset + offset }) ?? NULL;
+			const pointer = this.#pointer({ section: at.section, offset: at.offset + offset }, "klp_callbacks");
 			if (pointer.kind !== "null") out.set(field, pointer);
 		}
 		return out;
@@ -165,10 +161,9 @@ export class PatchReader {
 
 	#func(at: Spot, fields: { oldName: number; newFunc: number; sympos: number }): PatchFunc | undefined {
 		const field = (offset: number): Spot => ({ section: at.section, offset: at.offset + offset });
-		const oldName = this.#file.pointer(field(fields.oldName));
-		const newFunc = this.#file.pointer(field(fields.newFunc));
-		const sympos = this.#file.number(field(fields.sympos), 8);
-		if (oldName === undefined || newFunc === undefined || sympos === undefined) throw this.#beyond("klp_func");
+		const oldName = this.#pointer(field(fields.oldName), "klp_func");
+		const newFunc = this.#pointer(field(fields.newFunc), "klp_func");
+		const sympos = this.#number(field(fields.sympos), 8, "klp_func");
 		// The end of the array, as klp_for_each_func_static() finds it.
 		if (oldName.kind === "null" && newFunc.kind === "null" && sympos === 0n) return undefined;
 		return { oldName: this.#name(oldName), newFunc, sympos: Number(sympos) };
@@ -176,9 +171,8 @@ export class PatchReader {
 
 	#state(at: Spot): { id: number; version: number } | undefined {
 		const { state } = this.#layout;
-		const id = this.#file.number({ section: at.section, offset: at.offset + state.id }, 8);
-		const version = this.#file.number({ section: at.section, offset: at.offset + state.version }, 4);
-		if (id === undefined || version === undefined) throw this.#beyond("klp_state");
+		const id = this.#number({ section: at.section, offset: at.offset + state.id }, 8, "klp_state");
+		const version = this.#number({ section: at.section, offset: at.offset + state.version }, 4, "klp_state");
 		return id === 0n ? undefined : { id: Number(id), version: Number(version) };
 	}
 
@@ -198,14 +192,14 @@ export class PatchReader {
 		read: (at: Spot) => T | undefined,
 	): { elements: T[]; terminated: boolean } | undefined {
 		if (start.kind !== "here") return undefined;
-		const symbol = this.#file.symbolAt(start);
-		const variable = symbol !== undefined && symbol.size > 0 ? symbol : undefined;
-		const end = variable === undefined ? Number.POSITIVE_INFINITY : variable.value + variable.size;
-		if (variable !== undefined && (end - start.offset) % size !== 0) throw this.#misfit(variable.name, size);
+		const variable = this.#file.symbolAt(start);
+		// Assembly may say no size.
+		const end = variable?.size ? variable.value + variable.size : Number.POSITIVE_INFINITY;
+		if (variable?.size && (end - start.offset) % size !== 0) throw this.#misfit(variable.name, size);
 		const elements: T[] = [];
 		for (let offset = start.offset; ; offset += size) {
 			if (offset >= end) return { elements, terminated: false };
-			if (++this.#elements > MAX_ELEMENTS) throw this.#beyond("the livepatch: too many elements");
+			this.#countElement();
 			const element = read({ section: start.section, offset });
 			if (element === undefined) return { elements, terminated: true };
 			elements.push(element);
@@ -213,17 +207,16 @@ export class PatchReader {
 	}
 
 	/** `struct klp_object_ext` and `struct klp_func_ext` (include/linux/livepatch_external.h): the same for each configuration. */
-	#readKlpBuild(section: number): Patch {
+	#readKlpBuild({ index: section, size }: ElfSection): Patch {
 		const objects: PatchObject[] = [];
-		const size = this.#file.object.sections[section]?.size ?? 0;
 		if (size % EXT.object !== 0) throw this.#beyond("klp_object_ext");
 		for (let offset = 0; offset < size; offset += EXT.object) {
-			const name = this.#file.pointer({ section, offset }) ?? NULL;
-			const funcs = this.#file.pointer({ section, offset: offset + EXT.funcs }) ?? NULL;
-			const count = Number(this.#file.number({ section, offset: offset + EXT.count }, 4) ?? 0n);
+			const name = this.#pointer({ section, offset }, "klp_object_ext");
+			const funcs = this.#pointer({ section, offset: offset + EXT.funcs }, "klp_object_ext");
+			const count = Number(this.#number({ section, offset: offset + EXT.count }, 4, "klp_object_ext"));
 			const array: PatchFunc[] = [];
 			for (let index = 0; index < count && funcs.kind === "here"; index++) {
-				if (++this.#elements > MAX_ELEMENTS) throw this.#beyond("the livepatch: too many elements");
+				this.#countElement();
 				const at = { section: funcs.section, offset: funcs.offset + index * EXT.func };
 				const func = this.#func(at, { oldName: 0, newFunc: 8, sympos: 16 });
 				// The init function copies all of them; the kernel ends at the first empty one.
@@ -240,22 +233,21 @@ export class PatchReader {
 	}
 
 	/** `struct kpatch_patch_func` of kpatch's kmod/patch/kpatch-patch.h: the same since old_sympos exists. */
-	#readKpatch(section: number): Patch {
+	#readKpatch({ index: section, size }: ElfSection): Patch {
 		type Made = { name: Name; funcs: PatchFunc[]; callbacks: Map<CallbackField, Pointer> };
 		const byName = new Map<string, Made>();
 		const objectOf = (name: Name): Made => {
-			if (name.kind !== "text") throw this.#beyond("the names of kpatch's tables");
+			if (name.kind !== "text") throw this.#damaged("an entry of kpatch's table names no object");
 			const found = byName.get(name.text);
 			if (found !== undefined) return found;
 			const made: Made = { name: name.text === "vmlinux" ? UNSET : name, funcs: [], callbacks: new Map() };
 			byName.set(name.text, made);
 			return made;
 		};
-		const size = this.#file.object.sections[section]?.size ?? 0;
 		if (size % KPATCH.size !== 0) throw this.#beyond("kpatch_patch_func");
 		for (let offset = 0; offset < size; offset += KPATCH.size) {
 			const func = this.#func({ section, offset }, KPATCH);
-			if (func === undefined) throw this.#beyond("kpatch_patch_func");
+			if (func === undefined) throw this.#damaged("an entry of kpatch's table is empty");
 			objectOf(this.#nameAt({ section, offset: offset + KPATCH.objname })).funcs.push(func);
 		}
 		for (const { field, callback, object } of this.#kpatchCallbacks()) objectOf(object).callbacks.set(field, callback);
@@ -272,7 +264,7 @@ export class PatchReader {
 		for (const field of CALLBACK_FIELDS) {
 			const section = this.#file.sectionNamed(`.kpatch.callbacks.${field}`);
 			for (let offset = 0; section !== undefined && offset + 16 <= section.size; offset += 16) {
-				const callback = this.#file.pointer({ section: section.index, offset }) ?? NULL;
+				const callback = this.#pointer({ section: section.index, offset }, section.name);
 				if (callback.kind === "null") break;
 				out.push({ field, callback, object: this.#nameAt({ section: section.index, offset: offset + 8 }) });
 			}
@@ -281,7 +273,24 @@ export class PatchReader {
 	}
 
 	#nameAt(at: Spot): Name {
-		return this.#name(this.#file.pointer(at) ?? NULL);
+		return this.#name(this.#pointer(at, "kpatch's tables"));
+	}
+
+	/** Throws `CHECK_DAMAGED` if the section ends before; `what` it ends within. */
+	#pointer(at: Spot, what: string): Pointer {
+		return this.#file.pointer(at) ?? this.#endsWithin(what);
+	}
+
+	#number(at: Spot, bytes: number, what: string): bigint {
+		return this.#file.number(at, bytes) ?? this.#endsWithin(what);
+	}
+
+	#countElement(): void {
+		if (++this.#elements > MAX_ELEMENTS) throw this.#damaged(`the livepatch has more than ${MAX_ELEMENTS} elements`);
+	}
+
+	#endsWithin(what: string): never {
+		throw this.#beyond(what);
 	}
 
 	#misfit(variable: string, size: number): KlpemuError {
@@ -292,7 +301,11 @@ export class PatchReader {
 	}
 
 	#beyond(what: string): KlpemuError {
-		return new KlpemuError("CHECK_DAMAGED", `the section ends within ${what}`, {
+		return this.#damaged(`the section ends within ${what}`);
+	}
+
+	#damaged(message: string): KlpemuError {
+		return new KlpemuError("CHECK_DAMAGED", message, {
 			where: this.#file.object.fileName,
 			hint: "the file is damaged, or its kernel has other structures: give --core with a core of that kernel",
 		});

@@ -174,6 +174,29 @@ describe("Module.symvers", () => {
 		expect(findings.map((finding) => [finding.kind, finding.dmesg])).toEqual([[kind, dmesg]]);
 	});
 
+	test("a line that is none is an error, with its number", () => {
+		const lines = [...usual, "0x7\tshort"];
+		expect(() => check(ko(), [textFile("Module.symvers", lines)])).toThrow(
+			"Module.symvers:3: '0x7\tshort' is not '0xCRC name module EXPORT_SYMBOL'",
+		);
+	});
+
+	test("without it, the entries of the symbol table say what is exported, and to whom", () => {
+		const entries = ["__fentry__", "klp_enable_patch", "helper"].map(
+			(name, at) => `ffffffff8200000${at} r __ksymtab_${name}`,
+		);
+		const gpl = ["ffffffff82000002 R __start___ksymtab_gpl", "ffffffff82000003 R __stop___ksymtab_gpl"];
+		const found = (lines: readonly string[], license = "GPL") => {
+			const map = textFile("System.map", ["ffffffff81000000 T foo", ...lines]);
+			const { findings } = check(ko({ code: USER, modinfo: { license } }), [map]);
+			return findings.filter(({ kind }) => kind === "unknown-symbol").map(({ what }) => what);
+		};
+		expect(found([...entries, ...gpl])).toEqual([]);
+		expect(found(entries.slice(0, 2))).toEqual(["'helper' is not exported by the given kernel"]);
+		expect(found([...entries, ...gpl], "Proprietary")).toEqual(["'helper' is exported to GPL modules only"]);
+		expect(found(entries, "Proprietary")).toEqual([]);
+	});
+
 	test("exported symbols and imported namespaces are no findings", () => {
 		const lines = [...usual, line("helper", "EXPORT_SYMBOL", "PRIVATE")];
 		const file = ko({ code: USER, modinfo: { import_ns: "PRIVATE" } });

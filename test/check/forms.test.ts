@@ -55,6 +55,41 @@ describe("klp-build", () => {
 	});
 });
 
+/** A variable of assembly, which has no size, at the end of its section. */
+const CUT = '__asm__(".section .cut,\\"aw\\"; cut: .quad 1; .previous");';
+
+test.each([
+	["klp_patch", "static struct klp_patch unused = { THIS_MODULE };", "cut"],
+	["klp_object", "static struct klp_patch patch = { THIS_MODULE, cut };", "&patch"],
+	[
+		"klp_func",
+		"static struct klp_object objs[] = { { NULL, cut }, { } }; static struct klp_patch patch = { THIS_MODULE, objs };",
+		"&patch",
+	],
+	["klp_state", "static struct klp_patch patch = { THIS_MODULE, NULL, cut };", "&patch"],
+])("a %s that its section cuts is an error", (what, more, patch) => {
+	const cut = `${CUT} extern struct ${what} cut[]; ${more}`;
+	const body = `${cut} int __init init_module(void) { return klp_enable_patch(${patch}); } void cleanup_module(void) { }`;
+	expect(() => check(ko({ body }))).toThrow(`the section ends within ${what}`);
+});
+
+test.each([
+	[
+		"a table that is cut",
+		'static char rest[8] SECTION(".kpatch.funcs") = "x";',
+		"the section ends within kpatch_patch_func",
+	],
+	["an empty entry", 'static u64 empty[7] SECTION(".kpatch.funcs") = { };', "an entry of kpatch's table is empty"],
+	[
+		"an entry without an object",
+		'static u64 entry[7] SECTION(".kpatch.funcs") = { 1 };',
+		"an entry of kpatch's table names no object",
+	],
+])("kpatch: %s is an error", (_, table, message) => {
+	const init = "void *kzalloc(u64, int); int __init init_module(void) { return klp_enable_patch(kzalloc(200, 0)); }";
+	expect(() => check(ko({ body: `${table} ${init} void cleanup_module(void) { }` }))).toThrow(message);
+});
+
 test("kpatch: its table of functions, and callbacks by object", () => {
 	const report = check(
 		ko({
@@ -105,6 +140,10 @@ static struct klp_kallsyms_reloc table[] = { ${entries} };`,
 			},
 			{ kind: "kallsyms-first", place: { object: "vmlinux", in: "table+0x20" } },
 		]);
+	});
+
+	test("a name that is not in the file is said", () => {
+		expect(check(suse("{ NULL, &a }"), [map]).notLookedAt).toContain("the name at table: it is set at run time");
 	});
 
 	test("of a module without its file nothing is said, but that", () => {

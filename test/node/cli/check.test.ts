@@ -3,6 +3,8 @@ import { mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import type { CheckReport } from "../../../src/check/index.js";
+import { renderCheck } from "../../../src/node/cli/check-report.js";
 import { type KoOptions, ko, textFile } from "../../check/ko.js";
 import { cliOf } from "../../support/cli.js";
 
@@ -44,6 +46,50 @@ test("a livepatch that is right: status 0, and what was not looked at", async ()
 		",
 		}
 	`);
+});
+
+test("all that a report may say of a module, and of what it lacks", () => {
+	const object = { name: "ext4", callbacks: {}, relocations: 0, symbols: [] };
+	const report: CheckReport = {
+		...{ schema: 1, file: "x.ko", verdict: "clean", findings: [], lookedAt: [], notLookedAt: ["all"] },
+		module: { name: "x", livepatch: false, license: null, vermagic: null, depends: ["a", "b"] },
+		patches: [
+			{
+				...{ form: "kpatch", replace: null, states: [] },
+				objects: [
+					{
+						...{ name: "vmlinux", callbacks: { pre_patch: "pre", post_patch: "post" }, relocations: 30 },
+						symbols: Array.from({ length: 22 }, (_, index) => `s${index}`),
+						funcs: [
+							{ oldName: "foo", sympos: 2, newFunc: "new", oldAddress: "ffffffff81000000", oldFile: "foo.c" },
+							{ oldName: null, sympos: 0, newFunc: null },
+						],
+					},
+					{ ...object, relocations: 1, symbols: ["one"], funcs: [] },
+				],
+			},
+		],
+	};
+	const text = renderCheck(report, (_role, line) => line);
+	expect(text).toBe(`x.ko: a livepatch in which nothing wrong was found
+
+module x; without vermagic; without a licence; needs a, b
+livepatch of kpatch: replace is set at run time
+  vmlinux
+    foo, position 2 (ffffffff81000000 of foo.c) -> new
+    (null) -> (null)
+    callbacks: pre_patch pre(), post_patch post()
+    30 livepatch relocations: s0 s1 s2 s3 s4 s5 s6 s7 s8 s9 s10 s11 s12 s13 s14
+                              s15 s16 s17 s18 s19 and 2 more
+  ext4
+    1 livepatch relocation: one
+
+not looked at  all
+`);
+	const none = { ...report, patches: [] };
+	expect(renderCheck(none, (_role, line) => line)).toMatch(/^x\.ko: a module, no livepatch, in which nothing wrong/);
+	const marked = { ...none, module: { ...report.module, livepatch: true } };
+	expect(renderCheck(marked, (_role, line) => line)).toMatch(/^x\.ko: a livepatch in which nothing wrong/);
 });
 
 test("a refusal, a fault and a remark: status 1, sorted by weight, 80 columns", async () => {
