@@ -116,6 +116,60 @@ describe("keys", () => {
 			  hint: funcs is short for objects: { vmlinux: ... }"
 		`);
 	});
+	test("inside of a step", () => {
+		expect(broken("insmod: lp1", "insmod: { modul: lp1 }")).toBe(`SCENARIO_UNKNOWN_KEY
+s.yaml:11:15: unknown key 'modul' in 'step 1: insmod'
+  hint: did you mean 'module'? keys: module, params`);
+		expect(broken("insmod: lp1", "{ errno: EBUSY }")).toContain(
+			"s.yaml:11:7: unknown step 'errno'\n  hint: steps: insmod,",
+		);
+		expect(broken("insmod: lp1", "{}")).toContain("s.yaml:11:5: 'step 1' must be a step, not an empty map\n");
+		const echo = "{ echo: { path: lp1/enabled, value: 1, errno: EBUSY }, errno: EBUSY }";
+		expect(broken("insmod: lp1", echo)).toBe("SCENARIO_DUPLICATE\ns.yaml:11:60: errno is given twice");
+		expect(broken("{ task: worker/0, patch_state: IDLE }", "{ sysfs: { /proc/x: 1 } }")).toBe(`SCENARIO_BAD_VALUE
+s.yaml:13:24: '/proc/x' is not in /sys/kernel/livepatch/
+  hint: paths here are relative to that folder, for example lp1/enabled`);
+		const twice = "  - { rmmod: lp1, errno: EBUSY }\n  - expect: { errno: EAGAIN }";
+		expect(broken("  - settle", twice)).toBe(`SCENARIO_EXPECT
+s.yaml:13:15: the step before already expects errno -16
+  hint: say it once`);
+	});
+	test("inside of a race", () => {
+		const race = (steps: string) => broken("insmod: lp1", `race: [[${steps}], [reverse]]`);
+		expect(race("insmod: { modul: lp1 }")).toContain("unknown key 'modul' in 'step 1: race[0][0].insmod'");
+		expect(race("wake: { a: 1 }")).toContain(
+			"'step 1: race[0][0].wake' must be the name of a task, or a list of tasks",
+		);
+		expect(race("insmod")).toContain(
+			"the step 'insmod' needs a value\n  hint: write it as 'insmod: the name of a module",
+		);
+		expect(race("settle")).toContain("the step 'settle' cannot stand in a race\n  hint: steps: insmod, rmmod, disable");
+		expect(race("3")).toContain(
+			"'step 1: race[0][0]' must be a step, not 3\n  hint: a word (reverse, force) or one key of",
+		);
+	});
+	test("names of modules and tasks that are taken", () => {
+		const modules = (name: string) =>
+			broken("vmlinux: [a.c]", `vmlinux: [a.c]\nmodules: { ${name}: { sources: [b.c] } }`);
+		expect(modules("vmlinux")).toBe(`SCENARIO_DUPLICATE
+s.yaml:5:12: a module cannot be called vmlinux
+  hint: vmlinux has a key of its own, next to modules`);
+		expect(modules("lp1")).toBe(`SCENARIO_DUPLICATE
+s.yaml:7:3: there already is a module 'lp1'
+  hint: modules and livepatches share one name space`);
+		const fork = "  - fork: { parent: worker/0, child: sleeper, calls: [funcA] }";
+		expect(broken("  - settle", fork)).toBe(`SCENARIO_DUPLICATE
+s.yaml:12:38: there already are tasks 'sleeper'
+  hint: choose another name`);
+	});
+	test("of a task that do not go together", () => {
+		expect(broken("{ calls: [funcA], sleeps_in: funcA }", "{ sleeps_in: funcA }")).toBe(`SCENARIO_BAD_VALUE
+s.yaml:9:25: 'sleeper' sleeps in funcA but calls nothing
+  hint: add calls: [funcA], or the function that leads there`);
+		expect(broken("sleeps_in: funcA", "exit_calls: [funcA], kthread: true")).toBe(`SCENARIO_BAD_VALUE
+s.yaml:9:30: 'sleeper' is a kthread, and only user tasks go through do_exit() here
+  hint: leave out kthread`);
+	});
 	test("names that JavaScript treats specially", () => {
 		expect(broken("funcs: { funcA:", "funcs: { __proto__:")).toMatchInlineSnapshot(`
 			"SCENARIO_BAD_VALUE
@@ -132,6 +186,8 @@ describe("keys", () => {
 
 describe("values", () => {
 	test("wrong type", () => {
+		expect(broken("title: t", "title: { t: 1 }")).toBe(`SCENARIO_BAD_VALUE
+s.yaml:1:8: 'title' must be a text, not a map`);
 		expect(broken("cpus: 2", "cpus: two")).toMatchInlineSnapshot(`
 			"SCENARIO_BAD_VALUE
 			s.yaml:3:7: 'cpus' must be a whole number from 1 to 64, not "two""

@@ -14,8 +14,10 @@ import {
 import { checkWritable, writeWhole } from "../files.js";
 import { END_SIGNALS } from "../process-end.js";
 import type { Command, Io } from "./command.js";
+import { parallelOf } from "./parallel.js";
+import { StatusLine } from "./status-line.js";
 import { version } from "./version.js";
-import { processesOf, workerProcess } from "./worker-process.js";
+import { MAX_JOBS, workerProcess } from "./worker-process.js";
 
 export interface CampaignOptions {
 	readonly redis: string | undefined;
@@ -44,7 +46,7 @@ export const campaignCommand: Command<CampaignOptions> = {
 		"  klpemu campaign scenarios/campaigns/family.yaml --redis redis://127.0.0.1:6379",
 	],
 	async run({ redis, jobs, html, json }, [file], io) {
-		const processes = processesOf(jobs, "klpemu campaign");
+		const processes = parallelOf(jobs, "--jobs", MAX_JOBS, "klpemu campaign");
 		const campaign = await readCampaign(file!);
 		if (html !== undefined) await checkWritable(html);
 		const plan = await planCampaign(campaign, await version());
@@ -63,10 +65,11 @@ export const campaignCommand: Command<CampaignOptions> = {
 		}
 		const report = reportOf(plan);
 		// First the file: standard output may be a full disk, too.
-		const unwritten =
-			html === undefined ? undefined : await writeWhole(html, campaignHtml(report)).catch((error) => error);
-		io.stdout.write(json ? `${printableJson(report)}\n` : printable(campaignText(report)));
-		if (unwritten !== undefined) throw unwritten;
+		try {
+			if (html !== undefined) await writeWhole(html, campaignHtml(report));
+		} finally {
+			io.stdout.write(json ? `${printableJson(report)}\n` : printable(campaignText(report)));
+		}
 		return campaignStatus(report);
 	},
 };
@@ -74,7 +77,8 @@ export const campaignCommand: Command<CampaignOptions> = {
 /** The progress line: once a second on a terminal, else every ten seconds. */
 class Progress implements CampaignEvents {
 	readonly #plan: Plan;
-	readonly #io: Io;
+	readonly #stderr: Io["stderr"];
+	readonly #line: StatusLine;
 	readonly #begin = performance.now();
 	readonly #timer: NodeJS.Timeout;
 	/** States of the searches that have no result yet. */
@@ -82,7 +86,8 @@ class Progress implements CampaignEvents {
 
 	constructor(plan: Plan, io: Io) {
 		this.#plan = plan;
-		this.#io = io;
+		this.#stderr = io.stderr;
+		this.#line = new StatusLine(io.stderr);
 		this.#timer = setInterval(() => this.#show(), io.stderr.isTTY ? 1000 : 10_000);
 	}
 
@@ -95,17 +100,13 @@ class Progress implements CampaignEvents {
 	}
 
 	onNotice(text: string): void {
-		this.#clear();
-		this.#io.stderr.write(`${printable(text)}\n`);
+		this.#line.clear();
+		this.#stderr.write(`${printable(text)}\n`);
 	}
 
 	end(): void {
 		clearInterval(this.#timer);
-		this.#clear();
-	}
-
-	#clear(): void {
-		if (this.#io.stderr.isTTY) this.#io.stderr.write("\r\x1b[K");
+		this.#line.clear();
 	}
 
 	#show(): void {
@@ -115,7 +116,6 @@ class Progress implements CampaignEvents {
 		const violated = rows.filter(({ verdict }) => verdict === "violated").length;
 		const seconds = Math.round((performance.now() - this.#begin) / 1000);
 		const searches = `${sum((row) => row.searches.done)} of ${sum((row) => row.searches.all)} searches`;
-		const text = `${searches}, ${states} states, ${violated} violated, ${seconds} s`;
-		this.#io.stderr.write(this.#io.stderr.isTTY ? `\r\x1b[K${text}` : `${text}\n`);
+		this.#line.show(`${searches}, ${states} states, ${violated} violated, ${seconds} s`);
 	}
 }

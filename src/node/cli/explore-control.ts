@@ -1,6 +1,7 @@
 import type { SearchProgress } from "../../explore/index.js";
 import { END_SIGNALS } from "../process-end.js";
 import type { Io } from "./command.js";
+import { StatusLine } from "./status-line.js";
 
 /** A flag that all threads of the process see. */
 export class SharedFlag {
@@ -29,7 +30,7 @@ export interface DesignProgress extends SearchProgress {
 
 /** Signals, and the progress line. */
 export class Control {
-	readonly #io: Io;
+	readonly #line: StatusLine;
 	readonly #budget: number;
 	readonly #onSignal = () => this.stop.set();
 	/** Seconds and states of the last line of each design. */
@@ -39,7 +40,7 @@ export class Control {
 
 	/** `budget`: in states, of each search. */
 	constructor(io: Io, budget: number) {
-		this.#io = io;
+		this.#line = new StatusLine(io.stderr);
 		this.#budget = budget;
 		for (const signal of END_SIGNALS) process.once(signal, this.#onSignal);
 	}
@@ -52,13 +53,12 @@ export class Control {
 		this.#shown.set(design, at);
 		const rate = (at.states - shown.states) / seconds;
 		const mib = process.memoryUsage.rss() / 2 ** 20;
-		const text = progressLine({ ...at, design, rate, mib, budget: this.#budget });
-		this.#io.stderr.write(this.#io.stderr.isTTY ? `\r\x1b[K${text}` : `${text}\n`);
+		this.#line.show(progressLine({ ...at, design, rate, mib, budget: this.#budget }));
 	}
 
 	end(): void {
 		for (const signal of END_SIGNALS) process.removeListener(signal, this.#onSignal);
-		if (this.#io.stderr.isTTY) this.#io.stderr.write("\r\x1b[K");
+		this.#line.clear();
 	}
 }
 

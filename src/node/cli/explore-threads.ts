@@ -1,4 +1,3 @@
-import { availableParallelism } from "node:os";
 import { Worker } from "node:worker_threads";
 import { KlpemuError } from "../../base/index.js";
 import { THREAD } from "./command.js";
@@ -7,19 +6,9 @@ import type { ExploredDesign } from "./explore-design.js";
 import type { ThreadData, ThreadMessage } from "./explore-thread.js";
 
 /** The largest value of --workers. */
-const MAX_WORKERS = 256;
+export const MAX_WORKERS = 256;
 /** Milliseconds that the first search is alone: a table of small searches is made before another thread has started. */
 const ALONE = 150;
-
-/** Number of searches at a time: --workers, or the number of cores. Throws `CLI_BAD_ARGUMENT`. */
-export function workersOf(workers: bigint | undefined): number {
-	if (workers === undefined) return availableParallelism();
-	if (workers >= 1n && workers <= MAX_WORKERS) return Number(workers);
-	throw new KlpemuError("CLI_BAD_ARGUMENT", `--workers must be from 1 to ${MAX_WORKERS}, not ${workers}`, {
-		where: "klpemu explore",
-		hint: `without --workers there are as many as this machine has cores: ${availableParallelism()}`,
-	});
-}
 
 /** Makes the search of one design, in this thread or in another one. */
 type Explore = (design: string) => Promise<ExploredDesign | undefined>;

@@ -15,9 +15,11 @@ import { CHECKPOINT_SECONDS, type CheckpointOptions, Checkpoints } from "./explo
 import { Control, type DesignProgress } from "./explore-control.js";
 import { exploreDesign, type SearchSettings } from "./explore-design.js";
 import { type ExploreReport, exitStatus, exploreTable } from "./explore-report.js";
-import { exploreDesigns, workersOf } from "./explore-threads.js";
+import { exploreDesigns, MAX_WORKERS } from "./explore-threads.js";
 import { columnsOf } from "./fold.js";
 import { DEFAULT_MEMORY } from "./memory-limit.js";
+import { parallelOf } from "./parallel.js";
+import { parseShard } from "./shard.js";
 import { DOT_STATES, StateGraphCollector } from "./state-graph.js";
 
 export interface ExploreOptions extends CheckpointOptions {
@@ -122,7 +124,13 @@ async function exploreFile(
 	try {
 		const data = { text, designs: designNames, settings };
 		const found = options.allDesigns
-			? await exploreDesigns(designNames, workersOf(options.workers), explore, control, data)
+			? await exploreDesigns(
+					designNames,
+					parallelOf(options.workers, "--workers", MAX_WORKERS, "klpemu explore"),
+					explore,
+					control,
+					data,
+				)
 			: [await explore(designOf(options, core, scenario))];
 		for (const { design, rows, schedules } of found) {
 			if (graph !== undefined) await writeWhole(options.dot!, graph.render(`${scenario.title} (${design})`));
@@ -154,7 +162,7 @@ function settingsOf(file: string, options: ExploreOptions, shard: Shard | undefi
 }
 
 const badArgument = (message: string, hint?: string) =>
-	new KlpemuError("CLI_BAD_ARGUMENT", message, { where: "klpemu explore", ...(hint !== undefined && { hint }) });
+	new KlpemuError("CLI_BAD_ARGUMENT", message, { where: "klpemu explore", hint });
 
 /** Throws `CLI_BAD_ARGUMENT` for options that do not go with --all-designs, or only with it. */
 function refuseDesigns({ allDesigns, design, core, workers }: ExploreOptions): void {
@@ -225,11 +233,7 @@ function note(error: unknown, unsaved: KlpemuError[]): undefined {
 
 function shardOf(text: string | undefined): Shard | undefined {
 	if (text === undefined) return undefined;
-	const [, index, count] = /^([1-9]\d{0,4})\/([1-9]\d{0,4})$/.exec(text) ?? [];
-	if (index === undefined || Number(index) > Number(count)) {
-		throw new KlpemuError("CLI_BAD_ARGUMENT", `--shard must be I/N with 1 <= I <= N, for example 1/4, not '${text}'`, {
-			where: "klpemu explore",
-		});
-	}
-	return { index: Number(index) - 1, count: Number(count) };
+	const shard = parseShard(text);
+	if (shard !== undefined) return shard;
+	throw badArgument(`--shard must be I/N with 1 <= I <= N, for example 1/4, not '${text}'`);
 }

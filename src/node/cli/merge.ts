@@ -7,6 +7,7 @@ import { readIfThere, readText } from "../files.js";
 import type { Command } from "./command.js";
 import { type ExploreReport, exitStatus, exploreTable } from "./explore-report.js";
 import { columnsOf } from "./fold.js";
+import { parseShard } from "./shard.js";
 
 export interface MergeOptions {
 	readonly json: boolean;
@@ -47,12 +48,10 @@ async function filesOf(given: readonly string[]): Promise<string[]> {
 const SHARD_REPORT: v.GenericSchema<unknown, ExploreReport> = v.object({
 	schema: v.literal(1),
 	scenario: v.string(),
+	preemption: v.exactOptional(v.picklist(["none", "full"])),
 	shard: v.pipe(
 		v.string(),
-		v.check((shard) => {
-			const [, index, of] = /^([1-9]\d{0,4})\/([1-9]\d{0,4})$/.exec(shard) ?? [];
-			return index !== undefined && Number(index) <= Number(of);
-		}, "Invalid part"),
+		v.check((shard) => parseShard(shard) !== undefined, "Invalid part"),
 	),
 	results: v.array(rowSchema),
 });
@@ -79,12 +78,13 @@ const MOST = 10;
 /** Throws `MERGE_MISMATCH` if the reports are not the parts of one exploration. */
 export function mergeReports(reports: readonly ExploreReport[], files: readonly string[]): ExploreReport {
 	const [first] = reports;
-	const count = Number(first!.shard!.split("/")[1]);
+	const countOf = ({ shard }: ExploreReport) => parseShard(shard!)!.count;
+	const count = countOf(first!);
 	for (const [index, report] of reports.entries()) {
 		if (reports.findIndex(({ shard }) => shard === report.shard) < index) {
 			throw new KlpemuError("MERGE_MISMATCH", `part ${report.shard} is given twice`, { where: files[index]! });
 		}
-		if (report.scenario === first!.scenario && Number(report.shard!.split("/")[1]) === count) continue;
+		if (report.scenario === first!.scenario && countOf(report) === count) continue;
 		throw new KlpemuError("MERGE_MISMATCH", `a part of something else than ${files[0]}`, { where: files[index]! });
 	}
 	const missing = Array.from({ length: count }, (_, index) => `${index + 1}/${count}`).filter(
@@ -111,15 +111,15 @@ export function mergeReports(reports: readonly ExploreReport[], files: readonly 
 	};
 }
 
-/** The rows of one design, part by part. */
+/** The rows of one design, part by part: each part has at least one. */
 function mergeRows(parts: readonly (readonly ExploreRow[])[]): ExploreRow[] {
 	const rows = parts.flat();
-	const visited = joinVisited(parts.map(([row]) => Object.entries(row?.visited ?? {})));
+	const visited = joinVisited(parts.map(([row]) => Object.entries(row!.visited ?? {})));
 	const shared = {
 		states: visited.size,
 		transitions: [...visited.values()].reduce((sum, moves) => sum + moves, 0),
 		depth: rows.reduce((deepest, { depth }) => Math.max(deepest, depth), 0),
-		seconds: Math.round(1000 * parts.reduce((sum, [row]) => sum + (row?.seconds ?? 0), 0)) / 1000,
+		seconds: Math.round(1000 * parts.reduce((sum, [row]) => sum + row!.seconds, 0)) / 1000,
 	};
 	const violated = rows.filter(({ invariant }) => invariant !== null);
 	const shortest = shortestOfEach(violated, ({ invariant, scheduleLength }) => ({
@@ -134,7 +134,7 @@ function mergeRows(parts: readonly (readonly ExploreRow[])[]): ExploreRow[] {
 
 /** The result of all parts for the scenario's expectations; undefined if they are reports of an older klpemu. */
 function judge(parts: readonly (readonly ExploreRow[])[], { result, expected }: ExploreRow): Partial<ExploreRow> {
-	const steps = mergeSteps(parts.map(([row]) => row?.steps ?? []));
+	const steps = mergeSteps(parts.map(([row]) => row!.steps ?? []));
 	if (expected === undefined || steps.length === 0 || result === "refused") return {};
 	const { asExpected, failures } = judgeOutcomes(result, expected, steps, true);
 	return { expected, asExpected: asExpected ?? null, failures, steps };

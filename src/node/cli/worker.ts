@@ -3,7 +3,8 @@ import { printable } from "../../base/index.js";
 import { answerJobs, serveQueue } from "../campaign/index.js";
 import { END_SIGNALS } from "../process-end.js";
 import { type Command, EXIT } from "./command.js";
-import { processesOf, workerProcess } from "./worker-process.js";
+import { parallelOf } from "./parallel.js";
+import { MAX_JOBS, workerProcess } from "./worker-process.js";
 
 export interface WorkerOptions {
 	readonly redis: string | undefined;
@@ -29,7 +30,7 @@ export const workerCommand: Command<WorkerOptions> = {
 			await answerJobs(io.stdin as Readable, (line) => io.stdout.write(line));
 			return EXIT.ok;
 		}
-		const processes = processesOf(jobs, "klpemu worker");
+		const processes = parallelOf(jobs, "--jobs", MAX_JOBS, "klpemu worker");
 		const stopped = new Promise<void>((resolve) => {
 			for (const signal of END_SIGNALS) process.on(signal, () => resolve());
 		});

@@ -31,7 +31,9 @@ export function sameResult(one: string, other: string): boolean {
 function normalCommand({ command }: TranscriptCommand, modules: ReadonlySet<string>): string | undefined {
 	const module = /^(insmod|rmmod|modprobe(?: -r)?) (?:\S*\/)?(\w+?)(?:\.ko)?(?= |$)/.exec(command);
 	if (module !== null)
-		return modules.has(module[2]!) ? `${module[1] === "rmmod" ? "rmmod" : "insmod"} ${module[2]}` : undefined;
+		return modules.has(module[2]!)
+			? `${/^(rmmod|modprobe -r)$/.test(module[1]!) ? "rmmod" : "insmod"} ${module[2]}`
+			: undefined;
 	const written = /^echo '?(.*?)'? > (?:\$KL|\/sys\/kernel\/livepatch)\/(\S+)$/.exec(command);
 	const ops = /^echo '?((?:(?:un)?register|modify) \w+)(?: \S+)?'? > \/proc\/klpkit$/.exec(command);
 	if (ops !== null) return ops[1];

@@ -1,6 +1,6 @@
 import * as v from "valibot";
 import { suggest } from "../../base/index.js";
-import { STEPS, stepSchema } from "../steps/index.js";
+import { type AnyStep, STEP_SCHEMAS, STEPS } from "../steps/index.js";
 import type { Path } from "./document.js";
 import { pathName } from "./document.js";
 
@@ -42,7 +42,8 @@ function isMap(value: unknown): value is Value {
 export function explain(schema: Schema, value: unknown, path: Path): Problem | undefined {
 	if (v.safeParse(schema, value).success) return undefined;
 	const parts = schema as unknown as Parts;
-	if (schema === (stepSchema as unknown)) return explainStep(value, path);
+	const steps = STEP_SCHEMAS.get(schema);
+	if (steps !== undefined) return explainStep(parts, steps, value, path);
 	switch (parts.type) {
 		case "optional":
 			return explain(parts.wrapped!, value, path);
@@ -118,26 +119,27 @@ function kindOf(schema: Schema): string {
 	return type === "picklist" ? "string" : type;
 }
 
-function explainStep(value: unknown, path: Path): Problem | undefined {
-	const known: readonly string[] = STEPS.map(({ kind }) => kind);
+function explainStep(parts: Parts, steps: readonly AnyStep[], value: unknown, path: Path): Problem | undefined {
+	const known = steps.map(({ kind }) => kind);
 	const unknown = (name: string, at: Path): Problem => {
-		const step = STEPS.find(({ kind }) => kind === name);
-		return {
-			code: "SCENARIO_UNKNOWN_STEP",
-			path: at,
-			at: "key",
-			message: step === undefined ? `unknown step '${name}'` : `the step '${name}' needs a value`,
-			hint: step === undefined ? suggest(name, "steps", known) : `write it as '${name}: ${expectedOf(step.value)}'`,
-		};
+		const problem = { code: "SCENARIO_UNKNOWN_STEP", path: at, at: "key" } as const;
+		const step = steps.find(({ kind }) => kind === name);
+		if (step !== undefined) {
+			const hint = `write it as '${name}: ${expectedOf(step.value)}'`;
+			return { ...problem, message: `the step '${name}' needs a value`, hint };
+		}
+		const elsewhere = STEPS.some(({ kind }) => kind === name);
+		const message = elsewhere ? `the step '${name}' cannot stand in a race` : `unknown step '${name}'`;
+		return { ...problem, message, hint: suggest(name, "steps", known) };
 	};
 	if (typeof value === "string") return unknown(value, path);
-	if (!isMap(value)) {
+	const keys = isMap(value) ? Object.keys(value) : [];
+	if (!isMap(value) || keys.length === 0) {
 		const message = `'${pathName(path)}' must be a step, not ${show(value)}`;
-		const words = STEPS.flatMap((step) => ("word" in step ? [step.kind] : []));
+		const words = steps.flatMap((step) => (step.word === undefined ? [] : [step.kind]));
 		const hint = `a word (${words.join(", ")}) or one key of: ${known.join(", ")}`;
 		return { code: "SCENARIO_BAD_VALUE", path, at: "value", message, hint };
 	}
-	const keys = Object.keys(value);
 	const actions = keys.filter((key) => known.includes(key));
 	if (actions.length > 1) {
 		const message = `a step does one thing, not both '${actions[0]}' and '${actions[1]}'`;
@@ -145,10 +147,9 @@ function explainStep(value: unknown, path: Path): Problem | undefined {
 		return { code: "SCENARIO_BAD_VALUE", path: [...path, actions[1]!], at: "key", message, hint };
 	}
 	const action = actions[0];
-	if (action === undefined) return unknown(keys[0] ?? "", keys[0] === undefined ? path : [...path, keys[0]]);
-	const option = stepSchema.options.find(
-		(item) => item.type === "strict_object" && Object.keys(item.entries)[0] === action,
-	) as unknown as Parts;
+	if (action === undefined) return unknown(keys[0]!, [...path, keys[0]!]);
+	const options = parts.options as readonly Parts[];
+	const option = options.find(({ entries = {} }) => Object.keys(entries)[0] === action)!;
 	return explainObject(option.entries!, value, path);
 }
 
@@ -191,14 +192,14 @@ const LONGEST = 80;
 
 function show(value: unknown): string {
 	if (Array.isArray(value)) return value.length === 0 ? "an empty list" : "a list";
-	if (isMap(value)) return "a map";
+	if (isMap(value)) return Object.keys(value).length === 0 ? "an empty map" : "a map";
 	if (typeof value !== "string") return String(value);
 	return value.length > LONGEST ? `"${value.slice(0, LONGEST)}..."` : `"${value}"`;
 }
 
 function wrong(schema: Schema, value: unknown, path: Path, meant: readonly Schema[] = []): Problem {
 	const name = path.length === 0 ? "a scenario" : `'${pathName(path)}'`;
-	const message = `${name} must be ${expectedOf(schema)}, not ${value === undefined ? "missing" : show(value)}`;
+	const message = `${name} must be ${expectedOf(schema)}, not ${show(value)}`;
 	const words = [schema, ...meant].flatMap((option) => {
 		const parts = option as unknown as Parts;
 		return parts.type === "picklist" ? (parts.options as readonly string[]) : [];

@@ -76,13 +76,10 @@ export class Names {
 		return name;
 	}
 
-	/** Adds one task. Throws `SCENARIO_BAD_VALUE`, `SCENARIO_DUPLICATE`. */
+	/** Adds one task. Throws `SCENARIO_BAD_VALUE`. */
 	task(name: string, group: string, raw: RawTaskEntries, path: Path, at: "key" | "value"): TaskSpec {
 		const { document } = this;
 		const { calls } = raw;
-		if (this.tasks.has(name) && !this.exited.has(name)) {
-			throw document.error("SCENARIO_DUPLICATE", path, `there already is a task '${name}'`, "choose another name", at);
-		}
 		if (raw.cpu !== undefined && raw.cpu >= this.cpus) {
 			const hint = `cpus is ${this.cpus}, and CPUs are counted from 0`;
 			throw document.error("SCENARIO_BAD_VALUE", [...path, "cpu"], `'${name}': there is no CPU ${raw.cpu}`, hint);

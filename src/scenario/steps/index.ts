@@ -16,12 +16,13 @@ const RACING = [
 	...[insmod, rmmod, disable, enable, reverse, force, echo, wake, fork, exit],
 	...[register, unregister, modify],
 ] as const;
+const racingSchema = stepsSchema(RACING, false);
 
 /** All steps, in the order of docs/reference.md and of error messages. */
 export const STEPS = [
 	...[insmod, rmmod, settle, run, sleep, disable, enable, reverse, force, echo, cat, stat, sysctl],
 	...[register, unregister, modify, cpu_up, cpu_down, wake, fork, exit, call, state, test, expect],
-	raceOf(RACING),
+	raceOf(RACING, racingSchema),
 ] as const;
 
 export type Step = StepOf<(typeof STEPS)[number]>;
@@ -29,6 +30,12 @@ export type StepKind = Step["kind"];
 
 /** The schema of a list of steps. */
 export const stepSchema = stepsSchema(STEPS, true);
+
+/** The schemas of a step, with the steps that they accept. */
+export const STEP_SCHEMAS: ReadonlyMap<unknown, readonly AnyStep[]> = new Map<unknown, readonly AnyStep[]>([
+	[stepSchema, STEPS],
+	[racingSchema, RACING],
+]);
 
 export function readStep(raw: RawStep, place: Place): Step {
 	return readOneOf(STEPS, raw, place);

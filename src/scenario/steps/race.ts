@@ -1,10 +1,10 @@
 import * as v from "valibot";
 import { expected } from "../values.js";
-import { type AnyStep, Outside, readStep, step, stepsSchema } from "./step.js";
+import { type AnyStep, Outside, readStep, step, type stepsSchema } from "./step.js";
 
-/** The step `race`; `racing`: the definitions of the steps that may stand in it. */
-export function raceOf<D extends AnyStep>(racing: readonly D[]) {
-	const list = v.pipe(v.array(stepsSchema(racing, false)), v.nonEmpty(), expected("a list of steps"));
+/** The step `race`; `racing`: the definitions of the steps that may stand in it, and their schema. */
+export function raceOf<D extends AnyStep>(racing: readonly D[], schema: ReturnType<typeof stepsSchema>) {
+	const list = v.pipe(v.array(schema), v.nonEmpty(), expected("a list of steps"));
 	return step("race", {
 		value: v.pipe(
 			v.array(list),

@@ -238,7 +238,9 @@ test("explore --shard and merge: as one process, state by state", async () => {
 	const merged = await cli("merge", ...files, "--json");
 	expect(await cli("merge", files.join(","), "--json")).toEqual(merged);
 	expect(merged.status).toBe(0);
-	const [row] = (JSON.parse(merged.stdout) as ExploreReport).results;
+	const document = JSON.parse(merged.stdout) as ExploreReport;
+	expect(document.preemption).toBe("none");
+	const [row] = document.results;
 	const { states, transitions, depth } = whole.results[0]!;
 	expect(row).toMatchObject({ design: "universe", result: "complete", states, transitions });
 	// A part may have come to a state by a longer way than there is.
@@ -260,6 +262,17 @@ test("explore --shard and merge: as one process, state by state", async () => {
 	expect(await damage((report) => Object.assign(report, { shard: "3/2" }))).toContain("a shard: shard: Invalid part");
 	const visited = { state: "many" };
 	expect(await damage((report) => Object.assign(report.results[0]!, { visited }))).toContain("results.0.visited");
+	expect(await damage((report) => Object.assign(report, { scenario: "Two" }))).toContain(
+		"a part of something else than",
+	);
+	expect(await damage((report) => Object.assign(report, { shard: "1/3" }))).toContain("a part of something else than");
+	expect(await damage((report) => Object.assign(report, { shard: "1/30" }))).toContain("a part of something else than");
+	const other = (report: Damaged) => report.results.push({ ...report.results[0], design: "mainline" });
+	expect(await damage(other)).toContain("nothing of design mainline\n  hint: explore this part again, to its end");
+	writeFileSync(join(folder, "one-of-many.json"), readFileSync(files[0]!, "utf8").replace('"1/2"', '"1/30"'));
+	expect((await cli("merge", join(folder, "one-of-many.json"))).stderr).toContain(
+		"parts are missing: 2/30, 3/30, 4/30, 5/30, 6/30, 7/30, 8/30, 9/30, 10/30, 11/30 and 19 more",
+	);
 	expect(await damage(() => {})).toBe("");
 });
 
@@ -324,7 +337,20 @@ test("explore --checkpoint saves what its budget ends, and --resume goes on to t
 test("mistakes in the command line", async () => {
 	const both = await cli("explore", SCENARIO, "--design", "mainline", "--all-designs");
 	expect([both.status, both.stderr]).toEqual([2, expect.stringContaining("exclude each other")]);
-	expect((await cli("explore", SCENARIO, "--shard", "3/2")).stderr).toContain("--shard must be I/N");
+	for (const [options, message] of [
+		[["--shard", "3/2"], "--shard must be I/N"],
+		[["--shard", "1/2/3"], "--shard must be I/N"],
+		[["--core", "x.klpcore", "--all-designs"], "--core and --all-designs exclude each other"],
+		[["--core", "x.klpcore", "--design", "mainline"], "--core and --design exclude each other"],
+		[["--core", join(folder, "none.klpcore")], "none.klpcore'\n  hint: klpemu kernel build makes a kernel core"],
+		[["--workers", "2"], "--workers needs --all-designs"],
+		[["--shard", "1/2", "--inevitable"], "--shard and --inevitable exclude each other"],
+		[["--shard", "1/2", "--order", "1"], "--shard and --order exclude each other"],
+		[["--dot", SCENARIO], `--dot: '${SCENARIO}' is the scenario`],
+	] as const) {
+		const { status, stderr } = await cli("explore", SCENARIO, ...options);
+		expect([status, stderr]).toEqual([2, expect.stringContaining(message)]);
+	}
 	const none = await cli("explore", SCENARIO, "--all-designs", "--workers", "0");
 	expect([none.status, none.stderr]).toEqual([2, expect.stringContaining("--workers must be from 1 to 256, not 0")]);
 	expect((await cli("explore", SCENARIO, "--invariant", "stuk")).stderr).toContain("stuck");

@@ -3,6 +3,7 @@ import { expect, test } from "vitest";
 import { exploreTable } from "../../../src/node/cli/explore-report.js";
 import { columnsOf, foldTo } from "../../../src/node/cli/fold.js";
 import { commands } from "../../../src/node/cli/index.js";
+import { StatusLine } from "../../../src/node/cli/status-line.js";
 import { cliOf } from "../../support/cli.js";
 
 const wide = (text: string, columns: number) =>
@@ -26,6 +27,19 @@ test("a folded line goes on where its text begins; commands stay whole", () => {
 	expect(foldTo("  a  some words here", 12)).toBe("  a  some\n     words\n     here");
 	expect(foldTo("not folded without a terminal", undefined)).toBe("not folded without a terminal");
 	expect(columnsOf({ stdout: { write: () => true, columns: 90 }, env: { COLUMNS: "70" } })).toBe(90);
+});
+
+test("a status line: a terminal overwrites it, a file gets each", () => {
+	const written = (isTTY: boolean) => {
+		const all: string[] = [];
+		const line = new StatusLine({ isTTY, write: (text) => all.push(text) });
+		line.show("one");
+		line.show("two");
+		line.clear();
+		return all.join("");
+	};
+	expect(written(true)).toBe("\r\x1b[Kone\r\x1b[Ktwo\r\x1b[K");
+	expect(written(false)).toBe("one\ntwo\n");
 });
 
 test("the table of explore leaves out columns for which there is no room", () => {

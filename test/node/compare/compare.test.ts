@@ -1,9 +1,14 @@
 /** klpemu compare: the transcripts of real kernels agree, and each kind of difference is found. */
 import { existsSync, readFileSync } from "node:fs";
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { compareTranscript, errnoOf, parseTranscript } from "../../../src/node/compare/index.js";
+import { emulatedResults, recordedResults } from "../../../src/node/compare/commands.js";
+import { compareTranscript, errnoOf, parseTranscript, TIMING } from "../../../src/node/compare/index.js";
 import { nodeHost } from "../../../src/node/index.js";
+import { withTemporaryFolder } from "../../../src/node/temporary.js";
 import { parseScenario } from "../../../src/scenario/index.js";
+import { cliOf } from "../../support/cli.js";
 import { sample } from "../../support/sample.js";
 import { KERNEL_MODULES, NO_KERNEL_MODULES, skipBecause } from "../../support/skip.js";
 
@@ -29,13 +34,13 @@ test.each([
 		{ states: 8, facts: 271, commands: 9, lines: 23 },
 	],
 ] as const)("%s agrees with what was recorded", async (file, recorded, counts) => {
-	expect(await compare(file, readFileSync(recorded, "utf8"))).toMatchObject({
-		differences: [],
-		timing: { retries: 3 },
+	const { status, stdout } = await cliOf(["compare", file, recorded, "--json"]);
+	expect(JSON.parse(stdout)).toMatchObject({
+		...{ schema: 1, agrees: true, differences: [], timing: { retries: 3 }, ...counts },
 		// Each line of the recorder is understood.
 		notes: [],
-		...counts,
 	});
+	expect(status).toBe(0);
 });
 
 describe("each kind of difference is found", () => {
@@ -104,6 +109,19 @@ describe("each kind of difference is found", () => {
 		expect(others).toEqual([]);
 		expect(difference).toContain(`-${line}`);
 	});
+	test("a command that is missing: the text says it, and the exit status is 1", async () => {
+		const without = recorded.replace(/.*\$ rmmod lp2\n.*rc=0\n/, "");
+		const { status, stdout } = await withTemporaryFolder(async (folder) => {
+			await writeFile(join(folder, "t.txt"), without);
+			return cliOf(["compare", "scenarios/mainline-order.yaml", join(folder, "t.txt"), "--design", "mainline"]);
+		});
+		expect(stdout).toBe(`differs in 1 places: 14 states (403 facts), 10 commands, 19 lines of dmesg
+  command 7: here 'rmmod lp2 0', on the real kernel 'echo 1 > lp3/enabled EINVAL'
+timing, which does not count:
+  retries, 3 x: ${TIMING.retries}
+`);
+		expect(status).toBe(1);
+	});
 	test("a transcript that was cut", async () => {
 		expect(await changed(/.*### END[\s\S]*/, "")).toEqual([
 			"end: the transcript has no END: the recorder did not come to its end",
@@ -119,6 +137,33 @@ describe("each kind of difference is found", () => {
 	test("a transcript of another scenario is bad input", async () => {
 		await expect(compare("scenarios/force.yaml", recorded)).rejects.toMatchObject({ code: "COMPARE_OTHER_SCENARIO" });
 	});
+});
+
+test("the commands of a transcript are the scenario's steps, however they are written", () => {
+	const command = (command: string, output: readonly string[] = []) =>
+		({ kind: "command", command, rc: output.length, output }) as const;
+	const events = [
+		command("modprobe lp1"),
+		command("modprobe -r lp1"),
+		command("insmod /mods/other.ko"),
+		command("echo 1 > $KL/lp1/enabled"),
+		command("echo '$((! x))' > $KL/$(in_transition)/enabled", ["sh: write error: Invalid argument"]),
+		command("echo 'register counter' > /proc/klpkit"),
+		command("cat /proc/1/patch_state"),
+	];
+	const recorded = recordedResults({ design: undefined, kit: true, complete: true, events }, new Set(["lp1"]));
+	expect(recorded).toEqual([
+		...["insmod lp1 0", "rmmod lp1 0", "echo 1 > lp1/enabled 0", "echo * > */enabled EINVAL", "register counter 0"],
+	]);
+	const file = "commands.yaml";
+	const steps =
+		"[insmod: lp1, rmmod: lp1, enable: lp1, reverse, force, disable: lp1, { echo: { path: lp1/enabled, value: 0 } }]";
+	const scenario = `title: t\nvmlinux: [a.c]\nlivepatches: { lp1: { sources: [b.c], funcs: { f: g } } }\nsteps: ${steps}\n`;
+	const made = parseScenario(scenario, file).steps.map((step, index) => ({ step, errno: [0, -16, -1000][index] ?? 0 }));
+	expect(emulatedResults(made, new Set())).toEqual([
+		...["insmod lp1 0", "rmmod lp1 EBUSY", "echo 1 > lp1/enabled -1000", "echo * > */enabled 0", "echo 1 > */force 0"],
+		...["echo 0 > lp1/enabled 0", "echo 0 > lp1/enabled 0"],
+	]);
 });
 
 test("a selftest's transcript is compared line by line", async ({ skip }) => {
