@@ -1,4 +1,5 @@
 /** The changes of a step, with their causes, as data: the text report prints it, the web page can draw it. */
+import type { Invariant } from "../consistency/index.js";
 import type { Report, ReportStep, ReportTask, ReportViolation } from "./types.js";
 
 /** One value before and after. Equal: it did not change. */
@@ -154,26 +155,19 @@ function reason(
 }
 
 function describeViolation({ invariant, func, from, to }: ReportViolation): string {
-	switch (invariant) {
-		case "sudden-change":
-			return `sudden-change: ${func ?? "a function"} becomes ${to ?? "another"} though the task did not switch`;
-		case "mixed-universe":
-			return "mixed-universe: neither what was before the transition, nor what comes after it";
-		case "switched-on-stack":
-			return `switched-on-stack: it left ${from ?? "a function"} behind, which is still on its stack`;
-		case "freed-text":
-			return `freed-text: it runs into ${from ?? "text"} that is freed`;
-		case "use-after-free":
-			return "use-after-free: the kernel reads what has been freed";
-		case "stuck":
-			return "stuck: the transition never ends";
-		case "deadlock":
-			return "deadlock: kernel code waits for ever";
-		case "lost-patch":
-			return `lost-patch: ${func ?? "a function"} is ${to ?? "wrong"}, the design promises ${from ?? "another"}`;
-		case "warn":
-			return "warn: the kernel would print a WARNING or an Oops";
-	}
+	// The judge names the function and its implementations wherever the sentence does.
+	const sentences: Readonly<Record<Invariant, string>> = {
+		"sudden-change": `${func} becomes ${to} though the task did not switch`,
+		"mixed-universe": "neither what was before the transition, nor what comes after it",
+		"switched-on-stack": `it left ${from} behind, which is still on its stack`,
+		"freed-text": `it runs into ${from ?? "text"} that is freed`,
+		"use-after-free": "the kernel reads what has been freed",
+		stuck: "the transition never ends",
+		deadlock: "kernel code waits for ever",
+		"lost-patch": `${func} is ${to}, the design promises ${from}`,
+		warn: "the kernel would print a WARNING or an Oops",
+	};
+	return `${invariant}: ${sentences[invariant]}`;
 }
 
 function sysfsChanges(before: ReportStep | undefined, step: ReportStep): StepChange["sysfs"] {

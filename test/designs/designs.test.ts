@@ -33,6 +33,21 @@ function views(...states: number[]): string[][] {
 const stacks = () => ["funcA", "funcB"].map((name) => machine.func_stack(name));
 const enabled = () => machine.klp.klp_patches.filter((patch) => patch.enabled).map(({ name }) => name);
 
+test.each([
+	[true, ["vmlinux", "absent"]],
+	[false, ["vmlinux"]],
+])("rfc-2025: an object without functions, of a patch with replaceable %s", async (replaceable, expected) => {
+	await start("rfc-2025");
+	const objects = { vmlinux: [{ old: "funcA", by: "lp1_funcA" }], absent: [] };
+	expect(machine.insmod("lp1", { objects, replaceable })).toBe(0);
+	machine.settle();
+	// Its transition stays open: at the end, such objects go.
+	machine.sleeper("s", "funcB");
+	expect(load("lp2", ["funcB"], { replace: true })).toBe(0);
+	// klp_add_object_nops() makes the object although it has no function to add.
+	expect(machine.patchOf("lp2").obj_list.map(({ label }) => label)).toEqual(expected);
+});
+
 describe("rfc-2025: the replaceable attribute", () => {
 	test("reads and writes like a boolean; other values are -EINVAL", async () => {
 		await start("rfc-2025");

@@ -13,20 +13,32 @@ const RBX = 3;
 const CIE_INITIAL = [0x0c, 7, 8, 0x80 | 16, 1];
 
 interface Frame {
+	readonly version?: number;
 	readonly augmentation?: string;
+	/** The CIE's augmentation data, with their length. */
+	readonly data?: readonly number[];
 	readonly initial?: readonly number[];
+	/** Bytes of a pointer, and the relocation of the function's address. */
+	readonly pointer?: { readonly bytes: 4 | 8; readonly type: number };
+	readonly size?: readonly number[];
+	/** The FDE's augmentation data, with their length. */
+	readonly more?: readonly number[];
 	readonly program: readonly number[];
+	/** What stands before the frame description. */
+	readonly before?: readonly number[];
 }
 
-function ehFrame({ augmentation = "zR", initial = CIE_INITIAL, program }: Frame, functionSize: number): Uint8Array {
+const PCREL = { bytes: 4, type: 2 } as const;
+
+function ehFrame(frame: Frame): { readonly data: Uint8Array; readonly pointerAt: number } {
+	const { version = 1, augmentation = "zR", data = [1, 0x1b], initial = CIE_INITIAL, more = [0], before = [] } = frame;
+	const { size = u32(32) } = frame;
 	const letters = [...augmentation].map((letter) => letter.charCodeAt(0));
-	const cie = [0, 0, 0, 0, 1, ...letters, 0, 1, 0x78, 16, 1, 0x1b, ...initial];
-	const entries = [entry(cie)];
-	const cieSize = entries[0]!.length;
-	const idOfFde = cieSize + 4;
-	const fde = [...u32(idOfFde), ...u32(0), ...u32(functionSize), 0, ...program];
-	entries.push(entry(fde));
-	return Uint8Array.from(entries.flat());
+	const cie = entry([0, 0, 0, 0, version, ...letters, 0, 1, 0x78, 16, ...data, ...initial]);
+	const idOfFde = cie.length + before.length + 4;
+	const zeros = new Array<number>(frame.pointer?.bytes ?? 4).fill(0);
+	const fde = entry([...u32(idOfFde), ...zeros, ...size, ...more, ...frame.program]);
+	return { data: Uint8Array.from([...cie, ...before, ...fde]), pointerAt: idOfFde + 4 };
 }
 
 function entry(body: readonly number[]): number[] {
@@ -39,8 +51,8 @@ const u32 = (value: number): number[] => [0, 8, 16, 24].map((shift) => (value >>
 
 /** The rows of a 32 byte function with this frame description, one per byte. */
 function rows(frame: Frame): (UnwindRow | undefined)[] {
-	const data = ehFrame(frame, 32);
-	const cieSize = new DataView(data.buffer).getUint32(0, true) + 4;
+	const { data, pointerAt } = ehFrame(frame);
+	const { type } = frame.pointer ?? PCREL;
 	const object = parseElf(
 		buildObject(
 			[
@@ -50,7 +62,7 @@ function rows(frame: Frame): (UnwindRow | undefined)[] {
 					data,
 					flags: ALLOC,
 					align: 8,
-					relocations: [{ offset: cieSize + 8, type: 2, symbol: "f", addend: 0 }],
+					relocations: [{ offset: pointerAt, type, symbol: "f", addend: 0 }],
 				},
 			],
 			[{ name: "f", section: ".text", value: 16, size: 32 }],
@@ -112,6 +124,68 @@ describe(".eh_frame", () => {
 	it("has no row where only an expression tells", () => {
 		const found = rows({ program: [0x44, 0x0f, 2, 0x77, 8, 0x44, 0x0c, 7, 8, 0x10, 3, 2, 0x77, 8] });
 		expect([found[3], found[4], found[8]]).toEqual([atEntry, undefined, undefined]);
+	});
+
+	it("knows the other forms of the same instructions", () => {
+		const found = rows({
+			initial: [...CIE_INITIAL, 0x83, 2],
+			program: [
+				...[0x12, 7, 0x7e, 0x2e, 8, 0x40], // def_cfa_sf: rsp+16, args_size, advance 0
+				...[0x44, 0x13, 0x7d, 0x05, 6, 3], // def_cfa_offset_sf: +24; offset_extended: rbp at CFA-24
+				...[0x44, 0x06, 6, 0x11, 3, 4], // restore_extended rbp; offset_extended_sf: rbx at CFA-32
+				...[0x44, 0xc3], // restore: rbx as in the CIE
+				...[0x44, 0x08, 3], // same_value
+			],
+		});
+		const at16 = { ...atEntry, cfaOffset: 16, saved: [{ register: RBX, offset: -16 }] };
+		expect(found[0]).toEqual(at16);
+		const rbp = { register: RBP, offset: -24 };
+		expect(found[4]).toEqual({ ...at16, cfaOffset: 24, saved: [{ register: RBX, offset: -16 }, rbp] });
+		expect(found[8]).toEqual({ ...at16, cfaOffset: 24, saved: [{ register: RBX, offset: -32 }] });
+		expect(found[12]).toEqual({ ...at16, cfaOffset: 24 });
+		expect(found[16]).toEqual({ ...at16, cfaOffset: 24, saved: [] });
+	});
+
+	it.each([
+		["register", [0x09, 3, 12]],
+		["val_offset", [0x14, 3, 2]],
+		["val_offset_sf", [0x15, 3, 2]],
+		["val_expression", [0x16, 3, 1, 0x57]],
+	])("has no row where %s tells of a register", (_what, rule) => {
+		const found = rows({ program: [0x44, ...rule, 0x44, 0x08, 3] });
+		expect([found[3], found[4], found[8]]).toEqual([atEntry, undefined, atEntry]);
+	});
+
+	const SIZE_8 = [...u32(32), ...u32(0)];
+	it.each<[string, Omit<Frame, "program">]>([
+		["absolute, 64 bits", { data: [1, 0x00], pointer: { bytes: 8, type: 1 }, size: SIZE_8 }],
+		["sdata8", { data: [1, 0x0c], pointer: { bytes: 8, type: 1 }, size: SIZE_8 }],
+		["udata4", { data: [1, 0x03], pointer: { bytes: 4, type: 11 } }],
+		[
+			"absolute without an augmentation",
+			{ augmentation: "", data: [], pointer: { bytes: 8, type: 1 }, size: SIZE_8, more: [] },
+		],
+		["pcrel in a CIE of version 3", { version: 3 }],
+		["pcrel behind a terminator", { before: u32(0) }],
+	])("reads addresses that are %s", (_what, frame) => {
+		expect(rows({ ...frame, program: [0x42, 0x0e, 16] }).slice(1, 3)).toEqual([atEntry, { ...atEntry, cfaOffset: 16 }]);
+	});
+
+	it.each<[string, Partial<Frame>, RegExp]>([
+		["a CIE of version 4", { version: 4 }, /CIE version 4 is not supported/],
+		["64-bit descriptions", { before: u32(0xffffffff) }, /64-bit frame descriptions are not supported/],
+		["an entry past the section", { before: u32(0x10000) }, /entry at 0x18 runs past the section's end/],
+		["an FDE without its CIE", { before: entry([...u32(8), 0, 0, 0, 0]) }, /the entry at 0x18 names no CIE/],
+		["pointers of two bytes", { data: [1, 0x1a] }, /pointer encoding 0x1a is not supported/],
+		["pointers relative to data", { data: [1, 0x3b] }, /pointer encoding 0x3b is not supported/],
+		["a negative size", { size: u32(-1) }, /a function of -1 bytes/],
+		["a long augmentation of a CIE", { data: [100, 0x1b] }, /the augmentation runs past its entry/],
+		["a long augmentation of an FDE", { more: [100] }, /the augmentation runs past its entry/],
+		["a long CIE", { initial: new Array<number>(300).fill(0) }, /30\d bytes of instructions; 256 are supported/],
+	])("refuses %s", (_what, frame, message) => {
+		const error = failure({ program: [], ...frame });
+		expect(error).toMatchObject({ code: "ELF_BAD_EH_FRAME", where: "frames.o" });
+		expect(error.message).toMatch(message);
 	});
 
 	it.each([

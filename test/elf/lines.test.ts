@@ -38,10 +38,14 @@ function link(bytes: Uint8Array, fileName = "lines.o"): Image {
 }
 
 /** Sections of an object that is linked in test: `.text`, and these of debug information. */
-function damaged(line: readonly number[] | Uint8Array): Image {
+function damaged(line: readonly number[] | Uint8Array, strings = ""): Image {
 	const text = { name: ".text", data: new Uint8Array(64).fill(0x90), flags: TEXT };
-	const debug = { name: ".debug_line", data: Uint8Array.from(line), flags: 0, align: 1 };
-	return link(buildObject([text, debug], [{ name: "f", section: ".text", size: 64 }]));
+	const debug = (name: string, data: Uint8Array) => ({ name, data, flags: 0, align: 1 });
+	const sections = [
+		debug(".debug_line", Uint8Array.from(line)),
+		debug(".debug_str", new TextEncoder().encode(strings)),
+	];
+	return link(buildObject([text, ...sections], [{ name: "f", section: ".text", size: 64 }]));
 }
 
 const u32 = (value: number): number[] => [0, 8, 16, 24].map((shift) => (value >>> shift) & 0xff);
@@ -53,6 +57,18 @@ function unit(program: readonly number[], { version = 4, lineRange = 14, rest = 
 	const address = [0, 9, 2, ...u32(BASE), 0xff, 0xff, 0xff, 0xff];
 	const body = [version, 0, ...u32(header.length), ...header, ...address, ...program];
 	return [...u32(body.length), ...body, ...rest];
+}
+
+/** A unit of version 5: a folder, whose name is in .debug_str, and a file with all that the table may say of it. */
+function unit5(program: readonly number[], { form = 0x0e, addressSize = 8 } = {}): number[] {
+	const folders = [1, ...[1, form], 1, ...u32(2)];
+	const bytes = (count: number) => new Array<number>(count).fill(7);
+	const file = [...[0x62, 0], ...[0, 0], ...bytes(4), ...bytes(8), ...bytes(16), ...[3, 7, 7, 7]];
+	const files = [6, ...[1, 0x08], ...[2, 0x05], ...[4, 0x06], ...[3, 0x07], ...[5, 0x1e], ...[0x2001 & 0x7f, 0x09], 2];
+	const header = [1, 1, 1, 0xfb, 14, 13, 0, 1, 1, 1, 1, 0, 0, 0, 1, 0, 0, 1, ...folders, ...files, ...file, ...file];
+	const address = [0, 9, 2, ...u32(BASE), 0xff, 0xff, 0xff, 0xff];
+	const body = [5, 0, addressSize, 0, ...u32(header.length), ...header, ...address, ...program];
+	return [...u32(body.length), ...body];
 }
 
 describe("lines of instructions", () => {
@@ -98,7 +114,20 @@ describe("lines of instructions", () => {
 	});
 });
 
+test("tables of DWARF 5 with numbers and texts of every size, and of no use", () => {
+	// fixed_advance_pc 8, advance_line, copy, the same line again, end_sequence.
+	const image = damaged(unit5([3, 4, 1, 9, 8, 0, 3, 2, 1, 2, 4, 1, 2, 4, 0, 1, 1]), "a\0folder\0");
+	expect([0, 8, 12].map((at) => image.lineAt(BASE + at))).toEqual([
+		{ file: "folder/b", line: 5 },
+		{ file: "folder/b", line: 7 },
+		{ file: "folder/b", line: 7 },
+	]);
+	expect(image.linesProblem).toBeUndefined();
+});
+
 test.each<[string, number[], RegExp]>([
+	["a form that no table has", unit5([], { form: 0x01 }), /form 0x1 in a table of files/],
+	["addresses of four bytes", unit5([], { addressSize: 4 }), /addresses of 4 \+ 0 bytes/],
 	["a version that is not known", unit([], { version: 6 }), /DWARF version 6/],
 	["line_range 0", unit([255], { lineRange: 0 }), /line_range is 0/],
 	["64-bit DWARF", u32(0xffffffff), /64-bit/],

@@ -101,6 +101,42 @@ describe.each(CPU_NAMES)("klpemu exec --cpu %s", (cpu) => {
 		expect(message(4)).toMatch(/unknown key 'eax'/);
 	});
 
+	test("a wrong request is answered by what is wrong in it, and what it must be", async () => {
+		const number = (what: string, not: string) =>
+			`'${what}' must be a 64-bit number such as "0xffffffff81000000", not ${not}`;
+		const wrong: readonly (readonly [object, string])[] = [
+			[{ at: { a: 1 } }, number("at", "an object")],
+			[{ at: [1] }, number("at", "an array")],
+			[{ at: null }, number("at", "null")],
+			[{ at: 2 ** 60 }, number("at", String(2 ** 60))],
+			[{ regs: { rax: -1 } }, number("regs.rax", "-1")],
+			[{ mem: {} }, "'mem' must be an array"],
+			[{ mem: [{ addr: "0x1000", hex: "" }] }, "'mem[0].hex' is empty"],
+			[{ mem: [{ addr: "0xffffffffffffffff", hex: "0000" }] }, "'mem[0]' runs past the end of the address space"],
+			[{ mem: [{ addr: "0x7fffffffffff", hex: "0000" }] }, "'mem[0]' is at a non-canonical address"],
+			[{ mem: [{ addr: "0x1000", hex: "00", perm: "wr" }] }, `'mem[0].perm' must be some of "rwx", not "wr"`],
+			[
+				{ mem: [{ addr: "0x10000", hex: "00".repeat(16 << 20) }] },
+				"16777217 bytes of code and memory, at most 16777216",
+			],
+		];
+		const answers = await exec(wrong.map(([request]) => ({ id: 1, code: "90", at: AT, ...request })));
+		const messages = answers.map(({ error }) => (error as { message: string }).message);
+		expect(messages).toEqual(wrong.map(([, message]) => expect.stringContaining(message)));
+	});
+
+	test("memory that is only read, and memory that is executed", async () => {
+		const codes = [
+			["48c70001000000", "r", "page-fault"],
+			["ffe0", "rx", "invalid-opcode"],
+			["ffe0", "rw", "page-fault"],
+		] as const;
+		for (const [code, perm, kind] of codes) {
+			const mem = [{ addr: "0x10000", hex: "0f0b", perm }];
+			expect(await one({ id: 1, code, at: AT, regs: { rax: 0x10000 }, mem })).toMatchObject({ fault: { kind } });
+		}
+	});
+
 	test("values that are nested deeply are answered, and so are lines that are too long", async () => {
 		const deep = "[".repeat(200_000) + "]".repeat(200_000);
 		const fields = ["id", "code", "at", "regs", "mem", "limit", "x"].map(

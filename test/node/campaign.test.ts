@@ -275,6 +275,58 @@ describe("the report", () => {
 		expect(campaignText(report([of("m", "complete", true, true)], { m: null }))).toContain("nothing found for m");
 	});
 
+	test("as text tells what is not as expected, and what the mutants break", () => {
+		const rows = [
+			{ ...of("x", "violated", false), invariant: "warn" },
+			{ ...of("y", "violated", true), message: "as it should be" },
+			{ ...of("z", "complete", true), message: "nothing to tell" },
+			of("w", "error", false),
+			of("v", "bounded", null),
+		];
+		expect(campaignText(report(rows, { m: "a/<b>.yaml", n: null }))).toBe(`T
+
+scenario  under  verdict   expected  invariant  states
+<b>       x      violated  NO        warn            1
+<b>       y      violated  yes       -               1
+<b>       z      complete  yes       -               1
+<b>       w      error     NO        -               1
+<b>       v      bounded   -         -               1
+
+<b>, x: warn: it <breaks>
+<b>, y: as it should be
+<b>, w: it <breaks>
+
+mutants: 1 of 2 break something
+  m: <b>
+  nothing found for n
+
+bounded: not all states were seen, so that nothing is said about the others.
+`);
+	});
+
+	test("as a page has a cell for each scenario and variant, and the schedules", () => {
+		const rows = [
+			of("x", "complete", true),
+			{ ...of("y", "violated", false), invariant: "warn", schedule: "a & b" },
+			of("z", "bounded", null),
+			{ ...of("x", "open", null), scenario: "other.yaml" },
+			{ ...of("m", "violated", false, true), scenario: "other.yaml" },
+		];
+		const html = campaignHtml(report(rows));
+		const cells = [...html.matchAll(/<td.*?<\/td>/g)].map(([cell]) => cell);
+		expect(cells).toEqual([
+			'<td class="yes">complete<br><small>1 states</small></td>',
+			'<td class="no">violated<br><small>warn</small></td>',
+			'<td class="unknown">bounded</td>',
+			"<td></td>",
+			'<td class="unknown">open</td>',
+			"<td></td>",
+			"<td></td>",
+			'<td class="yes">violated</td>',
+		]);
+		expect(html).toContain("<summary>the schedule, for klpemu replay</summary><pre>a &amp; b</pre>");
+	});
+
 	test("as a page shows text as text", () => {
 		const html = campaignHtml(report([of("x", "violated", false)]));
 		expect(html).toContain("it &lt;breaks&gt;");

@@ -27,6 +27,11 @@ const LIMIT = 1_000_000;
 /** The same, for one that is known to be in a loop without an end. */
 const LIMIT_AGAIN = 5_000;
 
+/** What a task does in one move: first it may enter the kernel or wake up. */
+function behind(first: string, then: string): string {
+	return first === "" ? then : `${first}, ${then}`;
+}
+
 /** Runs tasks on the Cpu, from one change that kernel code can see to the next. */
 export class TaskMover {
 	readonly #model: Model;
@@ -120,7 +125,7 @@ export class TaskMover {
 			const ip = cpu.state.kaddr(RIP);
 			if (spin.isTurn(ip, wrote)) {
 				this.#store(task);
-				return { label: `${label}${label && ", "}spins in ${functionOf(machine.symbolize(ip))}` };
+				return { label: behind(label, `spins in ${functionOf(machine.symbolize(ip))}`) };
 			}
 			if (context === undefined && spin.isQuiet) {
 				this.#store(task);
@@ -129,12 +134,12 @@ export class TaskMover {
 			const read = i > 0 ? this.#data.pointAt(ip) : undefined;
 			if (read !== undefined) {
 				this.#store(task);
-				return { label: `${label}${label && ", "}comes to a read of ${read}` };
+				return { label: behind(label, `comes to a read of ${read}`) };
 			}
 			if (i > 0 && sleeps.includes(ip)) return this.#sleep(task, label);
 			if (this.#core?.isPoint(task)) {
 				this.#store(task);
-				return { label: `${label}${label && ", "}${this.#core.label}` };
+				return { label: behind(label, this.#core.label) };
 			}
 			if (this.#core === undefined && ip === this.#handler.gate) {
 				this.#store(task);
@@ -147,7 +152,7 @@ export class TaskMover {
 			if (this.#core?.hasChosen(next)) {
 				this.#core.leave();
 				this.#store(task);
-				return { label: `${label}${label && ", "}returns from klp_ftrace_handler` };
+				return { label: behind(label, `returns from klp_ftrace_handler`) };
 			}
 			const passed = sites.has(ip) && next === ((ip + MCOUNT_INSN_SIZE) | 0);
 			if (!passed && next >= known.start && next < known.end) continue;
@@ -155,7 +160,7 @@ export class TaskMover {
 			const trace = this.#walk(task);
 			if (passed || stackView(this.#model, trace.reliable ? trace.entries : undefined) !== start) {
 				if (sleeps.includes(next)) return this.#sleep(task, label);
-				return { label: `${label}${label && ", "}${whereabouts(machine, next, passed)}` };
+				return { label: behind(label, whereabouts(machine, next, passed)) };
 			}
 			known = sameFrames(machine, next);
 		}
@@ -163,7 +168,7 @@ export class TaskMover {
 		if (context !== undefined) this.restore(task, context);
 		const where = functionOf(machine.symbolize(task.regs.kaddr(RIP)));
 		const endless = `runs for more than ${LIMIT} instructions without a call: what comes behind is not known`;
-		return { label: `${label}${label && ", "}runs on and on in ${where}`, endless };
+		return { label: behind(label, `runs on and on in ${where}`), endless };
 	}
 
 	/** Puts a task on the Cpu. */
@@ -209,7 +214,7 @@ export class TaskMover {
 		task.slept = true;
 		this.#model.machine.sched.fallAsleep(task);
 		const where = functionOf(this.#model.machine.symbolize(this.#cpu.state.kaddr(RIP)));
-		return { label: `${label}${label && ", "}falls asleep in ${where}` };
+		return { label: behind(label, `falls asleep in ${where}`) };
 	}
 
 	/** The core's function has returned to the gate at which the task has called it. */

@@ -84,10 +84,11 @@ export class Kretprobes {
 	/** kprobe_on_func_entry() and the rest of _kprobe_addr(): the call site, or a negative errno. */
 	#site(rp: Kaddr): Kaddr {
 		const memory = this.#memory;
-		const addr = memory.kaddr((rp + KPROBE.addr) | 0);
+		const at = (rp + KPROBE.addr) | 0;
 		const symbol_name = memory.u64((rp + KPROBE.symbol_name) | 0);
-		if ((addr === 0) === (symbol_name === 0n)) return -EINVAL;
-		const base = addr !== 0 ? addr : (this.#parts.symbols.resolve(memory.string(symbol_name)) ?? 0);
+		if ((memory.u64(at) === 0n) === (symbol_name === 0n)) return -EINVAL;
+		const named = symbol_name !== 0n;
+		const base = named ? (this.#parts.symbols.resolve(memory.string(symbol_name)) ?? 0) : memory.kaddr(at);
 		if (base === 0) return -ENOENT;
 		const place = (base + memory.u32((rp + KPROBE.offset) | 0)) | 0;
 		const site = this.#parts.ftrace.ftrace_location(place);

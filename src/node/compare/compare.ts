@@ -1,4 +1,4 @@
-import { KlpemuError } from "../../base/index.js";
+import { groupBy, KlpemuError } from "../../base/index.js";
 import { type Report, type ReportStep, unifiedDiff } from "../../report/index.js";
 import { filterDmesg, type RunScenarioOptions, runScenario, type Scenario, type Step } from "../../scenario/index.js";
 import { emulatedResults, recordedResults, sameResult } from "./commands.js";
@@ -178,11 +178,7 @@ class Comparer {
 		const recorded = recordedFacts(state, this.#names);
 		const here = emulatedFacts(step);
 		this.#count.facts += recorded.size;
-		const moments = new Map<string, [string, string][]>();
-		for (const [name, real] of recorded) {
-			const moment = momentOf(name);
-			moments.set(moment, [...(moments.get(moment) ?? []), [name, real]]);
-		}
+		const moments = groupBy(recorded, ([name]) => momentOf(name));
 		const isWrong = ([name, real]: Moment[number]) => !sameFact(name, real, here.get(name));
 		const later = once(() => this.#later(step));
 		for (const moment of moments.values()) {

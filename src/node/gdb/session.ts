@@ -233,9 +233,9 @@ export class GdbSession {
 			case "dmesg":
 				return dmesg === "" ? "(nothing is printed yet)\n" : dmesg;
 			case "position": {
+				// The first step begins at the first event.
 				const at = steps.findLastIndex((step) => step.position <= position);
-				const step = at < 0 ? "" : `, in step ${at + 1}: ${steps[at]!.action}`;
-				return `event ${position} of ${length}${step}\n`;
+				return `event ${position} of ${length}, in step ${at + 1}: ${steps[at]!.action}\n`;
 			}
 			case "step-scenario": {
 				this.#navigation.stopsAtStep = true;

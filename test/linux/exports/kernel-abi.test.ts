@@ -75,16 +75,32 @@ result[3] = __list_del_entry_valid_or_report(a);
 a[0] = a[1] = (u64)b;
 result[4] = __list_del_entry_valid_or_report(a);
 b[0] = b[1] = (u64)a;
-result[5] = __list_del_entry_valid_or_report(a);`;
+result[5] = __list_del_entry_valid_or_report(a);
+result[6] = __list_add_valid_or_report(a, 0, head) | __list_add_valid_or_report(a, head, 0);
+head[1] = (u64)b;
+result[7] = __list_add_valid_or_report(a, head, head);
+a[0] = (u64)b; a[1] = 0xdead000000000122;
+result[8] = __list_del_entry_valid_or_report(a);
+a[0] = 0; result[9] = __list_del_entry_valid_or_report(a);
+a[0] = (u64)b; a[1] = 0; result[10] = __list_del_entry_valid_or_report(a);
+a[0] = a[1] = (u64)b; b[1] = 0;
+result[11] = __list_del_entry_valid_or_report(a);`;
 		expect(await load(plain(body))).toBe(0);
-		expect(results(6).map((value) => Number(value & 1n))).toEqual([1, 0, 0, 0, 0, 1]);
+		expect(results(12).map((value) => Number(value & 1n))).toEqual([1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
 		expect(machine.dmesg("list_").map((line) => line.replace(/f{8}[0-9a-f]{8}/g, "P"))).toEqual([
 			"list_add corruption. prev->next should be next (P), but was P. (prev=P).",
 			"list_add double add: new=P, prev=P, next=P.",
 			"list_del corruption, P->next is LIST_POISON1 (dead000000000100)",
 			"list_del corruption. prev->next should be P, but was 0000000000000000. (prev=P)",
+			"list_add corruption. prev is NULL.",
+			"list_add corruption. next is NULL.",
+			"list_add corruption. next->prev should be prev (P), but was P. (next=P).",
+			"list_del corruption, P->prev is LIST_POISON2 (dead000000000122)",
+			"list_del corruption, P->next is NULL",
+			"list_del corruption, P->prev is NULL",
+			"list_del corruption. next->prev should be P, but was 0000000000000000. (next=P)",
 		]);
-		expect(machine.it.dmesg.warnings).toHaveLength(4);
+		expect(machine.it.dmesg.warnings).toHaveLength(11);
 	});
 
 	test("works: queue_work_on(), queue_delayed_work_on(), flush_work() on structs of the kernel's layout", async () => {

@@ -35,6 +35,10 @@ static struct kretprobe a = { .kp.symbol_name = "funcA", .entry_handler = entry,
 static struct kretprobe b = { .kp.symbol_name = "funcA", .handler = second };
 static struct kretprobe c = { .kp.symbol_name = "no_such_function" };
 static struct kretprobe d = { .kp.symbol_name = "funcA", .data_size = 5000 };
+/* Both a name and an address, and neither. */
+static struct kretprobe e = { .kp.symbol_name = "funcA", .kp.addr = (void *)1 };
+static struct kretprobe f;
+static struct kretprobe by_address;
 int missed(void) { return a.nmissed; }
 
 static int __init probes_init(void)
@@ -42,10 +46,14 @@ static int __init probes_init(void)
 	int ret = register_kretprobe(&a);
 
 	pr_info("%d %d %d %d\\n", ret, register_kretprobe(&a), register_kretprobe(&c), register_kretprobe(&d));
+	pr_info("e: %d f: %d\\n", register_kretprobe(&e), register_kretprobe(&f));
+	/* One that was never registered. */
+	unregister_kretprobe(&c);
 	return ret;
 }
 static void __exit probes_exit(void) { unregister_kretprobe(&a); }
 long more(void) { return register_kretprobe(&b); }
+long at(long address) { by_address.kp.addr = (void *)address; return register_kretprobe(&by_address); }
 long fewer(void) { unregister_kretprobe(&b); return 0; }
 module_init(probes_init);
 module_exit(probes_exit);
@@ -69,6 +77,7 @@ test("entry and return of a function; the entry handler may decline; errors are 
 	expect(await insmod()).toBe(0);
 	// Twice -EINVAL, an unknown symbol -ENOENT, too much data -E2BIG.
 	expect(machine.dmesg("0 -22 -2 -7").length).toBe(1);
+	expect(machine.dmesg("e: -22 f: -22").length).toBe(1);
 	expect(machine.call(task, "funcC")).toBe(before);
 	const { pid } = task;
 	expect(log()[0]).toMatch(new RegExp(`^funcA\\(${pid}\\) = ${1000 * pid + 100}\\d?|.*, to funcC\\+0x`));
@@ -91,6 +100,19 @@ test("two probes of one function: both handlers run, the newest first", async ()
 	expect(machine.call(task, "fewer")).toBe(0);
 	expect(machine.call(task, "funcA")).toBe(before);
 	expect(own().length).toBe(3);
+});
+
+test("two probes of one call share a word of the stack: the older hook has the caller's address", async () => {
+	await insmod();
+	machine.call(machine.task("worker", "untraced"), "more");
+	const asleep = machine.it.tasks.add({
+		...{ name: "asleep", kthread: false, calls: [machine.addr("funcC")], interruptible: true },
+		sleepAt: () => [(machine.site("funcA") + 5) | 0],
+	});
+	machine.until(() => asleep.__state === TASK_INTERRUPTIBLE);
+	expect(asleep.rethooks).toHaveLength(2);
+	const trace = machine.it.unwinder.stack_trace_save_tsk_reliable(asleep);
+	expect(names(trace)).toEqual(["funcA", "funcC", "do_syscall_64", "entry_SYSCALL_64"]);
 });
 
 test("a call without an instance is counted; instances of dead tasks come back", async () => {
@@ -148,6 +170,14 @@ test("a probe that goes while a call is inside: the call still returns", async (
 	machine.it.tasks.wake(inside);
 	machine.until(() => inside.mode === "user");
 	expect([inside.oops, inside.rethooks, heap.count, log()]).toEqual([undefined, [], objects - 1, []]);
+});
+
+test("a probe by address, without handlers, changes nothing", async () => {
+	const task = machine.task("worker", "untraced");
+	const before = machine.call(task, "funcB");
+	await insmod();
+	expect(machine.it.tasks.callOnce(task, machine.addr("at"), 1000, [BigInt(machine.addr("funcB"))])).toBe(0n);
+	expect(machine.call(task, "funcB")).toBe(before);
 });
 
 test("a place that is no fentry site is refused by name", async () => {

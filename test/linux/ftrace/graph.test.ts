@@ -1,5 +1,6 @@
 /** The function graph tracer: replaced return addresses, what the unwinder makes of them, and the file trace. */
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { FunctionGraph, type fgraph_ops } from "../../../src/linux/ftrace/fgraph.js";
 import { createTestMachine, type TestMachine } from "../../support/machine.js";
 
 describe.each(["jit", "unicorn"])("on %s", (cpu) => {
@@ -80,6 +81,28 @@ describe.each(["jit", "unicorn"])("on %s", (cpu) => {
 		machine.until(() => task.mode === "user");
 		expect([task.lastResult, task.oops, task.ret_stack]).toEqual([BigInt(machine.call(task, "funcC")), undefined, []]);
 		expect(calls()).toEqual([]);
+	});
+	test("after its end nobody is told of calls and returns; a call that is on its way still returns", () => {
+		const told: string[] = [];
+		const gops: fgraph_ops = {
+			entryfunc: (_task, call) => {
+				told.push("entry");
+				return call;
+			},
+			retfunc: (_task, { func }, depth) => void told.push(`return of ${func}, depth ${depth}`),
+		};
+		const { memory, dmesg, sched } = machine.it;
+		const graph = new FunctionGraph({ memory, dmesg, sched, ftrace: machine.ftrace }, gops, 0);
+		const task = machine.task("worker", "untraced");
+		sched.current = task;
+		task.ret_stack = [1, 2].map((func) => ({ ret: 10 * func, func, retp: 0, calltime: 0 }));
+		graph.ftrace_graph_active = 1;
+		expect([graph.ftrace_return_to_handler(), told]).toEqual([20, ["return of 2, depth 1"]]);
+		graph.ftrace_graph_active = 0;
+		expect([graph.ftrace_return_to_handler(), told]).toEqual([10, ["return of 2, depth 1"]]);
+		// Its registers are not even read.
+		graph.ftrace_graph_func(1, 0);
+		expect([told.length, task.ret_stack]).toEqual([1, []]);
 	});
 	test("the unwinder finds the original return addresses, and livepatch sees the functions behind them", () => {
 		const without = sleeper("funcC");

@@ -10,6 +10,7 @@ import {
 	trace_test_and_set_recursion,
 } from "../../../src/linux/ftrace/index.js";
 import type { Kernel } from "../../../src/linux/lib/index.js";
+import { restoreMachine, saveMachine } from "../../../src/machine/index.js";
 import { FtraceTest } from "../../support/ftrace.js";
 import { compileModule, createTestMachine, meaning, type TestMachine } from "../../support/machine.js";
 
@@ -201,6 +202,40 @@ describe.each(["jit", "unicorn"])("on %s", (cpu) => {
 			f.register(ops, "funcB");
 			expect(f.calls("funcB")).toBe("ftrace_trampoline[fixed]+0x0");
 		});
+		test("a machine that goes back to a snapshot has the trampolines of that time", () => {
+			const ops = f.tracer("there", () => {});
+			f.register(ops, "funcA");
+			const { it, ftrace } = machine;
+			const named = (at: number) => ftrace.trampolines.containing(at)?.ops.name;
+			const at = (ops.trampoline + 8) | 0;
+			const saved = saveMachine(it);
+			f.unregister(ops);
+			expect(named(at)).toBe(undefined);
+			restoreMachine(it, saved);
+			expect([named(at), it.symbolize(at)]).toEqual(["there", "ftrace_trampoline[there]+0x8"]);
+			expect(f.calls("funcA")).toBe("ftrace_trampoline[there]+0x0");
+		});
+		test.each([0, SAVE_REGS])("a kept trampoline calls what its ops needs now, with the flags %i", (flags) => {
+			const task = machine.task("t", "untraced");
+			let hits = 0;
+			const ops = f.tracer("kept", () => hits++, flags);
+			const calledBy = (start: number) => {
+				const bytes = Buffer.from(machine.it.memory.read(start, ops.trampoline_size));
+				const at = bytes.indexOf(0xe8, bytes.indexOf(Buffer.from([0x48, 0x8b, 0x15])));
+				return machine.it.symbolize((start + at + 5 + bytes.readInt32LE(at + 1)) | 0).replace(/\+0x0$/, "");
+			};
+			const called = (more: number) => {
+				ops.flags = (ops.flags & ~RECURSION) | more;
+				f.register(ops, "funcA");
+				machine.call(task, "funcA");
+				f.unregister(ops);
+				return calledBy(ops.trampoline);
+			};
+			expect(called(0)).toBe("ftrace_host_func");
+			expect(called(RECURSION)).toBe("ftrace_ops_assist_func");
+			expect(called(0)).toBe("ftrace_host_func");
+			expect(hits).toBe(3);
+		});
 	});
 
 	test("[rule 7.3] ftrace_regs_caller: the call-back may change any register but r11", async () => {
@@ -331,6 +366,14 @@ describe.each(["jit", "unicorn"])("on %s", (cpu) => {
 			expect(f.calls("funcA")).toBe("direct_tramp+0x0");
 			machine.call(task, "funcA");
 			expect(f.variable("direct_calls")).toBe(2);
+			// The other way round: what is left of the site's flags is the tracer's.
+			f.register(tracer, "funcA");
+			expect(unregister(ops, "direct_tramp")).toBe(0);
+			expect(f.calls("funcA")).toBe("ftrace_trampoline[t]+0x0");
+			const { DIRECT, DIRECT_EN, ENABLED } = FTRACE_FL;
+			expect(f.record("funcA").flags & (DIRECT | DIRECT_EN | ENABLED)).toBe(ENABLED);
+			expect(machine.call(task, "funcA")).toBe(meaning.funcA(task.pid));
+			expect([f.variable("direct_calls"), seen]).toEqual([2, [0n, 0n]]);
 		});
 		test("two at one site: -EBUSY; not a direct ops, or registered already: -EINVAL", async () => {
 			await f.loadTracers();

@@ -164,8 +164,15 @@ describe("klpemu run", () => {
 		await cli(["run", HYBRID], engine);
 		const [first, second] = seen.map(([scenario, options]) => ({ title: scenario.title, ...options, host: 0 }));
 		const title = "Hybrid mode, lp1/lp2/lp3";
-		expect(first).toEqual({ title, host: 0, design: "universe", cpu: "unicorn", seed: 0xffff_ffff_ffff_ffffn });
-		expect(second).toEqual({ title, host: 0 });
+		expect(first).toEqual({
+			title,
+			host: 0,
+			design: "universe",
+			stopAtFailure: true,
+			cpu: "unicorn",
+			seed: 0xffff_ffff_ffff_ffffn,
+		});
+		expect(second).toEqual({ title, host: 0, stopAtFailure: true });
 	});
 	test("colour only where it is wanted", async () => {
 		expect((await cli(["run", HYBRID], runWith(hybrid))).stdout).not.toContain("\u001b");

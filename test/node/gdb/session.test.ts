@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { beforeAll, describe, expect, test } from "vitest";
+import { Breakpoints } from "../../../src/node/gdb/breakpoints.js";
 import { type GdbServer, Player, serveGdb } from "../../../src/node/gdb/index.js";
 import { bytesOf, hexText, latin1, packetOf } from "../../../src/node/gdb/packets.js";
 import { GdbSession } from "../../../src/node/gdb/session.js";
@@ -57,6 +58,45 @@ test("the file of the program is read in pieces; anything else of the host is no
 	expect(await send(`vFile:write:${descriptor},0,00`)).toBe(ENOSYS);
 	expect(await send("vFile:pread:77,4,0")).toBe(EBADF);
 	expect(await send(`vFile:close:${descriptor}`)).toBe("F0");
+});
+
+test("requests with numbers that are none, or too large, are errors; addresses outside of the kernel too", async () => {
+	const { send } = await client();
+	const address = await symbol("lp1_funcA");
+	const EINVAL = "E16";
+	expect(await send("qRcmd,6b6c7")).toBe(EINVAL);
+	expect(await send(`Z2,${address},0`)).toBe(EINVAL);
+	expect(await send(`Z2,${address},1001`)).toBe(EINVAL);
+	expect(await send("Z0,7fffffff,1")).toBe("E0e");
+	expect(await send(`vCont;r${address},7fffffff:1`)).toBe(EINVAL);
+	expect(await send(`vCont;r${address}:1`)).toBe(EINVAL);
+});
+
+test("at most 10,000 breakpoints: a client that sends them without end does not fill memory", () => {
+	const breakpoints = new Breakpoints();
+	for (let address = -10_000; address < 0; address++) expect(breakpoints.insert("0", address, 1)).toBe(true);
+	expect(breakpoints.insert("0", -10_001, 1)).toBe(false);
+	breakpoints.remove("0", -1, 1);
+	expect(breakpoints.insert("0", -10_001, 1)).toBe(true);
+});
+
+test("the thread that is chosen is the one whose registers are read, and that is stepped", async () => {
+	const { send, position } = await client();
+	const first = await send("g");
+	expect(await send("Hg3")).toBe("OK");
+	expect(await send("g")).not.toBe(first);
+	expect(await send("Hg-1")).toBe("OK");
+	expect(await send("g")).toBe(first);
+	expect(await send("Hc3")).toBe("OK");
+	expect(await send("s")).toBe("T05thread:3;");
+	// Without a thread, the one that executes; a step back leads to where it was.
+	const at = await position();
+	for (const step of ["s", "vCont;s", "vCont;s:-1"]) {
+		expect(await send(step)).toBe("T05thread:3;");
+		expect(await position()).toBeGreaterThan(at);
+		expect(await send("bs")).toBe("T05thread:3;");
+		expect(await position()).toBe(at);
+	}
 });
 
 test("threads that do not exist, and ranges that are none, are errors", async () => {
@@ -191,15 +231,19 @@ describe("a client", () => {
 	});
 	test("monitor: klp, dmesg, bt, step-scenario, and help for all other words", async () => {
 		const { send, monitor } = await client();
+		expect(await monitor("position")).toBe(`event 0 of ${player.history.length}, in step 1: run 5 rounds\n`);
 		expect(await monitor("dmesg")).toBe("(nothing is printed yet)\n");
 		expect(await monitor("step-scenario")).toBe("continue stops before: insmod lp1\n");
 		expect(await send("c")).toBe("T05thread:1;");
 		await monitor("step-scenario");
 		await send("c");
 		expect(await monitor("klp")).toContain("func_stack of funcA: [lp1_funcA]");
+		expect(await monitor("position")).toMatch(/^event \d+ of \d+, in step 3: settle\n$/);
 		expect(await monitor("dmesg")).toContain("livepatch: enabling patch 'lp1'");
 		expect(await monitor("bt")).toContain("worker ");
 		expect(await monitor("x")).toContain("monitor klp ");
+		while (!(await send("c")).includes("replaylog:end")) await monitor("step-scenario");
+		expect(await monitor("step-scenario")).toBe("the last step of the scenario: continue goes to its end\n");
 	});
 });
 

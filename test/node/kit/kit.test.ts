@@ -158,3 +158,72 @@ test("the limits of a kit are those of the harness", () => {
 		else expect(harness).toMatch(new RegExp(`^#define ${name} ${value}$`, "m"));
 	}
 });
+
+const EVERYTHING = `title: Everything
+vmlinux: [asm/vmlinux/funcs.c, asm/vmlinux/kernel.c]
+modules: { tracers: { sources: [asm/modules/tracers.c] } }
+livepatches:
+  lp1:
+    sources: [asm/livepatches/lp1.c]
+    replace_set: 3
+    funcs: { funcA: lp1_funcA }
+    states: [{ id: 1, version: 2 }]
+  lp2:
+    sources: [asm/livepatches/lp2.c, asm/livepatches/lp3.c]
+    funcs: { "funcB#1": lp2_funcB, cmdline_proc_show: lp2_funcA }
+ftrace_ops:
+  all: {}
+  away: { funcs: [funcA], flags: [SAVE_REGS], ip: funcB }
+tasks:
+  K: { calls: [funcA], kthread: true, cpu: 1 }
+  U: { calls: [funcA], cpu: 1, fork: true }
+  E: { calls: [funcA], exit_calls: [funcA] }
+steps:
+  - register: all
+  - insmod: { module: lp1, params: { who: { pids: [U, K] } } }
+  - cat: { path: /proc/U/status, grep: "it's" }
+  - cat: lp1/vmlinux
+  - cat: { path: "lp1/vmlinux/cmdline_proc_show,1/x", to: /proc/sys/kernel/ftrace_enabled }
+  - reverse: lp1
+  - reverse
+  - fork: { parent: U, child: C, kthread: true, calls: [funcA] }
+  - call: { task: U, func: funcA, args: [-1, 2] }
+  - unregister: all
+`;
+
+test("each form of a step, a task and a livepatch, as the shell and a kernel's C write it", async () => {
+	const { files, notes } = await makeKit(parseScenario(EVERYTHING, "everything.yaml"), "replace-set-v1");
+	const lines = files.get("run.sh")!.split("\n");
+	expect(lines.filter((line) => /^(kit|user|cmd|call|forked) /.test(line))).toEqual([
+		"cmd 'insmod ./klp_target.ko'",
+		"kit 'ops all - - '",
+		"kit 'ops away SAVE_REGS,IPMODIFY klp_target:funcB klp_target:funcA'",
+		...["kit 'task K'", "kit 'calls K klp_target:funcA'", "kit 'kthread K 1'"],
+		...["kit 'task U'", "kit 'calls U klp_target:funcA'", "user 'U' 1"],
+		...["kit 'task E'", "kit 'calls E klp_target:funcA'", "user 'E'"],
+		"cmd 'echo register all > /proc/klpkit'",
+		"cmd 'insmod ./lp1.ko who=$(pid_of U),$(pid_of K)'",
+		`cmd 'grep -F '\\''it'\\''\\'\\'''\\''s'\\'' /proc/$(pid_of U)/status'`,
+		"cmd 'cat /sys/kernel/livepatch/lp1/klp_target'",
+		"cmd 'cat /sys/kernel/livepatch/lp1/vmlinux/cmdline_proc_show,1/x > /proc/sys/kernel/ftrace_enabled'",
+		"cmd 'echo $(opposite $KL/lp1/enabled) > $KL/lp1/enabled'",
+		"cmd 'echo $(opposite $KL/$(in_transition)/enabled) > $KL/$(in_transition)/enabled'",
+		...["kit 'task C'", "kit 'calls C klp_target:funcA'", "kit 'kthread C'"],
+		"call 'U' klp_target:funcA 0xffffffffffffffff 0x2",
+		"cmd 'echo unregister all > /proc/klpkit'",
+	]);
+	const lp1 = files.get("lp1/patch.c")!;
+	expect(lp1).toContain("\nstatic struct klp_state states[] = {\n\t{ .id = 1, .version = 2, },\n\t{ }\n};\n");
+	expect(lp1).toContain("\t.objs = objs,\n\t.states = states,\n\t.replace = 0,\n");
+	expect(lp1).toContain("static unsigned int replace_set = 3;\nmodule_param(replace_set, uint, 0444);\n");
+	const lp2 = files.get("lp2/patch.c")!;
+	expect(lp2).toContain("\nextern void lp2_funcB(void);\nextern void lp2_funcA(void);\n");
+	expect(lp2).toContain('\t{ .old_name = "funcB", .new_func = lp2_funcB, .old_sympos = 1, },\n');
+	expect(lp2).toContain('\t{ .name = "klp_target", .funcs = funcs0, },\n\t{ .funcs = funcs1, },\n');
+	expect(notes).toEqual([
+		{ step: undefined, text: "ftrace_ops all is attached to all functions of the real kernel" },
+		{ step: undefined, text: "U does not fork or exit by itself: only the explorer moves it there" },
+		{ step: undefined, text: "E: no function is called from do_exit() of a real kernel (exit_calls)" },
+		{ step: 8, text: "C is made by kthreadd, and has its patch_state, not that of its parent" },
+	]);
+});
