@@ -1,5 +1,6 @@
 import type { Kernel, Point, StepKind, Wait } from "../../linux/lib/index.js";
 import type { TaskMode, task_struct } from "../../linux/sched/index.js";
+import type { GuestPlace } from "./guest-code.js";
 
 /**
  * The end of a step of an actor: at a point of that kind, at the end of its code (`end`), or at its beginning, because
@@ -30,11 +31,7 @@ export class Actor {
 	work: string | undefined = undefined;
 	#code: Kernel<unknown> | undefined = undefined;
 	#wait: Wait | undefined = undefined;
-	/**
-	 * `path`: place of the actor in its step: the points that it has passed; of a loop only the last turn. `inGuest`: the number of calls of
-	 * guest code that it is in; its place there is in its registers and on its stack.
-	 */
-	readonly place: { inGuest: number; path: readonly string[] } = { inGuest: 0, path: [] };
+	readonly place: GuestPlace = { inGuest: 0, path: [], gates: [] };
 	/** Of its task, in guest code. Between the moves of the actor, others do not see them. */
 	mode: TaskMode;
 	preempt_count = 0;
@@ -85,8 +82,7 @@ export class Actor {
 		this.index = index;
 		this.#code = undefined;
 		this.#wait = undefined;
-		this.place.path = [];
-		this.place.inGuest = 0;
+		Object.assign(this.place, { inGuest: 0, path: [], gates: [] });
 		this.mode = "host";
 		this.preempt_count = 0;
 	}

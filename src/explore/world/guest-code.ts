@@ -34,14 +34,33 @@ const PRIVATE_GATES: ReadonlySet<string> = new Set([
 	...["mutex_unlock", "cpus_read_unlock", "return_to_host", "next_call"],
 	...["_raw_spin_unlock", "_raw_spin_unlock_irq", "_raw_spin_unlock_bh", "_raw_spin_unlock_irqrestore"],
 ]);
-/** Gates that take a lock. Between this and the next access others can do nothing that they could not have done before. */
+/**
+ * Gates that take a lock. Between this and the next access others can do nothing that they could not have done before, unless somebody
+ * looks at locks without waiting for them. The next gate is a point all the same: there the holder may have to wait, for another holder.
+ */
 const ACQUIRE: ReadonlySet<string> = new Set([
 	...["mutex_lock", "cpus_read_lock", "_raw_spin_lock", "_raw_spin_lock_irq", "_raw_spin_lock_bh"],
 	"_raw_spin_lock_irqsave",
 ]);
 
+/** Gates that take a lock and wait for it, or give it back. */
+const isLock = (gate: string) => ACQUIRE.has(gate) || /unlock/.test(gate);
+
+/** Without the prefix that the gates of a compiled core have. */
+const plainName = (gate: string) => gate.replace(/^.*:/, "");
+
 /** Gates of kernel functions that need a clock, make tasks, or call a function later. */
 const TIMED = /^(kthread_\w+|(mod|add)_timer|schedule_timeout\w*|call_rcu|wait_for_completion_timeout)$/;
+
+/** Where a runner is. */
+export interface GuestPlace {
+	/** Calls of guest code that it is in: its place there is in its registers and on its stack. */
+	inGuest: number;
+	/** The points that it has passed since its step began; of a loop only the last turn. */
+	path: readonly string[];
+	/** The gates that it is in, the innermost one at the end. */
+	gates: readonly string[];
+}
 
 /** Whose code runs. */
 export interface Runner {
@@ -50,7 +69,7 @@ export interface Runner {
 	/** It holds klp_mutex. */
 	holdsMutex(): boolean;
 	/** For the places of an actor: see {@link CallStepper}. */
-	readonly place: { inGuest: number; path: readonly string[] };
+	readonly place: GuestPlace;
 	readonly isTask: boolean;
 }
 
@@ -66,7 +85,8 @@ export class GuestCode implements CallStepper {
 	#runner: Runner | undefined = undefined;
 	/** The move has not made a shared access yet. */
 	#fresh = true;
-	#gate: string | undefined = undefined;
+	/** The move has taken a lock. */
+	#acquired = false;
 	#locked = false;
 	#ended = false;
 	/** The code that returns here cannot be interrupted by other tasks; 0: it can. */
@@ -88,8 +108,7 @@ export class GuestCode implements CallStepper {
 	as<T>(runner: Runner, move: () => T): T {
 		const { memory } = this.#machine;
 		this.#runner = runner;
-		this.#fresh = true;
-		this.#gate = undefined;
+		this.#begin();
 		this.#atomicUntil = 0;
 		this.#ended = false;
 		this.#lookAtLocks();
@@ -100,6 +119,11 @@ export class GuestCode implements CallStepper {
 			memory.onGuestRead = undefined;
 			this.#runner = undefined;
 		}
+	}
+
+	#begin(): void {
+		this.#fresh = true;
+		this.#acquired = false;
 	}
 
 	#lookAtLocks(): void {
@@ -130,7 +154,7 @@ export class GuestCode implements CallStepper {
 		for (let i = 0; i < LIMIT; i++) {
 			if (this.isPoint(task)) {
 				// The code goes on with this access, in its next move, or at once if it is made in one go.
-				this.#fresh = true;
+				this.#begin();
 				return { kind: "point", point: this.#label() };
 			}
 			const stop = this.step(task);
@@ -157,8 +181,22 @@ export class GuestCode implements CallStepper {
 	}
 
 	inGate(name: string | undefined): void {
-		this.#gate = name;
-		if (name === undefined) this.#lookAtLocks();
+		const place = this.#runner?.place;
+		if (place === undefined) return;
+		if (name !== undefined) {
+			place.gates = [...place.gates, plainName(name)];
+			return;
+		}
+		// Points of the function may have ended the move in which it was called: its last effect is in the present one.
+		this.#called(place.gates.at(-1)!);
+		place.gates = place.gates.slice(0, -1);
+		this.#lookAtLocks();
+	}
+
+	/** The function behind a gate has had an effect. */
+	#called(gate: string): void {
+		if (this.#acquires(gate)) this.#acquired = true;
+		else if (this.#visible(gate)) this.#fresh = false;
 	}
 
 	mark(): number {
@@ -178,18 +216,28 @@ export class GuestCode implements CallStepper {
 		const ip = this.#cpu.state.kaddr(RIP);
 		if (this.#atomicUntil !== 0) return false;
 		const gate = this.#gateAt(ip);
-		if (gate !== undefined) return this.#visible(gate) && !this.#fresh;
+		if (gate !== undefined) return this.#isEntry(ip) && this.#visible(gate) && (!this.#fresh || this.#acquired);
 		return !this.#fresh && this.#touchesShared(task, ip);
 	}
 
 	#visible(gate: string): boolean {
+		if (this.#shared.locksSeen && isLock(gate)) return true;
 		return !PRIVATE_GATES.has(gate) || this.#shared.isGateShared(gate);
 	}
 
-	/** Without the prefix that the gates of a compiled core have. */
+	#acquires(gate: string): boolean {
+		return ACQUIRE.has(gate) && !this.#shared.locksSeen;
+	}
+
 	#gateAt(ip: Kaddr): string | undefined {
 		if (this.#machine.memory.entry(ip) === 0) return undefined;
-		return this.#machine.symbols.gateAt(ip)?.replace(/^.*:/, "");
+		const gate = this.#machine.symbols.gateAt(ip);
+		return gate === undefined ? undefined : plainName(gate);
+	}
+
+	/** The gate's first byte, where its function is called; behind it is its return. */
+	#isEntry(ip: Kaddr): boolean {
+		return this.#machine.memory.u8(ip) === 0x90;
 	}
 
 	#touchesShared(task: task_struct, ip: Kaddr): boolean {
@@ -242,13 +290,10 @@ export class GuestCode implements CallStepper {
 				hint: "an exploration has no clock, and a fixed set of tasks; klpemu run does it",
 			});
 		}
-		const isNop = this.#machine.memory.u8(ip) === 0x90;
-		if (!isNop) return runGuest(this.#cpu, 1);
-		if (this.#visible(gate) && !ACQUIRE.has(gate)) this.#fresh = false;
-		this.#gate = gate;
+		if (!this.#isEntry(ip)) return runGuest(this.#cpu, 1);
+		this.inGate(gate);
 		const stop = runGuest(this.#cpu, 1);
-		this.#gate = undefined;
-		this.#lookAtLocks();
+		this.inGate(undefined);
 		return stop;
 	}
 
@@ -288,7 +333,10 @@ export class GuestCode implements CallStepper {
 			if (writes) after.push(() => this.#probe.guestWrote(of, name));
 			return;
 		}
-		if (reads) shared.read(address, length, isTask);
+		if (reads) {
+			shared.read(address, length, isTask);
+			shared.looks(address, length);
+		}
 		if (!writes) return;
 		shared.write(address, length);
 		const { code } = this.#machine.klp;
@@ -322,8 +370,11 @@ export class GuestCode implements CallStepper {
 		// What TypeScript itself keeps is state of the machine's objects.
 		if (runner.place.inGuest === 0 && this.#machine.klp.code === undefined) return;
 		if (!writes) shared.read(address, length, runner.isTask);
-		const gate = this.#gate?.replace(/^.*:/, "");
-		if (gate === undefined || ACQUIRE.has(gate) || /unlock/.test(gate)) return;
+		const gate = runner.place.gates.at(-1);
+		// The lock of CPU hotplug is no memory of the guest.
+		if (gate !== undefined && isLock(gate) && !gate.startsWith("cpus_")) shared.lock(address, length);
+		else if (!writes) shared.looks(address, length);
+		if (gate === undefined || (isLock(gate) && !shared.locksSeen)) return;
 		shared.access(runner.who, address, length, writes, this.#locked);
 		if (PRIVATE_GATES.has(gate) && this.#isPoint(address, length, writes)) shared.addGate(gate);
 	}

@@ -2,6 +2,8 @@ import { type Kaddr, type Memory, PAGE_SHIFT } from "../../memory/index.js";
 import { Conflicts } from "./conflicts.js";
 
 const WORD_SHIFT = 3;
+/** Among the points: all functions that take locks, or give them back. */
+const LOCKS = "locks";
 /** Words of a page. */
 const WORDS = 1 << (PAGE_SHIFT - WORD_SHIFT);
 
@@ -99,8 +101,12 @@ export class SharedMemory {
 	readonly #escaped = new Found<number>();
 	readonly #state = new Found<number>();
 	readonly #seen = new Found<number>();
-	/** Gates that touch shared words. */
+	/** Gates that touch shared words; {@link LOCKS}. */
 	readonly #gates = new Found<string>();
+	/** Words of locks, as far as the functions that wait for them access them. */
+	readonly #locks = new WordSet();
+	/** Words that other code reads. */
+	readonly #lookedAt = new WordSet();
 	/** `state` and `seen`, in order. */
 	#stateWords: readonly number[] = [];
 	#seenWords: readonly number[] = [];
@@ -175,6 +181,27 @@ export class SharedMemory {
 
 	#lose(word: number, bits: number): void {
 		if (bits !== 0) this.lost ??= (word << WORD_SHIFT) + Math.log2(bits & -bits);
+	}
+
+	/** Notes an access to a lock by a function that waits for it, or gives it back. */
+	lock(address: Kaddr, length: number): void {
+		this.#meet(this.#locks, this.#lookedAt, address, length);
+	}
+
+	/** Notes a read by any other code. */
+	looks(address: Kaddr, length: number): void {
+		this.#meet(this.#lookedAt, this.#locks, address, length);
+	}
+
+	#meet(here: WordSet, there: WordSet, address: Kaddr, length: number): void {
+		for (let word = address >> WORD_SHIFT; word <= (address + length - 1) >> WORD_SHIFT; word++) {
+			if (here.add(word) && there.has(word)) this.addGate(LOCKS);
+		}
+	}
+
+	/** Somebody looks at a lock and does not wait for it: a trylock, mutex_is_locked(). So that others hold it is no private matter. */
+	get locksSeen(): boolean {
+		return this.isGateShared(LOCKS);
 	}
 
 	/** True if kernel code reads one of the words. */

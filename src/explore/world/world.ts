@@ -349,7 +349,7 @@ export class World {
 		const before = whatTasksShare(this.model.machine);
 		const { result, broken } = this.#watch(() => {
 			if (contextOf !== state || context) this.#mover.restore(task!, context ?? state!.contexts[0]!);
-			const place = { inGuest: 0, path: [] };
+			const place = { inGuest: 0, path: [], gates: [] };
 			const runner = { who: this.actors.length + number, holdsMutex: () => false, place, isTask: true };
 			return this.#code.as(runner, () => this.#moveOrDie(task!, state!));
 		});
