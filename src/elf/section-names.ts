@@ -88,7 +88,11 @@ export const KNOWN_SECTIONS: readonly KnownSection[] = [
 	ignored(/^__kcrctab/, "checksums of exported symbols", "there is no kernel of the same build to compare with"),
 	ignored(/^\.note/, "build identification, properties", "only shown"),
 	ignored(/^\.BTF/, "types for BPF", "there is no BPF"),
-	ignored("_kprobe_blacklist", "functions without kprobes", "there are no kprobes"),
+	ignored(
+		"_kprobe_blacklist",
+		"functions without kprobes",
+		"a kprobe there is the module's mistake, which is not looked for",
+	),
 	ignored("_error_injection_whitelist", "functions whose errors can be injected", "there is no such injection"),
 	ignored(".printk_index", "formats of printk()", "only shown"),
 	ignored("__dyndbg_classes", "classes of pr_debug()", "queries by class are not supported"),

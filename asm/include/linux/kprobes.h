@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Kretprobes: probes of the entry and the return of a function with a fentry site. The fields have the kernel's names and order. */
+/* Kprobes and kretprobes: probes of the entry and the return of a function with a fentry site. The fields have the kernel's names and order. */
 #ifndef _LINUX_KPROBES_H
 #define _LINUX_KPROBES_H
 
@@ -7,6 +7,7 @@
 #include <linux/ftrace.h>
 #include <linux/list.h>
 #include <linux/ptrace.h>
+#include <linux/rcupdate.h>
 #include <linux/types.h>
 
 #define NOKPROBE_SYMBOL(name)
@@ -32,6 +33,8 @@ struct kprobe {
 	kprobe_pre_handler_t pre_handler;
 	kprobe_post_handler_t post_handler;
 	kprobe_opcode_t opcode;
+	/* struct arch_specific_insn */
+	u64 ainsn[4];
 	u32 flags;
 };
 
@@ -40,6 +43,8 @@ struct rethook {
 };
 
 struct rethook_node {
+	struct rcu_head rcu;
+	void *llist;
 	struct rethook *rethook;
 	unsigned long ret_addr;
 	unsigned long frame;
@@ -76,8 +81,7 @@ static nokprobe_inline unsigned long get_kretprobe_retaddr(struct kretprobe_inst
 int register_kretprobe(struct kretprobe *rp);
 void unregister_kretprobe(struct kretprobe *rp);
 
-#define __NO_KPROBES __compiletime_error("kprobes are not emulated: use a kretprobe with an entry_handler, or an ftrace_ops")
-int register_kprobe(struct kprobe *p) __NO_KPROBES;
-void unregister_kprobe(struct kprobe *p) __NO_KPROBES;
+int register_kprobe(struct kprobe *p);
+void unregister_kprobe(struct kprobe *p);
 
 #endif

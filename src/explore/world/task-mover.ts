@@ -69,8 +69,8 @@ export class TaskMover {
 	move(task: task_struct, state: TaskState): TaskMove {
 		const { machine } = this.#model;
 		machine.sched.current = task;
-		if (machine.exports.kretprobes.armed) {
-			throw new KlpemuError("EXPLORE_UNSUPPORTED", "a kretprobe is registered: that cannot be explored", {
+		if (machine.exports.kprobes.armed) {
+			throw new KlpemuError("EXPLORE_UNSUPPORTED", "a kprobe or kretprobe is registered: that cannot be explored", {
 				hint: "all tasks share its instances, and a move of a task changes nothing that other tasks see; klpemu run does it",
 			});
 		}

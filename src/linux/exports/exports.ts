@@ -9,7 +9,7 @@ import type { HostTasks, Sched, Workqueue } from "../sched/index.js";
 import { GuestFtrace } from "./ftrace.js";
 import { KernelAbi, type KernelTasks } from "./kernel-abi.js";
 import { Kobjects } from "./kobjects.js";
-import { Kretprobes } from "./kprobes.js";
+import { Kprobes } from "./kprobes.js";
 import { Kthreads } from "./kthreads.js";
 import { GuestLivepatch } from "./livepatch.js";
 import { lockFunctions } from "./locks.js";
@@ -39,7 +39,7 @@ export class Exports {
 			"livepatch",
 			"tasks",
 			"ftrace",
-			"kretprobes",
+			"kprobes",
 			"kernelTasks",
 			"staticKeys",
 			"staticCalls",
@@ -57,7 +57,7 @@ export class Exports {
 	private readonly livepatch: GuestLivepatch | undefined;
 	private readonly tasks: GuestTasks;
 	private readonly ftrace: GuestFtrace;
-	readonly kretprobes: Kretprobes;
+	readonly kprobes: Kprobes;
 	private readonly staticKeys: StaticKeys | undefined = undefined;
 	private readonly staticCalls: StaticCalls | undefined = undefined;
 	/** All host functions, in groups. */
@@ -101,7 +101,7 @@ export class Exports {
 		this.tasks = new GuestTasks(memory, heap, sched, kernelTasks);
 		this.kthreads = new Kthreads({ ...parts, tasks: this.tasks, output: this.output });
 		this.ftrace = new GuestFtrace(memory, parts.ftrace, symbols, parts.tracefs);
-		this.kretprobes = new Kretprobes({ ...parts, memory });
+		this.kprobes = new Kprobes({ ...parts, memory });
 		const { shadow } = this;
 		this.livepatch =
 			typescript && new GuestLivepatch({ memory, heap, calls, symbols, klp: typescript, loader, shadow });
@@ -120,7 +120,7 @@ export class Exports {
 			this.kobjects.functions(),
 			...(this.livepatch === undefined ? [] : [this.livepatch.functions()]),
 			this.ftrace.functions(),
-			this.kretprobes.functions(),
+			this.kprobes.functions(),
 		];
 		if (kernelTasks !== undefined) {
 			this.staticKeys = new StaticKeys(memory, parts.kallsyms, parts.text_poke);

@@ -15,21 +15,39 @@ import type { GuestCalls, GuestMemory, Heap, HostFunctions } from "../guest/inde
 import { type Dmesg, E2BIG, EINVAL, ENOENT, ENOMEM, type Kernel, mutex } from "../lib/index.js";
 import { type rethook_node, type Sched, synchronize_rcu, type task_struct } from "../sched/index.js";
 
-/** struct kprobe and struct kretprobe of asm/include/linux/kprobes.h. */
-const KPROBE = { nmissed: 32, addr: 40, symbol_name: 48, offset: 56 } as const;
-const KRETPROBE = { handler: 88, entry_handler: 96, maxactive: 104, nmissed: 108, data_size: 112, rh: 120 } as const;
+/** struct kprobe and struct kretprobe (include/linux/kprobes.h), with CONFIG_KRETPROBE_ON_RETHOOK. */
+const KPROBE = {
+	nmissed: 32,
+	addr: 40,
+	symbol_name: 48,
+	offset: 56,
+	pre_handler: 64,
+	post_handler: 72,
+	flags: 84,
+} as const;
+const KRETPROBE = { handler: 128, entry_handler: 136, maxactive: 144, nmissed: 148, data_size: 152, rh: 160 } as const;
 /** struct rethook_node, with which a struct kretprobe_instance begins. */
-const NODE = { rethook: 0, ret_addr: 8, frame: 16, size: 24 } as const;
+const NODE = { rethook: 24, ret_addr: 32, frame: 40, size: 48 } as const;
 const RETHOOK_SIZE = 8;
 const KRETPROBE_MAX_DATA_SIZE = 4096;
 const KERNEL_CS = 0x10n;
 /** The int3 that a kprobe without ftrace would be: a handler finds the ip behind it. */
 const INT3_INSN_SIZE = 1;
 
-/** A registered kretprobe. */
+/** The call instruction that a kprobe by ftrace replaces: a post_handler finds the ip behind it. */
+const MCOUNT_INSN_SIZE = 5;
+
+/** A registered kprobe, or a kretprobe, which begins with one. */
 interface Probe {
 	readonly rp: Kaddr;
 	readonly ip: Kaddr;
+	/** The ops that the place has been armed with. */
+	readonly ops: ftrace_ops;
+	/** Undefined for a plain kprobe. */
+	readonly rethook: Rethook | undefined;
+}
+
+interface Rethook {
 	readonly rh: Kaddr;
 	/** All instances, in use or not. */
 	readonly nodes: readonly Kaddr[];
@@ -48,33 +66,34 @@ interface Parts {
 }
 
 /**
- * register_kretprobe() (kernel/kprobes.c, kernel/trace/rethook.c) for functions with a fentry site. Handlers are guest code. Each runs in
- * one go, because preemption is disabled.
+ * register_kprobe() and register_kretprobe() (kernel/kprobes.c, arch/x86/kernel/kprobes/ftrace.c, kernel/trace/rethook.c) for functions
+ * with a fentry site. Handlers are guest code. Each runs in one go, because preemption is disabled.
  */
-export class Kretprobes {
-	static readonly state = declareState({ fields: ["probes", "kprobe_ftrace_ops", "kprobe_mutex"] });
+export class Kprobes {
+	static readonly state = declareState({
+		fields: ["probes", "kprobe_ftrace_ops", "kprobe_ipmodify_ops", "kprobe_mutex"],
+	});
 
 	readonly #parts: Parts;
 	readonly #memory: GuestMemory;
 	/** Registered ones, newest first. */
 	private readonly probes: Probe[] = [];
 	private readonly kprobe_ftrace_ops: ftrace_ops;
+	/** Of places with a post_handler: the kernel lets nobody else change the ip there, no livepatch either. */
+	private readonly kprobe_ipmodify_ops: ftrace_ops;
 	private readonly kprobe_mutex = new mutex("kprobe_mutex");
 
 	constructor(parts: Parts) {
 		this.#parts = parts;
 		this.#memory = parts.memory;
-		const { SAVE_REGS } = FTRACE_OPS_FL;
-		this.kprobe_ftrace_ops = new ftrace_ops(
-			"kprobe_ftrace_ops",
-			this,
-			parts.kprobe_ftrace_handler,
-			undefined,
-			SAVE_REGS,
-		);
+		const { SAVE_REGS, IPMODIFY } = FTRACE_OPS_FL;
+		const ops = (name: string, flags: number) =>
+			new ftrace_ops(name, this, parts.kprobe_ftrace_handler, undefined, flags);
+		this.kprobe_ftrace_ops = ops("kprobe_ftrace_ops", SAVE_REGS);
+		this.kprobe_ipmodify_ops = ops("kprobe_ipmodify_ops", SAVE_REGS | IPMODIFY);
 	}
 
-	/** A kretprobe is registered. */
+	/** A kprobe or a kretprobe is registered. */
 	get armed(): boolean {
 		return this.probes.length > 0;
 	}
@@ -82,7 +101,7 @@ export class Kretprobes {
 	// ---- registration ----
 
 	/** kprobe_on_func_entry() and the rest of _kprobe_addr(): the call site, or a negative errno. */
-	#site(rp: Kaddr): Kaddr {
+	#site(func: string, rp: Kaddr): Kaddr {
 		const memory = this.#memory;
 		const at = (rp + KPROBE.addr) | 0;
 		const symbol_name = memory.u64((rp + KPROBE.symbol_name) | 0);
@@ -94,19 +113,45 @@ export class Kretprobes {
 		const site = this.#parts.ftrace.ftrace_location(place);
 		if (site !== 0) return site;
 		const name = this.#parts.symbols.sprint_symbol(place, false);
+		throw new KlpemuError("GUEST_UNSUPPORTED", `${func}(): ${name} is no entry of a function with a fentry site`, {
+			hint: "kprobes that replace instructions by int3 are not emulated",
+		});
+	}
+
+	*#register_kprobe(kp: Kaddr): Kernel<number> {
+		const memory = this.#memory;
+		const ip = this.#site("register_kprobe", kp);
+		if (ip === -EINVAL || ip === -ENOENT) return ip;
+		if (this.probes.some(({ rp }) => rp === kp)) return -EINVAL;
+		memory.setU64((kp + KPROBE.addr) | 0, toU64(ip));
+		memory.setU64((kp + KPROBE.nmissed) | 0, 0n);
+		if (memory.u32((kp + KPROBE.flags) | 0) !== 0) {
+			throw new KlpemuError("GUEST_UNSUPPORTED", "register_kprobe(): flags are not emulated", {
+				hint: "register the kprobe when it is to be armed",
+			});
+		}
+		const post = memory.u64((kp + KPROBE.post_handler) | 0) !== 0n;
+		return yield* this.#add(kp, ip, this.#opsFor(ip, post), undefined);
+	}
+
+	/** Probes of one place share the ops that the first one has armed it with. */
+	#opsFor(ip: Kaddr, post: boolean): ftrace_ops {
+		const ops = post ? this.kprobe_ipmodify_ops : this.kprobe_ftrace_ops;
+		const known = this.probes.find((probe) => probe.ip === ip)?.ops ?? ops;
+		if (known === ops || !post) return known;
 		throw new KlpemuError(
 			"GUEST_UNSUPPORTED",
-			`register_kretprobe(): ${name} is no entry of a function with a fentry site`,
+			"register_kprobe(): a post_handler at a place with a probe that has none",
 			{
-				hint: "kprobes that replace instructions by int3 are not emulated",
+				hint: "the kernel would disarm another ftrace_ops than it has armed: register the one with the post_handler first",
 			},
 		);
 	}
 
-	*#register(rp: Kaddr): Kernel<number> {
+	*#register_kretprobe(rp: Kaddr): Kernel<number> {
 		const memory = this.#memory;
 		const { sched } = this.#parts;
-		const ip = this.#site(rp);
+		const ip = this.#site("register_kretprobe", rp);
 		if (ip === -EINVAL || ip === -ENOENT) return ip;
 		if (this.probes.some((probe) => probe.rp === rp)) return -EINVAL;
 		const data_size = memory.u64((rp + KRETPROBE.data_size) | 0);
@@ -114,20 +159,25 @@ export class Kretprobes {
 		if ((memory.u32((rp + KRETPROBE.maxactive) | 0) | 0) <= 0) {
 			memory.setU32((rp + KRETPROBE.maxactive) | 0, Math.max(10, 2 * sched.cpus.length));
 		}
-		const probe = this.#rethook_alloc(rp, ip, Number(data_size));
-		if (probe === undefined) return -ENOMEM;
+		const rethook = this.#rethook_alloc(rp, Number(data_size));
+		if (rethook === undefined) return -ENOMEM;
 		memory.setU32((rp + KRETPROBE.nmissed) | 0, 0);
-		memory.setU64((rp + KRETPROBE.rh) | 0, toU64(probe.rh));
+		memory.setU64((rp + KRETPROBE.rh) | 0, toU64(rethook.rh));
+		return yield* this.#add(rp, ip, this.#opsFor(ip, false), rethook);
+	}
+
+	*#add(rp: Kaddr, ip: Kaddr, ops: ftrace_ops, rethook: Rethook | undefined): Kernel<number> {
+		const probe = { rp, ip, ops, rethook };
 		yield* this.kprobe_mutex.lock();
 		this.probes.unshift(probe);
-		const ret = yield* this.#arm_kprobe_ftrace(ip);
+		const ret = yield* this.#arm_kprobe_ftrace(probe);
 		if (ret !== 0) this.#forget(probe);
 		this.kprobe_mutex.unlock();
 		return ret;
 	}
 
 	/** The rethook of a kretprobe and its instances; undefined: there is no memory. */
-	#rethook_alloc(rp: Kaddr, ip: Kaddr, data_size: number): Probe | undefined {
+	#rethook_alloc(rp: Kaddr, data_size: number): Rethook | undefined {
 		const { heap } = this.#parts;
 		const memory = this.#memory;
 		const count = memory.u32((rp + KRETPROBE.maxactive) | 0);
@@ -143,41 +193,44 @@ export class Kretprobes {
 		}
 		memory.setU64(rh, toU64(rp));
 		for (const node of nodes) memory.setU64((node + NODE.rethook) | 0, toU64(rh));
-		return { rp, ip, rh, nodes };
+		return { rh, nodes };
 	}
 
-	*#arm_kprobe_ftrace(ip: Kaddr): Kernel<number> {
+	*#arm_kprobe_ftrace({ ip, ops }: Probe): Kernel<number> {
 		const { ftrace } = this.#parts;
-		const ops = this.kprobe_ftrace_ops;
 		const first = (ops.flags & FTRACE_OPS_FL.ENABLED) === 0;
-		const filter = new Set(first ? [] : ops.filter_hash).add(ip);
-		const ret = yield* ftrace.ftrace_set_filters(ops, filter, ops.notrace_hash);
-		return ret === 0 && first ? yield* ftrace.register_ftrace_function(ops) : ret;
+		const before = first ? new Set<Kaddr>() : ops.filter_hash;
+		const ret = yield* ftrace.ftrace_set_filters(ops, new Set(before).add(ip), ops.notrace_hash);
+		if (ret !== 0 || !first) return ret;
+		const registered = yield* ftrace.register_ftrace_function(ops);
+		if (registered !== 0) yield* ftrace.ftrace_set_filters(ops, before, ops.notrace_hash);
+		return registered;
 	}
 
-	*#unregister(rp: Kaddr): Kernel<undefined> {
+	*#unregister(func: string, rp: Kaddr): Kernel<undefined> {
 		const { ftrace, sched } = this.#parts;
 		yield* this.kprobe_mutex.lock();
 		const probe = this.probes.find((known) => known.rp === rp);
 		if (probe !== undefined) {
-			const ops = this.kprobe_ftrace_ops;
+			const { ops } = probe;
 			this.#forget(probe);
-			const left = new Set(this.probes.map(({ ip }) => ip));
+			const left = new Set(this.probes.filter((other) => other.ops === ops).map(({ ip }) => ip));
 			// An ops without a filter would trace all functions.
 			if (left.size === 0) yield* ftrace.unregister_ftrace_function(ops);
 			else yield* ftrace.ftrace_set_filters(ops, left, ops.notrace_hash);
-		}
+		} else this.#memory.setU64((rp + KPROBE.addr) | 0, 0n);
 		this.kprobe_mutex.unlock();
-		yield* synchronize_rcu(sched, "unregister_kretprobe: synchronize_rcu");
+		yield* synchronize_rcu(sched, `${func}: synchronize_rcu`);
 		return undefined;
 	}
 
 	/** rethook_free(): an instance in use is freed when its call returns. */
 	#forget(probe: Probe): void {
 		this.probes.splice(this.probes.indexOf(probe), 1);
+		if (probe.rethook === undefined) return;
 		const used = this.#used();
-		for (const node of probe.nodes) if (!used.has(node)) this.#parts.heap.kfree(node);
-		this.#parts.heap.kfree(probe.rh);
+		for (const node of probe.rethook.nodes) if (!used.has(node)) this.#parts.heap.kfree(node);
+		this.#parts.heap.kfree(probe.rethook.rh);
 	}
 
 	/** Instances in use. Those of a dead task are free again (rethook_flush_task). */
@@ -188,24 +241,40 @@ export class Kretprobes {
 
 	// ---- entry ----
 
-	/** The call-back of kprobe_ftrace_ops. */
+	/** The call-back of both ops; with several probes at one place, aggr_pre_handler() and aggr_post_handler(). */
 	*#kprobe_ftrace_handler(ip: Kaddr, regs: Kaddr): Kernel<undefined> {
 		const task = this.#parts.sched.current;
-		const memory = this.#memory;
 		const bit = trace_test_and_set_recursion(task, TRACE_FTRACE_START);
 		if (bit < 0) return undefined;
-		const at = (regs + PT_REGS.RIP) | 0;
-		const before = memory.u64(at);
-		for (const probe of this.probes.filter((known) => known.ip === ip)) {
-			if (task.kprobe_running) this.#missed((probe.rp + KPROBE.nmissed) | 0);
-			else {
-				memory.setU64(at, toU64((ip + INT3_INSN_SIZE) | 0));
-				yield* this.#pre_handler_kretprobe(task, probe, regs);
-				memory.setU64(at, before);
-			}
-		}
+		const probes = this.probes.filter((known) => known.ip === ip);
+		if (task.kprobe_running) for (const { rp } of probes) this.#missed((rp + KPROBE.nmissed) | 0);
+		else yield* this.#hit(task, probes, ip, regs);
 		trace_clear_recursion(task, bit);
 		return undefined;
+	}
+
+	*#hit(task: task_struct, probes: readonly Probe[], ip: Kaddr, regs: Kaddr): Kernel<void> {
+		const memory = this.#memory;
+		const at = (regs + PT_REGS.RIP) | 0;
+		const orig_ip = memory.u64(at);
+		memory.setU64(at, toU64((ip + INT3_INSN_SIZE) | 0));
+		for (const probe of probes) {
+			if (probe.rethook !== undefined) yield* this.#pre_handler_kretprobe(task, probe.rp, probe.rethook, regs);
+			// It has set the ip itself.
+			else if (yield* this.#handled(task, probe.rp, KPROBE.pre_handler, regs)) return;
+		}
+		memory.setU64(at, toU64((ip + MCOUNT_INSN_SIZE) | 0));
+		for (const { rp, rethook } of probes) {
+			if (rethook === undefined) yield* this.#handled(task, rp, KPROBE.post_handler, regs);
+		}
+		memory.setU64(at, orig_ip);
+	}
+
+	/** True if a kprobe has the handler, and it does not return 0. */
+	*#handled(task: task_struct, kp: Kaddr, field: number, regs: Kaddr): Kernel<boolean> {
+		const handler = this.#memory.kaddr((kp + field) | 0);
+		if (handler === 0) return false;
+		return BigInt.asIntN(32, yield* this.#handler(task, handler, kp, regs)) !== 0n;
 	}
 
 	#missed(counter: Kaddr): void {
@@ -213,7 +282,7 @@ export class Kretprobes {
 	}
 
 	/** rethook_hook(): the function returns to arch_rethook_trampoline, unless there is no instance or the entry handler does not want it. */
-	*#pre_handler_kretprobe(task: task_struct, { rp, nodes }: Probe, regs: Kaddr): Kernel<void> {
+	*#pre_handler_kretprobe(task: task_struct, rp: Kaddr, { nodes }: Rethook, regs: Kaddr): Kernel<void> {
 		const memory = this.#memory;
 		const used = this.#used();
 		const node = nodes.find((candidate) => !used.has(candidate));
@@ -235,10 +304,10 @@ export class Kretprobes {
 	}
 
 	/** Calls a handler with current_kprobe set: what it calls is not probed. */
-	*#handler(task: task_struct, handler: Kaddr, ri: Kaddr, regs: Kaddr): Kernel<bigint> {
+	*#handler(task: task_struct, handler: Kaddr, probe: Kaddr, regs: Kaddr): Kernel<bigint> {
 		task.kprobe_running = true;
 		try {
-			return yield* this.#parts.calls.call(handler, toU64(ri), toU64(regs));
+			return yield* this.#parts.calls.call(handler, toU64(probe), toU64(regs), 0n);
 		} finally {
 			task.kprobe_running = false;
 		}
@@ -271,7 +340,7 @@ export class Kretprobes {
 		memory.setU64(frame, toU64(correct_ret_addr));
 		task.rethooks = task.rethooks.slice(last + 1);
 		for (const { node } of mine) {
-			if (!this.probes.some(({ nodes }) => nodes.includes(node))) this.#parts.heap.kfree(node);
+			if (!this.probes.some(({ rethook }) => rethook?.nodes.includes(node))) this.#parts.heap.kfree(node);
 		}
 		task.preempt_count--;
 		memory.setU64(at(PT_REGS.SS), memory.u64(at(PT_REGS.EFLAGS)));
@@ -280,7 +349,7 @@ export class Kretprobes {
 
 	/** A probe that has been unregistered meanwhile has no handler. */
 	*#kretprobe_rethook_handler(task: task_struct, { node, rp }: rethook_node, regs: Kaddr): Kernel<void> {
-		if (!this.probes.some((probe) => probe.rp === rp && probe.nodes.includes(node))) return;
+		if (!this.probes.some((probe) => probe.rp === rp && probe.rethook?.nodes.includes(node))) return;
 		const handler = this.#memory.kaddr((rp + KRETPROBE.handler) | 0);
 		if (handler !== 0) yield* this.#handler(task, handler, node, regs);
 	}
@@ -289,8 +358,10 @@ export class Kretprobes {
 		return {
 			plain: {},
 			sleeping: {
-				register_kretprobe: (args) => this.#register(args.pointer(0)),
-				unregister_kretprobe: (args) => this.#unregister(args.pointer(0)),
+				register_kprobe: (args) => this.#register_kprobe(args.pointer(0)),
+				unregister_kprobe: (args) => this.#unregister("unregister_kprobe", args.pointer(0)),
+				register_kretprobe: (args) => this.#register_kretprobe(args.pointer(0)),
+				unregister_kretprobe: (args) => this.#unregister("unregister_kretprobe", args.pointer(0)),
 				kprobe_ftrace_handler: (args) => this.#kprobe_ftrace_handler(args.pointer(0), args.pointer(3)),
 				arch_rethook_trampoline_callback: (args) => this.#arch_rethook_trampoline_callback(args.pointer(0)),
 			},

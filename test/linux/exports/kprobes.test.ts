@@ -184,3 +184,93 @@ test("a place that is no fentry site is refused by name", async () => {
 	const text = PROBES.replace('c = { .kp.symbol_name = "no_such_function"', 'c = { .kp.symbol_name = "untraced"');
 	await expect(insmod(text)).rejects.toThrow(/register_kretprobe\(\): untraced\+0x0\/0x\w+ is no entry of a function/);
 });
+
+const PLAIN = `
+#include <linux/kprobes.h>
+#include <linux/module.h>
+#include <linux/printk.h>
+
+static long tell(struct kprobe *p, struct pt_regs *regs, const char *what)
+{
+	pr_info("funcA(%s): %s %ld, %pS, flags %d\\n", p->symbol_name, what, (long)regs->di, (void *)regs->ip, (int)p->nmissed);
+	return 0;
+}
+noinline long instead(void) { return 7; }
+static int pre(struct kprobe *p, struct pt_regs *regs) { return tell(p, regs, "pre"); }
+static int last(struct kprobe *p, struct pt_regs *regs) { return tell(p, regs, "last"); }
+static void post(struct kprobe *p, struct pt_regs *regs, unsigned long flags) { tell(p, regs, "post"); }
+static int jump(struct kprobe *p, struct pt_regs *regs)
+{
+	regs->ip = (unsigned long)instead;
+	return 1;
+}
+static struct kprobe a = { .symbol_name = "funcA", .pre_handler = pre };
+static struct kprobe b = { .symbol_name = "funcA", .pre_handler = last };
+static struct kprobe c = { .symbol_name = "funcA", .pre_handler = pre, .post_handler = post };
+static struct kprobe d = { .symbol_name = "funcA", .pre_handler = jump };
+static struct kprobe none = { .symbol_name = "no_such_function" };
+static struct kprobe both = { .symbol_name = "funcA", .addr = (void *)instead };
+long errors(void) { return register_kprobe(&none) * 100 + register_kprobe(&both); }
+long twice(void) { return register_kprobe(&a); }
+#define PROBE(x) long add_##x(void) { x.addr = NULL; return register_kprobe(&x); } \\
+	long del_##x(void) { unregister_kprobe(&x); return 0; }
+PROBE(a) PROBE(b) PROBE(c) PROBE(d)
+MODULE_LICENSE("GPL");
+`;
+
+async function plain() {
+	expect(await insmod(PLAIN)).toBe(0);
+	const task = machine.task("worker", "untraced");
+	return { task, call: (func: string) => machine.call(task, func) };
+}
+
+test("kprobes: pre_handlers, the newest first; they go by themselves; errors are the kernel's", async () => {
+	const { task, call } = await plain();
+	const before = machine.it.tasks.callOnce(task, machine.addr("funcA"), 1000, [5n]);
+	expect(call("errors")).toBe(-200 - 22);
+	expect([call("add_a"), call("twice"), call("add_b")]).toEqual([0, -22, 0]);
+	expect(machine.it.tasks.callOnce(task, machine.addr("funcA"), 1000, [5n])).toBe(before);
+	// As behind an int3 at the call site.
+	expect(log()).toEqual([
+		expect.stringMatching(/^funcA\(funcA\): last 5, funcA\+0x(1|5)\/0x\w+, flags 0$/),
+		expect.stringMatching(/^funcA\(funcA\): pre 5, funcA\+0x(1|5)\//),
+	]);
+	call("del_b");
+	call("funcA");
+	expect(log().map((line) => line.split(" ")[1])).toEqual(["last", "pre", "pre"]);
+	call("del_a");
+	call("funcA");
+	expect(log().length).toBe(3);
+	expect(machine.it.shell.rmmod("probes")).toBe(0);
+});
+
+test("a pre_handler that returns 1 goes on elsewhere", async () => {
+	const { call } = await plain();
+	call("add_d");
+	expect(call("funcA")).toBe(7);
+	call("del_d");
+	expect(call("funcA")).not.toBe(7);
+});
+
+test("[rule 6.1] a kprobe with a post_handler and a livepatch exclude each other; one without does not", async () => {
+	const { call } = await plain();
+	const lp1 = () => machine.patch("lp1", ["funcA", "lp1_funcA"]);
+	expect(call("add_c")).toBe(0);
+	call("funcA");
+	expect(log().map((line) => line.split(" ")[1])).toEqual(["pre", "post"]);
+	expect(log()[1]).toMatch(/, funcA\+0x(5|9)\//);
+	expect(lp1()).toBe(-16);
+	call("del_c");
+	expect(lp1()).toBe(0);
+	machine.settle();
+	expect(call("add_c")).toBe(-16);
+	expect(call("add_a")).toBe(0);
+	call("funcA");
+	expect(log().length).toBe(3);
+});
+
+test("a post_handler beside a probe without one is refused: the kernel would disarm another ops", async () => {
+	const { call } = await plain();
+	call("add_a");
+	expect(() => call("add_c")).toThrow(/register_kprobe\(\): a post_handler at a place/);
+});
