@@ -196,8 +196,8 @@ test("each form of a step, a task and a livepatch, as the shell and a kernel's C
 	const lines = files.get("run.sh")!.split("\n");
 	expect(lines.filter((line) => /^(kit|user|cmd|call|forked) /.test(line))).toEqual([
 		"cmd 'insmod ./klp_target.ko'",
-		"kit 'ops all - - '",
-		"kit 'ops away SAVE_REGS,IPMODIFY klp_target:funcB klp_target:funcA'",
+		"kit 'ops all'",
+		"kit 'ops away flags=SAVE_REGS,IPMODIFY ip=klp_target:funcB klp_target:funcA'",
 		...["kit 'task K'", "kit 'calls K klp_target:funcA'", "kit 'kthread K 1'"],
 		...["kit 'task U'", "kit 'calls U klp_target:funcA'", "user 'U' 1"],
 		...["kit 'task E'", "kit 'calls E klp_target:funcA'", "user 'E'"],
@@ -221,6 +221,18 @@ test("each form of a step, a task and a livepatch, as the shell and a kernel's C
 	expect(lp2).toContain('\t{ .old_name = "funcB", .new_func = lp2_funcB, .old_sympos = 1, },\n');
 	expect(lp2).toContain('\t{ .name = "klp_target", .funcs = funcs0, },\n\t{ .funcs = funcs1, },\n');
 	expect(notes).toEqual([
+		{
+			step: undefined,
+			text: "design: the scenario is about mainline, this kit is for a kernel with replace-set-v1 (klpemu kit --design)",
+		},
+		{
+			step: undefined,
+			text: "which implementation of funcB a task runs is not recorded: several functions have this name, so that it cannot be looked up",
+		},
+		{
+			step: undefined,
+			text: "which implementation of cmdline_proc_show a task runs is not recorded: it is a function of the real vmlinux, which has no block that tells who it is",
+		},
 		{ step: undefined, text: "ftrace_ops all is attached to all functions of the real kernel" },
 		{ step: undefined, text: "U does not fork or exit by itself: only the explorer moves it there" },
 		{ step: undefined, text: "E: no function is called from do_exit() of a real kernel (exit_calls)" },
