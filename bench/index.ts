@@ -1,10 +1,10 @@
 /** npm run bench: the cost of each design on the hot redirect path. The method is in docs/benchmarks.md. */
 import { fork } from "node:child_process";
-import { readFile, rename, writeFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { designs } from "../src/designs/index.js";
-import { CPU_NAMES } from "../src/node/index.js";
+import { CPU_NAMES, writeInFolder } from "../src/node/index.js";
 import { collect } from "./collect.js";
 import { type BenchReport, chooseCore, KERNEL, kernelCore, machineWarnings, type Part } from "./common/index.js";
 import { compare } from "./compare.js";
@@ -157,11 +157,7 @@ async function main(): Promise<void> {
 	const old = values.compare === undefined ? undefined : await readReport(values.compare);
 	const report = values.from === undefined ? await measure(values) : await readReport(values.from);
 	const changes = old === undefined ? undefined : compare(old, report);
-	if (values.html !== undefined) {
-		// Beside its place first: there is never half a page.
-		await writeFile(`${values.html}.tmp`, await renderPage(report, changes));
-		await rename(`${values.html}.tmp`, values.html);
-	}
+	if (values.html !== undefined) await writeInFolder(values.html, await renderPage(report, changes));
 	if (values.json)
 		console.log(JSON.stringify(changes === undefined ? report : { ...report, changes }, undefined, "\t"));
 	else console.log(renderText(report));

@@ -3,10 +3,10 @@
  * modules into .cache/kernel-ko, unchanged, with the headers of Debian's linux-headers-6.12-cloud-amd64 (or those of the folder that is
  * given). `npm run build:kernel-modules` has unpacked the modules' sources.
  */
-import { mkdir, readdir, readFile, rename, writeFile } from "node:fs/promises";
+import { readdir, readFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { layoutFileOf, parseKernelCore } from "../src/linux/klp-c/index.js";
-import { PROJECT } from "../src/node/index.js";
+import { PROJECT, writeFolder, writeInFolder } from "../src/node/index.js";
 import { buildKernelCore, buildModules, LAYOUT_FILE } from "../src/node/kernel/index.js";
 
 const FOLDERS = ["samples/livepatch", "tools/testing/selftests/livepatch/test_modules"];
@@ -14,11 +14,7 @@ const TREE = process.env.KLPEMU_KERNEL_SOURCE ?? join(PROJECT, ".cache", "linux-
 const MODULES = join(PROJECT, ".cache", "kernel-ko");
 
 const core = await buildKernelCore({ headers: process.argv[2] });
-await mkdir(MODULES, { recursive: true });
-const file = join(PROJECT, ".cache", "linux-6.12.klpcore");
-// Beside its place first: there is never half a core.
-await writeFile(`${file}.tmp`, core.bytes);
-await rename(`${file}.tmp`, file);
+await writeInFolder(join(PROJECT, ".cache", "linux-6.12.klpcore"), core.bytes);
 
 const sources = new Map<string, string>();
 for (const folder of FOLDERS) {
@@ -27,10 +23,10 @@ for (const folder of FOLDERS) {
 	}
 }
 const modules = await buildModules(core.headers, sources);
-for (const [name, bytes] of modules) await writeFile(join(MODULES, `${name}.ko`), bytes);
 // The layout of their kernel, which may be a newer one than that of asm/kernel-layouts.
 const layout = layoutFileOf(parseKernelCore(core.bytes, "the core"));
-await writeFile(join(MODULES, LAYOUT_FILE), `${JSON.stringify(layout, null, "\t")}\n`);
+const files = [...modules].map(([name, bytes]): [string, string | Uint8Array] => [`${name}.ko`, bytes]);
+await writeFolder(MODULES, new Map([...files, [LAYOUT_FILE, `${JSON.stringify(layout, null, "\t")}\n`]]));
 console.log(
 	`.cache/linux-6.12.klpcore, and ${modules.size} modules in .cache/kernel-ko, of Linux ${core.info.release}`,
 );

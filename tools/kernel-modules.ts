@@ -4,9 +4,9 @@
  */
 import { execFileSync } from "node:child_process";
 import { existsSync } from "node:fs";
-import { mkdir, readdir, writeFile } from "node:fs/promises";
+import { mkdir, readdir, rename, rm } from "node:fs/promises";
 import { basename, join } from "node:path";
-import { compile, PROJECT } from "../src/node/index.js";
+import { compile, PROJECT, writeFolder } from "../src/node/index.js";
 
 const FOLDERS = ["samples/livepatch", "tools/testing/selftests/livepatch/test_modules"];
 const TARBALL = "/usr/src/linux-source-6.12.tar.xz";
@@ -23,22 +23,25 @@ async function sourceTree(): Promise<string> {
 			`there is no ${TARBALL}: apt-get install -y linux-source-6.12 xz-utils, or set KLPEMU_KERNEL_SOURCE`,
 		);
 	}
-	await mkdir(UNPACKED, { recursive: true });
 	const members = FOLDERS.map((folder) => `linux-source-6.12/${folder}`);
-	execFileSync("tar", ["-xJf", TARBALL, "-C", UNPACKED, "--strip-components=1", ...members], { stdio: "inherit" });
+	// Beside its place first: half a tree would be taken for one.
+	const partial = `${UNPACKED}.tmp`;
+	for (const folder of [partial, UNPACKED]) await rm(folder, { recursive: true, force: true });
+	await mkdir(partial, { recursive: true });
+	execFileSync("tar", ["-xJf", TARBALL, "-C", partial, "--strip-components=1", ...members], { stdio: "inherit" });
+	await rename(partial, UNPACKED);
 	return UNPACKED;
 }
 
 const tree = await sourceTree();
-await mkdir(OBJECTS, { recursive: true });
-let count = 0;
+const objects = new Map<string, Uint8Array>();
 for (const folder of FOLDERS) {
 	const sources = (await readdir(join(tree, folder))).filter((name) => name.endsWith(".c")).sort();
 	for (const source of sources) {
 		// As kbuild names modules.
 		const name = basename(source, ".c").replaceAll("-", "_");
-		await writeFile(join(OBJECTS, `${name}.o`), (await compile(join(tree, folder, source), {})).bytes);
-		count++;
+		objects.set(`${name}.o`, (await compile(join(tree, folder, source), {})).bytes);
 	}
 }
-console.log(`${count} modules in .cache/kernel-modules, from ${tree}`);
+await writeFolder(OBJECTS, objects);
+console.log(`${objects.size} modules in .cache/kernel-modules, from ${tree}`);

@@ -1,5 +1,5 @@
 /** Machines to measure: a source of bench/guest as vmlinux. */
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { findDesign } from "../../src/designs/index.js";
 import { parseElf } from "../../src/elf/index.js";
@@ -7,7 +7,15 @@ import { type FieldValues, klp_func, klp_object, klp_patch, type module } from "
 import { type KernelCore, parseKernelCore } from "../../src/linux/klp-c/index.js";
 import { errnoName } from "../../src/linux/lib/index.js";
 import { boot, type Machine } from "../../src/machine/index.js";
-import { compile, createCpu, engineImage, type ObjectOptions, PROJECT, sourceKey } from "../../src/node/index.js";
+import {
+	compile,
+	createCpu,
+	engineImage,
+	type ObjectOptions,
+	PROJECT,
+	sourceKey,
+	writeInFolder,
+} from "../../src/node/index.js";
 
 /** As Debian's kernels: a transition is retried every 250 rounds. */
 const HZ = 250;
@@ -44,8 +52,7 @@ async function objectOf(source: string, options: ObjectOptions): Promise<Uint8Ar
 	const cached = await readFile(file).catch(() => undefined);
 	if (cached !== undefined) return cached;
 	const { bytes } = await compile(path, options);
-	await mkdir(CACHE, { recursive: true });
-	await writeFile(file, bytes);
+	await writeInFolder(file, bytes);
 	return bytes;
 }
 

@@ -137,8 +137,8 @@ async function runGcc(
 		result.exceeded !== undefined ||
 		/\b(terminated program|limit exceeded)\b|out of memory|memory exhausted/.test(result.stderr)
 	) {
-		const { cpuSeconds, memoryKiB, fileMiB, outputBytes } = LIMITS;
-		const limits = `${cpuSeconds} s of CPU time, ${memoryKiB >> 20} GiB of memory, ${fileMiB} MiB for the object, ${outputBytes >> 20} MiB of text`;
+		const { cpuSeconds, wallSeconds, memoryKiB, fileMiB, outputBytes } = LIMITS;
+		const limits = `${cpuSeconds} s of CPU time, ${wallSeconds} s in all, ${memoryKiB >> 20} GiB of memory, ${fileMiB} MiB for the object, ${outputBytes >> 20} MiB of text`;
 		throw new KlpemuError("GCC_LIMIT", `gcc needs more than it is given for '${path}' (${limits})`, {
 			where: path,
 			hint: "make the source smaller, or compile it yourself and give the object (.o)",

@@ -1,6 +1,6 @@
 // promises, not node:fs/promises: that is loaded with the first use, and most commands need none.
 import { constants, promises, readFileSync, rmSync, statSync } from "node:fs";
-import { dirname, isAbsolute, resolve } from "node:path";
+import { dirname, isAbsolute, join, resolve } from "node:path";
 import { beginsWith, ELF_MAGIC, KlpemuError } from "../base/index.js";
 import type { FileReader } from "../scenario/index.js";
 import { whenProcessEnds } from "./process-end.js";
@@ -43,29 +43,49 @@ export async function readText(file: string, missing = "scenarios/ has ready sce
 	}
 }
 
-/** Writes a file that is there whole or not at all, in a folder that is there. Throws `FILE_UNWRITABLE`. */
-export async function writeWhole(path: string, content: string | Uint8Array): Promise<void> {
-	const temporary = `${path}.${process.pid}.tmp`;
-	const letGo = whenProcessEnds(() => rmSync(temporary, { force: true }));
-	try {
+/**
+ * Writes a file that is there whole or not at all, in a folder that is there. `mode`: of a new file, 0o666 unless given; the umask counts.
+ * Throws `FILE_UNWRITABLE`.
+ */
+export async function writeWhole(path: string, content: string | Uint8Array, mode?: number): Promise<void> {
+	await inPlaceOf(path, async (temporary) => {
 		await refuseOtherKind(path);
-		await promises.writeFile(temporary, content);
+		await promises.writeFile(temporary, content, mode === undefined ? {} : { mode });
 		await promises.rename(temporary, path);
-	} catch (cause) {
-		await promises.rm(temporary, { force: true }).catch(() => undefined);
-		throw unwritable(path, cause);
-	} finally {
-		letGo();
-	}
+	});
 }
 
 /** The same for a file in a folder that an option names: it is made, and those above it. Throws `FILE_UNWRITABLE`. */
-export async function writeInFolder(path: string, content: string | Uint8Array): Promise<void> {
+export async function writeInFolder(path: string, content: string | Uint8Array, mode?: number): Promise<void> {
 	const folder = dirname(path);
 	await promises.mkdir(folder, { recursive: true }).catch((cause: NodeJS.ErrnoException) => {
 		throw unwritable(path, cause.code === "EEXIST" ? Object.assign(cause, { code: "ENOTDIR" }) : cause);
 	});
-	await writeWhole(path, content);
+	await writeWhole(path, content, mode);
+}
+
+/** Puts a folder with these files, by name, in the place of another one. It is there whole or not at all. Throws `FILE_UNWRITABLE`. */
+export async function writeFolder(path: string, files: ReadonlyMap<string, string | Uint8Array>): Promise<void> {
+	await inPlaceOf(path, async (temporary) => {
+		await promises.mkdir(temporary, { recursive: true });
+		for (const [name, content] of files) await promises.writeFile(join(temporary, name), content);
+		await promises.rm(path, { recursive: true, force: true });
+		await promises.rename(temporary, path);
+	});
+}
+
+/** `write` writes beside the place, and then renames; nothing is left there if it fails, or if the process is told to end. */
+async function inPlaceOf(path: string, write: (temporary: string) => Promise<void>): Promise<void> {
+	const temporary = `${path}.${process.pid}.tmp`;
+	const letGo = whenProcessEnds(() => rmSync(temporary, { recursive: true, force: true }));
+	try {
+		await write(temporary);
+	} catch (cause) {
+		await promises.rm(temporary, { recursive: true, force: true }).catch(() => undefined);
+		throw unwritable(path, cause);
+	} finally {
+		letGo();
+	}
 }
 
 /** A file takes the place of another file, not of a device or a pipe: root could. Throws `FILE_UNWRITABLE`. */

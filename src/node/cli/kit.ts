@@ -1,9 +1,9 @@
-import { chmod } from "node:fs/promises";
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { printable } from "../../base/index.js";
 import { designs } from "../../designs/index.js";
 import { parseScenario } from "../../scenario/index.js";
-import { readText, writeInFolder } from "../files.js";
+import { readText, unwritable, writeInFolder } from "../files.js";
 import { kitName, makeKit } from "../kit/index.js";
 import { type Command, EXIT } from "./command.js";
 
@@ -40,8 +40,13 @@ export const kitCommand: Command<KitOptions> = {
 		const scenario = parseScenario(await readText(file!), file!, { designs: designNames });
 		const folder = out ?? `${kitName(scenario)}-kit`;
 		const { files, notes } = await makeKit(scenario, design ?? "mainline");
-		for (const [path, text] of files) await writeInFolder(join(folder, path), text);
-		await chmod(join(folder, "run.sh"), 0o755);
+		// Last, and not the one of an older kit: a folder without it is no kit (klpemu vm says so).
+		const script = join(folder, "run.sh");
+		await rm(script, { force: true }).catch((cause) => {
+			throw unwritable(script, cause);
+		});
+		for (const [path, text] of files) if (path !== "run.sh") await writeInFolder(join(folder, path), text);
+		await writeInFolder(script, files.get("run.sh")!, 0o755);
 		const lines = notes.map(({ step, text }) => `  ${step === undefined ? "" : `step ${step}: `}${text}`);
 		const head = lines.length === 0 ? "every step is made as the scenario says" : "what a kernel does otherwise:";
 		stdout.write(printable([`${folder}: ${files.size} files; ${head}`, ...lines, ""].join("\n")));

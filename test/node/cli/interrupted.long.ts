@@ -10,6 +10,7 @@ import {
 	readFileSync,
 	readSync,
 	rmSync,
+	statSync,
 	writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
@@ -20,6 +21,7 @@ import { PROJECT } from "../../../src/node/index.js";
 import { ENDLESS, WITHOUT_END } from "../../support/small-scenario.js";
 
 const HYBRID = "scenarios/hybrid-lp1-lp2-lp3.yaml";
+const OBJECT = "asm/prebuilt/livepatches/lp1.o";
 const SCHEDULE = "test/consistency/schedules/hybrid-lp1-lp2-lp3.rfc-2025.mixed-universe.schedule";
 /** One search, of some seconds. */
 const CAMPAIGN = ".cache/interrupted/campaign.yaml";
@@ -183,6 +185,18 @@ describe("a limit of the size of files (ulimit -f): what is known is printed, st
 	});
 });
 
+describe("temporary files that cannot be written: status 2, and what to do", () => {
+	test.each([
+		["no folder", "export TMPDIR=/nowhere", "/nowhere': ENOENT"],
+		["no folder, but a device", "export TMPDIR=/dev/null", "/dev/null': ENOTDIR"],
+		["no room", "ulimit -f 0", "klpemu-\\w+': EFBIG"],
+	])("%s", async (_, before, message) => {
+		const { status, stdout, stderr } = await start(["kernel", "build", "--out", join(folder, "core")], {}, before).end;
+		expect(stderr).toMatch(new RegExp(`^cannot write temporary files in '.*${message}\n  hint: set TMPDIR`));
+		expect([status, stdout, existsSync(join(folder, "core"))]).toEqual([2, "", false]);
+	});
+});
+
 describe("a signal", () => {
 	test.each(["SIGINT", "SIGTERM"] as const)("campaign prints what is known, and writes it: %s", async (signal) => {
 		const html = join(folder, "html");
@@ -265,6 +279,42 @@ describe("a signal", () => {
 		await until(() => printed.stdout, /"id":1.*\n/);
 		child.kill("SIGTERM");
 		expect(await end).toMatchObject({ status: null, signal: "SIGTERM", stderr: "" });
+	});
+
+	test.each([
+		[HYBRID, ["run", HYBRID]],
+		[SCHEDULE, ["replay", SCHEDULE]],
+		[OBJECT, ["check", OBJECT]],
+		[PART, ["merge", PART]],
+		["scenarios/force.yaml", ["kit", "scenarios/force.yaml"]],
+		[HYBRID, ["compare", HYBRID, HYBRID]],
+	])("in the middle, where %s is read: %j prints nothing, and ends by it", async (file, args) => {
+		for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+			const hook = join(PROJECT, "test/support/stop-at.mjs");
+			const before = `export KLPEMU_STOP_AT=${file} NODE_OPTIONS=--import=${hook}`;
+			const { child, printed, end } = start(args, {}, before);
+			await until(() => printed.stderr, /^reads /m);
+			child.kill(signal);
+			expect(await end).toEqual({ status: null, signal, stdout: "", stderr: `reads ${file}\n` });
+		}
+	});
+
+	test("kit: a folder that was a kit is none, in the middle of a file", async () => {
+		const place = mkdtempSync(join(folder, "kit-"));
+		const args = ["kit", "scenarios/force.yaml", "--out", place];
+		expect(await start(args).end).toMatchObject({ status: 0 });
+		expect(statSync(join(place, "run.sh")).mode & 0o111).not.toBe(0);
+		const pipe = join(folder, "pipe");
+		execFileSync("mkfifo", [pipe]);
+		// Nobody reads it: the process waits there for ever.
+		const { child, end } = start(args, {}, `ln -s ${pipe} ${place}/Makefile.$$.tmp`);
+		await expect.poll(() => readdirSync(place)).not.toContain("run.sh");
+		child.kill("SIGTERM");
+		expect(await end).toMatchObject({ status: null, signal: "SIGTERM", stdout: "" });
+		rmSync(join(place, `Makefile.${child.pid}.tmp`), { force: true });
+		const left = readdirSync(place, { recursive: true, encoding: "utf8" });
+		expect(left.filter((name) => /run\.sh|\.tmp$/.test(name))).toEqual([]);
+		for (const path of [place, pipe]) rmSync(path, { recursive: true });
 	});
 
 	test("run --trace: in the middle of a file, which is then not there, and nothing is left beside it", async () => {
