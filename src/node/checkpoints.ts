@@ -1,6 +1,8 @@
 /** Files of interrupted explorations. */
 import { createHash } from "node:crypto";
+import * as v from "valibot";
 import { KlpemuError } from "../base/index.js";
+import { INVARIANTS } from "../consistency/index.js";
 import type { Checkpoint } from "../explore/index.js";
 import { readIfThere, writeWhole } from "./files.js";
 import { sha256 } from "./gcc.js";
@@ -61,7 +63,10 @@ export async function readCheckpoint(file: string, of: CheckpointOf): Promise<Ch
 		throw bad("it is damaged: its contents do not have the hash in its first line", "begin again");
 	}
 	const end = rest.indexOf(0x0a);
-	const head = JSON.parse(Buffer.from(rest.subarray(0, end)).toString()) as Head;
+	const head = headIn(Buffer.from(rest.subarray(0, end)).toString());
+	if (head === undefined || 4 * head.numbers !== rest.length - end - 1) {
+		throw bad("its contents are not those of a checkpoint", "begin again");
+	}
 	for (const key of Object.keys(HINTS) as (keyof CheckpointOf)[]) {
 		const [there, here] = [head.of[key], of[key]].map((value) => JSON.stringify(value));
 		if (there !== here) throw bad(`it is of another exploration: ${key} ${there}, here ${here}`, HINTS[key]);
@@ -72,7 +77,47 @@ export async function readCheckpoint(file: string, of: CheckpointOf): Promise<Ch
 }
 
 interface Head {
-	readonly of: CheckpointOf;
+	readonly of: Partial<CheckpointOf>;
 	readonly searches: Checkpoint["searches"];
 	readonly numbers: number;
+}
+
+const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
+const broken = v.looseObject({ invariant: v.picklist(INVARIANTS), message: v.string() });
+const moves = v.array(v.looseObject({ who: v.string(), steps: count }));
+
+/** What a search reads of it; the numbers behind it tell the search itself whether they fit. */
+const HEAD = v.object({
+	of: v.record(v.string(), v.unknown()),
+	numbers: count,
+	searches: v.array(
+		v.looseObject({
+			entries: count,
+			width: count,
+			result: v.optional(
+				v.looseObject({
+					result: v.picklist(["complete", "bounded", "violated"]),
+					violations: v.array(v.looseObject({ broken, moves })),
+					...{ states: count, transitions: count, depth: count, bytes: count },
+				}),
+			),
+			state: v.optional(
+				v.looseObject({
+					levels: v.pipe(v.array(count), v.minLength(1)),
+					violations: v.array(v.looseObject({ broken, from: count, last: moves })),
+					...{ transitions: count, lost: v.boolean(), pairs: v.array(count) },
+				}),
+			),
+		}),
+	),
+});
+
+function headIn(text: string): Head | undefined {
+	try {
+		const read = v.safeParse(HEAD, JSON.parse(text));
+		return read.success ? (read.output as unknown as Head) : undefined;
+	} catch {
+		// Not JSON.
+		return undefined;
+	}
 }

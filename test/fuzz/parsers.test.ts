@@ -10,6 +10,7 @@ import { answerLine, ExecSession } from "../../src/exec/index.js";
 import { formatSchedule, parseSchedule } from "../../src/explore/index.js";
 import { parseKernelLayout } from "../../src/linux/klp-c/index.js";
 import { Memory } from "../../src/memory/index.js";
+import { parseTranscript } from "../../src/node/compare/index.js";
 import { parseScenario } from "../../src/scenario/index.js";
 import { Random } from "../conformance/random.js";
 import { cliOf } from "../support/cli.js";
@@ -147,6 +148,38 @@ describe("mutants of lines and documents are answered, or refused with a reason"
 			});
 		});
 		fuzz(small, mutateText, (text) => void parseKernelLayout(text, "fuzz.json"), 6n);
+	});
+});
+
+describe("transcripts", () => {
+	const recorded = texts(filesOf("test/golden/transcripts", ".txt"));
+
+	test("mutants of good ones: each line is read, or is a note", () => {
+		const random = new Random(8n);
+		for (let run = 0; run < RUNS; run++) {
+			const text = mutateText(recorded[run % recorded.length]!, random);
+			const start = process.cpuUsage();
+			parseTranscript(text);
+			const { user, system } = process.cpuUsage(start);
+			expect((user + system) / 1e6).toBeLessThan(UNBOUNDED);
+		}
+	});
+
+	const state = (...lines: readonly string[]) =>
+		["### --- STATE: x", "###     task x pid=1 a in=- patch_state= 0 pending=0 a=b", ...lines].join("\n");
+	test.each([
+		["views without blanks between them", state(`###     task x ${"a=".repeat(10_000)}a  !`)],
+		["a million blanks in a task", state(`###     task y pid=1 a in=${" ".repeat(1_000_000)}x`)],
+		["a task of 100,000 lines", state(...Array.from({ length: 100_000 }, (_, i) => `###     task x f${i}=lp1`))],
+		["a million brackets", `x${"[".repeat(1_000_000)}`],
+		["a bracket, a million blanks", `x[${" ".repeat(1_000_000)}`],
+		["a command that prints a million lines", `### $ x\n${"###    y\n".repeat(1_000_000)}`],
+		["an echo of a million arrows", `### $ echo ${"' > ".repeat(250_000)}\n###    rc=1`],
+	])("a hostile one costs bounded time: %s", (_, text) => {
+		const start = process.cpuUsage();
+		expect(parseTranscript(text).complete).toBe(false);
+		const { user, system } = process.cpuUsage(start);
+		expect((user + system) / 1e6).toBeLessThan(UNBOUNDED);
 	});
 });
 

@@ -68,6 +68,21 @@ describe("the file", () => {
 		expect(states).toBe(4_000_000);
 	});
 
+	test("a pattern with many stars is matched in no time", async () => {
+		const name = `${"a".repeat(200)}.yaml`;
+		await withTemporaryFolder(async (folder) => {
+			for (const one of [name, "ab.yaml", "b.yaml"]) await writeFile(join(folder, one), SMALL);
+			const found = async (pattern: string) => {
+				await writeFile(join(folder, "c.yaml"), `scenarios: ["${pattern}"]\n`);
+				return (await readCampaign(join(folder, "c.yaml"))).scenarios.map(({ name }) => name);
+			};
+			expect(await found(`${"a*".repeat(60)}.yaml`)).toEqual([name]);
+			await expect(found(`${"a*".repeat(60)}b.yaml`)).rejects.toMatchObject({ code: "CAMPAIGN_EMPTY" });
+			expect(await found("*b*.yaml")).toEqual(["ab.yaml", "b.yaml"]);
+			await expect(found("ab*b.yaml")).rejects.toMatchObject({ code: "CAMPAIGN_EMPTY" });
+		});
+	});
+
 	test("has kernels and mutants of them, which have the patches of both", async () => {
 		const { kernels, swarm, title, seconds } = await campaignOf(
 			[

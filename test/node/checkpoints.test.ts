@@ -1,7 +1,9 @@
+import { createHash } from "node:crypto";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import { KlpemuError, Random } from "../../src/base/index.js";
 import { Journal } from "../../src/explore/index.js";
 import { type CheckpointOf, readCheckpoint, writeCheckpoint } from "../../src/node/checkpoints.js";
 import { exploreModel, modelOf, PATCHES } from "../explore/support.js";
@@ -45,6 +47,56 @@ test("a search that its budget has ended goes on with a larger one, from a file"
 			await writeFile(file, content);
 			await expect(readCheckpoint(file, OF)).rejects.toThrow(message);
 		}
+	} finally {
+		await rm(folder, { recursive: true });
+	}
+});
+
+test("a checkpoint that somebody has written, with the right hash, is refused, whatever is in it", async () => {
+	const folder = await mkdtemp(join(tmpdir(), "klpemu-"));
+	const journal = new Journal();
+	await exploreModel(await modelOf(YAML), { journal, budget: 60 });
+	const { searches, numbers } = journal.checkpoint();
+	const [search] = searches;
+	const read = async (head: unknown, body: Int32Array) => {
+		const rest = Buffer.concat([Buffer.from(`${JSON.stringify(head)}\n`), Buffer.from(body.buffer)]);
+		const hash = createHash("sha256").update(rest).digest("hex");
+		await writeFile(join(folder, "c"), Buffer.concat([Buffer.from(`klpemu-checkpoint 1 ${hash}\n`), rest]));
+		return readCheckpoint(join(folder, "c"), OF);
+	};
+	try {
+		const good = { of: OF, searches, numbers: numbers.length };
+		expect(await read(good, numbers)).toEqual({ searches: JSON.parse(JSON.stringify(searches)), numbers });
+		const with_ = (change: object) => ({ ...good, searches: [{ ...search, ...change }] });
+		for (const head of [
+			...[null, 5, [], {}, { of: OF }, { ...good, searches: 5 }, { ...good, searches: [null] }],
+			...[
+				{ ...good, numbers: 1e9 },
+				{ ...good, numbers: -1 },
+				{ ...good, numbers: numbers.length - 1 },
+			],
+			...[with_({ entries: "x" }), with_({ width: -1 }), with_({ result: {} }), with_({ state: {} })],
+			...[with_({ state: { ...search!.state, levels: [] } }), with_({ state: { ...search!.state, violations: [{}] } })],
+		]) {
+			await expect(read(head, numbers)).rejects.toMatchObject({ code: "EXPLORE_CHECKPOINT" });
+		}
+		const random = new Random(23n);
+		const outcomes = new Set<string>();
+		for (let run = 0; run < 12; run++) {
+			const changed = numbers.slice();
+			changed[random.below(changed.length)] = [-1, 7, 0x7fffffff, -0x80000000][random.below(4)]!;
+			const going = read(good, changed).then(async (from) =>
+				exploreModel(await modelOf(YAML), { journal: new Journal(from), budget: 200 }),
+			);
+			outcomes.add(
+				await going.then(
+					({ result }) => result,
+					(error) => (error instanceof KlpemuError ? error.code : String(error)),
+				),
+			);
+		}
+		expect([...outcomes].filter((one) => !["EXPLORE_CHECKPOINT", "bounded", "complete"].includes(one))).toEqual([]);
+		expect(outcomes).toContain("EXPLORE_CHECKPOINT");
 	} finally {
 		await rm(folder, { recursive: true });
 	}

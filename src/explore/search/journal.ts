@@ -154,8 +154,9 @@ export class Journal {
 	}
 }
 
-function misfit(): KlpemuError {
+export function misfit(cause?: unknown): KlpemuError {
 	return new KlpemuError("EXPLORE_CHECKPOINT", "the parts of the checkpoint do not fit together", {
+		cause,
 		hint: "it is of another exploration, or was changed: begin again",
 	});
 }

@@ -4,7 +4,7 @@ import { patchStateName } from "../../linux/klp/index.js";
 import type { Model } from "../model.js";
 import type { Move } from "../schedule.js";
 import { type Row, tasksOf } from "./columns.js";
-import type { Journal, LevelState, SearchLog } from "./journal.js";
+import { type Journal, type LevelState, misfit, type SearchLog } from "./journal.js";
 import type { KernelState } from "./kernel-state.js";
 import { MOVE_KINDS, type MovesKind } from "./known-moves.js";
 import type { Memo } from "./memo.js";
@@ -136,15 +136,25 @@ export class Search {
 	}
 
 	async run(): Promise<SearchResult> {
-		this.#log?.replay(
-			(kind, row) => this.#moves.learn(kind, row),
-			() => this.#memo.checkContexts(),
-		);
+		this.#replay();
 		const result = this.#log?.result ?? (await this.#run());
 		// A search from which a checkpoint lets another process go on has not ended.
 		const isOver = result.result !== "bounded" && !this.#interrupted;
 		if (this.#log !== undefined && (isOver || this.#isScout)) this.#log.result = result;
 		return result;
+	}
+
+	/** Has executed again what a checkpoint says. Throws `EXPLORE_CHECKPOINT`. */
+	#replay(): void {
+		try {
+			this.#log?.replay(
+				(kind, row) => this.#moves.learn(kind, row),
+				() => this.#memo.checkContexts(),
+			);
+		} catch (cause) {
+			// The very same was executed when the checkpoint was made, and then nothing failed.
+			throw misfit(cause);
+		}
 	}
 
 	/** It is bounded on purpose. */
@@ -434,6 +444,7 @@ export class Search {
 				}
 			}
 		}
+		if (this.#log?.past !== undefined) throw misfit();
 		throw new Error("internal error: a state cannot be reached from the level before it any more");
 	}
 

@@ -127,8 +127,8 @@ async function scenariosOf(file: string, folder: string, patterns: readonly stri
 
 async function matches(file: string, folder: string, pattern: string): Promise<string[]> {
 	const [place, last] = [dirname(pattern), basename(pattern)];
-	const wanted = matcher(last);
-	const names = (await readdir(resolve(folder, place)).catch(() => [])).filter((name) => wanted.test(name)).sort();
+	const parts = last.split("*");
+	const names = (await readdir(resolve(folder, place)).catch(() => [])).filter((name) => isMatch(name, parts)).sort();
 	if (names.length > 0) return names.map((name) => join(place, name));
 	throw new KlpemuError("CAMPAIGN_EMPTY", `no scenario matches '${pattern}'`, {
 		where: file,
@@ -136,7 +136,16 @@ async function matches(file: string, folder: string, pattern: string): Promise<s
 	});
 }
 
-function matcher(pattern: string): RegExp {
-	const parts = pattern.split("*").map((part) => part.replace(/[.+?^${}()|[\]\\]/g, "\\$&"));
-	return new RegExp(`^${parts.join(".*")}$`);
+/** A name is made of the parts of a pattern, with anything between them. No RegExp: many stars would take it years. */
+function isMatch(name: string, parts: readonly string[]): boolean {
+	const [first, last] = [parts[0]!, parts.at(-1)!];
+	const end = name.length - last.length;
+	if (!name.startsWith(first) || !name.endsWith(last) || end < first.length) return false;
+	let at = first.length;
+	for (const part of parts.slice(1, -1)) {
+		const found = name.indexOf(part, at);
+		if (found < 0) return false;
+		at = found + part.length;
+	}
+	return at <= end;
 }

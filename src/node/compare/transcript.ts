@@ -130,16 +130,18 @@ function stateLine(state: Open<TranscriptState>, line: string): boolean {
 }
 
 function taskLine(state: Open<TranscriptState>, line: string): boolean {
-	const task = /^task (\S+) +pid=(\d+) +\S+ +in=(.*?) +patch_state= ?(-?\d) pending=([01])(.*)$/.exec(line);
+	// Each blank belongs to one part only: a line of a million of them is read at once.
+	const task = /^task (\S+) +pid=(\d+) +\S+ +in=(.*?) patch_state= ?(-?\d) pending=([01])(.*)$/.exec(line);
 	if (task === null) return false;
-	const [, name, pid, inside, patch_state, pending, views] = task;
+	const [, name, pid, padded, patch_state, pending, views] = task;
+	const inside = padded!.trimEnd();
 	state.tasks[name!] = {
 		in:
 			inside === "-" || inside === ""
 				? undefined
 				: inside === "(no patched func)"
 					? null
-					: inside!.replace(/^orig /, ""),
+					: inside.replace(/^orig /, ""),
 		patch_state: PATCH_STATES[patch_state!]!,
 		pending: pending === "1",
 		view: viewsOf(views!),
@@ -150,10 +152,10 @@ function taskLine(state: Open<TranscriptState>, line: string): boolean {
 
 /** `task V        funcE=orig`: what does not fit on the first line. */
 function moreOfTask(state: Open<TranscriptState>, line: string): boolean {
-	const more = /^task (\S+) +((?:[\w:.#]+=\S+ ?)+)$/.exec(line);
+	const more = /^task (\S+)((?: +[\w:.#]+=\S+)+)$/.exec(line);
 	const task = more === null ? undefined : state.tasks[more[1]!];
 	if (task === undefined) return false;
-	state.tasks[more![1]!] = { ...task, view: { ...task.view, ...viewsOf(more![2]!) } };
+	Object.assign(task.view, viewsOf(more![2]!));
 	return true;
 }
 
