@@ -49,24 +49,31 @@ function freePort(): Promise<number> {
 
 const url = () => `redis://127.0.0.1:${port}`;
 
-function start(command: string, args: readonly string[], stdout: "ignore" | "pipe" = "ignore"): ChildProcess {
-	const child = spawn(command, args, { stdio: ["ignore", stdout, "inherit"] });
+function start(command: string, args: readonly string[]): ChildProcess {
+	const child = spawn(command, args, { stdio: ["ignore", "pipe", "pipe"] });
 	started.push(child);
 	return child;
+}
+
+/** Waits until it has printed that. */
+async function until(child: ChildProcess, text: string): Promise<void> {
+	let said = "";
+	await new Promise<void>((resolve, reject) => {
+		for (const stream of [child.stdout!, child.stderr!]) {
+			stream.on("data", (more) => {
+				said += more;
+				if (said.includes(text)) resolve();
+			});
+		}
+		child.once("exit", () => reject(new Error(`it ends: ${said}`)));
+	});
 }
 
 /** Starts a server, and waits until it takes connections. */
 async function redis(): Promise<ChildProcess> {
 	const place = ["--port", `${port}`, "--bind", "127.0.0.1", "--save", "", "--dir", folder];
-	const child = start("redis-server", place, "pipe");
-	let said = "";
-	await new Promise<void>((resolve, reject) => {
-		child.stdout!.on("data", (text) => {
-			said += text;
-			if (said.includes("Ready to accept connections")) resolve();
-		});
-		child.once("exit", () => reject(new Error(`redis-server ends: ${said}`)));
-	});
+	const child = start("redis-server", place);
+	await until(child, "Ready to accept connections");
 	return child;
 }
 
@@ -103,12 +110,12 @@ const LOCK = 6000;
 
 /** A campaign whose first search has begun, and does not end while the file `wait` is there. */
 async function inTheMiddle() {
-	await redis();
+	const server = await redis();
 	await writeFile(file("wait"), "");
 	const first = worker(LOCK);
 	const running = campaign();
 	await expect.poll(begun).toHaveLength(1);
-	return { first, running };
+	return { server, first, running };
 }
 
 test("a Redis that is not there is an error", async ({ skip }) => {
@@ -146,6 +153,20 @@ test("a worker that is stopped gives its search back", async ({ skip }) => {
 	first.kill("SIGTERM");
 	expect(await exited(first)).toBe(0);
 	await rm(file("wait"));
+	worker();
+	expect(verdicts(await running)).toEqual(ALL);
+});
+
+test("a worker that is stopped while Redis is gone ends all the same", async ({ skip }) => {
+	if (!hasRedis) skipBecause(skip, NO_REDIS);
+	const { server, first, running } = await inTheMiddle();
+	const told = until(first, "Redis is gone");
+	server.kill("SIGKILL");
+	await told;
+	first.kill("SIGTERM");
+	expect(await exited(first)).toBe(0);
+	await rm(file("wait"));
+	await redis();
 	worker();
 	expect(verdicts(await running)).toEqual(ALL);
 });

@@ -236,8 +236,10 @@ export async function serveQueue(
 	worker.on("error", () => undefined);
 	await stopped;
 	stopping = true;
-	const closed = worker.close();
+	// Without Redis nothing can be given back: another worker takes the jobs when their locks have run out.
+	const isGone = redis.status !== "ready";
+	const closed = worker.close(isGone);
 	for (const process of all) process.close();
-	if (redis.status === "ready") await closed;
+	await closed;
 	redis.disconnect();
 }
