@@ -26,3 +26,18 @@ steps:
 `;
 /** What makes its search go on until something stops it. */
 export const WITHOUT_END = ["--no-reduction", "--budget", "1000000000"];
+
+/** The same where the search leaves out what it can: each of many administrators may be first. */
+export const ENDLESS_RACE = `
+title: Eight administrators
+cpus: 2
+vmlinux: [asm/vmlinux/funcs.c]
+livepatches:
+  lp1: { sources: [asm/livepatches/lp1.c], funcs: { funcA: lp1_funcA } }
+tasks:
+  worker: { count: 3, calls: [funcA, funcB] }
+steps:
+  - insmod: lp1
+  - race:
+${Array.from({ length: 8 }, (_, i) => `      - [${i % 2 === 0 ? "{ disable: lp1 }, { enable: lp1 }" : "{ enable: lp1 }, { disable: lp1 }"}]`).join("\n")}
+`;

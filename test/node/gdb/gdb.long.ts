@@ -36,6 +36,7 @@ async function gdb(...commands: readonly string[]): Promise<string> {
 	const all = [...settings, ...commands].flatMap((line) => ["-ex", line]);
 	const child = spawn("gdb", ["-batch", "-nx", ...all], {
 		stdio: ["ignore", "pipe", "pipe"],
+		env: { ...process.env, LC_ALL: "C" },
 	});
 	let printed = "";
 	for (const stream of [child.stdout, child.stderr]) stream.on("data", (chunk) => (printed += chunk));
