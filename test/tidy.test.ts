@@ -172,6 +172,24 @@ describe("state", () => {
 		expect(mutable).toEqual([]);
 	});
 
+	test("no test waits for a time, measures one, or has a limit of its own: machines are slow and fast", () => {
+		// The configurations have the limits.
+		const allowed = [
+			// The editor ignores keys for 75 ms; other times are printed, and not judged.
+			"test/web/page.long.ts",
+			// Kills a search that has saved a checkpoint, at any time.
+			"test/node/cli/explore-kill.long.ts",
+		];
+		const timed = others
+			.filter((file) => /^test\/.*\.(test|long)\.ts$/.test(file) && !allowed.includes(file))
+			.flatMap((file) =>
+				[
+					...text.get(file)!.matchAll(/\bset(?:Timeout|Interval)\(|\b(?:performance|Date)\.now\(|\}, \d+_000\);$/gm),
+				].map(([call]) => `${file}: ${call}`),
+			);
+		expect(timed).toEqual([]);
+	});
+
 	test("no test replaces a module or moves the process: the files of one worker share both", () => {
 		const shared = others
 			.filter((file) => file.endsWith(".test.ts"))

@@ -74,6 +74,7 @@ describe("list_head", () => {
 					expect([list_empty(head), list_is_singular(head)]).toEqual([model.length === 0, model.length === 1]);
 				}
 			}),
+			{ seed: 1 },
 		);
 	});
 });

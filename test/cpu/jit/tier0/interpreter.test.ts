@@ -100,7 +100,7 @@ test("a Cpu gives up the modules of programs that are gone", async () => {
 	const programs = MAX_INSTANCES + 50;
 	for (let n = 0; n < programs; n++) expect(run(cpu, addUp(n), 5)).toBe(BigInt(5 * n));
 	expect(cpu.statistics.regions).toBe(programs);
-	await new Promise((resolve) => setTimeout(resolve));
+	await new Promise((resolve) => setImmediate(resolve));
 	collect();
 	expect(compiled.length).toBeGreaterThan(programs);
 	expect(compiled.filter((module) => module.deref() !== undefined).length).toBeLessThan(100);
