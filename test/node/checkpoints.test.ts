@@ -3,7 +3,6 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { KlpemuError, Random } from "../../src/base/index.js";
 import { Journal } from "../../src/explore/index.js";
 import { type CheckpointOf, readCheckpoint, writeCheckpoint } from "../../src/node/checkpoints.js";
 import { exploreModel, modelOf, PATCHES } from "../explore/support.js";
@@ -80,23 +79,27 @@ test("a checkpoint that somebody has written, with the right hash, is refused, w
 		]) {
 			await expect(read(head, numbers)).rejects.toMatchObject({ code: "EXPLORE_CHECKPOINT" });
 		}
-		const random = new Random(23n);
-		const outcomes = new Set<string>();
-		for (let run = 0; run < 12; run++) {
-			const changed = numbers.slice();
-			changed[random.below(changed.length)] = [-1, 7, 0x7fffffff, -0x80000000][random.below(4)]!;
-			const going = read(good, changed).then(async (from) =>
-				exploreModel(await modelOf(YAML), { journal: new Journal(from), budget: 200 }),
-			);
-			outcomes.add(
-				await going.then(
+		const outcomes: string[] = [];
+		for (const [at, value] of [
+			[1, 0x7fffffff],
+			[numbers.length >> 1, 0x7fffffff],
+			[numbers.length - 1, -0x80000000],
+		] as const) {
+			const changed = numbers.with(at, value);
+			const goesOn = async () => {
+				const from = new Journal(await read(good, changed));
+				return exploreModel(await modelOf(YAML), { journal: from, budget: 80 });
+			};
+			outcomes.push(
+				await goesOn().then(
 					({ result }) => result,
-					(error) => (error instanceof KlpemuError ? error.code : String(error)),
+					(error) => error.code,
 				),
 			);
 		}
-		expect([...outcomes].filter((one) => !["EXPLORE_CHECKPOINT", "bounded", "complete"].includes(one))).toEqual([]);
+		// Not each number is looked at before the budget ends.
 		expect(outcomes).toContain("EXPLORE_CHECKPOINT");
+		expect(outcomes.filter((one) => !["EXPLORE_CHECKPOINT", "bounded"].includes(one))).toEqual([]);
 	} finally {
 		await rm(folder, { recursive: true });
 	}

@@ -1,4 +1,4 @@
-import { groupBy, Hash, Random } from "../../base/index.js";
+import { groupBy, Hash, KlpemuError, Random } from "../../base/index.js";
 import type { Broken, Invariant } from "../../consistency/index.js";
 import { patchStateName } from "../../linux/klp/index.js";
 import type { Model } from "../model.js";
@@ -135,26 +135,27 @@ export class Search {
 		this.#parents = options.order === undefined && options.shard === undefined ? undefined : new Numbers();
 	}
 
+	/** Throws `EXPLORE_CHECKPOINT` if it goes on from a checkpoint that does not fit. */
 	async run(): Promise<SearchResult> {
-		this.#replay();
+		try {
+			return await this.#goOnAndRun();
+		} catch (cause) {
+			// Numbers that a search has not written can break anything. If it was not they, the same comes again without the checkpoint.
+			if (this.#log?.past === undefined || cause instanceof KlpemuError) throw cause;
+			throw misfit(cause);
+		}
+	}
+
+	async #goOnAndRun(): Promise<SearchResult> {
+		this.#log?.replay(
+			(kind, row) => this.#moves.learn(kind, row),
+			() => this.#memo.checkContexts(),
+		);
 		const result = this.#log?.result ?? (await this.#run());
 		// A search from which a checkpoint lets another process go on has not ended.
 		const isOver = result.result !== "bounded" && !this.#interrupted;
 		if (this.#log !== undefined && (isOver || this.#isScout)) this.#log.result = result;
 		return result;
-	}
-
-	/** Has executed again what a checkpoint says. Throws `EXPLORE_CHECKPOINT`. */
-	#replay(): void {
-		try {
-			this.#log?.replay(
-				(kind, row) => this.#moves.learn(kind, row),
-				() => this.#memo.checkContexts(),
-			);
-		} catch (cause) {
-			// The very same was executed when the checkpoint was made, and then nothing failed.
-			throw misfit(cause);
-		}
 	}
 
 	/** It is bounded on purpose. */
@@ -444,7 +445,6 @@ export class Search {
 				}
 			}
 		}
-		if (this.#log?.past !== undefined) throw misfit();
 		throw new Error("internal error: a state cannot be reached from the level before it any more");
 	}
 

@@ -23,7 +23,7 @@ import { ENDLESS, WITHOUT_END } from "../../support/small-scenario.js";
 const HYBRID = "scenarios/hybrid-lp1-lp2-lp3.yaml";
 const OBJECT = "asm/prebuilt/livepatches/lp1.o";
 const SCHEDULE = "test/consistency/schedules/hybrid-lp1-lp2-lp3.rfc-2025.mixed-universe.schedule";
-/** One search, of some seconds. */
+/** One short search. */
 const CAMPAIGN = ".cache/interrupted/campaign.yaml";
 const PART = ".cache/interrupted/part.json";
 /** Two up from it is the project. */
@@ -38,7 +38,7 @@ beforeAll(async () => {
 		outfile: COMMAND,
 		packages: "external",
 	});
-	writeFileSync(join(PROJECT, CAMPAIGN), `scenarios: [${join(PROJECT, HYBRID)}]\ndesigns: [rfc-2025]\nseconds: 3600\n`);
+	writeFileSync(join(PROJECT, CAMPAIGN), `scenarios: [${join(PROJECT, HYBRID)}]\ndesigns: [rfc-2025]\nstates: 1000\n`);
 	const { stdout } = await start([
 		"explore",
 		"scenarios/force.yaml",
