@@ -113,6 +113,7 @@ export class ExecSession {
 	close(): void {
 		this.#regions = [];
 		this.#cpu?.close();
+		this.#memory?.close();
 		this.#cpu = undefined;
 		this.#memory = undefined;
 	}

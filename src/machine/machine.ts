@@ -147,8 +147,9 @@ export class Machine extends WithParts {
 		return this.symbols.symbolize(address);
 	}
 
-	/** Frees the Cpu's memory outside JavaScript. */
+	/** Frees the Cpu's memory outside JavaScript, and gives the guest's up. */
 	close(): void {
 		this.cpu.close();
+		this.memory.close();
 	}
 }

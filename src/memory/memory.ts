@@ -1,4 +1,5 @@
 import { declareState, KlpemuError } from "../base/index.js";
+import { BackingStores } from "./backing-stores.js";
 import { hex, isKaddr, type Kaddr, toKaddr, toU64 } from "./kaddr.js";
 import { PTE_SHADOWED, Shadow } from "./shadow.js";
 
@@ -9,6 +10,7 @@ export const PTE_PERM_MASK = 7;
 export const PAGE_SIZE = 4096;
 export const PAGE_SHIFT = 12;
 
+const WASM_PAGE = 65536;
 const WINDOW_PAGES = 1 << (31 - PAGE_SHIFT);
 
 /**
@@ -79,6 +81,8 @@ export interface MemoryOptions {
 
 /** Throws `MEMORY_TOO_LARGE`. */
 function wasmMemory(pages: number): WebAssembly.Memory {
+	const store = BackingStores.ofProcess.take(pages * WASM_PAGE);
+	if (store !== undefined) return store;
 	try {
 		return new WebAssembly.Memory({ initial: pages, maximum: pages });
 	} catch (cause) {
@@ -116,15 +120,18 @@ export class Memory {
 	/** The content of each region when it was last saved. */
 	readonly #saved = new WeakMap<Region, Uint8Array>();
 	#nextFrame: number;
+	/** The largest value that #nextFrame has had. */
+	#usedEnd = BACKING.frames;
 	readonly #framesEnd: number;
+	#closed = false;
 	readonly shadow: Shadow | undefined;
 	/** Guest code is about to access bytes that the shadow forbids; the Cpu's state is that before the instruction. It goes on then. */
 	onForbidden: () => void = () => {};
 
 	constructor(options: MemoryOptions = {}) {
 		const { shadow } = options;
-		this.#framesEnd = Math.ceil(((options.bytes ?? 64 << 20) + BACKING.frames) / 65536) * 65536;
-		const pages = Math.ceil((this.#framesEnd + (shadow === undefined ? 0 : Shadow.size(shadow))) / 65536);
+		this.#framesEnd = Math.ceil(((options.bytes ?? 64 << 20) + BACKING.frames) / WASM_PAGE) * WASM_PAGE;
+		const pages = Math.ceil((this.#framesEnd + (shadow === undefined ? 0 : Shadow.size(shadow))) / WASM_PAGE);
 		this.wasm = wasmMemory(pages);
 		this.buffer = this.wasm.buffer as ArrayBuffer;
 		this.bytes = new Uint8Array(this.buffer);
@@ -150,6 +157,24 @@ export class Memory {
 	isForbidden(address: bigint, length: number): boolean {
 		if (!this.watching || this.shadow === undefined || !isKaddr(address)) return false;
 		return !this.shadow.allows(toKaddr(address), length);
+	}
+
+	/**
+	 * Gives the backing store up: another memory may get it. The Cpu must have been closed. Whoever uses this memory later gets
+	 * `MEMORY_CLOSED`.
+	 */
+	close(): void {
+		if (this.#closed) return;
+		this.#closed = true;
+		const { wasm } = this;
+		const used = [[0, this.#usedEnd] as const, [this.#framesEnd, this.buffer.byteLength] as const];
+		const closed = (): never => {
+			throw new KlpemuError("MEMORY_CLOSED", "the machine of this memory is closed");
+		};
+		for (const name of ["wasm", "buffer", "bytes", "view", "words", "pageTable"] as const) {
+			Object.defineProperty(this, name, { get: closed });
+		}
+		BackingStores.ofProcess.give({ wasm, used });
 	}
 
 	listen(listener: MemoryListener): void {
@@ -450,6 +475,7 @@ export class Memory {
 			);
 		}
 		this.#nextFrame += length;
+		this.#usedEnd = Math.max(this.#usedEnd, this.#nextFrame);
 		return offset;
 	}
 

@@ -37,6 +37,7 @@ function outcome(bytes: Uint8Array, size = 1 << 17): string {
 		throw error;
 	} finally {
 		expect(memory.regions).toHaveLength(1);
+		memory.close();
 	}
 }
 

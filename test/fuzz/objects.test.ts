@@ -18,9 +18,9 @@ const TOO_MUCH = 1e9;
 /** The error of an object, or "ok". It takes bounded time and memory. */
 function outcome(bytes: Uint8Array): string {
 	const [start, memory] = [process.cpuUsage(), process.memoryUsage().rss];
+	const guest = new Memory({ bytes: 64 << 20 });
 	try {
 		const object = parseElf(bytes, "hostile.o");
-		const guest = new Memory({ bytes: 64 << 20 });
 		const image = linkImage({ name: "m", objects: [object], base: BASE, memory: guest, resolve: () => BASE });
 		image.lineAt(BASE);
 		return image.linesProblem ?? "ok";
@@ -28,6 +28,7 @@ function outcome(bytes: Uint8Array): string {
 		if (error instanceof KlpemuError) return `${error.code}: ${error.reason}`;
 		throw error;
 	} finally {
+		guest.close();
 		const { user, system } = process.cpuUsage(start);
 		expect((user + system) / 1e6).toBeLessThan(UNBOUNDED);
 		expect(process.memoryUsage().rss - memory).toBeLessThan(TOO_MUCH);

@@ -53,6 +53,15 @@ function fuzz<T>(
 	expect(accepted).toBeLessThan(RUNS);
 }
 
+function inMemory(use: (memory: Memory) => void): void {
+	const memory = new Memory({ bytes: 16 << 20 });
+	try {
+		use(memory);
+	} finally {
+		memory.close();
+	}
+}
+
 describe("mutants of good input are read, or refused with a reason", () => {
 	test("scenarios", () => {
 		const corpus = texts([...filesOf("scenarios", ".yaml"), ...filesOf("scenarios/family", ".yaml")]);
@@ -72,11 +81,12 @@ describe("mutants of good input are read, or refused with a reason", () => {
 		const corpus = filesOf("asm/prebuilt/vmlinux", ".o").map((file) => new Uint8Array(readFileSync(file)));
 		const link = (bytes: Uint8Array) => {
 			const object = parseElf(bytes, "fuzz.o");
-			const memory = new Memory({ bytes: 16 << 20 });
-			const resolve = () => 0x81000000 | 0;
-			const image = linkImage({ name: "vmlinux", objects: [object], base: 0x81000000 | 0, memory, resolve });
-			// Lines have no error of their own.
-			image.lineAt(image.base);
+			inMemory((memory) => {
+				const resolve = () => 0x81000000 | 0;
+				const image = linkImage({ name: "vmlinux", objects: [object], base: 0x81000000 | 0, memory, resolve });
+				// Lines have no error of their own.
+				image.lineAt(image.base);
+			});
 		};
 		fuzz(corpus, mutateBytes, link, 3n);
 	});
@@ -88,17 +98,18 @@ test("mutants of .debug_line: lines, or the reason why there are none", () => {
 	const read = (lines: Uint8Array) => {
 		const bytes = whole.slice();
 		bytes.set(lines, offset);
-		const memory = new Memory({ bytes: 16 << 20 });
 		const object = parseElf(bytes, "kernel.o");
-		const image = linkImage({
-			name: "m",
-			objects: [object],
-			base: 0x81000000 | 0,
-			memory,
-			resolve: () => 0x81000000 | 0,
+		inMemory((memory) => {
+			const image = linkImage({
+				name: "m",
+				objects: [object],
+				base: 0x81000000 | 0,
+				memory,
+				resolve: () => 0x81000000 | 0,
+			});
+			for (const { address } of image.symbols) image.lineAt(address);
+			if (image.linesProblem !== undefined) throw new KlpemuError("ELF_BAD_LINES", image.linesProblem);
 		});
-		for (const { address } of image.symbols) image.lineAt(address);
-		if (image.linesProblem !== undefined) throw new KlpemuError("ELF_BAD_LINES", image.linesProblem);
 	};
 	fuzz([whole.subarray(offset, offset + size)], mutateBytes, read, 7n);
 });
