@@ -83,27 +83,40 @@ function refuseUnsafeName(path: string): void {
 }
 
 /**
- * Compiles one source with gcc: first only the preprocessor, to check the included files, then all of it.
+ * Compiles one source with gcc, and checks which files gcc has read before anything that it has made is used or shown.
  * Throws `SOURCE_NAME`, `GCC_MISSING`, `GCC_FAILED`, `GCC_INCLUDE`, `GCC_LIMIT`.
  */
 export async function compile(path: string, options: ObjectOptions): Promise<{ bytes: Uint8Array; warnings: string }> {
 	refuseUnsafeName(path);
 	return withTemporaryFolder(async (folder) => {
-		const [output, dependencies] = [join(folder, "out.o"), join(folder, "out.d")];
+		const [output, headers, dependencies] = ["out.o", "headers.d", "out.d"].map((name) => join(folder, name));
 		const gcc = (...last: string[]) => runGcc(path, options, folder, last);
 		const roots = await realpaths([dirname(path), PROJECT, ...(options.folder === undefined ? [] : [options.folder])]);
-		const preprocessed = await gcc("-E", basename(path));
-		await checkFiles(path, includesIn(preprocessed.stdout), roots);
-		if (preprocessed.status !== 0) throw await failure(path, preprocessed);
-		const compiled = await gcc(`-Wa,--MD,${dependencies}`, "-c", basename(path), "-o", output);
+		const lists = ["-MD", "-MT", "object", "-MF", headers!, `-Wa,--MD,${dependencies}`];
+		const compiled = await gcc(...lists, "-c", basename(path), "-o", output!);
+		if (compiled.status !== 0 || !(await allInside(path, headers!, roots))) {
+			// The preprocessor's output says who includes what. A failed compiler may not have written its list.
+			const preprocessed = await gcc("-E", basename(path));
+			await checkFiles(path, includesIn(preprocessed.stdout), roots);
+			if (preprocessed.status !== 0) throw await failure(path, preprocessed);
+		}
 		// The assembler reads files, too: .include and .incbin. If it fails, its messages name them.
-		const read = await promises.readFile(dependencies, "utf8").catch(() => "");
+		const read = await promises.readFile(dependencies!, "utf8").catch(() => "");
 		const named = [...compiled.stderr.matchAll(/^([^\s:]+):\d+: (?:Error|Warning)/gm)].map(([, file]) => file!);
 		const files = [...dependenciesIn(read), ...named].filter((file) => !file.startsWith(folder));
 		await checkFiles(path, new Map(files.map((file) => [file, basename(path)])), roots);
 		if (compiled.status !== 0) throw await failure(path, compiled);
-		return { bytes: new Uint8Array(await promises.readFile(output)), warnings: shortened(compiled.stderr) };
+		return { bytes: new Uint8Array(await promises.readFile(output!)), warnings: shortened(compiled.stderr) };
 	});
+}
+
+/** Whether all files of gcc's list lie in the folders. False also where a name cannot be read back from the list. */
+async function allInside(path: string, list: string, roots: readonly string[]): Promise<boolean> {
+	const text = await promises.readFile(list, "utf8");
+	// A backslash in a name stands in the list as it is, and in front of some characters as an escape.
+	if (/\\(?!\n)/.test(text)) return false;
+	const inside = await Promise.all(dependenciesIn(text).map((file) => isInside(path, file, roots)));
+	return inside.every((is) => is);
 }
 
 async function runGcc(
@@ -185,8 +198,7 @@ async function realpaths(folders: readonly string[]): Promise<string[]> {
 /** Throws `GCC_INCLUDE` for a file that lies in none of the folders. `files`: each with the file that includes it. */
 async function checkFiles(path: string, files: ReadonlyMap<string, string>, roots: readonly string[]): Promise<void> {
 	for (const [file, includer] of files) {
-		const real = await promises.realpath(resolve(dirname(path), file)).catch(() => resolve(dirname(path), file));
-		if (roots.some((root) => real.startsWith(root.endsWith(sep) ? root : root + sep))) continue;
+		if (await isInside(path, file, roots)) continue;
 		throw new KlpemuError(
 			"GCC_INCLUDE",
 			`${includer} includes '${file}', which lies outside of the scenario's folder`,
@@ -196,6 +208,12 @@ async function checkFiles(path: string, files: ReadonlyMap<string, string>, root
 			},
 		);
 	}
+}
+
+/** Whether a file that the source reads lies in one of the folders. */
+async function isInside(path: string, file: string, roots: readonly string[]): Promise<boolean> {
+	const real = await promises.realpath(resolve(dirname(path), file)).catch(() => resolve(dirname(path), file));
+	return roots.some((root) => real.startsWith(root.endsWith(sep) ? root : root + sep));
 }
 
 /** The messages of gcc, with visible control characters, cut after some lines. */

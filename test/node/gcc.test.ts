@@ -166,11 +166,18 @@ describe("objectFor", () => {
 		['#include "/etc/passwd"', "f.c includes '/etc/passwd'"],
 		['#include "link.h"', "f.c includes 'link.h'"],
 		['#include "deep.h"', "deep.h includes '/etc/passwd'"],
+		// Nothing is wrong with what these files say.
+		['#include "/dev/null"', "f.c includes '/dev/null'"],
+		['#include "back\\/empty.h"', "f.c includes 'back\\/empty.h'"],
 		['__asm__(".incbin \\"/etc/passwd\\"");', "f.c includes '/etc/passwd'"],
 		['__asm__(".include \\"/etc/passwd\\"");', "f.c includes '/etc/passwd'"],
 	])("reads no file outside of the folders: %s", async (text, message) => {
 		await symlink("/etc/passwd", join(folder, "link.h"));
 		await write("deep.h", '#include "/etc/passwd"\n');
+		// Without its backslash the name is that of a file which may be included.
+		for (const name of ["back", "back\\"]) await mkdir(join(folder, name));
+		await write("back/empty.h", "");
+		await symlink("/dev/null", join(folder, "back\\", "empty.h"));
 		const error = await failure(async () => objectFor(await write("f.c", `${text}\n`)));
 		expect(error.code).toBe("GCC_INCLUDE");
 		expect(error.message).toContain(message);
