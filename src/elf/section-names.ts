@@ -118,7 +118,12 @@ export const KNOWN_SECTIONS: readonly KnownSection[] = [
 	),
 ];
 
-/** What is known of a section, by its name; undefined: it is data or text like any other. */
+const byName = new Map(KNOWN_SECTIONS.map((known) => [known.names, known]));
+const families = KNOWN_SECTIONS.flatMap((known) =>
+	known.names instanceof RegExp ? [{ known, names: known.names }] : [],
+);
+
+/** What is known of a section, by its name; undefined: it is data or text like any other. No family has a section of the list. */
 export function knownSection(name: string): KnownSection | undefined {
-	return KNOWN_SECTIONS.find(({ names }) => (typeof names === "string" ? names === name : names.test(name)));
+	return byName.get(name) ?? families.find(({ names }) => names.test(name))?.known;
 }
