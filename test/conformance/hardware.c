@@ -2,12 +2,13 @@
 /*
  * Runs machine code on the processor itself: requests on stdin, answers on stdout, both binary and in the layout below (all
  * little-endian). The code is at CODE, which is filled up with int3, and the data it may write is at DATA. A case ends at the
- * first exception, an int3 as a rule, or after STEPS_MAX instructions. The signal handler is the only way in and out: it loads the case's registers into the
+ * first exception, an int3 as a rule, or after so many single steps. The signal handler is the only way in and out: it loads the case's registers into the
  * interrupted context and takes them from there, so that every register, rsp included, belongs to the case.
  *
  * The limit of a case is work, not time: how long an instruction takes is the host's affair (a busy host, or one whose kernel or
  * hypervisor delays some instructions). A case that has not ended at a tick of the timer goes on in single steps, which are
- * counted. The program's argument is the time to the first tick in microseconds; 0: single steps from the beginning.
+ * counted. The program's arguments are the time to the first tick in microseconds (0: single steps from the
+ * beginning), and the number of steps after which a case ends.
  * (A case that sets the trap flag itself cannot be told from single steps; no case does.)
  */
 #define _GNU_SOURCE
@@ -29,7 +30,6 @@
 #define DATA_SIZE 0x4000
 #define PATTERN 64
 /* Several times what any case has; a repeated string instruction counts once for each element. */
-#define STEPS_MAX 200000
 #define TRAP_FLAG 0x100
 #define BUDGET_VECTOR 255
 
@@ -58,6 +58,7 @@ static struct answer answer;
 static ucontext_t host;
 static volatile int inside;
 static long tick = 1000000;
+static unsigned steps_max = 200000;
 static int stepping;
 static unsigned steps;
 static uint64_t step_rip; /* where the instruction began that is stepped now */
@@ -112,7 +113,7 @@ static int stepped(greg_t *gregs)
 {
 	if (gregs[REG_RIP] != (greg_t)step_rip && is_pushf((uint8_t *)step_rip))
 		*(uint16_t *)gregs[REG_RSP] &= ~TRAP_FLAG;
-	if (++steps == STEPS_MAX) {
+	if (++steps == steps_max) {
 		gregs[REG_TRAPNO] = BUDGET_VECTOR;
 		return 0;
 	}
@@ -185,6 +186,8 @@ int main(int argc, char **argv)
 
 	if (argc > 1)
 		tick = atol(argv[1]);
+	if (argc > 2)
+		steps_max = atol(argv[2]);
 	if (fd < 0 || ftruncate(fd, CODE_SIZE))
 		return 2;
 	writable = mmap(0, CODE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);

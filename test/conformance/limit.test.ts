@@ -8,7 +8,7 @@ const hardware = hardwareRunner();
 
 describe.skipIf(hardware === undefined)("the hardware's limit of a case is work, not time", () => {
 	test("a loop without an end is found", async () => {
-		const [outcome] = await hardwareRunner(1000)!.run([hexCase("jmp to itself", "ebfe")]);
+		const [outcome] = await hardwareRunner(1000, 10_000)!.run([hexCase("jmp to itself", "ebfe")]);
 		expect([outcome!.kind, outcome!.state[RIP]]).toEqual(["budget", CODE]);
 	});
 

@@ -96,8 +96,9 @@ const KINDS = new Map<bigint, string>([
 /**
  * The processor of this machine; undefined, with the reason printed, where it cannot be used. A case that has not ended after
  * `tick` microseconds goes on in single steps, which are counted; 0: all cases go in single steps. The outcomes are the same.
+ * It has no end after so many `steps`.
  */
-export function hardwareRunner(tick = 1_000_000): Runner | undefined {
+export function hardwareRunner(tick = 1_000_000, steps = 200_000): Runner | undefined {
 	if (process.arch !== "x64" || process.platform !== "linux") {
 		process.stderr.write("conformance: no comparison with the hardware, it is not x86-64 Linux\n");
 		return undefined;
@@ -107,7 +108,7 @@ export function hardwareRunner(tick = 1_000_000): Runner | undefined {
 	return {
 		name: "hardware",
 		run: async (cases) => {
-			const { status, stdout, error } = spawnSync(binary, [String(tick)], {
+			const { status, stdout, error } = spawnSync(binary, [String(tick), String(steps)], {
 				input: Buffer.concat(requests(cases)),
 				maxBuffer: 1 << 30,
 			});

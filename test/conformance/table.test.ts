@@ -15,7 +15,7 @@ const byRow = TABLE.map((row, index) => casesOf(row, new Random(index + 1)));
 const cases = byRow.flat();
 
 describe.skipIf(hardware === undefined)("every form of every opcode, against the hardware", () => {
-	const given = byRow.flatMap((forms) => sample(forms, 4)).filter(onProcessor(processorFlags()));
+	const given = byRow.flatMap((forms) => sample(forms, 8)).filter(onProcessor(processorFlags()));
 	let reference: readonly Outcome[];
 	beforeAll(async () => {
 		reference = await hardware!.run(given);

@@ -22,7 +22,7 @@ test("there is a schedule for each invariant that docs/findings.md says is broke
 	expect(files.length).toBeGreaterThan(50);
 });
 
-test.each(sample(files, 10))("%s", async (name) => {
+test.each(sample(files, 20))("%s", async (name) => {
 	const schedule = parseSchedule(readFileSync(join(FOLDER, name), "utf8"), name);
 	const { scenario: file, design, moves, invariant } = schedule;
 	const scenario = parseScenario(readFileSync(file, "utf8"), file);

@@ -9,7 +9,7 @@ import { sample } from "../support/sample.js";
 import { KERNEL_MODULES, NO_KERNEL_MODULES, skipBecause } from "../support/skip.js";
 import { compareCpus, scenariosIn } from "./cpus.js";
 
-test.each([...sample(scenariosIn("scenarios"), 2), ...sample(scenariosIn("scenarios/family"), 6)])("%s", (file) =>
+test.each([...sample(scenariosIn("scenarios"), 4), ...sample(scenariosIn("scenarios/family"), 12)])("%s", (file) =>
 	compareCpus(file),
 );
 

@@ -58,7 +58,7 @@ test("every scenario has a record, or a reason why it has none", () => {
 describe("made by a real kernel", () => {
 	const found = new Map<string, readonly string[]>();
 
-	test.each(sample(recordedScenarios(), 4))("%s agrees, but for what docs/differences.md explains", async (name) => {
+	test.each(sample(recordedScenarios(), 8))("%s agrees, but for what docs/differences.md explains", async (name) => {
 		const compared = await compareRecorded(name);
 		const texts = textsOf(compared);
 		found.set(name, texts);

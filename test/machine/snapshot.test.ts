@@ -108,7 +108,7 @@ const files = ["scenarios", "scenarios/family"].flatMap((folder) =>
 );
 
 describe("a machine that goes back to a snapshot", () => {
-	test.each(sample(files, 6))("is what it was, and goes on as it did: %s", async (file) => {
+	test.each(sample(files, 12))("is what it was, and goes on as it did: %s", async (file) => {
 		const trial = new Trial();
 		const report = await run(file, trial);
 		expect(trial.points.length).toBeGreaterThan(0);

@@ -232,7 +232,7 @@ describe("the two tiers of the jit", () => {
 	});
 
 	const scenarios = readdirSync("scenarios").filter((name) => name.endsWith(".yaml"));
-	test.each(sample(scenarios, 3))("%s: the same events", async (name) => {
+	test.each(sample(scenarios, 6))("%s: the same events", async (name) => {
 		const file = `scenarios/${name}`;
 		const run = async (warm: number) => {
 			const createCpu = (_name: string | undefined, memory: Memory) => new JitCpu(memory, { heat: heat(warm) });
@@ -279,7 +279,7 @@ describe("the two tiers of the jit", () => {
 		expect(compare(compile(source, "-O2"), state, data, new Random(31), 1_000_000)).toBeGreaterThan(0);
 	});
 
-	test.each(sample(["-O2", "-O0", "-Os", "-O1", "-O3"], 2))("random C at %s", (level) => {
+	test.each(sample(["-O2", "-O0", "-Os", "-O1", "-O3"], 3))("random C at %s", (level) => {
 		const random = new Random(29);
 		let hot = 0;
 		for (let n = 0; n < PROGRAMS; n++) {

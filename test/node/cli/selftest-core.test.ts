@@ -1,7 +1,7 @@
 import { access } from "node:fs/promises";
 import { expect, test } from "vitest";
 import { selftestCommand } from "../../../src/node/cli/selftest.js";
-import { sample } from "../../support/sample.js";
+import { LONG, sample } from "../../support/sample.js";
 import { KERNEL_CORE, KERNEL_KO, NO_KERNEL_CORE, skipBecause } from "../../support/skip.js";
 
 const here = (file: string) =>
@@ -18,7 +18,7 @@ test.for(sample(["jit", "unicorn"], 2))(
 		const stdout = { write: (part: string) => text.push(part) };
 		const options = { core: KERNEL_CORE, modules: KERNEL_KO, cpu, design: undefined };
 		const io = { stdout, stderr: stdout, stdin: process.stdin, env: {} };
-		expect(await selftestCommand.run(options, [], io)).toBe(0);
-		expect(text.join("")).toContain("# Totals: pass:25 fail:0");
+		expect(await selftestCommand.run(options, LONG ? [] : ["test-livepatch.sh"], io)).toBe(0);
+		expect(text.join("")).toMatch(LONG ? /# Totals: pass:25 fail:0/ : /# Totals: pass:[1-9]\d* fail:0/);
 	},
 );
