@@ -132,14 +132,14 @@ call() {
 
 # forked PARENT CHILD [CPU]: a child that is declared already.
 forked() {
-	kit "fork $*" && kit "started $2"
-	while read -r n pid _; do
-		[ "$n" = "$2" ] && PIDS="$PIDS $n=${pid#pid=}"
-	done < /proc/klpkit
+	kit "fork $*" && kit "started $2" && PIDS="$PIDS $2=$(pid_of "$2")"
 }
 
+# The pid of a task, also of a kthread.
 pid_of() {
-	for pair in $PIDS; do [ "${pair%%=*}" = "$1" ] && echo "${pair#*=}"; done
+	while read -r what name pid; do
+		[ "$what $name" = "pid $1" ] && echo "$pid"
+	done < /proc/klpkit_numbers
 }
 
 begin() {

@@ -11,9 +11,7 @@
  */
 #define pr_fmt(fmt) "klpkit: " fmt
 
-#include <linux/atomic.h>
 #include <linux/delay.h>
-#include <linux/ftrace.h>
 #include <linux/kallsyms.h>
 #include <linux/kprobes.h>
 #include <linux/kthread.h>
@@ -23,51 +21,12 @@
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
 #include <linux/sched/task.h>
-#include <linux/seq_file.h>
 #include <linux/slab.h>
 #include <linux/string.h>
 #include <linux/uaccess.h>
-#include "klpkit.h"
+#include "harness.h"
 
-#define MAX_TASKS 64
-#define MAX_FUNCS 64
-#define MAX_OPS 16
-#define SYMBOL 96
 #define PACE_MS 4	/* the pause of a task between two rounds of calls */
-
-/* A function by name. `object`: "vmlinux" or a module; it is looked up at each use, because modules come and go. */
-struct func {
-	char object[MODULE_NAME_LEN];
-	char name[64];
-};
-
-struct kit_task {
-	char name[KLPKIT_NAME];
-	bool kthread, used, gone, interruptible;
-	struct task_struct *task;
-	struct func calls[MAX_FUNCS];
-	int nr_calls;
-	/* Sleeps in any of these implementations, if `may_sleep` is set. */
-	char bodies[MAX_FUNCS][64];
-	int nr_bodies;
-
-	/* Written by commands, read by the task; each is followed by a wake-up. */
-	bool parked, exits, forks, woken;
-	char child[KLPKIT_NAME];
-	int child_cpu;
-	struct func call;
-	unsigned long args[6];
-	bool call_wanted;
-	u64 value;
-	int asked, answered;
-
-	/* Written by the task. */
-	bool asleep, slept;
-	char in[SYMBOL];
-	bool probing, in_callback;
-	unsigned long probe_rsp, probe_ip;
-	char views[MAX_FUNCS][SYMBOL];
-};
 
 static struct kit_task tasks[MAX_TASKS];
 static int nr_tasks;
@@ -76,9 +35,6 @@ static int nr_watched;
 static bool may_sleep;
 static u64 last_value;
 static DEFINE_MUTEX(kit_mutex);
-
-void klpkit_probe(unsigned long *save, unsigned long func);
-void klpkit_leave(unsigned long *save);
 
 /* ---- symbols ---- */
 
@@ -97,7 +53,7 @@ static int find_lookup_name(void)
 	return 0;
 }
 
-static unsigned long address_of(const struct func *func)
+unsigned long address_of(const struct func *func)
 {
 	char name[SYMBOL + MODULE_NAME_LEN];
 
@@ -124,19 +80,17 @@ static unsigned long symbol_of(unsigned long ip, char *name, char *module)
 			*strchr(module, ']') = '\0';
 	}
 	plus = strchr(text, '+');
-	if (plus) {
-		sscanf(plus, "+0x%lx", &offset);
+	if (plus && sscanf(plus, "+0x%lx", &offset) == 1)
 		*plus = '\0';
-	}
 	strscpy(name, text, SYMBOL);
 	return ip - offset;
 }
 
 /* ---- the tasks' own side ---- */
 
-static struct kit_task *kit_current(void)
+struct kit_task *kit_current(void)
 {
-	int i, n = READ_ONCE(nr_tasks);
+	int i, n = smp_load_acquire(&nr_tasks);	/* pairs with the store in kit_write() */
 
 	for (i = 0; i < n; i++)
 		if (READ_ONCE(tasks[i].task) == current && !tasks[i].gone)
@@ -183,6 +137,7 @@ static void answer(struct kit_task *t)
 		return;
 	for (i = 0; i < nr_watched; i++)
 		look(t, &watched[i], t->views[i]);
+	/* The views are written before; pairs with the load in kit_show(). */
 	smp_store_release(&t->answered, asked);
 }
 
@@ -244,6 +199,7 @@ void notrace klpkit_block(void)
 		strscpy(t->in, name, SYMBOL);
 		t->slept = true;
 		t->woken = false;
+		/* `in` and `woken` are written before; pairs with the load in wait_for(). */
 		smp_store_release(&t->asleep, true);
 		sleep_until(t, &t->woken, t->interruptible);
 		t->asleep = false;
@@ -272,13 +228,16 @@ static void visit(struct kit_task *t)
 	answer(t);
 	if (t->parked) {
 		t->woken = false;
+		/* As in klpkit_block(). */
 		smp_store_release(&t->asleep, true);
 		if (sleep_until(t, &t->woken, false))
 			t->parked = false;
 		t->asleep = false;
 	}
+	/* Pairs with the store in call_in(), which has written the function and its arguments. */
 	if (smp_load_acquire(&t->call_wanted)) {
 		t->value = call(t, &t->call, t->args);
+		/* The value is written before; pairs with the load in wait_for(). */
 		smp_store_release(&t->call_wanted, false);
 	}
 	for (i = 0; i < t->nr_calls && !READ_ONCE(t->exits) && !READ_ONCE(t->parked); i++)
@@ -353,169 +312,9 @@ static long kit_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	return copy_to_user((void __user *)arg, &v, sizeof(v)) ? -EFAULT : 0;
 }
 
-/* ---- ftrace_ops of the scenario ---- */
-
-enum ops_kind {
-	COUNTS,		/* counts its calls */
-	REDIRECTS,	/* counts them, and sends them to another function (IPMODIFY) */
-	CALLS,		/* calls a function of the scenario */
-	DIRECT,		/* has no call-back: the sites call a function, as for a BPF trampoline */
-};
-
-struct kit_ops {
-	struct ftrace_ops ops;
-	char name[KLPKIT_NAME];
-	enum ops_kind kind;
-	struct func sites[MAX_FUNCS];
-	int nr_sites;
-	/* The function that it redirects to, calls, or that the sites call. */
-	struct func func;
-	/* DIRECT: takes the place of func where an IPMODIFY ops (a livepatch) is attached too; no name: it cannot share. */
-	struct func shared;
-	unsigned long flags;
-	/* While it is registered: */
-	unsigned long address, shared_address;
-	unsigned long called_now;	/* DIRECT: address or shared_address, or what `modify` has said */
-	atomic64_t calls;
-};
-static struct kit_ops opses[MAX_OPS];
-static int nr_opses;
-
-static void notrace count_call(unsigned long ip, unsigned long parent_ip, struct ftrace_ops *ops, struct ftrace_regs *fregs)
-{
-	struct kit_ops *o = container_of(ops, struct kit_ops, ops);
-
-	atomic64_inc(&o->calls);
-	if (o->kind == REDIRECTS)
-		ftrace_regs_set_instruction_pointer(fregs, o->address);
-}
-
-/* The function of the scenario is compiled with calls of klpkit_block(), which must do nothing in a call-back. */
-static void notrace call_guest(unsigned long ip, unsigned long parent_ip, struct ftrace_ops *ops, struct ftrace_regs *fregs)
-{
-	struct kit_ops *o = container_of(ops, struct kit_ops, ops);
-	struct kit_task *t = in_task() ? kit_current() : NULL;
-	bool was = t && t->in_callback;
-
-	if (t)
-		t->in_callback = true;
-	((ftrace_func_t)o->address)(ip, parent_ip, ops, fregs);
-	if (t)
-		t->in_callback = was;
-}
-
-/*
- * An IPMODIFY ops comes to a site of a direct one, or leaves it; as bpf_tramp_ftrace_ops_func() in kernel/bpf/trampoline.c. ftrace holds
- * direct_mutex.
- */
-static int direct_shares(struct ftrace_ops *ops, enum ftrace_ops_cmd cmd)
-{
-	struct kit_ops *o = container_of(ops, struct kit_ops, ops);
-	unsigned long wanted = o->address;
-
-	if (cmd == FTRACE_OPS_CMD_ENABLE_SHARE_IPMODIFY_SELF)
-		return o->called_now == o->shared_address ? 0 : -EAGAIN;
-	if (cmd == FTRACE_OPS_CMD_ENABLE_SHARE_IPMODIFY_PEER)
-		wanted = o->shared_address;
-	if (o->called_now == wanted)
-		return 0;
-	o->called_now = wanted;
-	return modify_ftrace_direct_nolock(ops, wanted);
-}
-
-static struct kit_ops *find_ops(const char *name)
-{
-	int i;
-
-	for (i = 0; i < nr_opses; i++)
-		if (!strcmp(opses[i].name, name))
-			return &opses[i];
-	return NULL;
-}
-
-static const struct {
-	const char *name;
-	unsigned long flag;
-} ops_flags[] = {
-	{ "SAVE_REGS", FTRACE_OPS_FL_SAVE_REGS }, { "IPMODIFY", FTRACE_OPS_FL_IPMODIFY }, { "RECURSION", FTRACE_OPS_FL_RECURSION },
-	{ "RCU", FTRACE_OPS_FL_RCU }, { "PERMANENT", FTRACE_OPS_FL_PERMANENT },
-};
-
-/* -EAGAIN: a livepatch is there already, and the other function can share with it. */
-static int register_direct(struct kit_ops *o)
-{
-	int ret;
-
-	o->ops.ops_func = o->shared_address ? direct_shares : NULL;
-	o->called_now = o->address;
-	ret = register_ftrace_direct(&o->ops, o->called_now);
-	if (ret != -EAGAIN)
-		return ret;
-	o->ops.func = NULL;
-	o->ops.trampoline = 0;
-	o->called_now = o->shared_address;
-	return register_ftrace_direct(&o->ops, o->called_now);
-}
-
-static int register_ops(struct kit_ops *o)
-{
-	int i, ret;
-
-	if (o->ops.flags & FTRACE_OPS_FL_ENABLED)
-		return -EBUSY;
-	/* A new one each time: ftrace leaves flags of its own in it. */
-	memset(&o->ops, 0, sizeof(o->ops));
-	o->ops.func = o->kind == DIRECT ? NULL : o->kind == CALLS ? call_guest : count_call;
-	o->ops.flags = o->flags;
-	for (i = 0; i < o->nr_sites; i++) {
-		unsigned long site = address_of(&o->sites[i]);
-
-		ret = site ? ftrace_set_filter_ip(&o->ops, site, 0, 0) : -ENOENT;
-		if (ret)
-			return ret;
-	}
-	o->address = o->kind == COUNTS ? 0 : address_of(&o->func);
-	o->shared_address = o->shared.name[0] ? address_of(&o->shared) : 0;
-	if (o->kind != COUNTS && !o->address)
-		return -ENOENT;
-	atomic64_set(&o->calls, 0);
-	ret = o->kind == DIRECT ? register_direct(o) : register_ftrace_function(&o->ops);
-	if (ret)
-		ftrace_free_filter(&o->ops);
-	return ret;
-}
-
-static int unregister_ops(struct kit_ops *o)
-{
-	int ret;
-
-	if (!(o->ops.flags & FTRACE_OPS_FL_ENABLED))
-		return -EINVAL;
-	if (o->kind == DIRECT)
-		return unregister_ftrace_direct(&o->ops, o->called_now, true);
-	ret = unregister_ftrace_function(&o->ops);
-	ftrace_free_filter(&o->ops);
-	return ret;
-}
-
-static int modify_ops(struct kit_ops *o, const struct func *func)
-{
-	unsigned long address = address_of(func);
-	int ret;
-
-	if (!address)
-		return -ENOENT;
-	if (o->kind != DIRECT || !(o->ops.flags & FTRACE_OPS_FL_ENABLED))
-		return -EINVAL;
-	ret = modify_ftrace_direct(&o->ops, address);
-	if (!ret)
-		o->called_now = address;
-	return ret;
-}
-
 /* ---- commands ---- */
 
-static int read_func(struct func *func, char *text)
+int read_func(struct func *func, char *text)
 {
 	char *colon = strchr(text, ':');
 
@@ -540,6 +339,7 @@ static int read_funcs(struct func *funcs, char *rest)
 
 static int wait_for(const bool *flag, bool value, int ms)
 {
+	/* Pairs with the stores of the task: what it has written before is there, too. */
 	while (smp_load_acquire(flag) != value) {
 		if (ms-- <= 0 || fatal_signal_pending(current))
 			return -ETIMEDOUT;
@@ -572,47 +372,9 @@ static int start_kthread(struct kit_task *t, int cpu)
 	return 0;
 }
 
-/* "ops NAME WORD ...": what it is (flags=A,B ip=FUNC func=FUNC direct=FUNC shared=FUNC), and its sites; without a site: all functions. */
-static int declare_ops(const char *name, char *rest)
-{
-	struct kit_ops *o = &opses[nr_opses];
-	char *word, *value;
-	int i, ret = 0;
-
-	if (nr_opses == ARRAY_SIZE(opses))
-		return -ENOSPC;
-	strscpy(o->name, name, sizeof(o->name));
-	while (!ret && (word = strsep(&rest, " "))) {
-		value = strchr(word, '=');
-		if (!value) {
-			ret = o->nr_sites == MAX_FUNCS ? -ENOSPC : read_func(&o->sites[o->nr_sites++], word);
-			continue;
-		}
-		*value++ = '\0';
-		if (!strcmp(word, "flags")) {
-			for (i = 0; i < ARRAY_SIZE(ops_flags); i++)
-				if (strstr(value, ops_flags[i].name))
-					o->flags |= ops_flags[i].flag;
-			continue;
-		}
-		if (!strcmp(word, "shared")) {
-			ret = read_func(&o->shared, value);
-			continue;
-		}
-		o->kind = !strcmp(word, "ip") ? REDIRECTS : !strcmp(word, "func") ? CALLS : DIRECT;
-		ret = read_func(&o->func, value);
-	}
-	if (!ret)
-		nr_opses++;
-	return ret;
-}
-
 /* Commands about the kit: "watch OBJECT:FUNC", "may_sleep 0|1", "ops ...", "[un]register NAME", "modify NAME OBJECT:FUNC". */
 static int kit_command(const char *verb, char *name, char *rest)
 {
-	struct func func;
-	struct kit_ops *o;
-
 	if (!strcmp(verb, "may_sleep")) {
 		WRITE_ONCE(may_sleep, name[0] == '1');
 		return 0;
@@ -621,16 +383,7 @@ static int kit_command(const char *verb, char *name, char *rest)
 		return nr_watched == MAX_FUNCS ? -ENOSPC : read_func(&watched[nr_watched], name) ?: (nr_watched++, 0);
 	if (!strcmp(verb, "ops"))
 		return declare_ops(name, rest);
-	o = find_ops(name);
-	if (!o)
-		return -ENOENT;
-	if (!strcmp(verb, "register"))
-		return register_ops(o);
-	if (!strcmp(verb, "unregister"))
-		return unregister_ops(o);
-	if (!strcmp(verb, "modify"))
-		return rest ? read_func(&func, rest) ?: modify_ops(o, &func) : -EINVAL;
-	return -EINVAL;
+	return ops_command(verb, name, rest);
 }
 
 /* "call NAME OBJECT:FUNC [ARGS]": without ARGS the pid is the argument. */
@@ -646,6 +399,7 @@ static int call_in(struct kit_task *t, char *rest)
 	while ((word = strsep(&rest, " ")) && n < 6)
 		if (kstrtoul(word, 0, &t->args[n++]))
 			return -EINVAL;
+	/* Pairs with the load in visit(). */
 	smp_store_release(&t->call_wanted, true);
 	poke(t);
 	ret = wait_for(&t->call_wanted, false, 10000);
@@ -724,6 +478,7 @@ static ssize_t kit_write(struct file *file, const char __user *user, size_t len,
 		ret = t ? -EEXIST : nr_tasks == MAX_TASKS ? -ENOSPC : 0;
 		if (!ret) {
 			strscpy(tasks[nr_tasks].name, name, KLPKIT_NAME);
+			/* The name is written before; pairs with the load in kit_current(). */
 			smp_store_release(&nr_tasks, nr_tasks + 1);
 		}
 		mutex_unlock(&kit_mutex);
@@ -758,6 +513,7 @@ static int kit_show(struct seq_file *m, void *v)
 
 		if (!alive(t))
 			continue;
+		/* Pairs with the store in answer(): its views are there, too. */
 		for (ms = 0; ms < 2000 && smp_load_acquire(&t->answered) != t->asked && alive(t); ms++)
 			msleep(1);
 		seq_printf(m, "%-8s pid=%-4d %-7s in=%-18s patch_state=%2d pending=%d", t->name, t->task->pid,
@@ -784,14 +540,16 @@ static const struct proc_ops kit_fops = {
 	.proc_write = kit_write, .proc_ioctl = kit_ioctl,
 };
 
-/* /proc/klpkit_numbers: "value 1106", then "calls NAME N" for each ftrace_ops. */
+/* /proc/klpkit_numbers: "value 1106", "calls NAME N" for each ftrace_ops, "pid NAME N" for each task. Reading it disturbs no task. */
 static int numbers_show(struct seq_file *m, void *v)
 {
 	int i;
 
 	seq_printf(m, "value %lld\n", (long long)last_value);
-	for (i = 0; i < nr_opses; i++)
-		seq_printf(m, "calls %s %lld\n", opses[i].name, (long long)atomic64_read(&opses[i].calls));
+	show_calls(m);
+	for (i = 0; i < nr_tasks; i++)
+		if (alive(&tasks[i]))
+			seq_printf(m, "pid %s %d\n", tasks[i].name, tasks[i].task->pid);
 	return 0;
 }
 

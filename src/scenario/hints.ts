@@ -83,9 +83,10 @@ function linkedHint(name: string, { symbols, modules }: Machine): string[] {
 	if (hidden !== undefined) {
 		return [`module '${hidden.name}' has '${name}' and does not export it: EXPORT_SYMBOL_GPL(${name}) does`];
 	}
-	const near = didYouMean(name, symbols.names());
-	// kernel_kobj stands for all that this file has.
-	const bare = near === "" && ![...symbols.names()].includes("kernel_kobj");
+	// kernel_kobj stands for all that this file has; near a param_ops_ there is always some other function of parameters.
+	const without = ![...symbols.names()].includes("kernel_kobj");
+	const near = without && name.startsWith("param_ops_") ? "" : didYouMean(name, symbols.names());
+	const bare = near === "" && without;
 	return [
 		`neither vmlinux, nor klpemu, nor a loaded module has a symbol '${name}'${near}`,
 		...(bare

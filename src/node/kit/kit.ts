@@ -7,7 +7,7 @@ import { type KitNote, type KitScript, scriptOf } from "./script.js";
 import { addSources, type KitFiles, mainOf, patchOf, selfEnabling } from "./sources.js";
 
 /** The harness, which is the same for every kit. */
-const HARNESS = ["klpkit.c", "traced.h", "klpkit.h", "probe.S", "klp_task.c"];
+const HARNESS = ["klpkit.c", "ops.c", "harness.h", "traced.h", "klpkit.h", "probe.S", "klp_task.c"];
 
 /** A kit: its files, and what of the scenario a kernel cannot do. */
 export interface Kit {
@@ -87,7 +87,7 @@ function makefile(plan: KitPlan): string {
 ifneq ($(KERNELRELEASE),)
 
 obj-m := klpkit.o ${modules.map(({ name }) => `${name}.o`).join(" ")}
-klpkit-y := harness/klpkit.o harness/probe.o
+klpkit-y := harness/klpkit.o harness/ops.o harness/probe.o
 ${modules.map((module) => `${module.name}-y := ${objectsOf(module).join(" ")}`).join("\n")}
 
 # The compiler calls klpkit_block() of klpkit.ko in every block: there a task can sleep, and be asked which function it runs.
@@ -139,8 +139,8 @@ lose. \`klpemu vm .\` does all of it in QEMU.
 
 * \`target/\`: the functions of the scenario's vmlinux, as module ${TARGET}: a running kernel takes no further functions. One folder for each
   livepatch and module, with the scenario's own sources, and the struct klp_patch where the scenario describes it (\`patch.c\`).
-* \`harness/\`: klpkit.ko makes the tasks and looks at them; \`klp_task\` is a task in user space. A task sleeps inside a function without
-  a change of the source: gcc's \`-fsanitize-coverage=trace-pc\` calls a function of klpkit.ko in every block, which waits there. The same call
+* \`harness/\`: klpkit.ko makes the tasks and looks at them, and registers its ftrace_ops; \`klp_task\` is a task in user space. A task sleeps
+  inside a function without a change of the source: gcc's \`-fsanitize-coverage=trace-pc\` calls a function of klpkit.ko in every block, which waits there. The same call
   tells which implementation a task runs, without running it.
 * \`run.sh\`: the steps, with \`kit.sh\`. After each it records sysfs, reference counts, enabled_functions and of each task: patch_state,
   TIF_PATCH_PENDING, the function in which it sleeps, and which implementation it runs for each patched function.

@@ -13,6 +13,7 @@ import {
 	whereOf,
 } from "../../scenario/index.js";
 import { nodeHost } from "../host.js";
+import { klpFuncsOf, type TableFunc } from "./klp-tables.js";
 
 /** The module that has the functions of the scenario's vmlinux: a running kernel takes no further functions. */
 export const TARGET = "klp_target";
@@ -109,7 +110,7 @@ export async function planKit(scenario: Scenario, design: string): Promise<KitPl
 		target: first!,
 		modules: others.filter((module) => !module.livepatch),
 		livepatches: others.filter((module) => module.livepatch),
-		...functionsOf(scenario, specs, first!, modules, inVmlinux),
+		...functionsOf(scenario, livepatches, first!, modules, inVmlinux),
 	};
 	checkLimits(plan);
 	return plan;
@@ -183,7 +184,7 @@ function checkSources(
 	}
 }
 
-/** What the harness has room for (asm/kit/klpkit.c, klpkit.h). */
+/** What the harness has room for (asm/kit/harness.h, klpkit.h). */
 export const KIT_LIMITS = { MAX_TASKS: 64, MAX_FUNCS: 64, MAX_OPS: 16, KLPKIT_NAME: 32, FUNC_NAME: 64 } as const;
 
 /** Throws `KIT_UNSUPPORTED` for more than the harness has room for. */
@@ -229,20 +230,26 @@ function exportsOf(
 	return own.map(({ name }) => name).filter((name) => wanted.has(name));
 }
 
+/** What livepatches patch, as the scenario says it, and as the tables of those in C do. */
+function patchedBy(livepatches: readonly Pick<KitModule, "sources" | "patch">[]): (TableFunc & { sympos: number })[] {
+	return livepatches.flatMap(({ sources, patch }) => {
+		if (patch !== undefined) {
+			return patch.objects.flatMap(({ name, funcs }) => funcs.map((func) => ({ ...func, object: name })));
+		}
+		return sources.flatMap((source) => klpFuncsOf(source.object)).map((func) => ({ ...func, sympos: 0 }));
+	});
+}
+
 function functionsOf(
 	scenario: Scenario,
-	specs: ReadonlyMap<string, LivepatchSpec>,
+	livepatches: readonly Pick<KitModule, "sources" | "patch">[],
 	target: KitModule,
 	modules: readonly { readonly name: string; readonly sources: readonly KitSource[] }[],
 	inVmlinux: ReadonlySet<string>,
 ): Pick<KitPlan, "watched" | "unwatched" | "objectOf" | "bodiesOf" | "placeOf"> {
 	const objectOf = (object: string, func: string) =>
 		object !== "vmlinux" ? object : inVmlinux.has(func) ? "vmlinux" : TARGET;
-	const funcs = [...specs.values()].flatMap(({ objects }) =>
-		objects.flatMap((object) =>
-			object.funcs.map((func) => ({ ...func, object: objectOf(object.name, func.old_name) })),
-		),
-	);
+	const funcs = patchedBy(livepatches).map((func) => ({ ...func, object: objectOf(func.object, func.old_name) }));
 	const expected = scenario.steps.flatMap((step) => (step.kind === "expect" ? [...step.expect.view.keys()] : []));
 	const names = new Map(funcs.map(({ object, old_name }) => [`${object}:${old_name}`, { object, name: old_name }]));
 	const placeOf = (func: string): KitFunction => {

@@ -20,6 +20,11 @@ function quote(text: string): string {
 	return `'${text.replaceAll("'", "'\\''")}'`;
 }
 
+/** The same, bare where the shell takes it so. */
+function word(text: string): string {
+	return /^[\w.,:/+=@%-]+$/.test(text) ? text : quote(text);
+}
+
 type Note = (text: string) => void;
 
 /** Shell lines for each kind of step; none: it looks only, which the record of the state does. */
@@ -48,7 +53,7 @@ class Steps {
 				: []),
 			...(idle ? [`kit ${quote(`park ${name}`)}`] : []),
 			...(kthread ? [`kit ${quote(`kthread ${name}${cpu === undefined ? "" : ` ${cpu}`}`)}`] : []),
-			...(kthread || forked ? [] : [`user ${quote(name)}${cpu === undefined ? "" : ` ${cpu}`}`]),
+			...(kthread || forked ? [] : [`user ${word(name)}${cpu === undefined ? "" : ` ${cpu}`}`]),
 		];
 	}
 
@@ -83,7 +88,7 @@ class Steps {
 			case "run":
 				if (step.tasks.length === 0) return [`run_for ${seconds(step.rounds / this.#plan.scenario.hz)}`];
 				if (step.rounds !== ROUNDS_LIMIT) note(`rounds is a limit of the emulated machine: it waits for up to 20 s`);
-				return [`run_until_asleep ${step.tasks.map(quote).join(" ")}`];
+				return [`run_until_asleep ${step.tasks.map(word).join(" ")}`];
 			case "sleep":
 				return [`sleep ${step.seconds}`];
 			case "disable":
@@ -95,13 +100,13 @@ class Steps {
 			case "force":
 				return [cmd(`echo 1 > ${file(step.livepatch, "force")}`)];
 			case "echo":
-				return [cmd(`echo ${quote(step.value)} > ${this.#path(step.path)}`)];
+				return [cmd(`echo ${word(step.value)} > ${this.#path(step.path)}`)];
 			case "cat":
 				return [this.#cat(step)];
 			case "stat":
 				return [cmd(`stat -c %A ${this.#path(step.path)}`)];
 			case "sysctl":
-				return [cmd(`echo ${quote(step.value)} > /proc/sys/${step.name.replaceAll(".", "/")}`)];
+				return [cmd(`echo ${word(step.value)} > /proc/sys/${step.name.replaceAll(".", "/")}`)];
 			case "cpu_up":
 			case "cpu_down":
 				return [cmd(`echo ${step.kind === "cpu_up" ? 1 : 0} > /sys/devices/system/cpu/cpu${step.cpu}/online`)];
@@ -134,7 +139,7 @@ class Steps {
 
 	#insmod({ module, params }: Extract<Step, { kind: "insmod" }>): string {
 		const values = [...params].map(([name, value]) => {
-			const text = typeof value === "string" ? quote(value) : value.pids.map((task) => `$(pid_of ${task})`).join(",");
+			const text = typeof value === "string" ? word(value) : value.pids.map((task) => `$(pid_of ${task})`).join(",");
 			return ` ${name}=${text}`;
 		});
 		return cmd(`insmod ./${module}.ko${values.join("")}`);
@@ -146,12 +151,12 @@ class Steps {
 		}
 		const declared = this.declare(child, true, note);
 		const cpu = child.cpu === undefined ? "" : ` ${child.cpu}`;
-		return child.kthread ? declared : [...declared, `forked ${quote(parent)} ${quote(child.name)}${cpu}`];
+		return child.kthread ? declared : [...declared, `forked ${word(parent)} ${word(child.name)}${cpu}`];
 	}
 
 	#call({ task, func, args }: Extract<Step, { kind: "call" }>): string {
 		const numbers = (args ?? []).map((arg) => ` 0x${BigInt.asUintN(64, arg).toString(16)}`);
-		return `call ${quote(task)} ${this.#place(func)}${numbers.join("")}`;
+		return `call ${word(task)} ${this.#place(func)}${numbers.join("")}`;
 	}
 
 	/** klpemu compare looks at the rest: the record of the state has it. */
@@ -167,7 +172,10 @@ class Steps {
 	}
 
 	#cat({ path, grep, to }: Extract<Step, { kind: "cat" }>): string {
-		const reads = grep === undefined ? `cat ${this.#path(path)}` : `grep -F ${quote(grep)} ${this.#path(path)}`;
+		const reads =
+			grep === undefined
+				? `cat ${this.#path(path)}`
+				: `grep -F ${grep.startsWith("-") ? "-e " : ""}${word(grep)} ${this.#path(path)}`;
 		return cmd(to === undefined ? reads : `${reads} > ${this.#path(to)}`);
 	}
 

@@ -1,5 +1,6 @@
 import { basename, dirname, join, resolve } from "node:path";
 import { KlpemuError } from "../../base/index.js";
+import type { LivepatchSpec } from "../../scenario/index.js";
 import { readIfThere } from "../files.js";
 import { type KitModule, type KitPlan, TARGET } from "./plan.js";
 
@@ -75,17 +76,17 @@ export function patchOf(module: KitModule, plan: KitPlan): string {
 	const objects = [...new Set(funcs.map(({ object }) => object))];
 	const declared = [...new Set(funcs.map(({ new_func }) => new_func))].map((name) => `extern void ${name}(void);`);
 	const includes = single ? `#include "${basename(module.sources[0]!.path)}"` : declared.join("\n");
-	const tables = objects.map((object, index) => {
+	const tables = objects.map((object) => {
 		const rows = funcs
 			.filter((func) => func.object === object)
 			.map(({ old_name, new_func, sympos, fields }) => {
 				const more = Object.entries(fields).map(([key, value]) => ` .${key} = ${Number(value)},`);
 				return `	{ .old_name = "${old_name}", .new_func = ${new_func},${sympos > 0 ? ` .old_sympos = ${sympos},` : ""}${more.join("")} },`;
 			});
-		return `static struct klp_func funcs${index}[] = {\n${rows.join("\n")}\n	{ }\n};\n`;
+		return `static struct klp_func kit_funcs_${object}[] = {\n${rows.join("\n")}\n	{ }\n};\n`;
 	});
 	const rows = objects.map(
-		(object, index) => `	{${object === "vmlinux" ? "" : ` .name = "${object}",`} .funcs = funcs${index}, },`,
+		(object) => `	{${object === "vmlinux" ? "" : ` .name = "${object}",`} .funcs = kit_funcs_${object}, },`,
 	);
 	const states = spec.states.map(({ id, version }) => `	{ .id = ${id}, .version = ${version}, },`);
 	const fields = Object.entries(spec.fields).filter(([key]) => key !== "replace");
@@ -99,20 +100,19 @@ export function patchOf(module: KitModule, plan: KitPlan): string {
 ${single ? "/* The scenario's own source, unchanged: also functions that are static can be named below. */\n" : ""}${includes}
 
 ${tables.join("\n")}
-static struct klp_object objs[] = {
+static struct klp_object kit_objs[] = {
 ${rows.join("\n")}
 	{ }
 };
-${states.length > 0 ? `\nstatic struct klp_state states[] = {\n${states.join("\n")}\n	{ }\n};\n` : ""}
-static struct klp_patch patch = {
+${states.length > 0 ? `\nstatic struct klp_state kit_states[] = {\n${states.join("\n")}\n	{ }\n};\n` : ""}
+static struct klp_patch kit_patch = {
 	.mod = THIS_MODULE,
-	.objs = objs,${states.length > 0 ? "\n	.states = states," : ""}
-	.replace = ${Number(spec.fields.replace ?? 0)},
-};
+	.objs = kit_objs,
+${states.length > 0 ? "	.states = kit_states,\n" : ""}${replaceOf(spec.fields)}};
 
 ${params.length > 0 ? `/* Fields that a kernel with design ${plan.design} has in struct klp_patch. */\n${params.join("")}\n` : ""}static int __init kit_init(void)
 {
-${fields.map(([key]) => `	patch.${key} = ${key};\n`).join("")}	return klp_enable_patch(&patch);
+${fields.map(([key]) => `	kit_patch.${key} = ${key};\n`).join("")}	return klp_enable_patch(&kit_patch);
 }
 
 static void __exit kit_exit(void)
@@ -124,6 +124,11 @@ module_exit(kit_exit);
 MODULE_LICENSE("GPL");
 MODULE_INFO(livepatch, "Y");
 `;
+}
+
+/** klp_patch.replace: bool in mainline, a number in some designs; false and 0 need no line. */
+function replaceOf({ replace = false }: LivepatchSpec["fields"]): string {
+	return Number(replace) === 0 ? "" : `	.replace = ${replace},\n`;
 }
 
 /**

@@ -86,13 +86,13 @@ const ROWS: Readonly<Record<string, Row | readonly Row[]>> = {
 	"modules.NAME.sources": [{}, { does: "direct_tramp", in: "tracers/tracers.c" }],
 	livepatches: [{}, { does: "lp1-y := lp1/patch.o", in: "Makefile" }],
 	"livepatches.NAME.sources": [{}, { does: "lp1_funcA", in: "lp1/lp1.c" }],
-	"livepatches.NAME.replace": [livepatch({ replace: true }), patch(".replace = 1,")],
+	"livepatches.NAME.replace": [livepatch({ replace: true }), patch(".replace = true,")],
 	"livepatches.NAME.replaceable": [livepatch({ replaceable: true }), says(OTHER_DESIGN)],
 	"livepatches.NAME.replace_set": [livepatch({ replace: true, replace_set: 0 }), says(OTHER_DESIGN)],
-	"livepatches.NAME.designs": [livepatch({ designs: { mainline: { replace: true } } }), patch(".replace = 1,")],
+	"livepatches.NAME.designs": [livepatch({ designs: { mainline: { replace: true } } }), patch(".replace = true,")],
 	"livepatches.NAME.designs.NAME.replace": [
 		livepatch({ replace: false, designs: { mainline: { replace: true } } }),
-		patch(".replace = 1,"),
+		patch(".replace = true,"),
 	],
 	"livepatches.NAME.designs.NAME.replaceable": [
 		livepatch({ designs: { mainline: { replaceable: true } } }),
@@ -125,7 +125,7 @@ const ROWS: Readonly<Record<string, Row | readonly Row[]>> = {
 	],
 	"livepatches.NAME.objects": [
 		livepatch({ objects: { tracers: { note_call: "lp1_funcA" } } }),
-		patch('{ .name = "tracers", .funcs = funcs1, }'),
+		patch('{ .name = "tracers", .funcs = kit_funcs_tracers, }'),
 	],
 	"livepatches.NAME.objects.NAME.NAME.new_func": [
 		livepatch({ objects: { tracers: { note_call: { new_func: "lp1_funcA" } } } }),
@@ -135,7 +135,7 @@ const ROWS: Readonly<Record<string, Row | readonly Row[]>> = {
 		livepatch({ objects: { tracers: { note_call: { new_func: "lp1_funcA", replaceable: true } } } }),
 		says("klp_func.replaceable: "),
 	],
-	"livepatches.NAME.states": [livepatch({ states: [{ id: 1, version: 2 }] }), patch(".states = states,")],
+	"livepatches.NAME.states": [livepatch({ states: [{ id: 1, version: 2 }] }), patch(".states = kit_states,")],
 	"livepatches.NAME.states[].id": [livepatch({ states: [{ id: 7, version: 2 }] }), patch("{ .id = 7, ")],
 	"livepatches.NAME.states[].version": [livepatch({ states: [{ id: 7, version: 2 }] }), patch(".version = 2, }")],
 	ftrace_ops: [ops({}), run("kit 'ops probe klp_target:funcA'\n")],
@@ -158,9 +158,9 @@ const ROWS: Readonly<Record<string, Row | readonly Row[]>> = {
 		run("direct=tracers:direct_tramp_orig shared=tracers:direct_tramp_stack "),
 	],
 	selftest: [{ selftest: "x.dmesg" }, refuses("a scenario of a selftest script has no kit")],
-	tasks: [{}, run("user 'worker'\n")],
+	tasks: [{}, run("user worker\n")],
 	"tasks.NAME.count": [
-		[task({ count: 2 }), run("user 'worker/1'\n")],
+		[task({ count: 2 }), run("user worker/1\n")],
 		[task({ count: 65 }), refuses("the scenario has 65 tasks; a kit has at most 64")],
 	],
 	"tasks.NAME.calls": [
@@ -183,7 +183,7 @@ const ROWS: Readonly<Record<string, Row | readonly Row[]>> = {
 	],
 	"tasks.NAME.kthread": [task({ kthread: true }), run("kit 'kthread worker'\n")],
 	"tasks.NAME.cpu": [
-		[task({ cpu: 1 }), run("user 'worker' 1\n")],
+		[task({ cpu: 1 }), run("user worker 1\n")],
 		[task({ cpu: 1, kthread: true }), run("kit 'kthread worker 1'\n")],
 	],
 	"tasks.NAME.fork": [task({ fork: true }), says("does not fork or exit by itself")],
@@ -209,7 +209,7 @@ const ROWS: Readonly<Record<string, Row | readonly Row[]>> = {
 		says("rounds is a limit of the emulated machine: it waits for up to 60 s"),
 	],
 	"steps[].run": [step({ run: 100 }), run("run_for 0.4")],
-	"steps[].run.task": [step({ run: { task: "worker" } }), run("run_until_asleep 'worker'")],
+	"steps[].run.task": [step({ run: { task: "worker" } }), run("run_until_asleep worker")],
 	"steps[].run.rounds": [
 		[step({ run: { rounds: 100 } }), run("run_for 0.4")],
 		[
@@ -227,10 +227,10 @@ const ROWS: Readonly<Record<string, Row | readonly Row[]>> = {
 	"steps[].force": [step({ force: "lp1" }), run("cmd 'echo 1 > $KL/lp1/force'")],
 	"steps[].echo": [
 		step({ echo: { path: "lp1/enabled", value: 1 } }),
-		run("echo '\\''1'\\'' > /sys/kernel/livepatch/lp1/enabled'"),
+		run("echo 1 > /sys/kernel/livepatch/lp1/enabled'"),
 	],
 	"steps[].echo.path": [step({ echo: { path: "/dev/kmsg", value: 1 } }), run("> /dev/kmsg'")],
-	"steps[].echo.value": [step({ echo: { path: "/dev/kmsg", value: true } }), run("echo '\\''1'\\''")],
+	"steps[].echo.value": [step({ echo: { path: "/dev/kmsg", value: true } }), run("cmd 'echo 1 > /dev/kmsg'")],
 	"steps[].echo.errno": [step({ echo: { path: "lp1/enabled", value: 1, errno: "EBUSY" } }), COMPARED],
 	"steps[].cat": [step({ cat: "lp1/enabled" }), run("cmd 'cat /sys/kernel/livepatch/lp1/enabled'")],
 	"steps[].cat.path": [
@@ -238,10 +238,7 @@ const ROWS: Readonly<Record<string, Row | readonly Row[]>> = {
 		run("cmd 'cat /proc/$(pid_of worker)/patch_state'"),
 	],
 	"steps[].cat.value": [step({ cat: { path: "lp1/enabled", value: 1 } }), COMPARED],
-	"steps[].cat.grep": [
-		step({ cat: { path: "/proc/modules", grep: "lp1" } }),
-		run("cmd 'grep -F '\\''lp1'\\'' /proc/modules'"),
-	],
+	"steps[].cat.grep": [step({ cat: { path: "/proc/modules", grep: "lp1" } }), run("cmd 'grep -F lp1 /proc/modules'")],
 	"steps[].cat.to": [
 		step({ cat: { path: "/proc/modules", to: "/dev/kmsg" } }),
 		run("cmd 'cat /proc/modules > /dev/kmsg'"),
@@ -276,8 +273,8 @@ const ROWS: Readonly<Record<string, Row | readonly Row[]>> = {
 	"steps[].cpu_up": [step({ cpu_up: 1 }), run("cmd 'echo 1 > /sys/devices/system/cpu/cpu1/online'")],
 	"steps[].cpu_down": [step({ cpu_down: 1 }), run("cmd 'echo 0 > /sys/devices/system/cpu/cpu1/online'")],
 	"steps[].wake": [step({ wake: "worker" }), run("kit 'wake worker'")],
-	"steps[].fork": [fork({}), run("forked 'worker' 'child'\n")],
-	"steps[].fork.parent": [fork({}), run("forked 'worker' ")],
+	"steps[].fork": [fork({}), run("forked worker child\n")],
+	"steps[].fork.parent": [fork({}), run("forked worker ")],
 	"steps[].fork.child": [fork({}), run("kit 'task child'")],
 	"steps[].fork.window": [
 		[fork({ window: 5 }), says("window: a kernel does not say what others do in the middle of copy_process()")],
@@ -299,14 +296,14 @@ const ROWS: Readonly<Record<string, Row | readonly Row[]>> = {
 		[fork({ kthread: true }), run("kit 'kthread child'\n")],
 		[fork({ kthread: true }), says("child is made by kthreadd")],
 	],
-	"steps[].fork.cpu": [fork({ cpu: 1 }), run("forked 'worker' 'child' 1\n")],
+	"steps[].fork.cpu": [fork({ cpu: 1 }), run("forked worker child 1\n")],
 	"steps[].fork.fork": [fork({ fork: true }), says("does not fork or exit by itself")],
 	"steps[].fork.exit": [fork({ exit: true }), says("does not fork or exit by itself")],
 	"steps[].fork.exit_calls": [fork({ exit_calls: ["funcA"] }), says("no function is called from do_exit()")],
 	"steps[].fork.idle": [fork({ idle: true }), run("kit 'park child'")],
 	"steps[].exit": [step({ exit: "worker" }), run("kit 'exit worker'")],
-	"steps[].call": [step({ call: { task: "worker", func: "funcA" } }), run("call 'worker' klp_target:funcA\n")],
-	"steps[].call.task": [step({ call: { task: "worker", func: "funcA" } }), run("call 'worker' ")],
+	"steps[].call": [step({ call: { task: "worker", func: "funcA" } }), run("call worker klp_target:funcA\n")],
+	"steps[].call.task": [step({ call: { task: "worker", func: "funcA" } }), run("call worker ")],
 	"steps[].call.func": [step({ call: { task: "worker", func: "funcB" } }), run("klp_target:funcB\n")],
 	"steps[].call.args": [
 		step({ call: { task: "worker", func: "funcA", args: [7, -1] } }),

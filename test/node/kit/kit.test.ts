@@ -34,8 +34,8 @@ test("sources are copied unchanged, and the struct klp_patch is written for live
 	expect(files.get("target/main.c")).toContain("EXPORT_SYMBOL_GPL(weigh);");
 	const patch = files.get("lp3/patch.c")!;
 	expect(patch).toContain('{ .old_name = "funcB", .new_func = lp3_funcB, },');
-	expect(patch).toContain('{ .name = "klp_target", .funcs = funcs0, },');
-	expect(patch).toContain(".replace = 1,");
+	expect(patch).toContain('{ .name = "klp_target", .funcs = kit_funcs_klp_target, },');
+	expect(patch).toContain(".replace = true,");
 	expect(patch).not.toContain("replaceable");
 	expect(notes.map(({ text }) => text)).toEqual([
 		"design: the scenario is about rfc-2025, this kit is for a kernel with mainline (klpemu kit --design)",
@@ -46,7 +46,7 @@ test("sources are copied unchanged, and the struct klp_patch is written for live
 test("another design: its fields, in the struct and as parameters", async () => {
 	const { files } = await makeKit(scenario("scenarios/hybrid-lp1-lp2-lp3.yaml"), "rfc-2025");
 	expect(files.get("lp1/patch.c")).toContain("static bool replaceable = 0;\nmodule_param(replaceable, bool, 0444);");
-	expect(files.get("lp1/patch.c")).toContain("patch.replaceable = replaceable;");
+	expect(files.get("lp1/patch.c")).toContain("kit_patch.replaceable = replaceable;");
 	expect(files.get("run.sh")).toContain("FIELDS='replaceable'");
 	expect(files.get("run.sh")).toContain("begin 'hybrid-lp1-lp2-lp3' 'rfc-2025'");
 });
@@ -70,6 +70,13 @@ test("a livepatch in C is built as it is; what it changes of the scenario's vmli
 	expect(files.get("livepatch-in-c.h")).toContain('"cmdline_proc_show", ');
 	expect(files.has("target/kernel.c")).toBe(false);
 	expect(files.get("run.sh")).toContain("stat -c %A /sys/kernel/livepatch/counting/klp_target/funcA,1");
+});
+
+test("what a livepatch in C patches is read from its tables: a task can sleep in it, and is asked for it", async () => {
+	const { files } = await makeKit(scenario("test/node/kit/in-c.yaml"), "mainline");
+	const run = files.get("run.sh")!;
+	expect(run).toContain("WATCHED_IN='tracers:note_call klp_target:funcA'");
+	expect(run).toContain("kit 'sleeps worker idle funcA in_c_funcA'");
 });
 
 test("what a kernel cannot do is said per step, in the kit's README, in run.sh and by the command", async () => {
@@ -152,10 +159,9 @@ test("two sources of one name in one module are refused: the kit has them in one
 });
 
 test("the limits of a kit are those of the harness", () => {
-	const harness = ["klpkit.c", "klpkit.h"].map((file) => readFileSync(`asm/kit/${file}`, "utf8")).join("");
+	const harness = ["harness.h", "klpkit.h"].map((file) => readFileSync(`asm/kit/${file}`, "utf8")).join("");
 	for (const [name, value] of Object.entries(KIT_LIMITS)) {
-		if (name === "FUNC_NAME") expect(harness).toContain(`char name[${value}];`);
-		else expect(harness).toMatch(new RegExp(`^#define ${name} ${value}$`, "m"));
+		expect(harness).toMatch(new RegExp(`^#define ${name} ${value}$`, "m"));
 	}
 });
 
