@@ -112,9 +112,9 @@ export async function compile(path: string, options: ObjectOptions): Promise<{ b
 
 /** Whether all files of gcc's list lie in the folders. False also where a name cannot be read back from the list. */
 async function allInside(path: string, list: string, roots: readonly string[]): Promise<boolean> {
-	const text = await promises.readFile(list, "utf8");
+	const text = await promises.readFile(list, "utf8").catch(() => undefined);
 	// A backslash in a name stands in the list as it is, and in front of some characters as an escape.
-	if (/\\(?!\n)/.test(text)) return false;
+	if (text === undefined || /\\(?!\n)/.test(text)) return false;
 	const inside = await Promise.all(dependenciesIn(text).map((file) => isInside(path, file, roots)));
 	return inside.every((is) => is);
 }

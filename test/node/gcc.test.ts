@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
@@ -182,6 +182,15 @@ describe("objectFor", () => {
 		expect(error.code).toBe("GCC_INCLUDE");
 		expect(error.message).toContain(message);
 		expect(error.format()).not.toContain("root:");
+	});
+
+	it("asks the preprocessor where the compiler leaves no list of files", async () => {
+		const cc = await write("cc", '#!/bin/sh\ngcc "$@" || exit\nrm -f "$TMPDIR/headers.d"\n');
+		await chmod(cc, 0o755);
+		vi.stubEnv("CC", cc);
+		expect((await objectFor(await write("f.c", "int x;\n"))).bytes.length).toBeGreaterThan(0);
+		const error = await failure(async () => objectFor(await write("f.c", '#include "/dev/null"\n')));
+		expect(error.code).toBe("GCC_INCLUDE");
 	});
 
 	it("tells nothing of where the headers are, in a WARN() of one of them neither", async () => {
