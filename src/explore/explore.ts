@@ -1,5 +1,7 @@
+import { KlpemuError } from "../base/index.js";
 import { shortestOfEach } from "./merge.js";
 import type { Model, ModelTask } from "./model.js";
+import { isEndless, Replayer } from "./replay.js";
 import {
 	type FoundViolation,
 	Memo,
@@ -35,14 +37,15 @@ export interface Exploration extends SearchResult {
  */
 export async function explore(model: Model, options: SearchOptions): Promise<Exploration> {
 	const world = new World(model);
-	for (let first = true; ; first = false) {
-		if (!first) await scout(model, world, options);
+	for (let hasToScout = false; ; ) {
+		if (hasToScout) await scout(model, world, options);
 		const found = await tryOnce(model, world, options);
 		if (found !== undefined && !world.grown) return found;
 		// Not all accesses that are points were points.
 		if (options.interrupted?.() && found !== undefined) {
 			return found.result === "complete" ? { ...found, result: "bounded" } : found;
 		}
+		({ hasToScout } = world);
 		world.restart();
 	}
 }
@@ -108,12 +111,29 @@ async function exploreOnce(model: Model, world: World, options: SearchOptions): 
 		}
 		violations = looked;
 	}
+	// With the values of one run, a task may have gone where it cannot come to.
+	if (violations.length > 0 && world.shared.lost !== undefined && !world.grown) {
+		const replayer = new Replayer(model, [], world);
+		violations = violations.filter((one) => isReal(replayer, one));
+		bounded = true;
+	}
 	const result = violations.length > 0 ? "violated" : bounded ? "bounded" : "complete";
 	const shared = options.shard === undefined ? undefined : visited;
 	const reason = result === "bounded" ? memo.world.loopReason() : undefined;
 	const { executed } = memo;
 	const points = world.shared.points();
 	return { result, violations, states, transitions, depth, bytes, visited: shared, searches, reason, executed, points };
+}
+
+/** The schedule breaks the invariant. */
+function isReal(replayer: Replayer, { broken, moves }: FoundViolation): boolean {
+	try {
+		const done = replayer.replay(moves, new Set([broken.invariant]));
+		return isEndless(broken.invariant) || done.at(-1)?.broken.length !== 0;
+	} catch (error) {
+		if (error instanceof KlpemuError) return false;
+		throw error;
+	}
 }
 
 /** The states of each search are numbered from 0; `first`: number of the first state of this one among all. */

@@ -4,7 +4,7 @@ import type { task_struct } from "../linux/sched/index.js";
 import type { Model } from "./model.js";
 import type { Move } from "./schedule.js";
 import { type SourcePlace, sourcePlace, withPlace } from "./source-place.js";
-import { type SavedWorld, type TaskState, World } from "./world/index.js";
+import { type TaskState, World } from "./world/index.js";
 
 /** A state, with the data that the invariants need. */
 export interface Judged {
@@ -42,27 +42,22 @@ export interface MoveObserver {
 /** Result of a move. */
 type Made = Pick<Replayed, "points" | "places" | "told" | "broken">;
 
-/** Executes the moves of schedules on the model's machine, each time from its initial state. */
+/** Executes the moves of schedules on the model's machine (`world`: one that is there already), each time from its initial state. */
 export class Replayer {
 	readonly world: World;
-	readonly #saved: SavedWorld;
-	readonly #tasks: readonly TaskState[];
 	/** The state after the last move. */
 	#now: Judged;
 	#observer: MoveObserver | undefined = undefined;
 
 	/** `points`: of the schedules (see Schedule.points). */
-	constructor(model: Model, points: readonly string[] = []) {
-		this.world = new World(model, points);
-		this.#saved = this.world.save();
-		this.#tasks = this.world.allLoaded();
+	constructor(model: Model, points: readonly string[] = [], world = new World(model, points)) {
+		this.world = world;
 		this.#now = this.#look();
 	}
 
 	/** Up to the first broken invariant among `invariants`. Throws `REPLAY_IMPOSSIBLE` when a move cannot be made. */
 	replay(moves: readonly Move[], invariants: ReadonlySet<Invariant>, observer?: MoveObserver): Replayed[] {
-		this.world.restore(this.#saved);
-		this.world.loadAll(this.#tasks);
+		this.world.rewind();
 		this.#now = this.#look();
 		this.#observer = observer;
 		observer?.start(this.world);

@@ -316,6 +316,9 @@ export class Memory {
 	/** Told of each read that a host function makes for guest code (linux/guest/guest-memory.ts), while the explorer watches. */
 	onGuestRead: ((address: Kaddr, length: number) => void) | undefined = undefined;
 
+	/** Told of each argument that a host function reads of its call, by its index. */
+	onArgument: ((index: number) => void) | undefined = undefined;
+
 	/** From now on `written` is told of each write by the host: for the explorer, in whose memory writes are slower then. */
 	watchWrites(written: (address: Kaddr, length: number) => void): void {
 		const { setU8, setU32, setU64, write } = Memory.prototype;

@@ -74,8 +74,11 @@ noinline long reader(long x) { return READ_ONCE(flag) ? loop_work(x) : x; }`;
 
 test("a count that a branch is about: bounded; one that nobody looks at: complete", async () => {
 	const steps = "[{ insmod: lp }, settle]";
-	const decides = "noinline long reader(long x) { if (++calls == 3) x++; return loop_work(x); }";
+	const decides = "noinline long reader(long x) { if (++calls == 3) loop_work(x); return loop_work(x); }";
 	expect(await explored(decides, WORKER, steps)).toMatchObject({ result: "bounded" });
+	// A number that is made of it, without a branch, and given to user mode.
+	const computes = "noinline long reader(long x) { return loop_work(x) + (++calls == 3); }";
+	expect(await explored(computes, WORKER, steps)).toMatchObject({ result: "complete" });
 	const counts = "noinline long reader(long x) { calls++; return loop_work(x); }";
 	expect(await explored(counts, WORKER, steps)).toMatchObject({ result: "complete" });
 });

@@ -36,8 +36,9 @@ export class AccessesAt {
 		const known = this.#decoded.get(ip);
 		const memory = this.#memory;
 		if (known !== undefined && this.#isFixed(ip)) return known;
-		if (known?.bytes.every((byte, i) => memory.u8((ip + i) | 0) === byte)) return known;
+		// Its module may be gone.
 		if (!(memory.permissions(ip) & PERM.EXEC)) return undefined;
+		if (known?.bytes.every((byte, i) => memory.u8((ip + i) | 0) === byte)) return known;
 		const room = memory.permissions((ip + MAX_INSTRUCTION_BYTES) | 0)
 			? MAX_INSTRUCTION_BYTES
 			: PAGE_SIZE - (ip & (PAGE_SIZE - 1));

@@ -1,5 +1,6 @@
 export { accessesOf, type MemoryAccess } from "./accesses.js";
 export { AccessesAt } from "./accesses-at.js";
+export { type DataFlow, dataFlowOf, FLAGS } from "./data-flow.js";
 export {
 	type Decoded,
 	decodeBytes,

@@ -45,6 +45,8 @@ export class Loops {
 			states.find(state, words);
 			return;
 		}
+		// The result says so already.
+		if (this.#world.shared.lost !== undefined) return;
 		const where = `${names[slot]} ${labels.join(", or ")}`;
 		throw new KlpemuError("EXPLORE_DATA", `where a task goes depends on data that states do not hold: ${where}`, {
 			hint: "a branch on memory that tasks write cannot be explored; registers and stacks can",

@@ -267,7 +267,9 @@ export class Search {
 
 	/** True if nothing more is looked for, or if the exploration begins again. */
 	#isOver(): boolean {
-		const again = this.#memo.world.grown && this.#table.length >= PASS;
+		const { world } = this.#memo;
+		// Of a word that tasks write each value must be followed.
+		const again = world.shared.sourcesGrown || (world.grown && this.#table.length >= PASS);
 		return again || (this.#violations.size > 0 && !this.#options.all);
 	}
 

@@ -1,5 +1,8 @@
+import { Hash } from "../../base/index.js";
+import { RSP } from "../../cpu/index.js";
 import type { Kernel, Point, StepKind, Wait } from "../../linux/lib/index.js";
 import type { TaskMode, task_struct } from "../../linux/sched/index.js";
+import type { Machine } from "../../machine/index.js";
 import type { GuestPlace } from "./guest-code.js";
 
 /**
@@ -111,4 +114,14 @@ export function arrival(point: ReturnType<Actor["advance"]>): {
 	if (typeof point === "string") return { label: point, kind: "step", quiet: false };
 	const { label, kind } = point;
 	return { label, kind, quiet: kind === "detail" || kind === "blocked" || (kind === "wait" && point.quiet === true) };
+}
+
+/** The registers and the stack of an actor in guest code. */
+export function guestPlace({ memory, stacks }: Machine, { task, place, preempt_count }: Actor): string {
+	if (place.inGuest === 0) return "";
+	const hash = new Hash();
+	for (const half of task.regs.halves) hash.addInt(half);
+	const top = stacks.stackTop(task);
+	for (let at = task.regs.kaddr(RSP) & ~7; at < top; at += 4) hash.addInt(memory.i32(at));
+	return `@${place.inGuest}:${preempt_count}:${hash.digest()}`;
 }

@@ -1,9 +1,12 @@
 import { RSP } from "../../cpu/index.js";
+import type { Origins } from "./task-flow.js";
 
 /** Registers and stack of a task when it first reached this state; data in them may differ the next time. */
 export interface GuestContext {
 	readonly words: BigUint64Array;
 	readonly stack: Uint8Array;
+	/** Of the values that come from memory which tasks write; undefined: none does. */
+	readonly origins?: Origins | undefined;
 }
 
 /**

@@ -81,6 +81,8 @@ export class GuestCode implements CallStepper {
 	readonly #probe: TaskProbe;
 	readonly accesses: AccessesAt;
 	readonly #broken: (message: string) => void;
+	/** Told of each write by TypeScript in the move of a task. */
+	hostWrites: (address: Kaddr, length: number) => void = () => {};
 	/** Whose move it is; undefined: nobody's. */
 	#runner: Runner | undefined = undefined;
 	/** The move has not made a shared access yet. */
@@ -362,6 +364,7 @@ export class GuestCode implements CallStepper {
 		const runner = this.#runner;
 		const shared = this.#shared;
 		const field = this.#machine.klp.code?.taskField(address);
+		if (writes && runner?.isTask) this.hostWrites(address, length);
 		if (field !== undefined) return;
 		if (writes && runner?.isTask && this.#machine.klp.code === undefined && isData(this.#machine, address))
 			shared.taskWrites(address, length);

@@ -58,6 +58,8 @@ function bitsOf(word: number, address: Kaddr, length: number): number {
 	return ((1 << to) - 1) & ~((1 << from) - 1);
 }
 
+const firstByte = (word: number, bits: number): Kaddr => (word << WORD_SHIFT) + Math.log2(bits & -bits);
+
 /** A set that takes effect with the next exploration. */
 class Found<T> {
 	readonly #all = new Set<T>();
@@ -94,9 +96,11 @@ export class SharedMemory {
 	readonly #written = new WordSet();
 	readonly #readByTasks = new WordSet();
 	readonly #readBytes = new ByteSet();
+	/** Bytes that tasks' own code reads, and writes. */
+	readonly #readByOwnCode = new ByteSet();
 	readonly #writtenByTasks = new ByteSet();
-	/** The first byte that code of tasks writes and somebody reads: states do not hold its value. */
-	lost: Kaddr | undefined = undefined;
+	/** A byte that code of tasks writes and that decides something: states do not hold its value. `ip`: where, if a task decides. */
+	lost: { readonly address: Kaddr; readonly ip: Kaddr | undefined } | undefined = undefined;
 	/** Words of stacks that others have accessed: nobody's own. */
 	readonly #escaped = new Found<number>();
 	readonly #state = new Found<number>();
@@ -112,6 +116,10 @@ export class SharedMemory {
 	#seenWords: readonly number[] = [];
 	/** Something was found since {@link begin}. */
 	grown = false;
+	/** Tasks' own code writes memory. */
+	hasSources = false;
+	/** A byte was found that tasks write, and that they have read before. */
+	sourcesGrown = false;
 
 	/** `points`: of an earlier exploration. */
 	constructor(memory: Memory, points: Iterable<string> = []) {
@@ -125,10 +133,14 @@ export class SharedMemory {
 	/** An exploration begins. */
 	begin(): void {
 		this.grown = false;
+		this.sourcesGrown = false;
+		this.lost = undefined;
 		this.#conflicts.begin();
 		for (const found of [this.#escaped, this.#state, this.#seen, this.#gates]) found.begin();
-		this.#stateWords = inOrder(this.#state.now);
-		this.#seenWords = inOrder(this.#seen.now);
+		// A move of a task changes the task only, so that no state could hold what it writes.
+		const isKept = (word: number) => this.#writtenByTasks.bitsAt(word) === 0;
+		this.#stateWords = inOrder(this.#state.now).filter(isKept);
+		this.#seenWords = inOrder(this.#seen.now).filter(isKept);
 	}
 
 	#find<T>(set: Found<T>, one: T): void {
@@ -150,13 +162,13 @@ export class SharedMemory {
 		if (this.#conflicts.add(who, address, length, writes, locked)) this.grown = true;
 	}
 
-	/** Notes a read by kernel code. `byTask`: code that a task runs. `decides`: where the reader goes may depend on it. */
-	read(address: Kaddr, length: number, byTask: boolean, decides = true): void {
+	/** Notes a read by kernel code. `byTask`: code that a task runs. `followed`: where the value goes is followed (TaskFlow). */
+	read(address: Kaddr, length: number, byTask: boolean, followed = false): void {
 		for (let word = address >> WORD_SHIFT; word <= (address + length - 1) >> WORD_SHIFT; word++) {
 			if (this.#read.add(word) && this.#written.has(word)) this.#find(this.#state, word);
-			const bits = decides ? bitsOf(word, address, length) : 0;
-			this.#readBytes.add(word, bits);
-			this.#lose(word, bits & this.#writtenByTasks.bitsAt(word));
+			const bits = bitsOf(word, address, length);
+			(followed ? this.#readByOwnCode : this.#readBytes).add(word, bits);
+			if (!followed) this.#lose(word, bits & this.#writtenByTasks.bitsAt(word));
 			if (byTask && this.#readByTasks.add(word) && this.#written.has(word)) this.#find(this.#seen, word);
 		}
 	}
@@ -174,13 +186,27 @@ export class SharedMemory {
 	taskWrites(address: Kaddr, length: number): void {
 		for (let word = address >> WORD_SHIFT; word <= (address + length - 1) >> WORD_SHIFT; word++) {
 			const bits = bitsOf(word, address, length);
+			if (this.#state.now.has(word) && this.#writtenByTasks.bitsAt(word) === 0) this.grown = true;
+			const isNew = bits & ~this.#writtenByTasks.bitsAt(word);
+			// Where earlier reads have led was not followed.
+			if ((isNew & this.#readByOwnCode.bitsAt(word)) !== 0) this.sourcesGrown = true;
 			this.#writtenByTasks.add(word, bits);
+			this.hasSources = true;
 			this.#lose(word, bits & this.#readBytes.bitsAt(word));
 		}
 	}
 
 	#lose(word: number, bits: number): void {
-		if (bits !== 0) this.lost ??= (word << WORD_SHIFT) + Math.log2(bits & -bits);
+		if (bits !== 0) this.lost ??= { address: firstByte(word, bits), ip: undefined };
+	}
+
+	/** The first byte of the memory that tasks' own code writes; 0: there is none. */
+	sourceAt(address: Kaddr, length: number): Kaddr {
+		for (let word = address >> WORD_SHIFT; word <= (address + length - 1) >> WORD_SHIFT; word++) {
+			const bits = this.#writtenByTasks.bitsAt(word) & bitsOf(word, address, length);
+			if (bits !== 0) return firstByte(word, bits);
+		}
+		return 0;
 	}
 
 	/** Notes an access to a lock by a function that waits for it, or gives it back. */

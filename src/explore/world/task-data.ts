@@ -1,30 +1,13 @@
-import { type Cpu, STATE_WORDS } from "../../cpu/index.js";
-import type { AccessesAt, Semantic } from "../../cpu/x86/index.js";
+import { type Cpu, RIP, STATE_WORDS } from "../../cpu/index.js";
+import type { AccessesAt } from "../../cpu/x86/index.js";
 import type { Image } from "../../elf/index.js";
 import type { task_struct } from "../../linux/sched/index.js";
 import type { Machine } from "../../machine/index.js";
 import { type Kaddr, PERM } from "../../memory/index.js";
+import type { Touched } from "./detour.js";
 import type { SharedMemory } from "./shared-memory.js";
-
-/** Instructions that change a word of memory and tell nobody its value, unless flags do. */
-const CHANGES: ReadonlySet<Semantic> = new Set<Semantic>([
-	"add",
-	"sub",
-	"inc",
-	"dec",
-	"and",
-	"or",
-	"xor",
-	"neg",
-	"not",
-]);
-/** Instructions that set all flags that others read. */
-const SETS_FLAGS: ReadonlySet<Semantic> = new Set<Semantic>(["add", "sub", "and", "or", "xor", "cmp", "test", "neg"]);
-const READS_FLAGS: ReadonlySet<Semantic> = new Set<Semantic>(["jcc", "setcc", "cmov", "adc", "sbb", "rcl", "rcr"]);
-/** At calls and returns flags have no meaning. */
-const LEAVES: ReadonlySet<Semantic> = new Set<Semantic>(["call", "ret", "jmp", "call_indirect", "jmp_indirect"]);
-/** Compilers put a branch close behind the instruction that it is about. */
-const NEAR = 8;
+import { type Origin, TaskFlow } from "./task-flow.js";
+import type { TaskMove } from "./task-move.js";
 
 function imageOf({ vmlinux, modules }: Machine, address: Kaddr): Image | undefined {
 	if (vmlinux.contains(address)) return vmlinux;
@@ -47,13 +30,28 @@ export class TaskData {
 	readonly #accesses: AccessesAt;
 	/** The number of a task in {@link SharedMemory}. */
 	readonly #who: (task: task_struct) => number;
+	readonly flow: TaskFlow;
 
-	constructor(machine: Machine, shared: SharedMemory, accesses: AccessesAt, who: (task: task_struct) => number) {
+	/** `ofLoop` is told that data decides which a loop has added up. */
+	constructor(
+		machine: Machine,
+		shared: SharedMemory,
+		accesses: AccessesAt,
+		who: (task: task_struct) => number,
+		ofLoop: (origin: Origin) => void,
+	) {
 		this.#machine = machine;
 		this.#cpu = machine.cpu;
 		this.#shared = shared;
 		this.#who = who;
 		this.#accesses = accesses;
+		this.flow = new TaskFlow(machine, shared, accesses, {
+			decided(origin, ip) {
+				if (origin > 0) ofLoop(origin);
+				else shared.lost ??= { address: origin, ip };
+			},
+			isPrivate: (touched) => this.#isPrivate(machine.sched.current, touched),
+		});
 	}
 
 	/** The next instruction reads what an actor may write at this time. Its name; undefined: it does not. */
@@ -70,57 +68,64 @@ export class TaskData {
 
 	/** Notes what the next instruction does. True: it writes memory by an operand, or it is none of vmlinux and modules. */
 	note(task: task_struct, ip: Kaddr): boolean {
-		if (this.#imageOf(ip) === undefined) return true;
+		const writes = this.#imageOf(ip) === undefined || this.#noteAccesses(task, ip);
+		this.flow.step(ip);
+		return writes;
+	}
+
+	#noteAccesses(task: task_struct, ip: Kaddr): boolean {
 		const { state } = this.#cpu;
 		let writes = false;
 		for (const access of this.#accesses.at(ip)) {
 			writes ||= access.writes;
-			const address = access.address(state);
-			const length = access.length(state);
-			if (length === 0 || !isData(this.#machine, address)) continue;
-			if (access.writes) this.#shared.taskWrites(address, length);
-			if (!access.reads) continue;
-			this.#shared.access(this.#who(task), address, length, false, false);
-			this.#shared.read(address, length, true, this.#decides(ip));
+			const { reads } = access;
+			this.#noteAccess(task, {
+				address: access.address(state),
+				length: access.length(state),
+				reads,
+				writes: access.writes,
+			});
 		}
 		return writes;
+	}
+
+	#noteAccess(task: task_struct, { address, length, reads, writes }: Touched): void {
+		if (length === 0 || !isData(this.#machine, address)) return;
+		if (writes) this.#shared.taskWrites(address, length);
+		if (!reads) return;
+		this.#shared.access(this.#who(task), address, length, false, false);
+		this.#shared.read(address, length, true, true);
+	}
+
+	/** What may run on a way that the task does not take counts, too. False: the search must know who takes which. */
+	#isPrivate(task: task_struct, touched: Touched): boolean {
+		const { address, length, reads, writes } = touched;
+		const needed = (reads ? PERM.READ : 0) | (writes ? PERM.WRITE : 0);
+		const { memory } = this.#machine;
+		const isMapped = [address, (address + length - 1) | 0].every((at) => (memory.permissions(at) & needed) === needed);
+		if (!isMapped || this.#shared.isPoint(address, length, writes, false)) return false;
+		this.#noteAccess(task, touched);
+		return true;
+	}
+
+	/** If the next instruction is a gate, its host function is told apart from guest code; the result is to be called behind it. */
+	beginGate(): (() => void) | undefined {
+		if (!this.flow.isLive) return undefined;
+		const ip = this.#cpu.state.kaddr(RIP);
+		const name = this.#machine.symbols.gateAt(ip);
+		return name === undefined ? undefined : this.flow.gate(ip, name);
 	}
 
 	#imageOf(address: Kaddr): Image | undefined {
 		return imageOf(this.#machine, address);
 	}
 
-	/**
-	 * A branch that comes soon behind the read is about what was read: `cmp` or `test` with the word, or with the register that has got it,
-	 * or the flags of an instruction that has changed it. `calls++`, and a sum that is only returned, decide nothing.
-	 */
-	#decides(ip: Kaddr): boolean {
-		let at = ip;
-		let instruction = this.#accesses.instructionAt(at);
-		/** Registers that the value is in. */
-		const holders = new Set<number>();
-		let inFlags = false;
-		for (let i = 0; i < NEAR && instruction !== undefined; i++) {
-			const { row, operands } = instruction;
-			const { semantic } = row;
-			const [first] = operands;
-			const uses = i === 0 || operands.some((one) => one.kind === "reg" && holders.has(one.reg));
-			if (inFlags && READS_FLAGS.has(semantic)) return true;
-			if (LEAVES.has(semantic)) return false;
-			if (SETS_FLAGS.has(semantic) || CHANGES.has(semantic)) inFlags = uses;
-			const compares = semantic === "cmp" || semantic === "test";
-			if (uses && !compares && first?.kind === "reg") holders.add(first.reg);
-			at = (at + instruction.length) | 0;
-			instruction = this.#accesses.instructionAt(at);
-		}
-		return false;
-	}
-
 	/** Why the search does not know all ways of tasks: memory that tasks write is not held by states. */
-	get lost(): string | undefined {
+	get lost(): Pick<TaskMove, "endless" | "entries"> {
 		const { lost } = this.#shared;
-		if (lost === undefined) return undefined;
-		return `goes on with the values of one run: code that tasks run writes ${this.nameOf(lost)}, and somebody reads it`;
+		if (lost === undefined) return {};
+		const endless = `goes on with the values of one run: code that tasks run writes ${this.nameOf(lost.address)}, and somebody reads it`;
+		return { endless, ...(lost.ip !== undefined && { entries: [lost.ip] }) };
 	}
 
 	/** `flag`, or `flag+0x8`; for memory of the heap its address. */

@@ -1,5 +1,6 @@
 import type { Broken } from "../../consistency/index.js";
 import type { HandlerPlace } from "../../linux/klp/index.js";
+import type { Kaddr } from "../../memory/index.js";
 
 /** The effect of one move of a task. */
 export interface TaskMove {
@@ -12,6 +13,8 @@ export interface TaskMove {
 	readonly yields?: true;
 	/** What it does in a loop that is not followed to its end. */
 	readonly endless?: string;
+	/** Where that is; undefined: where it is at the end of the move. */
+	readonly entries?: readonly Kaddr[];
 	/** The task died. */
 	readonly oops?: Broken;
 }

@@ -1,6 +1,6 @@
 import { KlpemuError } from "../../base/index.js";
 import { judgeOops } from "../../consistency/index.js";
-import { type Cpu, type Fault, GS_BASE, RAX, RIP } from "../../cpu/index.js";
+import { type Cpu, type Fault, GS_BASE, RAX, RIP, type Stop } from "../../cpu/index.js";
 import { COND_RESCHED, SPIN_LOCK } from "../../linux/exports/index.js";
 import { MCOUNT_INSN_SIZE } from "../../linux/ftrace/index.js";
 import { runGuest } from "../../linux/guest/index.js";
@@ -184,13 +184,22 @@ export class TaskMover {
 
 	/** One instruction; a result if the move ends with it. */
 	#step(task: task_struct): TaskMove | undefined {
-		const { machine } = this.#model;
 		const back = this.#core?.isBack(this.#cpu.state.kaddr(RIP));
 		if (back !== undefined) {
 			this.#store(task);
 			return this.#backFromCore(task, back);
 		}
-		const stop = this.#core?.step(task) ?? runGuest(this.#cpu, 1);
+		const passed = this.#data.beginGate();
+		try {
+			const stop = this.#core?.step(task) ?? runGuest(this.#cpu, 1);
+			return this.#stopped(task, stop);
+		} finally {
+			passed?.();
+		}
+	}
+
+	#stopped(task: task_struct, stop: Stop): TaskMove | undefined {
+		const { machine } = this.#model;
 		if (stop.kind === "gate") {
 			this.#store(task);
 			return this.#gate(task, stop.gate.name);

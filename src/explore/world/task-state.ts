@@ -1,10 +1,12 @@
 import { Hash } from "../../base/index.js";
 import type { JudgedTask } from "../../consistency/index.js";
-import { RSP } from "../../cpu/index.js";
+import { RFLAGS, RIP, RSP } from "../../cpu/index.js";
+import { FLAGS } from "../../cpu/x86/index.js";
 import { entryKey, type HandlerPlace } from "../../linux/klp/index.js";
 import type { task_struct } from "../../linux/sched/index.js";
 import type { Machine } from "../../machine/index.js";
 import { DecisiveWords, type GuestContext } from "./decisive.js";
+import type { Origin, Origins } from "./task-flow.js";
 
 /** The fields of a task that kernel code reads or writes. The rest of a task's state is its place in guest code. */
 export const TASK_FIELDS = [
@@ -97,6 +99,12 @@ export class TaskStates {
 	last: GuestContext | undefined = undefined;
 	/** Hashes of the contexts of a state. */
 	readonly #contexts = new Map<TaskState, Set<string>>();
+	/** States with too many contexts, with the one that stands for all that are not followed. */
+	readonly #wide = new Map<TaskState, GuestContext>();
+	/** By number - 1: data of tasks that is an origin (see {@link Origin}). */
+	readonly #loops: UnknownLoop[] = [];
+	/** Those of earlier explorations, which may have told fewer states apart. */
+	#stale = 0;
 
 	/** An exploration begins. */
 	begin(): void {
@@ -106,6 +114,21 @@ export class TaskStates {
 		this.late.length = 0;
 		this.suspects.length = 0;
 		this.followed.clear();
+		this.#wide.clear();
+		this.#stale = this.#loops.length;
+	}
+
+	/** Without what an earlier exploration has marked. */
+	fresh(origins: Origins | undefined): Origins | undefined {
+		if (origins === undefined || this.#stale === 0) return origins;
+		const keep = (origin: Origin): Origin => (origin > 0 && origin <= this.#stale ? 0 : origin);
+		const stack = origins.stack.filter(([, origin]) => keep(origin) !== 0);
+		return { registers: origins.registers.map(keep), stack };
+	}
+
+	/** Data of this origin decides something: a loop, of which not all turns are followed, has made it. */
+	decided(origin: Origin): void {
+		this.loop ??= this.#loops[origin - 1];
 	}
 
 	/** In state `state`, these words decide where the task goes. */
@@ -162,13 +185,34 @@ export class TaskStates {
 		const known = this.#contexts.get(state)!;
 		if (known.has(digest)) return;
 		if (known.size >= (this.decisive.has(state.place) ? DECIDED_CONTEXTS : CONTEXTS)) {
-			this.loop ??= { slot: state.slot, entries: state.entries ?? [], how: COUNTS };
+			this.#widen(state, context);
 			return;
 		}
 		known.add(digest);
-		state.contexts.push(context);
-		if (known.size > 1) this.late.push({ state, context: known.size - 1 });
+		this.#push(state, context);
 		if (known.size === SUSPECT && !this.followed.has(state.place)) this.suspects.push({ state, context });
+	}
+
+	#push(state: TaskState, context: GuestContext): void {
+		state.contexts.push(context);
+		if (state.contexts.length > 1) this.late.push({ state, context: state.contexts.length - 1 });
+	}
+
+	/**
+	 * There are too many contexts to follow each. One more stands for all further ones: that of the first, with all data that differs marked
+	 * with an origin. While nothing depends on such data, all of them go where this one goes.
+	 */
+	#widen(state: TaskState, context: GuestContext): void {
+		const [first] = state.contexts;
+		const before = this.#wide.get(state) ?? { ...first!, origins: this.fresh(first!.origins) };
+		const origins = originsOf(before, context, () => {
+			return this.#loops.push({ slot: state.slot, entries: state.entries ?? [], how: COUNTS });
+		});
+		if (origins === "unlike") this.loop ??= { slot: state.slot, entries: state.entries ?? [], how: COUNTS };
+		if (origins === undefined || origins === "unlike") return;
+		const wide = { ...before, origins };
+		this.#wide.set(state, wide);
+		this.#push(state, wide);
 	}
 
 	/** The next state of `state` if kernel code writes these fields. */
@@ -184,8 +228,45 @@ export class TaskStates {
 	}
 }
 
-function digestOf({ words, stack }: GuestContext): string {
+/**
+ * The origins of `one`, with those of `other`, and a new one for data in which they differ. Undefined: there is nothing to add; "unlike":
+ * they differ in where the task is.
+ */
+function originsOf(one: GuestContext, other: GuestContext, make: () => Origin): Origins | "unlike" | undefined {
+	if (one.stack.length !== other.stack.length || one.words.length !== other.words.length) return "unlike";
+	const registers = [...(one.origins?.registers ?? new Array<Origin>(FLAGS + 1).fill(0))];
+	const stack = new Map(one.origins?.stack);
+	let made: Origin | undefined;
+	let isMore = false;
+	const differs = (origin: Origin | undefined, isOther: boolean): Origin | undefined => {
+		if (origin === undefined && !isOther) return undefined;
+		isMore = true;
+		if (origin !== undefined) return origin;
+		made ??= make();
+		return made;
+	};
+	for (let register = 0; register <= RFLAGS; register++) {
+		if (register === RIP) continue;
+		const at = register === RFLAGS ? FLAGS : register;
+		if (registers[at] !== 0) continue;
+		const origin = other.origins?.registers[at] || undefined;
+		registers[at] = differs(origin, one.words[register] !== other.words[register]) ?? 0;
+	}
+	if (registers[RSP] !== 0 || one.words[RIP] !== other.words[RIP]) return "unlike";
+	const others = new Map(other.origins?.stack);
+	for (let i = 0; i < one.stack.length; i++) {
+		const distance = one.stack.length - i;
+		if (stack.has(distance)) continue;
+		const origin = differs(others.get(distance), one.stack[i] !== other.stack[i]);
+		if (origin !== undefined) stack.set(distance, origin);
+	}
+	if (!isMore) return undefined;
+	return { registers, stack: [...stack].sort(([a], [b]) => b - a) };
+}
+
+function digestOf({ words, stack, origins }: GuestContext): string {
 	const hash = new Hash();
+	if (origins !== undefined) hash.add(JSON.stringify(origins));
 	for (const { buffer, byteOffset, byteLength } of [words, stack]) {
 		const bytes = new DataView(buffer, byteOffset, byteLength);
 		hash.addInt(byteLength);
@@ -196,12 +277,12 @@ function digestOf({ words, stack }: GuestContext): string {
 }
 
 /** The present state of a task. */
-export function captureContext(machine: Machine, task: task_struct): GuestContext {
+export function captureContext(machine: Machine, task: task_struct, origins?: Origins): GuestContext {
 	const { stack, regs } = task;
 	if (stack === undefined || task.mode !== "kernel") return { words: new BigUint64Array(0), stack: new Uint8Array(0) };
 	const top = machine.stacks.stackTop(task);
 	const sp = lowestUsed(task, top);
-	return { words: regs.words.slice(), stack: machine.memory.read(sp, top - sp) };
+	return { words: regs.words.slice(), stack: machine.memory.read(sp, top - sp), origins };
 }
 
 /** return_to_handler reads the word below its stack pointer: RET has left its own address there. */

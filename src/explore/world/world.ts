@@ -9,12 +9,11 @@ import {
 	judgeOops,
 	judgeWarnings,
 } from "../../consistency/index.js";
-import { RSP } from "../../cpu/index.js";
 import type { Kernel } from "../../linux/lib/index.js";
 import { TASK_RUNNING, type TaskMode, type task_struct } from "../../linux/sched/index.js";
 import { restoreMachine, saveMachine } from "../../machine/index.js";
 import type { Model } from "../model.js";
-import { Actor, type ArrivalKind, arrival, type KernelPlace } from "./actors.js";
+import { Actor, type ArrivalKind, arrival, guestPlace, type KernelPlace } from "./actors.js";
 import type { GuestContext } from "./decisive.js";
 import { GuestCode, type Runner } from "./guest-code.js";
 import { guestVisible } from "./guest-visible.js";
@@ -25,6 +24,7 @@ import type { SavedWorld } from "./saved-world.js";
 import { SharedMemory } from "./shared-memory.js";
 import { functionOf } from "./stack-view.js";
 import { TaskData } from "./task-data.js";
+import type { Origins } from "./task-flow.js";
 import type { TaskMove } from "./task-move.js";
 import { TaskMover } from "./task-mover.js";
 import { captureContext, TASK_FIELDS, type TaskState, TaskStates } from "./task-state.js";
@@ -59,8 +59,11 @@ interface Slot {
 	state: TaskState | undefined;
 	/** The state whose registers and stack the task has now. */
 	contextOf: TaskState | undefined;
+	/** Of these registers and stack. */
+	origins: Origins | undefined;
 }
 
+const EMPTY: Slot = { task: undefined, state: undefined, contextOf: undefined, origins: undefined };
 const FAULT = "faults";
 /** Moves that a kthread may need for its first round. */
 const KTHREAD_MOVES = 10_000;
@@ -120,7 +123,7 @@ export class World {
 		this.names = [...model.tasks.map(({ name }) => name), ...own, ...kworkers, kworker.comm, ...idle];
 		this.judged = model.tasks.length > 0 ? this.names.slice(0, model.tasks.length) : this.names;
 		this.#slotOf = new Map(this.names.map((name, slot) => [name, slot]));
-		this.#slots = this.names.map(() => ({ task: undefined, state: undefined, contextOf: undefined }));
+		this.#slots = this.names.map(() => ({ ...EMPTY }));
 		this.actors = [
 			...model.admins.map(({ name, task }) => new Actor(name, task)),
 			...model.kworkers.map((task) => new Actor(task.comm, task)),
@@ -139,7 +142,9 @@ export class World {
 			this.#broken.push({ invariant: "use-after-free", message });
 		});
 		const who = ({ comm }: task_struct) => this.actors.length + this.slot(comm);
-		this.#data = new TaskData(machine, this.shared, this.#code.accesses, who);
+		const ofLoop = (origin: number) => this.states.decided(origin);
+		this.#data = new TaskData(machine, this.shared, this.#code.accesses, who, ofLoop);
+		this.#code.hostWrites = (address, length) => this.#data.flow.hostWrites(address, length);
 		this.#mover = new TaskMover(model, this.#code, this.#data);
 		machine.klp.code?.giveOwnCpus();
 		// Memory that a task has for a moment needs no new pages.
@@ -157,6 +162,11 @@ export class World {
 
 	/** Something was found since the exploration began that must be known from its first state on: it has to begin again. */
 	get grown(): boolean {
+		return this.shared.sourcesGrown || this.hasToScout;
+	}
+
+	/** More of that is probably there. */
+	get hasToScout(): boolean {
 		return this.shared.grown || this.states.grown || this.model.functions.length > this.#watched;
 	}
 
@@ -165,6 +175,11 @@ export class World {
 		this.#watched = this.model.functions.length;
 		this.shared.begin();
 		this.states.begin();
+		this.rewind();
+	}
+
+	/** Goes back to where every exploration begins. */
+	rewind(): void {
 		this.restore(this.#first.saved);
 		this.loadAll(this.#first.tasks);
 	}
@@ -315,7 +330,8 @@ export class World {
 			inside,
 		};
 		const entriesKey = entries?.join() ?? hiddenEntries(machine, task, trace);
-		return this.states.intern({ ...state, entriesKey }, captureContext(machine, task));
+		const { origins } = this.#slots[slot]!;
+		return this.states.intern({ ...state, entriesKey }, captureContext(machine, task, origins));
 	}
 
 	/** Gives a task the fields of `state`; its registers and stack only when it is about to run. */
@@ -345,21 +361,25 @@ export class World {
 
 	/** Lets a task run to its next point. `context`: where it starts from, if not from one of its state's contexts. */
 	moveTask(number: number, context?: GuestContext): TaskOutcome {
-		const { state, task, contextOf } = this.#slots[number]!;
+		const slot = this.#slots[number]!;
+		const { state, task, contextOf } = slot;
 		const before = whatTasksShare(this.model.machine);
 		const { result, broken } = this.#watch(() => {
-			if (contextOf !== state || context) this.#mover.restore(task!, context ?? state!.contexts[0]!);
+			const from = contextOf !== state || context ? (context ?? state!.contexts[0]!) : undefined;
+			if (from !== undefined) this.#mover.restore(task!, from);
+			this.#data.flow.load(task!, this.states.fresh(from === undefined ? slot.origins : from.origins));
 			const place = { inGuest: 0, path: [], gates: [] };
 			const runner = { who: this.actors.length + number, holdsMutex: () => false, place, isTask: true };
 			return this.#code.as(runner, () => this.#moveOrDie(task!, state!));
 		});
 		if (result.oops !== undefined) broken.push(result.oops);
 		if (!result.oops) checkShared(before, this.model.machine, task!);
+		slot.origins = result.oops ? undefined : this.#data.flow.save(task!);
 		const next = result.oops ? this.#dead : this.#capture(number, result);
 		if (result.oops) this.#adoptTasks();
 		// From here on the search does not know all ways of the task.
-		const how = result.endless ?? this.#data.lost;
-		if (how !== undefined) this.states.loop ??= { slot: number, entries: next.entries ?? [], how };
+		const { endless: how, entries = next.entries ?? [] } = result.endless === undefined ? this.#data.lost : result;
+		if (how !== undefined) this.states.loop ??= { slot: number, entries, how };
 		this.#setState(number, next, next);
 		return { state: next, label: result.label, broken };
 	}
@@ -536,24 +556,13 @@ export class World {
 	kernelKey(guestKey = this.guestKey()): string {
 		const { before, after } = this.transition ?? {};
 		const views = [before, after].map((view) => view?.names.join() ?? "");
-		const actors = this.actors.map((actor) => actor.key + this.#guestPlace(actor));
+		const actors = this.actors.map((actor) => actor.key + guestPlace(this.model.machine, actor));
 		const key = [keyOf(this.model.machine), ...actors, ...views, guestKey, this.shared.stateKey()].join("|");
 		// Most of it is the same text each time, and long.
 		if (key.length < 1000) return key;
 		const hash = new Hash();
 		hash.add(key);
 		return hash.digest();
-	}
-
-	/** The registers and the stack of an actor in guest code. */
-	#guestPlace({ task, place, preempt_count }: Actor): string {
-		if (place.inGuest === 0) return "";
-		const { memory, stacks } = this.model.machine;
-		const hash = new Hash();
-		for (const half of task.regs.halves) hash.addInt(half);
-		const top = stacks.stackTop(task);
-		for (let at = task.regs.kaddr(RSP) & ~7; at < top; at += 4) hash.addInt(memory.i32(at));
-		return `@${place.inGuest}:${preempt_count}:${hash.digest()}`;
 	}
 
 	/** The loop whose turns were not all followed, in a sentence; undefined: there is none. */
@@ -588,7 +597,7 @@ export class World {
 		this.#holder = undefined;
 		const there = this.#tasksByName();
 		for (const [number, name] of this.names.entries()) {
-			Object.assign(this.#slots[number]!, { task: there.get(name), state: undefined, contextOf: undefined });
+			Object.assign(this.#slots[number]!, EMPTY, { task: there.get(name) });
 		}
 	}
 }

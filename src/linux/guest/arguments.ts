@@ -17,6 +17,7 @@ export class GuestArguments {
 	}
 
 	u64(index: number): bigint {
+		this.memory.onArgument?.(index);
 		const register = REGISTERS[index];
 		if (register !== undefined) return this.#words[register]!;
 		// Behind the return address, on which rsp is.
