@@ -25,16 +25,27 @@ function checkEnables(scenario: Scenario, spec: LivepatchSpec, objects: readonly
 	});
 }
 
+/** An error that has no place of its own, with the place that names the source. */
+function placed(error: unknown, where: string): unknown {
+	if (!(error instanceof KlpemuError) || error.where !== undefined) return error;
+	const { code, reason, hint, cause } = error;
+	return new KlpemuError(code, reason, { where, hint, cause });
+}
+
 /** Finds, compiles and parses all sources, and checks that the functions that the scenario names are in them. */
 export async function loadObjects(scenario: Scenario, files: FileReader, load: ObjectLoader): Promise<LoadedObjects> {
 	const cache = new Map<string, Promise<ElfObject>>();
-	const one = async (source: SourceRef): Promise<ElfObject> => {
+	const found = async (source: SourceRef): Promise<ElfObject> => {
 		const path = await findSource(scenario, files, source);
 		const object =
 			cache.get(path) ?? load(path, { ibt: scenario.ibt }).then(({ bytes, fileName }) => parseElf(bytes, fileName));
 		cache.set(path, object);
 		return object;
 	};
+	const one = (source: SourceRef): Promise<ElfObject> =>
+		found(source).catch((error) => {
+			throw placed(error, whereOf(scenario.fileName, source.position));
+		});
 	const all = (sources: readonly SourceRef[]) => Promise.all(sources.map(one));
 	const group = async (specs: ReadonlyMap<string, { readonly sources: readonly SourceRef[] }>) => {
 		const loaded = new Map<string, readonly ElfObject[]>();

@@ -146,10 +146,15 @@ long price(long x) { return tax(x) + fee(x, 19); }
 		const error = await rejects(`title: t\nvmlinux: [tax.c]\ntasks: { t: { calls: [${func}] } }\nsteps: [settle]\n`);
 		expect(error).toMatchObject({ code: "SCENARIO_UNKNOWN_FUNC", hint: expect.stringMatching(hint) });
 	});
-	test("a source of an unknown kind", async () => {
+	test("a source of an unknown kind, or that is a folder: with the place that names it", async () => {
 		await writeFile(join(folder, "mine.rs"), "");
-		const error = await rejects("title: t\nvmlinux: [mine.rs]\ntasks: { t: {} }\nsteps: [settle]\n");
-		expect(error).toMatchObject({ code: "SOURCE_KIND" });
+		for (const [source, code] of [
+			["mine.rs", "SOURCE_KIND"],
+			[".", "FILE_UNREADABLE"],
+		]) {
+			const error = await rejects(`title: t\nvmlinux: [${source}]\ntasks: { t: {} }\nsteps: [settle]\n`);
+			expect(error).toMatchObject({ code, where: expect.stringMatching(/:2:11$/) });
+		}
 	});
 });
 
