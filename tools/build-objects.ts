@@ -1,6 +1,6 @@
 /** npm run build:objects: compiles the repo's own sources, with and without endbr64, and assembles the engine's, into asm/prebuilt. */
-import { mkdir, readdir, rm, writeFile } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
 import {
 	assembleEngineImage,
 	compile,
@@ -9,6 +9,7 @@ import {
 	PROJECT,
 	sha256,
 	sourceKey,
+	writeFolder,
 } from "../src/node/index.js";
 
 const FOLDERS = ["asm/vmlinux", "asm/modules", "asm/livepatches"];
@@ -23,7 +24,7 @@ async function sources(): Promise<string[]> {
 	return found.sort();
 }
 
-await rm(PREBUILT, { recursive: true, force: true });
+const files = new Map<string, string | Uint8Array>();
 const manifest: Record<string, Manifest[string]> = {};
 for (const source of await sources()) {
 	for (const ibt of [false, true]) {
@@ -31,13 +32,12 @@ for (const source of await sources()) {
 		const { bytes, warnings } = await compile(path, { ibt });
 		if (warnings !== "") throw new Error(`${source}: ${warnings}`);
 		const file = source.replace(/^asm\//, "").replace(/\.c$/, ibt ? ".ibt.o" : ".o");
-		await mkdir(dirname(join(PREBUILT, file)), { recursive: true });
-		await writeFile(join(PREBUILT, file), bytes);
+		files.set(file, bytes);
 		manifest[manifestKey(source, { ibt })] = { key: await sourceKey(path, { ibt }), object: sha256(bytes), file };
 	}
 }
-await writeFile(join(PREBUILT, "manifest.json"), `${JSON.stringify(manifest, undefined, "\t")}\n`);
-
-const image = await assembleEngineImage();
-await writeFile(join(PREBUILT, "assembly.json"), `${JSON.stringify(image, undefined, "\t")}\n`);
+const json = (value: unknown) => `${JSON.stringify(value, undefined, "\t")}\n`;
+files.set("manifest.json", json(manifest));
+files.set("assembly.json", json(await assembleEngineImage()));
+await writeFolder(PREBUILT, files);
 console.log(`${Object.keys(manifest).length} objects in asm/prebuilt`);

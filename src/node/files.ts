@@ -64,11 +64,15 @@ export async function writeInFolder(path: string, content: string | Uint8Array, 
 	await writeWhole(path, content, mode);
 }
 
-/** Puts a folder with these files, by name, in the place of another one. It is there whole or not at all. Throws `FILE_UNWRITABLE`. */
+/** Puts a folder with these files, by their paths in it, in the place of another one. It is there whole or not at all. Throws `FILE_UNWRITABLE`. */
 export async function writeFolder(path: string, files: ReadonlyMap<string, string | Uint8Array>): Promise<void> {
 	await inPlaceOf(path, async (temporary) => {
 		await promises.mkdir(temporary, { recursive: true });
-		for (const [name, content] of files) await promises.writeFile(join(temporary, name), content);
+		for (const [name, content] of files) {
+			const file = join(temporary, name);
+			await promises.mkdir(dirname(file), { recursive: true });
+			await promises.writeFile(file, content);
+		}
 		await promises.rm(path, { recursive: true, force: true });
 		await promises.rename(temporary, path);
 	});
