@@ -27,7 +27,7 @@ test("a folder takes another one's place whole, or not at all", async () => {
 	const there = () => readdirSync(place, { recursive: true, encoding: "utf8" }).sort();
 	await writeFolder(
 		folder,
-		new Map([
+		new Map<string, string | Uint8Array>([
 			["a", "1"],
 			["b/c", Uint8Array.of(50)],
 		]),
