@@ -163,12 +163,17 @@ export function declareHostFunctions(gates: GatePage, cpu: Cpu, hostCalls: HostC
 			name,
 			passes: "state",
 			call: () => {
+				const { memory } = cpu;
+				const { hostFunction } = memory;
+				memory.hostFunction = name;
 				try {
-					const result = call(new GuestArguments(cpu.memory, cpu.state));
+					const result = call(new GuestArguments(memory, cpu.state));
 					if (result !== undefined) cpu.state.words[RAX] = BigInt.asUintN(64, BigInt(result));
 					return false;
 				} catch (error) {
 					return stopsFor(error, hostCalls);
+				} finally {
+					memory.hostFunction = hostFunction;
 				}
 			},
 		});

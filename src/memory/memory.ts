@@ -318,6 +318,10 @@ export class Memory {
 
 	/** Told of each argument that a host function reads of its call, by its index. */
 	onArgument: ((index: number) => void) | undefined = undefined;
+	/** The kernel function in TypeScript that runs for guest code now, as far as it does not sleep. */
+	hostFunction: string | undefined = undefined;
+	/** Told of each text and buffer in shadowed memory that it reads or writes. */
+	onGuestBuffer: (name: string, address: Kaddr, length: number, writes: boolean) => void = () => {};
 
 	/** From now on `written` is told of each write by the host: for the explorer, in whose memory writes are slower then. */
 	watchWrites(written: (address: Kaddr, length: number) => void): void {

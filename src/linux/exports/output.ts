@@ -36,7 +36,7 @@ export class GuestOutput {
 		const memory = this.#memory;
 		const source: FormatSource = {
 			argument: (index) => args.u64(at + 1 + index),
-			string: (address) => memory.string(address),
+			string: (address, most) => memory.string(address, most),
 			symbol: (address, bare) => this.#symbol(address, bare),
 			u32: (address) => new DataView(memory.bytes(address, 4).buffer).getUint32(0, true),
 		};

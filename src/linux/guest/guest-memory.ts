@@ -81,6 +81,13 @@ export class GuestMemory {
 		return this.#memory.permissions(address);
 	}
 
+	/** A text or a buffer, whose length comes from guest code. */
+	#buffer(address: Kaddr, length: number, writes: boolean): void {
+		const { hostFunction, shadow } = this.#memory;
+		if (hostFunction === undefined || !shadow?.contains(address)) return;
+		this.#memory.onGuestBuffer(hostFunction, address, length, writes);
+	}
+
 	u8(address: Kaddr): number {
 		return this.#memory.u8(this.#readable(address, 1));
 	}
@@ -105,6 +112,7 @@ export class GuestMemory {
 	/** The same for an address that may lie outside of the kernel window. */
 	bytes(address: bigint, length: number): Uint8Array {
 		this.#check(BigInt.asUintN(64, address), length, "read");
+		if (isKaddr(address)) this.#buffer(toKaddr(address), length, false);
 		return this.#memory.read(address, length);
 	}
 
@@ -121,24 +129,32 @@ export class GuestMemory {
 		this.#memory.setKaddr(this.#writable(address, 8), value);
 	}
 	write(address: Kaddr, data: Uint8Array): void {
-		this.#memory.write(this.#writable(address, data.length), data);
+		this.#writable(address, data.length);
+		this.#buffer(address, data.length, true);
+		this.#memory.write(address, data);
 	}
 
-	/** The text at an address, up to its NUL. */
-	string(address: bigint): string {
+	/** The text at an address, up to its NUL, or `most` bytes of it. */
+	string(address: bigint, most = Number.POSITIVE_INFINITY): string {
 		const { bytes } = this.#memory;
 		const parts: Uint8Array[] = [];
-		for (let at = BigInt.asUintN(64, address); ; ) {
-			const size = PAGE_SIZE - Number(at & 0xfffn);
+		let left = most;
+		for (let at = BigInt.asUintN(64, address); left > 0; ) {
+			const size = Math.min(left, PAGE_SIZE - Number(at & 0xfffn));
 			this.#check(at, 1, "read");
 			// In place: most texts are much shorter than the rest of their page.
 			const offset = this.#memory.offset(at);
 			const rest = bytes.subarray(offset, offset + size);
 			const end = rest.indexOf(0);
-			if (isKaddr(at)) this.#memory.onGuestRead?.(toKaddr(at), end < 0 ? size : end + 1);
+			if (isKaddr(at)) {
+				const length = end < 0 ? size : end + 1;
+				this.#memory.onGuestRead?.(toKaddr(at), length);
+				this.#buffer(toKaddr(at), length, false);
+			}
 			parts.push(end < 0 ? rest : rest.subarray(0, end));
 			if (end >= 0) break;
 			at += BigInt(size);
+			left -= size;
 		}
 		const [only] = parts;
 		// Nearly all texts; a decoder takes longer to make than to use.

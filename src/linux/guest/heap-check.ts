@@ -1,6 +1,7 @@
 import { type Cpu, RIP, type Stop } from "../../cpu/index.js";
 import type { AccessesAt } from "../../cpu/x86/index.js";
 import type { Kaddr } from "../../memory/index.js";
+import { GuestArguments } from "./arguments.js";
 import type { Heap } from "./heap.js";
 import { runGuest } from "./run-guest.js";
 
@@ -23,7 +24,12 @@ export class HeapCheck {
 
 	constructor(parts: Parts) {
 		this.#parts = parts;
-		parts.cpu.memory.onForbidden = () => this.check(parts.cpu.state.kaddr(RIP));
+		const { cpu, report } = parts;
+		cpu.memory.onForbidden = () => this.check(cpu.state.kaddr(RIP));
+		cpu.memory.onGuestBuffer = (name, address, length, writes) => {
+			const what = this.#problem(() => this.#hostFunction(name), address, length, writes);
+			if (what !== undefined) report(what);
+		};
 	}
 
 	/** As runGuest(): checks accesses before they are made. */
@@ -52,22 +58,38 @@ export class HeapCheck {
 
 	/** What is wrong with an access of the instruction at `ip`; undefined: nothing. */
 	problem(ip: Kaddr, address: Kaddr, length: number, writes: boolean): string | undefined {
+		return this.#problem(() => this.#parts.symbolize(ip), address, length, writes);
+	}
+
+	#problem(who: () => string, address: Kaddr, length: number, writes: boolean): string | undefined {
 		const { heap } = this.#parts;
 		if (!heap.contains(address) || length === 0 || heap.holds(address, length)) return undefined;
-		return this.#describe(ip, address, length, writes);
+		return this.#describe(who(), address, length, writes);
+	}
+
+	/** `sprintf() for show+0x1c/0x30`; the gates of a core have a prefix. */
+	#hostFunction(name: string): string {
+		const { cpu, symbolize } = this.#parts;
+		const { caller } = new GuestArguments(cpu.memory, cpu.state);
+		return `${name.replace(/^.*:/, "")}() for ${symbolize(caller)}`;
 	}
 
 	/** `klp_check_stack_func+0x8a/0x110 reads 8 bytes, 88 bytes before the object of 248 bytes that klp_patch_object+0x12/0x90 allocated` */
-	#describe(ip: Kaddr, address: Kaddr, length: number, writes: boolean): string {
+	#describe(who: string, address: Kaddr, length: number, writes: boolean): string {
 		const { heap, symbolize } = this.#parts;
-		const what = `${symbolize(ip)} ${writes ? "writes" : "reads"} ${counted(length)}`;
+		const what = `${who} ${writes ? "writes" : "reads"} ${counted(length)}`;
 		if (heap.isFree(address)) return `${what} of a freed object`;
 		const object = heap.nearest(address);
 		if (object === undefined) return `${what} of the heap, in which no object is`;
 		const { bytes, allocatedBy } = object;
 		const before = object.address - address;
+		const behind = address - object.address - bytes;
 		const where =
-			before > 0 ? `${counted(before)} before` : `${counted(address - object.address - bytes)} behind the end of`;
+			before > 0
+				? `${counted(before)} before`
+				: behind >= 0
+					? `${counted(behind)} behind the end of`
+					: `the last ${counted(length + behind)} behind the end of`;
 		const by = allocatedBy === 0 ? "" : ` that ${symbolize(allocatedBy)} has allocated`;
 		return `${what}, ${where} the object of ${counted(bytes)}${by}`;
 	}

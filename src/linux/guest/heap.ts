@@ -116,6 +116,7 @@ export class Heap {
 		const length = Math.max(room, PAGE_SIZE);
 		if (start + length > this.#end) return false;
 		this.#memory.map("heap", start, length, PERM.READ | PERM.WRITE);
+		this.#memory.shadow?.forbid(start | 0, length);
 		this.rooms.set(start | 0, room);
 		// The lowest address goes out first.
 		if (isLarge) free.push(start | 0);
@@ -129,7 +130,8 @@ export class Heap {
 		const { shadow } = this.#memory;
 		if (this.shadowed || shadow === undefined) return;
 		this.shadowed = true;
-		shadow.forbid(this.#base, this.#end - this.#base);
+		// What lies behind is not mapped.
+		shadow.forbid(this.#base, this.next - this.#base);
 		for (const [address, bytes] of this.used) shadow.allow(address, bytes);
 	}
 

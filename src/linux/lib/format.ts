@@ -2,8 +2,8 @@
 export interface FormatSource {
 	/** The argument of this number, from 0; integers and pointers, as the ABI passes them. */
 	argument(index: number): bigint;
-	/** The text that a %s points to. */
-	string(address: bigint): string;
+	/** The text that a %s points to, or so many bytes of it. */
+	string(address: bigint, most: number | undefined): string;
 	/** `funcA+0x4/0x20` for %pS and %pB; with `bare`, `funcA` for %ps. */
 	symbol(address: bigint, bare: boolean): string;
 	/** The 32-bit word at an address, for %pGg. */
@@ -40,7 +40,7 @@ export function format(template: string, source: FormatSource): string {
 		const value = argument();
 		if (kind.startsWith("p")) return pad(pointer(value, kind.slice(1), source), width, flags, false);
 		if (kind === "s") {
-			const text = value === 0n ? "(null)" : isBad(value) ? "(efault)" : source.string(value);
+			const text = value === 0n ? "(null)" : isBad(value) ? "(efault)" : source.string(value, precision);
 			room -= text.length;
 			return pad(precision === undefined ? text : text.slice(0, precision), width, flags, false);
 		}

@@ -1,16 +1,26 @@
 /** Each access of guest code that TypeScript has called lies in one object of the heap, as KASAN wants it. */
 import { afterEach, describe, expect, test } from "vitest";
 import { runStraight } from "../../../src/linux/lib/index.js";
+import { restoreMachine, saveMachine } from "../../../src/machine/index.js";
 import { compileModule, createTestMachine, type TestMachine } from "../../support/machine.js";
 
 const SOURCE = `
 #include <linux/kernel.h>
 #include <linux/module.h>
 #include <linux/slab.h>
-static char *p, *q, *other;
+#include <linux/string.h>
+static char *p, *other;
+char *q;
 noinline static long at(volatile char *object, long offset) { return object[offset]; }
 noinline static long u64_at(volatile char *object, long offset) { return *(volatile u64 *)(object + offset); }
 noinline static void store_at(volatile char *object, long offset) { object[offset] = 1; }
+noinline static void fill_text(long size)
+{
+	long i;
+
+	for (i = 0; i < size; i++)
+		p[i] = 'x';
+}
 long begin(long size)
 {
 	p = kmalloc(size, GFP_KERNEL);
@@ -30,6 +40,15 @@ long overrun(long size)
 	for (i = 0; i <= 3000 * size; i++)
 		sum += at(p, i / 3000);
 	return sum;
+}
+long prints(long size) { return sprintf(p, "%.*s", (int)size, "0123456789abcdefghijklmnopqrstuvwxyz"); }
+long prints_some(long size) { return snprintf(p, size, "%s", "0123456789abcdefghijklmnopqrstuvwxyz"); }
+long reads_text(long size)
+{
+	fill_text(size);
+	/* It reads no more than these. */
+	printk("%.*s", (int)size, p);
+	return printk("%s", p);
 }
 long fills(long size)
 {
@@ -92,5 +111,31 @@ describe.each(["jit", "unicorn"] as const)("on %s", (cpu) => {
 	test("the last access of a loop that has run often", async () => {
 		const run = await begin(100);
 		expect(run("overrun", 100)).toHaveLength(1);
+	});
+
+	test("what a kernel function in TypeScript reads and writes for the module", async () => {
+		const run = await begin(24);
+		expect(run("prints", 23)).toEqual([]);
+		expect(run("prints_some", 24)).toEqual([]);
+		const object = "behind the end of the object of 24 bytes that begin+0x";
+		expect(run("prints", 26)).toEqual([
+			expect.stringMatching(/^[^ ]+: s\w*printf\(\) for prints\+0x\w+ writes 27 bytes, the last 3 bytes/),
+		]);
+		expect(run("prints_some", 26)[0]).toContain(`the last 2 bytes ${object}`);
+		// No NUL is in the object.
+		expect(run("reads_text", 24)).toEqual([
+			expect.stringMatching(/printk\(\) for reads_text\+0x\w+ reads \d+ bytes, the last \d+ bytes? behind/),
+		]);
+	});
+
+	test("a machine that goes back to a snapshot has the objects of then", async () => {
+		const run = await begin(24);
+		const saved = saveMachine(machine.it);
+		run("fresh", 24);
+		const { memory } = machine.it;
+		const distance = memory.kaddr(machine.addr("q")) - memory.kaddr(machine.addr("p"));
+		expect(run("reads", distance)).toEqual([]);
+		restoreMachine(machine.it, saved);
+		expect(run("reads", distance)).toEqual([expect.stringContaining("reads 1 byte of a freed object")]);
 	});
 });
