@@ -48,6 +48,23 @@ test.each([
 	expect(machine.patchOf("lp2").obj_list.map(({ label }) => label)).toEqual(expected);
 });
 
+test("universe: after a force, a task holds up what removes the code that it is in, and does not see any more", async () => {
+	await start("universe");
+	load("lp1", ["funcA"]);
+	machine.settle();
+	const sleeper = machine.sleeper("s", "funcA", "lp1_funcA");
+	load("lp2", ["funcA"]);
+	machine.echo("1", "lp2/force");
+	machine.settle();
+	expect(stacks()[0]).toEqual(["lp2_funcA", "lp1_funcA"]);
+	load("lp3", ["funcB"], { replace: true });
+	machine.rounds(50);
+	expect([machine.klp.inTransition, sleeper.patch_state]).toEqual(["lp3", 0]);
+	machine.it.tasks.wake(sleeper);
+	machine.settle();
+	expect([stacks(), sleeper.oops]).toEqual([[[], ["lp3_funcB"]], undefined]);
+});
+
 describe("rfc-2025: the replaceable attribute", () => {
 	test("reads and writes like a boolean; other values are -EINVAL", async () => {
 		await start("rfc-2025");
