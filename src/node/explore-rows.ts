@@ -6,13 +6,13 @@ import { type ExploredScenario, type StepOutcome, VERDICTS } from "../scenario/i
 export interface ExploreRow {
 	readonly design: string;
 	/** The kernel of a compiled core. */
-	readonly core?: string;
+	readonly core?: string | undefined;
 	/** `refused`: the scenario's livepatches have keys that the design does not support. Only with --all-designs. */
 	readonly result: "complete" | "bounded" | "violated" | "refused";
 	readonly invariant: string | null;
 	readonly message: string | null;
 	/** Why a bounded search has not seen all states, if it is not for lack of states or time. */
-	readonly reason?: string;
+	readonly reason?: string | undefined;
 	/** Moves of the shortest schedule. */
 	readonly scheduleLength: number | null;
 	readonly states: number;
@@ -33,11 +33,11 @@ export interface ExploreRow {
 	 * With --inevitable: `after` so many moves of the schedule every continuation breaks the invariant; `shares`: by number of moves made, the
 	 * probability that it is broken if each possible move is as likely as the others, known to `error`; `states` were looked at. Or why that is unknown.
 	 */
-	readonly inevitable?: Outlook;
+	readonly inevitable?: Outlook | undefined;
 	/** File in which it was saved. */
 	readonly file?: string;
 	/** Of a shard: fingerprints of the visited states, with the number of moves from each. */
-	readonly visited?: Readonly<Record<string, number>>;
+	readonly visited?: Readonly<Record<string, number>> | undefined;
 }
 
 /** The rows of one design: one for each broken invariant, or one. `seconds`: the time that it took. */
@@ -48,7 +48,7 @@ export function rowsOf(
 	const { result, states, transitions, depth, visited, reason } = exploration;
 	return (schedules.length === 0 ? [undefined] : schedules).map((schedule, index) => ({
 		design,
-		...(core !== undefined && { core }),
+		core,
 		result,
 		invariant: schedule?.invariant ?? null,
 		message: schedule?.message ?? null,
@@ -62,9 +62,9 @@ export function rowsOf(
 		failures: judgement.failures,
 		steps,
 		schedule: schedule === undefined ? null : formatSchedule(schedule),
-		...(exploration.violations[index]?.outlook && { inevitable: exploration.violations[index].outlook }),
-		...(reason !== undefined && { reason }),
-		...(visited !== undefined && { visited: Object.fromEntries(visited) }),
+		inevitable: exploration.violations[index]?.outlook,
+		reason,
+		visited: visited && Object.fromEntries(visited),
 	}));
 }
 

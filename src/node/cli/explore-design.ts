@@ -83,11 +83,10 @@ export async function exploreDesign(
 			},
 			onProgress: (states, at) => watch.onProgress({ ...at, states, seconds: elapsed() }),
 		});
-		const why = full !== undefined && { reason: full };
 		const rows = rowsOf(found, Math.round(elapsed() * 1000) / 1000);
 		return {
 			design: found.design,
-			rows: rows.map((row) => (row.result === "bounded" ? { ...why, ...row } : row)),
+			rows: rows.map((row) => (row.result === "bounded" ? { ...row, reason: row.reason ?? full } : row)),
 			schedules: found.schedules,
 		};
 	} catch (error) {

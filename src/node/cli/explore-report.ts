@@ -9,8 +9,8 @@ export interface ExploreReport {
 	/** The scenario's title. */
 	readonly scenario: string;
 	/** Places at which a task in the kernel could lose its CPU. Older reports lack it. */
-	readonly preemption?: "none" | "full";
-	readonly shard?: string;
+	readonly preemption?: "none" | "full" | undefined;
+	readonly shard?: string | undefined;
 	readonly results: readonly ExploreRow[];
 }
 

@@ -141,7 +141,7 @@ async function exploreFile(
 		control.end();
 	}
 	const { title, preemption } = scenario;
-	return { schema: 1, scenario: title, preemption, ...(shard !== undefined && { shard: options.shard! }), results };
+	return { schema: 1, scenario: title, preemption, shard: options.shard, results };
 }
 
 /** The C of a core has rules of its own. */

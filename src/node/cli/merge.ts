@@ -104,7 +104,7 @@ export function mergeReports(reports: readonly ExploreReport[], files: readonly 
 	return {
 		schema: 1,
 		scenario: first!.scenario,
-		...(first!.preemption !== undefined && { preemption: first!.preemption }),
+		preemption: first!.preemption,
 		results: names.flatMap((design) =>
 			mergeRows(reports.map(({ results }) => results.filter((row) => row.design === design))),
 		),
