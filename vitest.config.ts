@@ -20,7 +20,7 @@ export default defineConfig({
 			exclude: ["web/**"],
 			reporter: ["text-summary"],
 			// What runs in processes of its own counts as not covered: workers of a campaign over Redis, the command's first lines.
-			thresholds: { lines: 95, branches: 89 },
+			thresholds: { lines: 95, branches: 90 },
 		},
 	},
 });
