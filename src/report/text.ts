@@ -60,8 +60,9 @@ function shapeOf(stack: readonly string[]): string {
 /** Place of a task; undefined: outside of the kernel. */
 function insideOf(name: string, { tasks, inside }: ReportStep): string | undefined {
 	const innermost = tasks[name]!.in;
-	const stack = inside?.[name] ?? (inside?.[name] === null ? null : innermost === null ? [] : [innermost]);
-	if (stack === null) return `is inside ${innermost ?? "the kernel"}; its stack cannot be walked reliably`;
+	const known = inside?.[name];
+	if (known === null) return `is inside ${innermost ?? "the kernel"}; its stack cannot be walked reliably`;
+	const stack = known ?? (innermost === null ? [] : [innermost]);
 	return stack.length === 0 ? undefined : `is inside ${stack.join(", called by ")}`;
 }
 
@@ -313,8 +314,9 @@ class TextReport {
 		const { invariant, step, func, from, to, message } = group[0]!;
 		const action = this.#report.steps.find((each) => each.index === step)?.action ?? "";
 		const tasks = group.map((each) => each.task).filter((task) => task !== null);
-		const move = from !== null && to !== null ? `: ${func ?? ""} ${from} → ${to}` : func === null ? "" : `: ${func}`;
-		const head = `${invariant} at step ${step}, ${action}${move.replace(":  ", ": ")}`;
+		const change = from !== null && to !== null ? `${from} → ${to}` : null;
+		const move = [func, change].filter((part) => part !== null).join(" ");
+		const head = `${invariant} at step ${step}, ${action}${move === "" ? "" : `: ${move}`}`;
 		const lines = this.#block("bad", "✗ ", head, "  ");
 		if (tasks.length > 0) append(lines, this.#block("dim", "for ", joinNames(tasks), "    "));
 		for (const text of new Set(group.map((each) => each.message))) {

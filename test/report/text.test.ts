@@ -307,3 +307,58 @@ test("refcounts, what cat has read, and which task is inside what", () => {
 	expect(text).toContain("is inside weigh, called by funcB");
 	expect(text).toContain("modules: lp1 refcount 0");
 });
+
+test("a task whose stack cannot be walked is somewhere in the kernel, or in a function that is known", () => {
+	const [, step] = steps;
+	const inside = (where: string | null) => {
+		const tasks = { sleeper: { ...step!.tasks.sleeper!, in: where } };
+		return renderReport({ ...hybrid, steps: [{ ...step!, index: 1, tasks, inside: { sleeper: null } }] });
+	};
+	expect(inside(null)).toContain("is inside the kernel; its stack cannot be walked reliably");
+	expect(inside("funcB")).toContain("is inside funcB; its stack cannot be walked reliably");
+});
+
+test("of a long file the first lines, of many violations the first ones, with what changed", () => {
+	const read = Array.from({ length: 25 }, (_, index) => `line ${index}`).join("\n");
+	const of = (index: number, more: Partial<ReportViolation>): ReportViolation => ({
+		...{ invariant: "warn", step: 1, task: `t${index}`, func: null, from: null, to: null, message: `number ${index}` },
+		...more,
+	});
+	const violations = [
+		...Array.from({ length: 10 }, (_, index) => of(index, { func: `f${index}` })),
+		of(10, { invariant: "stuck" }),
+		of(11, { invariant: "lost-patch", func: "funcA", from: "lp1_funcA", to: "original" }),
+		of(12, { invariant: "freed-text", from: "lp1_funcA", to: "original" }),
+	];
+	const text = renderReport({
+		...hybrid,
+		...{ core: "6.12", violations, notRun: 1 },
+		steps: [{ ...steps[1]!, index: 1, action: "cat x", read }],
+		failures: [1, 2].map((step) => ({ step, where: "s.yaml:9:5", message: "not so" })),
+	});
+	expect(text).toContain("      > line 19\n      > ... 5 more lines\n");
+	expect(text).toContain("the kernel's own C, Linux 6.12");
+	expect(text).toContain("  ✗ warn at step 1, cat x: f7\n");
+	expect(text).toContain("  ✗ warn at step 1, 2 more\n");
+	expect(text).toContain("  ✗ stuck at step 1, cat x\n");
+	expect(text).toContain("  ✗ lost-patch at step 1, cat x: funcA lp1_funcA → original\n");
+	expect(text).toContain("  ✗ freed-text at step 1, cat x: lp1_funcA → original\n");
+	expect(text).toContain("  2 expectations do not hold:\n");
+	expect(text).toContain("  1 step behind it was not run (--keep-going runs them)");
+});
+
+test("a report without steps has its head and its verdict", () => {
+	const text = renderReport({ ...hybrid, steps: [], violations: [], verdict: "consistent", asExpected: true });
+	expect(text).toMatch(/ CONSISTENT {2}?as the scenario expects/);
+	expect(text).not.toContain("At the end");
+});
+
+test("many func_stacks of one shape: a nop is another one", () => {
+	const names = Array.from({ length: 12 }, (_, index) => `f${String(index).padStart(2, "0")}`);
+	const func_stacks = Object.fromEntries(names.map((name, index) => [name, index < 6 ? [`lp_${name}`] : ["nop"]]));
+	const text = renderReport({ ...hybrid, steps: [{ ...steps[1]!, index: 1, func_stacks }] });
+	expect(text).toContain("f00  func_stack [lp_f00]");
+	expect(text).toContain("4 functions likewise: f02, f03, f04, f05");
+	expect(text).toContain("f06  func_stack [nop]");
+	expect(text).toContain("4 functions likewise: f08, f09, f10, f11");
+});
