@@ -115,10 +115,12 @@ function common(a: ReadonlyMap<number, Pointer>, b: ReadonlyMap<number, Pointer>
 }
 
 function same(a: Pointer, b: Pointer | undefined): boolean {
-	if (b === undefined || a.kind !== b.kind) return false;
-	if (a.kind === "here" && b.kind === "here") return a.section === b.section && a.offset === b.offset;
-	if (a.kind === "elsewhere" && b.kind === "elsewhere") return a.symbol === b.symbol;
-	return a.kind === "null" || (a.kind === "number" && b.kind === "number" && a.value === b.value);
+	return b !== undefined && keyOf(a) === keyOf(b);
+}
+
+/** Two pointers with the same key are the same: the kind says which members there are. */
+function keyOf(pointer: Pointer): string {
+	return Object.values(pointer).join();
 }
 
 /** What the instruction leaves in the registers. */

@@ -12,6 +12,7 @@ import {
 	campaignStatus,
 	campaignText,
 	JobProcess,
+	type JobResult,
 	jobId,
 	jobLine,
 	type Plan,
@@ -281,6 +282,49 @@ describe("the report", () => {
 		expect(campaignStatus(report([of("x", "complete", true), of("y", "bounded", null)]))).toBe(3);
 		expect(campaignStatus(report([of("x", "bounded", null), of("y", "violated", false)]))).toBe(1);
 		expect(campaignStatus(report([of("x", "error", null)]))).toBe(1);
+	});
+
+	test("of a cell is that of its best search; a mutant names the first scenario in which it breaks something", () => {
+		const found = (result: string, more = {}): JobResult => ({
+			rows: [
+				{
+					...{ design: "x", result: result as "violated", invariant: null, message: null, scheduleLength: null },
+					...{ states: 2, transitions: 3, depth: 1, seconds: 0.5, schedule: null, ...more },
+				},
+			],
+		});
+		const cell = (scenario: string, variant: string, ...results: (JobResult | undefined)[]) => ({
+			...{ scenario, variant, mutant: variant !== "k", jobs: [], results },
+		});
+		const violated = (scheduleLength: number) =>
+			found("violated", { scheduleLength, message: `${scheduleLength} moves`, asExpected: false });
+		const made = reportOf({
+			campaign: { title: "T", kernels: ["k", "m", "n"].map((name) => ({ name, mutant: name !== "k" })) },
+			cells: [
+				cell("a", "k", found("bounded", { reason: "no time" }), violated(9), violated(4), violated(7)),
+				cell("b", "k", found("bounded"), found("complete", { asExpected: true })),
+				cell("c", "k", { lost: "died" }, { error: { code: "X", message: "it is wrong" } }),
+				cell("d", "k", { lost: "died" }, undefined),
+				cell("e", "k", undefined),
+				cell("f", "k", found("refused", { failures: ["no key 'x'"] })),
+				cell("a", "m", found("complete", { asExpected: true })),
+				cell("b", "m", violated(3)),
+				cell("a", "n", found("complete", { asExpected: true })),
+			],
+		} as unknown as Plan);
+		expect(made.rows.map(({ verdict, message, states }) => [verdict, message, states])).toEqual([
+			["violated", "4 moves", 8],
+			["complete", null, 4],
+			["error", "it is wrong", 0],
+			["lost", "died", 0],
+			["open", null, 0],
+			["refused", "no key 'x'", 2],
+			["complete", null, 2],
+			["violated", "3 moves", 2],
+			["complete", null, 2],
+		]);
+		expect(made.mutants).toEqual({ m: "b", n: null });
+		expect(made.rows[0]).toMatchObject({ searches: { done: 4, all: 4 }, seconds: 2, scheduleLength: 4 });
 	});
 
 	test("a mutant must break something", () => {

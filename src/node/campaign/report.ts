@@ -84,7 +84,7 @@ function rowOf({ scenario, variant, mutant, results }: Cell): CampaignRow {
 
 function shortest(rows: readonly ExploreRow[]): ExploreRow | undefined {
 	const violated = rows.filter(({ result }) => result === "violated");
-	return violated.sort((a, b) => (a.scheduleLength ?? 0) - (b.scheduleLength ?? 0))[0];
+	return violated.sort((a, b) => a.scheduleLength! - b.scheduleLength!)[0];
 }
 
 function withoutRows(done: readonly JobResult[]): "error" | "lost" | "open" {
@@ -92,10 +92,9 @@ function withoutRows(done: readonly JobResult[]): "error" | "lost" | "open" {
 	return done.some((result) => "error" in result) ? "error" : "lost";
 }
 
+/** An error, which is the verdict then, before what a lost process said. */
 function reasonOf(done: readonly JobResult[]): string | null {
-	for (const result of done) {
-		if ("error" in result) return result.error.message;
-		if ("lost" in result) return result.lost;
-	}
-	return null;
+	const errors = done.flatMap((result) => ("error" in result ? [result.error.message] : []));
+	const lost = done.flatMap((result) => ("lost" in result ? [result.lost] : []));
+	return [...errors, ...lost][0] ?? null;
 }
