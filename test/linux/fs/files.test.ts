@@ -149,3 +149,38 @@ module_exit(m_exit);
 	expect(machine.it.shell.read("/sys/kernel/mine/thing")).toBe(ENOENT);
 	expect(machine.it.heap.count).toBe(0);
 });
+
+test("files of a module that cannot be made, read or written: the errnos are sysfs's", async () => {
+	const C = `
+#include <linux/kobject.h>
+#include <linux/module.h>
+#include <linux/printk.h>
+static ssize_t busy_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf) { return -EBUSY; }
+static struct kobj_attribute busy = { .attr = { .name = "busy", .mode = 0644 }, .show = busy_show };
+static struct kobj_attribute mute = { .attr = { .name = "mute", .mode = 0644 } };
+static struct kobject *kobj, *top, alone;
+static int m_init(void)
+{
+	kobj = kobject_create_and_add("mine", kernel_kobj);
+	top = kobject_create_and_add("top", NULL);
+	pr_info("made: %d %d\\n", sysfs_create_file(kobj, &busy.attr), sysfs_create_file(kobj, &mute.attr));
+	pr_info("again: %d, of none: %d %d\\n", sysfs_create_file(kobj, &busy.attr), sysfs_create_file(NULL, &busy.attr),
+		sysfs_create_file(&alone, &busy.attr));
+	kobject_put(NULL);
+	return 0;
+}
+static void m_exit(void) { kobject_put(kobj); kobject_put(top); }
+module_init(m_init);
+module_exit(m_exit);
+`;
+	expect(machine.insmodC("m", await compileModule("m", C))).toBe(0);
+	expect(machine.dmesg("made")).toEqual(["made: 0 0"]);
+	expect(machine.dmesg("again")).toEqual(["again: -17, of none: -22 -22"]);
+	const { shell, files } = machine.it;
+	expect(shell.read("/sys/kernel/mine/busy")).toBe(-16);
+	expect([shell.read("/sys/kernel/mine/mute"), shell.write("/sys/kernel/mine/mute", "1")]).toEqual([-5, -5]);
+	expect(shell.write("/sys/kernel/mine/absent", "1")).toBe(ENOENT);
+	expect(files.rights("/sys/top")).toBe("drwxr-xr-x");
+	expect(shell.rmmod("m")).toBe(0);
+	expect(machine.it.heap.count).toBe(0);
+});
