@@ -51,8 +51,24 @@ test("explore: a table, a schedule that is saved, and its replay with a story", 
 	const json = JSON.parse((await cli("replay", file, "--json")).stdout);
 	expect(json).toMatchObject({ schema: 1, design: "rfc-2025", invariant: "mixed-universe" });
 
+	// One move less breaks nothing; a schedule says its length, and which invariant it breaks.
+	const text = readFileSync(file, "utf8");
+	const length = Number(/^length: (\d+)$/m.exec(text)![1]);
+	const shorter = join(folder, "shorter.schedule");
+	writeFileSync(shorter, text.replace(/.*\n$/, "").replace(/^length: .*$/m, `length: ${length - 1}`));
+	expect(await cli("replay", shorter)).toMatchObject({
+		status: 1,
+		stdout: `rfc-2025: ${length - 1} moves: nothing is broken\n`,
+	});
+	expect(JSON.parse((await cli("replay", shorter, "--json")).stdout)).toMatchObject({ invariant: null, message: null });
+	writeFileSync(shorter, text.replace(/^scenario: .*$/m, "scenario: gone.yaml"));
+	const gone = await cli("replay", shorter);
+	expect([gone.status, gone.stderr]).toEqual([2, expect.stringContaining("there is no scenario 'gone.yaml'")]);
+
 	const before = readFileSync(SCENARIO, "utf8");
 	try {
+		writeFileSync(SCENARIO, "title: [");
+		expect((await cli("replay", file)).stderr).toContain("not valid YAML");
 		writeFileSync(SCENARIO, before.replace("title: Small", "# a comment\ntitle:   Another title"));
 		expect(await cli("replay", file)).toMatchObject({ status: 0 });
 		writeFileSync(SCENARIO, before.replace("steps: [", "steps: [{ run: 1 }, "));
