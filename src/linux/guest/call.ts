@@ -91,14 +91,21 @@ export class GuestCalls {
 	}
 
 	/** rax of `func(args)`. Throws `GUEST_ENDLESS`, and `GUEST_OOPS` if the task dies. */
-	*call(func: Kaddr, ...args: readonly bigint[]): Kernel<bigint> {
+	call(func: Kaddr, ...args: readonly bigint[]): Kernel<bigint> {
+		return this.callAs(undefined, func, ...args);
+	}
+
+	/** The same, for code that takes `current` for another task than the one that executes: gs is the area of that task. */
+	*callAs(as: task_struct | undefined, func: Kaddr, ...args: readonly bigint[]): Kernel<bigint> {
 		const task = this.#sched.current;
 		const { mode } = task;
 		const saved = task.regs.words.slice();
 		this.#enter(task, func, args);
 		task.mode = "kernel";
 		try {
-			const result = yield* this.stepper === undefined ? this.#run(task) : this.#step(task, this.stepper);
+			const result = yield* this.stepper === undefined
+				? this.#run(task, as ?? task)
+				: this.#step(task, as ?? task, this.stepper);
 			task.regs.words.set(saved);
 			this.#setPerCpu(task);
 			this.#cpu.state.words.set(task.regs.words);
@@ -137,14 +144,14 @@ export class GuestCalls {
 	}
 
 	/** gs is the area of the CPU that the task is on now: behind a wait it may be another one than before. */
-	#setPerCpu(task: task_struct): void {
-		task.regs.words[GS_BASE] = toU64(this.#percpu.areaOf(task));
+	#setPerCpu(task: task_struct, of = task): void {
+		task.regs.words[GS_BASE] = toU64(this.#percpu.areaOf(of));
 	}
 
-	*#run(task: task_struct): Kernel<bigint> {
+	*#run(task: task_struct, as: task_struct): Kernel<bigint> {
 		const cpu = this.#cpu;
 		for (let executed = 0; executed < ENDLESS; ) {
-			this.#setPerCpu(task);
+			this.#setPerCpu(task, as);
 			cpu.state.words.set(task.regs.words);
 			const { watch } = this;
 			const stop = this.heapCheck.run(watch?.step ?? SLICE);
@@ -164,12 +171,12 @@ export class GuestCalls {
 	}
 
 	/** The same, one step of the explorer after the other. */
-	*#step(task: task_struct, stepper: CallStepper): Kernel<bigint> {
+	*#step(task: task_struct, as: task_struct, stepper: CallStepper): Kernel<bigint> {
 		const cpu = this.#cpu;
 		const begin = stepper.mark();
 		stepper.inGuest(1);
 		for (;;) {
-			this.#setPerCpu(task);
+			this.#setPerCpu(task, as);
 			cpu.state.words.set(task.regs.words);
 			const stop = stepper.run(task);
 			task.regs.words.set(cpu.state.words);

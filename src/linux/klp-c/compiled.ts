@@ -337,8 +337,14 @@ export class CompiledLivepatch implements Livepatch {
 		return this.#void("klp_module_going", toU64(this.#parts.structOf(mod as LoadedModule)));
 	}
 
-	/** The C takes `current` for the parent. */
+	/** The C takes `current` for the parent, which need not be the task that executes. */
 	klp_copy_process(parent: task_struct, child: task_struct): void {
+		if (this.tasks.haveAreas) {
+			// Not on the parent's stack: wherever the parent is, it is a part of its state that this code does not read.
+			const { calls } = this.#parts;
+			runStraight(calls.callAs(parent, this.core.address("klp_copy_process"), toU64(this.tasks.address(child))));
+			return;
+		}
 		this.tasks.asCurrent(parent, this.#parts.cpu, () => {
 			// The caller holds tasklist_lock.
 			parent.preempt_count++;

@@ -130,6 +130,11 @@ export class CoreTasks implements TaskStructs {
 		this.#percpu.own = (task) => this.areas.get(task)!;
 	}
 
+	/** Each task has a per-CPU area of its own, in which it is `current`. */
+	get haveAreas(): boolean {
+		return this.ownAreas;
+	}
+
 	/** A page of the area for structs. */
 	#giveArea(task: task_struct, struct: Kaddr): void {
 		const area = this.next;

@@ -39,3 +39,28 @@ test.for(part(files, 4))("%s", { timeout: 3_600_000 }, async (file, { skip }) =>
 	const mainline = await verdict(file);
 	expect(inC).toBe(mainline);
 });
+
+const FORKED = `title: A task is forked while its parent is in a patched function
+vmlinux: [asm/vmlinux/funcs.c]
+livepatches:
+  lp1: { sources: [asm/livepatches/lp1.c], funcs: { funcA: lp1_funcA } }
+tasks:
+  worker: { calls: [funcA] }
+steps:
+  - insmod: lp1
+  - fork: { parent: worker, child: c1, calls: [funcA] }
+  - settle
+`;
+
+test("a step that forks does not depend on where the parent is", { timeout: 600_000 }, async ({ skip }) => {
+	const core = await kernelCore(skip);
+	const scenario = parseScenario(FORKED, "forked.yaml");
+	const limits = { budget: 100_000, invariants: new Set(INVARIANTS), all: true, reduction: true };
+	const { exploration } = await exploreScenario({
+		scenario,
+		machine: { host: nodeHost("forked.yaml"), core },
+		...limits,
+	});
+	expect(exploration.result).toBe("complete");
+	expect(exploration.violations).toEqual([]);
+});
