@@ -371,7 +371,10 @@ export class GuestCode implements CallStepper {
 		else if (writes) shared.write(address, length);
 		if (runner === undefined) return;
 		// What TypeScript itself keeps is state of the machine's objects.
-		if (runner.place.inGuest === 0 && this.#machine.klp.code === undefined) return;
+		if (runner.place.inGuest === 0 && this.#machine.klp.code === undefined) {
+			if (runner.isTask && !writes && isData(this.#machine, address)) shared.readForTask(address, length);
+			return;
+		}
 		if (!writes) shared.read(address, length, runner.isTask);
 		const gate = runner.place.gates.at(-1);
 		// The lock of CPU hotplug is no memory of the guest.

@@ -116,7 +116,9 @@ export class SharedMemory {
 	#seenWords: readonly number[] = [];
 	/** Something was found since {@link begin}. */
 	grown = false;
-	/** Tasks' own code writes memory. */
+	/** A word that time writes; undefined: guest code has none. */
+	clock: Kaddr | undefined = undefined;
+	/** Tasks' own code writes memory, or reads the clock. */
 	hasSources = false;
 	/** A byte was found that tasks write, and that they have read before. */
 	sourcesGrown = false;
@@ -166,9 +168,8 @@ export class SharedMemory {
 	read(address: Kaddr, length: number, byTask: boolean, followed = false): void {
 		for (let word = address >> WORD_SHIFT; word <= (address + length - 1) >> WORD_SHIFT; word++) {
 			if (this.#read.add(word) && this.#written.has(word)) this.#find(this.#state, word);
-			const bits = bitsOf(word, address, length);
-			(followed ? this.#readByOwnCode : this.#readBytes).add(word, bits);
-			if (!followed) this.#lose(word, bits & this.#writtenByTasks.bitsAt(word));
+			if (followed) this.#readByOwnCode.add(word, bitsOf(word, address, length));
+			else this.#decides(word, bitsOf(word, address, length));
 			if (byTask && this.#readByTasks.add(word) && this.#written.has(word)) this.#find(this.#seen, word);
 		}
 	}
@@ -196,12 +197,25 @@ export class SharedMemory {
 		}
 	}
 
+	/** Notes a read by a kernel function in TypeScript that a task has called: its result may depend on it. */
+	readForTask(address: Kaddr, length: number): void {
+		for (let word = address >> WORD_SHIFT; word <= (address + length - 1) >> WORD_SHIFT; word++) {
+			this.#decides(word, bitsOf(word, address, length));
+		}
+	}
+
+	#decides(word: number, bits: number): void {
+		this.#readBytes.add(word, bits);
+		this.#lose(word, bits & this.#writtenByTasks.bitsAt(word));
+	}
+
 	#lose(word: number, bits: number): void {
 		if (bits !== 0) this.lost ??= { address: firstByte(word, bits), ip: undefined };
 	}
 
-	/** The first byte of the memory that tasks' own code writes; 0: there is none. */
+	/** The first byte of the memory that tasks' own code, or time, writes; 0: there is none. */
 	sourceAt(address: Kaddr, length: number): Kaddr {
+		if (address === this.clock) return address;
 		for (let word = address >> WORD_SHIFT; word <= (address + length - 1) >> WORD_SHIFT; word++) {
 			const bits = this.#writtenByTasks.bitsAt(word) & bitsOf(word, address, length);
 			if (bits !== 0) return firstByte(word, bits);

@@ -1,8 +1,9 @@
+import { KlpemuError, keyOf } from "../../base/index.js";
 import { type Cpu, RIP, STATE_WORDS } from "../../cpu/index.js";
 import type { AccessesAt } from "../../cpu/x86/index.js";
 import type { Image } from "../../elf/index.js";
 import type { task_struct } from "../../linux/sched/index.js";
-import type { Machine } from "../../machine/index.js";
+import { LAYOUT, type Machine } from "../../machine/index.js";
 import { type Kaddr, PERM } from "../../memory/index.js";
 import type { Touched } from "./detour.js";
 import type { SharedMemory } from "./shared-memory.js";
@@ -14,6 +15,12 @@ function imageOf({ vmlinux, modules }: Machine, address: Kaddr): Image | undefin
 	for (const { image } of modules.values()) if (image.contains(address)) return image;
 	return undefined;
 }
+
+const NOP = 0x90;
+/** What they change is looked at when the move has ended (checkShared()). */
+const LOOKED_AT = /alloc|free|strdup|kasprintf|get_current|work/;
+/** A variable and a function that tell the time. */
+const CLOCKS = ["jiffies", "ktime_get"] as const;
 
 /** Memory of vmlinux, of modules or of the heap that can be written. */
 export function isData(machine: Machine, address: Kaddr): boolean {
@@ -31,6 +38,7 @@ export class TaskData {
 	/** The number of a task in {@link SharedMemory}. */
 	readonly #who: (task: task_struct) => number;
 	readonly flow: TaskFlow;
+	readonly #jiffies: Kaddr | undefined;
 
 	/** `ofLoop` is told that data decides which a loop has added up. */
 	constructor(
@@ -45,6 +53,8 @@ export class TaskData {
 		this.#shared = shared;
 		this.#who = who;
 		this.#accesses = accesses;
+		this.#jiffies = this.#addressOf("jiffies");
+		shared.clock = this.#jiffies;
 		this.flow = new TaskFlow(machine, shared, accesses, {
 			decided(origin, ip) {
 				if (origin > 0) ofLoop(origin);
@@ -90,6 +100,7 @@ export class TaskData {
 	}
 
 	#noteAccess(task: task_struct, { address, length, reads, writes }: Touched): void {
+		if (reads && address === this.#jiffies) this.#shared.hasSources = true;
 		if (length === 0 || !isData(this.#machine, address)) return;
 		if (writes) this.#shared.taskWrites(address, length);
 		if (!reads) return;
@@ -108,16 +119,32 @@ export class TaskData {
 		return true;
 	}
 
-	/** If the next instruction is a gate, its host function is told apart from guest code; the result is to be called behind it. */
-	beginGate(): (() => void) | undefined {
-		if (!this.flow.isLive) return undefined;
+	/** If the next instruction calls a host function, the result is to be called behind it. */
+	beginGate(task: task_struct): (() => void) | undefined {
 		const ip = this.#cpu.state.kaddr(RIP);
-		const name = this.#machine.symbols.gateAt(ip);
-		return name === undefined ? undefined : this.flow.gate(ip, name);
+		if (ip < LAYOUT.gates || ip >= LAYOUT.coreScratch) return undefined;
+		const machine = this.#machine;
+		const name = machine.symbols.gateAt(ip)?.replace(/^.*:/, "");
+		if (name === undefined || machine.memory.u8(ip) !== NOP) return undefined;
+		const passed = this.flow.gate(ip, name);
+		const isPlain = machine.exports.functions.some(({ plain }) => name in plain);
+		if (!isPlain || LOOKED_AT.test(name)) return passed;
+		const before = keyOf(machine);
+		return () => {
+			passed();
+			if (keyOf(machine) === before) return;
+			throw new KlpemuError("EXPLORE_UNSUPPORTED", `${task.comm} calls ${name}(): that cannot be explored`, {
+				hint: "it changes what all tasks share, and a move of a task changes that task only; klpemu run does it",
+			});
+		};
 	}
 
 	#imageOf(address: Kaddr): Image | undefined {
 		return imageOf(this.#machine, address);
+	}
+
+	#addressOf(symbol: string): Kaddr | undefined {
+		return this.#machine.symbols.resolve(symbol);
 	}
 
 	/** Why the search does not know all ways of tasks: memory that tasks write is not held by states. */
@@ -125,7 +152,9 @@ export class TaskData {
 		const { lost } = this.#shared;
 		if (lost === undefined) return {};
 		const endless = `goes on with the values of one run: code that tasks run writes ${this.nameOf(lost.address)}, and somebody reads it`;
-		return { endless, ...(lost.ip !== undefined && { entries: [lost.ip] }) };
+		const clock = CLOCKS.find((name) => this.#addressOf(name) === lost.address);
+		const time = `goes on with the time of one run: it reads ${clock}, and states hold no time`;
+		return { endless: clock === undefined ? endless : time, ...(lost.ip !== undefined && { entries: [lost.ip] }) };
 	}
 
 	/** `flag`, or `flag+0x8`; for memory of the heap its address. */

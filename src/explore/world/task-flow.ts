@@ -1,4 +1,4 @@
-import { type Cpu, RBP, RSP, STATE_WORDS } from "../../cpu/index.js";
+import { type Cpu, RAX, RBP, RSP, STATE_WORDS } from "../../cpu/index.js";
 import { type AccessesAt, type DataFlow, dataFlowOf, FLAGS, type Instruction } from "../../cpu/x86/index.js";
 import { THREAD_SIZE, type task_struct } from "../../linux/sched/index.js";
 import type { Machine } from "../../machine/index.js";
@@ -200,6 +200,7 @@ export class TaskFlow {
 
 	/** The host function behind the gate at `ip` is about to run; the result is to be called when it has. */
 	gate(ip: Kaddr, name: string): () => void {
+		if (!this.isLive && name !== "ktime_get") return () => {};
 		const { memory } = this.#machine;
 		const { state } = this.#cpu;
 		this.#before.set(state.words);
@@ -210,6 +211,9 @@ export class TaskFlow {
 		return () => {
 			memory.onArgument = undefined;
 			for (let i = 0; i < FLAGS; i++) if (state.words[i] !== this.#before[i]) this.#registers[i] = 0;
+			if (name !== "ktime_get") return;
+			this.#registers[RAX] = ip;
+			this.isLive = true;
 		};
 	}
 

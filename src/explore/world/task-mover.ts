@@ -189,7 +189,7 @@ export class TaskMover {
 			this.#store(task);
 			return this.#backFromCore(task, back);
 		}
-		const passed = this.#data.beginGate();
+		const passed = this.#data.beginGate(task);
 		try {
 			const stop = this.#core?.step(task) ?? runGuest(this.#cpu, 1);
 			return this.#stopped(task, stop);
