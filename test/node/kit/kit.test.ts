@@ -215,7 +215,7 @@ test("each form of a step, a task and a livepatch, as the shell and a kernel's C
 		"cmd 'echo $(opposite $KL/lp1/enabled) > $KL/lp1/enabled'",
 		"cmd 'echo $(opposite $KL/$(in_transition)/enabled) > $KL/$(in_transition)/enabled'",
 		...["kit 'task C'", "kit 'calls C klp_target:funcA'", "kit 'kthread C'"],
-		"call 'U' klp_target:funcA 0xffffffffffffffff 0x2",
+		"call U klp_target:funcA 0xffffffffffffffff 0x2",
 		"cmd 'echo unregister all > /proc/klpkit'",
 	]);
 	const lp1 = files.get("lp1/patch.c")!;
