@@ -219,13 +219,15 @@ test("each form of a step, a task and a livepatch, as the shell and a kernel's C
 		"cmd 'echo unregister all > /proc/klpkit'",
 	]);
 	const lp1 = files.get("lp1/patch.c")!;
-	expect(lp1).toContain("\nstatic struct klp_state states[] = {\n\t{ .id = 1, .version = 2, },\n\t{ }\n};\n");
-	expect(lp1).toContain("\t.objs = objs,\n\t.states = states,\n\t.replace = 0,\n");
+	expect(lp1).toContain("\nstatic struct klp_state kit_states[] = {\n\t{ .id = 1, .version = 2, },\n\t{ }\n};\n");
+	expect(lp1).toContain("\t.objs = kit_objs,\n\t.states = kit_states,\n};\n");
 	expect(lp1).toContain("static unsigned int replace_set = 3;\nmodule_param(replace_set, uint, 0444);\n");
 	const lp2 = files.get("lp2/patch.c")!;
 	expect(lp2).toContain("\nextern void lp2_funcB(void);\nextern void lp2_funcA(void);\n");
 	expect(lp2).toContain('\t{ .old_name = "funcB", .new_func = lp2_funcB, .old_sympos = 1, },\n');
-	expect(lp2).toContain('\t{ .name = "klp_target", .funcs = funcs0, },\n\t{ .funcs = funcs1, },\n');
+	expect(lp2).toContain(
+		'\t{ .name = "klp_target", .funcs = kit_funcs_klp_target, },\n\t{ .funcs = kit_funcs_vmlinux, },\n',
+	);
 	expect(notes).toEqual([
 		{
 			step: undefined,
