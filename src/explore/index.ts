@@ -6,6 +6,11 @@ export { formatSchedule, type Move, PLACE, parseSchedule, type Schedule } from "
 export {
 	type Checkpoint,
 	type FoundViolation,
+	Helper,
+	type HelperAnswer,
+	type HelperPort,
+	type HelperRequest,
+	Helpers,
 	Journal,
 	Memo,
 	type Outlook,

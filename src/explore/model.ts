@@ -57,4 +57,18 @@ export interface Model {
 	 * each other have finished.
 	 */
 	readonly control: { mayFallAsleep: boolean; racersDone: () => boolean };
+	/** Of a model of the same scenario in several threads; undefined: it cannot be explored by several. */
+	readonly notes?: ModelNotes;
+}
+
+/** What a model gets to know from executions, besides what the explorer itself looks at. Plain data. */
+export interface ModelNotes {
+	/** What was noted since the last call; from the first call on it is kept for that. */
+	take(): readonly unknown[];
+	/** Notes what another model of the scenario has noted. */
+	add(notes: readonly unknown[]): void;
+	/** The functions that only the code of livepatches names, as far as it has run. */
+	watched(): readonly string[];
+	/** Watches these of them, and no others. */
+	watch(places: readonly string[]): void;
 }

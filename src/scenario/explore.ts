@@ -2,6 +2,7 @@ import { INVARIANTS, type Invariant } from "../consistency/index.js";
 import {
 	type Exploration,
 	explore,
+	Helper,
 	type Move,
 	type MoveObserver,
 	minimise,
@@ -92,6 +93,11 @@ export async function exploreScenario(options: ExploreScenarioOptions): Promise<
 	} finally {
 		model.machine.close();
 	}
+}
+
+/** For another thread's exploration of the scenario: see {@link Helper}. `options`: the same as there. */
+export async function createHelper(scenario: Scenario, options: RunScenarioOptions): Promise<Helper> {
+	return new Helper(await createModel(scenario, await withCore(scenario, options)));
 }
 
 /** The moves, with the lines of C at which guest code stops. */

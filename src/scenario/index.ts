@@ -1,7 +1,7 @@
 export { coreOf } from "./core-design.js";
 export { livepatchesUnder } from "./design-keys.js";
 export { checkErrno, checkExpectation } from "./expectation.js";
-export { type ExploredScenario, exploreScenario, replaySchedule } from "./explore.js";
+export { createHelper, type ExploredScenario, exploreScenario, replaySchedule } from "./explore.js";
 export { fingerprintOf, textFingerprint } from "./fingerprint.js";
 export {
 	DEFAULTS,

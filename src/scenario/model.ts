@@ -3,7 +3,7 @@ import type { Admin, AdminStep, Model, ModelTask } from "../explore/index.js";
 import type { Kernel } from "../linux/lib/index.js";
 import { PF_KTHREAD, TASK_IDLE, TASK_INTERRUPTIBLE, type task_struct } from "../linux/sched/index.js";
 import type { LoadedObjects } from "./kernel-objects.js";
-import { Outcomes } from "./outcomes.js";
+import { type Noted, Outcomes } from "./outcomes.js";
 import { createScenarioMachine, type RunScenarioOptions } from "./run.js";
 import type { Scenario } from "./scenario.js";
 import { type Driver, definitionOf, type Step, type StepBase, type StepWorld } from "./steps/index.js";
@@ -19,19 +19,19 @@ export interface ScenarioModel extends Model {
 }
 
 /**
- * Makes the explorer's model of a scenario: its machine, with all objects loaded and before the first step. `watched`: of a schedule
+ * Makes the explorer's model of a scenario: its machine, with all objects loaded and before the first step. `places`: of a schedule
  * (see Schedule.watched).
  */
 export async function createModel(
 	scenario: Scenario,
 	options: RunScenarioOptions,
-	watched: readonly string[] = [],
+	places: readonly string[] = [],
 ): Promise<ScenarioModel> {
 	const { machine, objects } = await createScenarioMachine(scenario, options);
 	const functions = watchedFunctions(scenario.livepatches, machine);
 	const named = functions.length;
 	// A livepatch in C names its functions only when it enables itself.
-	watchPlaces(functions, machine, watched);
+	watchPlaces(functions, machine, places);
 	machine.observe({ enable: (patch) => watchPatch(functions, machine, patch) });
 	const control = { mayFallAsleep: false, racersDone: () => true };
 	const world = createWorld(scenario, machine, objects, functions, control, driver(control));
@@ -43,9 +43,19 @@ export async function createModel(
 		: [];
 	const parked = [...scenario.tasks.values()].filter(({ idle }) => idle).map(({ name }) => name);
 	const idleSleeps = tasks.length > 0 && tasks.every(({ name, named }) => parked.includes(name) && !named);
+	const watched = () => functions.slice(named).map(placeOf);
 	return {
 		...{ machine, functions, tasks, admins, kworkers, idleSleeps, control, outcomes },
-		watched: () => functions.slice(named).map(placeOf),
+		watched,
+		notes: {
+			take: () => outcomes.take(),
+			add: (notes: readonly Noted[]) => outcomes.add(notes),
+			watched,
+			watch: (places: readonly string[]) => {
+				functions.length = named;
+				watchPlaces(functions, machine, places);
+			},
+		},
 	};
 }
 

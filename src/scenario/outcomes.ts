@@ -24,6 +24,9 @@ export interface StepOutcome {
 /** Codes of errors that say that a step cannot be made. Others are faults of the kernel, or end the exploration. */
 const OF_SCENARIO = /^(SCENARIO|STEP|TASK)_/;
 
+/** The end of a step, by its place in the list: its result, or a failure. */
+export type Noted = readonly [step: number, end: number | string];
+
 /** Notes how the steps end that the explorer makes. What the explorer makes, some schedule leads to. */
 export class Outcomes {
 	readonly #scenario: Scenario;
@@ -31,9 +34,31 @@ export class Outcomes {
 	readonly #noted: { readonly outcome: StepOutcome; readonly results: Set<number>; readonly failures: Set<string> }[] =
 		[];
 
+	/** Undefined: nobody has asked for it. */
+	#log: Noted[] | undefined = undefined;
+
 	constructor(scenario: Scenario, design: string) {
 		this.#scenario = scenario;
 		this.#design = design;
+	}
+
+	/** What was noted since the last call. */
+	take(): readonly Noted[] {
+		const log = this.#log ?? [];
+		this.#log = [];
+		return log;
+	}
+
+	/** Notes what another model of the scenario has noted. */
+	add(notes: readonly Noted[]): void {
+		for (const [step, end] of notes) this.#note(step, end);
+	}
+
+	#note(step: number, end: number | string): void {
+		this.#log?.push([step, end]);
+		const { results, failures } = this.#noted[step]!;
+		if (typeof end === "string") failures.add(end);
+		else results.add(end);
 	}
 
 	/** Of each step that the explorer makes, in the order of the scenario. */
@@ -51,8 +76,6 @@ export class Outcomes {
 	 */
 	watch(step: StepBase, number: number, races: boolean, world: StepWorld): () => Kernel<number> {
 		const { title, run } = definitionOf(step);
-		const results = new Set<number>();
-		const failures = new Set<string>();
 		const expected = expectedErrno(step, this.#design);
 		const allowed = this.#scenario.explore.mayFail.get(title(step));
 		const outcome: StepOutcome = {
@@ -63,17 +86,18 @@ export class Outcomes {
 			results: [],
 			failures: [],
 		};
-		this.#noted.push({ outcome, results, failures });
-		const own = { ...world, fail: (message: string) => failures.add(message) };
+		const index = this.#noted.push({ outcome, results: new Set(), failures: new Set() }) - 1;
+		const note = (end: number | string) => this.#note(index, end);
+		const own = { ...world, fail: note };
 		return function* () {
 			try {
 				const result = yield* run(step, own);
-				results.add(result);
+				note(result);
 				return result;
 			} catch (error) {
 				if (!(error instanceof KlpemuError) || !OF_SCENARIO.test(error.code)) throw error;
 				// As in `run`: a step that cannot be made fails, and the others go on.
-				failures.add(error.hint === undefined ? error.reason : `${error.reason} (${error.hint})`);
+				note(error.hint === undefined ? error.reason : `${error.reason} (${error.hint})`);
 				return expected;
 			}
 		};

@@ -1,3 +1,5 @@
+export { Helper, type HelperAnswer, type HelperRequest } from "./helper.js";
+export { type HelperPort, Helpers } from "./helpers.js";
 export { type Checkpoint, Journal } from "./journal.js";
 export { Memo } from "./memo.js";
 export { outlookOf } from "./outlook.js";

@@ -7,8 +7,10 @@ export interface KernelState extends Look {
 	readonly key: string;
 	/** Undefined for the first. */
 	readonly via: Via | undefined;
-	/** The saved state, if it is between two operations. */
-	readonly saved: SavedWorld | undefined;
+	/** The saved state, if it is between two operations, and the world of this thread has been in it. */
+	saved: SavedWorld | undefined;
+	/** What guest code can see of it. */
+	readonly guest: string;
 	/** States with the same number look the same to guest code. */
 	readonly text: number;
 	/** States with the same number look the same to the judge. */
@@ -28,6 +30,9 @@ export interface KernelState extends Look {
 	/** Work for the kworker that may send signals. */
 	readonly retries: boolean;
 }
+
+/** What a world says about a kernel state that it is in. Plain data. */
+export type KernelContent = Omit<KernelState, "id" | "via" | "saved" | "text" | "look">;
 
 /** The step by which a state was first reached. */
 export interface Via {

@@ -3,8 +3,9 @@ import { type Invariant, type Look, lookAt } from "../../consistency/index.js";
 import type { Effect, GuestContext, TaskOutcome, TaskState, World } from "../world/index.js";
 import { type Row, TASK, TaskColumns, taskBits, tasksOf } from "./columns.js";
 import { DecisionTree, type Step } from "./decision-tree.js";
+import type { Executions, MadeStep, NeededMove } from "./executions.js";
 import { Judge } from "./judge.js";
-import type { KernelState, TaskMove, Via } from "./kernel-state.js";
+import type { KernelContent, KernelState, TaskMove, Via } from "./kernel-state.js";
 import { Loops } from "./loops.js";
 import { Outcome } from "./outcome.js";
 import type { Position } from "./trace.js";
@@ -22,6 +23,20 @@ interface Execution {
 	readonly reads: Effect["reads"];
 }
 
+/** Is told of all that is executed. */
+export interface Recorder {
+	/** `to`: undefined if the actor must wait, or a task has died. */
+	step(via: Via, effect: Effect, to: KernelState | undefined): void;
+	taskMove(from: KernelState, task: TaskState, context: GuestContext, outcome: TaskOutcome): void;
+}
+
+/** Where executions come from and go to, besides the world. */
+export interface MemoOptions {
+	/** What others have executed. */
+	readonly executions?: Executions | undefined;
+	readonly recorder?: Recorder | undefined;
+}
+
 /**
  * The possible moves of the actors of a world, computed once for each situation. A step of kernel code depends on the
  * kernel's state and on the values that it reads from tasks: all states that agree in these share one execution. In the
@@ -33,7 +48,7 @@ export class Memo {
 	readonly #byKey = new Map<string, KernelState>();
 	readonly #texts = new Map<string, number>();
 	readonly #looks = new Map<string, number>();
-	readonly #transitions = new Map<unknown, number>();
+	readonly #transitions = new Map<string | undefined, number>();
 	readonly #columns: TaskColumns;
 	readonly #nonpreemptible: boolean;
 	readonly judge: Judge;
@@ -57,13 +72,22 @@ export class Memo {
 	/** The initial state. */
 	readonly first: Row;
 
+	readonly #executions: Executions | undefined;
+	readonly #recorder: Recorder | undefined;
+
 	/** `invariants`: only these count. */
-	constructor(world: World, invariants: ReadonlySet<Invariant>) {
+	constructor(world: World, invariants: ReadonlySet<Invariant>, { executions, recorder }: MemoOptions = {}) {
 		this.world = world;
+		this.#executions = executions;
+		this.#recorder = recorder;
 		this.#columns = new TaskColumns(world.states.all);
 		this.#nonpreemptible = world.model.machine.sched.preemption === "none";
 		this.judge = new Judge(world, invariants);
-		this.#loops = new Loops(world, ({ from, slot, state }, context) => this.#runTask(from, slot, state, context));
+		// The world has to be where the loop is.
+		this.#loops = new Loops(world, ({ from, slot, state }, context = state.contexts[0]!) => {
+			this.executed.guest++;
+			return this.makeTaskMove(from, slot, state, context);
+		});
 		this.#live = this.#intern(undefined);
 		this.first = Int32Array.from([this.#live.id, ...world.allLoaded().map(({ id }) => id)]);
 	}
@@ -71,21 +95,21 @@ export class Memo {
 	/** The state that the world is in now. */
 	#intern(via: Via | undefined): KernelState {
 		const { world } = this;
-		const guestKey = world.guestKey();
-		const key = world.kernelKey(guestKey);
-		const known = this.#byKey.get(key);
-		if (known !== undefined) return known;
+		const guest = world.guestKey();
+		const key = world.kernelKey(guest);
+		const state = this.#byKey.get(key) ?? this.add(this.#content(key, guest), via);
+		if (state.saved === undefined && world.quiet) state.saved = world.save();
+		return state;
+	}
+
+	#content(key: string, guest: string): KernelContent {
+		const { world } = this;
 		const { machine, functions } = world.model;
 		const { klp, workqueue } = machine;
-		const look = lookAt(machine, functions, world.transition);
-		const state: KernelState = {
-			...look,
-			id: this.states.length,
+		return {
+			...lookAt(machine, functions, world.transition),
 			key,
-			via,
-			saved: world.quiet ? world.save() : undefined,
-			text: number(this.#texts, guestKey),
-			look: number(this.#looks, this.#lookKey(look)),
+			guest,
 			next: world.actors.map((_, index) => world.nextStep(index)),
 			onCpu: world.actors.map(({ onCpu }) => onCpu),
 			actorsOnCpu: world.actors.filter(({ onCpu }) => onCpu).length,
@@ -99,14 +123,28 @@ export class Memo {
 			idleAsleep: world.idleAsleep,
 			retries: klp.isTransitionWork(workqueue.pending[0] ?? workqueue.delayed[0]?.work),
 		};
+	}
+
+	/** The state with this content. It gets a number, unless it is known. */
+	add(content: KernelContent, via: Via | undefined): KernelState {
+		const known = this.#byKey.get(content.key);
+		if (known !== undefined) return known;
+		const state: KernelState = {
+			...content,
+			id: this.states.length,
+			via,
+			saved: undefined,
+			text: number(this.#texts, content.guest),
+			look: number(this.#looks, this.#lookKey(content)),
+		};
 		this.states.push(state);
-		this.#byKey.set(key, state);
+		this.#byKey.set(content.key, state);
 		return state;
 	}
 
 	/** What the judge reads, as text. */
 	#lookKey({ views, fromTo, inTransition, executable }: Look): string {
-		const transition = number(this.#transitions, fromTo);
+		const transition = number(this.#transitions, JSON.stringify(fromTo));
 		return JSON.stringify([views.map(({ codes }) => codes), transition, inTransition, executable]);
 	}
 
@@ -127,6 +165,7 @@ export class Memo {
 			this.world.moveActor(actor, busy, late);
 			this.executed.replayed++;
 			this.#live = next;
+			if (next.saved === undefined && this.world.quiet) next.saved = this.world.save();
 		}
 		// The first time that it is made again; every time would take as long as all the rest.
 		if (way.length === 0 || this.#again.has(target)) return;
@@ -156,22 +195,40 @@ export class Memo {
 		return outcomes;
 	}
 
-	/** Executes a step. */
+	/** Executes a step, unless somebody else has. */
 	execute(via: Via): Execution {
-		this.goto(via.from);
-		this.world.loadAll(via.tasks);
-		const effect = this.world.moveActor(via.actor, via.busy, via.late);
+		const known = this.#executions?.step(via);
+		const { effect, to } = known === undefined ? this.#makeStep(via) : this.#enter(via, known);
 		this.executed.kernel++;
 		const { reads } = effect;
 		if (effect.kind === "blocked") return { outcome: undefined, reads };
-		const died = effect.broken.some((broken) => broken.died);
-		// No move is made from where a task has died, and the world may not be fit for another one.
-		const to = died ? via.from : this.#intern(via);
-		this.#live = died ? undefined : to;
-		const outcome = new Outcome(via.from, to, effect, this.world.states, (...change) => {
+		const outcome = new Outcome(via.from, to ?? via.from, effect, this.world.states, (...change) => {
 			return this.judge.isChangeFine(...change);
 		});
 		return { outcome, reads };
+	}
+
+	/** `to`: undefined if the actor must wait, or a task has died. */
+	#makeStep(via: Via): { readonly effect: Effect; readonly to: KernelState | undefined } {
+		this.goto(via.from);
+		this.world.loadAll(via.tasks);
+		const effect = this.world.moveActor(via.actor, via.busy, via.late);
+		const blocked = effect.kind === "blocked";
+		const died = effect.broken.some((broken) => broken.died);
+		// No move is made from where a task has died, and the world may not be fit for another one.
+		const to = blocked || died ? undefined : this.#intern(via);
+		if (!blocked) this.#live = to;
+		this.#recorder?.step(via, effect, to);
+		return { effect, to };
+	}
+
+	#enter(via: Via, { effect, to }: MadeStep): { readonly effect: Effect; readonly to: KernelState | undefined } {
+		return { effect, to: to && this.add(to, via) };
+	}
+
+	/** True if the next move of a task has been made; `task`: the number of its state. */
+	knowsMove(from: KernelState, task: number): boolean {
+		return this.#taskMoves[from.text]?.has(task) ?? false;
 	}
 
 	/** The next move of a task; `task`: the number of its state. */
@@ -197,16 +254,19 @@ export class Memo {
 	 * world here again. An error in them counts when the search comes to that move.
 	 */
 	#makeNextMoves(from: KernelState, slot: number, first: TaskMove, moves: Map<number, TaskMove>): void {
-		const wanted = TASK.canMove | TASK.inKernel;
-		const goesOn = ({ state, broken }: TaskOutcome) =>
-			broken.length === 0 && (taskBits(state, this.#nonpreemptible) & wanted) === wanted;
 		try {
 			let move = first;
-			while (goesOn(move.outcome) && !moves.has(move.to)) move = this.#makeMove(from, slot, move.to, moves);
+			while (this.keepsCpu(move.outcome) && !moves.has(move.to)) move = this.#makeMove(from, slot, move.to, moves);
 		} catch (error) {
 			if (!(error instanceof KlpemuError)) throw error;
 			this.#live = undefined;
 		}
+	}
+
+	/** The task will be the one that makes the next move on its CPU. */
+	keepsCpu({ state, broken }: TaskOutcome): boolean {
+		const wanted = TASK.canMove | TASK.inKernel;
+		return broken.length === 0 && (taskBits(state, this.#nonpreemptible) & wanted) === wanted;
 	}
 
 	#executeTask(from: KernelState, slot: number, task: TaskState): TaskOutcome {
@@ -218,14 +278,21 @@ export class Memo {
 		return outcome;
 	}
 
-	#runTask(from: KernelState, slot: number, task: TaskState, context?: GuestContext): TaskOutcome {
+	/** Lets a task make a move, unless somebody else has. */
+	#runTask(from: KernelState, slot: number, task: TaskState, context = task.contexts[0]!): TaskOutcome {
+		const known = this.#executions?.taskMove(from, slot, task, context);
+		this.executed.guest++;
+		return known ?? this.makeTaskMove(from, slot, task, context);
+	}
+
+	makeTaskMove(from: KernelState, slot: number, task: TaskState, context: GuestContext): TaskOutcome {
 		const { world } = this;
 		// If the text is the same, the world need not be brought to the state, except if tasks are created or removed.
 		if (this.#live?.text !== from.text || !world.isThere(slot)) this.goto(from);
 		world.load(slot, task);
 		const outcome = world.moveTask(slot, context);
-		this.executed.guest++;
 		if (outcome.broken.length > 0) this.#live = undefined;
+		this.#recorder?.taskMove(from, task, context, outcome);
 		return outcome;
 	}
 
@@ -240,23 +307,43 @@ export class Memo {
 		this.#loops.tellApart({ from, slot, state: task }, first!, other!, [expected.label, outcome.label]);
 	}
 
+	/** What {@link moveTask} will execute first, from each context of the state. */
+	movesFrom(kernel: KernelState, slot: number, task: number): NeededMove[] {
+		const { contexts } = this.world.states.all[task]!;
+		return contexts.map((context, i) => ({ kernel, slot, task, context, goesOn: i === 0 }));
+	}
+
+	/** What {@link tryLate} will execute. */
+	nextTries(): NeededMove[] {
+		const tries = this.world.states.late.flatMap(({ state, context: index }) => {
+			const context = state.contexts[index]!;
+			const made = this.#made.get(state) ?? [];
+			return made.map(({ from, slot }) => ({ kernel: from, slot, task: state.id, context, goesOn: false }));
+		});
+		return tries.sort((a, b) => a.kernel.text - b.kernel.text);
+	}
+
 	/** Tries all contexts that were added after the moves of their states were made. */
 	checkContexts(): void {
-		const { late } = this.world.states;
-		while (late.length > 0) {
-			const tries = late.splice(0).flatMap(({ state, context }) => {
-				return (this.#made.get(state) ?? []).map((made) => ({ ...made, state, context }));
-			});
-			// The world need not go to another state while the text is the same.
-			tries.sort((a, b) => a.from.text - b.from.text);
-			for (const { from, slot, state, context, outcome } of tries) this.#try(from, slot, state, context, outcome);
-		}
+		while (this.tryLate());
 		for (const { state, context } of this.world.states.suspects.splice(0)) {
 			const made = this.#made.get(state)?.[0];
 			if (made === undefined) continue;
 			this.#loops.follow({ ...made, state }, context);
 			this.#live = undefined;
 		}
+	}
+
+	/** The first part of that: those of {@link nextTries}. False: there are none. */
+	tryLate(): boolean {
+		const late = this.world.states.late.splice(0);
+		const tries = late.flatMap(({ state, context }) => {
+			return (this.#made.get(state) ?? []).map((made) => ({ ...made, state, context }));
+		});
+		// The world need not go to another state while the text is the same.
+		tries.sort((a, b) => a.from.text - b.from.text);
+		for (const { from, slot, state, context, outcome } of tries) this.#try(from, slot, state, context, outcome);
+		return late.length > 0;
 	}
 }
 

@@ -28,7 +28,7 @@ function valueIn({ words, stack }: GuestContext, word: Word): bigint | undefined
  * them; all other data at a place is not told apart.
  */
 export class DecisiveWords {
-	readonly #at = new Map<string, readonly Word[]>();
+	#at = new Map<string, readonly Word[]>();
 	/** What is found takes effect with the next exploration. */
 	readonly #found = new Map<string, Set<Word>>();
 
@@ -39,6 +39,17 @@ export class DecisiveWords {
 				place,
 				[...words].sort((a, b) => a - b),
 			);
+	}
+
+	/** For another world of the same model: what the present exploration has known when it began. */
+	known(): ReadonlyMap<string, readonly Word[]> {
+		return this.#at;
+	}
+
+	/** An exploration begins, in which this and nothing else is known. */
+	beginWith(known: ReadonlyMap<string, readonly Word[]>): void {
+		this.#at = new Map(known);
+		this.#found.clear();
 	}
 
 	add(place: string, words: readonly Word[]): void {

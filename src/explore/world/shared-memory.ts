@@ -1,4 +1,5 @@
 import { type Kaddr, type Memory, PAGE_SHIFT } from "../../memory/index.js";
+import { AccessLog, type AccessNotes, NOTED, readNotes } from "./access-log.js";
 import { Conflicts } from "./conflicts.js";
 
 const WORD_SHIFT = 3;
@@ -33,7 +34,16 @@ class WordSet {
 
 /** A set of bytes, as a bit for each byte of a word, by page. */
 class ByteSet {
-	readonly #pages = new Map<number, Uint8Array>();
+	readonly #pages: Map<number, Uint8Array>;
+
+	constructor(pages: ReadonlyMap<number, Uint8Array> = new Map()) {
+		this.#pages = new Map([...pages].map(([page, words]) => [page, words.slice()]));
+	}
+
+	/** The bytes of each word, by page. */
+	get pages(): ReadonlyMap<number, Uint8Array> {
+		return this.#pages;
+	}
 
 	/** The bytes of one word that are in the set, as bits. */
 	bitsAt(word: number): number {
@@ -62,8 +72,12 @@ const firstByte = (word: number, bits: number): Kaddr => (word << WORD_SHIFT) + 
 
 /** A set that takes effect with the next exploration. */
 class Found<T> {
-	readonly #all = new Set<T>();
+	readonly #all: Set<T>;
 	#now: ReadonlySet<T> = new Set();
+
+	constructor(all: Iterable<T> = []) {
+		this.#all = new Set(all);
+	}
 
 	/** True if it was not known. */
 	add(one: T): boolean {
@@ -81,6 +95,16 @@ class Found<T> {
 	}
 }
 
+/** What an exploration has known when it began, for another world of the same model. Plain data. */
+export interface KnownMemory {
+	readonly points: readonly string[];
+	readonly escaped: readonly number[];
+	readonly state: readonly number[];
+	readonly seen: readonly number[];
+	/** What code of tasks writes: bits for bytes, by page and word. */
+	readonly writtenByTasks: ReadonlyMap<number, Uint8Array>;
+}
+
 /**
  * The memory that actors and tasks of an exploration share, found from what their code does. What is found takes effect with `begin()`;
  * while something is found, the exploration begins again: so in the last one, these statements are true of every access that was made.
@@ -91,22 +115,24 @@ class Found<T> {
  */
 export class SharedMemory {
 	readonly #memory: Memory;
-	readonly #conflicts = new Conflicts();
+	#conflicts = new Conflicts();
 	readonly #read = new WordSet();
 	readonly #written = new WordSet();
 	readonly #readByTasks = new WordSet();
 	readonly #readBytes = new ByteSet();
 	/** Bytes that tasks' own code reads, and writes. */
 	readonly #readByOwnCode = new ByteSet();
-	readonly #writtenByTasks = new ByteSet();
+	#writtenByTasks = new ByteSet();
+	/** Of these, what worlds in other threads know. */
+	#sent = new ByteSet();
 	/** A byte that code of tasks writes and that decides something: states do not hold its value. `ip`: where, if a task decides. */
 	lost: { readonly address: Kaddr; readonly ip: Kaddr | undefined } | undefined = undefined;
 	/** Words of stacks that others have accessed: nobody's own. */
-	readonly #escaped = new Found<number>();
-	readonly #state = new Found<number>();
-	readonly #seen = new Found<number>();
+	#escaped = new Found<number>();
+	#state = new Found<number>();
+	#seen = new Found<number>();
 	/** Gates that touch shared words; {@link LOCKS}. */
-	readonly #gates = new Found<string>();
+	#gates = new Found<string>();
 	/** Words of locks, as far as the functions that wait for them access them. */
 	readonly #locks = new WordSet();
 	/** Words that other code reads. */
@@ -122,14 +148,70 @@ export class SharedMemory {
 	hasSources = false;
 	/** A byte was found that tasks write, and that they have read before. */
 	sourcesGrown = false;
+	/** Keeps all that is noted, if somebody wants it. */
+	#log: AccessLog | undefined = undefined;
 
 	/** `points`: of an earlier exploration. */
 	constructor(memory: Memory, points: Iterable<string> = []) {
 		this.#memory = memory;
+		this.#addPoints(points);
+		this.begin();
+	}
+
+	#addPoints(points: Iterable<string>): void {
 		for (const point of points) {
 			if (!this.#conflicts.addPoint(point)) this.#gates.add(point);
 		}
+	}
+
+	// ---- worlds in other threads ----
+
+	known(): KnownMemory {
+		const [escaped, state, seen] = [this.#escaped, this.#state, this.#seen].map(({ now }) => [...now]);
+		this.#sent = new ByteSet(this.#writtenByTasks.pages);
+		const writtenByTasks = this.#sent.pages;
+		return { points: this.points(), escaped: escaped!, state: state!, seen: seen!, writtenByTasks };
+	}
+
+	/** An exploration begins, in which this and nothing else is known. What is noted in it is kept. */
+	beginWith({ points, escaped, state, seen, writtenByTasks }: KnownMemory): void {
+		this.#conflicts = new Conflicts();
+		[this.#escaped, this.#state, this.#seen] = [new Found(escaped), new Found(state), new Found(seen)];
+		this.#gates = new Found();
+		this.#writtenByTasks = new ByteSet(writtenByTasks);
+		this.hasSources = writtenByTasks.size > 0;
+		this.#addPoints(points);
+		this.#log = new AccessLog();
 		this.begin();
+	}
+
+	/** What was noted since the last call. */
+	takeNotes(): AccessNotes {
+		return this.#log?.take() ?? { accesses: [], gates: [] };
+	}
+
+	/** Where the value has gone was followed only if that world has known that tasks write it. */
+	#readElsewhere(address: Kaddr, length: number, byTask: boolean, followed: boolean): void {
+		this.read(address, length, byTask, followed);
+		for (let word = address >> WORD_SHIFT; followed && word <= (address + length - 1) >> WORD_SHIFT; word++) {
+			const unknown = this.#writtenByTasks.bitsAt(word) & ~this.#sent.bitsAt(word);
+			if ((unknown & bitsOf(word, address, length)) !== 0) this.sourcesGrown = true;
+		}
+	}
+
+	/** Notes what another world has noted. */
+	addNotes(notes: AccessNotes): void {
+		for (const gate of notes.gates) this.addGate(gate);
+		readNotes(notes, (what, flags, who, address, length) => {
+			const [first, second] = [(flags & 1) !== 0, (flags & 2) !== 0];
+			if (what === NOTED.access) this.access(who, address, length, first, second);
+			else if (what === NOTED.read) this.#readElsewhere(address, length, first, second);
+			else if (what === NOTED.write) this.write(address, length);
+			else if (what === NOTED.taskWrites) this.taskWrites(address, length);
+			else if (what === NOTED.lock) this.lock(address, length);
+			else if (what === NOTED.looks) this.looks(address, length);
+			else this.escapes(address);
+		});
 	}
 
 	/** An exploration begins. */
@@ -161,11 +243,13 @@ export class SharedMemory {
 
 	/** Notes an access of kernel code. `who`: a number for each actor and each task. */
 	access(who: number, address: Kaddr, length: number, writes: boolean, locked: boolean): void {
+		this.#log?.note(NOTED.access, Number(writes) + 2 * Number(locked), who, address, length);
 		if (this.#conflicts.add(who, address, length, writes, locked)) this.grown = true;
 	}
 
 	/** Notes a read by kernel code. `byTask`: code that a task runs. `followed`: where the value goes is followed (TaskFlow). */
 	read(address: Kaddr, length: number, byTask: boolean, followed = false): void {
+		this.#log?.note(NOTED.read, Number(byTask) + 2 * Number(followed), 0, address, length);
 		for (let word = address >> WORD_SHIFT; word <= (address + length - 1) >> WORD_SHIFT; word++) {
 			if (this.#read.add(word) && this.#written.has(word)) this.#find(this.#state, word);
 			if (followed) this.#readByOwnCode.add(word, bitsOf(word, address, length));
@@ -176,6 +260,7 @@ export class SharedMemory {
 
 	/** Notes a write by anyone. */
 	write(address: Kaddr, length: number): void {
+		this.#log?.note(NOTED.write, 0, 0, address, length);
 		for (let word = address >> WORD_SHIFT; word <= (address + length - 1) >> WORD_SHIFT; word++) {
 			if (!this.#written.add(word)) continue;
 			if (this.#read.has(word)) this.#find(this.#state, word);
@@ -185,6 +270,7 @@ export class SharedMemory {
 
 	/** Notes a write by a task's own code, which a move of the task does not keep for others. */
 	taskWrites(address: Kaddr, length: number): void {
+		this.#log?.note(NOTED.taskWrites, 0, 0, address, length);
 		for (let word = address >> WORD_SHIFT; word <= (address + length - 1) >> WORD_SHIFT; word++) {
 			const bits = bitsOf(word, address, length);
 			if (this.#state.now.has(word) && this.#writtenByTasks.bitsAt(word) === 0) this.grown = true;
@@ -225,11 +311,13 @@ export class SharedMemory {
 
 	/** Notes an access to a lock by a function that waits for it, or gives it back. */
 	lock(address: Kaddr, length: number): void {
+		this.#log?.note(NOTED.lock, 0, 0, address, length);
 		this.#meet(this.#locks, this.#lookedAt, address, length);
 	}
 
 	/** Notes a read by any other code. */
 	looks(address: Kaddr, length: number): void {
+		this.#log?.note(NOTED.looks, 0, 0, address, length);
 		this.#meet(this.#lookedAt, this.#locks, address, length);
 	}
 
@@ -254,6 +342,7 @@ export class SharedMemory {
 
 	/** The memory is on the stack of a task that is not the one which accesses it. */
 	escapes(address: Kaddr): void {
+		this.#log?.note(NOTED.escapes, 0, 0, address, 1);
 		this.#find(this.#escaped, address >> WORD_SHIFT);
 	}
 
@@ -263,6 +352,7 @@ export class SharedMemory {
 
 	/** The gate has touched shared words: a call of it is a point. */
 	addGate(name: string): void {
+		this.#log?.noteGate(name);
 		this.#find(this.#gates, name);
 	}
 

@@ -78,6 +78,12 @@ export interface UnknownLoop {
 const COUNTS =
 	"is at one place with more and more different data, as in a loop that counts: not all turns were followed";
 
+/** What makes a state of a task; the rest of it follows. Plain data. */
+export type TaskContent = Omit<
+	TaskState,
+	"id" | "key" | "place" | "contexts" | "derived" | "patch_state" | "found" | "exiting"
+>;
+
 /** All states of tasks that have been reached. */
 export class TaskStates {
 	readonly all: TaskState[] = [];
@@ -118,6 +124,11 @@ export class TaskStates {
 		this.#stale = this.#loops.length;
 	}
 
+	/** There is a loop, or was one, of which not all turns are followed. */
+	get hasUnknown(): boolean {
+		return this.loop !== undefined || this.#loops.length > 0;
+	}
+
 	/** Without what an earlier exploration has marked. */
 	fresh(origins: Origins | undefined): Origins | undefined {
 		if (origins === undefined || this.#stale === 0) return origins;
@@ -137,10 +148,7 @@ export class TaskStates {
 		this.grown = true;
 	}
 
-	intern(
-		state: Omit<TaskState, "id" | "key" | "place" | "contexts" | "derived" | "patch_state" | "found" | "exiting">,
-		context: GuestContext,
-	): TaskState {
+	intern(state: TaskContent, context: GuestContext): TaskState {
 		const { at, fops, func, flag } = state.handler ?? {};
 		const place = [at, state.entriesKey, state.core].join("|");
 		const key = [
@@ -276,10 +284,13 @@ function digestOf({ words, stack, origins }: GuestContext): string {
 	return hash.digest();
 }
 
+/** Of a task that is not in the kernel. */
+export const NO_CONTEXT: GuestContext = { words: new BigUint64Array(0), stack: new Uint8Array(0) };
+
 /** The present state of a task. */
 export function captureContext(machine: Machine, task: task_struct, origins?: Origins): GuestContext {
 	const { stack, regs } = task;
-	if (stack === undefined || task.mode !== "kernel") return { words: new BigUint64Array(0), stack: new Uint8Array(0) };
+	if (stack === undefined || task.mode !== "kernel") return NO_CONTEXT;
 	const top = machine.stacks.stackTop(task);
 	const sp = lowestUsed(task, top);
 	return { words: regs.words.slice(), stack: machine.memory.read(sp, top - sp), origins };

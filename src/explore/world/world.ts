@@ -13,13 +13,14 @@ import type { Kernel } from "../../linux/lib/index.js";
 import { TASK_RUNNING, type TaskMode, type task_struct } from "../../linux/sched/index.js";
 import { restoreMachine, saveMachine } from "../../machine/index.js";
 import type { Model } from "../model.js";
-import { Actor, type ArrivalKind, arrival, guestPlace, type KernelPlace } from "./actors.js";
+import { Actor, arrival, guestPlace, type KernelPlace } from "./actors.js";
 import type { GuestContext } from "./decisive.js";
+import type { Effect, TaskOutcome } from "./effect.js";
 import { GuestCode, type Runner } from "./guest-code.js";
 import { guestVisible } from "./guest-visible.js";
 import { checkShared, GuestWorks, whatTasksShare } from "./guest-works.js";
 import { hiddenEntries } from "./hidden-entries.js";
-import { type Read, TaskProbe, type Written } from "./probe.js";
+import { TaskProbe } from "./probe.js";
 import type { SavedWorld } from "./saved-world.js";
 import { SharedMemory } from "./shared-memory.js";
 import { functionOf } from "./stack-view.js";
@@ -27,29 +28,7 @@ import { TaskData } from "./task-data.js";
 import type { Origins } from "./task-flow.js";
 import type { TaskMove } from "./task-move.js";
 import { TaskMover } from "./task-mover.js";
-import { captureContext, TASK_FIELDS, type TaskState, TaskStates } from "./task-state.js";
-
-/** The effect of a step of kernel code on tasks. */
-export interface Effect {
-	readonly reads: readonly Read[];
-	/** Fields written, by slot. */
-	readonly writes: ReadonlyMap<number, Written>;
-	/** Tasks that were created or removed, or replaced by another task of the same name: their whole new state. */
-	readonly replaced: ReadonlyMap<number, TaskState>;
-	/** Present place of the actor. */
-	readonly label: string;
-	readonly kind: ArrivalKind;
-	/** Stories do not show the point. */
-	readonly quiet: boolean;
-	readonly broken: readonly Broken[];
-}
-
-/** Result of a move of a task. */
-export interface TaskOutcome {
-	readonly state: TaskState;
-	readonly label: string;
-	readonly broken: readonly Broken[];
-}
+import { captureContext, NO_CONTEXT, TASK_FIELDS, type TaskState, TaskStates } from "./task-state.js";
 
 /** One column of a state: a task of this name, which may or may not exist. */
 interface Slot {
@@ -57,13 +36,13 @@ interface Slot {
 	task: task_struct | undefined;
 	/** The state whose fields the task has now. Undefined after a restore, until a state is loaded. */
 	state: TaskState | undefined;
-	/** The state whose registers and stack the task has now. */
-	contextOf: TaskState | undefined;
-	/** Of these registers and stack. */
+	/** The registers and the stack that the task has now. */
+	context: GuestContext | undefined;
+	/** Of these. */
 	origins: Origins | undefined;
 }
 
-const EMPTY: Slot = { task: undefined, state: undefined, contextOf: undefined, origins: undefined };
+const EMPTY: Slot = { task: undefined, state: undefined, context: undefined, origins: undefined };
 const FAULT = "faults";
 /** Moves that a kthread may need for its first round. */
 const KTHREAD_MOVES = 10_000;
@@ -160,6 +139,11 @@ export class World {
 		this.#first = { saved: this.save(), tasks: this.allLoaded() };
 	}
 
+	/** Some ways of tasks are not followed: what is reached may depend on what this world has reached before. */
+	get hasUnknown(): boolean {
+		return this.shared.lost !== undefined || this.states.hasUnknown;
+	}
+
 	/** Something was found since the exploration began that must be known from its first state on: it has to begin again. */
 	get grown(): boolean {
 		return this.shared.sourcesGrown || this.hasToScout;
@@ -200,7 +184,7 @@ export class World {
 				inside: [],
 				entriesKey: "",
 			},
-			{ words: new BigUint64Array(0), stack: new Uint8Array(0) },
+			NO_CONTEXT,
 		);
 	}
 
@@ -270,8 +254,9 @@ export class World {
 	}
 
 	/** Finds tasks that were created or removed. Returns their new states. */
-	#adoptTasks(): Map<number, TaskState> {
+	#adoptTasks(): Pick<Effect, "replaced" | "captured"> {
 		const replaced = new Map<number, TaskState>();
+		const captured = new Map<number, GuestContext>();
 		const there = this.#tasksByName();
 		for (const [number, name] of this.names.entries()) {
 			const slot = this.#slots[number]!;
@@ -283,10 +268,13 @@ export class World {
 				continue;
 			}
 			if (!this.#probe.has(task)) this.#prepare(task, number);
-			if (known !== task || !slot.state?.alive) replaced.set(number, this.#capture(number));
+			if (known !== task || !slot.state?.alive) {
+				replaced.set(number, this.#capture(number));
+				captured.set(number, this.states.last!);
+			}
 		}
-		for (const [slot, state] of replaced) this.#setState(slot, state, state);
-		return replaced;
+		for (const [slot, state] of replaced) this.#setState(slot, state, captured.get(slot));
+		return { replaced, captured };
 	}
 
 	#tasksByName(): Map<string, task_struct> {
@@ -302,9 +290,9 @@ export class World {
 		this.#probe.attach(task, slot);
 	}
 
-	#setState(slot: number, state: TaskState, contextOf: TaskState | undefined): void {
+	#setState(slot: number, state: TaskState, context: GuestContext | undefined): void {
 		this.#slots[slot]!.state = state;
-		this.#slots[slot]!.contextOf = contextOf;
+		this.#slots[slot]!.context = context;
 	}
 
 	/** The state that a task of the machine is in. */
@@ -359,15 +347,15 @@ export class World {
 
 	// ---- moves ----
 
-	/** Lets a task run to its next point. `context`: where it starts from, if not from one of its state's contexts. */
-	moveTask(number: number, context?: GuestContext): TaskOutcome {
+	/** Lets a task run to its next point. `wanted`: the registers and stack that it begins with, if not those that it has. */
+	moveTask(number: number, wanted?: GuestContext): TaskOutcome {
 		const slot = this.#slots[number]!;
-		const { state, task, contextOf } = slot;
+		const { state, task, context: present } = slot;
+		const context = wanted ?? present ?? state!.contexts[0]!;
 		const before = whatTasksShare(this.model.machine);
 		const { result, broken } = this.#watch(() => {
-			const from = contextOf !== state || context ? (context ?? state!.contexts[0]!) : undefined;
-			if (from !== undefined) this.#mover.restore(task!, from);
-			this.#data.flow.load(task!, this.states.fresh(from === undefined ? slot.origins : from.origins));
+			if (context !== present) this.#mover.restore(task!, context);
+			this.#data.flow.load(task!, this.states.fresh(context.origins));
 			const place = { inGuest: 0, path: [], gates: [] };
 			const runner = { who: this.actors.length + number, holdsMutex: () => false, place, isTask: true };
 			return this.#code.as(runner, () => this.#moveOrDie(task!, state!));
@@ -376,12 +364,17 @@ export class World {
 		if (!result.oops) checkShared(before, this.model.machine, task!);
 		slot.origins = result.oops ? undefined : this.#data.flow.save(task!);
 		const next = result.oops ? this.#dead : this.#capture(number, result);
+		const reached = result.oops ? NO_CONTEXT : this.states.last!;
 		if (result.oops) this.#adoptTasks();
-		// From here on the search does not know all ways of the task.
-		const { endless: how, entries = next.entries ?? [] } = result.endless === undefined ? this.#data.lost : result;
-		if (how !== undefined) this.states.loop ??= { slot: number, entries, how };
-		this.#setState(number, next, next);
-		return { state: next, label: result.label, broken };
+		this.noteLoop(number, next, result);
+		this.#setState(number, next, reached);
+		return { state: next, context: reached, label: result.label, broken, endless: result.endless };
+	}
+
+	/** Behind a move of a task, if from here on the search does not know all its ways. */
+	noteLoop(slot: number, { entries: reached = [] }: TaskState, move: Pick<TaskMove, "endless" | "entries">): void {
+		const { endless: how, entries = reached } = move.endless === undefined ? this.#data.lost : move;
+		if (how !== undefined) this.states.loop ??= { slot, entries, how };
 	}
 
 	#moveOrDie(task: task_struct, state: TaskState): TaskMove {
@@ -435,16 +428,15 @@ export class World {
 		);
 		this.#works.checkKworkers(this.actors);
 		const { result: point, touched } = result;
-		const replaced = this.#adoptTasks();
+		const adopted = this.#adoptTasks();
 		for (const [number, written] of touched.writes) {
-			const { state: before, contextOf } = this.#slots[number]!;
-			if (replaced.has(number) || !before!.alive) continue;
-			const after = this.states.withFields(before!, written);
-			this.#setState(number, after, contextOf === before ? after : contextOf);
+			const { state: before, context } = this.#slots[number]!;
+			if (adopted.replaced.has(number) || !before!.alive) continue;
+			this.#setState(number, this.states.withFields(before!, written), context);
 		}
 		const arrived = arrival(point);
 		const kind = this.#code.transitionEnded && arrived.kind !== "place" ? "done" : arrived.kind;
-		return { ...touched, ...arrived, kind, replaced, broken };
+		return { ...touched, ...arrived, ...adopted, kind, broken };
 	}
 
 	#runner(index: number): Runner {

@@ -3,14 +3,16 @@ import { KlpemuError, suggest } from "../../base/index.js";
 import { parseCommandArgs } from "./args.js";
 import { type Command, type CommandEntry, EXIT, type Io } from "./command.js";
 import { commands } from "./commands.js";
+import type { HelperData } from "./explore-helper.js";
 import type { ThreadData } from "./explore-thread.js";
 import { columnsOf, foldTo } from "./fold.js";
 import { commandHelp, generalHelp } from "./help.js";
 import { version } from "./version.js";
 
 /** A thread that `klpemu explore` has started. */
-export async function runThread(port: MessagePort, data: ThreadData): Promise<void> {
-	(await import("./explore-thread.js")).serveSearches(port, data);
+export async function runThread(port: MessagePort, data: ThreadData | HelperData): Promise<void> {
+	if ("helps" in data) await (await import("./explore-helper.js")).serveExecutions(port, data);
+	else (await import("./explore-thread.js")).serveSearches(port, data);
 }
 
 /** The whole command line: returns the exit status and never throws. */

@@ -30,7 +30,7 @@ export interface SearchSettings {
 }
 
 /** How a search is watched, and what only the main thread knows. */
-export interface Watch extends Pick<SearchOptions, "journal" | "onMove"> {
+export interface Watch extends Pick<SearchOptions, "journal" | "onMove" | "helpers"> {
 	readonly stop: SharedFlag;
 	readonly core: KernelCore | undefined;
 	onProgress(at: DesignProgress): void;
@@ -74,6 +74,7 @@ export async function exploreDesign(
 			reduction: settings.reduction,
 			order: settings.order,
 			shard: settings.shard,
+			helpers: watch.helpers,
 			journal: watch.journal,
 			onMove: watch.onMove,
 			interrupted: () => watch.stop.isSet || elapsed() > time || isFull(),

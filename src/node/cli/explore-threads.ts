@@ -3,6 +3,7 @@ import { KlpemuError } from "../../base/index.js";
 import { THREAD } from "./command.js";
 import type { Control } from "./explore-control.js";
 import type { ExploredDesign } from "./explore-design.js";
+import type { HelperData } from "./explore-helper.js";
 import type { ThreadData, ThreadMessage } from "./explore-thread.js";
 
 /** The largest value of --workers. */
@@ -93,8 +94,8 @@ class SearchThread {
 	}
 }
 
-/** This program, in a thread: main.ts then serves searches. */
-function programOf(workerData: ThreadData): ConstructorParameters<typeof Worker> {
+/** This program, in a thread: main.ts then serves what `workerData` asks for. */
+export function programOf(workerData: ThreadData | HelperData): ConstructorParameters<typeof Worker> {
 	if (!import.meta.url.endsWith(".ts")) return [new URL("main.js", import.meta.url), { workerData, argv: [THREAD] }];
 	// From sources, as in tests, Node needs a translator. Options of Node do not give one to a thread.
 	const program = JSON.stringify(new URL("main.ts", import.meta.url));

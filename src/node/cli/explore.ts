@@ -2,7 +2,7 @@ import { resolve } from "node:path";
 import { KlpemuError, printable, printableJson } from "../../base/index.js";
 import { INVARIANTS } from "../../consistency/index.js";
 import { designs } from "../../designs/index.js";
-import type { Schedule, SearchMove, Shard } from "../../explore/index.js";
+import { Helpers, type Schedule, type SearchMove, type Shard } from "../../explore/index.js";
 import type { KernelCore } from "../../linux/klp-c/index.js";
 import { parseScenario, type Scenario } from "../../scenario/index.js";
 import { CPU_NAMES } from "../cpus.js";
@@ -14,6 +14,8 @@ import { coreOption, readCore } from "./core-option.js";
 import { CHECKPOINT_SECONDS, type CheckpointOptions, Checkpoints } from "./explore-checkpoints.js";
 import { Control, type DesignProgress } from "./explore-control.js";
 import { exploreDesign, type SearchSettings } from "./explore-design.js";
+import type { HelperData } from "./explore-helper.js";
+import { HelperThread } from "./explore-helpers.js";
 import { type ExploreReport, exitStatus, exploreTable } from "./explore-report.js";
 import { exploreDesigns, MAX_WORKERS } from "./explore-threads.js";
 import { columnsOf } from "./fold.js";
@@ -48,7 +50,7 @@ export const exploreCommand: Command<ExploreOptions> = {
 		budget: { type: "uint64", value: "STATES", help: `stop after so many states (default ${BUDGET})` },
 		time: { type: "uint64", value: "SECONDS", help: "stop after so many seconds, for each design" },
 		memory: { type: "uint64", value: "MIB", help: `stop at so much memory in use (default ${DEFAULT_MEMORY})` },
-		workers: { type: "uint64", value: "N", help: "with --all-designs: designs at a time (default: the cores)" },
+		workers: { type: "uint64", value: "N", help: "threads (default: with --all-designs the cores, else 1)" },
 		invariant: { type: "text", value: "NAME", help: "look for this one only", choices: () => INVARIANTS },
 		everyInvariant: { type: "flag", help: "go on: the shortest schedule for each invariant" },
 		inevitable: { type: "flag", help: "of each schedule: from which move on nothing helps; chances before" },
@@ -108,6 +110,9 @@ async function exploreFile(
 	const graph = options.dot === undefined ? undefined : graphFor(file, options);
 	const checkpoints = await Checkpoints.from(options, scenario, file, core);
 	const settings = settingsOf(file, options, shard);
+	const threads = options.allDesigns
+		? []
+		: startHelpers(options, { text, file }, designOf(options, core, scenario), io);
 	const control = new Control(io, settings.budget);
 	const explore = (design: string | undefined) => {
 		const watch = {
@@ -117,6 +122,7 @@ async function exploreFile(
 			onMove: graph && ((move: SearchMove) => graph.add(move)),
 			onProgress: (at: DesignProgress) => control.onProgress(design ?? "core", at),
 			pause: () => checkpoints?.maybeSave(),
+			helpers: threads.length === 0 ? undefined : new Helpers(threads),
 		};
 		return exploreDesign(scenario, design, settings, watch);
 	};
@@ -139,6 +145,7 @@ async function exploreFile(
 		}
 	} finally {
 		control.end();
+		for (const thread of threads) await thread.end();
 	}
 	const { title, preemption } = scenario;
 	return { schema: 1, scenario: title, preemption, shard: options.shard, results };
@@ -165,7 +172,7 @@ const badArgument = (message: string, hint?: string) =>
 	new KlpemuError("CLI_BAD_ARGUMENT", message, { where: "klpemu explore", hint });
 
 /** Throws `CLI_BAD_ARGUMENT` for options that do not go with --all-designs, or only with it. */
-function refuseDesigns({ allDesigns, design, core, workers }: ExploreOptions): void {
+function refuseDesigns({ allDesigns, design, core, workers, order }: ExploreOptions): void {
 	if (allDesigns && design !== undefined) throw badArgument("--design and --all-designs exclude each other");
 	if (allDesigns && core !== undefined) {
 		throw badArgument(
@@ -173,12 +180,23 @@ function refuseDesigns({ allDesigns, design, core, workers }: ExploreOptions): v
 			"the C of a kernel core has its own rules for replacing livepatches; another design is another C: klpemu kernel build --patch",
 		);
 	}
-	if (workers !== undefined && !allDesigns) {
-		throw badArgument(
-			"--workers needs --all-designs: one design is explored by one thread",
-			"--shard divides the search of one design",
-		);
+	if (workers !== undefined && order !== undefined && !allDesigns) {
+		throw badArgument("--workers and --order exclude each other", "threads divide the levels of a search in breadth");
 	}
+}
+
+/** The threads that execute for the search of one design; none if it makes everything itself. Throws `CLI_BAD_ARGUMENT`. */
+function startHelpers(
+	{ workers, core, cpu }: ExploreOptions,
+	{ text, file }: Pick<HelperData, "text" | "file">,
+	design: string | undefined,
+	io: Io,
+): HelperThread[] {
+	const count = parallelOf(workers ?? 1n, "--workers", MAX_WORKERS, "klpemu explore");
+	if (count === 1) return [];
+	const data: HelperData = { helps: true, text, file, designs: designNames, design, core, cpu };
+	const onEnd = (why: string) => io.stderr.write(`a thread of the search has ended (${why}): it goes on without it\n`);
+	return Array.from({ length: count }, () => new HelperThread(data, onEnd));
 }
 
 /** Throws `CLI_BAD_ARGUMENT` for options that do not go with --shard. */

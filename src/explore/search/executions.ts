@@ -1,0 +1,187 @@
+import type {
+	AccessNotes,
+	Effect,
+	GuestContext,
+	Read,
+	TaskContent,
+	TaskOutcome,
+	TaskState,
+	World,
+} from "../world/index.js";
+import type { KernelContent, KernelState, Via } from "./kernel-state.js";
+
+/** What an execution has noted besides its result: see SharedMemory.addNotes() and Model.notes. */
+export interface SentNotes {
+	readonly memory: AccessNotes;
+	readonly model: readonly unknown[];
+}
+
+/** A task state that a world in another thread has reached. */
+export interface SentState {
+	readonly content: TaskContent;
+	readonly context: GuestContext;
+}
+
+/** An execution of a step of kernel code in another thread. Plain data, as all of these. */
+export interface SentStep {
+	/** Key of the kernel state. */
+	readonly from: string;
+	readonly actor: number;
+	readonly late: boolean;
+	readonly effect: Omit<Effect, "replaced" | "captured">;
+	readonly replaced: ReadonlyMap<number, SentState>;
+	readonly to: KernelContent | undefined;
+	readonly notes: SentNotes;
+}
+
+/** An execution of a task's move in another thread. */
+export interface SentMove {
+	/** What guest code sees of the kernel state. */
+	readonly guest: string;
+	/** Key of the task's state. */
+	readonly task: string;
+	/** Where it began. */
+	readonly context: GuestContext;
+	readonly next: SentState;
+	readonly label: string;
+	readonly broken: TaskOutcome["broken"];
+	readonly notes: SentNotes;
+}
+
+/** A step of kernel code that was executed. */
+export interface MadeStep {
+	readonly effect: Effect;
+	/** Undefined: the actor must wait, or a task has died. */
+	readonly to: KernelContent | undefined;
+}
+
+/** A move of a task that a search needs, from one of the contexts of its state. */
+export interface NeededMove {
+	readonly kernel: KernelState;
+	readonly slot: number;
+	/** The number of its state. */
+	readonly task: number;
+	readonly context: GuestContext;
+	/** The moves that follow are needed, too. */
+	readonly goesOn: boolean;
+}
+
+/**
+ * What other threads have executed and the search has not asked for yet. An execution depends only on what it is found by here, so that
+ * it does not matter who has made it; and as the search takes them in its own order, it gives the same numbers to what they have reached.
+ */
+export class Executions {
+	readonly #steps = new Map<string, SentStep[]>();
+	readonly #moves = new Map<string, SentMove[]>();
+	readonly #world: World;
+	/** Number of functions that are watched. */
+	readonly #watched: number;
+	/** How many were taken. */
+	taken = 0;
+
+	/** `world`: that of the search, in which an exploration begins. It gets to know what is taken. */
+	constructor(world: World) {
+		this.#world = world;
+		this.#watched = world.model.functions.length;
+	}
+
+	/** False: from here on, where code goes may depend on what was found in this thread only. */
+	get isValid(): boolean {
+		return this.#world.model.functions.length === this.#watched && !this.#world.hasUnknown;
+	}
+
+	add(steps: readonly SentStep[], moves: readonly SentMove[]): void {
+		for (const step of steps) listOf(this.#steps, stepKey(step.from, step)).push(step);
+		for (const move of moves) listOf(this.#moves, moveKey(move.guest, move.task)).push(move);
+	}
+
+	/** The result of a step; undefined: nobody has made it. */
+	step(via: Via): MadeStep | undefined {
+		if (!this.isValid) return undefined;
+		const world = this.#world;
+		const found = take(this.#steps, stepKey(via.from.key, via), ({ effect }) => isAsRead(effect.reads, via));
+		if (found === undefined) return undefined;
+		this.taken++;
+		note(world, found.notes);
+		const replaced = new Map<number, TaskState>();
+		const captured = new Map<number, GuestContext>();
+		for (const [slot, { content, context }] of found.replaced) {
+			replaced.set(slot, world.states.intern(content, context));
+			captured.set(slot, context);
+		}
+		for (const [slot, written] of found.effect.writes) {
+			const before = via.tasks[slot]!;
+			if (!replaced.has(slot) && before.alive) world.states.withFields(before, written);
+		}
+		const reads = found.effect.reads.map((read) => ({ ...read, value: readBy(read, via) }));
+		return { effect: { ...found.effect, reads, replaced, captured }, to: found.to };
+	}
+
+	/** The result of a move; undefined: nobody has made it. */
+	taskMove(from: KernelState, slot: number, task: TaskState, context: GuestContext): TaskOutcome | undefined {
+		if (!this.isValid) return undefined;
+		const world = this.#world;
+		const isIt = (move: SentMove) => isSameContext(move.context, context);
+		const found = take(this.#moves, moveKey(from.guest, task.key), isIt);
+		if (found === undefined) return undefined;
+		this.taken++;
+		note(world, found.notes);
+		const { next, label, broken } = found;
+		const state = world.states.intern(next.content, next.context);
+		world.noteLoop(slot, state, {});
+		return { state, context: next.context, label, broken };
+	}
+}
+
+function stepKey(from: string, { actor, late }: { readonly actor: number; readonly late: boolean }): string {
+	return `${from} ${actor} ${late}`;
+}
+
+function moveKey(guest: string, task: string): string {
+	return `${guest} ${task}`;
+}
+
+function listOf<T>(lists: Map<string, T[]>, key: string): T[] {
+	const known = lists.get(key);
+	if (known !== undefined) return known;
+	const list: T[] = [];
+	lists.set(key, list);
+	return list;
+}
+
+/** Takes the first that is wanted out of a list. */
+function take<T>(lists: Map<string, T[]>, key: string, isWanted: (one: T) => boolean): T | undefined {
+	const list = lists.get(key);
+	const index = list?.findIndex(isWanted) ?? -1;
+	if (index < 0) return undefined;
+	const [found] = list!.splice(index, 1);
+	if (list!.length === 0) lists.delete(key);
+	return found;
+}
+
+/** What the step reads from the tasks, before it. */
+function readBy({ slot, field }: Read, { tasks, busy }: Via): unknown {
+	if (field === "on_cpu") return busy.has(slot);
+	return field === "entries" ? tasks[slot]!.entriesKey : tasks[slot]!.fields[field];
+}
+
+/** True if a step that has read this would read the same again. */
+function isAsRead(reads: readonly Read[], via: Via): boolean {
+	return reads.every((read) => isEqual(read.value, readBy(read, via)));
+}
+
+function isEqual(a: unknown, b: unknown): boolean {
+	return Object.is(a, b) || (Array.isArray(a) && JSON.stringify(a) === JSON.stringify(b));
+}
+
+function isSameContext(a: GuestContext, b: GuestContext): boolean {
+	if (a === b) return true;
+	if (a.words.length !== b.words.length || a.stack.length !== b.stack.length) return false;
+	if (JSON.stringify(a.origins) !== JSON.stringify(b.origins)) return false;
+	return a.words.every((word, i) => word === b.words[i]) && a.stack.every((byte, i) => byte === b.stack[i]);
+}
+
+function note(world: World, { memory, model }: SentNotes): void {
+	world.shared.addNotes(memory);
+	if (model.length > 0) world.model.notes?.add(model);
+}

@@ -1,0 +1,110 @@
+/** Helpers of a search: what others execute gives the same exploration, however many they are, and whatever becomes of them. */
+
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, expect, test } from "vitest";
+import { INVARIANTS } from "../../src/consistency/index.js";
+import { type HelperAnswer, type HelperPort, type HelperRequest, Helpers } from "../../src/explore/index.js";
+import { nodeHost } from "../../src/node/index.js";
+import { createHelper, exploreScenario, parseScenario } from "../../src/scenario/index.js";
+import { LONG } from "../support/sample.js";
+import { PATCHES } from "./support.js";
+
+const folder = mkdtempSync(join(tmpdir(), "klpemu-helpers-"));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+/** `answers`: after so many, a helper has ended. */
+interface Helping {
+	readonly count: number;
+	readonly answers?: number;
+}
+
+async function explore(yaml: string, sources: Readonly<Record<string, string>>, { count, answers }: Helping) {
+	for (const [name, text] of Object.entries(sources)) writeFileSync(join(folder, name), text);
+	const file = join(folder, "s.yaml");
+	const scenario = parseScenario(`title: t\n${yaml}`, file);
+	const machine = { host: nodeHost(file) };
+	const made = { steps: 0, moves: 0 };
+	const port = async (): Promise<HelperPort> => {
+		const helper = await createHelper(scenario, machine);
+		let left = answers ?? Number.POSITIVE_INFINITY;
+		return {
+			isReady: true,
+			// Whatever a thread gets and gives goes through this.
+			ask: async (request) => {
+				if (left-- <= 0) return undefined;
+				const answer: HelperAnswer = structuredClone(helper.answer(structuredClone<HelperRequest>(request)));
+				made.steps += answer.steps.length;
+				made.moves += answer.moves.length;
+				return answer;
+			},
+		};
+	};
+	const ports = await Promise.all(Array.from({ length: count }, port));
+	const helpers = new Helpers(ports);
+	const { exploration, schedules, steps } = await exploreScenario({
+		...{ scenario, machine, helpers, budget: 1_500, invariants: new Set(INVARIANTS), all: true, reduction: true },
+	});
+	const { executed, ...found } = exploration;
+	return { found: { ...found, schedules, steps }, executed, made, taken: helpers.executions?.taken ?? 0 };
+}
+
+const TWO_PATCHES = `${PATCHES}
+tasks: { worker: { calls: [funcA] } }
+steps: [insmod: lp1, insmod: lp3, settle]
+`;
+const ONE_PATCH = TWO_PATCHES.replace("insmod: lp3, ", "");
+const FORKS = `vmlinux: [asm/vmlinux/funcs.c]
+livepatches: { lp1: { sources: [asm/livepatches/lp1.c], funcs: { funcA: lp1_funcA } } }
+tasks: { worker: { calls: [funcA], fork: true } }
+steps: [insmod: lp1, settle, disable: lp1]
+`;
+const CLAIMS = `#include <linux/kernel.h>
+#include <linux/module.h>
+extern long claims;
+static int claim(void)
+{
+	if (READ_ONCE(claims) == 0) { WRITE_ONCE(claims, READ_ONCE(claims) + 1); WARN_ON(READ_ONCE(claims) != 1); }
+	return 0;
+}
+module_init(claim);
+MODULE_LICENSE("GPL");
+`;
+const RACE = `vmlinux: [asm/vmlinux/funcs.c, shared.c]
+modules: { one: { sources: [one.c] }, two: { sources: [two.c] } }
+steps: [race: [[insmod: one], [insmod: two]]]
+`;
+const SOURCES = { "shared.c": "long claims;\n", "one.c": CLAIMS, "two.c": CLAIMS };
+
+type Case = [name: string, yaml: string, sources: Readonly<Record<string, string>>, counts: number[]];
+const MORE: Case[] = [
+	["two livepatches", TWO_PATCHES, {}, [1, 3]],
+	["a task forks while its livepatch goes", FORKS, {}, [2]],
+	["modules in C race for a word", RACE, SOURCES, [2]],
+];
+
+test.each<Case>([["one livepatch", ONE_PATCH, {}, [2]], ...(LONG ? MORE : [])])(
+	"%s: helpers find what a search finds alone",
+	async (_, yaml, sources, counts) => {
+		const alone = await explore(yaml, sources, { count: 0 });
+		expect(alone.taken).toBe(0);
+		for (const count of counts) {
+			const helped = await explore(yaml, sources, { count });
+			expect(helped.found).toEqual(alone.found);
+			// Nearly all was executed by helpers, and nearly all of that was needed.
+			const all = helped.executed.kernel + helped.executed.guest;
+			expect(helped.taken / all).toBeGreaterThan(0.5);
+			expect(helped.taken).toBeLessThanOrEqual(helped.made.steps + helped.made.moves);
+		}
+	},
+);
+
+test("a helper that ends in the middle is not missed", async () => {
+	const alone = await explore(ONE_PATCH, {}, { count: 0 });
+	for (const answers of LONG ? [0, 5] : [5]) {
+		const helped = await explore(ONE_PATCH, {}, { count: 2, answers });
+		expect(helped.found).toEqual(alone.found);
+		expect(helped.taken > 0).toBe(answers > 0);
+	}
+});
