@@ -10,7 +10,7 @@ export default defineConfig({
 			"test/conformance/{data-flow,sequence,programs,table}.test.ts",
 			"test/consistency/{schedules,trampoline}.test.ts",
 			"test/elf/{damage,parse}.test.ts",
-			"test/explore/{guest-code,hybrid,loops,order,reduction,task-words,tracers}.test.ts",
+			"test/explore/{guest-code,helpers,hybrid,loops,order,reduction,task-words,tracers}.test.ts",
 			"test/explore/search/table.test.ts",
 			"test/fuzz/{objects,parsers}.test.ts",
 			"test/golden/real-kernel.test.ts",
