@@ -131,7 +131,7 @@ const named = <T extends readonly (string | undefined)[]>(list: readonly T[]) =>
 	list.map((one) => ({ what: one[0], one }));
 
 // Each takes a second or two.
-test.each(named(sample(DECIDES, 4)))(
+test.each(named(sample(DECIDES, 7)))(
 	"a word that tasks write decides: $what",
 	async ({ one: [, word, reader, more] }) => {
 		const { result, reason } = await explored(reader, more);
@@ -156,7 +156,7 @@ const HARMLESS: readonly (readonly [what: string, reader: string, more?: string]
 		OTHER,
 	],
 ];
-test.each(named(sample(HARMLESS, 4)))(
+test.each(named(sample(HARMLESS, 7)))(
 	"a word that tasks write decides nothing: $what",
 	async ({ one: [, reader, more] }) => {
 		expect(await explored(reader, more)).toMatchObject({ result: "complete", reason: undefined, told: [] });
