@@ -17,9 +17,9 @@ export class AccessLog {
 	#accesses: number[] = [];
 	#gates: string[] = [];
 
-	/** `flags`: two bits. `who`: see SharedMemory.access(). */
+	/** `flags`: three bits. `who`: see SharedMemory.access(). */
 	note(what: (typeof NOTED)[keyof typeof NOTED], flags: number, who: number, address: Kaddr, length: number): void {
-		const head = (who * 4 + flags) * 8 + what;
+		const head = (who * 8 + flags) * 8 + what;
 		let known = this.#known.get(head);
 		if (known === undefined) {
 			known = new Set();
@@ -53,6 +53,6 @@ export function readNotes(
 ): void {
 	for (let i = 0; i < accesses.length; i += 3) {
 		const head = accesses[i]!;
-		each(head & 7, (head >> 3) & 3, head >> 5, accesses[i + 1]!, accesses[i + 2]!);
+		each(head & 7, (head >> 3) & 7, head >> 6, accesses[i + 1]!, accesses[i + 2]!);
 	}
 }

@@ -123,8 +123,6 @@ export class SharedMemory {
 	/** Bytes that tasks' own code reads, and writes. */
 	readonly #readByOwnCode = new ByteSet();
 	#writtenByTasks = new ByteSet();
-	/** Of these, what worlds in other threads know. */
-	#sent = new ByteSet();
 	/** A byte that code of tasks writes and that decides something: states do not hold its value. `ip`: where, if a task decides. */
 	lost: { readonly address: Kaddr; readonly ip: Kaddr | undefined } | undefined = undefined;
 	/** Words of stacks that others have accessed: nobody's own. */
@@ -168,8 +166,7 @@ export class SharedMemory {
 
 	known(): KnownMemory {
 		const [escaped, state, seen] = [this.#escaped, this.#state, this.#seen].map(({ now }) => [...now]);
-		this.#sent = new ByteSet(this.#writtenByTasks.pages);
-		const writtenByTasks = this.#sent.pages;
+		const writtenByTasks = new ByteSet(this.#writtenByTasks.pages).pages;
 		return { points: this.points(), escaped: escaped!, state: state!, seen: seen!, writtenByTasks };
 	}
 
@@ -190,13 +187,20 @@ export class SharedMemory {
 		return this.#log?.take() ?? { accesses: [], gates: [] };
 	}
 
-	/** Where the value has gone was followed only if that world has known that tasks write it. */
-	#readElsewhere(address: Kaddr, length: number, byTask: boolean, followed: boolean): void {
+	/** `knew`: that world has known that tasks write it, and so has followed where the value goes. */
+	#readElsewhere(address: Kaddr, length: number, byTask: boolean, followed: boolean, knew: boolean): void {
 		this.read(address, length, byTask, followed);
-		for (let word = address >> WORD_SHIFT; followed && word <= (address + length - 1) >> WORD_SHIFT; word++) {
-			const unknown = this.#writtenByTasks.bitsAt(word) & ~this.#sent.bitsAt(word);
-			if ((unknown & bitsOf(word, address, length)) !== 0) this.sourcesGrown = true;
+		if (followed && !knew && this.#isWrittenByTasks(address, length, false)) this.sourcesGrown = true;
+	}
+
+	/** Tasks write at least one of the bytes, or `all` of them. */
+	#isWrittenByTasks(address: Kaddr, length: number, all: boolean): boolean {
+		for (let word = address >> WORD_SHIFT; word <= (address + length - 1) >> WORD_SHIFT; word++) {
+			const bits = bitsOf(word, address, length);
+			const written = this.#writtenByTasks.bitsAt(word) & bits;
+			if (all ? written !== bits : written !== 0) return !all;
 		}
+		return all;
 	}
 
 	/** Notes what another world has noted. */
@@ -205,7 +209,7 @@ export class SharedMemory {
 		readNotes(notes, (what, flags, who, address, length) => {
 			const [first, second] = [(flags & 1) !== 0, (flags & 2) !== 0];
 			if (what === NOTED.access) this.access(who, address, length, first, second);
-			else if (what === NOTED.read) this.#readElsewhere(address, length, first, second);
+			else if (what === NOTED.read) this.#readElsewhere(address, length, first, second, (flags & 4) !== 0);
 			else if (what === NOTED.write) this.write(address, length);
 			else if (what === NOTED.taskWrites) this.taskWrites(address, length);
 			else if (what === NOTED.lock) this.lock(address, length);
@@ -249,7 +253,10 @@ export class SharedMemory {
 
 	/** Notes a read by kernel code. `byTask`: code that a task runs. `followed`: where the value goes is followed (TaskFlow). */
 	read(address: Kaddr, length: number, byTask: boolean, followed = false): void {
-		this.#log?.note(NOTED.read, Number(byTask) + 2 * Number(followed), 0, address, length);
+		if (this.#log !== undefined) {
+			const flags = Number(byTask) + 2 * Number(followed) + 4 * Number(this.#isWrittenByTasks(address, length, true));
+			this.#log.note(NOTED.read, flags, 0, address, length);
+		}
 		for (let word = address >> WORD_SHIFT; word <= (address + length - 1) >> WORD_SHIFT; word++) {
 			if (this.#read.add(word) && this.#written.has(word)) this.#find(this.#state, word);
 			if (followed) this.#readByOwnCode.add(word, bitsOf(word, address, length));
