@@ -22,9 +22,9 @@ export const BACKING = {
 	/** Scratch for a Cpu: its register file, and the data that its generated code shares with the host. */
 	cpuArea: WINDOW_PAGES * 4,
 	cpuAreaSize: 0xe0000,
-	/** A word: {@link PTE_SHADOWED} while the shadow is asked, else 0. */
+	/** A word: PTE_SHADOWED while the shadow is asked, else 0. */
 	watch: WINDOW_PAGES * 4 + 0xe0000,
-	/** A word: the place of the shadow of address 0, if a shadow of all memory were there (see {@link Shadow}). */
+	/** A word: the place of the shadow of address 0, if a shadow of all memory were there (class Shadow). */
 	shadow: WINDOW_PAGES * 4 + 0xe0004,
 	frames: WINDOW_PAGES * 4 + 0xe1000,
 } as const;
