@@ -2,6 +2,10 @@
 import { readFile } from "node:fs/promises";
 import type { Exploration } from "../src/explore/index.js";
 
+/** What is explored there under one design, each to so many states. */
+export const HUNTING = "scenarios/hunting";
+export const HUNTING_BUDGET = 20_000;
+
 export interface Counts extends Pick<Exploration, "result" | "states" | "transitions" | "depth"> {
 	/** Those that some schedule breaks, by name. */
 	readonly invariants: readonly string[];

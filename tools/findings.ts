@@ -5,7 +5,8 @@
  *
  * --check writes nothing and fails if a verdict, its text, a count, or the verdicts at the beginning of a scenario differ from the files. It
  * does not compare stories, because they contain every step of kernel code, also steps on which no verdict depends.
- * --counts writes the counts of these scenarios only.
+ * --counts writes the counts of these scenarios only; those of scenarios/hunting are explored under their own design alone, and
+ * test/explore/hunting.long.ts checks them.
  */
 import { fork } from "node:child_process";
 import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
@@ -17,7 +18,16 @@ import { designs } from "../src/designs/index.js";
 import { formatSchedule, type Schedule } from "../src/explore/index.js";
 import { nodeHost } from "../src/node/index.js";
 import { exploreScenario, parseScenario, replaySchedule, type Scenario } from "../src/scenario/index.js";
-import { type Counts, checkCounts, checkHead, countsFile, countsOf, countsText } from "./findings-counts.js";
+import {
+	type Counts,
+	checkCounts,
+	checkHead,
+	countsFile,
+	countsOf,
+	countsText,
+	HUNTING,
+	HUNTING_BUDGET,
+} from "./findings-counts.js";
 import { noteOn } from "./findings-notes.js";
 
 const FAMILY = "scenarios/family";
@@ -44,7 +54,8 @@ async function exploreAll(file: string, design: string): Promise<{ cell: Cell; f
 	const text = await readFile(file, "utf8");
 	const scenario: Scenario = parseScenario(text, file);
 	const machine = { host: nodeHost(file), design };
-	const limits = { budget: BUDGET, invariants: new Set(INVARIANTS), all: true, reduction: true };
+	const budget = file.startsWith(HUNTING) ? HUNTING_BUDGET : BUDGET;
+	const limits = { budget, invariants: new Set(INVARIANTS), all: true, reduction: true };
 	const { exploration, schedules, steps, judgement } = await exploreScenario({ scenario, machine, ...limits });
 	const findings: Finding[] = [];
 	for (const schedule of schedules) {
@@ -130,10 +141,16 @@ interface Explored {
 	readonly findings: readonly Finding[];
 }
 
+const ALL = designs.map(({ name }) => name);
+
+async function designsOf(file: string): Promise<readonly string[]> {
+	return file.startsWith(HUNTING) ? [parseScenario(await readFile(file, "utf8"), file).design] : ALL;
+}
+
 async function exploreFile(file: string): Promise<Explored> {
 	const cells: Cell[] = [];
 	const findings: Finding[] = [];
-	for (const { name } of designs) {
+	for (const name of await designsOf(file)) {
 		const { cell, findings: found } = await exploreAll(file, name);
 		findings.push(...found);
 		cells.push(cell);
@@ -223,7 +240,10 @@ async function saveSchedules(schedules: readonly Schedule[]): Promise<void> {
 const FILE = "docs/findings.md";
 const STORIES = "## The stories";
 
-const countsIn = ({ cells }: Explored) => new Map(cells.map(({ counts }, i) => [designs[i]!.name, counts]));
+const countsIn = async ({ file, cells }: Explored) => {
+	const names = await designsOf(file);
+	return new Map(cells.map(({ counts }, i) => [names[i]!, counts]));
+};
 
 /** Prints the differences before the stories, and sets process.exitCode if there are any. */
 async function check(text: string): Promise<void> {
@@ -249,16 +269,16 @@ if (mode === "--here") {
 	const shares = Array.from({ length: processes }, (_, share) => files.filter((_file, i) => i % processes === share));
 	const explored = (await Promise.all(shares.filter((share) => share.length > 0).map(exploreElsewhere))).flat();
 	explored.sort((a, b) => files.indexOf(a.file) - files.indexOf(b.file));
-	const beside = explored.filter(({ file }) => file.startsWith(FAMILY));
+	const beside = explored.filter(({ file }) => file.startsWith(FAMILY) || file.startsWith(HUNTING));
 	if (mode === "--check") {
 		await check(`${document(explored).trimEnd()}\n`);
-		for (const one of beside) await checkCounts(one.file, countsIn(one));
+		for (const one of beside) await checkCounts(one.file, await countsIn(one));
 	} else {
-		for (const one of beside) await writeFile(countsFile(one.file), countsText(countsIn(one)));
+		for (const one of beside) await writeFile(countsFile(one.file), countsText(await countsIn(one)));
 	}
 	if (mode === undefined) {
 		await writeFile(FILE, `${document(explored).trimEnd()}\n`);
 		await saveSchedules(explored.flatMap(({ findings }) => findings.map(({ schedule }) => schedule)));
 	}
-	for (const one of beside) await checkHead(one.file, countsIn(one));
+	for (const one of beside) await checkHead(one.file, await countsIn(one));
 }

@@ -1,34 +1,39 @@
-/** docs/findings/hunting.md: what is found in each scenario of scenarios/hunting is what it says, and nothing else in so many states. */
+/**
+ * docs/findings/hunting.md: each scenario of scenarios/hunting begins with its question and the verdict, and has its exact counts beside it
+ * (npm run findings -- --counts FILE).
+ */
 import { readdirSync, readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { INVARIANTS } from "../../src/consistency/index.js";
 import { nodeHost } from "../../src/node/index.js";
 import { exploreScenario, parseScenario } from "../../src/scenario/index.js";
+import { type Counts, countsFile, countsOf, HUNTING, HUNTING_BUDGET, headOf } from "../../tools/findings-counts.js";
 import { part } from "../support/sample.js";
 
-const FOLDER = "scenarios/hunting";
-const BUDGET = 20_000;
-/** What is found; none: nothing. */
-const FOUND: Readonly<Record<string, readonly string[]>> = {
-	"exit-in-function": ["warn"],
-	"exit-replaced": ["freed-text", "warn"],
-	"fork-by-force": ["switched-on-stack"],
-	"module-force": ["switched-on-stack"],
-	"sysfs-force-end": ["switched-on-stack"],
-};
+const files = readdirSync(HUNTING).flatMap((name) => (name.endsWith(".yaml") ? [`${HUNTING}/${name}`] : []));
 
-const names = readdirSync(FOLDER).flatMap((file) => /^(.*)\.yaml$/.exec(file)?.[1] ?? []);
-
-function explored(name: string) {
-	const file = `${FOLDER}/${name}.yaml`;
-	const scenario = parseScenario(readFileSync(file, "utf8"), file);
-	const limits = { budget: BUDGET, invariants: new Set(INVARIANTS), all: true, reduction: true };
-	return exploreScenario({ scenario, machine: { host: nodeHost(file) }, ...limits });
+function said(file: string): Readonly<Record<string, Counts>> {
+	return JSON.parse(readFileSync(countsFile(file), "utf8"));
 }
+const finds = (file: string) => said(file).mainline!.invariants.length > 0;
 
-const [something, nothing] = [names.filter((name) => name in FOUND), names.filter((name) => !(name in FOUND))];
-test.each([...something, ...part(nothing, 3)])("%s", async (name) => {
-	const { exploration, judgement } = await explored(name);
-	expect(exploration.violations.map(({ broken }) => broken.invariant).sort()).toEqual(FOUND[name] ?? []);
+test.each(files)("%s begins with its question and the verdict of its counts", (file) => {
+	const { question, verdicts } = headOf(readFileSync(file, "utf8"), ["mainline"]);
+	const { result, invariants } = said(file).mainline!;
+	expect(question).toContain("?");
+	expect([...verdicts]).toEqual([["mainline", invariants.join(", ") || result]]);
+});
+
+test.each([
+	...files.filter(finds),
+	...part(
+		files.filter((file) => !finds(file)),
+		3,
+	),
+])("%s", async (file) => {
+	const scenario = parseScenario(readFileSync(file, "utf8"), file);
+	const limits = { budget: HUNTING_BUDGET, invariants: new Set(INVARIANTS), all: true, reduction: true };
+	const { exploration, judgement } = await exploreScenario({ scenario, machine: { host: nodeHost(file) }, ...limits });
+	expect({ mainline: countsOf(exploration) }).toEqual(said(file));
 	if (exploration.result !== "bounded") expect(judgement.failures).toEqual([]);
 });

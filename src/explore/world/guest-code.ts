@@ -366,6 +366,8 @@ export class GuestCode implements CallStepper {
 		const field = this.#machine.klp.code?.taskField(address);
 		if (writes && runner?.isTask) this.hostWrites(address, length);
 		if (field !== undefined) return;
+		// A place in guest code has its stack, above the stack pointer.
+		if (runner !== undefined && this.#isOwn(this.#machine.sched.current, address)) return;
 		if (writes && runner?.isTask && this.#machine.klp.code === undefined && isData(this.#machine, address))
 			shared.taskWrites(address, length);
 		else if (writes) shared.write(address, length);

@@ -13,8 +13,10 @@ const FLAGSHIP = "scenarios/hybrid-lp1-lp2-lp3.yaml";
 const FAMILY = "scenarios/family";
 /** Explored to the end under --core, in 2 to 140 seconds. With KLPEMU_SECONDS=N all others are tried, too, each for N seconds of processor time. */
 const COMPARED = [
-	...["alias-reverse", "bottom-reverse", "disable-reverse", "fork-exit", "module-comes", "one-address", "other-order"],
-	...["preempted", "sleepers", "survivor-above", "survivor-below", "sysfs-writer", "sysfs-writer-up"],
+	...["alias-reverse", "bottom-reverse", "busy-cpus", "cold-part", "direct-call-comes", "disable-reverse", "exit-path"],
+	...["flush-locked", "fork-exit", "graph-callee", "graph-patched", "hammered", "idle-cpus", "module-comes"],
+	...["one-address", "other-order", "preempted", "quick-succession", "replace-all", "sleepers", "survivor-above"],
+	...["survivor-below", "sysfs-writer", "sysfs-writer-up", "traced-patched"],
 	...["two-names", "two-names-reverse", "two-names-sleeper"],
 ];
 const SECONDS = Number(process.env.KLPEMU_SECONDS ?? 0);
@@ -32,7 +34,7 @@ async function verdict(file: string, core?: KernelCore): Promise<string> {
 const family = SECONDS === 0 ? COMPARED.map((name) => `${name}.yaml`) : readdirSync(FAMILY);
 const files = [FLAGSHIP, ...family.filter((name) => name.endsWith(".yaml")).map((name) => `${FAMILY}/${name}`)];
 
-test.for(part(files, 4))("%s", { timeout: 3_600_000 }, async (file, { skip }) => {
+test.for(part(files, 7))("%s", { timeout: 3_600_000 }, async (file, { skip }) => {
 	const core = await kernelCore(skip);
 	const inC = await verdict(file, core);
 	if (inC === "bounded") skip(`${SECONDS} seconds were not enough`);
