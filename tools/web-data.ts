@@ -95,8 +95,8 @@ function schedules(): SavedSchedule[] {
 	const mainline = new Set(read.filter(({ design }) => design === "mainline").map(key));
 	const kept = read.filter((one) => one.design === "mainline" || !mainline.has(key(one)));
 	return kept.map(({ file, text, ...saved }) => {
-		// A third of a schedule aligns its comments.
-		const path = put(`schedules/${file.slice(SCHEDULES.length + 1)}`, text.replace(/ {2,}#/g, " #"));
+		// Comments say what each move does: the page makes the moves and says it, too. They are two thirds of the file.
+		const path = put(`schedules/${file.slice(SCHEDULES.length + 1)}`, text.replace(/^( {2}.*?) +#.*$/gm, "$1"));
 		return { path, ...saved };
 	});
 }
