@@ -5,10 +5,17 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
 import { INVARIANTS } from "../../src/consistency/index.js";
-import { type HelperAnswer, type HelperPort, type HelperRequest, Helpers } from "../../src/explore/index.js";
+import {
+	type HelperAnswer,
+	type HelperPort,
+	type HelperRequest,
+	Helpers,
+	Journal,
+	type SearchOptions,
+} from "../../src/explore/index.js";
 import { nodeHost } from "../../src/node/index.js";
 import { createHelper, exploreScenario, parseScenario } from "../../src/scenario/index.js";
-import { LONG } from "../support/sample.js";
+import { LONG, longTest } from "../support/sample.js";
 import { PATCHES } from "./support.js";
 
 const folder = mkdtempSync(join(tmpdir(), "klpemu-helpers-"));
@@ -18,9 +25,11 @@ afterAll(() => rmSync(folder, { recursive: true }));
 interface Helping {
 	readonly count: number;
 	readonly answers?: number;
+	/** Other options of the search. */
+	readonly more?: Partial<SearchOptions>;
 }
 
-async function explore(yaml: string, sources: Readonly<Record<string, string>>, { count, answers }: Helping) {
+async function explore(yaml: string, sources: Readonly<Record<string, string>>, { count, answers, more }: Helping) {
 	for (const [name, text] of Object.entries(sources)) writeFileSync(join(folder, name), text);
 	const file = join(folder, "s.yaml");
 	const scenario = parseScenario(`title: t\n${yaml}`, file);
@@ -45,6 +54,7 @@ async function explore(yaml: string, sources: Readonly<Record<string, string>>, 
 	const helpers = new Helpers(ports);
 	const { exploration, schedules, steps } = await exploreScenario({
 		...{ scenario, machine, helpers, budget: 1_500, invariants: new Set(INVARIANTS), all: true, reduction: true },
+		...more,
 	});
 	const { executed, ...found } = exploration;
 	return { found: { ...found, schedules, steps }, executed, made, taken: helpers.executions?.taken ?? 0 };
@@ -99,6 +109,22 @@ test.each<Case>([["one livepatch", ONE_PATCH, {}, [2]], ...(LONG ? MORE : [])])(
 		}
 	},
 );
+
+longTest("a checkpoint, and a part of a search, with helpers: as without", async () => {
+	const alone = await explore(ONE_PATCH, {}, { count: 0 });
+	const first = new Journal();
+	const begun = await explore(ONE_PATCH, {}, { count: 2, more: { budget: 200, journal: first } });
+	expect(begun.found.result).toBe("bounded");
+	const more = { journal: new Journal(structuredClone(first.checkpoint())) };
+	expect((await explore(ONE_PATCH, {}, { count: 2, more })).found).toEqual(alone.found);
+	const part = { shard: { index: 0, count: 2 } };
+	const [one, two] = [
+		await explore(ONE_PATCH, {}, { count: 0, more: part }),
+		await explore(ONE_PATCH, {}, { count: 2, more: part }),
+	];
+	expect(two.found).toEqual(one.found);
+	expect(two.taken).toBeGreaterThan(0);
+});
 
 test("a helper that ends in the middle is not missed", async () => {
 	const alone = await explore(ONE_PATCH, {}, { count: 0 });
