@@ -198,7 +198,8 @@ export class GuestCode implements CallStepper {
 	/** The function behind a gate has had an effect. */
 	#called(gate: string): void {
 		if (this.#acquires(gate)) this.#acquired = true;
-		else if (this.#visible(gate)) this.#fresh = false;
+		// Behind the end of a critical section, whose accesses are no points under klp_mutex, others may come first.
+		else if (this.#visible(gate) || isLock(gate)) this.#fresh = false;
 	}
 
 	mark(): number {

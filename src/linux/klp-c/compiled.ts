@@ -28,6 +28,7 @@ import {
 } from "../klp/index.js";
 import {
 	type Dmesg,
+	detail,
 	ENOMEM,
 	type FaultInjection,
 	type Kallsyms,
@@ -333,8 +334,10 @@ export class CompiledLivepatch implements Livepatch {
 		return this.#errno("klp_module_coming", toU64(this.#parts.structOf(mod as LoadedModule)));
 	}
 
-	klp_module_going(mod: module): Kernel<void> {
-		return this.#void("klp_module_going", toU64(this.#parts.structOf(mod as LoadedModule)));
+	*klp_module_going(mod: module): Kernel<void> {
+		yield* this.#void("klp_module_going", toU64(this.#parts.structOf(mod as LoadedModule)));
+		// klp_mutex is free, and the loader has not hidden the module yet: only klp_alive tells others that it goes.
+		yield detail("klp_module_going");
 	}
 
 	/** The C takes `current` for the parent, which need not be the task that executes. */

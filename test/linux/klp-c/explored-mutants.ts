@@ -34,6 +34,7 @@ const REVERSED = scenario(
 	"worker: { calls: [funcA] }, sleeper: { calls: [funcA], sleeps_in: funcA }",
 	"run: { task: sleeper }, insmod: lp1, disable: lp1, wake: sleeper, settle",
 );
+const MODULE_GOES = scenario(WORKER, "insmod: other, race: [[insmod: lpm], [rmmod: other]], settle, insmod: other");
 const MODULE_COMES = scenario(WORKER, "race: [[insmod: lpm], [insmod: other]], settle");
 /** Scenarios that are explored to their end with the code as it is. */
 export const complete: readonly string[] = [ONE, AND_BACK, TWO, FORKS];
@@ -204,6 +205,12 @@ export const explored: readonly ExploredMutant[] = [
 		title: "a module that is not ready yet, or not any more, is patched with the patch",
 		edit: { file: CORE, at: [/^static void klp_find_object_module\(/, /mod->klp_alive/], replace: "1" },
 		scenario: MODULE_COMES,
+		caught: "warn",
+	},
+	{
+		title: "a module that goes still looks alive, after its part of the patches is taken off",
+		edit: { file: CORE, at: [/^void klp_module_going\(/, /mod->klp_alive = false;/], replace: ";" },
+		scenario: MODULE_GOES,
 		caught: "warn",
 	},
 ];
