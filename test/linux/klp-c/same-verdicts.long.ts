@@ -11,7 +11,7 @@ import { part } from "../../support/sample.js";
 
 const FLAGSHIP = "scenarios/hybrid-lp1-lp2-lp3.yaml";
 const FAMILY = "scenarios/family";
-/** Explored to the end under --core, in 2 to 140 seconds. With KLPEMU_SECONDS=N all others are tried, too, each for N seconds of processor time. */
+/** Explored to the end under --core, in 2 to 160 seconds. With KLPEMU_SECONDS=N all others are tried, too, each for N seconds of processor time. */
 const COMPARED = [
 	...["alias-reverse", "bottom-reverse", "busy-cpus", "cold-part", "direct-call-comes", "disable-reverse", "exit-path"],
 	...["flush-locked", "fork-exit", "graph-callee", "graph-patched", "hammered", "idle-cpus", "module-comes"],
@@ -34,7 +34,7 @@ async function verdict(file: string, core?: KernelCore): Promise<string> {
 const family = SECONDS === 0 ? COMPARED.map((name) => `${name}.yaml`) : readdirSync(FAMILY);
 const files = [FLAGSHIP, ...family.filter((name) => name.endsWith(".yaml")).map((name) => `${FAMILY}/${name}`)];
 
-test.for(part(files, 7))("%s", { timeout: 3_600_000 }, async (file, { skip }) => {
+test.for(part(files, 8))("%s", { timeout: 3_600_000 }, async (file, { skip }) => {
 	const core = await kernelCore(skip);
 	const inC = await verdict(file, core);
 	if (inC === "bounded") skip(`${SECONDS} seconds were not enough`);
