@@ -100,11 +100,12 @@ steps: [insmod: lp, settle]
 			"f.c": `#include <linux/module.h>\n${body.includes("work") ? "static void run(struct work_struct *w) {}\nstatic DECLARE_WORK(work, run);\n" : ""}static long *kept;\nnoinline long f(long x) { ${body} return x; }\n`,
 		});
 
-	test("has memory for a moment", async () => {
-		expect(await run("kept = kmalloc(8, GFP_KERNEL); if (kept) *kept = x; kfree(kept);")).toEqual([
-			"complete",
-			undefined,
-		]);
+	test.each([
+		["of its own", "long *mine = kmalloc(8, GFP_KERNEL); if (mine) *mine = x; kfree(mine);", "complete"],
+		// Another task's memory may be what kfree() gets.
+		["that others see", "kept = kmalloc(8, GFP_KERNEL); barrier(); kfree(kept);", "bounded"],
+	])("has memory for a moment, %s", async (_, body, verdict) => {
+		expect(await run(body)).toEqual([verdict, undefined]);
 	});
 
 	test.each([

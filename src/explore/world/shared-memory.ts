@@ -125,6 +125,8 @@ export class SharedMemory {
 	#writtenByTasks = new ByteSet();
 	/** A byte that code of tasks writes and that decides something: states do not hold its value. `ip`: where, if a task decides. */
 	lost: { readonly address: Kaddr; readonly ip: Kaddr | undefined } | undefined = undefined;
+	/** In an object that the task which moves has allocated in this move, for itself: nothing of it is shared. */
+	isNew: (address: Kaddr) => boolean = () => false;
 	/** Words of stacks that others have accessed: nobody's own. */
 	#escaped = new Found<number>();
 	#state = new Found<number>();
@@ -277,6 +279,7 @@ export class SharedMemory {
 
 	/** Notes a write by a task's own code, which a move of the task does not keep for others. */
 	taskWrites(address: Kaddr, length: number): void {
+		if (this.isNew(address)) return;
 		this.#log?.note(NOTED.taskWrites, 0, 0, address, length);
 		for (let word = address >> WORD_SHIFT; word <= (address + length - 1) >> WORD_SHIFT; word++) {
 			const bits = bitsOf(word, address, length);
@@ -292,6 +295,7 @@ export class SharedMemory {
 
 	/** Notes a read by a kernel function in TypeScript that a task has called: its result may depend on it. */
 	readForTask(address: Kaddr, length: number): void {
+		if (this.isNew(address)) return;
 		for (let word = address >> WORD_SHIFT; word <= (address + length - 1) >> WORD_SHIFT; word++) {
 			this.#decides(word, bitsOf(word, address, length));
 		}

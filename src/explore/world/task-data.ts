@@ -7,7 +7,7 @@ import { LAYOUT, type Machine } from "../../machine/index.js";
 import { type Kaddr, PERM } from "../../memory/index.js";
 import type { Touched } from "./detour.js";
 import type { SharedMemory } from "./shared-memory.js";
-import { type Origin, TaskFlow } from "./task-flow.js";
+import { type Origin, type Origins, TaskFlow } from "./task-flow.js";
 import type { TaskMove } from "./task-move.js";
 
 function imageOf({ vmlinux, modules }: Machine, address: Kaddr): Image | undefined {
@@ -19,6 +19,7 @@ function imageOf({ vmlinux, modules }: Machine, address: Kaddr): Image | undefin
 const NOP = 0x90;
 /** What they change is looked at when the move has ended (checkShared()). */
 const LOOKED_AT = /alloc|free|strdup|kasprintf|get_current|work/;
+const ALLOCATES = /alloc|strdup|kasprintf/;
 /** A variable and a function that tell the time. */
 const CLOCKS = ["jiffies", "ktime_get"] as const;
 
@@ -39,6 +40,8 @@ export class TaskData {
 	readonly #who: (task: task_struct) => number;
 	readonly flow: TaskFlow;
 	readonly #jiffies: Kaddr | undefined;
+	/** Objects of the heap before the first one that the task has allocated in this move; undefined: it has allocated none. */
+	#before: ReadonlyMap<Kaddr, number> | undefined;
 
 	/** `ofLoop` is told that data decides which a loop has added up. */
 	constructor(
@@ -55,6 +58,7 @@ export class TaskData {
 		this.#accesses = accesses;
 		this.#jiffies = this.#addressOf("jiffies");
 		shared.clock = this.#jiffies;
+		shared.isNew = (address) => this.#isNew(address);
 		this.flow = new TaskFlow(machine, shared, accesses, {
 			decided(origin, ip) {
 				if (origin > 0) ofLoop(origin);
@@ -62,6 +66,12 @@ export class TaskData {
 			},
 			isPrivate: (touched) => this.#isPrivate(machine.sched.current, touched),
 		});
+	}
+
+	/** A task begins a move, with values of these origins. */
+	load(task: task_struct, origins: Origins | undefined): void {
+		this.#before = undefined;
+		this.flow.load(task, origins);
 	}
 
 	/** The next instruction reads what an actor may write at this time. Its name; undefined: it does not. */
@@ -101,7 +111,7 @@ export class TaskData {
 
 	#noteAccess(task: task_struct, { address, length, reads, writes }: Touched): void {
 		if (reads && address === this.#jiffies) this.#shared.hasSources = true;
-		if (length === 0 || !isData(this.#machine, address)) return;
+		if (length === 0 || !isData(this.#machine, address) || this.#isNew(address)) return;
 		if (writes) this.#shared.taskWrites(address, length);
 		if (!reads) return;
 		this.#shared.access(this.#who(task), address, length, false, false);
@@ -127,6 +137,7 @@ export class TaskData {
 		const name = machine.symbols.gateAt(ip)?.replace(/^.*:/, "");
 		if (name === undefined || machine.memory.u8(ip) !== NOP) return undefined;
 		const passed = this.flow.gate(ip, name);
+		if (ALLOCATES.test(name)) this.#before ??= new Map(machine.heap.objects);
 		const isPlain = machine.exports.functions.some(({ plain }) => name in plain);
 		if (!isPlain || LOOKED_AT.test(name)) return passed;
 		const before = keyOf(machine);
@@ -137,6 +148,13 @@ export class TaskData {
 				hint: "it changes what all tasks share, and a move of a task changes that task only; klpemu run does it",
 			});
 		};
+	}
+
+	/** In an object that this move allocates. It is freed before the move ends (checkShared()): what lies there at other times is another one. */
+	#isNew(address: Kaddr): boolean {
+		if (this.#before === undefined || !this.#machine.heap.contains(address)) return false;
+		for (const [begin, bytes] of this.#before) if (address >= begin && address < begin + bytes) return false;
+		return true;
 	}
 
 	#imageOf(address: Kaddr): Image | undefined {

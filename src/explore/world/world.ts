@@ -355,7 +355,7 @@ export class World {
 		const before = whatTasksShare(this.model.machine);
 		const { result, broken } = this.#watch(() => {
 			if (context !== present) this.#mover.restore(task!, context);
-			this.#data.flow.load(task!, this.states.fresh(context.origins));
+			this.#data.load(task!, this.states.fresh(context.origins));
 			const place = { inGuest: 0, path: [], gates: [] };
 			const runner = { who: this.actors.length + number, holdsMutex: () => false, place, isTask: true };
 			return this.#code.as(runner, () => this.#moveOrDie(task!, state!));

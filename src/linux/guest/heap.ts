@@ -76,6 +76,11 @@ export class Heap {
 		return this.used.size;
 	}
 
+	/** Objects in use: first byte, and bytes. */
+	get objects(): ReadonlyMap<Kaddr, number> {
+		return this.used;
+	}
+
 	/** Which objects are in use, and in which order free ones go out: two heaps of the same layout go on alike. */
 	get layout(): string {
 		this.known ??= `${[...this.used.keys()].join()};${[...this.free].map(([size, free]) => `${size}:${free.join()}`).join()}`;

@@ -18,7 +18,7 @@ import { join } from "node:path";
 import { build } from "esbuild";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { PROJECT } from "../../../src/node/index.js";
-import { ENDLESS, WITHOUT_END } from "../../support/small-scenario.js";
+import { ENDLESS, ENDLESS_RACE, WITHOUT_END } from "../../support/small-scenario.js";
 
 const HYBRID = "scenarios/hybrid-lp1-lp2-lp3.yaml";
 const OBJECT = "asm/prebuilt/livepatches/lp1.o";
@@ -171,13 +171,13 @@ describe.skipIf(!existsSync("/dev/full"))("standard output is a full disk: statu
 
 describe("a limit of the size of files (ulimit -f): what is known is printed, status 2, and no file is torn", () => {
 	test.each([
-		["run", ["run", HYBRID, "--trace", "FILE"], "VIOLATED", /^cannot write '.*file': EFBIG$/m],
-		["campaign", ["campaign", CAMPAIGN, "--html", "FILE"], "rfc-2025", /^cannot write '.*file': EFBIG$/m],
-		["kernel build", ["kernel", "build", "--out", "FILE"], "", /tar.xz: tar does not read it: exit status 153$/m],
-	])("%s", async (_name, args, known, message) => {
+		["run", 4, ["run", HYBRID, "--trace", "FILE"], "VIOLATED", /^cannot write '.*file': EFBIG$/m],
+		["campaign", 1, ["campaign", CAMPAIGN, "--html", "FILE"], "rfc-2025", /^cannot write '.*file': EFBIG$/m],
+		["kernel build", 4, ["kernel", "build", "--out", "FILE"], "", /tar.xz: tar does not read it: exit status 153$/m],
+	])("%s", async (_name, blocks, args, known, message) => {
 		const place = mkdtempSync(join(folder, "limit-"));
 		const given = args.map((arg) => (arg === "FILE" ? join(place, "file") : arg));
-		const { status, stdout, stderr } = await start(given, {}, "ulimit -f 4").end;
+		const { status, stdout, stderr } = await start(given, {}, `ulimit -f ${blocks}`).end;
 		expect([status, stderr]).toEqual([2, expect.stringMatching(message)]);
 		expect(stdout).toContain(known);
 		expect(readdirSync(place)).toEqual([]);
@@ -200,7 +200,7 @@ describe("temporary files that cannot be written: status 2, and what to do", () 
 describe("a signal", () => {
 	test.each(["SIGINT", "SIGTERM"] as const)("campaign prints what is known, and writes it: %s", async (signal) => {
 		const html = join(folder, "html");
-		writeFileSync(join(folder, "endless.yaml"), ENDLESS);
+		writeFileSync(join(folder, "endless.yaml"), ENDLESS_RACE);
 		const endless = join(folder, "campaign.yaml");
 		writeFileSync(endless, "scenarios: [endless.yaml]\ndesigns: all\nstates: 100000000\nseconds: 3600\n");
 		const { child, printed, end } = start(["campaign", endless, "--jobs", "1", "--html", html]);
