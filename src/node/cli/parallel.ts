@@ -7,6 +7,6 @@ export function parallelOf(given: bigint | undefined, option: string, most: numb
 	if (given >= 1n && given <= most) return Number(given);
 	throw new KlpemuError("CLI_BAD_ARGUMENT", `${option} must be from 1 to ${most}, not ${given}`, {
 		where,
-		hint: `without ${option} there are as many as this machine has cores: ${availableParallelism()}`,
+		hint: `this machine has ${availableParallelism()} cores`,
 	});
 }
