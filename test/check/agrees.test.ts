@@ -93,14 +93,14 @@ describe.each(["typescript", "compiled"])("the %s core", (which) => {
 		});
 	}
 
-	test.each(some(loaded))("$kind, row $index, is loaded", async ({ faulty }) => {
-		const machine = await machineOf(which, () => {
-			throw new Error("the first test has been skipped");
+	for (const { kind, faulty, index } of some(loaded)) {
+		test(`${kind}, row ${index}, is loaded`, async ({ skip }) => {
+			const machine = await machineOf(which, skip);
+			const seen = load(machine, ko({ ...faulty, ...OLD }));
+			machine.close();
+			expect(seen).toMatchObject({ errno: "0" });
 		});
-		const seen = load(machine, ko({ ...faulty, ...OLD }));
-		machine.close();
-		expect(seen).toMatchObject({ errno: "0" });
-	});
+	}
 
 	// The compiled core does not apply livepatch relocations yet: it refuses such a module (CORE_RELOCATIONS).
 	for (const [kind, file, dmesg] of which === "compiled" ? [] : RELOCATIONS) {
