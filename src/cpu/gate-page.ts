@@ -10,6 +10,12 @@ export function gateAddress(base: Kaddr, index: number): Kaddr {
 	return (base + index * GATE_SIZE) | 0;
 }
 
+/** The kernel function of a gate: the gates of a compiled core have a prefix. */
+export const functionOfGate = (name: string): string => name.replace(/^.*:/, "");
+
+/** A gate's function is called at its first byte; behind it is its return. */
+export const isGateEntry = (memory: Memory, ip: Kaddr): boolean => memory.u8(ip) === GATE_BYTES[0];
+
 /** A page of gates: host functions that look like ordinary kernel symbols to guest code. */
 export class GatePage {
 	readonly #memory: Memory;

@@ -1,4 +1,4 @@
-import { RIP, RSP } from "../cpu/index.js";
+import { functionOfGate, RIP, RSP } from "../cpu/index.js";
 import type { task_struct } from "../linux/sched/index.js";
 import type { Machine } from "../machine/index.js";
 
@@ -21,7 +21,7 @@ export function sourcePlace({ symbols, memory }: Machine, { regs }: task_struct)
 	// A return address is the instruction behind the call.
 	const { func, line } = symbols.sourceAt(gate === undefined ? ip : (memory.kaddr(stack) - 1) | 0) ?? {};
 	if (func === undefined || line === undefined) return undefined;
-	return { func, ...line, ...(gate !== undefined && { calls: gate.replace(/^.*:/, "") }) };
+	return { func, ...line, ...(gate !== undefined && { calls: functionOfGate(gate) }) };
 }
 
 /** A point with its place: `klp_init_transition() transition.c:639`, or `enters lp1_funcA (lp1.c:7)`. */

@@ -1,5 +1,5 @@
 import { KlpemuError } from "../../base/index.js";
-import { type Cpu, RIP, RSP, type Stop } from "../../cpu/index.js";
+import { type Cpu, functionOfGate, isGateEntry, RIP, RSP, type Stop } from "../../cpu/index.js";
 import { AccessesAt, type MemoryAccess } from "../../cpu/x86/index.js";
 import { type CallStepper, runGuest } from "../../linux/guest/index.js";
 import type { Point } from "../../linux/lib/index.js";
@@ -45,9 +45,6 @@ const ACQUIRE: ReadonlySet<string> = new Set([
 
 /** Gates that take a lock and wait for it, or give it back. */
 const isLock = (gate: string) => ACQUIRE.has(gate) || /unlock/.test(gate);
-
-/** Without the prefix that the gates of a compiled core have. */
-const plainName = (gate: string) => gate.replace(/^.*:/, "");
 
 /** Gates of kernel functions that need a clock, make tasks, or call a function later. */
 const TIMED = /^(kthread_\w+|(mod|add)_timer|schedule_timeout\w*|call_rcu|wait_for_completion_timeout)$/;
@@ -186,7 +183,7 @@ export class GuestCode implements CallStepper {
 		const place = this.#runner?.place;
 		if (place === undefined) return;
 		if (name !== undefined) {
-			place.gates = [...place.gates, plainName(name)];
+			place.gates = [...place.gates, functionOfGate(name)];
 			return;
 		}
 		// Points of the function may have ended the move in which it was called: its last effect is in the present one.
@@ -219,7 +216,8 @@ export class GuestCode implements CallStepper {
 		const ip = this.#cpu.state.kaddr(RIP);
 		if (this.#atomicUntil !== 0) return false;
 		const gate = this.#gateAt(ip);
-		if (gate !== undefined) return this.#isEntry(ip) && this.#visible(gate) && (!this.#fresh || this.#acquired);
+		if (gate !== undefined)
+			return isGateEntry(this.#machine.memory, ip) && this.#visible(gate) && (!this.#fresh || this.#acquired);
 		return !this.#fresh && this.#touchesShared(task, ip);
 	}
 
@@ -235,12 +233,7 @@ export class GuestCode implements CallStepper {
 	#gateAt(ip: Kaddr): string | undefined {
 		if (this.#machine.memory.entry(ip) === 0) return undefined;
 		const gate = this.#machine.symbols.gateAt(ip);
-		return gate === undefined ? undefined : plainName(gate);
-	}
-
-	/** The gate's first byte, where its function is called; behind it is its return. */
-	#isEntry(ip: Kaddr): boolean {
-		return this.#machine.memory.u8(ip) === 0x90;
+		return gate === undefined ? undefined : functionOfGate(gate);
 	}
 
 	#touchesShared(task: task_struct, ip: Kaddr): boolean {
@@ -293,7 +286,7 @@ export class GuestCode implements CallStepper {
 				hint: "an exploration has no clock, and a fixed set of tasks; klpemu run does it",
 			});
 		}
-		if (!this.#isEntry(ip)) return runGuest(this.#cpu, 1);
+		if (!isGateEntry(this.#machine.memory, ip)) return runGuest(this.#cpu, 1);
 		this.inGate(gate);
 		const stop = runGuest(this.#cpu, 1);
 		this.inGate(undefined);

@@ -1,5 +1,5 @@
 import { KlpemuError, keyOf } from "../../base/index.js";
-import { type Cpu, RIP, STATE_WORDS } from "../../cpu/index.js";
+import { type Cpu, functionOfGate, isGateEntry, RIP, STATE_WORDS } from "../../cpu/index.js";
 import type { AccessesAt } from "../../cpu/x86/index.js";
 import type { Image } from "../../elf/index.js";
 import type { task_struct } from "../../linux/sched/index.js";
@@ -16,7 +16,6 @@ function imageOf({ vmlinux, modules }: Machine, address: Kaddr): Image | undefin
 	return undefined;
 }
 
-const NOP = 0x90;
 /** What they change is looked at when the move has ended (checkShared()). */
 const LOOKED_AT = /alloc|free|strdup|kasprintf|get_current|work/;
 const ALLOCATES = /alloc|strdup|kasprintf/;
@@ -134,8 +133,9 @@ export class TaskData {
 		const ip = this.#cpu.state.kaddr(RIP);
 		if (ip < LAYOUT.gates || ip >= LAYOUT.coreScratch) return undefined;
 		const machine = this.#machine;
-		const name = machine.symbols.gateAt(ip)?.replace(/^.*:/, "");
-		if (name === undefined || machine.memory.u8(ip) !== NOP) return undefined;
+		const gate = machine.symbols.gateAt(ip);
+		if (gate === undefined || !isGateEntry(machine.memory, ip)) return undefined;
+		const name = functionOfGate(gate);
 		const passed = this.flow.gate(ip, name);
 		if (ALLOCATES.test(name)) this.#before ??= new Map(machine.heap.objects);
 		const isPlain = machine.exports.functions.some(({ plain }) => name in plain);

@@ -1,4 +1,4 @@
-import { type Cpu, RIP, type Stop } from "../../cpu/index.js";
+import { type Cpu, functionOfGate, RIP, type Stop } from "../../cpu/index.js";
 import type { AccessesAt } from "../../cpu/x86/index.js";
 import type { Kaddr } from "../../memory/index.js";
 import { GuestArguments } from "./arguments.js";
@@ -71,7 +71,7 @@ export class HeapCheck {
 	#hostFunction(name: string): string {
 		const { cpu, symbolize } = this.#parts;
 		const { caller } = new GuestArguments(cpu.memory, cpu.state);
-		return `${name.replace(/^.*:/, "")}() for ${symbolize(caller)}`;
+		return `${functionOfGate(name)}() for ${symbolize(caller)}`;
 	}
 
 	/** `klp_check_stack_func+0x8a/0x110 reads 8 bytes, 88 bytes before the object of 248 bytes that klp_patch_object+0x12/0x90 allocated` */
