@@ -22,6 +22,8 @@ export interface AdminStep {
 	readonly mayFallAsleep: boolean;
 	/** It waits in user mode, if it waits: that it waits for ever is no deadlock of the kernel. */
 	readonly outside: boolean;
+	/** It makes tasks or ends them: it takes tasklist_lock for writing. */
+	readonly writesTasklist: boolean;
 	run(): Kernel<unknown>;
 }
 

@@ -143,7 +143,7 @@ class Actors {
 		const { tasks } = this.#world;
 		const of = spec.name;
 		const doing = (title: string, run: () => Kernel<unknown>): Admin => {
-			const steps = [{ title: `${of} ${title}`, mayFallAsleep: false, outside: true, run }];
+			const steps = [{ title: `${of} ${title}`, mayFallAsleep: false, outside: true, writesTasklist: true, run }];
 			return { name: `${of}:${title}`, task: tasks.get(of), during: undefined, of, steps };
 		};
 		return [
@@ -178,9 +178,9 @@ class Actors {
 	}
 
 	#step(step: StepBase, race: number | undefined): AdminStep {
-		const { title, mayFallAsleep = false, outside = false } = definitionOf(step);
+		const { title, mayFallAsleep = false, outside = false, writesTasklist = false } = definitionOf(step);
 		const run = this.#outcomes.watch(step, race ?? this.#number(step), race !== undefined, this.#world);
-		return { title: title(step), mayFallAsleep, outside, run };
+		return { title: title(step), mayFallAsleep, outside, writesTasklist, run };
 	}
 
 	/** Counted from 1, as in reports. */

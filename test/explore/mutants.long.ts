@@ -217,6 +217,7 @@ const MUTANTS: readonly Mutant[] = [
 			(steps as AdminStep[]).splice(2, 2, {
 				title: "rmmod lp1",
 				mayFallAsleep: false,
+				writesTasklist: false,
 				outside: false,
 				run: () => machine.loader.delete_module("lp1"),
 			});

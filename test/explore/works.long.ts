@@ -76,6 +76,32 @@ describe("a module in C", () => {
 	});
 });
 
+test("a work that a callback queues under klp_mutex may run before the callback goes on", async () => {
+	const callback = `#include <linux/livepatch.h>
+#include <linux/workqueue.h>
+static int ran;
+static void work_fn(struct work_struct *w) { WRITE_ONCE(ran, 1); }
+static DECLARE_WORK(work, work_fn);
+static int pre_patch(struct klp_object *obj) { schedule_work(&work); WARN_ON(READ_ONCE(ran)); return 0; }
+static long new_f(long x) { return x; }
+static struct klp_func funcs[] = { { .old_name = "funcA", .new_func = new_f }, {} };
+static struct klp_object objs[] = { { .funcs = funcs, .callbacks = { .pre_patch = pre_patch } }, {} };
+static struct klp_patch patch = { .mod = THIS_MODULE, .objs = objs };
+static int start(void) { return klp_enable_patch(&patch); }
+static void stop(void) {}
+module_init(start);
+module_exit(stop);
+MODULE_LICENSE("GPL");
+MODULE_INFO(livepatch, "Y");
+`;
+	const yaml = `vmlinux: [asm/vmlinux/funcs.c, asm/vmlinux/kernel.c]
+livepatches: { lp: { sources: [lp.c] } }
+tasks: { parked: { calls: [funcA], idle: true } }
+steps: [insmod: lp]
+`;
+	expect(await explore(yaml, { "lp.c": callback })).toEqual(["violated", "warn"]);
+});
+
 describe("a task's function", () => {
 	const LIVEPATCH = `#include <linux/livepatch.h>
 static long new_f(long x) { return x; }

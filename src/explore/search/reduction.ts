@@ -164,5 +164,8 @@ function isUnseen(actor: number, { from, to }: Outcome): boolean {
 	// An operation that begins with a wait may never get further.
 	if (to.inKernel[actor]?.waits && from.inKernel[actor] === undefined) return false;
 	const alone = from.mutexHeld && to.mutexHeld && from.outOfTheWay.every((out, other) => out || other === actor);
+	// It has queued a work, or given tasklist_lock back: that another one has a step now can be seen.
+	if (to.next.some((next, other) => other !== actor && next !== undefined && from.next[other] === undefined))
+		return false;
 	return alone && to.text === from.text && to.next[actor] !== undefined;
 }

@@ -391,9 +391,9 @@ export class World {
 		const admin = this.model.admins[index];
 		if (admin === undefined) return this.#nextWork(actor);
 		if (admin.during !== undefined && this.actors[0]!.index !== admin.during) return undefined;
-		// copy_process() and exit take tasklist_lock for writing.
-		if (admin.of !== undefined && this.model.machine.klp.code?.tasklistLocked) return undefined;
-		return admin.steps[actor.index]?.title;
+		const step = admin.steps[actor.index];
+		if (step?.writesTasklist && this.model.machine.klp.code?.tasklistLocked) return undefined;
+		return step?.title;
 	}
 
 	#nextWork(actor: Actor): string | undefined {

@@ -144,6 +144,8 @@ export interface StepDefinition<K extends string, S extends v.GenericSchema, V e
 	readonly races?: true;
 	/** Not a system call of the administrator: it is made in user mode, or does not act on the kernel at all. */
 	readonly outside?: true;
+	/** It makes tasks or ends them: it takes tasklist_lock for writing. */
+	readonly writesTasklist?: true;
 	/** Tasks with `sleeps_in` fall asleep while it is made. */
 	readonly mayFallAsleep?: true;
 	/** It waits once, and its code keeps nothing from before but tasks: a run can go on in the middle of the wait (see RunPlace). */

@@ -34,6 +34,7 @@ export const fork = step("fork", {
 	},
 	races: true,
 	outside: true,
+	writesTasklist: true,
 	read({ parent, child, window = 0, ...task }, place) {
 		return { parent: place.at("parent").oneTask(parent), child: place.newTask(child, task), window };
 	},
@@ -59,6 +60,7 @@ export const exit = step("exit", {
 	},
 	races: true,
 	outside: true,
+	writesTasklist: true,
 	read(raw, place) {
 		const tasks = place.tasks(raw);
 		place.exited(tasks);

@@ -42,7 +42,7 @@ test.for(part(files, 8))("%s", { timeout: 3_600_000 }, async (file, { skip }) =>
 	expect(inC).toBe(mainline);
 });
 
-const FORKED = `title: A task is forked while its parent is in a patched function
+const FORKED = `title: A task is forked while its parent is in a patched function, and ends while the kernel goes through all tasks
 vmlinux: [asm/vmlinux/funcs.c]
 livepatches:
   lp1: { sources: [asm/livepatches/lp1.c], funcs: { funcA: lp1_funcA } }
@@ -51,10 +51,13 @@ tasks:
 steps:
   - insmod: lp1
   - fork: { parent: worker, child: c1, calls: [funcA] }
+  - exit: c1
   - settle
 `;
 
-test("a step that forks does not depend on where the parent is", { timeout: 600_000 }, async ({ skip }) => {
+test("steps that fork and end a task do not depend on where the parent is, and wait for tasklist_lock", {
+	timeout: 600_000,
+}, async ({ skip }) => {
 	const core = await kernelCore(skip);
 	const scenario = parseScenario(FORKED, "forked.yaml");
 	const limits = { budget: 100_000, invariants: new Set(INVARIANTS), all: true, reduction: true };
