@@ -22,12 +22,7 @@ int console_printk[4] = { 7, 4, 1, 7 };
 static struct kobject kernel_directory = { .name = "kernel" };
 struct kobject *kernel_kobj = &kernel_directory;
 
-/* A charp may hold a copy that was made when it was set. */
-void param_free_charp(void *arg);
-
 #define PARAM_OPS(type, flags_, free_) \
-	int param_set_##type(const char *val, const struct kernel_param *kp); \
-	int param_get_##type(char *buffer, const struct kernel_param *kp); \
 	const struct kernel_param_ops param_ops_##type = { \
 		.flags = flags_, .set = param_set_##type, .get = param_get_##type, .free = free_, \
 	}
@@ -42,10 +37,22 @@ PARAM_OPS(ulong, 0, NULL);
 PARAM_OPS(ullong, 0, NULL);
 PARAM_OPS(hexint, 0, NULL);
 PARAM_OPS(charp, 0, param_free_charp);
+PARAM_OPS(invbool, 0, NULL);
+
+const struct kernel_param_ops param_ops_bint = {
+	.flags = KERNEL_PARAM_OPS_FL_NOARG, .set = param_set_bint, .get = param_get_int,
+};
+const struct kernel_param_ops param_ops_bool_enable_only = {
+	.flags = KERNEL_PARAM_OPS_FL_NOARG, .set = param_set_bool_enable_only, .get = param_get_bool,
+};
+const struct kernel_param_ops param_ops_string = { .set = param_set_copystring, .get = param_get_string };
 
 int param_array_set(const char *val, const struct kernel_param *kp);
 int param_array_get(char *buffer, const struct kernel_param *kp);
-const struct kernel_param_ops param_array_ops = { .set = param_array_set, .get = param_array_get };
+void param_array_free(void *arg);
+const struct kernel_param_ops param_array_ops = {
+	.set = param_array_set, .get = param_array_get, .free = param_array_free,
+};
 
 /* /proc/cmdline and /proc/meminfo: they show the effect of a livepatch at once. */
 noinline int cmdline_proc_show(struct seq_file *m, void *v)

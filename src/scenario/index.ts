@@ -42,6 +42,7 @@ export {
 	type RawStep,
 	ROUNDS_LIMIT,
 	STEPS,
+	STRERROR,
 	type Step,
 	type StepKind,
 } from "./steps/index.js";

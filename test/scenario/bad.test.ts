@@ -255,7 +255,7 @@ s.yaml:1:8: 'title' must be a text, not a map`);
 		expect(broken("  - settle", "  - { rmmod: lp1, errno: EBUZY }")).toMatchInlineSnapshot(`
 			"SCENARIO_BAD_VALUE
 			s.yaml:12:26: 'step 2: errno' must be 0 or a negative errno such as -16, or the name of an errno such as EBUSY, or errnos by design, not "EBUZY"
-			  hint: did you mean 'EBUSY'? allowed: EPERM, ENOENT, EINTR, EIO, E2BIG, ENOEXEC, EAGAIN, ENOMEM, EACCES, EBUSY, EEXIST, ENODEV, EINVAL, ENOSYS, EADDRINUSE, ERESTARTSYS"
+			  hint: did you mean 'EBUSY'?"
 		`);
 	});
 });

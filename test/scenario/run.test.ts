@@ -337,7 +337,7 @@ steps: ${steps}
 		const report = await run(
 			yaml(
 				"",
-				"[{ insmod: { module: lp, params: { answer: 99999999999 } }, errno: EINVAL }, { insmod: { module: lp, params: { other: 1 } } }]",
+				"[{ insmod: { module: lp, params: { answer: 99999999999 } }, errno: ERANGE }, { insmod: { module: lp, params: { other: 1 } } }]",
 			),
 		);
 		expect(report.failures).toEqual([]);

@@ -49,6 +49,7 @@
 #define EPROTO 71
 #define EOVERFLOW 75
 #define EOPNOTSUPP 95
+#define EADDRINUSE 98
 #define ETIMEDOUT 110
 #define EALREADY 114
 #define EINPROGRESS 115

@@ -534,6 +534,6 @@ export class Loader {
 
 	*write(path: string, value: string): Kernel<number> {
 		const found = this.#param(path);
-		return found === undefined ? -ENOENT : yield* this.params.set(found.param, value);
+		return found === undefined ? -ENOENT : yield* this.params.write(found.param, value);
 	}
 }

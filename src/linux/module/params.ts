@@ -2,14 +2,18 @@ import { declareState } from "../../base/index.js";
 import { type Kaddr, type Memory, toU64 } from "../../memory/index.js";
 import { type GuestArguments, type GuestCalls, GuestMemory, type Heap, type HostFunctions } from "../guest/index.js";
 import { kstrtobool } from "../klp/index.js";
-import { EINVAL, ENOENT, ENOMEM, type Kernel, type Printer } from "../lib/index.js";
+import { EINVAL, ENOENT, ENOMEM, ENOSPC, EPERM, ERANGE, EROFS, type Kernel, type Printer } from "../lib/index.js";
 
-/** struct kernel_param, kparam_array and kernel_param_ops (include/linux/moduleparam.h). */
-const PARAM = { name: 0, ops: 16, perm: 24, arg: 32, size: 40 } as const;
+/** struct kernel_param, kparam_array, kparam_string and kernel_param_ops (include/linux/moduleparam.h). */
+const PARAM = { name: 0, ops: 16, perm: 24, flags: 27, arg: 32, size: 40 } as const;
 const ARRAY = { max: 0, elemsize: 4, num: 8, ops: 16, elem: 24 } as const;
+const STRING = { maxlen: 0, string: 8 } as const;
 const OPS = { flags: 0, set: 8, get: 16, free: 24 } as const;
 const KERNEL_PARAM_OPS_FL_NOARG = 1;
+const KERNEL_PARAM_FL_UNSAFE = 1;
 const PAGE = 4096;
+/** The longest text that a charp takes. */
+const CHARP_MAX = 1024;
 
 /** A parameter of a loaded module: an entry of its section __param. */
 export interface Param {
@@ -39,12 +43,13 @@ function hexint(value: bigint): string {
 	return value === 0n ? digits.padStart(8, "0") : `0x${digits.padStart(6, "0")}`;
 }
 
-/** kstrtoll() with base 0; undefined: not a number. */
-function kstrtoll(text: string): bigint | undefined {
+/** What the kstrto*() functions read with base 0; undefined: not a number. */
+function kstrtoll(text: string): { readonly number: bigint; readonly negative: boolean } | undefined {
 	const [, sign, digits] = /^([-+]?)(0[xX][\da-fA-F]+|0[0-7]*|[1-9]\d*)\n?$/.exec(text) ?? [];
 	if (digits === undefined) return undefined;
 	const value = BigInt(/^0[0-7]+$/.test(digits) ? `0o${digits.slice(1)}` : digits);
-	return sign === "-" ? -value : value;
+	const negative = sign === "-";
+	return { number: negative ? -value : value, negative };
 }
 
 /** Module parameters (kernel/params.c): reads and writes them with the module's own param_ops. */
@@ -77,55 +82,66 @@ export class Params {
 		return params;
 	}
 
-	/** parse_args(): 0, or the errno of the first parameter that does not take its value. */
+	/** parse_args(): 0, or the errno of the last parameter that does not take its value. */
 	*parse(module: string, params: readonly Param[], values: ReadonlyMap<string, string>): Kernel<number> {
+		let err = 0;
+		const underscores = (name: string) => name.replaceAll("-", "_");
 		for (const [name, value] of values) {
-			// A dash and an underscore are the same.
-			const param = params.find((candidate) => candidate.name === name.replaceAll("-", "_"));
+			const param = params.find((candidate) => underscores(candidate.name) === underscores(name));
 			if (param === undefined) {
 				this.#print.pr_warn(`${module}: unknown parameter '${name}' ignored`);
 				continue;
 			}
-			const ret = yield* this.set(param, value);
+			const { ret, left } = yield* this.#set(param.address, this.#given(param, value));
 			if (ret === 0) continue;
 			if (ret === -ENOENT) this.#print.pr_err(`${module}: Unknown parameter \`${name}'`);
-			else this.#print.pr_err(`${module}: \`${value}' invalid for parameter \`${name}'`);
-			return ret;
+			else if (ret === -ENOSPC) this.#print.pr_err(`${module}: \`${left}' too large for parameter \`${name}'`);
+			else this.#print.pr_err(`${module}: \`${left}' invalid for parameter \`${name}'`);
+			err = ret;
 		}
-		return 0;
+		return err;
+	}
+
+	/** NULL where a parameter that needs no value has none: `insmod m flag`. */
+	#given(param: Param, value: string): string | undefined {
+		const flags = this.#memory.u32(this.#memory.kaddr((param.address + PARAM.ops) | 0));
+		return value === "" && flags & KERNEL_PARAM_OPS_FL_NOARG ? undefined : value;
 	}
 
 	#ops(param: Kaddr, offset: number): Kaddr {
 		return this.#memory.kaddr((this.#memory.kaddr((param + PARAM.ops) | 0) + offset) | 0);
 	}
 
-	/** 0 or a negative errno. */
-	*set(param: Param, value: string): Kernel<number> {
-		const flags = this.#memory.u32(this.#memory.kaddr((param.address + PARAM.ops) | 0));
-		if (value === "" && !(flags & KERNEL_PARAM_OPS_FL_NOARG)) return -EINVAL;
-		return yield* this.#setFrom(param.address, value);
+	/** param_attr_store(): 0 or a negative errno. */
+	*write(param: Param, value: string): Kernel<number> {
+		if (this.#ops(param.address, OPS.set) === 0) return -EPERM;
+		return (yield* this.#set(param.address, value)).ret;
 	}
 
-	*#setFrom(param: Kaddr, value: string): Kernel<number> {
-		const text = this.#heap.kstrdup(value);
+	/** Its result, and what set() has left of the text: param_array() cuts it at the first comma. */
+	*#set(param: Kaddr, value: string | undefined): Kernel<{ ret: number; left: string }> {
+		// param_check_unsafe()
+		if (this.#memory.u8((param + PARAM.flags) | 0) & KERNEL_PARAM_FL_UNSAFE) {
+			const name = this.#memory.string(this.#memory.u64(param));
+			this.#print.pr_notice(`Setting dangerous option ${name} - tainting kernel`);
+		}
+		const text = value === undefined ? 0 : this.#heap.kstrdup(value);
 		const set = this.#ops(param, OPS.set);
-		const ret =
-			set === 0 ? -EINVAL : Number(BigInt.asIntN(32, yield* this.#calls.call(set, toU64(text), toU64(param))));
+		const ret = Number(BigInt.asIntN(32, yield* this.#calls.call(set, toU64(text), toU64(param))));
+		if (text === 0) return { ret, left: "" };
+		const left = this.#memory.string(toU64(text));
 		// charp keeps a copy.
 		this.#heap.kfree(text);
-		return ret;
+		return { ret, left };
 	}
 
-	/** The text of the parameter's file, with its newline, or a negative errno. */
+	/** param_attr_show(): the text of the parameter's file, with its newline, or a negative errno. */
 	*get(param: Param): Kernel<string | number> {
-		return yield* this.#getFrom(param.address);
-	}
-
-	*#getFrom(param: Kaddr): Kernel<string | number> {
+		const get = this.#ops(param.address, OPS.get);
+		if (get === 0) return -EPERM;
 		const buffer = this.#heap.kmalloc(PAGE, true);
-		const get = this.#ops(param, OPS.get);
-		const args = [toU64(buffer), toU64(param)];
-		const length = get === 0 ? -EINVAL : Number(BigInt.asIntN(32, yield* this.#calls.call(get, ...args)));
+		const args = [toU64(buffer), toU64(param.address)];
+		const length = Number(BigInt.asIntN(32, yield* this.#calls.call(get, ...args)));
 		const text = length < 0 ? length : new TextDecoder().decode(this.#memory.read(buffer, Math.min(length, PAGE - 1)));
 		this.#heap.kfree(buffer);
 		return text;
@@ -163,8 +179,10 @@ export class Params {
 		return {
 			[`param_set_${type}`]: (args) => {
 				const value = kstrtoll(args.string(0));
-				if (value === undefined || wrapped(value) !== value) return -EINVAL;
-				const bytes = new Uint8Array(new BigUint64Array([BigInt.asUintN(64, value)]).buffer);
+				// An unsigned number has no sign.
+				if (value === undefined || (!signed && value.negative)) return -EINVAL;
+				if (wrapped(value.number) !== value.number) return -ERANGE;
+				const bytes = new Uint8Array(new BigUint64Array([BigInt.asUintN(64, value.number)]).buffer);
 				memory.write(this.#arg(args), bytes.subarray(0, size));
 				return 0;
 			},
@@ -177,80 +195,179 @@ export class Params {
 		};
 	}
 
+	/** param_set_bool(): without a value a bool is set. */
+	#bool(args: GuestArguments): boolean | undefined {
+		return kstrtobool(args.pointer(0) === 0 ? "1" : args.string(0));
+	}
+
+	#bools(): HostFunctions["plain"] {
+		const memory = this.#memory;
+		const set = (write: (at: Kaddr, value: boolean) => number | undefined) => (args: GuestArguments) => {
+			const value = this.#bool(args);
+			return value === undefined ? -EINVAL : (write(this.#arg(args), value) ?? 0);
+		};
+		const answer = (yes: string, no: string) => (args: GuestArguments) =>
+			this.#answer(args, memory.u8(this.#arg(args)) === 0 ? no : yes);
+		return {
+			param_set_bool: set((at, value) => void memory.setU8(at, Number(value))),
+			param_get_bool: answer("Y", "N"),
+			param_set_invbool: set((at, value) => void memory.setU8(at, Number(!value))),
+			param_get_invbool: answer("N", "Y"),
+			param_set_bint: set((at, value) => void memory.setU32(at, Number(value))),
+			param_set_bool_enable_only: set((at, value) => {
+				if (!value && memory.u8(at) !== 0) return -EROFS;
+				if (value) memory.setU8(at, 1);
+				return undefined;
+			}),
+		};
+	}
+
+	/** The name in a struct kernel_param, for messages. */
+	#name(args: GuestArguments): string {
+		return this.#memory.string(this.#memory.u64(args.pointer(1)));
+	}
+
+	#strings(): HostFunctions["plain"] {
+		const memory = this.#memory;
+		return {
+			param_set_charp: (args) => {
+				const given = args.string(0);
+				if (new TextEncoder().encode(given).length > CHARP_MAX) {
+					this.#print.pr_err(`${this.#name(args)}: string parameter too long`);
+					return -ENOSPC;
+				}
+				const text = this.#heap.kstrdup(given);
+				if (text === 0) return -ENOMEM;
+				this.#freeCharp(this.#arg(args));
+				this.charps.add(text);
+				memory.setU64(this.#arg(args), toU64(text));
+				return 0;
+			},
+			param_free_charp: (args) => {
+				this.#freeCharp(args.pointer(0));
+				return undefined;
+			},
+			param_get_charp: (args) => {
+				const text = memory.u64(this.#arg(args));
+				return this.#answer(args, text === 0n ? "(null)" : memory.string(text));
+			},
+			param_set_copystring: (args) => {
+				const [string, bytes] = [this.#arg(args), new TextEncoder().encode(`${args.string(0)}\0`)];
+				const maxlen = memory.u32((string + STRING.maxlen) | 0);
+				if (bytes.length > maxlen) {
+					this.#print.pr_err(`${this.#name(args)}: string doesn't fit in ${maxlen - 1} chars.`);
+					return -ENOSPC;
+				}
+				memory.write(memory.kaddr((string + STRING.string) | 0), bytes);
+				return 0;
+			},
+			param_get_string: (args) => this.#answer(args, memory.string(memory.u64((this.#arg(args) + STRING.string) | 0))),
+		};
+	}
+
+	/** (val, kp, min, max) */
+	#uintMinmax(args: GuestArguments): number {
+		if (args.pointer(0) === 0) return -EINVAL;
+		const value = kstrtoll(args.string(0));
+		if (value === undefined || value.negative) return -EINVAL;
+		if (value.number > 0xffff_ffffn) return -ERANGE;
+		const number = Number(value.number);
+		if (number < args.u32(2) || number > args.u32(3)) return -EINVAL;
+		this.#memory.setU32(this.#arg(args), number);
+		return 0;
+	}
+
 	/** The set() and get() of the kernel's own types, which asm/vmlinux/kernel.c puts into structs. */
 	functions(): HostFunctions {
-		const memory = this.#memory;
 		return {
 			plain: {
 				...Object.assign({}, ...Object.keys(INTEGERS).map((type) => this.#integer(type))),
-				param_set_bool: (args) => {
-					// Without a value a bool is set.
-					const value = kstrtobool(args.string(0) || "1");
-					if (value === undefined) return -EINVAL;
-					memory.setU8(this.#arg(args), Number(value));
-					return 0;
-				},
-				param_get_bool: (args) => this.#answer(args, memory.u8(this.#arg(args)) === 0 ? "N" : "Y"),
-				param_set_charp: (args) => {
-					const text = this.#heap.kstrdup(args.string(0));
-					if (text === 0) return -ENOMEM;
-					this.#freeCharp(this.#arg(args));
-					this.charps.add(text);
-					memory.setU64(this.#arg(args), toU64(text));
-					return 0;
-				},
-				param_free_charp: (args) => {
-					this.#freeCharp(args.pointer(0));
-					return undefined;
-				},
-				param_get_charp: (args) => {
-					const text = memory.u64(this.#arg(args));
-					return this.#answer(args, text === 0n ? "(null)" : memory.string(text));
-				},
+				...this.#bools(),
+				...this.#strings(),
+				param_set_uint_minmax: (args) => this.#uintMinmax(args),
 			},
 			sleeping: {
-				param_array_set: (args) => this.#setArray(args.string(0), this.#arg(args)),
-				param_array_get: (args) => this.#getArray(args, this.#arg(args)),
+				param_array_set: (args) => this.#setArray(args),
+				param_array_get: (args) => this.#getArray(args),
+				param_array_free: (args) => this.#freeArray(args.pointer(0)),
 			},
 		};
 	}
 
-	/** A struct kernel_param for one element of an array. */
-	#element(array: Kaddr, index: number): Kaddr {
-		const param = this.#heap.kmalloc(PARAM.size, true);
+	/** The address of an element. */
+	#element(array: Kaddr, index: number): bigint {
 		const elemsize = this.#memory.u32((array + ARRAY.elemsize) | 0);
-		this.#memory.setU64((param + PARAM.ops) | 0, this.#memory.u64((array + ARRAY.ops) | 0));
-		this.#memory.setU64((param + PARAM.arg) | 0, this.#memory.u64((array + ARRAY.elem) | 0) + BigInt(index * elemsize));
-		return param;
+		return this.#memory.u64((array + ARRAY.elem) | 0) + BigInt(index * elemsize);
 	}
 
-	*#setArray(text: string, array: Kaddr): Kernel<number> {
+	/** A function of the elements' type; 0: there is none. */
+	#elementOps(array: Kaddr, offset: number): Kaddr {
+		return this.#memory.kaddr((this.#memory.kaddr((array + ARRAY.ops) | 0) + offset) | 0);
+	}
+
+	/** A copy of a struct kernel_param, for an element of an array. */
+	#copy(param: Kaddr): Kaddr {
+		const copy = this.#heap.kmalloc(PARAM.size, true);
+		this.#memory.write(copy, this.#memory.read(param, PARAM.size));
+		return copy;
+	}
+
+	/** param_array(): each comma of the text becomes its end, also for whoever prints the text afterwards. */
+	*#setArray(args: GuestArguments): Kernel<number> {
 		const memory = this.#memory;
-		const values = text.split(",");
-		const num = memory.kaddr((array + ARRAY.num) | 0);
-		if (values.length > memory.u32((array + ARRAY.max) | 0)) return -EINVAL;
+		const [text, array] = [args.pointer(0), this.#arg(args)];
+		const [max, num] = [memory.u32((array + ARRAY.max) | 0), memory.kaddr((array + ARRAY.num) | 0)];
+		const set = this.#elementOps(array, OPS.set);
+		const element = this.#copy(args.pointer(1));
+		const count = (value: number) => num !== 0 && memory.setU32(num, value);
+		const values = args.string(0).split(",");
+		let [ret, at] = [0, text];
+		count(0);
 		for (const [index, value] of values.entries()) {
-			const element = this.#element(array, index);
-			const ret = yield* this.#setFrom(element, value);
-			this.#heap.kfree(element);
-			if (ret !== 0) return ret;
-			if (num !== 0) memory.setU32(num, index + 1);
+			if (index === max) {
+				this.#print.pr_err(`${this.#name(args)}: can only take ${max} arguments`);
+				ret = -EINVAL;
+				break;
+			}
+			const length = new TextEncoder().encode(value).length;
+			memory.setU8((at + length) | 0, 0);
+			memory.setU64((element + PARAM.arg) | 0, this.#element(array, index));
+			ret = Number(BigInt.asIntN(32, yield* this.#calls.call(set, toU64(at), toU64(element))));
+			if (ret !== 0) break;
+			at = (at + length + 1) | 0;
+			count(index + 1);
 		}
-		return 0;
+		this.#heap.kfree(element);
+		return ret;
 	}
 
-	*#getArray(args: GuestArguments, array: Kaddr): Kernel<number> {
+	#count(array: Kaddr): number {
+		const num = this.#memory.kaddr((array + ARRAY.num) | 0);
+		return this.#memory.u32(num === 0 ? (array + ARRAY.max) | 0 : num);
+	}
+
+	*#getArray(args: GuestArguments): Kernel<number> {
 		const memory = this.#memory;
-		const num = memory.kaddr((array + ARRAY.num) | 0);
-		const count = memory.u32(num === 0 ? (array + ARRAY.max) | 0 : num);
-		const texts: string[] = [];
-		for (let index = 0; index < count; index++) {
-			const element = this.#element(array, index);
-			const text = yield* this.#getFrom(element);
-			this.#heap.kfree(element);
-			if (typeof text === "number") return text;
-			texts.push(text.trimEnd());
+		const [buffer, array] = [args.pointer(0), this.#arg(args)];
+		const get = this.#elementOps(array, OPS.get);
+		const element = this.#copy(args.pointer(1));
+		let [off, ret] = [0, 0];
+		for (let index = 0; index < this.#count(array); index++) {
+			// In place of the newline behind the element before.
+			if (index > 0) memory.setU8((buffer + off - 1) | 0, ",".charCodeAt(0));
+			memory.setU64((element + PARAM.arg) | 0, this.#element(array, index));
+			ret = Number(BigInt.asIntN(32, yield* this.#calls.call(get, toU64(buffer) + BigInt(off), toU64(element))));
+			if (ret < 0) break;
+			off += ret;
 		}
-		return this.#answer(args, texts.join(","));
+		this.#heap.kfree(element);
+		return ret < 0 ? ret : off;
+	}
+
+	*#freeArray(array: Kaddr): Kernel<undefined> {
+		const free = this.#elementOps(array, OPS.free);
+		if (free === 0) return undefined;
+		for (let index = 0; index < this.#count(array); index++) yield* this.#calls.call(free, this.#element(array, index));
+		return undefined;
 	}
 }

@@ -3,7 +3,9 @@
  * recorded by hand in the same form (test/golden/transcripts), or the log of a selftest script. Lines that begin with ### are the
  * recorder's: `===` steps and headings, `---` states, `$` commands, and below them what they printed; all others are the kernel's.
  */
+import { ERRNO } from "../../linux/lib/index.js";
 import type { ReportTask } from "../../report/index.js";
+import { STRERROR } from "../../scenario/index.js";
 
 export interface TranscriptTask {
 	/** Implementation that it sleeps in, the original under its own name; null: asleep outside; undefined: not asleep, or not known. */
@@ -218,25 +220,32 @@ function opsLine(state: Open<TranscriptState>, line: string): boolean {
 	return ops !== null;
 }
 
-/** Messages of glibc, busybox and kmod, by the errno behind them. */
-const MESSAGES: readonly (readonly [RegExp, string])[] = [
-	[/Operation not permitted/i, "EPERM"],
-	[/No such file or directory|nonexistent directory|Unknown symbol in module|is not currently loaded/i, "ENOENT"],
-	[/Exec format error|invalid module format/i, "ENOEXEC"],
-	[/Resource temporarily unavailable|is in use|Try again/i, "EAGAIN"],
-	[/Cannot allocate memory|Out of memory/i, "ENOMEM"],
-	[/Permission denied/i, "EACCES"],
-	[/Device or resource busy|Text file busy/i, "EBUSY"],
-	[/File exists/i, "EEXIST"],
-	[/No such device/i, "ENODEV"],
-	[/Invalid argument|Invalid parameters/i, "EINVAL"],
-	[/Operation not supported/i, "EOPNOTSUPP"],
+/** What kmod, busybox and musl say otherwise than glibc. */
+const OTHER_MESSAGES: readonly (readonly [RegExp, string])[] = [
+	[/nonexistent directory|Unknown symbol in module|is not currently loaded/i, "ENOENT"],
+	[/invalid module format/i, "ENOEXEC"],
+	[/is in use|Try again/i, "EAGAIN"],
+	[/Out of memory/i, "ENOMEM"],
+	[/Resource busy/i, "EBUSY"],
+	[/Invalid parameters/i, "EINVAL"],
+	[/Function not implemented/i, "ENOSYS"],
+	[/I\/O error/i, "EIO"],
+	[/Result not representable/i, "ERANGE"],
+	[/Not supported/i, "EOPNOTSUPP"],
 	[/timed out/i, "ETIMEDOUT"],
 ];
+
+/** Messages by errno; one that begins as another does comes first. */
+const MESSAGES: readonly (readonly [string, string])[] = Object.entries(ERRNO)
+	.flatMap(([name, errno]): [string, string][] => (errno in STRERROR ? [[STRERROR[errno]!.toLowerCase(), name]] : []))
+	.sort(([a], [b]) => b.length - a.length);
 
 /** The name of the errno behind what a command printed: `0` for success, `?` if it is none of the known ones. */
 export function errnoOf({ rc, output }: TranscriptCommand): string {
 	if (rc === 0) return "0";
 	const text = output.join("\n");
-	return MESSAGES.find(([pattern]) => pattern.test(text))?.[1] ?? "?";
+	const lower = text.toLowerCase();
+	const known =
+		MESSAGES.find(([message]) => lower.includes(message)) ?? OTHER_MESSAGES.find(([other]) => other.test(text));
+	return known?.[1] ?? "?";
 }

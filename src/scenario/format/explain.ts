@@ -1,5 +1,5 @@
 import * as v from "valibot";
-import { suggest } from "../../base/index.js";
+import { nearest, suggest } from "../../base/index.js";
 import { type AnyStep, STEP_SCHEMAS, STEPS } from "../steps/index.js";
 import type { Path } from "./document.js";
 import { pathName } from "./document.js";
@@ -206,6 +206,15 @@ function wrong(schema: Schema, value: unknown, path: Path, meant: readonly Schem
 	});
 	// The list has each errno with and without its sign; the message shows one of them.
 	const plain = words.filter((word) => !word.startsWith("-"));
-	const hint = typeof value === "string" && words.length > 0 ? suggest(value, "allowed", plain) : undefined;
+	const hint = typeof value === "string" && words.length > 0 ? hintOf(value, plain) : undefined;
 	return { code: "SCENARIO_BAD_VALUE", path, at: "value", message, hint };
+}
+
+/** A list as long as that of the errnos would hide the name that is meant. */
+const LONG_LIST = 30;
+
+function hintOf(value: string, words: readonly string[]): string | undefined {
+	if (words.length <= LONG_LIST) return suggest(value, "allowed", words);
+	const near = nearest(value, words);
+	return near === undefined ? undefined : `did you mean '${near}'?`;
 }

@@ -83,7 +83,8 @@ export const echo = step("echo", {
 	innerErrno: (raw) => raw.errno,
 	title: ({ path, value }) => `echo ${value} > ${path}`,
 	logsBefore: ({ path, value }) => (SILENT.test(path) ? undefined : `% echo ${value} > ${path}`),
-	run: ({ path, value }, { machine }) => machine.files.write(path, value),
+	// The newline is echo's.
+	run: ({ path, value }, { machine }) => machine.files.write(path, `${value}\n`),
 });
 
 export interface Cat {

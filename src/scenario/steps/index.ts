@@ -56,5 +56,6 @@ export function describeStep(step: Step): string {
 }
 
 export { type AnyStep, type Driver, Outside, type Place, type RawStep, type StepBase, type StepWorld } from "./step.js";
+export { STRERROR } from "./strerror.js";
 export { CALL_ROUNDS } from "./tasks.js";
 export { ROUNDS_LIMIT } from "./time.js";

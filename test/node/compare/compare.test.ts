@@ -265,6 +265,11 @@ sh: write error: Invalid argument[    1.0] ### kernel Linux
 		["rmmod: ERROR: Module lp3 is in use", "EAGAIN"],
 		["insmod: ERROR: could not insert module x.ko: No such device", "ENODEV"],
 		["./run.sh: can't create /sys/x: nonexistent directory", "ENOENT"],
+		["insmod: ERROR: could not insert module x.ko: Numerical result out of range", "ERANGE"],
+		["sh: write error: Text file busy", "ETXTBSY"],
+		["insmod: can't insert 'x.ko': No such device or address", "ENXIO"],
+		["sh: write error: Resource busy", "EBUSY"],
+		["sh: write error: Not supported", "EOPNOTSUPP"],
 		["something else", "?"],
 	])("the errno behind '%s' is %s", (text, errno) => {
 		expect(errnoOf({ kind: "command", command: "x", rc: 1, output: [text] })).toBe(errno);
