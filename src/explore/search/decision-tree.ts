@@ -102,7 +102,8 @@ export class DecisionTree<T> {
 	}
 
 	#execute(step: Step<T>, busy: ReadonlySet<number>): void {
-		const { reads, value } = step.execute(busy);
+		// The step keeps what it gets, to be made again; a path adds to its own.
+		const { reads, value } = step.execute(new Set(busy));
 		this.#insert(reads, value);
 	}
 

@@ -12,6 +12,8 @@ class TestStep implements Step<string> {
 	readonly position: Step<string>["position"];
 	readonly #mayBeBusy: number;
 	executed = 0;
+	/** Those on a CPU in each execution. */
+	readonly made: ReadonlySet<number>[] = [];
 	reads: (busy: boolean) => readonly Read[];
 
 	constructor(patch_state: number, mayBeBusy: number) {
@@ -30,6 +32,7 @@ class TestStep implements Step<string> {
 
 	execute(busy: ReadonlySet<number>) {
 		this.executed++;
+		this.made.push(busy);
 		const reads = this.reads(busy.has(1));
 		return { reads, value: reads.map(({ value }) => value).join() };
 	}
@@ -50,6 +53,14 @@ test("states that agree in what was read share an execution, and others do not",
 	const [same, other] = [new TestStep(0, ON_CPU.no), new TestStep(1, ON_CPU.no)];
 	expect([tree.find(same), tree.find(other)]).toEqual([["0,false"], ["1,false"]]);
 	expect([same.executed, other.executed]).toEqual([0, 1]);
+});
+
+test("an execution keeps the decision that it was made with, whatever the path decides further on", () => {
+	const tree = new DecisionTree<string>(columns());
+	tree.find(new TestStep(0, ON_CPU.no));
+	const step = new TestStep(1, ON_CPU.yes);
+	expect(tree.find(step)).toEqual(["1,true"]);
+	expect(step.made).toEqual([new Set(), new Set([1])]);
 });
 
 test("a step that reads something else the second time is found out", () => {
