@@ -68,6 +68,9 @@ export type Decoded = Instruction | NotDecoded;
 
 export const MAX_INSTRUCTION_BYTES = 15;
 
+/** Reads an operand: a register or memory as prefixes and modrm say, or a constant from the bytes that follow. */
+type ReadOperand = (reader: Reader, size: Size) => Operand;
+
 interface Candidate<Row = OpcodeRow> {
 	readonly row: Row;
 	/** modrm.reg must be this; -1: any. */
@@ -112,11 +115,62 @@ function lookUp<Row extends { readonly pattern: string }>(rows: readonly Row[]):
 	for (const row of rows) addRow(lookup, row);
 	return lookup;
 }
-const LOOKUP = lookUp(OPCODES);
 const refusedLookup = once(() => lookUp(refusedRows()));
 
 /** Opcodes without a mandatory prefix that are other instructions, or none, with one. */
 const NO_PREFIX: ReadonlySet<number> = new Set([0x101, 0x1ae, 0x1c3]);
+
+/** A row of the table with what decoding needs of it. */
+interface Chosen {
+	readonly row: OpcodeRow;
+	readonly operands: readonly ReadOperand[];
+	/** Bytes of its constants, see {@link constantBytes}. */
+	readonly constants: readonly string[];
+}
+
+/** The rows of an opcode. Code that runs once is decoded before an engine has made this fast, so that what can be known before is. */
+interface Opcode {
+	readonly hasModrm: boolean;
+	/** The only row, whatever prefixes and modrm there are. */
+	readonly only: Chosen | undefined;
+	/** By modrm.reg, if nothing else decides. */
+	readonly byDigit: readonly (Chosen | undefined)[] | undefined;
+	readonly candidates: readonly (Candidate & { readonly chosen: Chosen })[];
+}
+
+function opcodeOf(key: number, of: readonly Candidate[]): Opcode {
+	const candidates = of.map((candidate) => {
+		const codes = candidate.row.operands === "" ? [] : candidate.row.operands.split(",");
+		const constants = codes.filter((code) => "IJO".includes(code[0]!));
+		return { ...candidate, chosen: { row: candidate.row, operands: codes.map(readerOf), constants } };
+	});
+	const [first] = candidates;
+	const plain = key !== 0x90 && !NO_PREFIX.has(key) && candidates.every(({ row }) => row.prefix === undefined);
+	const decidesNothing = first!.digit < 0 && first!.modrm < 0 && candidates.length === 1;
+	const digits = candidates.every(({ digit }) => digit >= 0);
+	const byDigit = [0, 1, 2, 3, 4, 5, 6, 7].map((n) => candidates.find(({ digit }) => digit === n)?.chosen);
+	return {
+		hasModrm: first!.hasModrm,
+		only: plain && decidesNothing ? first!.chosen : undefined,
+		byDigit: plain && digits ? byDigit : undefined,
+		candidates,
+	};
+}
+
+/** Prefixes that were read, as bits. */
+const PREFIX = { operandSize: 1, address32: 2, lock: 4, f2: 8, f3: 0x10, fs: 0x20, gs: 0x40, none: 0x80 } as const;
+/** By byte; 0: no legacy prefix. Those of es, cs, ss and ds do nothing. */
+const PREFIX_OF = new Uint8Array(256);
+for (const byte of [0x26, 0x2e, 0x36, 0x3e]) PREFIX_OF[byte] = PREFIX.none;
+PREFIX_OF[0x66] = PREFIX.operandSize;
+PREFIX_OF[0x67] = PREFIX.address32;
+PREFIX_OF[0xf0] = PREFIX.lock;
+PREFIX_OF[0xf2] = PREFIX.f2;
+PREFIX_OF[0xf3] = PREFIX.f3;
+PREFIX_OF[0x64] = PREFIX.fs;
+PREFIX_OF[0x65] = PREFIX.gs;
+const REPEATS = PREFIX.f2 | PREFIX.f3;
+const SEGMENTS = PREFIX.fs | PREFIX.gs;
 
 class Refused extends Error {
 	readonly error: NotDecoded["error"];
@@ -128,126 +182,106 @@ class Refused extends Error {
 
 /** One decode in progress. */
 class Reader {
+	readonly bytes: Uint8Array;
+	readonly start: number;
 	readonly address: bigint;
-	readonly #bytes: Uint8Array;
-	readonly #start: number;
-	/** The place in #bytes of the next byte. */
-	#at: number;
-	rex = 0;
-	opsize = false;
-	address32 = false;
-	lock = false;
-	rep: "f2" | "f3" | undefined;
-	segment: "gs" | "fs" | undefined;
-	modrm = -1;
-	/** Completes the modrm operand after the immediates: rip-relative operands count from the end of the instruction. */
-	memory: { base: number; index: number; scale: 1 | 2 | 4 | 8; disp: bigint; rip: boolean } | undefined;
+	/** Behind the last byte that may be read. */
+	readonly end: number;
+	/** The place in bytes of the next byte. */
+	at: number;
+	/** PREFIX */
+	prefixes: number;
+	rex: number;
+	/** -1: none. */
+	modrm: number;
+	/** The byte whose low bits may name a register. */
+	opcode: number;
+	/** Length of the constants: rip-relative operands count from the end of the instruction, which is behind them. */
+	constantBytes: number;
 
 	constructor(bytes: Uint8Array, start: number, address: bigint) {
-		this.#bytes = bytes;
-		this.#start = start;
-		this.#at = start;
+		this.bytes = bytes;
+		this.start = start;
 		this.address = address;
-	}
-
-	/** How many bytes were read. */
-	get length(): number {
-		return this.#at - this.#start;
+		this.end = Math.min(start + MAX_INSTRUCTION_BYTES, bytes.length);
+		this.at = start;
+		this.prefixes = 0;
+		this.rex = 0;
+		this.modrm = -1;
+		this.opcode = 0;
+		this.constantBytes = 0;
 	}
 
 	/** A copy of the bytes that were read. */
 	get seen(): Uint8Array {
-		return this.#bytes.slice(this.#start, this.#at);
+		return this.bytes.slice(this.start, this.at);
+	}
+
+	/** `f2`, `f3` or undefined. */
+	get rep(): "f2" | "f3" | undefined {
+		if ((this.prefixes & REPEATS) === 0) return undefined;
+		return (this.prefixes & PREFIX.f2) !== 0 ? "f2" : "f3";
+	}
+
+	has(prefix: number): boolean {
+		return (this.prefixes & prefix) !== 0;
 	}
 
 	byte(): number {
-		if (this.length >= MAX_INSTRUCTION_BYTES)
-			throw new Refused("general-protection", "instruction longer than 15 bytes");
-		const value = this.#bytes[this.#at];
-		if (value === undefined) throw new Refused("fetch", "instruction bytes are not executable");
-		this.#at++;
-		return value;
+		const { at } = this;
+		if (at >= this.end) throw this.#noByte();
+		this.at = at + 1;
+		return this.bytes[at]!;
 	}
 
-	/** Little-endian, unsigned. */
-	word(bytes: number): bigint {
-		if (bytes > 4) return this.word(4) | (this.word(bytes - 4) << 32n);
-		let value = 0;
-		for (let i = 0; i < bytes; i++) value += this.byte() * 2 ** (8 * i);
-		return BigInt(value);
+	#noByte(): Refused {
+		if (this.at - this.start >= MAX_INSTRUCTION_BYTES)
+			return new Refused("general-protection", "instruction longer than 15 bytes");
+		return new Refused("fetch", "instruction bytes are not executable");
 	}
 
-	/** Little-endian, sign-extended to 64 bits, of at most four bytes. */
-	signed(bytes: number): bigint {
-		if (bytes === 0) return 0n;
+	/** Little-endian, as a signed number, of one to four bytes. */
+	number(bytes: number): number {
+		const { bytes: text, at } = this;
+		if (bytes === 4 && at + 4 <= this.end) {
+			this.at = at + 4;
+			return text[at]! | (text[at + 1]! << 8) | (text[at + 2]! << 16) | (text[at + 3]! << 24);
+		}
 		let value = this.byte();
-		for (let i = 1; i < bytes; i++) value |= this.byte() << (8 * i);
+		for (let shift = 8; shift < 8 * bytes; shift += 8) value |= this.byte() << shift;
 		const unused = 32 - 8 * bytes;
-		value = (value << unused) >> unused;
-		return value < 0 ? BigInt.asUintN(64, BigInt(value)) : BigInt(value);
+		return (value << unused) >> unused;
+	}
+
+	/** Eight bytes, little-endian, unsigned. */
+	quad(): bigint {
+		const low = this.number(4) >>> 0;
+		return BigInt(low) | (BigInt(this.number(4) >>> 0) << 32n);
 	}
 
 	/** Legacy prefixes in any order, then REX, which counts only directly before the opcode. Returns the opcode byte. */
-	prefixes(): number {
-		for (;;) {
-			const value = this.byte();
-			if ((value & 0xf0) === 0x40) {
-				this.rex = value;
-				const next = this.byte();
-				if (!this.#legacy(next)) {
-					if ((next & 0xf0) !== 0x40) return next;
-					// A second REX replaces the first: the loop handles it as if it came first.
-					this.#at--;
-					this.rex = 0;
-					continue;
-				}
-				this.rex = 0;
-			} else if (!this.#legacy(value)) return value;
-		}
-	}
-
-	#legacy(value: number): boolean {
-		if (value === 0x66) this.opsize = true;
-		else if (value === 0x67) this.address32 = true;
-		else if (value === 0xf0) this.lock = true;
-		else if (value === 0xf2) this.rep = "f2";
-		else if (value === 0xf3) this.rep = "f3";
-		else if (value === 0x64) this.segment = "fs";
-		else if (value === 0x65) this.segment = "gs";
-		else return value === 0x26 || value === 0x2e || value === 0x36 || value === 0x3e;
-		return true;
-	}
-
-	get rexW(): boolean {
-		return (this.rex & 8) !== 0;
-	}
-
-	/** Reads SIB and displacement; registers leave `memory` undefined. SDM volume 2, tables 2-2 and 2-3. */
-	modrmTail(): void {
-		const mod = this.modrm >> 6;
-		const rm = this.modrm & 7;
-		if (mod === 3) return;
-		let base = rm | ((this.rex & 1) << 3);
-		let index = -1;
-		let scale: 1 | 2 | 4 | 8 = 1;
-		let rip = false;
-		let dispBytes = mod === 1 ? 1 : mod === 2 ? 4 : 0;
-		if (rm === 4) {
-			const sib = this.byte();
-			base = (sib & 7) | ((this.rex & 1) << 3);
-			index = ((sib >> 3) & 7) | ((this.rex & 2) << 2);
-			scale = (1 << (sib >> 6)) as 1 | 2 | 4 | 8;
-			if (index === 4) index = -1;
-			if ((sib & 7) === 5 && mod === 0) {
-				base = -1;
-				dispBytes = 4;
+	readPrefixes(): number {
+		const { bytes, end } = this;
+		for (let { at } = this; at < end; at++) {
+			const value = bytes[at]!;
+			const prefix = PREFIX_OF[value]!;
+			if (prefix !== 0) this.#add(prefix);
+			// A second REX replaces the first.
+			else if ((value & 0xf0) === 0x40) this.rex = value;
+			else {
+				this.at = at + 1;
+				return value;
 			}
-		} else if (rm === 5 && mod === 0) {
-			base = -1;
-			rip = true;
-			dispBytes = 4;
 		}
-		this.memory = { base, index, scale, disp: this.signed(dispBytes), rip };
+		this.at = end;
+		throw this.#noByte();
+	}
+
+	/** Of several of a kind, the last counts. */
+	#add(prefix: number): void {
+		this.rex = 0;
+		const replaced = (prefix & REPEATS) !== 0 ? REPEATS : (prefix & SEGMENTS) !== 0 ? SEGMENTS : 0;
+		this.prefixes = (this.prefixes & ~replaced) | prefix;
 	}
 }
 
@@ -255,7 +289,7 @@ class Reader {
 function refuse(reader: Reader, key: number, unknown: string): Refused {
 	const candidates = refusedLookup().get(key) ?? [];
 	if (candidates.some(({ hasModrm }) => hasModrm) && reader.modrm < 0) reader.modrm = reader.byte();
-	const prefix = reader.rep ?? (reader.opsize ? "66" : undefined);
+	const prefix = reader.rep ?? (reader.has(PREFIX.operandSize) ? "66" : undefined);
 	const fits = ({ row, digit, modrm }: Candidate<RefusedRow>, wanted: string | undefined): boolean =>
 		row.prefix === wanted &&
 		(digit < 0 || digit === ((reader.modrm >> 3) & 7)) &&
@@ -268,147 +302,204 @@ function refuse(reader: Reader, key: number, unknown: string): Refused {
 	return new Refused("invalid-opcode", `${row.name}: not emulated`);
 }
 
-function choose(reader: Reader, key: number): Candidate {
-	const candidates = LOOKUP.get(key);
-	if (candidates === undefined) throw refuse(reader, key, "no such opcode");
-	if (candidates[0]!.hasModrm) reader.modrm = reader.byte();
+function choose(reader: Reader, key: number): Chosen {
+	const opcode = LOOKUP[key];
+	if (opcode === undefined) throw refuse(reader, key, "no such opcode");
+	if (opcode.hasModrm) reader.modrm = reader.byte();
+	if (opcode.only !== undefined) return opcode.only;
 	const digit = (reader.modrm >> 3) & 7;
-	let plain: Candidate | undefined;
+	const chosen = opcode.byDigit === undefined ? chooseAmong(reader, key, opcode.candidates) : opcode.byDigit[digit];
+	if (chosen === undefined) throw refuse(reader, key, "no such opcode extension");
+	return chosen;
+}
+
+function chooseAmong(reader: Reader, key: number, candidates: Opcode["candidates"]): Chosen | undefined {
+	const digit = (reader.modrm >> 3) & 7;
+	const { rep } = reader;
+	let plain: Opcode["candidates"][number] | undefined;
 	for (const candidate of candidates) {
 		if (candidate.digit >= 0 && candidate.digit !== digit) continue;
 		if (candidate.modrm >= 0 && candidate.modrm !== reader.modrm) continue;
 		// With REX.B, f3 90 is an exchange and not pause.
 		if (key === 0x90 && candidate.row.prefix !== undefined && (reader.rex & 1) !== 0) continue;
 		if (candidate.row.prefix === undefined) {
-			if (NO_PREFIX.has(key) && (reader.rep !== undefined || reader.opsize)) continue;
+			if (NO_PREFIX.has(key) && reader.has(REPEATS | PREFIX.operandSize)) continue;
 			// 90 is nop, unless REX.B makes it xchg r8, rax.
 			if (key === 0x90 && (candidate.row.semantic === "nop") === ((reader.rex & 1) !== 0)) continue;
 			if (plain === undefined || candidate.modrm >= 0) plain = candidate;
-		} else if (candidate.row.prefix === reader.rep) return candidate;
+		} else if (candidate.row.prefix === rep) return candidate.chosen;
 	}
-	if (plain === undefined) throw refuse(reader, key, "no such opcode extension");
-	return plain;
+	return plain?.chosen;
 }
 
-function operandSize({ rexW, opsize }: Reader, { width }: OpcodeRow): Size {
+function operandSize({ rex, prefixes }: Reader, { width }: OpcodeRow): Size {
+	const wide = (rex & 8) !== 0;
+	const short = (prefixes & PREFIX.operandSize) !== 0;
 	switch (width) {
-		case "pair":
-			return rexW ? 64 : 32;
+		case "any":
+			return wide ? 64 : short ? 16 : 32;
+		case "byte":
+			return 8;
 		case "branch":
 			// Near branches ignore the prefix on Intel; push and pop do not.
 			return 64;
 		case "stack":
-			return opsize && !rexW ? 16 : 64;
-		case "byte":
-			return 8;
+			return short && !wide ? 16 : 64;
+		case "pair":
 		case "long":
-			return rexW ? 64 : 32;
-		case "any":
-			return rexW ? 64 : opsize ? 16 : 32;
+			return wide ? 64 : 32;
 	}
 }
 
-/** Size in bits for an operand's size letter. */
-function letterSize(letter: string, size: Size, reader: Reader): Size {
-	switch (letter) {
-		case "b":
-			return 8;
-		case "w":
-			return 16;
-		case "d":
-			return 32;
-		case "q":
-			return 64;
-		case "y":
-			return reader.rexW ? 64 : 32;
-		default:
-			return size;
+/** Size in bits by an operand's size letter; 0: the operand size. */
+const LETTERS: Readonly<Record<string, Size | 0>> = { b: 8, w: 16, d: 32, q: 64 };
+
+/** Bytes of the constants of an instruction. */
+function constantBytes(constants: readonly string[], size: Size, reader: Reader): number {
+	let bytes = 0;
+	for (let n = 0; n < constants.length; n++) {
+		const code = constants[n]!;
+		bytes +=
+			code[0] === "I" ? immediateBytes(code[1], size) : code[0] === "O" ? offsetBytes(reader) : code === "Jb" ? 1 : 4;
 	}
+	return bytes;
 }
+
+function immediateBytes(letter: string | undefined, size: Size): 1 | 2 | 4 | 8 {
+	if (letter === "b" || letter === "s") return 1;
+	if (letter === "w") return 2;
+	if (letter === "v") return (size / 8) as 1 | 2 | 4 | 8;
+	return size === 16 ? 2 : 4;
+}
+
+const offsetBytes = (reader: Reader): 4 | 8 => (reader.has(PREFIX.address32) ? 4 : 8);
 
 function register(reader: Reader, number: number, size: Size): RegisterOperand {
 	const high = size === 8 && reader.rex === 0 && number >= 4 && number < 8;
 	return { kind: "reg", reg: high ? number - 4 : number, high, size };
 }
 
-/** `length`: of the instruction, from whose end rip-relative operands count. */
-function memoryOperand(reader: Reader, bits: number, length: number): MemoryOperand {
-	const { base, index, scale, rip } = reader.memory!;
-	let { disp } = reader.memory!;
-	if (rip) {
-		disp = BigInt.asUintN(64, disp + reader.address + BigInt(length));
-		if (reader.address32) disp = BigInt.asUintN(32, disp);
+/** Reads SIB and displacement of an operand in memory. SDM volume 2, tables 2-2 and 2-3. */
+function memory(reader: Reader, bits: number): MemoryOperand {
+	const mod = reader.modrm >> 6;
+	const rm = reader.modrm & 7;
+	let base = rm | ((reader.rex & 1) << 3);
+	let index = -1;
+	let scale: 1 | 2 | 4 | 8 = 1;
+	let ripRelative = false;
+	let dispBytes = mod === 1 ? 1 : mod === 2 ? 4 : 0;
+	if (rm === 4) {
+		const sib = reader.byte();
+		base = (sib & 7) | ((reader.rex & 1) << 3);
+		index = ((sib >> 3) & 7) | ((reader.rex & 2) << 2);
+		scale = (1 << (sib >> 6)) as 1 | 2 | 4 | 8;
+		if (index === 4) index = -1;
+		if ((sib & 7) === 5 && mod === 0) {
+			base = -1;
+			dispBytes = 4;
+		}
+	} else if (rm === 5 && mod === 0) {
+		base = -1;
+		ripRelative = true;
+		dispBytes = 4;
 	}
-	const { address32 } = reader;
+	const disp = dispBytes === 0 ? 0n : displacement(reader, reader.number(dispBytes), ripRelative);
 	return {
 		kind: "mem",
 		base,
 		index,
 		scale,
 		disp,
-		ripRelative: rip,
-		gs: reader.segment === "gs",
-		address32,
+		ripRelative,
+		gs: reader.has(PREFIX.gs),
+		address32: reader.has(PREFIX.address32),
 		size: bits,
 	};
 }
 
-function immediate(reader: Reader, letter: string, size: Size): ImmediateOperand {
-	const bytes =
-		letter === "b" || letter === "s" ? 1 : letter === "w" ? 2 : letter === "v" ? size / 8 : size === 16 ? 2 : 4;
-	const value = letter === "s" || letter === "z" ? reader.signed(bytes) : reader.word(bytes);
-	return { kind: "imm", value: BigInt.asUintN(size, value), size };
+/** Sign-extended to 64 bits; rip-relative: from the end of the instruction. */
+function displacement(reader: Reader, value: number, ripRelative: boolean): bigint {
+	if (!ripRelative) return value < 0 ? BigInt.asUintN(64, BigInt(value)) : BigInt(value);
+	const end = reader.at - reader.start + reader.constantBytes;
+	return BigInt.asUintN(reader.has(PREFIX.address32) ? 32 : 64, reader.address + BigInt(value + end));
 }
 
-/** Reads what follows the modrm for an operand: the operand itself, if it is a constant, or the distance of a branch. */
-function constant(reader: Reader, code: string, size: Size): ImmediateOperand | bigint | undefined {
-	switch (code[0]) {
-		case "I":
-			return immediate(reader, code[1] ?? "", size);
-		case "J":
-			return reader.signed(code[1] === "b" ? 1 : 4);
-		case "O":
-			reader.memory = { base: -1, index: -1, scale: 1, disp: reader.word(reader.address32 ? 4 : 8), rip: false };
+/** An operand that a modrm byte names, in memory or in a register. */
+function modrmOperand(reader: Reader, bits: Size): Operand {
+	if (reader.modrm < 0xc0) return memory(reader, bits);
+	return register(reader, (reader.modrm & 7) | ((reader.rex & 1) << 3), bits);
+}
+
+function immediate(reader: Reader, letter: string | undefined, size: Size): ImmediateOperand {
+	const bytes = immediateBytes(letter, size);
+	if (bytes === 8) return { kind: "imm", value: reader.quad(), size };
+	const number = reader.number(bytes);
+	const isSigned = letter === "s" || letter === "z";
+	if (isSigned && size === 64) {
+		return { kind: "imm", value: number < 0 ? BigInt.asUintN(64, BigInt(number)) : BigInt(number), size };
 	}
-	return undefined;
+	// An unsigned constant is never wider than its operand but in enter, whose second one is a byte.
+	const bits = isSigned ? size : Math.min(8 * bytes, size);
+	return { kind: "imm", value: BigInt(bits === 32 ? number >>> 0 : number & ((1 << bits) - 1)), size };
 }
 
-/** An operand of an instruction that is `length` bytes long; `read`: its {@link constant}. */
-function operand(
-	reader: Reader,
-	code: string,
-	size: Size,
-	read: ImmediateOperand | bigint | undefined,
-	opcode: number,
-	length: number,
-): Operand {
-	if (typeof read === "object") return read;
-	if (read !== undefined) return { kind: "rel", target: BigInt.asUintN(64, reader.address + BigInt(length) + read) };
-	if (code === "AL" || code === "CL") return { kind: "reg", reg: code === "AL" ? 0 : 1, high: false, size: 8 };
-	if (code === "AX") return { kind: "reg", reg: 0, high: false, size };
-	if (code === "1") return { kind: "imm", value: 1n, size: 8 };
-	const letter = code[1] ?? "";
-	const bits = letterSize(letter, size, reader);
+function relative(reader: Reader, bytes: number): RelativeOperand {
+	const distance = reader.number(bytes);
+	return { kind: "rel", target: BigInt.asUintN(64, reader.address + BigInt(reader.at - reader.start + distance)) };
+}
+
+/** mov between rAX and an absolute address. */
+function offsetOperand(reader: Reader, bits: Size): MemoryOperand {
+	const address32 = reader.has(PREFIX.address32);
+	const disp = address32 ? BigInt(reader.number(4) >>> 0) : reader.quad();
+	const gs = reader.has(PREFIX.gs);
+	return { kind: "mem", base: -1, index: -1, scale: 1, disp, ripRelative: false, gs, address32, size: bits };
+}
+
+/** How to read an operand, by its code in the table. */
+function readerOf(code: string): ReadOperand {
+	if (code === "AL" || code === "CL") return () => ({ kind: "reg", reg: code === "AL" ? 0 : 1, high: false, size: 8 });
+	if (code === "AX") return (_, size) => ({ kind: "reg", reg: 0, high: false, size });
+	if (code === "1") return () => ({ kind: "imm", value: 1n, size: 8 });
+	const letter = code[1];
+	const fixed = LETTERS[letter ?? ""] ?? 0;
+	const bits = (reader: Reader, size: Size): Size =>
+		fixed !== 0 ? fixed : letter !== "y" ? size : (reader.rex & 8) !== 0 ? 64 : 32;
 	switch (code[0]) {
 		case "G":
-			return register(reader, ((reader.modrm >> 3) & 7) | ((reader.rex & 4) << 1), bits);
+			return (reader, size) =>
+				register(reader, ((reader.modrm >> 3) & 7) | ((reader.rex & 4) << 1), bits(reader, size));
 		case "Z":
-			return register(reader, (opcode & 7) | ((reader.rex & 1) << 3), bits);
+			return (reader, size) => register(reader, (reader.opcode & 7) | ((reader.rex & 1) << 3), bits(reader, size));
 		case "E":
-			if (reader.memory !== undefined) return memoryOperand(reader, bits, length);
-			return register(reader, (reader.modrm & 7) | ((reader.rex & 1) << 3), bits);
+			return (reader, size) => modrmOperand(reader, bits(reader, size));
 		case "M":
-			if (reader.memory === undefined) throw new Refused("invalid-opcode", "needs a memory operand");
-			return memoryOperand(reader, letter === "p" ? 2 * size : letter === "" ? 0 : bits, length);
+			return (reader, size) => {
+				if (reader.modrm >= 0xc0) throw new Refused("invalid-opcode", "needs a memory operand");
+				return memory(reader, letter === "p" ? 2 * size : letter === undefined ? 0 : bits(reader, size));
+			};
+		case "I":
+			return (reader, size) => immediate(reader, letter, size);
+		case "J":
+			return (reader) => relative(reader, letter === "b" ? 1 : 4);
 		case "O":
-			return memoryOperand(reader, bits, length);
+			return (reader, size) => offsetOperand(reader, bits(reader, size));
 		default:
 			throw new Error(`opcode table: operand '${code}'`);
 	}
 }
 
+/** By key, see {@link Lookup}. */
+const LOOKUP: readonly (Opcode | undefined)[] = (() => {
+	const rows = lookUp(OPCODES);
+	return Array.from({ length: 0x300 }, (_, key) => {
+		const candidates = rows.get(key);
+		return candidates === undefined ? undefined : opcodeOf(key, candidates);
+	});
+})();
+
 function build(reader: Reader): Instruction {
-	let opcode = reader.prefixes();
+	let opcode = reader.readPrefixes();
 	let map = 0;
 	if (opcode === 0x0f) {
 		opcode = reader.byte();
@@ -418,35 +509,36 @@ function build(reader: Reader): Instruction {
 			map = 0x200;
 		}
 	}
-	const candidate = choose(reader, map + opcode);
-	const row = candidate.row;
-	if (candidate.hasModrm) reader.modrmTail();
+	reader.opcode = opcode;
+	const { row, operands: readers, constants } = choose(reader, map + opcode);
 	const size = operandSize(reader, row);
-	const { codes } = row;
-	// Loops, and no map(): much code is decoded before an engine has made this function fast.
-	const read: (ImmediateOperand | bigint | undefined)[] = [];
-	for (let n = 0; n < codes.length; n++) read.push(constant(reader, codes[n]!, size));
-	const { length } = reader;
+	if (constants.length > 0) reader.constantBytes = constantBytes(constants, size, reader);
+	// A loop, and no map(): much code is decoded before an engine has made this function fast.
 	const operands: Operand[] = [];
-	for (let n = 0; n < codes.length; n++) operands.push(operand(reader, codes[n]!, size, read[n], opcode, length));
-	if (reader.lock && !(row.lock && operands[0]?.kind === "mem")) {
-		throw new Refused("invalid-opcode", `lock prefix on ${row.mnemonic}, which does not allow it`);
-	}
-	if (reader.segment === "fs" && (operands.some((o) => o.kind === "mem" && o.size !== 0) || row.string)) {
-		throw new Refused("invalid-opcode", "fs-relative access: there is no fs base");
-	}
+	for (let n = 0; n < readers.length; n++) operands.push(readers[n]!(reader, size));
+	if (reader.has(PREFIX.lock | PREFIX.fs)) checkPrefixes(reader, row, operands);
+	const { prefixes } = reader;
 	return {
 		row,
 		address: reader.address,
-		length,
+		length: reader.at - reader.start,
 		bytes: reader.seen,
 		size,
 		operands,
-		lock: reader.lock,
-		repeat: !row.string || reader.rep === undefined ? "none" : reader.rep === "f3" ? "rep" : "repne",
-		address32: reader.address32,
-		gs: reader.segment === "gs",
+		lock: (prefixes & PREFIX.lock) !== 0,
+		repeat: !row.string || (prefixes & REPEATS) === 0 ? "none" : (prefixes & PREFIX.f3) !== 0 ? "rep" : "repne",
+		address32: (prefixes & PREFIX.address32) !== 0,
+		gs: (prefixes & PREFIX.gs) !== 0,
 	};
+}
+
+function checkPrefixes(reader: Reader, row: OpcodeRow, operands: readonly Operand[]): void {
+	if (reader.has(PREFIX.lock) && !(row.lock && operands[0]?.kind === "mem")) {
+		throw new Refused("invalid-opcode", `lock prefix on ${row.mnemonic}, which does not allow it`);
+	}
+	if (reader.has(PREFIX.fs) && (operands.some((o) => o.kind === "mem" && o.size !== 0) || row.string)) {
+		throw new Refused("invalid-opcode", "fs-relative access: there is no fs base");
+	}
 }
 
 /**

@@ -117,8 +117,6 @@ export interface OpcodeRow {
 	 * Fixed registers by name: AL, AX (rAX of operand size), CL, DX; `1` is the constant.
 	 */
 	readonly operands: string;
-	/** The same, one by one. */
-	readonly codes: readonly string[];
 	readonly width: Width;
 	readonly semantic: Semantic;
 	/** Flags it sets to a defined value, out of `oszapc` and `d`, `i`. */
@@ -175,7 +173,6 @@ function row(pattern: string, mnemonic: string, operands: string, extra: Extra =
 		pattern,
 		mnemonic,
 		operands,
-		codes: operands === "" ? [] : operands.split(","),
 		width: widthOf(mnemonic, operands, extra),
 		semantic: extra.semantic ?? (mnemonic as Semantic),
 		writes,

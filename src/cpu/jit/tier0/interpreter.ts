@@ -21,16 +21,22 @@ export function straight(
 ): RegionInstruction[] {
 	const entries: RegionInstruction[] = [];
 	let low = kaddrOf(start);
+	const single = text.isBreakpoint(start);
 	for (let address = start; entries.length < MAX_INSTRUCTIONS; ) {
-		if (address !== start && (text.isBreakpoint(address) || text.isHot(address) || known(address, low))) break;
+		if (address !== start && (known(address, low) || text.isBreakpoint(address) || text.isHot(address))) break;
 		const entry = instructionAt(text, address, low);
 		if (entry === undefined) break;
 		entries.push(entry);
-		if (endsBlock(entry) || text.isBreakpoint(start)) break;
-		address = after(entry);
+		if (single || endsBlock(entry)) break;
 		const next = low === undefined ? 0 : low + entry.length;
-		// Not below 0: out of the window, or never in it.
-		low = next < 0 ? next : kaddrOf(address);
+		if (next < 0) {
+			address += BigInt(entry.length);
+			low = next;
+		} else {
+			// Out of the window, or never in it.
+			address = after(entry);
+			low = kaddrOf(address);
+		}
 	}
 	return entries;
 }
