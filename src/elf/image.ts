@@ -146,9 +146,10 @@ class LoadedImage implements Image {
 
 	symbolAt(address: Kaddr): { symbol: ImageSymbol; offset: number; size: number } | undefined {
 		const region = this.#regionOf(address);
+		if (region === undefined) return undefined;
 		const index = lastAtOrBefore(this.symbols, address);
 		const symbol = this.symbols[index];
-		if (region === undefined || symbol === undefined || this.#regionOf(symbol.address) !== region) return undefined;
+		if (symbol === undefined || this.#regionOf(symbol.address) !== region) return undefined;
 		const next = this.symbols[index + 1]?.address;
 		const end = toKaddr(region.address + BigInt(region.length));
 		const size = (next !== undefined && next < end ? next : end) - symbol.address;

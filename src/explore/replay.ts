@@ -4,7 +4,7 @@ import type { task_struct } from "../linux/sched/index.js";
 import type { Model } from "./model.js";
 import type { Move } from "./schedule.js";
 import { type SourcePlace, sourcePlace, withPlace } from "./source-place.js";
-import { type TaskState, World } from "./world/index.js";
+import { type KeptWorld, type TaskState, World } from "./world/index.js";
 
 /** A state, with the data that the invariants need. */
 export interface Judged {
@@ -42,9 +42,23 @@ export interface MoveObserver {
 /** Result of a move. */
 type Made = Pick<Replayed, "points" | "places" | "told" | "broken">;
 
-/** Executes the moves of schedules on the model's machine (`world`: one that is there already), each time from its initial state. */
+/** A state between two operations, to which the first `count` moves of the last replay lead. */
+interface Halt {
+	readonly count: number;
+	readonly world: KeptWorld;
+	readonly now: Judged;
+}
+
+/**
+ * Executes the moves of schedules on the model's machine (`world`: one that is there already), each time from its initial state, or as
+ * if: what begins with the same moves as the last replay goes on from a state that was kept there.
+ */
 export class Replayer {
 	readonly world: World;
+	/** The moves of the last replay, and for which invariants it was. */
+	#done: Replayed[] = [];
+	#invariants = "";
+	readonly #halts: Halt[] = [];
 	/** The state after the last move. */
 	#now: Judged;
 	#observer: MoveObserver | undefined = undefined;
@@ -57,18 +71,43 @@ export class Replayer {
 
 	/** Up to the first broken invariant among `invariants`. Throws `REPLAY_IMPOSSIBLE` when a move cannot be made. */
 	replay(moves: readonly Move[], invariants: ReadonlySet<Invariant>, observer?: MoveObserver): Replayed[] {
-		this.world.rewind();
-		this.#now = this.#look();
+		const known = this.#knownMoves(moves, invariants);
+		// An observer sees all of them.
+		this.#goTo(observer === undefined ? known : 0);
 		this.#observer = observer;
 		observer?.start(this.world);
-		const done: Replayed[] = [];
-		for (const [index, move] of moves.entries()) {
-			const replayed = this.#move(move, index, invariants);
+		const done = this.#done;
+		for (let index = done.length; index < moves.length; index++) {
+			const replayed = this.#move(moves[index]!, index, invariants);
 			done.push(replayed);
 			observer?.end(replayed);
 			if (replayed.broken.length > 0) break;
+			// What is replayed a second time will be replayed again.
+			if (done.length <= known && this.world.quiet) {
+				this.#halts.push({ count: done.length, world: this.world.keep(), now: this.#now });
+			}
 		}
-		return done;
+		return done.slice();
+	}
+
+	/** How many moves are those of the last replay. */
+	#knownMoves(moves: readonly Move[], invariants: ReadonlySet<Invariant>): number {
+		const wanted = [...invariants].join();
+		const isSame = wanted === this.#invariants;
+		this.#invariants = wanted;
+		if (!isSame) return 0;
+		const other = this.#done.findIndex(({ move, broken }, index) => move !== moves[index] || broken.length > 0);
+		return other < 0 ? this.#done.length : other;
+	}
+
+	/** Goes to the last state that was kept, at most `count` moves from the first one. */
+	#goTo(count: number): void {
+		while (this.#halts.length > 0 && this.#halts.at(-1)!.count > count) this.#halts.pop();
+		const halt = this.#halts.at(-1);
+		this.#done.length = halt?.count ?? 0;
+		if (halt === undefined) this.world.rewind();
+		else this.world.goBack(halt.world);
+		this.#now = halt?.now ?? this.#look();
 	}
 
 	#move(move: Move, index: number, invariants: ReadonlySet<Invariant>): Replayed {

@@ -1,6 +1,14 @@
 /** A small exploration from end to end: each move that the search tells, the schedule that breaks, its replay, and the story. */
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { type Model, type MoveObserver, minimise, Replayer, storyParts, tellStory } from "../../src/explore/index.js";
+import {
+	type Model,
+	type Move,
+	type MoveObserver,
+	minimise,
+	Replayer,
+	storyParts,
+	tellStory,
+} from "../../src/explore/index.js";
 import { exploreModel, modelOf, PATCHES } from "./support.js";
 
 const FORCED = `${PATCHES}
@@ -159,6 +167,50 @@ test("a minimised schedule breaks the same; a move of nobody is impossible", asy
 	expect(() => replayer.replay([nobody], new Set())).toThrow(
 		expect.objectContaining({ code: "REPLAY_IMPOSSIBLE", message: expect.stringContaining("move 1: nobody cannot") }),
 	);
+});
+
+test("what begins with the same moves goes on from a state on the way, and comes to the same", async () => {
+	const yaml = FORCED.replace("steps: [", "steps: [{ insmod: lp1 }, settle, ");
+	const { violations } = await exploreModel(await modelOf(yaml));
+	const { broken, moves } = violations[0]!;
+	const replayer = new Replayer(await modelOf(yaml));
+	const { world } = replayer;
+	const invariants = new Set([broken.invariant]);
+	let made = 0;
+	for (const name of ["moveTask", "moveActor"] as const) {
+		const move = world[name].bind(world) as (...args: unknown[]) => never;
+		world[name] = (...args: unknown[]) => {
+			made++;
+			return move(...args);
+		};
+	}
+	const outcome = (candidate: readonly Move[], observer?: MoveObserver) => {
+		made = 0;
+		try {
+			const done = replayer.replay(candidate, invariants, observer);
+			return { told: done.map(({ points, places, before, after, ...rest }) => [points, places, before, after, rest]) };
+		} catch (error) {
+			return { error: String(error) };
+		}
+	};
+	const shorter = moves
+		.map((_, i) => moves.filter((_other, j) => i !== j))
+		.filter((_, i) => i % 4 === 3)
+		.reverse();
+	const [short, long]: number[][] = [[], []];
+	const ends = shorter.map((candidate) => {
+		const end = outcome(candidate);
+		short!.push(made);
+		return end;
+	});
+	// An observer is told of all moves.
+	const all: MoveObserver = { start: () => {}, begin: () => {}, point: () => {}, end: () => {} };
+	for (const [i, candidate] of shorter.entries()) {
+		expect(outcome(candidate, all)).toEqual(ends[i]);
+		long!.push(made);
+	}
+	const sum = (counts: readonly number[]) => counts.reduce((total, count) => total + count, 0);
+	expect(sum(short!)).toBeLessThan(0.9 * sum(long!));
 });
 
 test("moves as the search makes them", async () => {

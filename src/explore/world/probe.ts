@@ -86,7 +86,9 @@ export class TaskProbe {
 	/** The fields of a task; this is not recorded as a read. */
 	fields(task: task_struct): TaskFields {
 		const values = this.#values.get(task)!;
-		return Object.fromEntries(TASK_FIELDS.map((field) => [field, values[field].get()])) as TaskFields;
+		const fields = {} as Record<TaskField, unknown>;
+		for (const field of TASK_FIELDS) fields[field] = values[field].get();
+		return fields;
 	}
 
 	/** Sets the fields of a task; this is not recorded as a write. */

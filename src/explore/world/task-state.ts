@@ -225,7 +225,11 @@ export class TaskStates {
 
 	/** The next state of `state` if kernel code writes these fields. */
 	withFields(state: TaskState, written: Partial<Record<TaskField, unknown>>): TaskState {
-		const key = JSON.stringify(Object.entries(written).map(([name, value]) => [name, fieldKey(value)]));
+		let key = "";
+		for (const name in written) {
+			const value = fieldKey(written[name as TaskField]);
+			key += `${name}:${value.length}:${value}`;
+		}
 		let next = state.derived.get(key);
 		if (next === undefined) {
 			next = this.intern({ ...state, fields: { ...state.fields, ...written } }, state.contexts[0]!);

@@ -21,28 +21,15 @@ import { guestVisible } from "./guest-visible.js";
 import { checkShared, GuestWorks, whatTasksShare } from "./guest-works.js";
 import { hiddenEntries } from "./hidden-entries.js";
 import { TaskProbe } from "./probe.js";
-import type { SavedWorld } from "./saved-world.js";
+import type { KeptWorld, SavedWorld } from "./saved-world.js";
 import { SharedMemory } from "./shared-memory.js";
+import { EMPTY, haveSameTasks, type Slot, tasksByName } from "./slot.js";
 import { functionOf } from "./stack-view.js";
 import { TaskData } from "./task-data.js";
-import type { Origins } from "./task-flow.js";
 import type { TaskMove } from "./task-move.js";
 import { TaskMover } from "./task-mover.js";
 import { captureContext, NO_CONTEXT, TASK_FIELDS, type TaskState, TaskStates } from "./task-state.js";
 
-/** One column of a state: a task of this name, which may or may not exist. */
-interface Slot {
-	/** The task, if it is on the task list. */
-	task: task_struct | undefined;
-	/** The state whose fields the task has now. Undefined after a restore, until a state is loaded. */
-	state: TaskState | undefined;
-	/** The registers and the stack that the task has now. */
-	context: GuestContext | undefined;
-	/** Of these. */
-	origins: Origins | undefined;
-}
-
-const EMPTY: Slot = { task: undefined, state: undefined, context: undefined, origins: undefined };
 const FAULT = "faults";
 /** Moves that a kthread may need for its first round. */
 const KTHREAD_MOVES = 10_000;
@@ -257,7 +244,8 @@ export class World {
 	#adoptTasks(): Pick<Effect, "replaced" | "captured"> {
 		const replaced = new Map<number, TaskState>();
 		const captured = new Map<number, GuestContext>();
-		const there = this.#tasksByName();
+		if (haveSameTasks(this.#slots, this.model.machine.sched, this.#slotOf)) return { replaced, captured };
+		const there = tasksByName(this.model.machine.sched);
 		for (const [number, name] of this.names.entries()) {
 			const slot = this.#slots[number]!;
 			const known = slot.task;
@@ -277,11 +265,6 @@ export class World {
 		return { replaced, captured };
 	}
 
-	#tasksByName(): Map<string, task_struct> {
-		const { sched } = this.model.machine;
-		return new Map([...sched.exiting, ...sched.all()].map((task) => [task.comm, task]));
-	}
-
 	#prepare(task: task_struct, slot: number): void {
 		const { executor, stacks } = this.model.machine;
 		const idlesInGuest = task.idle && this.model.machine.klp.code !== undefined;
@@ -291,8 +274,10 @@ export class World {
 	}
 
 	#setState(slot: number, state: TaskState, context: GuestContext | undefined): void {
-		this.#slots[slot]!.state = state;
-		this.#slots[slot]!.context = context;
+		const one = this.#slots[slot]!;
+		one.state = state;
+		one.context = context;
+		if (context !== undefined) one.wanted = undefined;
 	}
 
 	/** The state that a task of the machine is in. */
@@ -350,8 +335,8 @@ export class World {
 	/** Lets a task run to its next point. `wanted`: the registers and stack that it begins with, if not those that it has. */
 	moveTask(number: number, wanted?: GuestContext): TaskOutcome {
 		const slot = this.#slots[number]!;
-		const { state, task, context: present } = slot;
-		const context = wanted ?? present ?? state!.contexts[0]!;
+		const { state, task, context: present, wanted: kept } = slot;
+		const context = wanted ?? present ?? kept ?? state!.contexts[0]!;
 		const before = whatTasksShare(this.model.machine);
 		const { result, broken } = this.#watch(() => {
 			if (context !== present) this.#mover.restore(task!, context);
@@ -436,7 +421,10 @@ export class World {
 		}
 		const arrived = arrival(point);
 		const kind = this.#code.transitionEnded && arrived.kind !== "place" ? "done" : arrived.kind;
-		return { ...touched, ...arrived, ...adopted, kind, broken };
+		// Not by spreading: this is made at each step, and V8 copies objects of so many shapes slowly.
+		const { reads, writes } = touched;
+		const { replaced, captured } = adopted;
+		return { reads, writes, replaced, captured, label: arrived.label, kind, quiet: arrived.quiet, broken };
 	}
 
 	#runner(index: number): Runner {
@@ -587,9 +575,27 @@ export class World {
 		this.transition = saved.transition;
 		this.model.control.mayFallAsleep = saved.mayFallAsleep;
 		this.#holder = undefined;
-		const there = this.#tasksByName();
+		const there = tasksByName(this.model.machine.sched);
 		for (const [number, name] of this.names.entries()) {
 			Object.assign(this.#slots[number]!, EMPTY, { task: there.get(name) });
+		}
+	}
+
+	/** All of it, with the registers and stacks of tasks. Only while it is {@link quiet}. */
+	keep(): KeptWorld {
+		const tasks = this.#slots.map(({ state, context, wanted, origins }) => {
+			return { state: state!, context: context ?? wanted, origins };
+		});
+		return { saved: this.save(), tasks };
+	}
+
+	/** Goes back to what {@link keep} has kept. */
+	goBack({ saved, tasks }: KeptWorld): void {
+		this.restore(saved);
+		for (const [slot, { state, context, origins }] of tasks.entries()) {
+			this.load(slot, state);
+			this.#slots[slot]!.wanted = context;
+			this.#slots[slot]!.origins = origins;
 		}
 	}
 }
