@@ -64,7 +64,7 @@ class LoadedImage implements Image {
 	readonly percpu: PerCpuVariables | undefined;
 	readonly mcountLocs: readonly Kaddr[];
 	readonly klpRelocations: readonly PendingRelocation[];
-	readonly exports: ReadonlyMap<string, Kaddr> | undefined;
+	readonly exports: Image["exports"];
 	readonly #memory: Memory;
 	readonly #placed: readonly PlacedSection[];
 	readonly #byName: ReadonlyMap<string, readonly ImageSymbol[]>;

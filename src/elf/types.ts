@@ -238,7 +238,7 @@ export interface Image {
 	readonly mcountLocs: readonly Kaddr[];
 	readonly klpRelocations: readonly PendingRelocation[];
 	/** The symbols that other images can use, by name; undefined: all that are not local. */
-	readonly exports: ReadonlyMap<string, Kaddr> | undefined;
+	readonly exports: ReadonlyMap<string, ExportedSymbol> | undefined;
 	/** By key and address. When the guest changes a key, the host writes jumpLabelCode() at each site of it. */
 	readonly jumpEntries: readonly JumpEntry[];
 	/** By key. When the guest changes a key's function, the host writes staticCallCode() at each site of it. */
@@ -279,6 +279,15 @@ export interface Image {
 	finalize(): void;
 	/** Unmaps the regions. */
 	unload(): void;
+}
+
+/** What a .ko gives to other modules. */
+export interface ExportedSymbol {
+	readonly address: Kaddr;
+	/** EXPORT_SYMBOL_GPL() */
+	readonly gplOnly: boolean;
+	/** EXPORT_SYMBOL_NS(): modules that use it must import the name space; empty: it is in none. */
+	readonly namespace: string;
 }
 
 /** Symbols that an image uses and that nothing defines: `ELF_UNDEFINED_SYMBOL`. */

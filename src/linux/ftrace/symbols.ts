@@ -58,7 +58,7 @@ export class Symbols {
 		const { gates, hidden, ftrace } = this.#code;
 		const gate = hidden.has(name) ? undefined : gates.find(name);
 		const [vmlinux, ...modules] = this.#code.kallsyms.images.map((image) =>
-			image.exports === undefined ? image.symbol(name)?.address : image.exports.get(name),
+			image.exports === undefined ? image.symbol(name)?.address : image.exports.get(name)?.address,
 		);
 		return vmlinux ?? gate ?? ftrace.symbols.get(name) ?? modules.find((address) => address !== undefined);
 	}

@@ -30,8 +30,9 @@ import {
 	S_IFDIR,
 } from "../lib/index.js";
 import { type PerCpu, type Sched, synchronize_rcu } from "../sched/index.js";
+import { Imports } from "./imports.js";
 import { type KernelObject, modinfoOf, onlyKernelObject, refusalOf, structName } from "./kernel-object.js";
-import { isGplOnly, license_is_gpl_compatible } from "./licence.js";
+import { license_is_gpl_compatible } from "./licence.js";
 import { type Param, Params } from "./params.js";
 import { HEADERS_LAYOUT, structIn } from "./structs.js";
 
@@ -50,6 +51,8 @@ interface Kind {
 	readonly livepatch: boolean;
 	readonly outOfTree: boolean;
 	readonly license: string;
+	/** MODULE_IMPORT_NS() */
+	readonly namespaces: readonly string[];
 }
 
 /** Of objects without a .ko: modpost, which asks for a licence, has not seen them. */
@@ -57,7 +60,9 @@ function kindOf(objects: readonly ElfObject[], ko: KernelObject | undefined, { p
 	const tag = (name: string) =>
 		objects.map((object) => modinfoOf(object).get(name)?.[0]).find((value) => value !== undefined);
 	const livepatch = patchOf !== undefined || tag("livepatch") === "Y";
-	return { livepatch, outOfTree: ko !== undefined && !ko.intree, license: ko?.license ?? tag("license") ?? "GPL" };
+	const license = ko?.license ?? tag("license") ?? "GPL";
+	const namespaces = objects.flatMap((object) => modinfoOf(object).get("import_ns") ?? []);
+	return { livepatch, outOfTree: ko !== undefined && !ko.intree, license, namespaces };
 }
 
 /** Where a module's struct module is (0: not made yet), its init and exit (0: none). */
@@ -98,7 +103,8 @@ export class LoadedModule implements module {
 	readonly exit: Kaddr;
 	/** Built outside of the kernel's tree; not asked of modules that are no .ko. */
 	readonly outOfTree: boolean;
-	readonly license: string;
+	/** By its licence, or because it uses symbols of a module that is (TAINT_PROPRIETARY_MODULE). */
+	readonly proprietary: boolean;
 	params: readonly Param[] = [];
 	/** Objects of the heap that are freed with the module. */
 	readonly owned: Kaddr[] = [];
@@ -107,7 +113,15 @@ export class LoadedModule implements module {
 	 */
 	readonly fields: FieldValues;
 
-	constructor(given: Entries & Kind & { image: Image; needs: ReadonlySet<LoadedModule>; fields: FieldValues }) {
+	constructor(
+		given: Entries &
+			Omit<Kind, "license" | "namespaces"> & {
+				image: Image;
+				needs: ReadonlySet<LoadedModule>;
+				proprietary: boolean;
+				fields: FieldValues;
+			},
+	) {
 		this.name = given.image.name;
 		this.image = given.image;
 		this.klpRelocations = given.image.klpRelocations;
@@ -118,7 +132,7 @@ export class LoadedModule implements module {
 		this.init = given.init;
 		this.exit = given.exit;
 		this.outOfTree = given.outOfTree;
-		this.license = given.license;
+		this.proprietary = given.proprietary;
 		this.fields = given.fields;
 	}
 
@@ -292,14 +306,17 @@ export class Loader {
 	}
 
 	/** module_augment_kernel_taints(): says once what kind of module is loaded. */
-	#taints(name: string, { outOfTree, livepatch, license }: Kind): void {
+	#taints(
+		name: string,
+		{ outOfTree, livepatch, license }: Pick<Kind, "outOfTree" | "livepatch"> & Partial<Kind>,
+	): void {
 		if (outOfTree && this.#once("out-of-tree")) {
 			this.#print.pr_warn(`${name}: loading out-of-tree module taints kernel.`);
 		}
 		if (livepatch && this.#once("livepatch")) {
 			this.#print.pr_notice(`${name}: tainting kernel with TAINT_LIVEPATCH`);
 		}
-		if (!license_is_gpl_compatible(license) && this.#once("licence")) {
+		if (license !== undefined && !license_is_gpl_compatible(license) && this.#once("licence")) {
 			this.#print.pr_warn(`${name}: module license '${license}' taints kernel.`);
 		}
 	}
@@ -317,17 +334,19 @@ export class Loader {
 		const layout = ko && this.#layoutFor(name, ko);
 		if (ko !== undefined && layout === undefined) return -ENOEXEC;
 		const kind = kindOf(objects, ko, options);
-		const gplok = license_is_gpl_compatible(kind.license);
+		const proprietary = !license_is_gpl_compatible(kind.license);
 		// The kernel has all of them here; they would say nothing about why another module is refused.
-		if (!gplok) this.#taints(name, kind);
-		const needs = new Set<LoadedModule>();
+		if (proprietary) this.#taints(name, kind);
+		const { symbols } = this.#parts;
 		let address: Kaddr = 0;
-		const own = (symbol: string) => {
-			if (ko !== undefined) return this.#parts.kernelSymbol?.(symbol);
-			if (symbol !== "__this_module") return undefined;
+		const find = (symbol: string) => {
+			if (ko !== undefined) return this.#parts.kernelSymbol?.(symbol) ?? symbols.resolve(symbol);
+			if (symbol !== "__this_module") return symbols.resolve(symbol);
 			if (address === 0) address = this.#allocateStruct(name);
 			return address;
 		};
+		const importer = { name, proprietary, namespaces: kind.namespaces };
+		const imports = new Imports(importer, find, this.modules, this.#print);
 		let image: Image;
 		try {
 			image = this.link(
@@ -335,18 +354,23 @@ export class Loader {
 				// A .ko is what it is: a kernel does not convert it either.
 				ko === undefined ? objects.map(klpConvert) : objects,
 				this.#parts.areas.nextModule,
-				(symbol) => (gplok || !isGplOnly(symbol) ? (own(symbol) ?? this.#resolve(symbol, needs)) : undefined),
+				(symbol) => imports.resolve(symbol),
 				ko === undefined ? undefined : this.#perCpuRoom(),
 			);
+			if (imports.refused.length > 0) {
+				this.#discard(image);
+				throw new UndefinedSymbols(imports.refused, "a symbol of a name space that is not imported", name);
+			}
 		} catch (error) {
 			this.#parts.heap.kfree(address);
-			return this.#refusal(name, error);
+			return this.#refusal(name, error, imports);
 		}
 		this.#parts.areas.takeModuleArea(image.end - image.base);
 		this.#percpu_modcopy(image);
 		const entries = layout === undefined ? ownEntries(image, address) : this.#entries(image, layout);
 		const { fields = {} } = options;
-		const mod = new LoadedModule({ image, needs, fields, ...kind, ...entries });
+		const { needs } = imports;
+		const mod = new LoadedModule({ image, needs, fields, ...kind, proprietary: imports.proprietary, ...entries });
 		this.#setState(mod, "coming");
 		mod.params = this.params.list(image.sections("__param"));
 		this.modules.set(name, mod);
@@ -393,15 +417,14 @@ export class Loader {
 
 	/** What the struct module of a .ko says. Throws `ELF_BAD_MODULE`. */
 	#entries(image: Image, layout: KernelLayout): Entries {
-		const { memory, ftrace } = this.#parts;
+		const { memory } = this.#parts;
 		const { address, object } = image.sections(THIS_MODULE)[0]!;
 		const [init = 0n, exit = 0n] = ["module.init", "module.exit"].map((field) =>
 			memory.u64((address + layout.offset(field)) | 0),
 		);
 		const wrong = [init, exit].find((value) => value !== 0n && !(isKaddr(value) && image.contains(toKaddr(value))));
 		if (wrong === undefined) return { address, isKernelObject: true, init: toKaddr(init), exit: toKaddr(exit) };
-		ftrace.ftrace_release(image.mcountLocs);
-		image.unload();
+		this.#discard(image);
 		throw new KlpemuError(
 			"ELF_BAD_MODULE",
 			`its struct module has a function at ${hex(wrong)}, which is not in the module`,
@@ -410,6 +433,12 @@ export class Loader {
 				hint: "the file is damaged, or the layout is of another kernel",
 			},
 		);
+	}
+
+	/** Takes an image away of which nobody knows yet. */
+	#discard(image: Image): void {
+		this.#parts.ftrace.ftrace_release(image.mcountLocs);
+		image.unload();
 	}
 
 	/** module_finalize(): 0 or a negative errno. */
@@ -427,21 +456,18 @@ export class Loader {
 	 * Prints in dmesg why a module cannot be linked, and returns the errno. Throws errors that a kernel would not
 	 * report.
 	 */
-	#refusal(name: string, error: unknown): number {
+	#refusal(name: string, error: unknown, imports?: Imports<LoadedModule>): number {
 		if (error instanceof UndefinedSymbols) {
-			for (const symbol of error.symbols) this.#print.pr_warn(`${name}: Unknown symbol ${symbol} (err ${-ENOENT})`);
-			return -ENOENT;
+			let ret = -ENOENT;
+			for (const symbol of error.symbols) {
+				ret = imports?.errno(symbol) ?? -ENOENT;
+				this.#print.pr_warn(`${name}: Unknown symbol ${symbol} (err ${ret})`);
+			}
+			return ret;
 		}
 		if (!(error instanceof KlpemuError) || error.code !== "ELF_SPECIAL_SECTION") throw error;
 		this.#print.pr_err(`${name}: ${error.reason}: ${error.hint}`);
 		return -ENOEXEC;
-	}
-
-	#resolve(symbol: string, needs: Set<LoadedModule>): Kaddr | undefined {
-		const address = this.#parts.symbols.resolve(symbol);
-		if (address === undefined) return undefined;
-		for (const mod of this.modules.values()) if (mod.image.contains(address)) needs.add(mod);
-		return address;
 	}
 
 	/** parse_args() and do_init_module(). */

@@ -1,5 +1,4 @@
 import { hex } from "../../memory/index.js";
-import { license_is_gpl_compatible } from "./licence.js";
 import type { LoadedModule } from "./loader.js";
 
 const STATES = { live: "Live", coming: "Loading", going: "Unloading", unformed: "Unformed" } as const;
@@ -20,8 +19,8 @@ export function showModules(modules: ReadonlyMap<string, LoadedModule>): string 
 }
 
 /** module_flags(): taints, and a mark while the module is loaded or unloaded. */
-function taints({ livepatch, outOfTree, license, state }: LoadedModule): string {
-	const taints = `${license_is_gpl_compatible(license) ? "" : "P"}${outOfTree ? "O" : ""}${livepatch ? "K" : ""}`;
+function taints({ livepatch, outOfTree, proprietary, state }: LoadedModule): string {
+	const taints = `${proprietary ? "P" : ""}${outOfTree ? "O" : ""}${livepatch ? "K" : ""}`;
 	const mark = state === "going" ? "-" : state === "coming" ? "+" : "";
 	return taints === "" ? "" : ` (${taints}${mark})`;
 }
