@@ -204,6 +204,8 @@ export class TaskStates {
 	#push(state: TaskState, context: GuestContext): void {
 		state.contexts.push(context);
 		if (state.contexts.length > 1) this.late.push({ state, context: state.contexts.length - 1 });
+		// What kernel code writes to a task leaves its data as it is.
+		for (const next of state.derived.values()) if (next !== state) this.#addContext(next, context);
 	}
 
 	/**
