@@ -119,6 +119,8 @@ export class Memory {
 	readonly #free: { offset: number; length: number }[] = [];
 	/** The content of each region when it was last saved. */
 	readonly #saved = new WeakMap<Region, Uint8Array>();
+	/** Counts the changes of the page table. */
+	mappings = 0;
 	#nextFrame: number;
 	/** The largest value that #nextFrame has had. */
 	#usedEnd = BACKING.frames;
@@ -504,6 +506,7 @@ export class Memory {
 	}
 
 	#setEntries(region: Region, perm: number): void {
+		this.mappings++;
 		for (let done = 0; done < region.length; done += PAGE_SIZE) {
 			const address = region.address + BigInt(done);
 			const entry = perm === 0 ? 0 : ((region.offset + done) | perm | this.#shadowed(address)) >>> 0;

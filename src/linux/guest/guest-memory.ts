@@ -99,7 +99,14 @@ export class GuestMemory {
 	}
 	/** The pointer that is stored there. */
 	kaddr(address: Kaddr): Kaddr {
-		return toPointer(this.u64(address));
+		const memory = this.#memory;
+		const place = memory.wordAt(address, PERM.READ);
+		if (place < 0) return toPointer(this.u64(address));
+		// Without 64-bit arithmetic: walks through lists read little else.
+		memory.onGuestRead?.(address, 8);
+		const low = memory.words[place]!;
+		const high = memory.words[place + 1]!;
+		return (high === -1 && low < 0) || (low | high) === 0 ? low : toPointer(memory.u64(address));
 	}
 	/** The same for a word that the engine itself has stored: it leads into the kernel. */
 	ownKaddr(address: Kaddr): Kaddr {

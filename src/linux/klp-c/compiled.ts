@@ -190,7 +190,8 @@ export class CompiledLivepatch implements Livepatch {
 			},
 		};
 		this.sysfs = new CoreSysfs(this.kobjects, scratch, cpu.memory, mutex, tell);
-		this.events = new CoreEvents({ ...parts, patches, describe: (patch) => this.#describe(patch) });
+		const wordsOf = (one: task_struct) => this.tasks.wordsOf(one);
+		this.events = new CoreEvents({ ...parts, patches, wordsOf, describe: (patch) => this.#describe(patch) });
 		this.code = this.#codeOf();
 	}
 

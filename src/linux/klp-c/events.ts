@@ -7,6 +7,7 @@ import type { KlpObserver, klp_patch } from "../klp/index.js";
 import { done, type Kernel } from "../lib/index.js";
 import { type HostTasks, preemptible, type Sched, type task_struct } from "../sched/index.js";
 import type { Patches } from "./patches.js";
+import { equal, type RememberedReads } from "./remember.js";
 
 /** Instructions of the core between two looks, for few tasks. */
 const STEP = 16;
@@ -17,6 +18,8 @@ interface Parts {
 	readonly hostTasks: HostTasks;
 	readonly symbols: Symbols;
 	readonly observers: Iterable<KlpObserver>;
+	/** Addresses of patch_state and thread flags. */
+	readonly wordsOf: (task: task_struct) => readonly Kaddr[];
 	/** What the module's own code enables, as observers know patches. */
 	readonly describe: (patch: Kaddr) => klp_patch;
 }
@@ -26,9 +29,14 @@ interface Parts {
  * of a transition. The C has no such points of its own, so the words are compared every few instructions.
  */
 export class CoreEvents implements CallWatch {
-	static readonly state = declareState({ fields: [], unkeyed: ["words", "transition", "target", "known", "left"] });
+	static readonly state = declareState({
+		fields: [],
+		unkeyed: ["words", "transition", "target", "known", "left"],
+		dropCaches: (events: CoreEvents) => events.#reads.forget(),
+	});
 
 	readonly #parts: Parts;
+	readonly #reads: RememberedReads;
 	private words: readonly number[] = [];
 	private transition: Kaddr = 0;
 	private target = -1;
@@ -39,6 +47,7 @@ export class CoreEvents implements CallWatch {
 
 	constructor(parts: Parts) {
 		this.#parts = parts;
+		this.#reads = parts.patches.remember();
 	}
 
 	/** With many tasks a look costs more, and loops over them are longer. */
@@ -52,9 +61,7 @@ export class CoreEvents implements CallWatch {
 	}
 
 	*look(task: task_struct): Kernel<void> {
-		const now = this.#read();
-		if (now !== undefined && !same(now, this.words)) {
-			this.words = now;
+		if (this.#changed()) {
 			const where = this.#where(task);
 			const ended = this.#tell();
 			yield ended ? done(where) : where;
@@ -64,10 +71,18 @@ export class CoreEvents implements CallWatch {
 
 	/** The same without a point of kernel code. True if a transition has ended. */
 	check(): boolean {
-		const now = this.#read();
-		if (now === undefined || same(now, this.words)) return false;
+		return this.#changed() && this.#tell();
+	}
+
+	/** Whether the words are others than at the last look. */
+	#changed(): boolean {
+		const { patches, sched } = this.#parts;
+		const from = [...sched.tasks, ...patches.ops()];
+		if (this.#reads.same(from)) return false;
+		const now = this.#reads.read(from, () => this.#read());
+		if (now === undefined || equal(now, this.words)) return false;
 		this.words = now;
-		return this.#tell();
+		return true;
 	}
 
 	/** The function that the task is in. */
@@ -78,10 +93,10 @@ export class CoreEvents implements CallWatch {
 
 	/** All words that decide about calls; undefined while the core's structs cannot be read. */
 	#read(): number[] | undefined {
-		const { patches, sched } = this.#parts;
+		const { patches, sched, wordsOf } = this.#parts;
 		try {
 			const words = [patches.klp_transition_patch, patches.klp_target_state];
-			for (const task of sched.all()) words.push(task.patch_state, task.thread_flags);
+			for (const task of sched.all()) for (const at of wordsOf(task)) words.push(patches.word(at));
 			patches.addWords(words);
 			return words;
 		} catch (error) {
@@ -129,8 +144,4 @@ export class CoreEvents implements CallWatch {
 		yield { kind: "wait", label: "preempt_schedule_irq", preempted: true, ready: () => sched.jiffies > jiffies };
 		this.left = sched.slice();
 	}
-}
-
-function same(a: readonly number[], b: readonly number[]): boolean {
-	return a.length === b.length && a.every((word, i) => word === b[i]);
 }

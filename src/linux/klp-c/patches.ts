@@ -4,6 +4,7 @@ import type { Symbols } from "../ftrace/index.js";
 import { GuestFault, GuestMemory } from "../guest/index.js";
 import type { StackEntry } from "../klp/index.js";
 import type { CoreImage } from "./core-image.js";
+import { type RememberedReads, rememberReads } from "./remember.js";
 
 /** More entries than this are a list that has no end. */
 const ENDLESS = 100_000;
@@ -33,17 +34,41 @@ export class Patches {
 	readonly #targetState: Kaddr;
 
 	readonly #invalid: (what: string) => void;
+	/** How often #invalid was called. */
+	readonly #faults: () => number;
+	readonly #nameOf: (patch: Kaddr) => string;
 
 	/** `invalid` is told of lists that lead into memory which is freed or is none. */
 	constructor(core: CoreImage, symbols: Symbols, ops: FtraceOps, invalid: (what: string) => void) {
-		this.#invalid = invalid;
+		let faults = 0;
+		this.#faults = () => faults;
+		this.#invalid = (what) => {
+			faults++;
+			invalid(what);
+		};
 		this.#core = core;
 		this.#memory = new GuestMemory(core.memory);
 		this.#symbols = symbols;
+		this.#nameOf = this.#rememberName();
 		this.#klp_patches = core.address("klp_patches");
 		this.#ops = ops;
 		this.#transitionPatch = core.address("klp_transition_patch");
 		this.#targetState = core.address("klp_target_state");
+	}
+
+	/** For walks through patches and func_stacks. They also depend on {@link ops}. */
+	remember(): RememberedReads {
+		return rememberReads(this.#core.memory, this.#faults);
+	}
+
+	/** The struct ftrace_ops that ftrace knows. */
+	ops(): Iterable<Kaddr> {
+		return this.#ops.all();
+	}
+
+	/** A word of a struct of the core. */
+	word(address: Kaddr): number {
+		return this.#memory.u32(address);
 	}
 
 	/** Address of a field: `field(patch, "klp_patch.enabled")`. */
@@ -103,8 +128,21 @@ export class Patches {
 
 	/** mod->name */
 	name(patch: Kaddr): string {
-		const mod = this.pointer(patch, "klp_patch.mod");
-		return this.#memory.string(toU64(this.field(mod, "module.name")));
+		return this.#nameOf(patch);
+	}
+
+	/** Asked for at each step, of the patch in transition. */
+	#rememberName(): (patch: Kaddr) => string {
+		const reads = this.remember();
+		let name = "";
+		return (patch) => {
+			if (reads.same([patch])) return name;
+			name = reads.read([patch], () => {
+				const mod = this.pointer(patch, "klp_patch.mod");
+				return this.#memory.string(toU64(this.field(mod, "module.name")));
+			});
+			return name;
+		};
 	}
 
 	objects(patch: Kaddr): Kaddr[] {

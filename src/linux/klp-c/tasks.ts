@@ -174,6 +174,12 @@ export class CoreTasks implements TaskStructs {
 		return (address + this.#core.layout.offset(`task_struct.${field}`)) | 0;
 	}
 
+	/** Addresses of the words with patch_state and thread flags. */
+	wordsOf(task: task_struct): readonly Kaddr[] {
+		const address = this.address(task);
+		return [this.#field(address, "patch_state"), this.#field(address, "thread_info.flags")];
+	}
+
 	created(task: task_struct): void {
 		const address = this.allocate(task.comm);
 		const memory = this.#memory;

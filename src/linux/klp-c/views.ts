@@ -123,8 +123,8 @@ export class Views {
 
 	/** See Livepatch.watchStack(). */
 	watchStack(old_func: Kaddr): () => boolean {
-		return this.#watch((words) => {
-			const ops = this.#patches.klp_find_ops(old_func);
+		const ops = () => this.#patches.klp_find_ops(old_func);
+		return this.#watch(ops, (ops, words) => {
 			words.push(ops);
 			if (ops === 0) return;
 			for (const func of this.#patches.stackOf(ops)) {
@@ -135,24 +135,31 @@ export class Views {
 
 	/** See Livepatch.watchPromises(). */
 	watchPromises(): () => boolean {
-		return this.#watch((words) => {
-			for (const patch of this.#patches.patches()) {
-				words.push(patch, Number(this.#patches.bool(patch, "klp_patch.enabled")));
-				for (const object of this.#patches.objects(patch)) {
-					words.push(object, this.#patches.pointer(object, "klp_object.mod"));
-					for (const func of this.#patches.funcs(object)) words.push(this.#patches.pointer(func, "klp_func.old_func"));
+		return this.#watch(
+			() => 0,
+			(_, words) => {
+				for (const patch of this.#patches.patches()) {
+					words.push(patch, Number(this.#patches.bool(patch, "klp_patch.enabled")));
+					for (const object of this.#patches.objects(patch)) {
+						words.push(object, this.#patches.pointer(object, "klp_object.mod"));
+						for (const func of this.#patches.funcs(object))
+							words.push(this.#patches.pointer(func, "klp_func.old_func"));
+					}
 				}
-			}
-		});
+			},
+		);
 	}
 
-	/** A watch of the words that `read` adds. Lists that lead into freed memory count as changed. */
-	#watch(read: (words: number[]) => void): () => boolean {
+	/** A watch of the words that `read` adds, from what `start` gives on. Lists that lead into freed memory count as changed. */
+	#watch(start: () => Kaddr, read: (from: Kaddr, words: number[]) => void): () => boolean {
 		let last: number[] | undefined;
+		const reads = this.#patches.remember();
 		return () => {
+			const from = start();
+			if (reads.same([from])) return false;
 			const words: number[] = [];
 			try {
-				read(words);
+				reads.read([from], () => read(from, words));
 			} catch (error) {
 				if (!(error instanceof GuestFault)) throw error;
 				words.push(Number.NaN);
