@@ -172,6 +172,27 @@ describe("state", () => {
 		expect(mutable).toEqual([]);
 	});
 
+	test("a class that declares state gives its own name, and no other class has it", () => {
+		const declared = sources
+			.filter((file) => file !== "src/base/state.ts")
+			.flatMap((file) =>
+				[...text.get(file)!.matchAll(/\bstate = declareState(?:<[^>]*>)?\((?:"(\w+)")?/g)].map(({ index, 1: name }) => {
+					const before = text.get(file)!.slice(0, index);
+					return { file, name, own: [...before.matchAll(/^(?:export )?class (\w+)/gm)].at(-1)?.[1] };
+				}),
+			);
+		expect(declared.length).toBeGreaterThan(50);
+		expect(declared.filter(({ name, own }) => name === undefined || name !== own)).toEqual([]);
+		const names = declared.map(({ name }) => name);
+		expect(names.filter((name, index) => names.indexOf(name) !== index)).toEqual([]);
+	});
+
+	test("names of classes and functions reach neither states nor output: the command has short ones", () => {
+		const asked = sources.filter((file) => /\bconstructor\.name\b|\bnew\.target\b/.test(text.get(file)!));
+		// Messages about a class that lacks its declaration.
+		expect(asked).toEqual(["src/base/object-graph.ts"]);
+	});
+
 	test("no test waits for a time, measures one, or has a limit of its own: machines are slow and fast", () => {
 		// The configurations have the limits.
 		const allowed = [

@@ -5,44 +5,16 @@
 import { chmodSync, rmSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
+import { bundleApp, OPTIONS } from "./app-bundle.mjs";
 import { makeCodeCache } from "./code-cache.mjs";
 
 const project = (path) => fileURLToPath(new URL(`../${path}`, import.meta.url));
-const APP = project("dist/cli/app.cjs");
 
 // tsc compiles the command too, to dist/node/cli: nothing uses that. src/node/project.ts says why the bundle is in dist/cli.
 for (const folder of ["dist/cli", "dist/node/cli"]) rmSync(project(folder), { recursive: true, force: true });
-const options = {
-	bundle: true,
-	platform: "node",
-	target: "node20",
-	// Node starts without its loader of ES modules.
-	format: "cjs",
-	charset: "ascii",
-	// Node reads all of it at each start. Names stay, for the stack in the report of a bug.
-	minifyWhitespace: true,
-	minifySyntax: true,
-	logLevel: "warning",
-};
+await bundleApp();
 await build({
-	...options,
-	entryPoints: [project("src/node/cli/app.ts")],
-	outfile: APP,
-	// Loaded when needed, if at all.
-	external: ["koffi", "@alexaltea/*", "bullmq", "ioredis"],
-	// By require(): a script of node:vm cannot import in every version of Node.
-	supported: { "dynamic-import": false },
-	// The same library as 1 module, not 70, and without the parts that nothing uses.
-	alias: { yaml: project("node_modules/yaml/browser/index.js") },
-	define: { "import.meta.url": "__url" },
-	// The text is the whole of what loadApp() compiles.
-	banner: {
-		js: '(function(exports,require,module){const __url=require("node:url").pathToFileURL(module.filename).href;',
-	},
-	footer: { js: "})" },
-});
-await build({
-	...options,
+	...OPTIONS,
 	entryPoints: [project("src/node/cli/main.ts")],
 	outfile: project("dist/cli/main.js"),
 	plugins: [

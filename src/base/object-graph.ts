@@ -75,7 +75,7 @@ function saveObject(object: object, add: (value: unknown) => void, where: () => 
 	for (const name of walked) add(of[name]);
 	const values = names.map((name) => {
 		if (of[name] === undefined && !(name in of)) {
-			throw new Error(`class ${object.constructor.name} declares the state '${name}', but has no such field`);
+			throw new Error(`class ${nameOf(object)} declares the state '${name}', but has no such field`);
 		}
 		return of[name];
 	});
@@ -198,7 +198,7 @@ function addObject(object: object, hash: Hash, add: (value: unknown) => void, wh
 			}
 		} else {
 			hash.addInt(KIND.instance);
-			hash.add(object.constructor.name);
+			hash.add(declaration.name);
 			for (const name of declaration.keyed(object)) add(of[name]);
 		}
 	}
@@ -217,15 +217,19 @@ function stateOf(object: object, where: () => string): StateDeclaration | undefi
 	if (isPlain(object)) return undefined;
 	const declaration = declarationOf(object);
 	if (declaration !== undefined) return declaration;
-	const name = object.constructor.name || Object.prototype.toString.call(object);
 	throw new Error(
-		`class ${name} does not declare its state (base/state.ts), and there is an object of it at ${where()}`,
+		`class ${nameOf(object)} does not declare its state (base/state.ts), and there is an object of it at ${where()}`,
 	);
+}
+
+/** For messages. A class that declares nothing has another name in the command, whose names are short. */
+function nameOf(object: object): string {
+	return declarationOf(object)?.name ?? (object.constructor.name || Object.prototype.toString.call(object));
 }
 
 /** `Machine.klp.patching.klp_ops[2]`: the path from `root` to an object, for messages. */
 function pathTo(root: object, target: object): string {
-	const paths = new Map<object, string>([[root, root.constructor.name]]);
+	const paths = new Map<object, string>([[root, nameOf(root)]]);
 	for (const [object, path] of paths) {
 		if (object === target) return path;
 		for (const [name, value] of childrenOf(object)) {

@@ -5,7 +5,7 @@ import { declareState } from "./state.js";
  * integer, so a snapshot can hold it.
  */
 export class Random {
-	static readonly state = declareState({ fields: ["state"] });
+	static readonly state = declareState("Random", { fields: ["state"] });
 
 	state: number;
 

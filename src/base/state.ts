@@ -1,5 +1,5 @@
 /**
- * The changing fields of an object of a class, declared once, by the class itself: `static readonly state = declareState({ ... })`. All its
+ * The changing fields of an object of a class, declared once, by the class itself: `static readonly state = declareState("Name", { ... })`. All its
  * other fields are wiring: they keep their value for as long as the object lives. Plain data (arrays, Maps, Sets, typed arrays,
  * objects without a class) needs no declaration.
  */
@@ -22,13 +22,16 @@ export interface StateFields<T> {
 
 /** Result of {@link declareState}. */
 export class StateDeclaration {
+	/** The name of the class, which tells its objects from those of other classes. In the command the class itself has another name. */
+	readonly name: string;
 	readonly logs: readonly string[];
 	readonly dropCaches: ((object: never) => void) | undefined;
 	/** Undefined: all fields. */
 	readonly #keyed: readonly string[] | undefined;
 	readonly #walked: readonly string[] | undefined;
 
-	constructor({ fields, unkeyed = [], logs = [], dropCaches }: StateFields<never>) {
+	constructor(name: string, { fields, unkeyed = [], logs = [], dropCaches }: StateFields<never>) {
+		this.name = name;
 		this.logs = logs;
 		this.dropCaches = dropCaches;
 		this.#keyed = fields === "all" ? undefined : fields;
@@ -46,9 +49,9 @@ export class StateDeclaration {
 	}
 }
 
-/** The names of private fields are not checked here, but each time an object is saved. */
-export function declareState<T>(fields: StateFields<T>): StateDeclaration {
-	return new StateDeclaration(fields);
+/** `name`: that of the class. The names of private fields are not checked here, but each time an object is saved. */
+export function declareState<T>(name: string, fields: StateFields<T>): StateDeclaration {
+	return new StateDeclaration(name, fields);
 }
 
 /** The declaration of an object's class; undefined: there is none. */

@@ -63,7 +63,7 @@ export const RFLAGS_RESET = 0x202n;
 
 /** The registers of the task that is on a Cpu. A plain array of words, so that a task switch is one `set`. */
 export class CpuState {
-	static readonly state = declareState({ fields: ["words"] });
+	static readonly state = declareState("CpuState", { fields: ["words"] });
 
 	readonly words: BigUint64Array;
 	/** The same words as int32 halves: `halves[2 * register]` is a {@link Kaddr} if the register holds a kernel address. */

@@ -52,7 +52,7 @@ export function linkImage(options: LinkOptions): Image {
 
 class LoadedImage implements Image {
 	/** Symbols and unwind tables are not in it: the name stands for them. */
-	static readonly state = declareState({ fields: ["name", "base", "loaded"] });
+	static readonly state = declareState("LoadedImage", { fields: ["name", "base", "loaded"] });
 
 	readonly name: string;
 	readonly base: Kaddr;

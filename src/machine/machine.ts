@@ -86,7 +86,7 @@ const WithParts = class {
  * writes to sysfs) run on CPU 0 as the task `shell`, at once. `boot()` makes one.
  */
 export class Machine extends WithParts {
-	static readonly state = declareState({
+	static readonly state = declareState("Machine", {
 		fields: [
 			...[
 				"sched",

@@ -32,7 +32,10 @@ export const BACKING = {
 /** A mapped range. */
 export class Region {
 	// Nothing in the guest depends on the place in the backing store: that was free when the region was mapped.
-	static readonly state = declareState({ fields: ["name", "address", "length", "perm"], unkeyed: ["offset"] });
+	static readonly state = declareState("Region", {
+		fields: ["name", "address", "length", "perm"],
+		unkeyed: ["offset"],
+	});
 
 	readonly name: string;
 	readonly address: bigint;

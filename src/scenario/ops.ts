@@ -11,7 +11,7 @@ import type { OpsSpec } from "./types.js";
  * machine restores it.
  */
 class Attachment {
-	static readonly state = declareState({ fields: "all" });
+	static readonly state = declareState("Attachment", { fields: "all" });
 
 	readonly spec: OpsSpec;
 	/** DIRECT: the function that the sites call. */

@@ -3,13 +3,13 @@ import { describe, expect, test } from "vitest";
 import { declareState, keyOf, restoreObjects, saveObjects } from "../../src/base/index.js";
 
 class Leaf {
-	static readonly state = declareState({ fields: ["value"] });
+	static readonly state = declareState("Leaf", { fields: ["value"] });
 	value: unknown = 1;
 	readonly wiring = () => 2;
 }
 
 class Root {
-	static readonly state = declareState({
+	static readonly state = declareState("Root", {
 		fields: ["list", "map", "set", "words", "plain"],
 		unkeyed: ["count"],
 		logs: ["log"],
@@ -61,7 +61,7 @@ describe("save and restore", () => {
 	test("a declared field that is not there is a mistake of the class", () => {
 		class Wrong {
 			other = 1;
-			static readonly state = declareState({ fields: ["nowhere"] });
+			static readonly state = declareState("Wrong", { fields: ["nowhere"] });
 		}
 		expect(() => saveObjects(new Wrong())).toThrow("class Wrong declares the state 'nowhere', but has no such field");
 	});
@@ -88,6 +88,16 @@ describe("a key", () => {
 		["one object in place of two equal ones", (root) => root.list.push(root.list[0])],
 	])("depends on %s", (_, change) => {
 		expect(key(change)).not.toBe(same);
+	});
+
+	test("depends on the name that a class declares, not on the one that it has", () => {
+		const leaf = (name: string) =>
+			new (class {
+				static readonly state = declareState(name, { fields: ["value"] });
+				value: unknown = 1;
+			})();
+		expect(keyOf(leaf("Leaf"))).toBe(keyOf(new Leaf()));
+		expect(keyOf(leaf("Other"))).not.toBe(keyOf(new Leaf()));
 	});
 
 	test.each<[string, (root: Root) => void]>([

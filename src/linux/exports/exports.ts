@@ -27,7 +27,7 @@ import { GuestWorkqueue } from "./workqueue.js";
 
 /** All host functions, in groups: the functions of the kernel for guest code that asm/vmlinux does not have in C. */
 export class Exports {
-	static readonly state = declareState({
+	static readonly state = declareState("Exports", {
 		fields: [
 			"output",
 			"work",

@@ -13,7 +13,7 @@ const FROM_MODULES =
 
 /** register_ftrace_function() and its relatives, for a struct ftrace_ops in guest memory, whose call-back is guest code. */
 export class GuestFtrace {
-	static readonly state = declareState({ fields: ["known"] });
+	static readonly state = declareState("GuestFtrace", { fields: ["known"] });
 
 	readonly #memory: GuestMemory;
 	readonly #ftrace: Ftrace;

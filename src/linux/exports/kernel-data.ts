@@ -26,7 +26,7 @@ const FIELDS = ["pid", "tgid", "comm", "flags", "thread_info.flags", "__state"] 
  * preemption count and other per-CPU variables, and the arguments of kmalloc() and schedule_work().
  */
 export class KernelData implements TaskStructs {
-	static readonly state = declareState({ fields: [], unkeyed: ["structs"] });
+	static readonly state = declareState("KernelData", { fields: [], unkeyed: ["structs"] });
 
 	readonly #memory: Memory;
 	readonly #sched: Sched;

@@ -22,7 +22,7 @@ interface Directory {
 
 /** kobjects that modules make, and their files in sysfs. */
 export class Kobjects {
-	static readonly state = declareState({ fields: ["directories"] });
+	static readonly state = declareState("Kobjects", { fields: ["directories"] });
 
 	readonly #memory: GuestMemory;
 	readonly #heap: Heap;

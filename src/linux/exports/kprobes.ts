@@ -70,7 +70,7 @@ interface Parts {
  * with a fentry site. Handlers are guest code. Each runs in one go, because preemption is disabled.
  */
 export class Kprobes {
-	static readonly state = declareState({
+	static readonly state = declareState("Kprobes", {
 		fields: ["probes", "kprobe_ftrace_ops", "kprobe_ipmodify_ops", "kprobe_mutex"],
 	});
 

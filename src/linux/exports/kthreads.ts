@@ -30,7 +30,7 @@ interface Parts extends KthreadParts {
 
 /** kthreads of modules (kernel/kthread.c): tasks whose program is one function of guest code, with which they end. */
 export class Kthreads {
-	static readonly state = declareState({ fields: ["threads"] });
+	static readonly state = declareState("Kthreads", { fields: ["threads"] });
 
 	readonly #parts: Parts;
 	private readonly threads = new Map<task_struct, Kthread>();

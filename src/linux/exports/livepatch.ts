@@ -30,7 +30,7 @@ interface Parts {
  * memory.
  */
 export class GuestLivepatch {
-	static readonly state = declareState({ fields: ["made"] });
+	static readonly state = declareState("GuestLivepatch", { fields: ["made"] });
 
 	readonly #parts: Parts;
 	/** For modules of asm/include. */

@@ -15,7 +15,7 @@ const SEQ_FILE_MAX = 4 << 20;
 
 /** printk(), sprintf(), seq_printf(). */
 export class GuestOutput {
-	static readonly state = declareState({ fields: ["files"] });
+	static readonly state = declareState("GuestOutput", { fields: ["files"] });
 
 	readonly #memory: GuestMemory;
 	readonly #heap: Heap;

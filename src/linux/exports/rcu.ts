@@ -10,7 +10,7 @@ const RCU_HEAD_FUNC = 8;
 
 /** RCU for modules: a reader is not preempted, so that a grace period ends when every task can be. */
 export class GuestRcu {
-	static readonly state = declareState({ fields: ["callbacks"] });
+	static readonly state = declareState("GuestRcu", { fields: ["callbacks"] });
 
 	readonly #memory: GuestMemory;
 	readonly #heap: Heap;

@@ -11,7 +11,7 @@ const JMP_SIZE = 5;
 
 /** kernel/static_call_inline.c: static calls whose function guest code changes. Their sites are those of all images. */
 export class StaticCalls {
-	static readonly state = declareState({ fields: ["static_call_mutex"] });
+	static readonly state = declareState("StaticCalls", { fields: ["static_call_mutex"] });
 
 	readonly #memory: GuestMemory;
 	readonly #kallsyms: Kallsyms;

@@ -7,7 +7,7 @@ import { type Kallsyms, type Kernel, mutex } from "../lib/index.js";
 
 /** kernel/jump_label.c: static keys that guest code switches. Their sites are those of `__jump_table` in all images. */
 export class StaticKeys {
-	static readonly state = declareState({ fields: ["jump_label_mutex"] });
+	static readonly state = declareState("StaticKeys", { fields: ["jump_label_mutex"] });
 
 	readonly #memory: GuestMemory;
 	readonly #kallsyms: Kallsyms;

@@ -10,7 +10,7 @@ const TASK = { pid: 0, tgid: 4, comm: 8, commLength: 16, size: 24 } as const;
 
 /** `current`, as guest code reads it. */
 export class GuestTasks {
-	static readonly state = declareState({ fields: ["structs"] });
+	static readonly state = declareState("GuestTasks", { fields: ["structs"] });
 
 	readonly #memory: GuestMemory;
 	readonly #heap: Heap;

@@ -13,7 +13,7 @@ const TIMER = { pprev: 8, expires: 16, function: 24, flags: 32 } as const;
  * load: a function of a timer that is being patched is on the stack of a kthread, and holds up the transition until it returns.
  */
 export class GuestTimers {
-	static readonly state = declareState({ fields: ["pending", "due", "running", "ksoftirqd"] });
+	static readonly state = declareState("GuestTimers", { fields: ["pending", "due", "running", "ksoftirqd"] });
 
 	readonly #memory: GuestMemory;
 	readonly #parts: KthreadParts;

@@ -14,7 +14,7 @@ const WORK_FUNC = 24;
  * A kworker runs one work after the other; if all kworkers are busy, a new one is created.
  */
 export class GuestWorkqueue {
-	static readonly state = declareState({ fields: ["pending", "delayed", "running", "canceling"] });
+	static readonly state = declareState("GuestWorkqueue", { fields: ["pending", "delayed", "running", "canceling"] });
 
 	readonly #memory: GuestMemory;
 	readonly #heap: Heap;

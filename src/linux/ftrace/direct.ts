@@ -13,7 +13,7 @@ const MULTI_FLAGS = FTRACE_OPS_FL.DIRECT | FTRACE_OPS_FL.SAVE_REGS;
  * jumps to the direct function at its end.
  */
 export class DirectFunctions {
-	static readonly state = declareState({ fields: ["direct_mutex", "direct_functions", "tmp_ops"] });
+	static readonly state = declareState("DirectFunctions", { fields: ["direct_mutex", "direct_functions", "tmp_ops"] });
 
 	readonly #ftrace: FtraceCore;
 	readonly #templates: TrampolineTemplates;

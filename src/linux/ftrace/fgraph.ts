@@ -22,7 +22,7 @@ const RET_STACK_MAX = 98;
  * the task's shadow stack, `task.ret_stack`, where also the unwinder finds them.
  */
 export class FunctionGraph {
-	static readonly state = declareState({ fields: ["graph_ops", "ftrace_graph_active"] });
+	static readonly state = declareState("FunctionGraph", { fields: ["graph_ops", "ftrace_graph_active"] });
 
 	readonly #memory: Memory;
 	readonly #dmesg: Dmesg;

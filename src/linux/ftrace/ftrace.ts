@@ -6,7 +6,7 @@ import type { ftrace_ops } from "./ops.js";
 
 /** kernel/trace/ftrace.c: decides which ops are called at each fentry site. */
 export class Ftrace extends FtraceCore {
-	static readonly state = declareState({
+	static readonly state = declareState("Ftrace", {
 		fields: [
 			...["sites", "trampolines", "direct", "ftrace_lock", "ftrace_ops_list", "opsByAddress"],
 			...["ftrace_enabled", "ftrace_disabled", "ftrace_trace_function", "saved_ftrace_func", "sharedCallerUsed"],

@@ -40,7 +40,7 @@ const SWITCH = " ------------------------------------------";
 
 /** The function graph tracer (kernel/trace/trace_functions_graph.c): records calls and their returns, and prints them as C-like blocks. */
 export class GraphTracer implements fgraph_ops {
-	static readonly state = declareState({ fields: ["buffer", "graph_hash"] });
+	static readonly state = declareState("GraphTracer", { fields: ["buffer", "graph_hash"] });
 
 	readonly #sched: Sched;
 	readonly #HZ: number;

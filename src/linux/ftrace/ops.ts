@@ -36,7 +36,7 @@ export type ftrace_func_t = (ip: Kaddr, parent_ip: Kaddr, ops: Kaddr, fregs: Kad
 
 /** A ftrace_ops: a call-back for fentry sites. `owner` is the object in which the ops is embedded (container_of). */
 export class ftrace_ops<T = unknown> {
-	static readonly state = declareState({ fields: "all" });
+	static readonly state = declareState("ftrace_ops", { fields: "all" });
 
 	readonly name: string;
 	readonly owner: T;

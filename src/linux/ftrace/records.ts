@@ -7,7 +7,7 @@ import { ftrace_call_replace, MCOUNT_INSN_SIZE, NOP5, sameBytes, type TextPoke }
 /** All fentry sites (the ftrace_pages of kernel/trace/ftrace.c). */
 export class Records {
 	/** Flags that are never cleared are only shown. */
-	static readonly state = declareState({
+	static readonly state = declareState("Records", {
 		fields: ["byIp"],
 		unkeyed: ["noclearFlags"],
 		dropCaches: (records: Records) => records.#sort(),

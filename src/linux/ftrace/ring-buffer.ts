@@ -6,7 +6,7 @@ export const TRACE_ENTRIES_MAX = 65_536;
 /** The ring buffer of a tracer (kernel/trace/ring_buffer.c). */
 export class RingBuffer<T> {
 	/** The kernel only shows the trace: its behaviour depends on it only in so far as it is on. */
-	static readonly state = declareState({ fields: ["on"], unkeyed: ["written"], logs: ["buffer"] });
+	static readonly state = declareState("RingBuffer", { fields: ["on"], unkeyed: ["written"], logs: ["buffer"] });
 
 	/** Off: entries are not recorded. */
 	on = true;

@@ -72,7 +72,7 @@ function text_poke_loc_init(address: Kaddr, text: Uint8Array): text_poke_loc {
  * meantime, {@link poke_int3_handler} emulates the new instruction.
  */
 export class TextPoke {
-	static readonly state = declareState({ fields: ["queue", "bp_desc"] });
+	static readonly state = declareState("TextPoke", { fields: ["queue", "bp_desc"] });
 
 	readonly #memory: Memory;
 	readonly #icache: Icache;

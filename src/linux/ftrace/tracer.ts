@@ -28,7 +28,9 @@ export type TracerName = (typeof TRACERS)[number];
  * them. It also knows which tracer is the current one (kernel/trace/trace.c).
  */
 export class FunctionTracer {
-	static readonly state = declareState({ fields: ["global_ops", "current_tracer", "buffer", "graph", "graphTracer"] });
+	static readonly state = declareState("FunctionTracer", {
+		fields: ["global_ops", "current_tracer", "buffer", "graph", "graphTracer"],
+	});
 
 	readonly #ftrace: Ftrace;
 	readonly #sched: Sched;

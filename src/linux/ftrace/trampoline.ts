@@ -42,7 +42,7 @@ export interface Trampoline {
 
 /** Copies of ftrace_caller that serve one ops each (create_trampoline, arch/x86/kernel/ftrace.c). */
 export class Trampolines {
-	static readonly state = declareState({ fields: ["live"] });
+	static readonly state = declareState("Trampolines", { fields: ["live"] });
 
 	readonly #memory: Memory;
 	readonly #text_poke: TextPoke;

@@ -37,7 +37,7 @@ const gapBefore = (room: number) => (room < PAGE_SIZE ? Math.max(room, GAP) : PA
  * Pages are mapped when they are first needed, and never given back.
  */
 export class Heap {
-	static readonly state = declareState({
+	static readonly state = declareState("Heap", {
 		fields: ["next", "free", "used"],
 		unkeyed: ["allocators", "rooms"],
 		dropCaches: (heap: Heap) => {

@@ -11,7 +11,7 @@ import type { Oops } from "./oops.js";
  * guest code.
  */
 export class HostCalls {
-	static readonly state = declareState({ fields: ["failure"] });
+	static readonly state = declareState("HostCalls", { fields: ["failure"] });
 
 	readonly #cpu: Cpu;
 	readonly #sched: Sched;

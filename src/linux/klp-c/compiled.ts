@@ -109,7 +109,7 @@ export interface CompiledParts {
 
 /** The kernel's own livepatch core: kernel/livepatch as compiled C, in guest memory. */
 export class CompiledLivepatch implements Livepatch {
-	static readonly state = declareState({
+	static readonly state = declareState("CompiledLivepatch", {
 		fields: ["scheduler", "ftrace", "kobjects"],
 		unkeyed: ["tasks", "events", "memory"],
 	});

@@ -29,7 +29,7 @@ interface Parts {
  * of a transition. The C has no such points of its own, so the words are compared every few instructions.
  */
 export class CoreEvents implements CallWatch {
-	static readonly state = declareState({
+	static readonly state = declareState("CoreEvents", {
 		fields: [],
 		unkeyed: ["words", "transition", "target", "known", "left"],
 		dropCaches: (events: CoreEvents) => events.#reads.forget(),

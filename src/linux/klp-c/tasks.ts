@@ -34,7 +34,7 @@ interface Parts {
  * the TypeScript objects are accessors.
  */
 export class CoreTasks implements TaskStructs {
-	static readonly state = declareState({
+	static readonly state = declareState("CoreTasks", {
 		fields: [],
 		unkeyed: ["structs", "tasks", "next", "areas", "ownAreas", "places"],
 	});

@@ -15,7 +15,7 @@ import { watchPromises, watchStack } from "./watch.js";
 
 /** The livepatch core in TypeScript, with all its parts: kernel/livepatch/{core,patch,transition}.c. */
 export class Klp extends KlpCore implements Livepatch {
-	static readonly state = declareState({
+	static readonly state = declareState("Klp", {
 		fields: ["klp_mutex", "klp_patches", "patching", "transition", "sysfs"],
 		dropCaches: (klp: Klp) => {
 			for (const { forget } of klp.#handlers) forget();

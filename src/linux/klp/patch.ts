@@ -7,7 +7,7 @@ import { type klp_func, type klp_object, klp_ops, type klp_patch } from "./types
 
 /** kernel/livepatch/patch.c */
 export class Patching {
-	static readonly state = declareState({ fields: ["klp_ops"] });
+	static readonly state = declareState("Patching", { fields: ["klp_ops"] });
 
 	readonly #klp: Core;
 	/** klp_ops, keyed by the address of the old function. */

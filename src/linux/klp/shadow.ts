@@ -15,7 +15,7 @@ export type klp_shadow_dtor_t = (obj: bigint, data: Kaddr) => Kernel<void>;
 
 /** kernel/livepatch/shadow.c: variables attached to <obj, id>, for fields that a struct does not have. */
 export class Shadow {
-	static readonly state = declareState({ fields: ["shadows"] });
+	static readonly state = declareState("Shadow", { fields: ["shadows"] });
 
 	readonly #dmesg: Dmesg;
 	readonly #slab: Slab;

@@ -18,7 +18,7 @@ export function kstrtobool(text: string): boolean | undefined {
  */
 export class Sysfs {
 	/** Only the field `all` changes. */
-	static readonly state = declareState({ fields: ["all"] });
+	static readonly state = declareState("Sysfs", { fields: ["all"] });
 
 	readonly #klp: Core;
 	/** Patches with a kobject, whether or not they are on klp_patches any more. */

@@ -35,7 +35,7 @@ export function onStack(entries: readonly number[], address: number, size: numbe
 
 /** kernel/livepatch/transition.c */
 export class Transition {
-	static readonly state = declareState({
+	static readonly state = declareState("Transition", {
 		fields: [
 			...["klp_transition_patch", "klp_target_state", "klp_signals_cnt"],
 			...["klp_sched_try_switch_key", "klp_transition_work"],

@@ -34,7 +34,7 @@ export interface module {
 
 /** struct klp_func. External fields first. */
 export class klp_func {
-	static readonly state = declareState({ fields: "all" });
+	static readonly state = declareState("klp_func", { fields: "all" });
 
 	readonly old_name: string;
 	new_func: Kaddr;
@@ -92,7 +92,7 @@ export interface klp_callbacks {
 
 /** struct klp_object. `name` undefined stands for NULL: vmlinux. */
 export class klp_object {
-	static readonly state = declareState({ fields: "all" });
+	static readonly state = declareState("klp_object", { fields: "all" });
 
 	readonly name: string | undefined;
 	readonly funcs: klp_func[];
@@ -137,7 +137,7 @@ export interface klp_state {
 
 /** struct klp_patch. */
 export class klp_patch {
-	static readonly state = declareState({ fields: "all" });
+	static readonly state = declareState("klp_patch", { fields: "all" });
 
 	readonly mod: module;
 	readonly objs: readonly klp_object[];
@@ -182,7 +182,7 @@ export class klp_patch {
 
 /** struct klp_ops: the data of one old function. The `owner` of the ftrace_ops is this object. */
 export class klp_ops {
-	static readonly state = declareState({ fields: "all" });
+	static readonly state = declareState("klp_ops", { fields: "all" });
 
 	readonly func_stack = new list_head<klp_func>();
 	fops!: ftrace_ops<klp_ops>;

@@ -14,7 +14,9 @@ export interface AreaLayout {
 
 /** Hands out guest addresses: the module area (modules, trampolines) and the structs that guest code passes by address. */
 export class GuestAreas {
-	static readonly state = declareState({ fields: ["trampolines", "freeOpsList", "nextOps", "nextModule"] });
+	static readonly state = declareState("GuestAreas", {
+		fields: ["trampolines", "freeOpsList", "nextOps", "nextModule"],
+	});
 
 	readonly #memory: Memory;
 	readonly #layout: AreaLayout;

@@ -4,7 +4,7 @@ import type { Kaddr } from "../../memory/index.js";
 
 /** kernel/kallsyms.c: the functions of vmlinux and of the modules that are loaded. */
 export class Kallsyms {
-	static readonly state = declareState({ fields: ["images"] });
+	static readonly state = declareState("Kallsyms", { fields: ["images"] });
 
 	/** In the order they were added: vmlinux first. */
 	readonly images: Image[] = [];

@@ -105,7 +105,7 @@ export function tellStep(point: Point, visit: Visit): void {
 
 /** A sleeping lock. `holder` is for messages only. */
 export class mutex {
-	static readonly state = declareState({ fields: "all" });
+	static readonly state = declareState("mutex", { fields: "all" });
 
 	readonly name: string;
 	locked = false;

@@ -6,7 +6,7 @@ import { declareState } from "../../base/index.js";
  * next entry through `next`, and livepatch relies on that.
  */
 export class list_head<T> {
-	static readonly state = declareState({ fields: "all" });
+	static readonly state = declareState("list_head", { fields: "all" });
 
 	next: list_head<T> = this;
 	prev: list_head<T> = this;

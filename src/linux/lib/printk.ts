@@ -14,7 +14,11 @@ export const KERN = { EMERG: 0, ALERT: 1, CRIT: 2, ERR: 3, WARNING: 4, NOTICE: 5
  */
 export class Dmesg {
 	/** Messages, past and future, do not change the kernel's behaviour. */
-	static readonly state = declareState({ fields: [], unkeyed: ["debugOff", "once"], logs: ["records", "warnings"] });
+	static readonly state = declareState("Dmesg", {
+		fields: [],
+		unkeyed: ["debugOff", "once"],
+		logs: ["records", "warnings"],
+	});
 
 	readonly records: PrintkRecord[] = [];
 	/** WARN_ON sites that have fired, in order. A `_ONCE` site prints once, but each hit is in this list. */

@@ -81,7 +81,7 @@ function ownEntries(image: Image, address: Kaddr): Entries {
 
 /** A loaded module. */
 export class LoadedModule implements module {
-	static readonly state = declareState({ fields: "all" });
+	static readonly state = declareState("LoadedModule", { fields: "all" });
 
 	readonly name: string;
 	readonly image: Image;
@@ -180,7 +180,7 @@ interface Parts {
 /** kernel/module/main.c: loading and unloading modules. */
 export class Loader {
 	/** A taint is only reported. */
-	static readonly state = declareState({ fields: ["modules", "params"], unkeyed: ["said"] });
+	static readonly state = declareState("Loader", { fields: ["modules", "params"], unkeyed: ["said"] });
 
 	readonly #parts: Parts;
 	readonly #print: Printer;

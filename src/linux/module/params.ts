@@ -54,7 +54,7 @@ function kstrtoll(text: string): { readonly number: bigint; readonly negative: b
 
 /** Module parameters (kernel/params.c): reads and writes them with the module's own param_ops. */
 export class Params {
-	static readonly state = declareState({ fields: ["charps"] });
+	static readonly state = declareState("Params", { fields: ["charps"] });
 
 	readonly #memory: GuestMemory;
 	readonly #heap: Heap;

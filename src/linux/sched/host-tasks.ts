@@ -4,7 +4,7 @@ import { PF_KTHREAD, TASK_IDLE, TASK_INTERRUPTIBLE, type task_struct } from "./t
 
 /** The tasks whose kernel code is TypeScript. There is always one of each kind: a dead task gets a successor. */
 export class HostTasks {
-	static readonly state = declareState({ fields: ["shell", "kworker"] });
+	static readonly state = declareState("HostTasks", { fields: ["shell", "kworker"] });
 
 	readonly #sched: Sched;
 	/** The administrator's process. */

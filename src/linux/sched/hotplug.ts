@@ -4,7 +4,7 @@ import type { EmulatedCpu, Sched } from "./sched.js";
 
 /** CPU hotplug (kernel/cpu.c): the effects on tasks and on livepatch. */
 export class CpuHotplug {
-	static readonly state = declareState({ fields: ["lock"] });
+	static readonly state = declareState("CpuHotplug", { fields: ["lock"] });
 
 	readonly #sched: Sched;
 	readonly #print: Printer;

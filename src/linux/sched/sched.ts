@@ -56,7 +56,7 @@ export interface TaskStructs {
  */
 export class Sched {
 	/** The time and the CPU of each task are choices: of the seed, or of the explorer, which tries all of them. */
-	static readonly state = declareState({
+	static readonly state = declareState("Sched", {
 		fields: ["tasks", "exiting", "cpus", "nextPid"],
 		unkeyed: ["current", "instructions", "reschedAlways", "runqueue", "jiffies", "timers", "waiters", "random"],
 	});

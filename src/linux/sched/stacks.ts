@@ -9,7 +9,7 @@ const TOP_OF_STACK = 176;
 
 /** Kernel stacks: each task that enters guest kernel code has one, with a guard page below it. */
 export class KernelStacks {
-	static readonly state = declareState({ fields: ["nextStack", "freeStacks"] });
+	static readonly state = declareState("KernelStacks", { fields: ["nextStack", "freeStacks"] });
 
 	readonly #memory: Memory;
 	readonly #base: Kaddr;

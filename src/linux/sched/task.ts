@@ -89,7 +89,7 @@ export class task_struct {
 	 * Not part of the key: it is the key of the kernel without its tasks. The explorer has a separate state for each
 	 * task.
 	 */
-	static readonly state = declareState({ fields: ["comm", "stack"], unkeyed: "rest" });
+	static readonly state = declareState("task_struct", { fields: ["comm", "stack"], unkeyed: "rest" });
 
 	readonly pid: number;
 	readonly comm: string;

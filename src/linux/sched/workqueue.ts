@@ -9,7 +9,7 @@ export interface work_struct {
 
 /** Pending work, and work that is due at a later jiffy (the part of kernel/workqueue.c that livepatch uses). */
 export class Workqueue {
-	static readonly state = declareState({ fields: "all" });
+	static readonly state = declareState("Workqueue", { fields: "all" });
 
 	readonly pending: work_struct[] = [];
 	readonly delayed: { readonly work: work_struct; readonly at: number }[] = [];

@@ -10,7 +10,7 @@ const OWN = FTRACE_OPS_FL.DYNAMIC | FTRACE_OPS_FL.SAVE_REGS | FTRACE_OPS_FL.IPMO
 
 /** kernel/trace/ftrace.c for the struct ftrace_ops that the core has in guest memory, in its klp_ops. */
 export class CoreFtrace {
-	static readonly state = declareState({ fields: ["known"] });
+	static readonly state = declareState("CoreFtrace", { fields: ["known"] });
 
 	readonly #memory: GuestMemory;
 	readonly #layout: KernelLayout;

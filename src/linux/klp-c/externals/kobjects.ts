@@ -65,7 +65,7 @@ interface Parts {
  * attributes. Here is only the tree of names.
  */
 export class CoreKobjects {
-	static readonly state = declareState({ fields: ["nodes", "dynamic"] });
+	static readonly state = declareState("CoreKobjects", { fields: ["nodes", "dynamic"] });
 
 	readonly #parts: Parts;
 	/** In the order in which they were added. Paths are relative to /sys/kernel. */

@@ -9,7 +9,7 @@ const ZERO_SIZE_PTR = 16n;
 
 /** mm/slub.c and kernel/rcu: kmalloc() in the forms that the kernel's headers make of it, and kfree_rcu(). */
 export class CoreMemory {
-	static readonly state = declareState({ fields: [], unkeyed: ["readers"] });
+	static readonly state = declareState("CoreMemory", { fields: [], unkeyed: ["readers"] });
 
 	readonly #memory: GuestMemory;
 	readonly #slab: Slab;

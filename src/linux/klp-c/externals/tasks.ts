@@ -26,7 +26,7 @@ interface Parts {
 
 /** kernel/sched/core.c, kernel/cpu.c and kernel/stacktrace.c. */
 export class CoreScheduler {
-	static readonly state = declareState({ fields: ["klp_sched_try_switch_key"] });
+	static readonly state = declareState("CoreScheduler", { fields: ["klp_sched_try_switch_key"] });
 
 	readonly #parts: Parts;
 	/** sched_dynamic_klp_enable(): cond_resched() tries to switch the current task. */
