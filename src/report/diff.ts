@@ -39,8 +39,8 @@ export interface StepChange {
 	readonly unchanged: readonly string[];
 	readonly sysfs: readonly {
 		readonly path: string;
-		readonly from: number | undefined;
-		readonly to: number | undefined;
+		readonly from: number | string | undefined;
+		readonly to: number | string | undefined;
 	}[];
 	readonly stacks: readonly StackChange[];
 	/** Refcounts; undefined: the module is not loaded. */

@@ -33,8 +33,8 @@ export interface ReportStep {
 	/** Its result: 0 or a negative errno. */
 	readonly errno: number;
 	readonly tasks: Readonly<Record<string, ReportTask>>;
-	/** Path below /sys/kernel/livepatch -> number that it holds, for example `lp1/enabled`. */
-	readonly sysfs: Readonly<Record<string, number>>;
+	/** Path below /sys/kernel/livepatch -> what it holds, for example `lp1/enabled`: a number, or another text. */
+	readonly sysfs: Readonly<Record<string, number | string>>;
 	/** Function -> implementations on its func_stack, newest first; `nop` for a nop. Unpatched functions are not in it. */
 	readonly func_stacks: Readonly<Record<string, readonly string[]>>;
 	/** Tasks that switched in this step: their patch_state went from UNPATCHED to PATCHED or back. Absent: that was not observed. */

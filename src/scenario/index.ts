@@ -67,4 +67,5 @@ export {
 	type Verdict,
 	whereOf,
 } from "./types.js";
+export { fileValue } from "./values.js";
 export { type PatchedFunction, watchedFunctions, watchPatch } from "./watched.js";

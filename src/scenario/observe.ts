@@ -4,6 +4,7 @@ import type { task_struct } from "../linux/sched/index.js";
 import type { Machine } from "../machine/index.js";
 import type { Kaddr } from "../memory/index.js";
 import type { ReportStep, ReportTask } from "../report/index.js";
+import { fileValue } from "./values.js";
 import { functionsOn, type Whereabouts } from "./whereabouts.js";
 
 /** Reads the state of a machine in the form of a report. */
@@ -41,7 +42,7 @@ export class Observer {
 		const names = this.#names();
 		const tasks = Object.fromEntries([...this.#tasks].map(([name, task]) => [name, this.#task(task, names)]));
 		const sysfs = Object.fromEntries(
-			[...this.#machine.klp.sysfs.entries()].map(([path, value]) => [path, Number(value)]),
+			[...this.#machine.klp.sysfs.entries()].map(([path, value]) => [path, fileValue(value)]),
 		);
 		const func_stacks: Record<string, string[]> = {};
 		for (const { name, entries } of stacks) {

@@ -110,6 +110,12 @@ export function fileText(value: number | boolean | string): string {
 	return typeof value === "boolean" ? String(Number(value)) : String(value);
 }
 
+/** What a file of sysfs holds: a number, or the text if it is not the text of one. */
+export function fileValue(text: string): number | string {
+	const value = Number(text);
+	return String(value) === text ? value : text;
+}
+
 /** `errno` as a scenario has it -> 0 or a negative number. */
 export function errnoOf(value: number | string): number {
 	return typeof value === "number" ? value : -ERRNO[value.replace("-", "") as keyof typeof ERRNO];

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { checkErrno, checkExpectation, type Expectation, parseScenario } from "../../src/scenario/index.js";
+import { checkErrno, checkExpectation, type Expectation, fileValue, parseScenario } from "../../src/scenario/index.js";
 import { steps } from "../report/hybrid.js";
 
 /** State of the example report while lp3's transition is held up. */
@@ -83,4 +83,15 @@ test("errnos in words", () => {
 		"the result is -EINVAL, not success",
 		"the result is -77, not -EBUSY",
 	]);
+});
+
+test.each([
+	["1", 1],
+	["-1", -1],
+	["18446744073709551615", "18446744073709551615"],
+	["0x10", "0x10"],
+	["2 of 3", "2 of 3"],
+	["", ""],
+])("a file of sysfs with '%s' holds %j", (text, value) => {
+	expect(fileValue(text)).toBe(value);
 });

@@ -5,7 +5,7 @@
  */
 import { ERRNO } from "../../linux/lib/index.js";
 import type { ReportTask } from "../../report/index.js";
-import { STRERROR } from "../../scenario/index.js";
+import { fileValue, STRERROR } from "../../scenario/index.js";
 
 export interface TranscriptTask {
 	/** Implementation that it sleeps in, the original under its own name; null: asleep outside; undefined: not asleep, or not known. */
@@ -21,7 +21,7 @@ export interface TranscriptState {
 	readonly kind: "state";
 	readonly title: string;
 	/** Below /sys/kernel/livepatch: `lp1/enabled`; `lp1/klp_target/funcA,1` is 1 where that folder exists. */
-	readonly sysfs: Readonly<Record<string, number>>;
+	readonly sysfs: Readonly<Record<string, number | string>>;
 	/** /sys/module/NAME/refcnt. */
 	readonly refcnt: Readonly<Record<string, number>>;
 	readonly tasks: Readonly<Record<string, TranscriptTask>>;
@@ -181,7 +181,7 @@ function sysfsLine(state: Open<TranscriptState>, line: string): boolean {
 		.map((pair) => pair.split("="))) {
 		if (value === undefined || value === "?") continue;
 		if (file === "refcnt") state.refcnt[name!] = Number(value);
-		else state.sysfs[`${name}/${file}`] = Number(value);
+		else state.sysfs[`${name}/${file}`] = fileValue(value);
 	}
 	for (const [, object, patched, funcs] of objects!.matchAll(/ (\w+)\{patched=(\d|\?):([^}]*)\}/g)) {
 		if (patched !== "?") state.sysfs[`${name}/${object}/patched`] = Number(patched);

@@ -79,6 +79,7 @@ export async function buildKernelCore(options: KernelBuildOptions): Promise<Buil
 
 /** A file is compiled into the core, or a header. */
 function belongs(path: string): boolean {
+	if (isKconfig(path)) return false;
 	return (
 		path.startsWith(`${LIVEPATCH}/`) ||
 		OTHERS.some((other) => other === path) ||
@@ -86,10 +87,17 @@ function belongs(path: string): boolean {
 	);
 }
 
+/** The headers have their configuration: an option that a patch adds is in none of them. */
+const isKconfig = (path: string) => /(^|\/)Kconfig[^/]*$/.test(path);
+
 function leftOut({ name, files }: Patch): string[] {
 	return files
 		.filter(({ path }) => !belongs(path))
-		.map(({ path }) => `${name}: ${path} is not compiled into the core: this part of the patch has no effect`);
+		.map(({ path }) =>
+			isKconfig(path)
+				? `${name}: ${path} is not read: options that this part of the patch adds are not set`
+				: `${name}: ${path} is not compiled into the core: this part of the patch has no effect`,
+		);
 }
 
 /** Runs Kbuild. Returns its warnings. */

@@ -207,7 +207,7 @@ sh: write error: Invalid argument[    1.0] ### kernel Linux
 [    1.0] ###    insmod: can't insert './lp1.ko': Device or resource busy
 [    1.0] ###    rc=1
 [    1.0] ### --- STATE: step 1: insmod lp1
-[    1.0] ###     /sys/kernel/livepatch/lp1: enabled=1 transition=0 refcnt=1 vmlinux{patched=1: f,1} other{patched=0:}
+[    1.0] ###     /sys/kernel/livepatch/lp1: enabled=1 transition=0 kind=high refcnt=1 vmlinux{patched=1: f,1} other{patched=0:}
 [    1.0] ###     task W/0      pid=7    user    in=-                  patch_state=-1 pending=0 funcA=lp1 other:f=? funcC=my_c
 [    1.0] ###     task W/0      funcE=orig
 [    1.0] ###     /proc/PID/patch_state: shell(1)=-1 W/0(7)=-1
@@ -238,6 +238,7 @@ sh: write error: Invalid argument[    1.0] ### kernel Linux
 			title: "step 1: insmod lp1",
 			sysfs: {
 				"lp1/enabled": 1,
+				"lp1/kind": "high",
 				"lp1/transition": 0,
 				"lp1/vmlinux/patched": 1,
 				"lp1/vmlinux/f,1": 1,

@@ -123,16 +123,21 @@ describe("patches", () => {
 		await mkdir(join(tree, "samples"), { recursive: true });
 		await writeFile(join(tree, "samples/a.c"), "one\ntwo\nthree\n");
 		const second = await patch("sample.patch", "samples/a.c", "two", "2");
-		const patched = await buildKernelCore({ headers: headers!.folder, source: tree, patches: [first, second] });
+		await writeFile(join(tree, "kernel/livepatch/Kconfig"), "config A\n\tbool\n\tdefault n\n");
+		const third = await patch("option.patch", "kernel/livepatch/Kconfig", "default n", "default y");
+		const patches = [first, second, third];
+		const patched = await buildKernelCore({ headers: headers!.folder, source: tree, patches });
 		const size = (bytes: Uint8Array) => parseKernelCore(bytes, "core").layout.size("struct klp_patch");
 		expect(size(patched.bytes)).toBe(size(built.bytes) + 256);
 		expect(patched.info.patches.map(({ name, files }) => [name, files])).toEqual([
 			["set.patch", [path]],
 			["sample.patch", []],
+			["option.patch", []],
 		]);
 		expect(Object.keys(patched.info.sources)).toEqual([...Object.keys(built.info.sources), path].sort());
 		expect(patched.notices).toEqual([
 			"sample.patch: samples/a.c is not compiled into the core: this part of the patch has no effect",
+			"option.patch: kernel/livepatch/Kconfig is not read: options that this part of the patch adds are not set",
 		]);
 	});
 
