@@ -17,7 +17,7 @@ export class AccessLog {
 	#accesses: number[] = [];
 	#gates: string[] = [];
 
-	/** `flags`: three bits. `who`: see SharedMemory.access(). */
+	/** `flags`: three bits. `who`: see SharedMemory.access(). Of a read the bits of a word's bytes, the word, and 1. */
 	note(what: (typeof NOTED)[keyof typeof NOTED], flags: number, who: number, address: Kaddr, length: number): void {
 		const head = (who * 8 + flags) * 8 + what;
 		let known = this.#known.get(head);

@@ -107,6 +107,7 @@ export class GuestCode implements CallStepper {
 	as<T>(runner: Runner, move: () => T): T {
 		const { memory } = this.#machine;
 		this.#runner = runner;
+		this.#shared.beginMove();
 		this.#begin();
 		this.#atomicUntil = 0;
 		this.#ended = false;

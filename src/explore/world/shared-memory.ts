@@ -148,6 +148,8 @@ export class SharedMemory {
 	hasSources = false;
 	/** A byte was found that tasks write, and that they have read before. */
 	sourcesGrown = false;
+	/** By word: the bytes that the present move has written, as bits. */
+	readonly #writtenInMove = new Map<number, number>();
 	/** Keeps all that is noted, if somebody wants it. */
 	#log: AccessLog | undefined = undefined;
 
@@ -190,19 +192,15 @@ export class SharedMemory {
 	}
 
 	/** `knew`: that world has known that tasks write it, and so has followed where the value goes. */
-	#readElsewhere(address: Kaddr, length: number, byTask: boolean, followed: boolean, knew: boolean): void {
-		this.read(address, length, byTask, followed);
-		if (followed && !knew && this.#isWrittenByTasks(address, length, false)) this.sourcesGrown = true;
+	#readElsewhere(word: number, bits: number, byTask: boolean, followed: boolean, knew: boolean): void {
+		this.#readWord(word, bits, byTask, followed);
+		if (followed && !knew && this.#isWrittenByTasks(word, bits, false)) this.sourcesGrown = true;
 	}
 
 	/** Tasks write at least one of the bytes, or `all` of them. */
-	#isWrittenByTasks(address: Kaddr, length: number, all: boolean): boolean {
-		for (let word = address >> WORD_SHIFT; word <= (address + length - 1) >> WORD_SHIFT; word++) {
-			const bits = bitsOf(word, address, length);
-			const written = this.#writtenByTasks.bitsAt(word) & bits;
-			if (all ? written !== bits : written !== 0) return !all;
-		}
-		return all;
+	#isWrittenByTasks(word: number, bits: number, all: boolean): boolean {
+		const written = this.#writtenByTasks.bitsAt(word) & bits;
+		return all ? written === bits : written !== 0;
 	}
 
 	/** Notes what another world has noted. */
@@ -211,7 +209,7 @@ export class SharedMemory {
 		readNotes(notes, (what, flags, who, address, length) => {
 			const [first, second] = [(flags & 1) !== 0, (flags & 2) !== 0];
 			if (what === NOTED.access) this.access(who, address, length, first, second);
-			else if (what === NOTED.read) this.#readElsewhere(address, length, first, second, (flags & 4) !== 0);
+			else if (what === NOTED.read) this.#readElsewhere(address, who, first, second, (flags & 4) !== 0);
 			else if (what === NOTED.write) this.write(address, length);
 			else if (what === NOTED.taskWrites) this.taskWrites(address, length);
 			else if (what === NOTED.lock) this.lock(address, length);
@@ -231,6 +229,11 @@ export class SharedMemory {
 		const isKept = (word: number) => this.#writtenByTasks.bitsAt(word) === 0;
 		this.#stateWords = inOrder(this.#state.now).filter(isKept);
 		this.#seenWords = inOrder(this.#seen.now).filter(isKept);
+	}
+
+	/** A move begins. */
+	beginMove(): void {
+		this.#writtenInMove.clear();
 	}
 
 	#find<T>(set: Found<T>, one: T): void {
@@ -253,24 +256,34 @@ export class SharedMemory {
 		if (this.#conflicts.add(who, address, length, writes, locked)) this.grown = true;
 	}
 
-	/** Notes a read by kernel code. `byTask`: code that a task runs. `followed`: where the value goes is followed (TaskFlow). */
+	/**
+	 * Notes a read by kernel code. `byTask`: code that a task runs. `followed`: where the value goes is followed (TaskFlow). A word is
+	 * state only if some move reads bytes of it that it has not written before: otherwise no move depends on what was there when it began.
+	 */
 	read(address: Kaddr, length: number, byTask: boolean, followed = false): void {
-		if (this.#log !== undefined) {
-			const flags = Number(byTask) + 2 * Number(followed) + 4 * Number(this.#isWrittenByTasks(address, length, true));
-			this.#log.note(NOTED.read, flags, 0, address, length);
-		}
 		for (let word = address >> WORD_SHIFT; word <= (address + length - 1) >> WORD_SHIFT; word++) {
-			if (this.#read.add(word) && this.#written.has(word)) this.#find(this.#state, word);
-			if (followed) this.#readByOwnCode.add(word, bitsOf(word, address, length));
-			else this.#decides(word, bitsOf(word, address, length));
-			if (byTask && this.#readByTasks.add(word) && this.#written.has(word)) this.#find(this.#seen, word);
+			const bits = bitsOf(word, address, length);
+			if (followed || (bits & ~(this.#writtenInMove.get(word) ?? 0)) !== 0)
+				this.#readWord(word, bits, byTask, followed);
 		}
+	}
+
+	#readWord(word: number, bits: number, byTask: boolean, followed: boolean): void {
+		if (this.#log !== undefined) {
+			const flags = Number(byTask) + 2 * Number(followed) + 4 * Number(this.#isWrittenByTasks(word, bits, true));
+			this.#log.note(NOTED.read, flags, bits, word, 1);
+		}
+		if (this.#read.add(word) && this.#written.has(word)) this.#find(this.#state, word);
+		if (followed) this.#readByOwnCode.add(word, bits);
+		else this.#decides(word, bits);
+		if (byTask && this.#readByTasks.add(word) && this.#written.has(word)) this.#find(this.#seen, word);
 	}
 
 	/** Notes a write by anyone. */
 	write(address: Kaddr, length: number): void {
 		this.#log?.note(NOTED.write, 0, 0, address, length);
 		for (let word = address >> WORD_SHIFT; word <= (address + length - 1) >> WORD_SHIFT; word++) {
+			this.#writtenInMove.set(word, (this.#writtenInMove.get(word) ?? 0) | bitsOf(word, address, length));
 			if (!this.#written.add(word)) continue;
 			if (this.#read.has(word)) this.#find(this.#state, word);
 			if (this.#readByTasks.has(word)) this.#find(this.#seen, word);

@@ -115,6 +115,7 @@ export class World {
 		machine.klp.code?.giveOwnCpus();
 		// Memory that a task has for a moment needs no new pages.
 		machine.heap.warm();
+		if (machine.klp.code !== undefined) machine.heap.makeCanonical();
 		this.#dead = this.#deadState();
 		machine.sched.reschedAlways = true;
 		for (const cpu of machine.sched.cpus) cpu.need_resched = !model.idleSleeps;
@@ -405,9 +406,10 @@ export class World {
 			this.#probe.record(busy, () => {
 				if (late) klp.klp_signals_cnt = LATE;
 				const point = this.#code.as(this.#runner(index), () => this.#inGuest(index, () => this.#advanceOrDie(index)));
-				// The number of tries matters for signals only, and these are a choice (`late`). Only zero or not zero
-				// is kept.
-				if (klp.klp_signals_cnt > 1 && !this.actors.at(-1)!.inStep) klp.klp_signals_cnt = 1;
+				// The number of tries matters for signals only, and these are a choice (`late`): 0 and 1 send none. Of the transcription
+				// zero or not zero is kept.
+				const kept = klp.code === undefined ? 1 : 0;
+				if (klp.klp_signals_cnt > kept && !this.actors.at(-1)!.inStep) klp.klp_signals_cnt = kept;
 				return point;
 			}),
 		);

@@ -39,7 +39,7 @@ const gapBefore = (room: number) => (room < PAGE_SIZE ? Math.max(room, GAP) : PA
 export class Heap {
 	static readonly state = declareState("Heap", {
 		fields: ["next", "free", "used"],
-		unkeyed: ["allocators", "rooms"],
+		unkeyed: ["allocators", "rooms", "isCanonical"],
 		dropCaches: (heap: Heap) => {
 			heap.known = undefined;
 			heap.shadowed = false;
@@ -60,6 +60,8 @@ export class Heap {
 	private readonly rooms = new Map<Kaddr, number>();
 	/** The memory's shadow is that of the objects in use now. */
 	private shadowed = true;
+	/** See {@link makeCanonical}. */
+	private isCanonical = false;
 	/** See {@link layout}; undefined: the heap has changed. */
 	private known: string | undefined = undefined;
 
@@ -98,6 +100,27 @@ export class Heap {
 		this.known = undefined;
 	}
 
+	/**
+	 * From now on, the lowest free object is handed out first, and what is free has the contents of what was freed: two heaps with the same
+	 * objects in use are equal, in whatever order these came and others went.
+	 */
+	makeCanonical(): void {
+		this.isCanonical = true;
+		for (const [room, free] of this.free) this.#putInOrder(room, free, free.splice(0));
+		this.known = undefined;
+	}
+
+	/** Adds free objects. */
+	#putInOrder(room: number, free: Kaddr[], more: readonly Kaddr[]): void {
+		for (const address of more) this.#poison(address, room);
+		free.push(...more);
+		if (this.isCanonical) free.sort((a, b) => b - a);
+	}
+
+	#poison(address: Kaddr, room: number): void {
+		this.#memory.write(address, new Uint8Array(room).fill(POISON_FREE));
+	}
+
 	/** A new object, zeroed on request; 0 (NULL) if there is no memory left. `allocatedBy`: see {@link HeapObject}. */
 	kmalloc(bytes: number, zero: boolean, allocatedBy: Kaddr = 0): Kaddr {
 		const room = roomFor(bytes);
@@ -109,8 +132,15 @@ export class Heap {
 		this.used.set(address, bytes);
 		this.allocators.set(address, allocatedBy);
 		this.#memory.shadow?.allow(address, bytes);
+		if (this.isCanonical) this.#sortUsed();
 		if (zero) this.#memory.write(address, new Uint8Array(room));
 		return address;
+	}
+
+	#sortUsed(): void {
+		const inOrder = [...this.used].sort(([a], [b]) => a - b);
+		this.used.clear();
+		for (const [address, bytes] of inOrder) this.used.set(address, bytes);
 	}
 
 	#grow(room: number, free: Kaddr[]): boolean {
@@ -126,6 +156,7 @@ export class Heap {
 		// The lowest address goes out first.
 		if (isLarge) free.push(start | 0);
 		else for (let at = length - room; at >= gap; at -= 2 * gap) free.push((start + at) | 0);
+		if (this.isCanonical) for (const address of free) this.#poison(address, room);
 		this.next = (start + length) | 0;
 		return true;
 	}
@@ -217,8 +248,7 @@ export class Heap {
 		this.#memory.shadow?.forbid(address, room);
 		this.allocators.delete(address);
 		this.known = undefined;
-		this.#memory.write(address, new Uint8Array(room).fill(POISON_FREE));
-		this.free.get(room)!.push(address);
+		this.#putInOrder(room, this.free.get(room)!, [address]);
 		return true;
 	}
 

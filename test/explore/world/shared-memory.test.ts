@@ -29,16 +29,22 @@ describe("the words of a state", () => {
 		shared.begin();
 		return shared.stateKey();
 	};
+	const moves = (steps: readonly (() => void)[]) => {
+		for (const step of steps) {
+			shared.beginMove();
+			step();
+		}
+	};
 	test.each(["read first", "written first"])("those that code of the kernel reads and anyone writes: %s", (order) => {
 		const steps = [() => shared.read(AT, WORD, false), () => shared.write(AT, WORD)];
-		for (const step of order === "read first" ? steps : steps.reverse()) step();
+		moves(order === "read first" ? steps : steps.reverse());
 		expect(shared.grown).toBe(true);
 		memory.write(AT, Uint8Array.of(5, 0, 0, 0, 6));
 		expect([key(), shared.seenKey()]).toEqual(["5,6", ""]);
 	});
 	test.each(["read first", "written first"])("a task's way depends on what its kernel code reads: %s", (order) => {
 		const steps = [() => shared.read(AT, WORD, true), () => shared.write(AT, WORD)];
-		for (const step of order === "read first" ? steps : steps.reverse()) step();
+		moves(order === "read first" ? steps : steps.reverse());
 		memory.write(AT, Uint8Array.of(7));
 		expect([key(), shared.seenKey()]).toEqual(["7,0", "7,0"]);
 	});
@@ -57,6 +63,31 @@ describe("the words of a state", () => {
 		shared.read(AT, WORD, false);
 		shared.write(AT + WORD, WORD);
 		expect(shared.grown).toBe(false);
+	});
+	test("what each move writes before it reads it is none: no move depends on what was there", () => {
+		for (let move = 0; move < 2; move++) {
+			shared.beginMove();
+			shared.write(AT, 2 * WORD);
+			shared.read(AT + 4, WORD, true);
+			shared.read(AT + WORD, WORD, false);
+		}
+		expect([shared.grown, key(), shared.seenKey()]).toEqual([false, "", ""]);
+	});
+	test("a byte that a move has not written before is enough, in one world and in another that is told", () => {
+		const other = new SharedMemory(memory);
+		other.beginWith(shared.known());
+		for (const one of [shared, other]) {
+			one.beginMove();
+			one.write(AT, 7);
+			one.write(AT + WORD, WORD);
+			one.read(AT, 2 * WORD, true);
+		}
+		memory.write(AT, Uint8Array.of(9));
+		expect([shared.grown, key(), shared.seenKey()]).toEqual([true, "9,0", "9,0"]);
+		const told = new SharedMemory(memory);
+		told.addNotes(other.takeNotes());
+		told.begin();
+		expect([told.stateKey(), told.seenKey()]).toEqual(["9,0", "9,0"]);
 	});
 	test("memory that is gone has a value of its own", () => {
 		shared.read(AT + PAGE_SIZE, WORD, false);

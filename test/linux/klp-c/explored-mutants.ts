@@ -92,7 +92,7 @@ export const explored: readonly ExploredMutant[] = [
 			replace: "list_add_tail_rcu",
 		},
 		scenario: TWO,
-		caught: "lost-patch",
+		caught: "use-after-free",
 	},
 	{
 		title: "a child does not take over what its parent has switched to since the fork began",
