@@ -13,6 +13,7 @@ long (*bench_body)(long n);
 
 #define STAY								\
 	for (;;) {							\
+		set_current_state(TASK_UNINTERRUPTIBLE);		\
 		schedule();						\
 		bench_result = bench_body(bench_n);			\
 	}

@@ -36,6 +36,7 @@ noinline notrace long deep(long left)
 	long below;
 
 	if (left <= 1) {
+		set_current_state(TASK_UNINTERRUPTIBLE);
 		schedule();
 		return 1;
 	}

@@ -9,7 +9,6 @@ import {
 	switchedVoluntarily,
 	TASK_INTERRUPTIBLE,
 	TASK_RUNNING,
-	TASK_UNINTERRUPTIBLE,
 	TIF_NOTIFY_SIGNAL,
 	type task_struct,
 } from "../linux/sched/index.js";
@@ -86,13 +85,15 @@ export function declareSwitchPoints(
 		sched.set_timer(task, sched.jiffies + (task.program.sleepRounds ?? 1));
 		return sleep(task, TASK_INTERRUPTIBLE);
 	});
-	// Without set_current_state() before it, it sleeps until another task wakes it.
+	// Without set_current_state() before it, the task stays in the queue.
 	const schedule = (task: task_struct): Continuation => {
-		const { sleep_state = TASK_UNINTERRUPTIBLE } = task;
+		const { sleep_state = TASK_RUNNING } = task;
 		task.sleep_state = undefined;
 		// signal_pending_state()
 		const signal = (sleep_state & TASK_INTERRUPTIBLE) !== 0 && (task.thread_flags & TIF_NOTIFY_SIGNAL) !== 0;
-		return sleep_state === TASK_RUNNING || signal ? "end-slice" : sleep(task, sleep_state);
+		if (sleep_state !== TASK_RUNNING && !signal) return sleep(task, sleep_state);
+		sched.yield(task);
+		return "end-slice";
 	};
 	leaves("schedule", schedule);
 	for (const [name, state] of SCHEDULE_TIMEOUT) {

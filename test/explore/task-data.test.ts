@@ -12,6 +12,7 @@ const HEAD = `
 #include <linux/compiler.h>
 #include <linux/bug.h>
 #include <linux/processor.h>
+#include <linux/sched.h>
 int flag, calls;
 noinline long loop_work(long x) { barrier(); return x + 1; }
 `;
@@ -61,6 +62,18 @@ test("a loop that polls what an init writes is one state, and ends when it is wr
 test("a loop that polls what nobody writes holds a transition up for ever", async () => {
 	const inside = "noinline long reader(long x) { while (!READ_ONCE(flag)) cpu_relax(); return x; }";
 	expect((await explored(inside, WORKER, "[{ insmod: lp }, settle]")).told).toEqual(["stuck"]);
+});
+
+test("schedule() without set_current_state() is no sleep: what comes behind it runs, in a task and in a kthread", async () => {
+	const behind = "noinline long reader(long x) { schedule(); BUG(); return loop_work(x); }";
+	expect((await explored(behind, WORKER, "[{ insmod: lp }]")).told).toEqual(["warn"]);
+	const kthread = "worker: { calls: [reader], kthread: true }";
+	expect((await explored(behind, kthread, "[{ insmod: lp }]")).told).toEqual(["warn"]);
+	const poll = POLL.replace("cpu_relax", "schedule");
+	expect(await explored(poll, kthread, RACE)).toMatchObject({ result: "complete", reason: undefined });
+	// On no CPU, it holds no transition up.
+	const inside = "noinline long reader(long x) { while (!READ_ONCE(flag)) schedule(); return x; }";
+	expect(await explored(inside, WORKER, "[{ insmod: lp }, settle]")).toMatchObject({ result: "complete" });
 });
 
 test("what tasks write and read: bounded, with its name", async () => {

@@ -203,7 +203,8 @@ describe("functions that guest C may call", () => {
 	const C = `
 int printk(const char *fmt, ...);
 void schedule(void);
-long helper(long x) { printk("\\0014helper(%ld) %s\\n", x, "called"); schedule(); return x + 1; }
+void __set_current_state(unsigned int state);
+long helper(long x) { printk("\\0014helper(%ld) %s\\n", x, "called"); __set_current_state(2); schedule(); return x + 1; }
 `;
 	const yaml = (steps: string) => `
 title: t
@@ -243,7 +244,7 @@ steps: ${steps}
 test("text that is unloaded under a sleeper's feet is seen at once", async () => {
 	await writeFile(
 		join(folder, "gone.c"),
-		"long untraced(long x); void schedule(void);\nlong gone(long x) { schedule(); return untraced(x) + 1; }\n",
+		"long untraced(long x); void schedule(void); void __set_current_state(unsigned int state);\nlong gone(long x) { __set_current_state(2); schedule(); return untraced(x) + 1; }\n",
 	);
 	const report = await run(`${BASE}
 modules: { some_mod: { sources: [gone.c] } }

@@ -9,8 +9,8 @@ export interface TaskMove {
 	readonly handler?: HandlerPlace;
 	/** The task is in a livepatch core that is guest code: the shared values that it has read there. */
 	readonly core?: string | undefined;
-	/** The task is in cond_resched(): it may lose its CPU there. */
-	readonly yields?: true;
+	/** The task is in cond_resched(), or in schedule() and does not sleep: it may lose its CPU there. */
+	readonly yields?: boolean;
 	/** What it does in a loop that is not followed to its end. */
 	readonly endless?: string;
 	/** Where that is; undefined: where it is at the end of the move. */

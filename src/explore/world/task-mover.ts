@@ -271,6 +271,8 @@ export class TaskMover {
 				`${task.comm} calls ${name}(), which may wait: that cannot be explored`,
 			);
 		}
-		return { label: name === "kthread_wait" ? "goes to sleep" : "schedule()" };
+		if (name === "kthread_wait") return { label: "goes to sleep" };
+		// If it does not sleep, it has given its CPU up for a moment.
+		return { label: "schedule()", yields: task.__state === TASK_RUNNING };
 	}
 }

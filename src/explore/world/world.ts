@@ -197,14 +197,21 @@ export class World {
 
 	/**
 	 * Kernel threads begin asleep, between two rounds: otherwise threads that make no moves could not be left out. One that comes to the
-	 * same place again before it sleeps begins there, and always makes moves.
+	 * same place again before it sleeps begins there, and always makes moves. So does one that breaks something, from its entry on: the
+	 * search is to find that.
 	 */
 	#settleKthreads(): void {
 		for (const [slot, { task }] of this.#slots.entries()) {
 			if (!task?.kthread || task.mode !== "kernel") continue;
 			const seen = new Set<TaskState>();
+			const entry = this.keep();
 			while (task.__state === TASK_RUNNING) {
-				const { state, label } = this.moveTask(slot);
+				const { state, label, broken } = this.moveTask(slot);
+				if (broken.length > 0) {
+					this.goBack(entry);
+					this.restless.push(task.comm);
+					break;
+				}
 				if (seen.size > KTHREAD_MOVES) {
 					const message = `kthread '${task.comm}' does not come to its sleep: it ${label}`;
 					throw new KlpemuError("TASK_STUCK", message);

@@ -25,9 +25,15 @@ export function jiffiesLeft(expire: number, sched: Sched): bigint {
 
 /** schedule() in code that TypeScript has called, for example a module's init. For other tasks, see machine/switch-points.ts. */
 export function scheduleFunctions(sched: Sched): HostFunctions {
-	/** Until a wake-up, which takes the state back. */
+	/** Until a wake-up, which takes the state back. Without a state to sleep in, others run, and it goes on. */
 	function* sleep(label: string, state: number, expire = Number.POSITIVE_INFINITY): Kernel<void> {
 		const task = sched.current;
+		if (state === TASK_RUNNING) {
+			const { jiffies } = sched;
+			task.sleep_state = undefined;
+			yield { kind: "wait", label, preempted: true, timed: true, ready: () => sched.jiffies > jiffies };
+			return;
+		}
 		task.sleep_state = state;
 		const woken = () => task.sleep_state === TASK_RUNNING;
 		// Not descheduled as a sleeper: that a wake-up has come is seen in the task's own state.
@@ -36,7 +42,7 @@ export function scheduleFunctions(sched: Sched): HostFunctions {
 	}
 	function* timeout(name: string, state: number | undefined, args: GuestArguments): Kernel<bigint> {
 		const expire = sched.jiffies + timeoutOf(args.u64(0));
-		yield* sleep(name, state ?? sched.current.sleep_state ?? TASK_UNINTERRUPTIBLE, expire);
+		yield* sleep(name, state ?? sched.current.sleep_state ?? TASK_RUNNING, expire);
 		return jiffiesLeft(expire, sched);
 	}
 	const timeouts = [...SCHEDULE_TIMEOUT].map(([name, state]) => [
@@ -48,7 +54,7 @@ export function scheduleFunctions(sched: Sched): HostFunctions {
 		sleeping: {
 			...(Object.fromEntries(timeouts) as HostFunctions["sleeping"]),
 			*schedule(): Kernel<undefined> {
-				yield* sleep("schedule", sched.current.sleep_state ?? TASK_UNINTERRUPTIBLE);
+				yield* sleep("schedule", sched.current.sleep_state ?? TASK_RUNNING);
 				return undefined;
 			},
 		},

@@ -207,6 +207,17 @@ export class Sched {
 	}
 
 	/**
+	 * schedule() of a task that does not sleep: the next one in the queue gets its CPU, or kernel code that waits for one. The explorer
+	 * moves tasks itself.
+	 */
+	yield(task: task_struct): void {
+		const cpu = this.cpus[task.on_cpu];
+		if (cpu === undefined || this.reschedAlways) return;
+		const next = this.#first(cpu) ?? (cpu.resched_curr ? cpu.idle : undefined);
+		if (next !== undefined) this.switch_to(cpu, next);
+	}
+
+	/**
 	 * For kernel code in TypeScript, behind a step: true if its task loses the CPU there. `full`: at any step unless preemption is
 	 * disabled, as it is in a loop over all tasks, which holds tasklist_lock. Otherwise in cond_resched() only. Nothing happens unless
 	 * another task waits for a CPU.

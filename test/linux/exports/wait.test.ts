@@ -97,3 +97,37 @@ test("the signal does not end wait_event()", () => {
 	machine.rounds(20);
 	expect([task.__state, results]).toEqual([TASK_UNINTERRUPTIBLE, []]);
 });
+
+const YIELDS = `
+#include <linux/kernel.h>
+#include <linux/module.h>
+#include <linux/sched.h>
+static int turn;
+int set;
+long first(void) { for (int i = 0; i < 5; i++) { while (READ_ONCE(turn) % 2) schedule(); turn++; } return turn; }
+long second(void) { for (int i = 0; i < 5; i++) { while (READ_ONCE(turn) % 2 == 0) schedule_timeout(100); turn++; } return turn; }
+long sets(void) { WRITE_ONCE(set, 1); return 3; }
+static int start(void) { while (!READ_ONCE(set)) schedule(); return 0; }
+module_init(start);
+MODULE_LICENSE("GPL");
+`;
+
+test("without set_current_state(), schedule() and schedule_timeout() only let others run", async () => {
+	const yields = await compileModule("yields", YIELDS.replace("!READ_ONCE(set)", "0"));
+	expect(machine.insmodC("yields", yields)).toBe(0);
+	const [first, second] = ["first", "second"].map((func) => machine.task(func, func));
+	machine.it.observe({ call: (_task, _func, result) => void results.push(result) });
+	const { jiffies } = machine.it.sched;
+	machine.until(() => results.length >= 2);
+	expect(results.slice(0, 2)).toEqual([9n, 10n]);
+	expect([first!.__state, second!.__state]).toEqual([0, 0]);
+	// Nobody has waited for the timeout.
+	expect(machine.it.sched.jiffies - jiffies).toBeLessThan(100);
+});
+
+test("a module's init that only calls schedule() lets the task run that it waits for", async () => {
+	expect(machine.insmodC("yields", await compileModule("yields", YIELDS.replace("!READ_ONCE(set)", "0")))).toBe(0);
+	machine.task("setter", "sets");
+	const again = YIELDS.replace("int set;", "extern int set;").replace(/^long .*$/gm, "");
+	expect(machine.insmodC("waits2", await compileModule("waits2", again))).toBe(0);
+});
