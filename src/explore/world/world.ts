@@ -207,16 +207,12 @@ export class World {
 			const entry = this.keep();
 			while (task.__state === TASK_RUNNING) {
 				const { state, label, broken } = this.moveTask(slot);
-				if (broken.length > 0) {
-					this.goBack(entry);
-					this.restless.push(task.comm);
-					break;
-				}
+				if (broken.length > 0) this.goBack(entry);
 				if (seen.size > KTHREAD_MOVES) {
 					const message = `kthread '${task.comm}' does not come to its sleep: it ${label}`;
 					throw new KlpemuError("TASK_STUCK", message);
 				}
-				if (seen.has(state)) {
+				if (broken.length > 0 || seen.has(state)) {
 					this.restless.push(task.comm);
 					break;
 				}
