@@ -1,12 +1,17 @@
 /** The command's code with V8's code cache, as tools/bundle.mjs makes both. */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Script } from "node:vm";
 import { afterAll, beforeAll, expect, test } from "vitest";
 
-type LoadApp = (path: string) => { readonly script: Script; readonly app: { readonly twice: (x: number) => number } };
+type LoadApp = (
+	path: string,
+	require: NodeJS.Require,
+) => { readonly script: Script; readonly app: { readonly twice: (x: number) => number } };
 
+const require = createRequire(import.meta.url);
 let loadApp: LoadApp;
 let folder = "";
 
@@ -24,7 +29,7 @@ beforeAll(async () => {
 afterAll(() => rmSync(folder, { recursive: true }));
 
 test("without a cache the code is compiled", () => {
-	const { script, app } = loadApp(appFile("alone"));
+	const { script, app } = loadApp(appFile("alone"), require);
 	expect(script.cachedDataRejected).toBeUndefined();
 	expect(app.twice(21)).toBe(42);
 });
@@ -40,7 +45,7 @@ test.each([
 	const own = new Script(code).createCachedData();
 	const path = appFile(name);
 	writeFileSync(`${path}.cache`, cacheOf(own));
-	const { script, app } = loadApp(path);
+	const { script, app } = loadApp(path, require);
 	expect(script.cachedDataRejected).toBe(refused);
 	expect(app.twice(21)).toBe(42);
 });

@@ -1,13 +1,13 @@
 /** npm run build:objects: compiles the repo's own sources, with and without endbr64, and assembles the engine's, into asm/prebuilt. */
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
+import { hashOfBytes } from "../src/base/index.js";
 import {
 	assembleEngineImage,
 	compile,
 	type Manifest,
 	manifestKey,
 	PROJECT,
-	sha256,
 	sourceKey,
 	writeFolder,
 } from "../src/node/index.js";
@@ -33,7 +33,7 @@ for (const source of await sources()) {
 		if (warnings !== "") throw new Error(`${source}: ${warnings}`);
 		const file = source.replace(/^asm\//, "").replace(/\.c$/, ibt ? ".ibt.o" : ".o");
 		files.set(file, bytes);
-		manifest[manifestKey(source, { ibt })] = { key: await sourceKey(path, { ibt }), object: sha256(bytes), file };
+		manifest[manifestKey(source, { ibt })] = { key: await sourceKey(path, { ibt }), object: hashOfBytes(bytes), file };
 	}
 }
 const json = (value: unknown) => `${JSON.stringify(value, undefined, "\t")}\n`;

@@ -26,7 +26,7 @@ await build({
 					resolveDir: project("tools"),
 					contents: `
 						import { loadApp } from "./cached-app.mjs";
-						export const { runCli, runThread } = loadApp(__dirname + "/app.cjs").app;`,
+						export const { runCli, runThread } = loadApp(__dirname + "/app.cjs", require).app;`,
 				}));
 			},
 		},

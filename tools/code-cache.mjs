@@ -3,6 +3,7 @@
  * needs, and once there is a core of npm run build:kernel, those of a run with it.
  */
 import { existsSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
 import { argv } from "node:process";
 import { fileURLToPath } from "node:url";
 import { loadApp } from "./cached-app.mjs";
@@ -14,7 +15,7 @@ const RUN = ["run", project("scenarios/hybrid-lp1-lp2-lp3.yaml")];
 
 /** Throws if the command fails. A core that this klpemu does not read is nobody's fault. */
 export async function makeCodeCache() {
-	const { script, app } = loadApp(APP);
+	const { script, app } = loadApp(APP, createRequire(APP));
 	let errors = "";
 	const io = { stdin: process.stdin, stdout: { write() {} }, stderr: { write: (text) => (errors += text) }, env: {} };
 	if ((await app.runCli(RUN, io)) !== 0)

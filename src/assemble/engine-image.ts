@@ -5,7 +5,7 @@ import { HintTable, type UnwindHint } from "./hints.js";
 
 /** One source of the engine's own assembly as machine code for a fixed address. Plain data, as JSON carries it. */
 export interface EngineCode {
-	/** SHA-256 of the source, hexadecimal. A host that has the source can check that the code is assembled from it. */
+	/** `hashOfBytes()` of the source. A host that has the source can check that the code is assembled from it. */
 	readonly source: string;
 	readonly base: Kaddr;
 	/** Hexadecimal. */
@@ -29,10 +29,10 @@ export interface EngineImage {
 
 export type EnginePart = "entry" | "ftrace" | "ops";
 
-/** `sha256`: of the source that was assembled. */
-export function encodeCode(code: Assembled, sha256: string): EngineCode {
+/** `hash`: of the source that was assembled. */
+export function encodeCode(code: Assembled, hash: string): EngineCode {
 	return {
-		source: sha256,
+		source: hash,
 		base: code.base,
 		bytes: bytesToHex(code.bytes),
 		symbols: [...code.symbols],

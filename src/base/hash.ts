@@ -19,6 +19,15 @@ export class Hash {
 		this.#mix(value);
 	}
 
+	addBytes(bytes: Uint8Array): void {
+		this.#mix(bytes.length);
+		// A whole number of words, at an address that may hold words.
+		const padded = new Uint8Array(Math.ceil(bytes.length / 4) * 4);
+		padded.set(bytes);
+		const words = new Int32Array(padded.buffer);
+		for (let i = 0; i < words.length; i++) this.#mix(words[i]!);
+	}
+
 	#mix(code: number): void {
 		const a = Math.imul(this.#a ^ code, 0x21f0aaad);
 		this.#a = a ^ (a >>> 15);
@@ -30,7 +39,15 @@ export class Hash {
 		this.#d = d ^ (d >>> 16);
 	}
 
+	/** Four numbers in base 36. */
 	digest(): string {
 		return [this.#a, this.#b, this.#c, this.#d].map((lane) => (lane >>> 0).toString(36)).join(".");
 	}
+}
+
+/** 128 bits that tell contents apart which nobody has made to be equal. */
+export function hashOfBytes(bytes: Uint8Array): string {
+	const hash = new Hash();
+	hash.addBytes(bytes);
+	return hash.digest();
 }

@@ -4,7 +4,7 @@ export { isTooDeep, MAX_DEPTH } from "./depth.js";
 export type { EmscriptenLoader } from "./emscripten.js";
 export { KlpemuError } from "./errors.js";
 export { groupBy } from "./group-by.js";
-export { Hash } from "./hash.js";
+export { Hash, hashOfBytes } from "./hash.js";
 export { keyOf, restoreObjects, type SavedObjects, saveObjects } from "./object-graph.js";
 export { once } from "./once.js";
 export { printable, printableData, printableJson } from "./printable.js";

@@ -30,18 +30,18 @@ const EXTERNALS: Readonly<Record<string, Kaddr>> = {
 
 export type AssembledEngine = Readonly<Record<EnginePart, Assembled>>;
 
-/** A source, and its SHA-256 (hexadecimal). */
+/** A source, and the hash of its bytes. */
 export interface EngineSource {
 	readonly text: string;
-	readonly sha256: string;
+	readonly hash: string;
 }
 
 /** Assembles the engine's sources for the machine's layout. Throws what {@link assemble} throws. */
 export function assembleEngine(keystone: Keystone, sources: Readonly<Record<EnginePart, EngineSource>>): EngineImage {
 	const code = (part: EnginePart) => {
 		const { fileName, base } = ENGINE_SOURCES[part];
-		const { text, sha256 } = sources[part];
-		return encodeCode(assemble(keystone, text, fileName, base, EXTERNALS), sha256);
+		const { text, hash } = sources[part];
+		return encodeCode(assemble(keystone, text, fileName, base, EXTERNALS), hash);
 	};
 	return { entry: code("entry"), ftrace: code("ftrace"), ops: code("ops"), externals: EXTERNALS };
 }

@@ -5,7 +5,7 @@ import { KlpemuError } from "../base/index.js";
 import { INVARIANTS } from "../consistency/index.js";
 import type { Checkpoint } from "../explore/index.js";
 import { readIfThere, writeWhole } from "./files.js";
-import { sha256 } from "./gcc.js";
+import { sha256 } from "./sha256.js";
 
 const MAGIC = "klpemu-checkpoint";
 const FORMAT = 1;

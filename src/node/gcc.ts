@@ -1,7 +1,6 @@
-import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { dirname, extname, join, relative, resolve, sep } from "node:path";
-import { KlpemuError } from "../base/index.js";
+import { Hash, hashOfBytes, KlpemuError } from "../base/index.js";
 import { compile, flagsFor, INCLUDE, type ObjectOptions } from "./compile.js";
 import { readIfThere } from "./files.js";
 import { PROJECT } from "./project.js";
@@ -21,7 +20,7 @@ export interface ObjectFile {
 export interface PrebuiltEntry {
 	/** {@link sourceKey} of the source. */
 	readonly key: string;
-	/** SHA-256 of the object. */
+	/** `hashOfBytes()` of the object. */
 	readonly object: string;
 	/** Path of the object below asm/prebuilt. */
 	readonly file: string;
@@ -34,25 +33,24 @@ export function manifestKey(projectPath: string, options: ObjectOptions): string
 	return options.ibt ? `${projectPath} (ibt)` : projectPath;
 }
 
-/** SHA-256 of everything that an object depends on: flags, source, and every header of asm/include that it includes. */
+/** A hash of everything that an object depends on: flags, source, and every header of asm/include that it includes. */
 export async function sourceKey(path: string, options: ObjectOptions): Promise<string> {
-	const hash = createHash("sha256").update(flagsFor(options).join("\0"));
+	const hash = new Hash();
+	for (const flag of flagsFor(options)) hash.add(flag);
 	const seen = new Set<string>();
 	const add = async (file: string): Promise<void> => {
 		if (seen.has(file)) return;
 		seen.add(file);
-		const text = readFileSync(file, "utf8");
-		hash.update(`\0${relative(PROJECT, file).split(sep).join("/")}\0${text}`);
+		const bytes = readFileSync(file);
+		const text = bytes.toString("utf8");
+		hash.add(relative(PROJECT, file).split(sep).join("/"));
+		hash.addBytes(bytes);
 		for (const [, quote, name] of text.matchAll(/^\s*#\s*include\s*([<"])([^">]+)[">]/gm)) {
 			await add(quote === '"' ? resolve(dirname(file), name!) : join(INCLUDE, name!));
 		}
 	};
 	await add(path);
-	return hash.digest("hex");
-}
-
-export function sha256(bytes: Uint8Array): string {
-	return createHash("sha256").update(bytes).digest("hex");
+	return hash.digest();
 }
 
 /** The committed objects; empty if there are none. */
@@ -71,7 +69,7 @@ async function prebuilt(path: string, options: ObjectOptions): Promise<Uint8Arra
 	const entry = (await readManifest())[manifestKey(projectPath, options)];
 	if (entry === undefined || entry.key !== (await sourceKey(path, options))) return undefined;
 	const bytes = new Uint8Array(readFileSync(join(PREBUILT, entry.file)));
-	if (sha256(bytes) !== entry.object) {
+	if (hashOfBytes(bytes) !== entry.object) {
 		throw new KlpemuError("PREBUILT_DAMAGED", "not the object that asm/prebuilt/manifest.json names", {
 			where: join(PREBUILT, entry.file),
 			hint: "npm run build:objects makes it again",

@@ -30,3 +30,4 @@ export {
 	type SessionOptions,
 	type SessionSources,
 } from "./session.js";
+export { sha256 } from "./sha256.js";

@@ -2,10 +2,10 @@ import { chmod, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { KlpemuError } from "../../src/base/index.js";
+import { hashOfBytes, KlpemuError } from "../../src/base/index.js";
 import { parseElf } from "../../src/elf/index.js";
 import { compile } from "../../src/node/compile.js";
-import { type Manifest, manifestKey, objectFor, readManifest, sha256, sourceKey } from "../../src/node/gcc.js";
+import { type Manifest, manifestKey, objectFor, readManifest, sourceKey } from "../../src/node/gcc.js";
 import { PROJECT } from "../../src/node/project.js";
 import { longTest } from "../support/sample.js";
 
@@ -51,7 +51,7 @@ describe("the committed objects", () => {
 				const key = await sourceKey(join(PROJECT, source), { ibt });
 				expect(key, `${source} changed since its object was built`).toBe(entry!.key);
 				const bytes = await readFile(join(PREBUILT, entry!.file));
-				expect(sha256(bytes), `${entry!.file} is not what was built`).toBe(entry!.object);
+				expect(hashOfBytes(bytes), `${entry!.file} is not what was built`).toBe(entry!.object);
 			}
 		}
 	});

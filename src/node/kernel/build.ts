@@ -2,8 +2,8 @@ import { cp, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { KlpemuError } from "../../base/index.js";
 import { CORE_FORMAT, INFO_SECTION, type KernelCoreInfo, LAYOUT_SECTION } from "../../linux/klp-c/index.js";
-import { sha256 } from "../gcc.js";
 import { PROJECT } from "../project.js";
+import { sha256 } from "../sha256.js";
 import { withTemporaryFolder } from "../temporary.js";
 import { fitLayout } from "./fields.js";
 import {

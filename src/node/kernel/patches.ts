@@ -2,7 +2,7 @@ import { writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { KlpemuError } from "../../base/index.js";
 import { readIfThere } from "../files.js";
-import { sha256 } from "../gcc.js";
+import { sha256 } from "../sha256.js";
 import { shown, tool } from "./tools.js";
 
 /** A unified diff, as `git diff` and `diff -up` write it, with paths as in `a/kernel/livepatch/core.c`. */

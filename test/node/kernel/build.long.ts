@@ -6,11 +6,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { parseKernelCore, parseKernelLayout } from "../../../src/linux/klp-c/index.js";
-import { sha256 } from "../../../src/node/gcc.js";
 import { type BuiltKernel, buildKernelCore } from "../../../src/node/kernel/build.js";
 import { type Headers, installedHeaders, PLACES, sourceFor } from "../../../src/node/kernel/headers.js";
 import { unpack } from "../../../src/node/kernel/unpack.js";
 import { PROJECT } from "../../../src/node/project.js";
+import { sha256 } from "../../../src/node/sha256.js";
 import { skipBecause } from "../../support/skip.js";
 
 /** The committed facts. */
