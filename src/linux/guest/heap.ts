@@ -106,6 +106,9 @@ export class Heap {
 	 */
 	makeCanonical(): void {
 		this.isCanonical = true;
+		const page = this.free.get(PAGE_SIZE) ?? [];
+		this.free.set(PAGE_SIZE, page);
+		if (page.length === 0) this.#grow(PAGE_SIZE, page);
 		for (const [room, free] of this.free) this.#putInOrder(room, free, free.splice(0));
 		this.known = undefined;
 	}

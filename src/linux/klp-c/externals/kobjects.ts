@@ -255,12 +255,17 @@ export class CoreKobjects {
 
 	/** sysfs_kf_write(): 0 or a negative errno. */
 	*write(folder: string, path: string, value: string): Kernel<number> {
-		const { heap } = this.#parts;
+		const { heap, memory } = this.#parts;
 		const attribute = this.find(folder, path)?.attribute;
 		if (attribute === undefined) return -ENOENT;
-		const count = new TextEncoder().encode(value).length;
+		const text = new TextEncoder().encode(`${value}\0`);
+		const count = text.length - 1;
 		if (count >= PAGE) return -EINVAL;
-		const buf = heap.kstrdup(value);
+		// Not where small objects are: where it lies does not depend on which names there are.
+		const buf = heap.kmalloc(PAGE, false);
+		if (buf === 0) return -ENOMEM;
+		heap.resize(buf, text.length);
+		memory.write(buf, text);
 		const ret = yield* this.#call(attribute, "store", toU64(buf), BigInt(count));
 		heap.kfree(buf);
 		return Math.min(ret, 0);
