@@ -115,6 +115,7 @@ function lookUp<Row extends { readonly pattern: string }>(rows: readonly Row[]):
 	for (const row of rows) addRow(lookup, row);
 	return lookup;
 }
+const LOOKUP = lookUp(OPCODES);
 const refusedLookup = once(() => lookUp(refusedRows()));
 
 /** Opcodes without a mandatory prefix that are other instructions, or none, with one. */
@@ -303,7 +304,7 @@ function refuse(reader: Reader, key: number, unknown: string): Refused {
 }
 
 function choose(reader: Reader, key: number): Chosen {
-	const opcode = LOOKUP[key];
+	const opcode = OPCODE[key] ?? addOpcode(key);
 	if (opcode === undefined) throw refuse(reader, key, "no such opcode");
 	if (opcode.hasModrm) reader.modrm = reader.byte();
 	if (opcode.only !== undefined) return opcode.only;
@@ -311,6 +312,15 @@ function choose(reader: Reader, key: number): Chosen {
 	const chosen = opcode.byDigit === undefined ? chooseAmong(reader, key, opcode.candidates) : opcode.byDigit[digit];
 	if (chosen === undefined) throw refuse(reader, key, "no such opcode extension");
 	return chosen;
+}
+
+/** By key: those that were met. A cache. */
+const OPCODE: (Opcode | undefined)[] = Array.from({ length: 0x300 });
+
+function addOpcode(key: number): Opcode | undefined {
+	const candidates = LOOKUP.get(key);
+	if (candidates !== undefined) OPCODE[key] = opcodeOf(key, candidates);
+	return OPCODE[key];
 }
 
 function chooseAmong(reader: Reader, key: number, candidates: Opcode["candidates"]): Chosen | undefined {
@@ -488,15 +498,6 @@ function readerOf(code: string): ReadOperand {
 			throw new Error(`opcode table: operand '${code}'`);
 	}
 }
-
-/** By key, see {@link Lookup}. */
-const LOOKUP: readonly (Opcode | undefined)[] = (() => {
-	const rows = lookUp(OPCODES);
-	return Array.from({ length: 0x300 }, (_, key) => {
-		const candidates = rows.get(key);
-		return candidates === undefined ? undefined : opcodeOf(key, candidates);
-	});
-})();
 
 function build(reader: Reader): Instruction {
 	let opcode = reader.readPrefixes();
