@@ -16,6 +16,31 @@ export const OPTIONS = {
 	logLevel: "warning",
 };
 
+/** The forms that the interpreter of the jit has from its start on: to make them takes as long as to run a small scenario. */
+async function buildForms() {
+	const { outputFiles } = await build({
+		entryPoints: [project("src/cpu/jit/tier0/library.ts")],
+		bundle: true,
+		format: "esm",
+		write: false,
+		logLevel: "warning",
+	});
+	const { FormLibrary } = await import(
+		`data:text/javascript;base64,${Buffer.from(outputFiles[0].text).toString("base64")}`
+	);
+	return FormLibrary.build();
+}
+
+const prebuiltForms = {
+	name: "prebuilt forms",
+	setup({ onLoad }) {
+		onLoad({ filter: /tier0[/\\]prebuilt\.ts$/ }, async () => {
+			const text = Buffer.from(await buildForms()).toString("base64");
+			return { loader: "ts", contents: `export const prebuilt = () => Buffer.from("${text}", "base64");` };
+		});
+	},
+};
+
 /** The command but for dist/cli/main.js, with esbuild's result. `more`: further options. */
 export function bundleApp(more) {
 	return build({
@@ -29,6 +54,7 @@ export function bundleApp(more) {
 		// The same library as 1 module, not 70, and without the parts that nothing uses.
 		alias: { yaml: project("node_modules/yaml/browser/index.js") },
 		define: { "import.meta.url": "__url" },
+		plugins: [prebuiltForms],
 		// The text is the whole of what loadApp() compiles.
 		banner: {
 			js: '(function(exports,require,module){const __url=require("node:url").pathToFileURL(module.filename).href;',

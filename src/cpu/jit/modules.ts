@@ -1,4 +1,4 @@
-import { FormLibrary } from "./tier0/index.js";
+import { FormLibrary, prebuilt } from "./tier0/index.js";
 
 const MAX_MODULES = 1024;
 
@@ -13,11 +13,7 @@ export class CompiledModules {
 	 */
 	static readonly ofProcess = new CompiledModules(MAX_MODULES);
 
-	/**
-	 * The forms of instructions, for code that is not compiled.
-	 * @internal
-	 */
-	readonly forms = new FormLibrary();
+	#forms: FormLibrary | undefined;
 	readonly #limit: number;
 	/** In the order of their creation, oldest first. */
 	readonly #modules = new Map<string, WebAssembly.Module>();
@@ -25,6 +21,15 @@ export class CompiledModules {
 	/** If there are more modules than `limit`, the oldest are dropped. */
 	constructor(limit: number) {
 		this.#limit = limit;
+	}
+
+	/**
+	 * The forms of instructions, for code that is not compiled.
+	 * @internal
+	 */
+	get forms(): FormLibrary {
+		this.#forms ??= new FormLibrary(prebuilt?.());
+		return this.#forms;
 	}
 
 	get size(): number {

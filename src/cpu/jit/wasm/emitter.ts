@@ -330,6 +330,14 @@ export function buildModule(
 	return out;
 }
 
+/** The module with a section that V8 passes over. */
+export function customSection(module: Uint8Array, title: string, data: Uint8Array): Uint8Array<ArrayBuffer> {
+	const content: number[] = [];
+	name(content, title);
+	content.push(...data);
+	return Uint8Array.from([...module, ...section(0, [content]).flat()]);
+}
+
 function section(id: number, content: Pieces): Pieces {
 	const head = [id];
 	unsigned(head, lengthOf(content));
