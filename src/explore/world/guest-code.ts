@@ -335,13 +335,19 @@ export class GuestCode implements CallStepper {
 			shared.looks(address, length);
 		}
 		if (!writes) return;
-		shared.write(address, length);
+		this.#noteWrite(address, length);
 		const { code } = this.#machine.klp;
 		if (code?.transitionWords.includes(address)) {
 			after.push(() => {
 				this.#ended ||= this.#quietly(() => code.tellObservers());
 			});
 		}
+	}
+
+	/** The explorer lets tasks run on no certain CPU, so that no state can hold what a per-CPU variable has. */
+	#noteWrite(address: Kaddr, length: number): void {
+		if (this.#shared.perCpu(address) !== undefined) this.#shared.taskWrites(address, length);
+		else this.#shared.write(address, length);
 	}
 
 	#isForeignStack(address: Kaddr): boolean {
@@ -365,6 +371,8 @@ export class GuestCode implements CallStepper {
 		if (runner !== undefined && this.#isOwn(this.#machine.sched.current, address)) return;
 		if (writes && runner?.isTask && this.#machine.klp.code === undefined && isData(this.#machine, address))
 			shared.taskWrites(address, length);
+		// Without a call: the loader gives variables their first values.
+		else if (writes && runner?.place.gates.length) this.#noteWrite(address, length);
 		else if (writes) shared.write(address, length);
 		if (runner === undefined) return;
 		// What TypeScript itself keeps is state of the machine's objects.

@@ -127,6 +127,8 @@ export class SharedMemory {
 	lost: { readonly address: Kaddr; readonly ip: Kaddr | undefined } | undefined = undefined;
 	/** In an object that the task which moves has allocated in this move, for itself: nothing of it is shared. */
 	isNew: (address: Kaddr) => boolean = () => false;
+	/** The address of a per-CPU variable of a module in the area of CPU 0: which CPU's it is, states do not hold. Undefined: it is none. */
+	perCpu: (address: Kaddr) => Kaddr | undefined = () => undefined;
 	/** Words of stacks that others have accessed: nobody's own. */
 	#escaped = new Found<number>();
 	#state = new Found<number>();
@@ -260,7 +262,8 @@ export class SharedMemory {
 	 * Notes a read by kernel code. `byTask`: code that a task runs. `followed`: where the value goes is followed (TaskFlow). A word is
 	 * state only if some move reads bytes of it that it has not written before: otherwise no move depends on what was there when it began.
 	 */
-	read(address: Kaddr, length: number, byTask: boolean, followed = false): void {
+	read(at: Kaddr, length: number, byTask: boolean, followed = false): void {
+		const address = this.perCpu(at) ?? at;
 		for (let word = address >> WORD_SHIFT; word <= (address + length - 1) >> WORD_SHIFT; word++) {
 			const bits = bitsOf(word, address, length);
 			if (followed || (bits & ~(this.#writtenInMove.get(word) ?? 0)) !== 0)
@@ -291,7 +294,8 @@ export class SharedMemory {
 	}
 
 	/** Notes a write by a task's own code, which a move of the task does not keep for others. */
-	taskWrites(address: Kaddr, length: number): void {
+	taskWrites(at: Kaddr, length: number): void {
+		const address = this.perCpu(at) ?? at;
 		if (this.isNew(address)) return;
 		this.#log?.note(NOTED.taskWrites, 0, 0, address, length);
 		for (let word = address >> WORD_SHIFT; word <= (address + length - 1) >> WORD_SHIFT; word++) {
@@ -324,7 +328,8 @@ export class SharedMemory {
 	}
 
 	/** The first byte of the memory that tasks' own code, or time, writes; 0: there is none. */
-	sourceAt(address: Kaddr, length: number): Kaddr {
+	sourceAt(at: Kaddr, length: number): Kaddr {
+		const address = this.perCpu(at) ?? at;
 		if (address === this.clock) return address;
 		for (let word = address >> WORD_SHIFT; word <= (address + length - 1) >> WORD_SHIFT; word++) {
 			const bits = this.#writtenByTasks.bitsAt(word) & bitsOf(word, address, length);

@@ -26,7 +26,9 @@ const CLOCKS = ["jiffies", "ktime_get"] as const;
 export function isData(machine: Machine, address: Kaddr): boolean {
 	const { memory, heap } = machine;
 	if ((memory.permissions(address) & PERM.WRITE) === 0) return false;
-	return heap.contains(address) || imageOf(machine, address) !== undefined;
+	return (
+		heap.contains(address) || imageOf(machine, address) !== undefined || machine.percpu.ofModule(address) !== undefined
+	);
 }
 
 /** Data besides its stack that a task's own code, of vmlinux or of modules, reads and writes. */
@@ -58,6 +60,7 @@ export class TaskData {
 		this.#jiffies = this.#addressOf("jiffies");
 		shared.clock = this.#jiffies;
 		shared.isNew = (address) => this.#isNew(address);
+		shared.perCpu = (address) => machine.percpu.ofModule(address);
 		this.flow = new TaskFlow(machine, shared, accesses, {
 			decided(origin, ip) {
 				if (origin > 0) ofLoop(origin);
@@ -169,6 +172,10 @@ export class TaskData {
 	get lost(): Pick<TaskMove, "endless" | "entries"> {
 		const { lost } = this.#shared;
 		if (lost === undefined) return {};
+		if (this.#shared.perCpu(lost.address) !== undefined) {
+			const endless = `goes on with the values of one CPU: ${this.nameOf(lost.address)} is a per-CPU variable that is written, and somebody reads it`;
+			return { endless, ...(lost.ip !== undefined && { entries: [lost.ip] }) };
+		}
 		const endless = `goes on with the values of one run: code that tasks run writes ${this.nameOf(lost.address)}, and somebody reads it`;
 		const clock = CLOCKS.find((name) => this.#addressOf(name) === lost.address);
 		const time = `goes on with the time of one run: it reads ${clock}, and states hold no time`;
@@ -177,9 +184,21 @@ export class TaskData {
 
 	/** `flag`, or `flag+0x8`; for memory of the heap its address. */
 	nameOf(address: Kaddr): string {
-		const hit = this.#imageOf(address)?.symbolAt(address);
+		const hit = this.#imageOf(address)?.symbolAt(address) ?? this.#perCpuAt(address);
 		if (hit === undefined) return `the object at ${(address >>> 0).toString(16)}`;
 		return hit.offset === 0 ? hit.symbol.name : `${hit.symbol.name}+0x${hit.offset.toString(16)}`;
+	}
+
+	#perCpuAt(address: Kaddr): { readonly symbol: { readonly name: string }; readonly offset: number } | undefined {
+		const { modules, percpu } = this.#machine;
+		const at = percpu.ofModule(address);
+		if (at === undefined) return undefined;
+		const offset = at - percpu.per_cpu_offset(0);
+		for (const { image } of modules.values()) {
+			const symbol = image.percpu?.symbols.find((one) => offset >= one.address && offset < one.address + one.size);
+			if (symbol !== undefined) return { symbol, offset: offset - symbol.address };
+		}
+		return undefined;
 	}
 }
 

@@ -5,6 +5,7 @@ import type { GuestTaskField } from "../klp/index.js";
 import {
 	accessField,
 	keepSleepState,
+	PERCPU_MODULES,
 	type PerCpu,
 	PF_IDLE,
 	PF_KTHREAD,
@@ -46,6 +47,7 @@ export class CoreTasks implements TaskStructs {
 	/** Address of each task's struct. An address is never used twice, so that a stale pointer leads to the dead task. */
 	private readonly structs = new Map<task_struct, Kaddr>();
 	private readonly tasks = new Map<Kaddr, task_struct>();
+	readonly #base: Kaddr;
 	private next: Kaddr;
 	/** Per-CPU area of each task, see {@link giveOwnAreas}. */
 	private readonly areas = new Map<task_struct, Kaddr>();
@@ -62,6 +64,7 @@ export class CoreTasks implements TaskStructs {
 		this.#memory = core.memory;
 		this.#sched = sched;
 		this.#percpu = percpu;
+		this.#base = base;
 		this.next = base;
 		this.#preempt_count = core.percpuOffset("pcpu_hot", "preempt_count");
 		this.#current_task = core.percpuOffset("pcpu_hot", "current_task");
@@ -127,12 +130,29 @@ export class CoreTasks implements TaskStructs {
 	giveOwnAreas(): void {
 		this.ownAreas = true;
 		for (const [task, address] of this.structs) this.#giveArea(task, address);
-		this.#percpu.own = (task) => this.areas.get(task)!;
+		this.#percpu.own = {
+			of: (task) => this.areas.get(task)!,
+			all: () => this.areas.values(),
+			contains: (address) => this.#isOfTask(address),
+		};
 	}
 
 	/** Each task has a per-CPU area of its own, in which it is `current`. */
 	get haveAreas(): boolean {
 		return this.ownAreas;
+	}
+
+	/** The per-CPU variables of modules, as a CPU has them. */
+	#copyModules(area: Kaddr): void {
+		const memory = this.#memory;
+		const own = memory.read((this.#percpu.per_cpu_offset(0) + PERCPU_MODULES) | 0, PAGE_SIZE - PERCPU_MODULES);
+		if (own.some((byte) => byte !== 0)) memory.write((area + PERCPU_MODULES) | 0, own);
+	}
+
+	#isOfTask(address: Kaddr): boolean {
+		if (address < this.#base || address >= this.next) return false;
+		for (const area of this.areas.values()) if (address >= area && address < area + PAGE_SIZE) return true;
+		return false;
 	}
 
 	/** A page of the area for structs. */
@@ -141,6 +161,7 @@ export class CoreTasks implements TaskStructs {
 		this.#memory.map(`percpu:${task.comm}`, area, PAGE_SIZE, PERM.READ | PERM.WRITE);
 		this.next = (area + PAGE_SIZE) | 0;
 		this.#core.initPerCpu(area);
+		this.#copyModules(area);
 		this.#memory.setU64((area + this.#current_task) | 0, toU64(struct));
 		this.areas.set(task, area);
 		this.#place((area + this.#preempt_count) | 0, 4, task, "preempt_count");

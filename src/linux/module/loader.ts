@@ -29,7 +29,7 @@ import {
 	Printer,
 	S_IFDIR,
 } from "../lib/index.js";
-import { type PerCpu, type Sched, synchronize_rcu } from "../sched/index.js";
+import { PERCPU_MODULES, type PerCpu, type Sched, synchronize_rcu } from "../sched/index.js";
 import { Imports } from "./imports.js";
 import { type KernelObject, modinfoOf, onlyKernelObject, refusalOf, structName } from "./kernel-object.js";
 import { license_is_gpl_compatible } from "./licence.js";
@@ -39,9 +39,6 @@ import { HEADERS_LAYOUT, structIn } from "./structs.js";
 /** enum module_state, in its order. */
 const MODULE_STATES = ["live", "coming", "going", "unformed"] as const;
 export type ModuleState = (typeof MODULE_STATES)[number];
-
-/** Offset in each CPU's area of the per-CPU variables of modules: the kernel's own are in front. */
-const PERCPU_MODULES = 0x800;
 
 /** Messages that are printed once. */
 type Message = "livepatch" | "out-of-tree" | "licence" | "versions";
@@ -410,9 +407,9 @@ export class Loader {
 
 	/** percpu_modcopy(): each CPU gets the initial values. */
 	#percpu_modcopy({ percpu: variables }: Image): void {
-		const { sched, percpu, memory } = this.#parts;
+		const { percpu, memory } = this.#parts;
 		if (variables === undefined) return;
-		for (const { id } of sched.cpus) memory.write((percpu.per_cpu_offset(id) + variables.offset) | 0, variables.data);
+		for (const area of percpu.areas()) memory.write((area + variables.offset) | 0, variables.data);
 	}
 
 	/** What the struct module of a .ko says. Throws `ELF_BAD_MODULE`. */

@@ -1,25 +1,51 @@
 import { type Kaddr, type Memory, PAGE_SIZE, PERM } from "../../memory/index.js";
 import type { task_struct } from "./task.js";
 
+/** Offset of modules' per-CPU variables in each area: what comes before is of the kernel. */
+export const PERCPU_MODULES = 0x800;
+
+/** Areas of tasks, in place of those of the CPUs. */
+interface OwnAreas {
+	of(task: task_struct): Kaddr;
+	all(): Iterable<Kaddr>;
+	contains(address: Kaddr): boolean;
+}
+
 /** The per-CPU areas: a page for each CPU, which gs points to. */
 export class PerCpu {
 	readonly #base: Kaddr;
+	readonly #cpus: number;
 
 	constructor(memory: Memory, base: Kaddr, cpus: number) {
 		this.#base = base;
+		this.#cpus = cpus;
 		memory.map("percpu", base, cpus * PAGE_SIZE, PERM.READ | PERM.WRITE);
 	}
 
 	/** In the explorer each task has an area of its own, as if it were on a CPU of its own. */
-	own: ((task: task_struct) => Kaddr) | undefined = undefined;
+	own: OwnAreas | undefined = undefined;
 
 	/** The area of the CPU that a task is on. */
 	areaOf(task: task_struct): Kaddr {
-		return this.own?.(task) ?? this.per_cpu_offset(Math.max(task.on_cpu, 0));
+		return this.own?.of(task) ?? this.per_cpu_offset(Math.max(task.on_cpu, 0));
 	}
 
 	/** The area of a CPU. */
 	per_cpu_offset(cpu: number): Kaddr {
 		return (this.#base + cpu * PAGE_SIZE) | 0;
+	}
+
+	/** All areas, those of tasks too. */
+	*areas(): Generator<Kaddr, void, void> {
+		for (let cpu = 0; cpu < this.#cpus; cpu++) yield this.per_cpu_offset(cpu);
+		if (this.own !== undefined) yield* this.own.all();
+	}
+
+	/** The address of a module's per-CPU variable, in whichever area it is, in that of CPU 0; undefined: it is none. */
+	ofModule(address: Kaddr): Kaddr | undefined {
+		const offset = address & (PAGE_SIZE - 1);
+		if (offset < PERCPU_MODULES) return undefined;
+		const isCpu = address >= this.#base && address < this.#base + this.#cpus * PAGE_SIZE;
+		return isCpu || this.own?.contains(address) === true ? (this.#base + offset) | 0 : undefined;
 	}
 }

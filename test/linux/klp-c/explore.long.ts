@@ -1,4 +1,5 @@
 /** Mistakes in the kernel's own livepatch code: each is caught by a schedule that the explorer finds in the C. */
+import { readFile } from "node:fs/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { INVARIANTS } from "../../../src/consistency/index.js";
 import { nodeHost } from "../../../src/node/index.js";
@@ -29,6 +30,19 @@ describe.each(part(explored, 3))("$title", ({ edit, scenario: text, caught }) =>
 		const { moves } = await replaySchedule(scenario, schedules[0]!, machine);
 		expect(moves.at(-1)!.broken.map(({ invariant }) => invariant)).toContain(caught);
 	});
+});
+
+test("finding 8 in the kernel's own code: a task that has left the task list is seen by no transition", async ({
+	skip,
+}) => {
+	const core = await kernelCore(skip);
+	const file = "scenarios/hunting/exit-in-function.yaml";
+	const scenario = parseScenario(await readFile(file, "utf8"), file);
+	const machine = { host: nodeHost(file), core };
+	const { exploration, schedules } = await exploreScenario({ scenario, machine, ...LIMITS });
+	expect(exploration.violations.map(({ broken }) => broken.invariant)).toEqual(["warn"]);
+	const { moves } = await replaySchedule(scenario, schedules[0]!, machine);
+	expect(moves.at(-1)!.broken[0]!.message).toMatch(/patch\.c:\d+ klp_ftrace_handler/);
 });
 
 describe("the code as it is", () => {
