@@ -269,7 +269,7 @@ function bootMachine(parts: WithKernel, engine: AssembledEngine): Machine {
 		kthread: label(engine.entry, "ret_from_fork_asm"),
 		idle: label(engine.entry, "secondary_startup_64"),
 	};
-	const executor = new Executor({ ...parts, entry });
+	const executor = new Executor({ ...parts, entry, heapCheck: parts.calls.heapCheck });
 	const jiffies = [vmlinux.symbol("jiffies")?.address, parts.jiffies].filter((at) => at !== undefined);
 	const rounds = new Rounds({ ...parts, ticking: [exports.work, exports.timers], executor, jiffies });
 	const files = mountFiles(parts);

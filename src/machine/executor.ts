@@ -1,7 +1,7 @@
 import { KlpemuError } from "../base/index.js";
 import { type Cpu, GS_BASE, RFLAGS_RESET, RSP, type Stop } from "../cpu/index.js";
 import type { TextPoke } from "../linux/ftrace/index.js";
-import { type HostCalls, type Oops, runGuest } from "../linux/guest/index.js";
+import type { HeapCheck, HostCalls, Oops } from "../linux/guest/index.js";
 import {
 	type Continuation,
 	type EmulatedCpu,
@@ -29,6 +29,7 @@ interface Parts {
 	readonly text_poke: TextPoke;
 	readonly oops: Oops;
 	readonly hostCalls: HostCalls;
+	readonly heapCheck: HeapCheck;
 	readonly switchPoints: SwitchPoints;
 	/** Address at which a task of each kind enters the kernel. */
 	readonly entry: { readonly user: Kaddr; readonly kthread: Kaddr; readonly idle: Kaddr };
@@ -47,7 +48,7 @@ export class Executor {
 	 * a few more, because preemption is disabled there. Throws `PREEMPTION_DISABLED` if that does not end.
 	 */
 	runSlice(emulated: EmulatedCpu, task: task_struct, budget: number): void {
-		const { cpu, sched, percpu, hostCalls } = this.#parts;
+		const { cpu, sched, percpu, hostCalls, heapCheck } = this.#parts;
 		sched.current = task;
 		if (task.stack === undefined || task.mode !== "kernel") this.enterKernel(task);
 		const { state } = cpu;
@@ -64,7 +65,7 @@ export class Executor {
 						hint: `it has executed ${PREEMPT_OFF_MAX} instructions with preemption disabled`,
 					});
 				}
-				const stop = runGuest(cpu, left > 0 ? left : PREEMPT_OFF_STEP);
+				const stop = heapCheck.runTask(left > 0 ? left : PREEMPT_OFF_STEP);
 				left -= stop.executed;
 				sched.instructions += stop.executed;
 				if (this.#handle(task, stop) === "end-slice") break;

@@ -10,4 +10,4 @@ export {
 	type Region,
 	type SavedMemory,
 } from "./memory.js";
-export { PTE_SHADOWED, type Shadow } from "./shadow.js";
+export { PTE_SHADOWED, type Shadow, WATCH } from "./shadow.js";

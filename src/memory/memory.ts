@@ -1,7 +1,7 @@
 import { declareState, KlpemuError } from "../base/index.js";
 import { BackingStores } from "./backing-stores.js";
 import { hex, isKaddr, type Kaddr, toKaddr, toU64 } from "./kaddr.js";
-import { PTE_SHADOWED, Shadow } from "./shadow.js";
+import { PTE_SHADOWED, Shadow, WATCH } from "./shadow.js";
 
 /** Page permissions, a bit set. Also the low bits of a page table entry. */
 export const PERM = { READ: 1, WRITE: 2, EXEC: 4 } as const;
@@ -22,7 +22,7 @@ export const BACKING = {
 	/** Scratch for a Cpu: its register file, and the data that its generated code shares with the host. */
 	cpuArea: WINDOW_PAGES * 4,
 	cpuAreaSize: 0xe0000,
-	/** A word: PTE_SHADOWED while the shadow is asked, else 0. */
+	/** A word: WATCH. */
 	watch: WINDOW_PAGES * 4 + 0xe0000,
 	/** A word: the place of the shadow of address 0, if a shadow of all memory were there (class Shadow). */
 	shadow: WINDOW_PAGES * 4 + 0xe0004,
@@ -149,18 +149,18 @@ export class Memory {
 		this.words[BACKING.shadow >> 2] = this.#framesEnd - (shadow.base >>> 3);
 	}
 
-	/** The shadow is asked about each access of guest code. */
-	get watching(): boolean {
-		return this.words[BACKING.watch >> 2] !== 0;
+	/** Whose accesses the shadow is asked about, one of WATCH. */
+	get watch(): number {
+		return this.words[BACKING.watch >> 2]!;
 	}
 
-	set watching(watching: boolean) {
-		this.words[BACKING.watch >> 2] = watching ? PTE_SHADOWED : 0;
+	set watch(watch: number) {
+		this.words[BACKING.watch >> 2] = watch;
 	}
 
 	/** Guest code may not access the bytes, and that is watched. */
 	isForbidden(address: bigint, length: number): boolean {
-		if (!this.watching || this.shadow === undefined || !isKaddr(address)) return false;
+		if (this.watch === WATCH.none || this.shadow === undefined || !isKaddr(address)) return false;
 		return !this.shadow.allows(toKaddr(address), length);
 	}
 

@@ -4,6 +4,13 @@ import type { Kaddr } from "./kaddr.js";
 export const PTE_SHADOWED = 0x800;
 
 /**
+ * Whose accesses the shadow is asked about: bits that translated code adds to those that it wants of a page table entry, so that code which
+ * does not ask finds no page with a shadow. `cold`: all code but what runs so often that a Cpu makes other code of it (the second tier of the
+ * jit), which goes on with such pages: they can be read.
+ */
+export const WATCH = { none: 0, cold: 1, all: PTE_SHADOWED } as const;
+
+/**
  * One bit for each byte of a range of addresses: guest code may access the byte. As KASAN's shadow memory, which translated code reads
  * by itself. At first it may access none.
  */
