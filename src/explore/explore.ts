@@ -76,7 +76,8 @@ async function tryOnce(model: Model, world: World, options: SearchOptions): Prom
 
 /** `world` is in its first state. */
 async function exploreOnce(model: Model, world: World, options: SearchOptions): Promise<Exploration> {
-	const memo = new Memo(world, options.invariants, { executions: options.helpers?.begin(world) });
+	const { helpers, plainMoves } = options;
+	const memo = new Memo(world, options.invariants, { executions: helpers?.begin(world), plainMoves });
 	const searches = options.reduction ? groupsOf(model, memo.world.restless) : [allOf(model, memo)];
 	let [states, transitions, depth, bytes, bounded] = [0, 0, 0, 0, false];
 	const visited = new Map<string, number>();

@@ -14,6 +14,7 @@ export {
 	Journal,
 	Memo,
 	type Outlook,
+	PlainMoves,
 	Search,
 	type SearchMove,
 	type SearchOptions,

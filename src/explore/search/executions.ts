@@ -133,6 +133,12 @@ export class Executions {
 	}
 }
 
+/** Of a task state: what it is made from. */
+export function contentOf(state: TaskState): SentState["content"] {
+	const { slot, fields, alive, running, handler, core, chosen, entries, inside, entriesKey } = state;
+	return { slot, fields, alive, running, handler, core, chosen, entries, inside, entriesKey };
+}
+
 function stepKey(from: string, { actor, late }: { readonly actor: number; readonly late: boolean }): string {
 	return `${from} ${actor} ${late}`;
 }
@@ -174,7 +180,7 @@ function isEqual(a: unknown, b: unknown): boolean {
 	return Object.is(a, b) || (Array.isArray(a) && JSON.stringify(a) === JSON.stringify(b));
 }
 
-function isSameContext(a: GuestContext, b: GuestContext): boolean {
+export function isSameContext(a: GuestContext, b: GuestContext): boolean {
 	if (a === b) return true;
 	if (a.words.length !== b.words.length || a.stack.length !== b.stack.length) return false;
 	if (JSON.stringify(a.origins) !== JSON.stringify(b.origins)) return false;

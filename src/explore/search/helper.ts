@@ -10,7 +10,7 @@ import {
 	type TaskState,
 	World,
 } from "../world/index.js";
-import type { NeededMove, SentMove, SentState, SentStep } from "./executions.js";
+import { contentOf, type NeededMove, type SentMove, type SentStep } from "./executions.js";
 import type { KernelContent, KernelState, Via } from "./kernel-state.js";
 import { Memo, type MemoOptions } from "./memo.js";
 import { Moves } from "./moves.js";
@@ -214,12 +214,6 @@ export class Helper {
 		const next = { content: contentOf(state), context: outcome.context };
 		this.#sent.push({ guest: from.guest, task: task.key, context, next, label, broken, notes: this.#notes() });
 	}
-}
-
-/** Of a task state: what it is made from. */
-export function contentOf(state: TaskState): SentState["content"] {
-	const { slot, fields, alive, running, handler, core, chosen, entries, inside, entriesKey } = state;
-	return { slot, fields, alive, running, handler, core, chosen, entries, inside, entriesKey };
 }
 
 /** Of a kernel state: what any world says about it. */

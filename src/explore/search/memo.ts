@@ -8,6 +8,7 @@ import { Judge } from "./judge.js";
 import type { KernelContent, KernelState, TaskMove, Via } from "./kernel-state.js";
 import { Loops } from "./loops.js";
 import { Outcome } from "./outcome.js";
+import type { ExplorationMoves, PlainMoves } from "./plain-moves.js";
 import type { Position } from "./trace.js";
 
 /** Decides about `on_cpu`. */
@@ -34,6 +35,8 @@ export interface Recorder {
 export interface MemoOptions {
 	/** What others have executed. */
 	readonly executions?: Executions | undefined;
+	/** Of tasks, also under other designs. */
+	readonly plainMoves?: PlainMoves | undefined;
 	readonly recorder?: Recorder | undefined;
 }
 
@@ -73,12 +76,15 @@ export class Memo {
 	readonly first: Row;
 
 	readonly #executions: Executions | undefined;
+	readonly #plainMoves: ExplorationMoves | undefined;
 	readonly #recorder: Recorder | undefined;
 
 	/** `invariants`: only these count. */
-	constructor(world: World, invariants: ReadonlySet<Invariant>, { executions, recorder }: MemoOptions = {}) {
+	constructor(world: World, invariants: ReadonlySet<Invariant>, options: MemoOptions = {}) {
+		const { executions, plainMoves, recorder } = options;
 		this.world = world;
 		this.#executions = executions;
+		this.#plainMoves = plainMoves?.begin(world);
 		this.#recorder = recorder;
 		this.#columns = new TaskColumns(world.states.all);
 		this.#nonpreemptible = world.model.machine.sched.preemption === "none";
@@ -99,6 +105,7 @@ export class Memo {
 		const key = world.kernelKey(guest);
 		const state = this.#byKey.get(key) ?? this.add(this.#content(key, guest), via);
 		if (state.saved === undefined && world.quiet) state.saved = world.save();
+		this.#plainMoves?.arrive(state);
 		return state;
 	}
 
@@ -295,7 +302,8 @@ export class Memo {
 
 	/** Lets a task make a move, unless somebody else has. */
 	#runTask(from: KernelState, slot: number, task: TaskState, context = task.contexts[0]!): TaskOutcome {
-		const known = this.#executions?.taskMove(from, slot, task, context);
+		const known =
+			this.#executions?.taskMove(from, slot, task, context) ?? this.#plainMoves?.find(from, slot, task, context);
 		this.executed.guest++;
 		return known ?? this.makeTaskMove(from, slot, task, context);
 	}
@@ -308,6 +316,7 @@ export class Memo {
 		const outcome = world.moveTask(slot, context);
 		if (outcome.broken.length > 0) this.#live = undefined;
 		this.#recorder?.taskMove(from, task, context, outcome);
+		this.#plainMoves?.add(from, task, context, outcome);
 		return outcome;
 	}
 

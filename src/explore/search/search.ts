@@ -12,6 +12,7 @@ import { MOVE_KINDS, type MovesKind } from "./known-moves.js";
 import type { Memo } from "./memo.js";
 import { isSame, Moves } from "./moves.js";
 import { Numbers } from "./numbers.js";
+import type { PlainMoves } from "./plain-moves.js";
 import { Reduction } from "./reduction.js";
 import type { FoundViolation, SearchResult, Violation } from "./result.js";
 import { StateTable } from "./state-table.js";
@@ -55,6 +56,8 @@ export interface SearchOptions {
 	readonly journal?: Journal | undefined;
 	/** They execute what the search needs next, in other threads. */
 	readonly helpers?: Helpers | undefined;
+	/** Of tasks, that searches under other designs of the same scenario have made, and what this one makes. */
+	readonly plainMoves?: PlainMoves | undefined;
 	/** This process's part of the work, if several processes share it: see {@link Shard}. */
 	readonly shard?: Shard | undefined;
 }

@@ -1,4 +1,5 @@
 import type { Broken } from "../../consistency/index.js";
+import type { AccessNotes } from "./access-log.js";
 import type { ArrivalKind } from "./actors.js";
 import type { GuestContext } from "./decisive.js";
 import type { Read, Written } from "./probe.js";
@@ -30,4 +31,9 @@ export interface TaskOutcome {
 	readonly broken: readonly Broken[];
 	/** It is in a loop without an end: what comes behind is not known. */
 	readonly endless?: string | undefined;
+	/**
+	 * What it has noted about memory, if it follows from the task's state, registers and stack, and from what guest code sees: then it is
+	 * the same under another design.
+	 */
+	readonly plain?: AccessNotes | undefined;
 }

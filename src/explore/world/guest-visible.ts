@@ -29,3 +29,20 @@ export function guestVisible(model: Model): string {
 	for (const part of parts) hash.add(String(part));
 	return hash.digest();
 }
+
+/**
+ * A key for what {@link guestVisible} takes for given, because it is the same in all states of one machine: the code itself and its
+ * constants, and the functions at which moves end.
+ */
+export function guestConstants(model: Model): string {
+	const { memory } = model.machine;
+	const hash = new Hash();
+	for (const { name, address, length, perm, offset } of memory.regions) {
+		if ((perm & PERM.WRITE) !== 0) continue;
+		hash.add(`${name} ${address} ${length} ${perm}`);
+		for (let at = offset; at < offset + length; at += 4) hash.addInt(memory.view.getInt32(at, true));
+	}
+	for (const { name } of model.functions) hash.add(name);
+	hash.add([...watchedSites(model)].join());
+	return hash.digest();
+}

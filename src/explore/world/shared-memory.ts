@@ -154,6 +154,8 @@ export class SharedMemory {
 	readonly #writtenInMove = new Map<number, number>();
 	/** Keeps all that is noted, if somebody wants it. */
 	#log: AccessLog | undefined = undefined;
+	/** The same, for the present move of a task. */
+	#move: AccessLog | undefined = undefined;
 
 	/** `points`: of an earlier exploration. */
 	constructor(memory: Memory, points: Iterable<string> = []) {
@@ -191,6 +193,34 @@ export class SharedMemory {
 	/** What was noted since the last call. */
 	takeNotes(): AccessNotes {
 		return this.#log?.take() ?? { accesses: [], gates: [] };
+	}
+
+	#note(...note: Parameters<AccessLog["note"]>): void {
+		this.#log?.note(...note);
+		this.#move?.note(...note);
+	}
+
+	/** Keeps notes, until {@link endNotes}. */
+	beginNotes(): void {
+		this.#move = new AccessLog();
+	}
+
+	/** All that was noted since then; undefined: more than can be told. */
+	endNotes(): AccessNotes | undefined {
+		const notes = this.#move?.take();
+		this.#move = undefined;
+		return notes;
+	}
+
+	/** Another world would make a move in the same way, as far as it depends on what is known of memory that tasks write. */
+	isAsKnown(notes: AccessNotes): boolean {
+		let isSame = true;
+		readNotes(notes, (what, flags, bits, word) => {
+			if (what !== NOTED.read || (flags & 2) === 0) return;
+			const knew = (flags & 4) !== 0;
+			if (this.#isWrittenByTasks(word, bits, knew) !== knew) isSame = false;
+		});
+		return isSame;
 	}
 
 	/** `knew`: that world has known that tasks write it, and so has followed where the value goes. */
@@ -254,7 +284,7 @@ export class SharedMemory {
 
 	/** Notes an access of kernel code. `who`: a number for each actor and each task. */
 	access(who: number, address: Kaddr, length: number, writes: boolean, locked: boolean): void {
-		this.#log?.note(NOTED.access, Number(writes) + 2 * Number(locked), who, address, length);
+		this.#note(NOTED.access, Number(writes) + 2 * Number(locked), who, address, length);
 		if (this.#conflicts.add(who, address, length, writes, locked)) this.grown = true;
 	}
 
@@ -272,9 +302,9 @@ export class SharedMemory {
 	}
 
 	#readWord(word: number, bits: number, byTask: boolean, followed: boolean): void {
-		if (this.#log !== undefined) {
+		if (this.#log !== undefined || this.#move !== undefined) {
 			const flags = Number(byTask) + 2 * Number(followed) + 4 * Number(this.#isWrittenByTasks(word, bits, true));
-			this.#log.note(NOTED.read, flags, bits, word, 1);
+			this.#note(NOTED.read, flags, bits, word, 1);
 		}
 		if (this.#read.add(word) && this.#written.has(word)) this.#find(this.#state, word);
 		if (followed) this.#readByOwnCode.add(word, bits);
@@ -284,7 +314,7 @@ export class SharedMemory {
 
 	/** Notes a write by anyone. */
 	write(address: Kaddr, length: number): void {
-		this.#log?.note(NOTED.write, 0, 0, address, length);
+		this.#note(NOTED.write, 0, 0, address, length);
 		for (let word = address >> WORD_SHIFT; word <= (address + length - 1) >> WORD_SHIFT; word++) {
 			this.#writtenInMove.set(word, (this.#writtenInMove.get(word) ?? 0) | bitsOf(word, address, length));
 			if (!this.#written.add(word)) continue;
@@ -297,7 +327,7 @@ export class SharedMemory {
 	taskWrites(at: Kaddr, length: number): void {
 		const address = this.perCpu(at) ?? at;
 		if (this.isNew(address)) return;
-		this.#log?.note(NOTED.taskWrites, 0, 0, address, length);
+		this.#note(NOTED.taskWrites, 0, 0, address, length);
 		for (let word = address >> WORD_SHIFT; word <= (address + length - 1) >> WORD_SHIFT; word++) {
 			const bits = bitsOf(word, address, length);
 			if (this.#state.now.has(word) && this.#writtenByTasks.bitsAt(word) === 0) this.grown = true;
@@ -310,9 +340,16 @@ export class SharedMemory {
 		}
 	}
 
+	/** Notes that a task reads the clock. */
+	readClock(): void {
+		this.hasSources = true;
+		this.#move = undefined;
+	}
+
 	/** Notes a read by a kernel function in TypeScript that a task has called: its result may depend on it. */
 	readForTask(address: Kaddr, length: number): void {
 		if (this.isNew(address)) return;
+		this.#move = undefined;
 		for (let word = address >> WORD_SHIFT; word <= (address + length - 1) >> WORD_SHIFT; word++) {
 			this.#decides(word, bitsOf(word, address, length));
 		}
@@ -340,13 +377,13 @@ export class SharedMemory {
 
 	/** Notes an access to a lock by a function that waits for it, or gives it back. */
 	lock(address: Kaddr, length: number): void {
-		this.#log?.note(NOTED.lock, 0, 0, address, length);
+		this.#note(NOTED.lock, 0, 0, address, length);
 		this.#meet(this.#locks, this.#lookedAt, address, length);
 	}
 
 	/** Notes a read by any other code. */
 	looks(address: Kaddr, length: number): void {
-		this.#log?.note(NOTED.looks, 0, 0, address, length);
+		this.#note(NOTED.looks, 0, 0, address, length);
 		this.#meet(this.#lookedAt, this.#locks, address, length);
 	}
 
@@ -371,7 +408,7 @@ export class SharedMemory {
 
 	/** The memory is on the stack of a task that is not the one which accesses it. */
 	escapes(address: Kaddr): void {
-		this.#log?.note(NOTED.escapes, 0, 0, address, 1);
+		this.#note(NOTED.escapes, 0, 0, address, 1);
 		this.#find(this.#escaped, address >> WORD_SHIFT);
 	}
 
@@ -382,6 +419,7 @@ export class SharedMemory {
 	/** The gate has touched shared words: a call of it is a point. */
 	addGate(name: string): void {
 		this.#log?.noteGate(name);
+		this.#move?.noteGate(name);
 		this.#find(this.#gates, name);
 	}
 

@@ -112,7 +112,7 @@ export class TaskData {
 	}
 
 	#noteAccess(task: task_struct, { address, length, reads, writes }: Touched): void {
-		if (reads && address === this.#jiffies) this.#shared.hasSources = true;
+		if (reads && address === this.#jiffies) this.#shared.readClock();
 		if (length === 0 || !isData(this.#machine, address) || this.#isNew(address)) return;
 		if (writes) this.#shared.taskWrites(address, length);
 		if (!reads) return;

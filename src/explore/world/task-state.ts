@@ -225,6 +225,14 @@ export class TaskStates {
 		this.#push(state, wide);
 	}
 
+	/** State of each task that is not on the task list. */
+	dead(): TaskState {
+		const fields = Object.fromEntries(TASK_FIELDS.map((field) => [field, undefined])) as TaskState["fields"];
+		const [alive, running] = [false, false];
+		const nowhere = { handler: undefined, core: undefined, chosen: undefined, entries: [], inside: [], entriesKey: "" };
+		return this.intern({ slot: -1, fields, alive, running, ...nowhere }, NO_CONTEXT);
+	}
+
 	/** The next state of `state` if kernel code writes these fields. */
 	withFields(state: TaskState, written: Partial<Record<TaskField, unknown>>): TaskState {
 		let key = "";
@@ -300,6 +308,16 @@ export function captureContext(machine: Machine, task: task_struct, origins?: Or
 	const top = machine.stacks.stackTop(task);
 	const sp = lowestUsed(task, top);
 	return { words: regs.words.slice(), stack: machine.memory.read(sp, top - sp), origins };
+}
+
+/** What earlier moves have left below the stack pointer shows up where guest code makes room and writes nothing: moves are to be alike. */
+export function clearBelow({ memory, stacks }: Machine, task: task_struct): void {
+	const { stack } = task;
+	if (stack === undefined) return;
+	const top = stacks.stackTop(task);
+	const low = task.mode === "kernel" ? lowestUsed(task, top) : top;
+	const used = low - Number(BigInt.asIntN(32, stack.address));
+	if (used > 0 && used < stack.length) memory.bytes.fill(0, stack.offset, stack.offset + used);
 }
 
 /** return_to_handler reads the word below its stack pointer: RET has left its own address there. */

@@ -28,7 +28,7 @@ import { functionOf } from "./stack-view.js";
 import { TaskData } from "./task-data.js";
 import type { TaskMove } from "./task-move.js";
 import { TaskMover } from "./task-mover.js";
-import { captureContext, NO_CONTEXT, TASK_FIELDS, type TaskState, TaskStates } from "./task-state.js";
+import { captureContext, clearBelow, NO_CONTEXT, type TaskState, TaskStates } from "./task-state.js";
 
 const FAULT = "faults";
 /** Moves that a kthread may need for its first round. */
@@ -57,6 +57,8 @@ export class World {
 
 	/** Of the guest code that actors run. */
 	readonly shared: SharedMemory;
+	/** Somebody wants {@link TaskOutcome.plain}. */
+	wantsNotes = false;
 	readonly #code: GuestCode;
 	/** Number of functions that were watched when the exploration began. */
 	#watched: number;
@@ -116,7 +118,7 @@ export class World {
 		// Memory that a task has for a moment needs no new pages.
 		machine.heap.warm();
 		if (machine.klp.code !== undefined) machine.heap.makeCanonical();
-		this.#dead = this.#deadState();
+		this.#dead = this.states.dead();
 		machine.sched.reschedAlways = true;
 		for (const cpu of machine.sched.cpus) cpu.need_resched = !model.idleSleeps;
 		// Whoever calls guest code first, each has the same stack.
@@ -154,26 +156,6 @@ export class World {
 	rewind(): void {
 		this.restore(this.#first.saved);
 		this.loadAll(this.#first.tasks);
-	}
-
-	/** State of each task that is not on the task list. */
-	#deadState(): TaskState {
-		const fields = Object.fromEntries(TASK_FIELDS.map((field) => [field, undefined])) as TaskState["fields"];
-		return this.states.intern(
-			{
-				slot: -1,
-				fields,
-				alive: false,
-				running: false,
-				handler: undefined,
-				core: undefined,
-				chosen: undefined,
-				entries: [],
-				inside: [],
-				entriesKey: "",
-			},
-			NO_CONTEXT,
-		);
 	}
 
 	#observe(): void {
@@ -342,13 +324,16 @@ export class World {
 		const { state, task, context: present, wanted: kept } = slot;
 		const context = wanted ?? present ?? kept ?? state!.contexts[0]!;
 		const before = whatTasksShare(this.model.machine);
+		if (this.wantsNotes) this.shared.beginNotes();
 		const { result, broken } = this.#watch(() => {
 			if (context !== present) this.#mover.restore(task!, context);
+			if (this.model.machine.klp.code === undefined) clearBelow(this.model.machine, task!);
 			this.#data.load(task!, this.states.fresh(context.origins));
 			const place = { inGuest: 0, path: [], gates: [] };
 			const runner = { who: this.actors.length + number, holdsMutex: () => false, place, isTask: true };
 			return this.#code.as(runner, () => this.#moveOrDie(task!, state!));
 		});
+		const notes = this.shared.endNotes();
 		if (result.oops !== undefined) broken.push(result.oops);
 		if (!result.oops) checkShared(before, this.model.machine, task!);
 		slot.origins = result.oops ? undefined : this.#data.flow.save(task!);
@@ -357,7 +342,10 @@ export class World {
 		if (result.oops) this.#adoptTasks();
 		this.noteLoop(number, next, result);
 		this.#setState(number, next, reached);
-		return { state: next, context: reached, label: result.label, broken, endless: result.endless };
+		const { label, endless, yields } = result;
+		// cond_resched() asks the design.
+		const plain = yields || broken.length > 0 ? undefined : notes;
+		return { state: next, context: reached, label, broken, endless, plain };
 	}
 
 	/** Behind a move of a task, if from here on the search does not know all its ways. */
@@ -427,9 +415,17 @@ export class World {
 		const arrived = arrival(point);
 		const kind = this.#code.transitionEnded && arrived.kind !== "place" ? "done" : arrived.kind;
 		// Not by spreading: this is made at each step, and V8 copies objects of so many shapes slowly.
-		const { reads, writes } = touched;
-		const { replaced, captured } = adopted;
-		return { reads, writes, replaced, captured, label: arrived.label, kind, quiet: arrived.quiet, broken };
+		const { label, quiet } = arrived;
+		return {
+			reads: touched.reads,
+			writes: touched.writes,
+			replaced: adopted.replaced,
+			captured: adopted.captured,
+			label,
+			kind,
+			quiet,
+			broken,
+		};
 	}
 
 	#runner(index: number): Runner {

@@ -121,6 +121,7 @@ export class CompiledLivepatch implements Livepatch {
 	readonly klp_ftrace_handler_address: Kaddr;
 	readonly klp_mutex: { readonly locked: boolean };
 	readonly code: CoreCode;
+	readonly handlerRules = undefined;
 	readonly #parts: CompiledParts;
 	readonly #memory: GuestMemory;
 	readonly #patches: Patches;

@@ -125,4 +125,7 @@ export class Klp extends KlpCore implements Livepatch {
 	handlerKey(): readonly unknown[] {
 		return this.#handlerPlaces.key();
 	}
+	get handlerRules(): Design {
+		return this.design;
+	}
 }

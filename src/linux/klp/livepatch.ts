@@ -2,7 +2,7 @@ import type { Kaddr } from "../../memory/index.js";
 import type { Kernel } from "../lib/index.js";
 import type { task_struct, work_struct } from "../sched/index.js";
 import type { DesignKeys } from "./fields.js";
-import type { HandlerAt } from "./handler.js";
+import type { HandlerAt, HandlerRules } from "./handler.js";
 import type { klp_patch, module } from "./types.js";
 
 /** Code that a call of a livepatched function runs instead of the original. A klp_func implements it. */
@@ -200,4 +200,6 @@ export interface Livepatch {
 	handlerStep(at: HandlerPlace | undefined, fops: Kaddr, fregs: Kaddr): HandlerStep;
 	/** All state of the core that a step of the handler, cond_resched() or the way out of the kernel may read. */
 	handlerKey(): readonly unknown[];
+	/** What the design says about the handler; undefined: the handler is guest code. */
+	readonly handlerRules: HandlerRules | undefined;
 }

@@ -27,28 +27,30 @@ export async function exploreDesigns(
 ): Promise<ExploredDesign[]> {
 	const found: (ExploredDesign | undefined)[] = [];
 	const errors: unknown[] = [];
-	let next = 0;
-	const work = async (one: Explore) => {
-		while (next < designs.length && errors.length === 0 && !control.stop.isSet) {
-			const index = next++;
+	let left = [...designs.keys()];
+	const work = async (one: Explore, end: "first" | "last") => {
+		while (left.length > 0 && !control.stop.isSet) {
+			const index = (end === "first" ? left.shift() : left.pop())!;
 			try {
 				found[index] = await one(designs[index]!);
 			} catch (error) {
 				errors[index] = error;
+				left = left.filter((other) => other < index);
 			}
 		}
 	};
 	const threads: SearchThread[] = [];
 	const others: Promise<void>[] = [];
 	const timer = setTimeout(() => {
-		for (let i = 1; i < workers && i < designs.length - next + 1; i++) {
+		for (let i = 1; i < workers && i <= left.length; i++) {
 			const thread = new SearchThread(control, { ...data, stop: control.stop.words });
 			threads.push(thread);
-			others.push(work((design) => thread.explore(design)));
+			// Neighbours in the list have more to share with each other (PlainMoves).
+			others.push(work((design) => thread.explore(design), "last"));
 		}
 	}, ALONE);
 	try {
-		await work(explore);
+		await work(explore, "first");
 		clearTimeout(timer);
 		await Promise.all(others);
 	} finally {
