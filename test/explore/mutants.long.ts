@@ -21,6 +21,11 @@ modules: { other: { sources: [asm/vmlinux/twin.c] } }
 livepatches:
   lp1: { sources: [asm/livepatches/lp1.c], objects: { vmlinux: { funcA: lp1_funcA }, other: { call_other_twin: lp1_funcA } } }
 ${worker}\nsteps: [{ race: [[{ insmod: lp1 }], [{ insmod: other }]] }, settle]`,
+	moduleGoes: `vmlinux: [asm/vmlinux/funcs.c]
+modules: { other: { sources: [asm/vmlinux/twin.c] } }
+livepatches:
+  lp1: { sources: [asm/livepatches/lp1.c], objects: { other: { call_other_twin: lp1_funcA } } }
+tasks: { parked: { calls: [funcA], idle: true } }\nsteps: [{ insmod: other }, { race: [[{ insmod: lp1 }], [{ rmmod: other }]] }, settle, { insmod: other }]`,
 	reversedFork: `cpus: 2\n${PATCHES}\ntasks: { sleeper: { calls: [funcA], sleeps_in: funcA }, parent: { calls: [funcB], fork: true } }
 steps: [{ run: { task: sleeper } }, { insmod: lp1 }, reverse, settle]`,
 	exit: `${PATCHES}\npreemption: full\nftrace_ops: { probe: { funcs: [funcA] } }
@@ -264,6 +269,18 @@ const MUTANTS: readonly Mutant[] = [
 			};
 		},
 		breaks: ["freed-text", "use-after-free", "warn"],
+	},
+	{
+		bug: "a module that goes still looks alive, after its part of the patches is taken off",
+		model: "moduleGoes",
+		plant: (model) => {
+			const { notifier } = klpOf(model);
+			notifier.klp_module_going = function* (mod) {
+				yield* own(notifier, "klp_module_going")(mod);
+				mod.klp_alive = true;
+			};
+		},
+		breaks: ["warn", "freed-text", "use-after-free"],
 	},
 	{
 		bug: "a transition that did not complete is not tried again",

@@ -499,6 +499,7 @@ export class Loader {
 		this.#setState(mod, "going");
 		if (mod.exit !== 0) yield* this.#parts.calls.call(mod.exit);
 		yield* this.#parts.klp.klp_module_going(mod);
+		// Others find the module with klp_alive false at the wait in free_module(), because klp_init_object() looks at nothing else.
 		yield* this.#free_module(mod);
 		return 0;
 	}
