@@ -9,7 +9,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 type LoadApp = (
 	path: string,
 	require: NodeJS.Require,
-) => { readonly script: Script; readonly app: { readonly twice: (x: number) => number } };
+) => { readonly scripts: ReadonlyMap<string, Script>; readonly app: { readonly twice: (x: number) => number } };
 
 const require = createRequire(import.meta.url);
 let loadApp: LoadApp;
@@ -29,8 +29,9 @@ beforeAll(async () => {
 afterAll(() => rmSync(folder, { recursive: true }));
 
 test("without a cache the code is compiled", () => {
-	const { script, app } = loadApp(appFile("alone"), require);
-	expect(script.cachedDataRejected).toBeUndefined();
+	const path = appFile("alone");
+	const { scripts, app } = loadApp(path, require);
+	expect(scripts.get(path)!.cachedDataRejected).toBeUndefined();
 	expect(app.twice(21)).toBe(42);
 });
 
@@ -45,7 +46,18 @@ test.each([
 	const own = new Script(code).createCachedData();
 	const path = appFile(name);
 	writeFileSync(`${path}.cache`, cacheOf(own));
-	const { script, app } = loadApp(path, require);
-	expect(script.cachedDataRejected).toBe(refused);
+	const { scripts, app } = loadApp(path, require);
+	expect(scripts.get(path)!.cachedDataRejected).toBe(refused);
 	expect(app.twice(21)).toBe(42);
+});
+
+test("a file beside it is loaded once, also in a circle", () => {
+	const main = join(folder, "main.cjs");
+	writeFileSync(main, `(function(exports,require){exports.twice=(x)=>require("./part.cjs").twice(x)})`);
+	const part = `(function(exports,require,module){const main=require("./main.cjs");globalThis.parts=(globalThis.parts??0)+1;
+		exports.twice=(x)=>globalThis.parts*2*x+(main.twice===undefined)+!module.filename.endsWith("part.cjs")})`;
+	writeFileSync(join(folder, "part.cjs"), part);
+	const { app, scripts } = loadApp(main, require);
+	expect([app.twice(21), app.twice(1)]).toEqual([42, 2]);
+	expect([...scripts.keys()]).toEqual([main, join(folder, "part.cjs")]);
 });

@@ -1,5 +1,5 @@
 /**
- * node tools/where.mjs < REPORT: the stack of a report of a bug, with the places in the sources in place of those in dist/cli/app.cjs, whose
+ * node tools/where.mjs < REPORT: the stack of a report of a bug, with the places in the sources in place of those in dist/cli, whose
  * names are short. At the commit of the version that was reported: the places are those that a build makes now.
  */
 import { SourceMap } from "node:module";
@@ -8,12 +8,14 @@ import { text } from "node:stream/consumers";
 import { fileURLToPath } from "node:url";
 import { bundleApp } from "./app-bundle.mjs";
 
-/** `report` with `NAME (src/base/hash.ts:12:3)` in place of each `NAME (.../app.cjs:1:2345)`. */
+/** `report` with `NAME (src/base/hash.ts:12:3)` in place of each `NAME (.../start.cjs:2:2345)`. */
 export async function withSources(report) {
-	const { outputFiles } = await bundleApp({ write: false, sourcemap: "external", outfile: "dist/cli/app.cjs" });
-	const map = new SourceMap(JSON.parse(outputFiles.find(({ path }) => path.endsWith(".map")).text));
-	return report.replaceAll(/[^\s(]*\bapp\.cjs:(\d+):(\d+)/g, (place, line, column) => {
-		const { originalSource, originalLine, originalColumn } = map.findEntry(line - 1, column - 1);
+	const files = await bundleApp({ sourcemap: true });
+	const mapped = files.filter(({ map }) => map);
+	const maps = new Map(mapped.map(({ fileName, map }) => [fileName, new SourceMap(map)]));
+	return report.replaceAll(/[^\s(]*?([\w-]+\.cjs):(\d+):(\d+)/g, (place, file, line, column) => {
+		// The first line is not of the map.
+		const { originalSource, originalLine, originalColumn } = maps.get(file)?.findEntry(line - 2, column - 1) ?? {};
 		if (originalSource === undefined) return place;
 		return `${originalSource.replace(/^(\.\.\/)+/, "")}:${originalLine + 1}:${originalColumn + 1}`;
 	});

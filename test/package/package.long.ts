@@ -65,7 +65,7 @@ describe("the package", () => {
 		for (const name of ["preinstall", "install", "postinstall"]) expect(scripts).not.toHaveProperty(name);
 		const files: string[] = readdirSync(installed, { recursive: true, encoding: "utf8" });
 		// V8 of another Node refuses the cache.
-		expect(files).not.toContain("dist/cli/app.cjs.cache");
+		expect(files.filter((file) => file.endsWith(".cache"))).toEqual([]);
 		for (const file of [
 			"LICENSE",
 			"CHANGELOG.md",
