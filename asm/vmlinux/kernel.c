@@ -417,7 +417,7 @@ int kstrtoll(const char *text, unsigned int base, long long *result)
 {
 	unsigned long long value;
 	bool negative = *text == '-';
-	int ret = kstrtoull(text + negative, base, &value);
+	int ret = negative && text[1] == '+' ? -EINVAL : kstrtoull(text + negative, base, &value);
 
 	if (ret)
 		return ret;
@@ -484,3 +484,5 @@ long simple_strtol(const char *text, char **end, unsigned int base)
 {
 	return *text == '-' ? -simple_strtoul(text + 1, end, base) : simple_strtoul(text, end, base);
 }
+
+#include "lib.h"

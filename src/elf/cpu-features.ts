@@ -17,9 +17,13 @@ const SYNTHETIC: ReadonlyMap<number, string> = new Map([
 	[3 * 32 + 21, "ALWAYS"],
 ]);
 
+/** jit has it, and no model of Unicorn: code calls __sw_hweight64() instead, on both. */
+const X86_FEATURE_POPCNT = 4 * 32 + 23;
+
 /** boot_cpu_has() of the emulated processor, for X86_FEATURE_* and X86_BUG_*. */
 export function boot_cpu_has(feature: number): boolean {
 	if (SYNTHETIC.has(feature)) return true;
+	if (feature === X86_FEATURE_POPCNT) return false;
 	const [leaf, column] = WORDS.get(feature >> 5) ?? [];
 	const row = CPUID.find(([number]) => number === leaf);
 	return row !== undefined && column !== undefined && ((row[column] ?? 0) & (1 << (feature & 31))) !== 0;

@@ -5,6 +5,7 @@ import { AccessesAt } from "../cpu/x86/index.js";
 import type { ElfObject } from "../elf/index.js";
 import {
 	aliasOf,
+	CpuVariables,
 	condReschedFunctions,
 	Exports,
 	KernelData,
@@ -222,7 +223,10 @@ function bootKernel(options: MachineOptions, parts: WithGuest, gates: GatePage, 
 		compiled.klp_init();
 	}
 	const jiffies = kernelData?.symbol("jiffies") ?? variables?.get("jiffies");
-	return { klp, modules, loader, exports, switchPoints, vmlinux, jiffies };
+	const ticking = [exports.work, exports.timers];
+	if (jiffies === undefined) return { klp, modules, loader, exports, switchPoints, vmlinux, jiffies, ticking };
+	const cpus = new CpuVariables(parts.memory, LAYOUT.kernelData, parts.sched, parts.percpu);
+	return { klp, modules, loader, exports, switchPoints, vmlinux, jiffies, ticking: [...ticking, cpus] };
 }
 
 /** What .ko files read without a call. */
@@ -263,7 +267,7 @@ function mountFiles({
 
 /** The parts that make the kernel run, and the actors: shell and tasks. */
 function bootMachine(parts: WithKernel, engine: AssembledEngine): Machine {
-	const { klp, hostTasks, loader, exports, vmlinux } = parts;
+	const { klp, hostTasks, loader, vmlinux } = parts;
 	const entry = {
 		user: label(engine.entry, "entry_SYSCALL_64"),
 		kthread: label(engine.entry, "ret_from_fork_asm"),
@@ -271,7 +275,7 @@ function bootMachine(parts: WithKernel, engine: AssembledEngine): Machine {
 	};
 	const executor = new Executor({ ...parts, entry, heapCheck: parts.calls.heapCheck });
 	const jiffies = [vmlinux.symbol("jiffies")?.address, parts.jiffies].filter((at) => at !== undefined);
-	const rounds = new Rounds({ ...parts, ticking: [exports.work, exports.timers], executor, jiffies });
+	const rounds = new Rounds({ ...parts, executor, jiffies });
 	const files = mountFiles(parts);
 	const shell = new Shell(rounds, hostTasks, klp, loader, files);
 	const tasks = new Tasks({ ...parts, rounds });

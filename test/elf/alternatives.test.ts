@@ -12,7 +12,7 @@ const NOP8 = [0x0f, 0x1f, 0x84, 0, 0, 0, 0, 0];
 const NOP = 0x90;
 
 const ALWAYS = 3 * 32 + 21;
-const POPCNT = 4 * 32 + 23;
+const MOVBE = 4 * 32 + 22;
 const SMAP = 9 * 32 + 20;
 const NOT = 1;
 const DIRECT_CALL = 2;
@@ -101,12 +101,23 @@ const rel32 = (value: number) => [value & 0xff, (value >> 8) & 0xff, (value >> 1
 
 describe("features of the processor", () => {
 	it("are those that cpuid announces, and what every kernel has", () => {
-		// tsc, cx8, cmov; cx16, movbe, popcnt; lm; nopl, always.
-		for (const has of [4, 8, 15, 4 * 32 + 13, 4 * 32 + 22, POPCNT, 32 + 29, 3 * 32 + 20, ALWAYS]) {
+		// tsc, cx8, cmov; cx16, movbe; lm; nopl, always.
+		for (const has of [4, 8, 15, 4 * 32 + 13, MOVBE, 32 + 29, 3 * 32 + 20, ALWAYS]) {
 			expect([has, boot_cpu_has(has)]).toEqual([has, true]);
 		}
-		// fpu, sse2; retpoline, xenpv, smap, call depth, rethunk; a bug.
-		for (const not of [0, 26, 7 * 32 + 12, 8 * 32 + 16, SMAP, 11 * 32 + 19, 11 * 32 + 14, 22 * 32 + 1, 31 * 32 + 31]) {
+		// popcnt, which Unicorn has not; fpu, sse2; retpoline, xenpv, smap, call depth, rethunk; a bug.
+		for (const not of [
+			4 * 32 + 23,
+			0,
+			26,
+			7 * 32 + 12,
+			8 * 32 + 16,
+			SMAP,
+			11 * 32 + 19,
+			11 * 32 + 14,
+			22 * 32 + 1,
+			31 * 32 + 31,
+		]) {
 			expect([not, boot_cpu_has(not)]).toEqual([not, false]);
 		}
 	});
@@ -116,9 +127,9 @@ describe(".altinstructions", () => {
 	const before = [0x0f, 0x01, 0xca, 0x31, 0xc0];
 
 	it.each([
-		["is there", POPCNT, 0, true],
+		["is there", MOVBE, 0, true],
 		["is not there", SMAP, 0, false],
-		["is there and must not be", POPCNT, NOT, false],
+		["is there and must not be", MOVBE, NOT, false],
 		["is not there and must not be", SMAP, NOT, true],
 	])("[rule 10.5] are used if the feature %s", (_what, feature, flags, used) => {
 		// xor %ecx, %ecx in place of xor %eax, %eax; xor %eax, %eax

@@ -34,6 +34,7 @@ struct kobj_attribute {
 
 extern struct kobject *kernel_kobj;
 struct kobject *kobject_create_and_add(const char *name, struct kobject *parent);
+struct kobject *kobject_get(struct kobject *kobj);
 void kobject_put(struct kobject *kobj);
 
 #endif

@@ -125,7 +125,7 @@ export class Exports {
 		if (kernelTasks !== undefined) {
 			this.staticKeys = new StaticKeys(memory, parts.kallsyms, parts.text_poke);
 			this.staticCalls = new StaticCalls(memory, parts.kallsyms, symbols, parts.text_poke);
-			const abi = new KernelAbi(memory, dmesg, this.output, kernelTasks, functions);
+			const abi = new KernelAbi(memory, dmesg, this.output, kernelTasks, sched, functions);
 			functions.push(abi.functions(), this.staticKeys.functions(), this.staticCalls.functions());
 		}
 		this.functions = functions;

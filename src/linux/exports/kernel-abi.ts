@@ -1,7 +1,8 @@
 import { type Kaddr, toU64 } from "../../memory/index.js";
 import { type GuestArguments, GuestFault, type GuestMemory, type HostFunctions } from "../guest/index.js";
 import { type Dmesg, KERN } from "../lib/index.js";
-import type { task_struct } from "../sched/index.js";
+import type { Sched, task_struct } from "../sched/index.js";
+import { __GFP_ZERO } from "./memory.js";
 import type { GuestOutput } from "./output.js";
 
 /** Other names of functions, with the same arguments; those that come behind are not read here. */
@@ -11,7 +12,16 @@ const ALIASES: Readonly<Record<string, string>> = {
 	krealloc_noprof: "krealloc",
 	kmemdup_noprof: "kmemdup",
 	kvfree: "kfree",
+	vfree: "kfree",
+	kfree_sensitive: "kfree",
+	// Texts of modules are not in the kernel's own .rodata.
+	kfree_const: "kfree",
+	kstrdup_const: "kstrdup",
+	ktime_get_with_offset: "ktime_get",
+	synchronize_rcu_expedited: "synchronize_rcu",
+	yield: "__cond_resched",
 	sysfs_create_file_ns: "sysfs_create_file",
+	sysfs_remove_file_ns: "sysfs_remove_file",
 	// Their names before 6.2.
 	del_timer: "timer_delete",
 	del_timer_sync: "timer_delete_sync",
@@ -39,6 +49,19 @@ export interface KernelTasks {
 	structOf(task: task_struct): Kaddr;
 }
 
+/** include/linux/refcount.h */
+const REFCOUNT_SATURATED = 0xc0000000;
+const REFCOUNT_WARNINGS = [
+	...["saturated; leaking memory.", "saturated; leaking memory.", "addition on 0; use-after-free."],
+	...["underflow; use-after-free.", "decrement hit 0; leaking memory."],
+];
+
+/** enum fortify_func (include/linux/fortify-string.h); the reason has 1 in its lowest bit for a write. */
+const FORTIFIED = [
+	...["strncpy", "strnlen", "strlen", "strscpy", "strlcat", "strcat", "strncat", "memset", "memcpy", "memmove"],
+	...["memscan", "memcmp", "memchr", "memchr_inv", "kmemdup", "strcpy"],
+];
+
 /** include/linux/poison.h */
 const LIST_POISON1 = 0xdead_0000_0000_0100n;
 const LIST_POISON2 = 0xdead_0000_0000_0122n;
@@ -54,6 +77,7 @@ export class KernelAbi {
 	readonly #dmesg: Dmesg;
 	readonly #output: GuestOutput;
 	readonly #tasks: KernelTasks;
+	readonly #sched: Sched;
 	/** The functions of other groups, by name. */
 	readonly #others: HostFunctions["plain"];
 
@@ -62,12 +86,14 @@ export class KernelAbi {
 		dmesg: Dmesg,
 		output: GuestOutput,
 		tasks: KernelTasks,
+		sched: Sched,
 		others: readonly HostFunctions[],
 	) {
 		this.#memory = memory;
 		this.#dmesg = dmesg;
 		this.#output = output;
 		this.#tasks = tasks;
+		this.#sched = sched;
 		this.#others = Object.assign({}, ...others.map(({ plain }) => plain));
 	}
 
@@ -134,6 +160,24 @@ export class KernelAbi {
 		);
 	}
 
+	/** (r, type): lib/refcount.c */
+	#saturated(at: Kaddr, type: number): undefined {
+		this.#memory.setU32(at, REFCOUNT_SATURATED);
+		this.#dmesg.WARN_ONCE(
+			`refcount_t: ${REFCOUNT_WARNINGS[type] ?? "unknown saturation event!?."}`,
+			"refcount_warn_saturate",
+		);
+		return undefined;
+	}
+
+	/** __fortify_report(), then BUG(): lib/string_helpers.c. Throws `GUEST_FAULT`. */
+	#fortify(reason: number, avail: bigint, size: bigint): never {
+		const func = FORTIFIED[reason >> 1] ?? "UNKNOWN";
+		const what = `${func}: detected buffer overflow: ${size} byte ${reason & 1 ? "write" : "read"} of buffer size ${avail}`;
+		this.#dmesg.WARN_ON(true, what);
+		throw new GuestFault({ kind: "invalid-opcode" }, what);
+	}
+
 	#reordered(): HostFunctions["plain"] {
 		return Object.fromEntries(
 			Object.entries(REORDERED).map(([name, [other, ...order]]) => {
@@ -176,6 +220,29 @@ export class KernelAbi {
 				// Its address is in each delayed_work; the machine itself keeps the time.
 				delayed_work_timer_fn: () => undefined,
 				nop_func: () => undefined,
+				// (size)
+				vmalloc_noprof: (args) => this.#others.kmalloc!(args.withValues([args.u64(0), 0n])),
+				vzalloc_noprof: (args) => this.#others.kmalloc!(args.withValues([args.u64(0), BigInt(__GFP_ZERO)])),
+				// (size, flags, node), or (size, buckets, flags, node) with CONFIG_SLAB_BUCKETS: buckets are NULL, flags never 0.
+				__kvmalloc_node_noprof: (args) => this.#others.kmalloc!(args.pick([0, args.u64(1) === 0n ? 2 : 1])),
+				refcount_warn_saturate: (args) => this.#saturated(args.pointer(0), args.u32(1)),
+				// No time passes within a call of guest code.
+				__const_udelay: () => undefined,
+				__udelay: () => undefined,
+				__ndelay: () => undefined,
+				__sw_hweight64: (args) => weight(args.u64(0)),
+				__sw_hweight32: (args) => weight(BigInt(args.u32(0))),
+				mutex_is_locked: (args) => Number(memory.u64(args.pointer(0)) !== 0n),
+				dump_stack: () => {
+					// dump_stack_print_info(); the stack itself is in reports.
+					const { on_cpu, pid, comm } = this.#sched.current;
+					this.#dmesg.print(KERN.WARNING, `CPU: ${on_cpu} UID: 0 PID: ${pid} Comm: ${comm}`);
+					return undefined;
+				},
+				// The machine itself keeps its tasks.
+				__put_task_struct: () => undefined,
+				// (reason, avail, size)
+				__fortify_panic: (args) => this.#fortify(args.u32(0), args.u64(1), args.u64(2)),
 				BUG_func: () => {
 					throw new GuestFault({ kind: "invalid-opcode" }, "a function of pv_ops that only a hypervisor has");
 				},
@@ -192,6 +259,11 @@ export class KernelAbi {
 
 function word(bytes: Uint8Array): bigint {
 	return new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0, true);
+}
+
+/** How many bits are set. */
+function weight(value: bigint): number {
+	return [...value.toString(2)].filter((bit) => bit === "1").length;
 }
 
 /** %px */

@@ -3,6 +3,7 @@ import { type Kaddr, type Memory, PAGE_SIZE, PERM, toU64 } from "../../memory/in
 import type { KernelLayout } from "../lib/index.js";
 import {
 	accessField,
+	initTaskUsage,
 	keepSleepState,
 	type PerCpu,
 	type Sched,
@@ -128,6 +129,7 @@ export class KernelData implements TaskStructs {
 		memory.setU32(at("pid"), task.pid);
 		memory.setU32(at("tgid"), task.pid);
 		memory.setU32(at("flags"), task.flags);
+		initTaskUsage(memory, at("flags"));
 		memory.write(at("comm"), new TextEncoder().encode(task.comm).subarray(0, 15));
 		// signal_pending() and its relatives read the flags where they are.
 		memory.setU32(at("thread_info.flags"), task.thread_flags);

@@ -6,6 +6,9 @@ import { EEXIST, EINVAL, EIO, ENOENT, type Kernel, S_IFDIR } from "../lib/index.
 /** struct kobject, struct attribute and struct kobj_attribute (include/linux/kobject.h, sysfs.h). */
 const KOBJECT = { name: 0, parent: 24, kref: 56, size: 64 } as const;
 const ATTRIBUTE = { name: 0, mode: 8, show: 16, store: 24 } as const;
+const GROUP = { name: 0, is_visible: 8, attrs: 24 } as const;
+/** The longest array of attributes or groups. */
+const MOST = 1000;
 /** A show() may fill a page. */
 const PAGE = 4096;
 
@@ -83,13 +86,84 @@ export class Kobjects {
 		if (this.directories.has(parent)) this.#put(parent);
 	}
 
-	#addFile(kobj: Kaddr, attribute: Kaddr): number {
+	#directory(kobj: Kaddr): Directory | undefined {
 		if (kobj !== 0) this.#memory.read(kobj, KOBJECT.size);
-		const directory = this.directories.get(kobj);
+		return this.directories.get(kobj);
+	}
+
+	/** Name of an attribute's file, below its kobject. `group`: the name of a folder between them; NULL: none. */
+	#fileName(attribute: Kaddr, group: Kaddr = 0): string {
+		const folder = group === 0 || this.#memory.u64(group) === 0n ? "" : `${this.#string(group)}/`;
+		return folder + this.#string((attribute + ATTRIBUTE.name) | 0);
+	}
+
+	#addFile(kobj: Kaddr, attribute: Kaddr, name = this.#fileName(attribute), mode?: number): number {
+		const directory = this.#directory(kobj);
 		if (directory === undefined) return -EINVAL;
-		const name = this.#string((attribute + ATTRIBUTE.name) | 0);
 		if (directory.files.has(name)) return -EEXIST;
-		directory.files.set(name, { attribute, mode: this.#memory.u32((attribute + ATTRIBUTE.mode) | 0) & 0o777 });
+		const bits = mode ?? this.#memory.u32((attribute + ATTRIBUTE.mode) | 0);
+		directory.files.set(name, { attribute, mode: bits & 0o777 });
+		return 0;
+	}
+
+	/** Pointers of an array that ends with NULL. */
+	#array(start: Kaddr): Kaddr[] {
+		const entries: Kaddr[] = [];
+		for (let at = start; at !== 0 && entries.length < MOST; at = (at + 8) | 0) {
+			const entry = this.#memory.kaddr(at);
+			if (entry === 0) break;
+			entries.push(entry);
+		}
+		return entries;
+	}
+
+	/** sysfs_create_files(): all of them, or none. */
+	#addFiles(kobj: Kaddr, attributes: Kaddr): number {
+		const added: Kaddr[] = [];
+		for (const attribute of this.#array(attributes)) {
+			const ret = this.#addFile(kobj, attribute);
+			if (ret !== 0) {
+				for (const one of added) this.#directory(kobj)?.files.delete(this.#fileName(one));
+				return ret;
+			}
+			added.push(attribute);
+		}
+		return 0;
+	}
+
+	/** sysfs_create_group(): is_visible() decides about the mode of each file, and 0 means that there is none. */
+	*#addGroup(kobj: Kaddr, group: Kaddr): Kernel<number> {
+		const memory = this.#memory;
+		const is_visible = memory.kaddr((group + GROUP.is_visible) | 0);
+		const attributes = this.#array(memory.kaddr((group + GROUP.attrs) | 0));
+		for (const [index, attribute] of attributes.entries()) {
+			const args = [toU64(kobj), toU64(attribute), BigInt(index)];
+			const mode = is_visible === 0 ? undefined : Number((yield* this.#calls.call(is_visible, ...args)) & 0xffffn);
+			if (mode === 0) continue;
+			const ret = this.#addFile(kobj, attribute, this.#fileName(attribute, group), mode);
+			if (ret === 0) continue;
+			this.#removeGroup(kobj, group, index);
+			return ret;
+		}
+		return 0;
+	}
+
+	#removeGroup(kobj: Kaddr, group: Kaddr, count = MOST): undefined {
+		const attributes = this.#array(this.#memory.kaddr((group + GROUP.attrs) | 0)).slice(0, count);
+		for (const attribute of attributes) this.#directory(kobj)?.files.delete(this.#fileName(attribute, group));
+		return undefined;
+	}
+
+	*#addGroups(kobj: Kaddr, groups: Kaddr): Kernel<number> {
+		const added: Kaddr[] = [];
+		for (const group of this.#array(groups)) {
+			const ret = yield* this.#addGroup(kobj, group);
+			if (ret !== 0) {
+				for (const one of added) this.#removeGroup(kobj, one);
+				return ret;
+			}
+			added.push(group);
+		}
 		return 0;
 	}
 
@@ -97,13 +171,38 @@ export class Kobjects {
 		return {
 			plain: {
 				kobject_create_and_add: (args) => BigInt(this.#create(args.string(0), args.pointer(1))),
+				kobject_get: (args) => {
+					if (args.pointer(0) !== 0) this.#refcounts.inc((args.pointer(0) + KOBJECT.kref) | 0);
+					return args.u64(0);
+				},
 				kobject_put: (args) => {
 					this.#put(args.pointer(0));
 					return undefined;
 				},
 				sysfs_create_file: (args) => this.#addFile(args.pointer(0), args.pointer(1)),
+				sysfs_create_files: (args) => this.#addFiles(args.pointer(0), args.pointer(1)),
+				sysfs_remove_file: (args) => {
+					this.#directory(args.pointer(0))?.files.delete(this.#fileName(args.pointer(1)));
+					return undefined;
+				},
+				sysfs_remove_files: (args) => {
+					for (const attribute of this.#array(args.pointer(1))) {
+						this.#directory(args.pointer(0))?.files.delete(this.#fileName(attribute));
+					}
+					return undefined;
+				},
+				sysfs_remove_group: (args) => this.#removeGroup(args.pointer(0), args.pointer(1)),
+				sysfs_remove_groups: (args) => {
+					for (const group of this.#array(args.pointer(1))) this.#removeGroup(args.pointer(0), group);
+					return undefined;
+				},
+				// Nobody polls a file.
+				sysfs_notify: () => undefined,
 			},
-			sleeping: {},
+			sleeping: {
+				sysfs_create_group: (args) => this.#addGroup(args.pointer(0), args.pointer(1)),
+				sysfs_create_groups: (args) => this.#addGroups(args.pointer(0), args.pointer(1)),
+			},
 		};
 	}
 
@@ -119,13 +218,17 @@ export class Kobjects {
 	paths(): string[] {
 		return [...this.directories.values()].flatMap(({ path, files }) => [
 			path,
+			...foldersOf(files).map((folder) => `${path}/${folder}`),
 			...[...files.keys()].map((file) => `${path}/${file}`),
 		]);
 	}
 
 	/** File mode; undefined if there is no such file. */
 	mode(path: string): number | undefined {
-		if ([...this.directories.values()].some((directory) => directory.path === path)) return S_IFDIR | 0o755;
+		const isFolder = [...this.directories.values()].some(
+			({ path: at, files }) => at === path || foldersOf(files).some((folder) => `${at}/${folder}` === path),
+		);
+		if (isFolder) return S_IFDIR | 0o755;
 		return this.#find(path)?.mode;
 	}
 
@@ -156,4 +259,9 @@ export class Kobjects {
 		this.#heap.kfree(buf);
 		return Math.min(ret, 0);
 	}
+}
+
+/** The groups of attributes that have a folder. */
+function foldersOf(files: ReadonlyMap<string, KobjFile>): string[] {
+	return [...new Set([...files.keys()].filter((name) => name.includes("/")).map((name) => name.split("/")[0]!))];
 }

@@ -61,6 +61,8 @@ export function lockFunctions(memory: GuestMemory, sched: Sched, HZ: number): Ho
 			__msecs_to_jiffies: (args) => msecs_to_jiffies(args.u32(0), HZ),
 			// There is no time shorter than a jiffy.
 			ktime_get: () => (BigInt(sched.jiffies) * 1_000_000_000n) / BigInt(HZ),
+			ktime_get_seconds: () => Math.floor(sched.jiffies / HZ),
+			__usecs_to_jiffies: (args) => Math.ceil((args.u32(0) * HZ) / 1_000_000),
 			jiffies_to_msecs: (args) => Math.floor((Number(args.u64(0)) * 1000) / HZ),
 		},
 		sleeping: {

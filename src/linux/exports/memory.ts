@@ -3,7 +3,7 @@ import type { GuestArguments, GuestMemory, HostFunctions, Slab } from "../guest/
 import { type Dmesg, KERN } from "../lib/index.js";
 
 /** include/linux/gfp_types.h */
-const __GFP_ZERO = 0x100;
+export const __GFP_ZERO = 0x100;
 
 /** Result of kmalloc(0): not NULL, and not accessible. */
 const ZERO_SIZE_PTR = 16n;

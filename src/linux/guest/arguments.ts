@@ -32,6 +32,13 @@ export class GuestArguments {
 		return picked;
 	}
 
+	/** The arguments of a call from the same place with other values, at most six. */
+	withValues(values: readonly bigint[]): GuestArguments {
+		const given = new GuestArguments(this.memory, { words: this.#words });
+		for (const [index, value] of values.entries()) given.#words[REGISTERS[index]!] = value;
+		return given;
+	}
+
 	/** Where the call returns to; 0: the stack is gone. */
 	get caller(): Kaddr {
 		const at = toKaddr(this.#words[RSP]!);

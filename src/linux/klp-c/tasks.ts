@@ -4,6 +4,7 @@ import { type Kaddr, type Memory, PAGE_SIZE, PERM, toU64 } from "../../memory/in
 import type { GuestTaskField } from "../klp/index.js";
 import {
 	accessField,
+	initTaskUsage,
 	keepSleepState,
 	PERCPU_MODULES,
 	type PerCpu,
@@ -239,6 +240,7 @@ export class CoreTasks implements TaskStructs {
 		word("thread_flags", "thread_info.flags");
 		word("trace_recursion", "trace_recursion");
 		keepSleepState(task, memory, this.#field(address, "__state"));
+		initTaskUsage(memory, this.#field(address, "flags"));
 		// It is a CPU's, and 0 whenever a task is not on one.
 		accessField(task, "preempt_count", () => ({
 			get: () => {

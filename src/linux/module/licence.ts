@@ -12,6 +12,8 @@ const GPL_ONLY: ReadonlySet<string> = new Set([
 	...["register_ftrace_direct", "unregister_ftrace_direct", "modify_ftrace_direct"],
 	...["register_kprobe", "unregister_kprobe", "register_kretprobe", "unregister_kretprobe"],
 	...["kernel_kobj", "kobject_create_and_add", "sysfs_create_file_ns", "sysfs_emit", "sysfs_emit_at"],
+	...["sysfs_create_files", "sysfs_remove_files", "sysfs_create_group", "sysfs_create_groups", "sysfs_remove_group"],
+	...["sysfs_remove_groups", "sysfs_notify", "__put_task_struct", "ktime_get_seconds", "gcd"],
 	...["param_set_uint_minmax", "param_set_bool_enable_only", "param_ops_bool_enable_only"],
 	...["mod_delayed_work_on", "alloc_workqueue", "destroy_workqueue", "timer_shutdown_sync", "ktime_get", "call_rcu"],
 	...[

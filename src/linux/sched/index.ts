@@ -5,7 +5,7 @@ export { readersHavePassed, synchronize_rcu, synchronize_rcu_tasks } from "./rcu
 export { COND_RESCHED_STEP, type EmulatedCpu, type Preemption, Sched, type TaskStructs } from "./sched.js";
 export { KernelStacks, THREAD_SIZE } from "./stacks.js";
 export * from "./task.js";
-export { type Accessor, accessField, keepSleepState } from "./task-access.js";
+export { type Accessor, accessField, initTaskUsage, keepSleepState } from "./task-access.js";
 export {
 	MAX_STACK_ENTRIES,
 	type RowLookup,

@@ -26,6 +26,11 @@ export function accessField<F extends keyof task_struct>(
 	return inner;
 }
 
+/** task_struct.usage, of which a task that lives has two: it lies in front of `flags` (include/linux/sched.h). */
+export function initTaskUsage(memory: Memory, flags: Kaddr): void {
+	memory.setU32((flags - 4) | 0, 2);
+}
+
 /**
  * set_current_state() of code that was compiled with the kernel's headers writes the state where it is, in the task_struct (`at`); a wake-up
  * takes it back.

@@ -177,6 +177,44 @@ static int looper_func(void *data)
 	dmesg: ["m: looper/7", "m: looper/7 stops", "m: stopped 42, several rounds 1", "m: stopped -4"],
 };
 
+const LIBRARY: Part = {
+	includes: ["bsearch", "kobject", "slab", "sort", "string", "sysfs"],
+	declarations: `
+static int compare(const void *a, const void *b) { return *(const int *)a - *(const int *)b; }
+static ssize_t a_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf) { return sysfs_emit(buf, "a\\n"); }
+static ssize_t b_store(struct kobject *kobj, struct kobj_attribute *attr, const char *buf, size_t n) { return n; }
+static struct kobj_attribute a = __ATTR_RO(a), b = __ATTR_WO(b);
+static struct attribute *both_attrs[] = { &a.attr, &b.attr, NULL };
+ATTRIBUTE_GROUPS(both);
+static const struct attribute_group twice = { .name = "folder", .attrs = (struct attribute *[]){ &a.attr, &a.attr, NULL } };
+static struct kobject *kobj;`,
+	init: `
+	int v[] = { 5, 3, 9, 1, 7 }, key = 4, *found;
+	u8 byte;
+	s8 small;
+	u64 wide;
+	char text[16] = "a-b";
+
+	sort(v, ARRAY_SIZE(v), sizeof(v[0]), compare, NULL);
+	found = bsearch(&v[2], v, ARRAY_SIZE(v), sizeof(v[0]), compare);
+	pr_info("%d %d %d, %d %d\\n", v[0], v[2], v[4], (int)(found - v), !bsearch(&key, v, ARRAY_SIZE(v), sizeof(v[0]), compare));
+	pr_info("%d %d %d %d\\n", kstrtou8("256", 0, &byte), kstrtou8("0x7f\\n", 0, &byte), kstrtos8("-129", 0, &small), kstrtou64("-+1", 0, &wide));
+	pr_info("%s %d\\n", strncat(strreplace(text, '-', '+'), "cd", 1), match_string((const char *[]){ "x", "y" }, 2, "y"));
+	kobj = kobject_create_and_add("m", kernel_kobj);
+	pr_info("%d\\n", sysfs_create_groups(kobj, both_groups));
+	pr_info("%d\\n", sysfs_create_file(kobj, &a.attr));
+	pr_info("%d\\n", sysfs_create_group(kobj, &twice));
+	sysfs_remove_groups(kobj, both_groups);
+	pr_info("%d\\n", sysfs_create_file(kobj, &a.attr));
+	sysfs_remove_file(kobj, &a.attr);
+	pr_info("%d\\n", sysfs_create_files(kobj, (const struct attribute *const *)both_attrs));`,
+	exit: `
+	sysfs_remove_files(kobj, (const struct attribute *const *)both_attrs);
+	kobject_put(kobject_get(kobj));
+	kobject_put(kobj);`,
+	dmesg: [...["m: 1 5 9, 2 1", "m: -34 0 -34 -22", "m: a+bc 1"], ...["m: 0", "m: -17", "m: -17", "m: 0", "m: 0"]],
+};
+
 describe.each(CPU_NAMES)("on %s", (cpu) => {
 	let machine: TestMachine;
 	beforeEach(async () => {
@@ -184,7 +222,7 @@ describe.each(CPU_NAMES)("on %s", (cpu) => {
 	});
 	afterEach(() => machine.close());
 
-	test.each(Object.entries({ LISTS, LOCKS, BITS, TIME, THREADS }))("%s", async (_, part) => {
+	test.each(Object.entries({ LISTS, LOCKS, BITS, TIME, THREADS, LIBRARY }))("%s", async (_, part) => {
 		const text = `#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 #include <linux/module.h>
 ${part.includes.map((name) => `#include <linux/${name}.h>`).join("\n")}

@@ -126,8 +126,83 @@ module_init(lp_init);
 module_exit(lp_exit);
 `;
 
+/** What the headers make of functions that are inline in asm/include: calls of the kernel, or variables. */
+const LIBRARY = `${HEAD}
+#include <linux/bitmap.h>
+#include <linux/bsearch.h>
+#include <linux/cpumask.h>
+#include <linux/delay.h>
+#include <linux/mm.h>
+#include <linux/percpu.h>
+#include <linux/ratelimit.h>
+#include <linux/refcount.h>
+#include <linux/sched/task.h>
+#include <linux/slab.h>
+#include <linux/sort.h>
+#include <linux/string_helpers.h>
+#include <linux/sysfs.h>
+#include <linux/vmalloc.h>
+static DEFINE_PER_CPU(long, counter) = 3;
+static DECLARE_BITMAP(bits, 200);
+static refcount_t count = REFCOUNT_INIT(1);
+static DEFINE_MUTEX(mutex);
+static int which;
+module_param(which, int, 0);
+static int compare(const void *a, const void *b) { return *(const int *)a - *(const int *)b; }
+static ssize_t value_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf) { return sysfs_emit(buf, "7\\n"); }
+static struct kobj_attribute value = __ATTR_RO(value), hidden = __ATTR(hidden, 0444, value_show, NULL);
+static struct attribute *attrs[] = { &value.attr, &hidden.attr, NULL };
+static umode_t visible(struct kobject *kobj, struct attribute *attr, int i) { return attr == &hidden.attr ? 0 : 0400; }
+static const struct attribute_group group = { .name = "group", .attrs = attrs, .is_visible = visible };
+static struct kobject *folder;
+static noinline void overflow(size_t n) { char text[8]; OPTIMIZER_HIDE_VAR(n); memset(text, 0, n); pr_info("%s\\n", text); }
+static int __init lib_init(void)
+{
+	int v[] = { 5, 3, 9, 1, 7 }, key = 7, cpu, *found;
+	long sum = 0;
+	u8 byte;
+	void *p = vmalloc(100), *q = kvmalloc(10, GFP_KERNEL);
+
+	if (which == 1)
+		overflow(9);
+	if (which == 2)
+		refcount_inc(&count), refcount_dec(&count), refcount_dec(&count), refcount_inc(&count);
+	vfree(p);
+	kvfree(q);
+	sort(v, ARRAY_SIZE(v), sizeof(v[0]), compare, NULL);
+	found = bsearch(&key, v, ARRAY_SIZE(v), sizeof(v[0]), compare);
+	pr_info("sorted %d %d, found at %d\\n", v[0], v[4], found ? (int)(found - v) : -1);
+	for_each_possible_cpu(cpu)
+		sum += ++per_cpu(counter, cpu);
+	pr_info("%u of %u CPUs online, sum %ld\\n", num_online_cpus(), num_possible_cpus(), sum);
+	bitmap_set(bits, 3, 70);
+	bitmap_clear(bits, 5, 66);
+	pr_info("bits %u: %lu %lu %lu %lu\\n", bitmap_weight(bits, 200), find_first_bit(bits, 200), find_next_bit(bits, 200, 5),
+		find_last_bit(bits, 200), find_next_zero_bit(bits, 200, 3));
+	pr_info("kstrtou8 %d %d %d\\n", kstrtou8("256", 0, &byte), kstrtou8("-1", 0, &byte), kstrtou8("255", 0, &byte) ?: byte);
+	pr_info("weight %lu %u\\n", hweight64(sum | 0xff00000000ul), hweight32(0xf0f0));
+	if (refcount_dec_and_mutex_lock(&count, &mutex))
+		pr_info("the last one has the lock: %d\\n", mutex_is_locked(&mutex));
+	mutex_unlock(&mutex);
+	for (int i = 0; i < 12; i++)
+		pr_info_ratelimited("limited\\n");
+	udelay(3);
+	get_task_struct(current);
+	put_task_struct(current);
+	folder = kobject_create_and_add("lib", kernel_kobj);
+	return sysfs_create_group(folder, &group);
+}
+static void __exit lib_exit(void)
+{
+	sysfs_remove_group(folder, &group);
+	kobject_put(folder);
+}
+module_init(lib_init);
+module_exit(lib_exit);
+`;
+
 const modules = new HeaderModules();
-beforeAll(() => modules.build({ target: TARGET, user: USER, lp: LIVEPATCH }));
+beforeAll(() => modules.build({ target: TARGET, user: USER, lp: LIVEPATCH, lib: LIBRARY }));
 
 describe.each(CPUS_AND_CORES)("on %s, %s core", (cpu, core) => {
 	let machine: TestMachine;
@@ -155,6 +230,32 @@ describe.each(CPUS_AND_CORES)("on %s, %s core", (cpu, core) => {
 		const where = /^CPU: 0 PID: \d+ at target.c:\d+ target_init\+0x\w+\/0x\w+ \[target\]$/;
 		expect(machine.it.dmesg.warnings).toEqual([expect.stringMatching(where)]);
 		expect(machine.it.modules.size).toBe(0);
+	});
+
+	test("functions of lib/ and mm/, CPU masks, groups of attributes", () => {
+		expect(insmod("lib")).toBe(0);
+		expect(machine.dmesg("lib: ").slice(1)).toEqual([
+			...["lib: sorted 1 9, found at 3", "lib: 2 of 2 CPUs online, sum 8", "lib: bits 4: 3 71 72 5"],
+			...["lib: kstrtou8 -34 -22 255", "lib: weight 9 8", "lib: the last one has the lock: 1"],
+			...Array(10).fill("lib: limited"),
+		]);
+		expect(machine.it.files.rights("/sys/kernel/lib/group")).toBe("drwxr-xr-x");
+		expect(machine.it.files.rights("/sys/kernel/lib/group/value")).toBe("-r--------");
+		expect(machine.it.files.rights("/sys/kernel/lib/group/hidden")).toBeUndefined();
+		expect(machine.it.shell.read("/sys/kernel/lib/group/value")).toBe("7\n");
+		expect(machine.it.dmesg.warnings).toEqual([]);
+		expect(machine.it.shell.rmmod("lib")).toBe(0);
+		expect(machine.it.files.rights("/sys/kernel/lib/group")).toBeUndefined();
+	});
+
+	test("a refcount that wraps is a WARN()", () => {
+		insmod("lib", { which: "2" });
+		expect(machine.it.dmesg.warnings).toContain("refcount_warn_saturate: refcount_t: decrement hit 0; leaking memory.");
+	});
+
+	test("memset() over the end of an array is caught, as with CONFIG_FORTIFY_SOURCE", () => {
+		expect(() => insmod("lib", { which: "1" })).toThrow("Oops: invalid opcode");
+		expect(machine.it.dmesg.warnings).toContain("memset: detected buffer overflow: 9 byte write of buffer size 8");
 	});
 
 	test("exports: another module uses one, and holds the module", () => {
