@@ -28,6 +28,8 @@ const COMPARED = [
 	...["survivor-below", "sysfs-writer", "sysfs-writer-up", "traced-patched"],
 	...["two-names", "two-names-reverse", "two-names-sleeper"],
 ];
+/** The same, of scenarios/hunting: up to two minutes. */
+const HUNTED = ["fork-in-replace", "shadow-reversed", "shadow-stacked"];
 const SECONDS = Number(process.env.KLPEMU_SECONDS ?? 0);
 /** The invariant that the first schedule breaks; else `complete` or `bounded`. */
 async function verdict(file: string, core?: KernelCore): Promise<string> {
@@ -41,7 +43,11 @@ async function verdict(file: string, core?: KernelCore): Promise<string> {
 }
 
 const family = SECONDS === 0 ? COMPARED.map((name) => `${name}.yaml`) : readdirSync(FAMILY);
-const files = [FLAGSHIP, ...family.filter((name) => name.endsWith(".yaml")).map((name) => `${FAMILY}/${name}`)];
+const files = [
+	FLAGSHIP,
+	...family.filter((name) => name.endsWith(".yaml")).map((name) => `${FAMILY}/${name}`),
+	...HUNTED.map((name) => `scenarios/hunting/${name}.yaml`),
+];
 
 test.for(part(files, 8))("%s", { timeout: 3_600_000 }, async (file, { skip }) => {
 	const core = await kernelCore(skip);
