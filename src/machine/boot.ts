@@ -255,6 +255,7 @@ function mountFiles({
 		mountLivepatch(klp.sysfs),
 		mountAt("/sys/module/", loader),
 		mountAt("", exports.kobjects),
+		mountAt("", exports.proc),
 		new Procfs(sched, vmlinux, heap, calls, exports.output),
 		mountModules(modules),
 		mountFtraceEnabled(ftrace),

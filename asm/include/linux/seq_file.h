@@ -7,7 +7,11 @@
 #include <linux/fs.h>
 #include <linux/types.h>
 
-struct seq_file;
+struct seq_file {
+	char __reserved[112];
+	/* What proc_create_single_data() was given. */
+	void *private;
+};
 __printf(2, 3) void seq_printf(struct seq_file *m, const char *fmt, ...);
 void seq_puts(struct seq_file *m, const char *text);
 void seq_putc(struct seq_file *m, char c);

@@ -15,6 +15,7 @@ import { GuestLivepatch } from "./livepatch.js";
 import { lockFunctions } from "./locks.js";
 import { memoryFunctions } from "./memory.js";
 import { GuestOutput } from "./output.js";
+import { ProcEntries } from "./proc-entries.js";
 import { GuestRcu } from "./rcu.js";
 import { readLockFunctions } from "./read-locks.js";
 import { spinLockFunctions } from "./spin-locks.js";
@@ -35,6 +36,7 @@ export class Exports {
 			"rcu",
 			"kthreads",
 			"kobjects",
+			"proc",
 			"shadow",
 			"livepatch",
 			"tasks",
@@ -52,6 +54,7 @@ export class Exports {
 	private readonly rcu: GuestRcu;
 	private readonly kthreads: Kthreads;
 	readonly kobjects: Kobjects;
+	readonly proc: ProcEntries;
 	readonly shadow: Shadow;
 	readonly kernelTasks: KernelTasks | undefined;
 	private readonly livepatch: GuestLivepatch | undefined;
@@ -97,6 +100,7 @@ export class Exports {
 		this.timers = new GuestTimers(memory, parts);
 		this.rcu = new GuestRcu({ memory, heap, calls, sched, workqueue: parts.workqueue });
 		this.kobjects = new Kobjects(memory, heap, calls, new Refcounts(memory, heap, dmesg));
+		this.proc = new ProcEntries(memory, heap, calls, this.output, dmesg);
 		this.shadow = new Shadow(dmesg, slab);
 		this.tasks = new GuestTasks(memory, heap, sched, kernelTasks);
 		this.kthreads = new Kthreads({ ...parts, tasks: this.tasks, output: this.output });
@@ -118,6 +122,7 @@ export class Exports {
 			this.kthreads.functions(),
 			readLockFunctions(memory, sched),
 			this.kobjects.functions(),
+			this.proc.functions(),
 			...(this.livepatch === undefined ? [] : [this.livepatch.functions()]),
 			this.ftrace.functions(),
 			this.kprobes.functions(),
