@@ -50,7 +50,7 @@ async function measure(name: string): Promise<readonly [all: number, thread: num
 	let took = 0;
 	let inside = false;
 	cpu.run = (budget) => {
-		// A gate may run the Cpu. To ask for the time takes 35 us.
+		// A gate may run the Cpu.
 		if (inside) return run(budget);
 		inside = true;
 		const start = process.cpuUsage();
