@@ -57,6 +57,15 @@ test.each([
 	expect(await explored(work, init)).toMatchObject(BOUNDED);
 });
 
+test("bounded: a task looks at the number of its CPU", async () => {
+	const number =
+		'u32 cpu; __asm__ __volatile__("movl %%gs:cpu_number(%%rip), %0" : "=r"(cpu)); if (cpu == 1) in_target(x);';
+	expect(await explored(number)).toMatchObject({
+		result: "bounded",
+		reason: expect.stringMatching(/^t goes on with the number of one CPU: it reads smp_processor_id\(\)/),
+	});
+});
+
 test.each([
 	["counts, and nobody looks", "COUNT;"],
 	["reads what has its first value on every CPU", "if (READ != 2) __builtin_trap();"],
@@ -74,6 +83,7 @@ test("with a core in C each task has variables of modules of its own, with the v
 		expect([...percpu.areas()].length).toBe(2 + [...sched.all()].length);
 		const first = (percpu.per_cpu_offset(0) + 0x900) | 0;
 		memory.setU64(first, 7n);
+		expect(memory.u32((percpu.per_cpu_offset(1) + percpu.cpuNumber!) | 0)).toBe(1);
 		const child = sched.dup_task_struct("child", { mode: "user" });
 		const own = (percpu.areaOf(child) + 0x900) | 0;
 		expect(own).not.toBe(first);

@@ -340,6 +340,7 @@ const NO_STATE: Readonly<Record<string, string>> = {
 	"Walk.isCallSite": "lives for one walk",
 	"GuestCalls.stepper": "wiring: set once, by the explorer",
 	"PerCpu.own": "wiring: set once, by the explorer",
+	"PerCpu.cpuNumber": "wiring: set once, before the machine runs",
 	"GuestCalls.watch": "wiring: set once, before the machine runs",
 	"Sched.structs": "wiring: set once, before the machine runs",
 	"Sched.otherReaders": "wiring: set once, before the machine runs",

@@ -146,7 +146,9 @@ export class SharedMemory {
 	grown = false;
 	/** A word that time writes; undefined: guest code has none. */
 	clock: Kaddr | undefined = undefined;
-	/** Tasks' own code writes memory, or reads the clock. */
+	/** The number of the CPU is there, on which nobody is. */
+	isCpuNumber: (address: Kaddr) => boolean = () => false;
+	/** Tasks' own code writes memory, or reads the clock or the number of its CPU. */
 	hasSources = false;
 	/** A byte was found that tasks write, and that they have read before. */
 	sourcesGrown = false;
@@ -340,7 +342,7 @@ export class SharedMemory {
 		}
 	}
 
-	/** Notes that a task reads the clock. */
+	/** Notes that a task reads the clock, or the number of its CPU. */
 	readClock(): void {
 		this.hasSources = true;
 		this.#move = undefined;
@@ -367,7 +369,7 @@ export class SharedMemory {
 	/** The first byte of the memory that tasks' own code, or time, writes; 0: there is none. */
 	sourceAt(at: Kaddr, length: number): Kaddr {
 		const address = this.perCpu(at) ?? at;
-		if (address === this.clock) return address;
+		if (address === this.clock || this.isCpuNumber(address)) return address;
 		for (let word = address >> WORD_SHIFT; word <= (address + length - 1) >> WORD_SHIFT; word++) {
 			const bits = this.#writtenByTasks.bitsAt(word) & bitsOf(word, address, length);
 			if (bits !== 0) return firstByte(word, bits);

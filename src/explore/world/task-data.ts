@@ -60,6 +60,7 @@ export class TaskData {
 		this.#jiffies = this.#addressOf("jiffies");
 		shared.clock = this.#jiffies;
 		shared.isNew = (address) => this.#isNew(address);
+		shared.isCpuNumber = (address) => machine.percpu.isCpuNumber(address);
 		shared.perCpu = (address) => machine.percpu.ofModule(address);
 		this.flow = new TaskFlow(machine, shared, accesses, {
 			decided(origin, ip) {
@@ -112,7 +113,7 @@ export class TaskData {
 	}
 
 	#noteAccess(task: task_struct, { address, length, reads, writes }: Touched): void {
-		if (reads && address === this.#jiffies) this.#shared.readClock();
+		if (reads && (address === this.#jiffies || this.#shared.isCpuNumber(address))) this.#shared.readClock();
 		if (length === 0 || !isData(this.#machine, address) || this.#isNew(address)) return;
 		if (writes) this.#shared.taskWrites(address, length);
 		if (!reads) return;
@@ -172,14 +173,18 @@ export class TaskData {
 	get lost(): Pick<TaskMove, "endless" | "entries"> {
 		const { lost } = this.#shared;
 		if (lost === undefined) return {};
-		if (this.#shared.perCpu(lost.address) !== undefined) {
-			const endless = `goes on with the values of one CPU: ${this.nameOf(lost.address)} is a per-CPU variable that is written, and somebody reads it`;
-			return { endless, ...(lost.ip !== undefined && { entries: [lost.ip] }) };
-		}
-		const endless = `goes on with the values of one run: code that tasks run writes ${this.nameOf(lost.address)}, and somebody reads it`;
-		const clock = CLOCKS.find((name) => this.#addressOf(name) === lost.address);
-		const time = `goes on with the time of one run: it reads ${clock}, and states hold no time`;
-		return { endless: clock === undefined ? endless : time, ...(lost.ip !== undefined && { entries: [lost.ip] }) };
+		return { endless: this.#why(lost.address), ...(lost.ip !== undefined && { entries: [lost.ip] }) };
+	}
+
+	#why(address: Kaddr): string {
+		if (this.#shared.isCpuNumber(address))
+			return "goes on with the number of one CPU: it reads smp_processor_id(), and states do not hold on which CPU it is";
+		const name = this.nameOf(address);
+		if (this.#shared.perCpu(address) !== undefined)
+			return `goes on with the values of one CPU: ${name} is a per-CPU variable that is written, and somebody reads it`;
+		const clock = CLOCKS.find((one) => this.#addressOf(one) === address);
+		if (clock !== undefined) return `goes on with the time of one run: it reads ${clock}, and states hold no time`;
+		return `goes on with the values of one run: code that tasks run writes ${name}, and somebody reads it`;
 	}
 
 	/** `flag`, or `flag+0x8`; for memory of the heap its address. */

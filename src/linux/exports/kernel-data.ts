@@ -86,6 +86,7 @@ export class KernelData implements TaskStructs {
 		const hot = (field: string, elsewhere: number) =>
 			PCPU_HOT + (this.#layout.has(`pcpu_hot.${field}`) ? this.#layout.offset(`pcpu_hot.${field}`) : elsewhere);
 		const [current, count] = [hot("current_task", 0), hot("preempt_count", 8)];
+		this.#percpu.cpuNumber = count + 4;
 		for (const { id } of this.#sched.cpus) {
 			const area = this.#percpu.per_cpu_offset(id);
 			memory.setU32((area + count) | 0, PREEMPT_NEED_RESCHED);

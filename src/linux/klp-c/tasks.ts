@@ -69,6 +69,7 @@ export class CoreTasks implements TaskStructs {
 		this.next = base;
 		this.#preempt_count = core.percpuOffset("pcpu_hot", "preempt_count");
 		this.#current_task = core.percpuOffset("pcpu_hot", "current_task");
+		percpu.cpuNumber = this.#preempt_count + 4;
 		this.#checkConstants();
 		this.#bootIdleTasks();
 		for (const task of sched.tasks) {
@@ -110,7 +111,9 @@ export class CoreTasks implements TaskStructs {
 				});
 			}
 			this.#memory.setU64((idle.address + 8 * cpu.id) | 0, toU64(this.address(cpu.idle)));
-			this.#core.initPerCpu(this.#percpu.per_cpu_offset(cpu.id));
+			const area = this.#percpu.per_cpu_offset(cpu.id);
+			this.#core.initPerCpu(area);
+			this.#memory.setU32((area + this.#preempt_count + 4) | 0, cpu.id);
 			this.#setCurrent(cpu.id, cpu.idle);
 		}
 	}

@@ -22,6 +22,9 @@ export class PerCpu {
 		memory.map("percpu", base, cpus * PAGE_SIZE, PERM.READ | PERM.WRITE);
 	}
 
+	/** Offset of the CPU's number (smp_processor_id()) in each area, for code that reads it there; undefined: there is none. */
+	cpuNumber: number | undefined = undefined;
+
 	/** In the explorer each task has an area of its own, as if it were on a CPU of its own. */
 	own: OwnAreas | undefined = undefined;
 
@@ -44,8 +47,16 @@ export class PerCpu {
 	/** The address of a module's per-CPU variable, in whichever area it is, in that of CPU 0; undefined: it is none. */
 	ofModule(address: Kaddr): Kaddr | undefined {
 		const offset = address & (PAGE_SIZE - 1);
-		if (offset < PERCPU_MODULES) return undefined;
+		return offset >= PERCPU_MODULES && this.#contains(address) ? (this.#base + offset) | 0 : undefined;
+	}
+
+	/** The number of a CPU is there, and there are several. */
+	isCpuNumber(address: Kaddr): boolean {
+		return (address & (PAGE_SIZE - 1)) === this.cpuNumber && this.#cpus > 1 && this.#contains(address);
+	}
+
+	#contains(address: Kaddr): boolean {
 		const isCpu = address >= this.#base && address < this.#base + this.#cpus * PAGE_SIZE;
-		return isCpu || this.own?.contains(address) === true ? (this.#base + offset) | 0 : undefined;
+		return isCpu || this.own?.contains(address) === true;
 	}
 }
