@@ -133,8 +133,9 @@ export class Translations {
 	/** Adds a translation of the first tier, or a block of the interpreter's. */
 	add(translation: Translation): void {
 		const { run, record, instructions } = translation;
+		const [first, step] = record === undefined ? [0, 1] : [record, RECORD_BYTES];
 		for (let n = 0; n < instructions.length; n++) {
-			const known = { run, entry: record === undefined ? n : record + n * RECORD_BYTES, translation };
+			const known = { run, entry: first + n * step, translation };
 			const { address, low } = instructions[n]!;
 			if (low === undefined) this.#outside.set(address, known);
 			else this.#window.set(low, known);

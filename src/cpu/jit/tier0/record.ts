@@ -103,15 +103,15 @@ export class RecordWriter {
 
 	#memory(record: number, operand: MemoryOperand, { row, size }: Instruction): void {
 		const words = this.#words;
-		const at = (offset: number): number => (record + offset) >> 2;
-		words[at(RECORD.base)] = operand.base < 0 ? NONE : 8 * operand.base;
-		words[at(RECORD.index)] = operand.index < 0 ? NONE : 8 * operand.index;
-		words[at(RECORD.scale)] = operand.scale === 8 ? 3 : operand.scale >> 1;
-		words[at(RECORD.segment)] = operand.gs && row.semantic !== "lea" ? 8 * GS_BASE : NONE;
-		words[at(RECORD.stack)] = inStackSegment(operand) ? NEED.stack : 0;
+		const { base, index, scale, gs, disp } = operand;
+		words[(record + RECORD.base) >> 2] = base < 0 ? NONE : 8 * base;
+		words[(record + RECORD.index) >> 2] = index < 0 ? NONE : 8 * index;
+		words[(record + RECORD.scale) >> 2] = scale === 8 ? 3 : scale >> 1;
+		words[(record + RECORD.segment) >> 2] = gs && row.semantic !== "lea" ? 8 * GS_BASE : NONE;
+		words[(record + RECORD.stack) >> 2] = inStackSegment(operand) ? NEED.stack : 0;
 		// The address of pop's operand counts from rsp after the pop.
-		const pops = row.semantic === "pop" && operand.base === RSP;
-		this.#long(record + RECORD.displacement, pops ? operand.disp + BigInt(size / 8) : operand.disp);
+		const pops = base === RSP && row.semantic === "pop";
+		this.#longs[(record + RECORD.displacement) >> 3] = pops ? disp + BigInt(size / 8) : disp;
 	}
 }
 if (AREA.zero !== AREA.words + NONE) throw new Error("the jit area has no zero behind the registers");
