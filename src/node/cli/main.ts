@@ -12,14 +12,24 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
 // What is told there is lost; the exit status is not.
 process.stderr.on("error", () => {});
 
-// V8 spends a quarter of a run on optimising functions that the run is done with soon: it is to begin later than the 67,584 bytes of
-// bytecode of its default. Set when the command is loaded: V8 refuses the code cache of other flags, so that commands with threads keep
-// theirs. The V8 of Node 22 and later counts calls, has no such flag, and would print that.
-if (process.argv[2] === "run" && process.versions.v8.startsWith("11."))
-	process.getBuiltinModule("node:v8").setFlagsFromString("--interrupt-budget=500000");
+/**
+ * V8 spends a quarter of a run, and of a short search, on optimising functions that it is done with soon: it is to begin later than the
+ * 67,584 bytes of bytecode of its default. The V8 of Node 22 and later counts calls, has no such flag, and would print that.
+ */
+function optimiseLater(bytes: number): void {
+	if (!process.versions.v8.startsWith("11.")) return;
+	process.getBuiltinModule("node:v8").setFlagsFromString(`--interrupt-budget=${bytes}`);
+}
+
+// When the command is loaded: V8 refuses the code cache of other flags. They are those of all threads, so that a search which starts some
+// leaves it to them.
+const [, , command, ...rest] = process.argv;
+const startsThreads = rest.some((word) => word === "--all-designs" || word.startsWith("--workers"));
+if (command === "run") optimiseLater(500_000);
+else if (command === THREAD || (command === "explore" && !startsThreads)) optimiseLater(400_000);
 
 // Some 2 ms, which only a thread needs.
-const thread = process.argv[2] === THREAD ? process.getBuiltinModule("node:worker_threads") : undefined;
+const thread = command === THREAD ? process.getBuiltinModule("node:worker_threads") : undefined;
 
 if (thread === undefined || thread.parentPort === null) {
 	// Stays if the command waits for what never comes: node ends when nothing is left to do.
