@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
 import { INVARIANTS } from "../../src/consistency/index.js";
 import {
+	type Helper,
 	type HelperAnswer,
 	type HelperPort,
 	type HelperRequest,
@@ -29,29 +30,58 @@ interface Helping {
 	readonly more?: Partial<SearchOptions>;
 }
 
+/** A helper without a thread: it works when the search pauses. */
+class Port implements HelperPort {
+	readonly isReady = true;
+	onAnswer: HelperPort["onAnswer"] = () => undefined;
+	readonly #helper: Helper;
+	readonly #made: { steps: number };
+	#left: number;
+	/** What has been asked and not taken. */
+	readonly #requests: HelperRequest[] = [];
+	#isAtWork = false;
+
+	constructor(helper: Helper, made: { steps: number }, left = Number.POSITIVE_INFINITY) {
+		this.#helper = helper;
+		this.#made = made;
+		this.#left = left;
+	}
+
+	start(): void {}
+
+	/** Whatever a thread gets and gives goes through structuredClone(). */
+	ask(request: HelperRequest): void {
+		this.#requests.push(structuredClone(request));
+		if (!this.#isAtWork) void this.#work();
+	}
+
+	async #work(): Promise<void> {
+		this.#isAtWork = true;
+		for (;;) {
+			await new Promise((resolve) => setImmediate(resolve));
+			for (const request of this.#requests.splice(0)) this.#helper.ask(request);
+			const answer = this.#helper.next();
+			if (answer === undefined && this.#requests.length === 0) break;
+			if (this.#left-- <= 0) this.onAnswer(undefined);
+			if (this.#left < 0) return;
+			if (answer === undefined) continue;
+			this.#made.steps += answer.steps.length;
+			this.onAnswer(structuredClone<HelperAnswer>(answer));
+		}
+		this.#isAtWork = false;
+	}
+}
+
 async function explore(yaml: string, sources: Readonly<Record<string, string>>, { count, answers, more }: Helping) {
 	for (const [name, text] of Object.entries(sources)) writeFileSync(join(folder, name), text);
 	const file = join(folder, "s.yaml");
 	const scenario = parseScenario(`title: t\n${yaml}`, file);
 	const machine = { host: nodeHost(file) };
-	const made = { steps: 0, moves: 0 };
-	const port = async (): Promise<HelperPort> => {
-		const helper = await createHelper(scenario, machine);
-		let left = answers ?? Number.POSITIVE_INFINITY;
-		return {
-			isReady: true,
-			// Whatever a thread gets and gives goes through this.
-			ask: async (request) => {
-				if (left-- <= 0) return undefined;
-				const answer: HelperAnswer = structuredClone(helper.answer(structuredClone<HelperRequest>(request)));
-				made.steps += answer.steps.length;
-				made.moves += answer.moves.length;
-				return answer;
-			},
-		};
-	};
-	const ports = await Promise.all(Array.from({ length: count }, port));
-	const helpers = new Helpers(ports);
+	const made = { steps: 0 };
+	const ports = await Promise.all(
+		Array.from({ length: count }, async () => new Port(await createHelper(scenario, machine), made, answers)),
+	);
+	const helpers = new Helpers(ports, 0);
 	const { exploration, schedules, steps } = await exploreScenario({
 		...{ scenario, machine, helpers, budget: 1_500, invariants: new Set(INVARIANTS), all: true, reduction: true },
 		...more,
@@ -102,10 +132,9 @@ test.each<Case>([["one livepatch", ONE_PATCH, {}, [2]], ...(LONG ? MORE : [])])(
 		for (const count of counts) {
 			const helped = await explore(yaml, sources, { count });
 			expect(helped.found).toEqual(alone.found);
-			// Nearly all was executed by helpers, and nearly all of that was needed.
-			const all = helped.executed.kernel + helped.executed.guest;
-			expect(helped.taken / all).toBeGreaterThan(0.5);
-			expect(helped.taken).toBeLessThanOrEqual(helped.made.steps + helped.made.moves);
+			// A good part was executed by helpers, and nearly all of that was needed.
+			expect(helped.taken / helped.executed.kernel).toBeGreaterThan(0.25);
+			expect(helped.taken / helped.made.steps).toBeGreaterThan(0.5);
 		}
 	},
 );

@@ -1,13 +1,4 @@
-import type {
-	AccessNotes,
-	Effect,
-	GuestContext,
-	Read,
-	TaskContent,
-	TaskOutcome,
-	TaskState,
-	World,
-} from "../world/index.js";
+import type { AccessNotes, Effect, GuestContext, Read, TaskContent, TaskState, World } from "../world/index.js";
 import type { KernelContent, KernelState, Via } from "./kernel-state.js";
 
 /** What an execution has noted besides its result: see SharedMemory.addNotes() and Model.notes. */
@@ -30,21 +21,8 @@ export interface SentStep {
 	readonly late: boolean;
 	readonly effect: Omit<Effect, "replaced" | "captured">;
 	readonly replaced: ReadonlyMap<number, SentState>;
-	readonly to: KernelContent | undefined;
-	readonly notes: SentNotes;
-}
-
-/** An execution of a task's move in another thread. */
-export interface SentMove {
-	/** What guest code sees of the kernel state. */
-	readonly guest: string;
-	/** Key of the task's state. */
-	readonly task: string;
-	/** Where it began. */
-	readonly context: GuestContext;
-	readonly next: SentState;
-	readonly label: string;
-	readonly broken: TaskOutcome["broken"];
+	/** A key: it has been sent before. */
+	readonly to: KernelContent | string | undefined;
 	readonly notes: SentNotes;
 }
 
@@ -55,24 +33,16 @@ export interface MadeStep {
 	readonly to: KernelContent | undefined;
 }
 
-/** A move of a task that a search needs, from one of the contexts of its state. */
-export interface NeededMove {
-	readonly kernel: KernelState;
-	readonly slot: number;
-	/** The number of its state. */
-	readonly task: number;
-	readonly context: GuestContext;
-	/** The moves that follow are needed, too. */
-	readonly goesOn: boolean;
-}
-
 /**
  * What other threads have executed and the search has not asked for yet. An execution depends only on what it is found by here, so that
  * it does not matter who has made it; and as the search takes them in its own order, it gives the same numbers to what they have reached.
  */
 export class Executions {
 	readonly #steps = new Map<string, SentStep[]>();
-	readonly #moves = new Map<string, SentMove[]>();
+	/** Keys of kernel states. */
+	readonly #from = new Set<string>();
+	/** All kernel states that were sent, by key. */
+	readonly #kernels = new Map<string, KernelContent>();
 	readonly #world: World;
 	/** Number of functions that are watched. */
 	readonly #watched: number;
@@ -90,9 +60,17 @@ export class Executions {
 		return this.#world.model.functions.length === this.#watched && !this.#world.hasUnknown;
 	}
 
-	add(steps: readonly SentStep[], moves: readonly SentMove[]): void {
-		for (const step of steps) listOf(this.#steps, stepKey(step.from, step)).push(step);
-		for (const move of moves) listOf(this.#moves, moveKey(move.guest, move.task)).push(move);
+	add(steps: readonly SentStep[]): void {
+		for (const step of steps) {
+			if (typeof step.to === "object") this.#kernels.set(step.to.key, step.to);
+			this.#from.add(step.from);
+			listOf(this.#steps, stepKey(step.from, step)).push(step);
+		}
+	}
+
+	/** Others have made steps from there. */
+	knows({ key }: KernelState): boolean {
+		return this.#from.has(key);
 	}
 
 	/** The result of a step; undefined: nobody has made it. */
@@ -114,22 +92,8 @@ export class Executions {
 			if (!replaced.has(slot) && before.alive) world.states.withFields(before, written);
 		}
 		const reads = found.effect.reads.map((read) => ({ ...read, value: readBy(read, via) }));
-		return { effect: { ...found.effect, reads, replaced, captured }, to: found.to };
-	}
-
-	/** The result of a move; undefined: nobody has made it. */
-	taskMove(from: KernelState, slot: number, task: TaskState, context: GuestContext): TaskOutcome | undefined {
-		if (!this.isValid) return undefined;
-		const world = this.#world;
-		const isIt = (move: SentMove) => isSameContext(move.context, context);
-		const found = take(this.#moves, moveKey(from.guest, task.key), isIt);
-		if (found === undefined) return undefined;
-		this.taken++;
-		note(world, found.notes);
-		const { next, label, broken } = found;
-		const state = world.states.intern(next.content, next.context);
-		world.noteLoop(slot, state, {});
-		return { state, context: next.context, label, broken };
+		const to = typeof found.to === "string" ? this.#kernels.get(found.to)! : found.to;
+		return { effect: { ...found.effect, reads, replaced, captured }, to };
 	}
 }
 
@@ -141,10 +105,6 @@ export function contentOf(state: TaskState): SentState["content"] {
 
 function stepKey(from: string, { actor, late }: { readonly actor: number; readonly late: boolean }): string {
 	return `${from} ${actor} ${late}`;
-}
-
-function moveKey(guest: string, task: string): string {
-	return `${guest} ${task}`;
 }
 
 function listOf<T>(lists: Map<string, T[]>, key: string): T[] {

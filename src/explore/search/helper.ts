@@ -6,40 +6,38 @@ import {
 	type GuestContext,
 	type KnownMemory,
 	type TaskContent,
-	type TaskOutcome,
 	type TaskState,
 	World,
 } from "../world/index.js";
-import { contentOf, type NeededMove, type SentMove, type SentStep } from "./executions.js";
+import type { Row } from "./columns.js";
+import { contentOf, type SentStep } from "./executions.js";
 import type { KernelContent, KernelState, Via } from "./kernel-state.js";
-import { Memo, type MemoOptions } from "./memo.js";
+import { Memo, type Recorder } from "./memo.js";
 import { Moves } from "./moves.js";
 import { Reduction } from "./reduction.js";
 
 /** An exploration begins, with what was found before. */
 export interface HelperBegin {
+	/** Of which exploration answers are from here on. */
+	readonly round: number;
 	readonly memory: KnownMemory;
 	readonly decisive: ReadonlyMap<string, readonly number[]>;
 	readonly watched: readonly string[];
 }
 
-/** A task state, by its number. It is sent again when it has more contexts. */
+/** A task state, by its number. */
 export interface HelperTask {
 	readonly id: number;
 	readonly content: TaskContent;
-	readonly contexts: readonly GuestContext[];
+	readonly context: GuestContext;
 }
 
 /** A kernel state, by its number, and the step to it from another one that was sent before. */
 export interface HelperKernel {
 	readonly id: number;
-	readonly content: KernelContent;
+	/** A key: the helper has found it. */
+	readonly content: KernelContent | string;
 	readonly via: (Omit<Via, "from" | "tasks"> & { readonly from: number; readonly tasks: Int32Array }) | undefined;
-}
-
-/** See {@link NeededMove}. */
-export interface HelperMove extends Omit<NeededMove, "kernel"> {
-	readonly kernel: number;
 }
 
 /** What a helper is to execute. Plain data; kernel states and task states go by the numbers of the search. */
@@ -50,21 +48,26 @@ export interface HelperRequest {
 	readonly reduction: boolean;
 	readonly tasks: readonly HelperTask[];
 	readonly kernels: readonly HelperKernel[];
-	readonly moves: readonly HelperMove[];
 	/** Rows of states of which the actors' moves are wanted, one after the other. */
 	readonly rows: Int32Array;
 }
 
 export interface HelperAnswer {
+	readonly round: number;
 	readonly steps: readonly SentStep[];
-	readonly moves: readonly SentMove[];
+	/** That was all that the search has asked for. */
+	readonly isLast: boolean;
 	/** It cannot help any more in this exploration. */
 	readonly ended: boolean;
 }
 
+/** So many executions go in one answer. */
+const BATCH = 32;
+
 /**
- * Executes for a search in another thread, on a machine of its own: moves of tasks, and all steps of actors that follow from a state. What
- * it finds is the same as what the search would find.
+ * Executes steps of actors for a search in another thread, on a machine of its own: those that the search asks for, and, while it asks for
+ * none, those that follow. These are the cheaper ones: the machine is already where they begin, and the search, level by level, would have
+ * to bring it there again for each. What it finds is the same as what the search would find.
  */
 export class Helper {
 	readonly #world: World;
@@ -72,13 +75,16 @@ export class Helper {
 	#moves: Moves | undefined = undefined;
 	#tasks: TaskState[] = [];
 	#kernels: KernelState[] = [];
-	/** Where each task state begins its moves: as in the search, the first with which it was reached first. */
-	#contexts = new Map<TaskState, readonly GuestContext[]>();
-	/** By what guest code sees: the task states whose moves were made. */
-	#made = new Map<string, Set<TaskState>>();
+	/** Rows that the search wants, and those that it will come to; the last one is the next. */
+	#asked: Row[] = [];
+	#ahead: Row[] = [];
+	/** Keys of the kernel states that the search has got from here. */
+	#told = new Set<string>();
 	#steps: SentStep[] = [];
-	#sent: SentMove[] = [];
+	/** The search waits. */
+	#isAsked = false;
 	#ended = false;
+	#round = 0;
 	/** Number of watched functions when the exploration began. */
 	#watched = 0;
 
@@ -88,31 +94,50 @@ export class Helper {
 	}
 
 	#newMemo(): Memo {
-		const recorder: MemoOptions["recorder"] = {
+		const recorder: Recorder = {
+			begin: () => void this.#notes(),
 			step: (via, effect, to) => this.#noteStep(via, effect, to),
-			taskMove: (from, task, context, outcome) => this.#noteMove(from, task, context, outcome),
 		};
 		return new Memo(this.#world, new Set(INVARIANTS), { recorder });
 	}
 
-	/** An error in what it executes ends it: the search comes to it, too. */
-	answer(request: HelperRequest): HelperAnswer {
+	/** Takes what the search asks for: {@link next} gives the answers. */
+	ask(request: HelperRequest): void {
 		if (request.begin !== undefined) this.#begin(request.begin);
-		if (!this.#ended) {
-			try {
-				this.#execute(request);
-			} catch (error) {
-				if (!(error instanceof KlpemuError)) throw error;
-				this.#ended = true;
+		this.#isAsked = true;
+		this.#try(() => this.#take(request));
+	}
+
+	/** The next executions: first what was asked for, then what follows. Undefined: nothing is left. */
+	next(): HelperAnswer | undefined {
+		this.#try(() => {
+			while (this.#steps.length < BATCH) {
+				const row = this.#asked.pop() ?? this.#ahead.pop();
+				if (row === undefined) break;
+				this.#visit(row);
 			}
-		}
-		const answer = { steps: this.#steps, moves: this.#sent, ended: this.#ended };
+		});
+		const isLast = this.#isAsked && (this.#ended || this.#asked.length === 0);
+		if (this.#steps.length === 0 && !isLast) return undefined;
+		if (isLast) this.#isAsked = false;
+		const answer = { round: this.#round, steps: this.#steps, isLast, ended: this.#ended };
 		this.#steps = [];
-		this.#sent = [];
 		return answer;
 	}
 
-	#begin({ memory, decisive, watched }: HelperBegin): void {
+	/** An error in what it executes ends it: the search comes to it, too. */
+	#try(execute: () => void): void {
+		if (this.#ended) return;
+		try {
+			execute();
+		} catch (error) {
+			if (!(error instanceof KlpemuError)) throw error;
+			this.#ended = true;
+		}
+	}
+
+	#begin({ round, memory, decisive, watched }: HelperBegin): void {
+		this.#round = round;
 		const world = this.#world;
 		world.model.notes?.watch(watched);
 		this.#watched = world.model.functions.length;
@@ -123,72 +148,54 @@ export class Helper {
 		this.#memo = this.#newMemo();
 		this.#tasks = [];
 		this.#kernels = [];
-		this.#contexts = new Map();
-		this.#made = new Map();
+		this.#asked = [];
+		this.#ahead = [];
+		this.#told = new Set();
 		this.#ended = false;
 	}
 
-	#execute({ active, reduction, tasks, kernels, moves, rows }: HelperRequest): void {
+	#take({ active, reduction, tasks, kernels, rows }: HelperRequest): void {
 		const { world } = this.#memo;
-		for (const { id, content, contexts } of tasks) {
-			const state = world.states.intern(content, contexts[0]!);
-			this.#tasks[id] = state;
-			this.#contexts.set(state, contexts);
-		}
-		for (const kernel of kernels) this.#kernels[kernel.id] = this.#memo.add(kernel.content, this.#via(kernel.via));
+		for (const { id, content, context } of tasks) this.#tasks[id] = world.states.intern(content, context);
+		for (const kernel of kernels) this.#kernels[kernel.id] = this.#kernelOf(kernel);
+		const width = world.names.length + 1;
 		if (active !== undefined) {
-			const width = world.names.length + 1;
 			this.#moves = new Moves(this.#memo, new Reduction(world.model, world, active, reduction), width);
+			this.#ahead = [];
 		}
-		for (const move of moves) this.#moveTask(move);
-		this.#moveActors(rows);
-	}
-
-	#via(via: HelperKernel["via"]): Via | undefined {
-		if (via === undefined) return undefined;
-		const { from, tasks } = via;
-		return { ...via, from: this.#kernels[from]!, tasks: Array.from(tasks, (id) => this.#tasks[id]!) };
-	}
-
-	/** Also the moves that follow while the task keeps its CPU: the search makes them, too. */
-	#moveTask({ kernel, slot, task, context: wanted, goesOn }: HelperMove): void {
-		const from = this.#kernels[kernel]!;
-		const start = this.#tasks[task]!;
-		let made = this.#made.get(from.guest);
-		if (made === undefined) {
-			made = new Set();
-			this.#made.set(from.guest, made);
-		}
-		if (goesOn) made.add(start);
-		let outcome = this.#memo.makeTaskMove(from, slot, start, wanted);
-		while (goesOn && this.#memo.keepsCpu(outcome) && !made.has(outcome.state) && !this.#ended) {
-			const { state, context } = outcome;
-			made.add(state);
-			const [first = context, ...others] = this.#contexts.get(state) ?? [];
-			if (others.length === 0) this.#contexts.set(state, [first]);
-			for (const other of others) this.#memo.makeTaskMove(from, slot, state, other);
-			outcome = this.#memo.makeTaskMove(from, slot, state, first);
-		}
-	}
-
-	#moveActors(rows: Int32Array): void {
-		const width = this.#world.names.length + 1;
-		for (let at = 0; at < rows.length && !this.#ended; at += width) {
+		this.#asked = [];
+		// The last one is made first.
+		for (let at = rows.length - width; at >= 0; at -= width) {
 			const row = rows.slice(at, at + width);
 			row[0] = this.#kernels[row[0]!]!.id;
 			for (let i = 1; i < width; i++) row[i] = this.#tasks[row[i]!]!.id;
-			this.#moves!.visit("ofActors", row, () => false);
+			this.#asked.push(row);
 		}
+	}
+
+	#kernelOf({ content, via }: HelperKernel): KernelState {
+		if (typeof content === "string") return this.#memo.known(content);
+		if (via === undefined) return this.#memo.add(content, undefined);
+		const { from, tasks } = via;
+		const here = { ...via, from: this.#kernels[from]!, tasks: Array.from(tasks, (id) => this.#tasks[id]!) };
+		return this.#memo.add(content, here);
+	}
+
+	#visit(row: Row): void {
+		const moves = this.#moves!;
+		if (!moves.isUnknown("ofActors", row)) return;
+		moves.visit("ofActors", row, (next, broken) => {
+			if (broken.length === 0) this.#ahead.push(next.slice());
+			return false;
+		});
 	}
 
 	// ---- what was executed ----
 
 	/** What follows is not as in the search, until that has found the same. */
-	#isStrange(endless: string | undefined): boolean {
+	get #isStrange(): boolean {
 		const { model, hasUnknown } = this.#world;
-		if (endless === undefined && model.functions.length === this.#watched && !hasUnknown) return false;
-		this.#ended = true;
-		return true;
+		return model.functions.length !== this.#watched || hasUnknown;
 	}
 
 	#notes(): SentStep["notes"] {
@@ -196,28 +203,23 @@ export class Helper {
 	}
 
 	#noteStep({ from, actor, late }: Via, effect: Effect, to: KernelState | undefined): void {
-		if (this.#isStrange(undefined)) return;
+		const notes = this.#notes();
+		if (this.#isStrange) this.#ended = true;
+		if (this.#ended) return;
 		const { replaced, captured, ...rest } = effect;
 		const states = [...replaced].map(([slot, state]) => {
 			return [slot, { content: contentOf(state), context: captured.get(slot) ?? state.contexts[0]! }] as const;
 		});
 		this.#steps.push({
-			...{ from: from.key, actor, late, effect: rest, replaced: new Map(states) },
-			to: to && kernelContent(to),
-			notes: this.#notes(),
+			...{ from: from.key, actor, late, effect: rest, replaced: new Map(states), notes },
+			to: to && (this.#told.has(to.key) ? to.key : kernelContent(to)),
 		});
-	}
-
-	#noteMove(from: KernelState, task: TaskState, context: GuestContext, outcome: TaskOutcome): void {
-		const { state, label, broken, endless } = outcome;
-		if (this.#isStrange(endless)) return;
-		const next = { content: contentOf(state), context: outcome.context };
-		this.#sent.push({ guest: from.guest, task: task.key, context, next, label, broken, notes: this.#notes() });
+		if (to !== undefined) this.#told.add(to.key);
 	}
 }
 
 /** Of a kernel state: what any world says about it. */
 export function kernelContent(state: KernelState): KernelContent {
-	const { id: _id, via: _via, saved: _saved, text: _text, look: _look, ...content } = state;
+	const { id: _id, via: _via, distance: _distance, saved: _saved, text: _text, look: _look, ...content } = state;
 	return content;
 }

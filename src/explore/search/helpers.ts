@@ -1,6 +1,6 @@
 import type { TaskState, World } from "../world/index.js";
 import type { Row } from "./columns.js";
-import { contentOf, Executions, type NeededMove } from "./executions.js";
+import { contentOf, Executions } from "./executions.js";
 import { type HelperAnswer, type HelperRequest, kernelContent } from "./helper.js";
 import type { KernelState } from "./kernel-state.js";
 
@@ -8,54 +8,73 @@ import type { KernelState } from "./kernel-state.js";
 export interface HelperPort {
 	/** It has begun to work: until then the search executes by itself. */
 	readonly isReady: boolean;
-	/** Undefined: it has ended, and the search goes on without it. */
-	ask(request: HelperRequest): Promise<HelperAnswer | undefined>;
+	/** Begins to work, if it has not. */
+	start(): void;
+	/** Called with each of its answers; undefined: it has ended, and the search goes on without it. */
+	onAnswer: (answer: HelperAnswer | undefined) => void;
+	ask(request: HelperRequest): void;
 }
 
-/** What a search needs next. */
-export interface Needs {
-	readonly moves: readonly NeededMove[];
-	/** Rows of states whose actors' moves are not known, by kernel state. */
-	readonly rows: ReadonlyMap<KernelState, readonly Row[]>;
+/** Rows of states of one kernel state whose actors' moves are not known. */
+export interface Need {
+	readonly kernel: KernelState;
+	readonly rows: readonly Row[];
 }
+
+/** See the constructor of {@link Helpers}. */
+const START = 2_000;
 
 /** What one helper knows. */
 interface Known {
 	readonly port: HelperPort;
-	/** Task states, each with the number of contexts. */
-	readonly tasks: Map<number, number>;
+	/** Numbers of task states. */
+	readonly tasks: Set<number>;
+	/** Numbers of kernel states. */
 	readonly kernels: Set<number>;
+	/** Keys of those that it has found. */
+	readonly found: Set<string>;
 	request: { begin?: HelperRequest["begin"]; active?: HelperRequest["active"] };
 	/** It can execute for the present exploration. */
 	isOn: boolean;
+	/** Called when it has made all that it was asked for. */
+	done: (() => void) | undefined;
 }
-
-/** Actors' moves weigh more: there are several, each of some steps. */
-const WEIGHT = 8;
 
 /** The helpers of an exploration: the needs of its searches are divided among them. */
 export class Helpers {
 	#known: Known[];
 	#world: World | undefined = undefined;
 	#reduction = true;
-	/** By kernel state, the helper that finds the moves of its actors: it knows most of what is needed. */
-	#owners: Known[] = [];
+	/** How much the search executes itself, for each part of a helper. */
+	#own = 1;
+	#isDone = () => true;
+	/** Needs up to now, and those after which helpers start. */
+	#needed = 0;
+	readonly #after: number;
+	/** Explorations that have begun. */
+	#round = 0;
 	executions: Executions | undefined = undefined;
 
-	constructor(ports: readonly HelperPort[]) {
-		this.#known = ports.map((port) => ({
-			...{ port, request: {}, isOn: false },
-			tasks: new Map<number, number>(),
-			kernels: new Set<number>(),
-		}));
+	/** `after`: so many needs of a small search are not worth the start of a thread. */
+	constructor(ports: readonly HelperPort[], after = START) {
+		this.#after = after;
+		this.#known = ports.map((port) => {
+			const one: Known = {
+				...{ port, request: {}, isOn: false, done: undefined },
+				...{ tasks: new Set<number>(), kernels: new Set<number>(), found: new Set<string>() },
+			};
+			port.onAnswer = (answer) => this.#take(one, answer);
+			return one;
+		});
 	}
 
 	/** An exploration begins. */
 	begin(world: World): Executions {
 		this.#world = world;
-		this.#owners = [];
+		this.#round++;
 		this.executions = new Executions(world);
 		const begin = {
+			round: this.#round,
 			memory: world.shared.known(),
 			decisive: world.states.decisive.known(),
 			watched: world.model.notes?.watched() ?? [],
@@ -63,6 +82,7 @@ export class Helpers {
 		for (const one of this.#known) {
 			one.tasks.clear();
 			one.kernels.clear();
+			one.found.clear();
 			one.request = { begin };
 			one.isOn = true;
 		}
@@ -75,94 +95,96 @@ export class Helpers {
 		this.#reduction = reduction;
 	}
 
-	/** Has it executed. Afterwards the search finds most of it in {@link executions}. */
-	async execute({ moves, rows }: Needs): Promise<void> {
-		if (!this.executions!.isValid || (moves.length === 0 && rows.size === 0)) return;
+	/**
+	 * Has a part of it executed: what comes last. Undefined: nothing; otherwise the first of that part, and a promise that says when most of it
+	 * is in {@link executions}.
+	 */
+	share(needs: readonly Need[]): { readonly first: KernelState; readonly done: Promise<void> } | undefined {
+		if (!this.executions!.isValid) return undefined;
+		this.#needed += needs.length;
+		if (this.#needed <= this.#after) return undefined;
+		for (const { port } of this.#known) port.start();
 		const helpers = this.#known.filter(({ isOn, port }) => isOn && port.isReady);
-		if (helpers.length === 0) return;
-		const parts = this.#divide(helpers, { moves, rows });
-		await Promise.all(helpers.map((helper, i) => this.#ask(helper, parts[i]!)));
+		const open = needs.filter(({ kernel }) => !this.executions!.knows(kernel));
+		const own = Math.ceil((open.length * this.#own) / (this.#own + helpers.length));
+		const given = open.slice(own);
+		if (helpers.length === 0 || given.length === 0) return undefined;
+		const each = Math.ceil(given.length / helpers.length);
+		const parts = helpers.map((helper, i) => this.#ask(helper, given.slice(i * each, (i + 1) * each)));
+		let isDone = false;
+		const done = Promise.all(parts).then(() => {
+			isDone = true;
+		});
+		this.#isDone = () => isDone;
+		return { first: given[0]!.kernel, done };
 	}
 
-	#divide(helpers: readonly Known[], { moves, rows }: Needs): Part[] {
-		const parts: Part[] = helpers.map(() => ({ moves: [], rows: [], weight: 0 }));
-		for (const [kernel, group] of rows) {
-			const owner = this.#owners[kernel.id];
-			const part = parts[owner === undefined ? -1 : helpers.indexOf(owner)] ?? lightest(parts);
-			this.#owners[kernel.id] = helpers[parts.indexOf(part)]!;
-			part.rows.push([kernel, group]);
-			part.weight += WEIGHT;
+	/** The search needs what helpers make: whoever waits for the other one gets more next time. */
+	balance(): void {
+		this.#own = Math.min(Math.max(this.#own * (this.#isDone() ? 0.9 : 1.1), 0.1), 10);
+	}
+
+	#ask(helper: Known, needs: readonly Need[]): Promise<void> {
+		if (needs.length === 0) return Promise.resolve();
+		return new Promise((resolve) => {
+			helper.done = resolve;
+			helper.port.ask(this.#request(helper, needs));
+		});
+	}
+
+	#take(helper: Known, answer: HelperAnswer | undefined): void {
+		if (answer === undefined) {
+			helper.isOn = false;
+			this.#known = this.#known.filter((one) => one !== helper);
 		}
-		const whole = parts.reduce((sum, { weight }) => sum + weight, moves.length);
-		// Moves that follow each other here have the same kernel state, or one that looks the same.
-		let at = 0;
-		for (const part of parts) {
-			const count = Math.max(Math.ceil(whole / parts.length) - part.weight, 0);
-			part.moves.push(...moves.slice(at, at + count));
-			at += count;
-		}
-		return parts;
+		if (answer === undefined || answer.isLast) helper.done?.();
+		if (answer?.round !== this.#round) return;
+		const { steps, ended } = answer;
+		if (ended) helper.isOn = false;
+		for (const { to } of steps) if (typeof to === "object") helper.found.add(to.key);
+		this.executions!.add(steps);
 	}
 
-	async #ask(helper: Known, { moves, rows }: Part): Promise<void> {
-		if (moves.length === 0 && rows.length === 0) return;
-		const answer = await helper.port.ask(this.#request(helper, moves, rows));
-		if (answer === undefined || answer.ended) helper.isOn = false;
-		if (answer === undefined) this.#known = this.#known.filter((one) => one !== helper);
-		else this.executions!.add(answer.steps, answer.moves);
-	}
-
-	#request(helper: Known, moves: Part["moves"], rows: Part["rows"]): HelperRequest {
-		const world = this.#world!;
-		const { all } = world.states;
-		const width = world.names.length + 1;
+	#request(helper: Known, needs: readonly Need[]): HelperRequest {
+		const { all } = this.#world!.states;
+		const width = this.#world!.names.length + 1;
 		const { begin, active } = helper.request;
 		helper.request = {};
 		const tasks: HelperRequest["tasks"][number][] = [];
 		const kernels: HelperRequest["kernels"][number][] = [];
 		const sendTask = (state: TaskState) => {
-			const { id, contexts } = state;
-			if (helper.tasks.get(id) === contexts.length) return;
-			helper.tasks.set(id, contexts.length);
-			tasks.push({ id, content: contentOf(state), contexts });
+			if (helper.tasks.has(state.id)) return;
+			helper.tasks.add(state.id);
+			tasks.push({ id: state.id, content: contentOf(state), context: state.contexts[0]! });
 		};
 		const sendKernel = (wanted: KernelState) => {
 			const way: KernelState[] = [];
-			for (let at: KernelState | undefined = wanted; at && !helper.kernels.has(at.id); at = at.via?.from) way.push(at);
+			for (let at: KernelState | undefined = wanted; at && !helper.kernels.has(at.id); at = at.via?.from) {
+				way.push(at);
+				if (helper.found.has(at.key)) break;
+			}
 			for (const state of way.reverse()) {
 				const { id, via } = state;
 				helper.kernels.add(id);
+				if (helper.found.has(state.key)) {
+					kernels.push({ id, content: state.key, via: undefined });
+					continue;
+				}
 				for (const task of via?.tasks ?? []) sendTask(task);
 				const sent = via && { ...via, from: via.from.id, tasks: Int32Array.from(via.tasks, (task) => task.id) };
 				kernels.push({ id, content: kernelContent(state), via: sent });
 			}
 		};
-		const sentMoves = moves.map(({ kernel, slot, task, context, goesOn }) => {
-			sendKernel(kernel);
-			sendTask(all[task]!);
-			return { kernel: kernel.id, slot, task, context, goesOn };
-		});
-		const sentRows = new Int32Array(rows.reduce((sum, [, group]) => sum + group.length, 0) * width);
+		const sent = new Int32Array(needs.reduce((sum, { rows }) => sum + rows.length, 0) * width);
 		let at = 0;
-		for (const [kernel, group] of rows) {
+		for (const { kernel, rows } of needs) {
 			sendKernel(kernel);
-			for (const row of group) {
+			for (const row of rows) {
 				for (let i = 1; i < width; i++) sendTask(all[row[i]!]!);
-				sentRows.set(row, at);
+				sent.set(row, at);
 				at += width;
 			}
 		}
-		return { begin, active, reduction: this.#reduction, tasks, kernels, moves: sentMoves, rows: sentRows };
+		return { begin, active, reduction: this.#reduction, tasks, kernels, rows: sent };
 	}
-}
-
-/** What one helper executes. */
-interface Part {
-	readonly moves: NeededMove[];
-	readonly rows: (readonly [KernelState, readonly Row[]])[];
-	weight: number;
-}
-
-function lightest(parts: readonly Part[]): Part {
-	return parts.reduce((best, part) => (part.weight < best.weight ? part : best));
 }

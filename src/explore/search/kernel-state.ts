@@ -5,8 +5,10 @@ import type { KernelPlace, SavedWorld, TaskOutcome, TaskState } from "../world/i
 export interface KernelState extends Look {
 	readonly id: number;
 	readonly key: string;
-	/** Undefined for the first. */
-	readonly via: Via | undefined;
+	/** Undefined for the first. The shortest way to it from a saved state, as far as it is known. */
+	via: Via | undefined;
+	/** Steps on that way, at most. */
+	distance: number;
 	/** The saved state, if it is between two operations, and the world of this thread has been in it. */
 	saved: SavedWorld | undefined;
 	/** What guest code can see of it. */
@@ -32,9 +34,9 @@ export interface KernelState extends Look {
 }
 
 /** What a world says about a kernel state that it is in. Plain data. */
-export type KernelContent = Omit<KernelState, "id" | "via" | "saved" | "text" | "look">;
+export type KernelContent = Omit<KernelState, "id" | "via" | "distance" | "saved" | "text" | "look">;
 
-/** The step by which a state was first reached. */
+/** A step by which a state was reached. */
 export interface Via {
 	readonly from: KernelState;
 	readonly actor: number;

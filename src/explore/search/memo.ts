@@ -3,7 +3,7 @@ import { type Invariant, type Look, lookAt } from "../../consistency/index.js";
 import type { Effect, GuestContext, TaskOutcome, TaskState, World } from "../world/index.js";
 import { type Row, TASK, TaskColumns, taskBits, tasksOf } from "./columns.js";
 import { DecisionTree, type Step } from "./decision-tree.js";
-import type { Executions, MadeStep, NeededMove } from "./executions.js";
+import type { Executions, MadeStep } from "./executions.js";
 import { Judge } from "./judge.js";
 import type { KernelContent, KernelState, TaskMove, Via } from "./kernel-state.js";
 import { Loops } from "./loops.js";
@@ -24,11 +24,12 @@ interface Execution {
 	readonly reads: Effect["reads"];
 }
 
-/** Is told of all that is executed. */
+/** Is told of all steps of actors that are executed. */
 export interface Recorder {
+	/** The next one begins: what is noted up to here, on the way to the state, belongs to others. */
+	begin(): void;
 	/** `to`: undefined if the actor must wait, or a task has died. */
 	step(via: Via, effect: Effect, to: KernelState | undefined): void;
-	taskMove(from: KernelState, task: TaskState, context: GuestContext, outcome: TaskOutcome): void;
 }
 
 /** Where executions come from and go to, besides the world. */
@@ -92,7 +93,7 @@ export class Memo {
 		// The world has to be where the loop is.
 		this.#loops = new Loops(world, ({ from, slot, state }, context = state.contexts[0]!) => {
 			this.executed.guest++;
-			return this.makeTaskMove(from, slot, state, context);
+			return this.#makeTaskMove(from, slot, state, context);
 		});
 		this.#live = this.#intern(undefined);
 		this.first = Int32Array.from([this.#live.id, ...world.allLoaded().map(({ id }) => id)]);
@@ -104,7 +105,11 @@ export class Memo {
 		const guest = world.guestKey();
 		const key = world.kernelKey(guest);
 		const state = this.#byKey.get(key) ?? this.add(this.#content(key, guest), via);
-		if (state.saved === undefined && world.quiet) state.saved = world.save();
+		this.#save(state);
+		if (via !== undefined && via.from.distance + 1 < state.distance) {
+			state.via = via;
+			state.distance = via.from.distance + 1;
+		}
 		this.#plainMoves?.arrive(state);
 		return state;
 	}
@@ -132,6 +137,11 @@ export class Memo {
 		};
 	}
 
+	/** The state with this key, which was reached before. */
+	known(key: string): KernelState {
+		return this.#byKey.get(key)!;
+	}
+
 	/** The state with this content. It gets a number, unless it is known. */
 	add(content: KernelContent, via: Via | undefined): KernelState {
 		const known = this.#byKey.get(content.key);
@@ -140,6 +150,7 @@ export class Memo {
 			...content,
 			id: this.states.length,
 			via,
+			distance: via === undefined ? 0 : via.from.distance + 1,
 			saved: undefined,
 			text: number(this.#texts, content.guest),
 			look: number(this.#looks, this.#lookKey(content)),
@@ -172,7 +183,7 @@ export class Memo {
 			this.world.moveActor(actor, busy, late);
 			this.executed.replayed++;
 			this.#live = next;
-			if (next.saved === undefined && this.world.quiet) next.saved = this.world.save();
+			this.#save(next);
 		}
 		// The first time that it is made again; every time would take as long as all the rest.
 		if (way.length === 0 || this.#again.has(target)) return;
@@ -183,6 +194,13 @@ export class Memo {
 				hint: "kernel code or a design depends on something that the explorer does not save; please report it",
 			});
 		}
+	}
+
+	/** Saves the world in this state, if that is possible and was not done. */
+	#save(state: KernelState): void {
+		if (state.saved !== undefined || !this.world.quiet) return;
+		state.saved = this.world.save();
+		state.distance = 0;
 	}
 
 	/** The possible results of an actor's next step; empty: it must wait. */
@@ -234,6 +252,7 @@ export class Memo {
 	#makeStep(via: Via): { readonly effect: Effect; readonly to: KernelState | undefined } {
 		this.goto(via.from);
 		this.world.loadAll(via.tasks);
+		this.#recorder?.begin();
 		const effect = this.world.moveActor(via.actor, via.busy, via.late);
 		const blocked = effect.kind === "blocked";
 		const died = effect.broken.some((broken) => broken.died);
@@ -246,11 +265,6 @@ export class Memo {
 
 	#enter(via: Via, { effect, to }: MadeStep): { readonly effect: Effect; readonly to: KernelState | undefined } {
 		return { effect, to: to && this.add(to, via) };
-	}
-
-	/** True if the next move of a task has been made; `task`: the number of its state. */
-	knowsMove(from: KernelState, task: number): boolean {
-		return this.#taskMoves[from.text]?.has(task) ?? false;
 	}
 
 	/** The next move of a task; `task`: the number of its state. */
@@ -300,22 +314,20 @@ export class Memo {
 		return outcome;
 	}
 
-	/** Lets a task make a move, unless somebody else has. */
+	/** Lets a task make a move, unless an exploration of another design has. */
 	#runTask(from: KernelState, slot: number, task: TaskState, context = task.contexts[0]!): TaskOutcome {
-		const known =
-			this.#executions?.taskMove(from, slot, task, context) ?? this.#plainMoves?.find(from, slot, task, context);
+		const known = this.#plainMoves?.find(from, slot, task, context);
 		this.executed.guest++;
-		return known ?? this.makeTaskMove(from, slot, task, context);
+		return known ?? this.#makeTaskMove(from, slot, task, context);
 	}
 
-	makeTaskMove(from: KernelState, slot: number, task: TaskState, context: GuestContext): TaskOutcome {
+	#makeTaskMove(from: KernelState, slot: number, task: TaskState, context: GuestContext): TaskOutcome {
 		const { world } = this;
 		// If the text is the same, the world need not be brought to the state, except if tasks are created or removed.
 		if (this.#live?.text !== from.text || !world.isThere(slot)) this.goto(from);
 		world.load(slot, task);
 		const outcome = world.moveTask(slot, context);
 		if (outcome.broken.length > 0) this.#live = undefined;
-		this.#recorder?.taskMove(from, task, context, outcome);
 		this.#plainMoves?.add(from, task, context, outcome);
 		return outcome;
 	}
@@ -331,25 +343,9 @@ export class Memo {
 		this.#loops.tellApart({ from, slot, state: task }, first!, other!, [expected.label, outcome.label]);
 	}
 
-	/** What {@link moveTask} will execute first, from each context of the state. */
-	movesFrom(kernel: KernelState, slot: number, task: number): NeededMove[] {
-		const { contexts } = this.world.states.all[task]!;
-		return contexts.map((context, i) => ({ kernel, slot, task, context, goesOn: i === 0 }));
-	}
-
-	/** What {@link tryLate} will execute. */
-	nextTries(): NeededMove[] {
-		const tries = this.world.states.late.flatMap(({ state, context: index }) => {
-			const context = state.contexts[index]!;
-			const made = this.#made.get(state) ?? [];
-			return made.map(({ from, slot }) => ({ kernel: from, slot, task: state.id, context, goesOn: false }));
-		});
-		return tries.sort((a, b) => a.kernel.text - b.kernel.text);
-	}
-
 	/** Tries all contexts that were added after the moves of their states were made. */
 	checkContexts(): void {
-		while (this.tryLate());
+		while (this.#tryLate());
 		for (const { state, context } of this.world.states.suspects.splice(0)) {
 			const made = this.#made.get(state)?.[0];
 			if (made === undefined) continue;
@@ -358,8 +354,8 @@ export class Memo {
 		}
 	}
 
-	/** The first part of that: those of {@link nextTries}. False: there are none. */
-	tryLate(): boolean {
+	/** The first part of that. False: there are none. */
+	#tryLate(): boolean {
 		const late = this.world.states.late.splice(0);
 		const tries = late.flatMap(({ state, context }) => {
 			return (this.#made.get(state) ?? []).map((made) => ({ ...made, state, context }));

@@ -126,13 +126,6 @@ export class Moves {
 		return this.known.leaf(kind, row) === UNKNOWN;
 	}
 
-	/** Of the tasks' moves in a state, those that were never made: slots. */
-	movesToMake(row: Row): number[] {
-		const kernel = this.#memo.states[row[0]!]!;
-		const slots = this.#reduction.tasksThatMove(kernel, this.#positionOf(row, new Trace()));
-		return slots.filter((slot) => !this.#memo.knowsMove(kernel, row[slot + 1]!));
-	}
-
 	#learnNew(kind: MovesKind, row: Row): number {
 		this.#log?.moves(kind, row);
 		return this.learn(kind, row);

@@ -4,8 +4,7 @@ import { patchStateName } from "../../linux/klp/index.js";
 import type { Model } from "../model.js";
 import type { Move } from "../schedule.js";
 import { type Row, tasksOf } from "./columns.js";
-import type { NeededMove } from "./executions.js";
-import type { Helpers } from "./helpers.js";
+import type { Helpers, Need } from "./helpers.js";
 import { type Journal, type LevelState, misfit, type SearchLog } from "./journal.js";
 import type { KernelState } from "./kernel-state.js";
 import { MOVE_KINDS, type MovesKind } from "./known-moves.js";
@@ -94,8 +93,6 @@ function numbersFrom(start: number, end: number): number[] {
 
 /** If shared memory or decisive data has been found, an exploration of more states than this does not go on, but begins again. */
 const PASS = 5_000;
-/** States that helpers are asked about at one time. */
-const CHUNK_STATES = 512;
 /** Number of states per process when the work is divided. */
 const PER_SHARD = 8;
 
@@ -244,7 +241,7 @@ export class Search {
 			this.#beginLevel(start);
 			bounded = !(await this.#expandLevel(start, end));
 			if (!bounded) this.#log?.levelEnd();
-			await this.#checkContexts();
+			this.#memo.checkContexts();
 			start = end;
 		}
 		return { bounded, depth: this.#levels.length - 1 };
@@ -290,68 +287,28 @@ export class Search {
 
 	/** Expands all states at one distance from the first. False if the search was stopped. */
 	async #expandLevel(start: number, end: number): Promise<boolean> {
-		const chunks = this.#chunksOf(this.#byKernel(this.#mine(start, end)));
-		const pause = this.#options.helpers !== undefined;
-		// Helpers execute for the next chunk while this thread expands the present one.
-		let prepared = this.#prepare(chunks[0]!);
-		for (const [index, groups] of chunks.entries()) {
-			await prepared;
-			if (pause) await this.#pause();
-			const next = chunks[index + 1];
-			prepared = next && this.#prepare(next);
-			if (!(await this.#expandGroups(groups))) return false;
-		}
-		return true;
+		const groups = this.#byKernel(this.#mine(start, end));
+		const shared = this.#share(groups);
+		if (shared === undefined) return this.#expandGroups(groups);
+		const { helpers } = this.#options;
+		const first = groups.findIndex(([state]) => this.#kernelAt(state!) === shared.first);
+		if (!(await this.#expandGroups(groups.slice(0, first)))) return false;
+		await this.#pause();
+		helpers!.balance();
+		await shared.done;
+		return this.#expandGroups(groups.slice(first));
 	}
 
-	/** Parts of a level. */
-	#chunksOf(groups: readonly (readonly number[])[]): (readonly (readonly number[])[])[] {
-		if (this.#options.helpers === undefined) return [groups];
-		const chunks: (readonly number[])[][] = [[]];
-		let size = 0;
-		for (const group of groups) {
-			if (size >= CHUNK_STATES) {
-				chunks.push([]);
-				size = 0;
-			}
-			chunks.at(-1)!.push(group);
-			size += group.length;
-		}
-		return chunks;
-	}
-
-	/** Has helpers execute what these states need; undefined: there are none. */
-	#prepare(groups: readonly (readonly number[])[]): Promise<void> | undefined {
+	/** Has helpers execute what a part of these states needs. */
+	#share(groups: readonly (readonly number[])[]): ReturnType<Helpers["share"]> {
 		const { helpers } = this.#options;
 		if (helpers === undefined) return undefined;
-		const moves = new Map<string, NeededMove[]>();
-		const rows = new Map<KernelState, Row[]>();
+		const needs: Need[] = [];
 		for (const group of groups) {
-			const kernel = this.#kernelAt(group[0]!);
-			const ofActors: Row[] = [];
-			for (const state of group) {
-				this.#table.read(state, this.#whole);
-				if (this.#moves.isUnknown("ofActors", this.#whole)) ofActors.push(this.#row(state));
-				if (!this.#moves.isUnknown("ofTasks", this.#whole)) continue;
-				const row = this.#row(state);
-				for (const slot of this.#moves.movesToMake(row)) {
-					const task = row[slot + 1]!;
-					const key = `${kernel.text} ${task}`;
-					if (!moves.has(key)) moves.set(key, this.#memo.movesFrom(kernel, slot, task));
-				}
-			}
-			if (ofActors.length > 0) rows.set(kernel, ofActors);
+			const rows = group.map((state) => this.#row(state)).filter((row) => this.#moves.isUnknown("ofActors", row));
+			if (rows.length > 0) needs.push({ kernel: this.#kernelAt(group[0]!), rows });
 		}
-		return helpers.execute({ moves: [...moves.values()].flat(), rows });
-	}
-
-	async #checkContexts(): Promise<void> {
-		const { helpers } = this.#options;
-		for (let goesOn = helpers !== undefined; goesOn; goesOn = this.#memo.tryLate()) {
-			const moves = this.#memo.nextTries();
-			await helpers!.execute({ moves, rows: new Map() });
-		}
-		this.#memo.checkContexts();
+		return helpers.share(needs);
 	}
 
 	async #expandGroups(groups: readonly (readonly number[])[]): Promise<boolean> {

@@ -9,7 +9,7 @@ export interface AccessNotes {
 /** Kinds of notes. */
 export const NOTED = { access: 0, read: 1, write: 2, taskWrites: 3, escapes: 4, lock: 5, looks: 6 } as const;
 
-/** Keeps the notes that were not there before. */
+/** Keeps each note once. */
 export class AccessLog {
 	/** By what is noted, without the address: address and length. */
 	readonly #known = new Map<number, Set<number>>();
@@ -39,6 +39,8 @@ export class AccessLog {
 
 	/** The notes since the last call. */
 	take(): AccessNotes {
+		this.#known.clear();
+		this.#knownGates.clear();
 		const notes = { accesses: this.#accesses, gates: this.#gates };
 		this.#accesses = [];
 		this.#gates = [];

@@ -1,4 +1,4 @@
-import type { MessagePort } from "node:worker_threads";
+import { type MessagePort, receiveMessageOnPort } from "node:worker_threads";
 import type { HelperAnswer, HelperRequest } from "../../explore/index.js";
 import { createHelper, parseScenario } from "../../scenario/index.js";
 import { nodeHost } from "../host.js";
@@ -27,6 +27,14 @@ export async function serveExecutions(port: MessagePort, data: HelperData): Prom
 	const scenario = parseScenario(text, file, { designs });
 	const helper = await createHelper(scenario, { host: nodeHost(file), design, cpu, core });
 	const post = (message: HelperMessage) => port.postMessage(message);
-	port.on("message", (request: HelperRequest) => post(helper.answer(request)));
+	port.on("message", (message: HelperRequest) => {
+		helper.ask(message);
+		for (let answer = helper.next(); answer !== undefined; answer = helper.next()) {
+			post(answer);
+			// A request does not wait for what follows.
+			const request = receiveMessageOnPort(port)?.message as HelperRequest | undefined;
+			if (request !== undefined) helper.ask(request);
+		}
+	});
 	post("ready");
 }

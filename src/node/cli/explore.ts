@@ -198,7 +198,7 @@ function startHelpers(
 	if (count === 1) return [];
 	const data: HelperData = { helps: true, text, file, designs: designNames, design, core, cpu };
 	const onEnd = (why: string) => io.stderr.write(`a thread of the search has ended (${why}): it goes on without it\n`);
-	return Array.from({ length: count }, () => new HelperThread(data, onEnd));
+	return Array.from({ length: count - 1 }, () => new HelperThread(data, onEnd));
 }
 
 /** Throws `CLI_BAD_ARGUMENT` for options that do not go with --shard. */
