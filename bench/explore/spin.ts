@@ -16,13 +16,19 @@ export interface SpinRow {
 	readonly bytesPerState: number;
 }
 
+/** The size of the model: (steps + 1) * places * places states. */
+interface SpinModel {
+	readonly steps: number;
+	readonly places: number;
+}
+
 /** Undefined: SPIN, or the compiler that it needs, is not installed. */
-export function measureSpin(): readonly SpinRow[] | undefined {
+export function measureSpin({ steps, places }: SpinModel): readonly SpinRow[] | undefined {
 	if (spawnSync("spin", ["-V"]).error !== undefined || spawnSync("gcc", ["--version"]).error !== undefined)
 		return undefined;
 	const folder = mkdtempSync(join(tmpdir(), "klpemu-spin-"));
 	try {
-		run(folder, "spin", "-a", MODEL);
+		run(folder, "spin", "-a", `-DSTEPS=${steps}`, `-DPLACES=${places}`, MODEL);
 		return ["", "-DCOLLAPSE"].map((more) => measure(folder, more));
 	} finally {
 		rmSync(folder, { recursive: true });

@@ -1,11 +1,8 @@
 /*
  * A transition in small: an administrator makes STEPS steps, two tasks go round through PLACES places. At every third step the
- * administrator holds a lock, and the tasks stand still. As many states and moves as bench/explore makes of its scenario:
- * (STEPS + 1) * PLACES * PLACES states, with 2.3 moves each. The state vector has 48 bytes.
+ * administrator holds a lock, and the tasks stand still. bench/explore gives both numbers, for as many states and moves
+ * as its scenario has: (STEPS + 1) * PLACES * PLACES states, with 2.3 moves each. The state vector has 48 bytes.
  */
-#define STEPS 109
-#define PLACES 63
-
 int place[2];
 int patch_state[2];
 int pad[4];
