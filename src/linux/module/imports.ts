@@ -69,6 +69,17 @@ export class Imports<Owner extends Exporter> {
 		return this.errnos.get(symbol) ?? -ENOENT;
 	}
 
+	/** verify_exported_symbols(): false, with a message, if another module exports one of these names. */
+	areNew(exported: Image["exports"]): boolean {
+		for (const symbol of exported?.keys() ?? []) {
+			const owner = [...this.#modules.values()].find(({ image }) => image.exports?.has(symbol));
+			if (owner === undefined) continue;
+			this.#print.pr_err(`${this.#module.name}: exports duplicate symbol ${symbol} (owned by ${owner.name})`);
+			return false;
+		}
+		return true;
+	}
+
 	#resolve(symbol: string): Kaddr | undefined {
 		const address = this.#find(symbol);
 		if (address === undefined) return undefined;

@@ -362,6 +362,10 @@ export class Loader {
 			this.#parts.heap.kfree(address);
 			return this.#refusal(name, error, imports);
 		}
+		if (!imports.areNew(image.exports)) {
+			this.#discard(image);
+			return -ENOEXEC;
+		}
 		this.#parts.areas.takeModuleArea(image.end - image.base);
 		this.#percpu_modcopy(image);
 		const entries = layout === undefined ? ownEntries(image, address) : this.#entries(image, layout);
@@ -477,6 +481,7 @@ export class Loader {
 				this.#print.pr_warn(
 					`do_init_module: '${mod.name}'->init suspiciously returned ${ret}, it should follow 0/-E convention`,
 				);
+				this.#print.pr_warn("do_init_module: loading module anyway...");
 				ret = 0;
 			}
 		}

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, expect, test } from "vitest";
 import { KO_LAYOUT, type KoOptions, makeKo } from "../../support/ko.js";
 import { createTestMachine, type TestMachine } from "../../support/machine.js";
 
-const [ENOENT, EINVAL] = [-2, -22];
+const [ENOENT, ENOEXEC, EINVAL] = [-2, -8, -22];
 
 let machine: TestMachine;
 beforeEach(async () => {
@@ -36,6 +36,14 @@ test("a proprietary module does not find what another module exports to GPL modu
 	expect(said("thief")).toEqual(["thief: Unknown symbol gpl (err -2)"]);
 	expect(await load("fair", uses("plain", "gpl"))).toBe(0);
 	expect(machine.it.shell.read("/proc/modules")).toMatch(/^owner \d+ 2 fair,user, Live/m);
+});
+
+test("two modules cannot export the same name", async () => {
+	expect(await load("owner", exported("plain", false))).toBe(0);
+	expect(await load("second", exported("plain", true))).toBe(ENOEXEC);
+	expect(said("second")).toEqual(["second: exports duplicate symbol plain (owned by owner)"]);
+	expect(machine.it.shell.rmmod("owner")).toBe(0);
+	expect(await load("second", exported("plain", true))).toBe(0);
 });
 
 test("a symbol of a name space is for modules that import it", async () => {
