@@ -37,7 +37,8 @@ export interface Exploration extends SearchResult {
  */
 export async function explore(model: Model, options: SearchOptions): Promise<Exploration> {
 	const world = new World(model);
-	for (let hasToScout = false; ; ) {
+	// A core that is guest code always shares memory.
+	for (let hasToScout = model.machine.klp.code !== undefined; ; ) {
 		if (hasToScout) await scout(model, world, options);
 		const found = await tryOnce(model, world, options);
 		if (found !== undefined && !world.grown) return found;

@@ -220,21 +220,6 @@ export class Memo {
 		return outcomes;
 	}
 
-	/** Steps that are not needed yet are executed while the world is where they begin. */
-	get goesOn(): boolean {
-		return this.world.model.machine.klp.code !== undefined;
-	}
-
-	/** Executes what is not needed yet. If it throws, nobody knows where the world is. */
-	ahead(execute: () => void): void {
-		try {
-			execute();
-		} catch (error) {
-			this.#live = undefined;
-			throw error;
-		}
-	}
-
 	/** Executes a step, unless somebody else has. */
 	execute(via: Via): Execution {
 		const known = this.#executions?.step(via);

@@ -1,4 +1,3 @@
-import { KlpemuError } from "../../base/index.js";
 import type { Broken } from "../../consistency/index.js";
 import type { Move } from "../schedule.js";
 import type { Row } from "./columns.js";
@@ -12,8 +11,6 @@ import { Position, Trace } from "./trace.js";
 
 /** Limit of steps of one actor without a visible point: more of them are a bug of klpemu. */
 const CHAIN = 100_000;
-/** Steps of an actor that are executed before the search comes to them. */
-const AHEAD = 1_000;
 
 /** An actor's way through places from which it goes straight on. */
 interface Chain {
@@ -196,52 +193,9 @@ export class Moves {
 	#ofActors(position: Position, found: Found): void {
 		const kernel = this.#memo.states[position.row[0]!]!;
 		for (const actor of this.#reduction.actorsThatMove(kernel, position)) {
-			this.#ofActorAndOn(position, actor, false, found);
-			if (this.#reduction.mayBeLate(kernel, position, actor)) this.#ofActorAndOn(position, actor, true, found);
+			this.#ofActor(position, actor, false, found);
+			if (this.#reduction.mayBeLate(kernel, position, actor)) this.#ofActor(position, actor, true, found);
 		}
-	}
-
-	/**
-	 * In a core that is guest code, an actor makes many steps between two states that can be saved, and to bring the world to one in the
-	 * middle takes longer than the step. So once a step was executed, those that follow are, too: the search will need them, and the world is
-	 * there now.
-	 */
-	#ofActorAndOn(position: Position, actor: number, late: boolean, found: Found): void {
-		if (!this.#memo.goesOn) {
-			this.#ofActor(position, actor, late, found);
-			return;
-		}
-		let last: Row | undefined;
-		const before = this.#memo.executed.kernel;
-		this.#ofActor(position, actor, late, (next, broken) => {
-			last = broken.length === 0 ? next.row : undefined;
-			found(next, broken);
-		});
-		if (last !== undefined && this.#memo.executed.kernel > before) this.#goOn(last.slice(), actor);
-	}
-
-	/** An error counts when the search comes to that step. */
-	#goOn(from: Row, actor: number): void {
-		try {
-			this.#memo.ahead(() => {
-				let row: Row | undefined = from;
-				for (let steps = 0; row !== undefined && steps < AHEAD; steps++) row = this.#stepAhead(row, actor);
-			});
-		} catch (error) {
-			if (!(error instanceof KlpemuError)) throw error;
-		}
-	}
-
-	/** The state behind the actor's next step; undefined: it has none, or it was made before. */
-	#stepAhead(row: Row, actor: number): Row | undefined {
-		const position = this.#positionOf(row, new Trace());
-		if (!this.#reduction.actorsThatMove(this.#memo.states[row[0]!]!, position).includes(actor)) return undefined;
-		const before = this.#memo.executed.kernel;
-		let last: Row | undefined;
-		this.#ofActor(position, actor, false, (next, broken) => {
-			last = broken.length === 0 ? next.row : undefined;
-		});
-		return this.#memo.executed.kernel > before ? last : undefined;
 	}
 
 	#ofActor(from: Position, actor: number, late: boolean, found: Found): void {
