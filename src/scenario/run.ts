@@ -317,7 +317,8 @@ export class ScenarioRun {
 
 	#violated({ invariant, task, func, from, to, message }: Violation): void {
 		// A task may read the same freed object at each call.
-		if (invariant === "use-after-free" && this.#violations.some((other) => other.message === message)) return;
+		const isSame = (other: ReportViolation) => other.message === message && other.task === (task ?? null);
+		if (invariant === "use-after-free" && this.#violations.some(isSame)) return;
 		const violation: ReportViolation = {
 			invariant,
 			step: this.#index,

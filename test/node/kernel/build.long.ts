@@ -123,7 +123,7 @@ describe("patches", () => {
 		await mkdir(join(tree, "samples"), { recursive: true });
 		await writeFile(join(tree, "samples/a.c"), "one\ntwo\nthree\n");
 		const second = await patch("sample.patch", "samples/a.c", "two", "2");
-		await writeFile(join(tree, "kernel/livepatch/Kconfig"), "config A\n\tbool\n\tdefault n\n");
+		await writeFile(join(tree, "kernel/livepatch/Kconfig"), "config A\n\tdefault n\n\tbool\n");
 		const third = await patch("option.patch", "kernel/livepatch/Kconfig", "default n", "default y");
 		const patches = [first, second, third];
 		const patched = await buildKernelCore({ headers: headers!.folder, source: tree, patches });
