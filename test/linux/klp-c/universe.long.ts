@@ -1,5 +1,5 @@
 /** The design `universe` as a change of the kernel's C: what docs/universe-in-c.md says of it. */
-import { existsSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { afterAll, beforeAll, expect, type TestContext, test } from "vitest";
 import { chooseCore, coreFile, KERNEL } from "../../../bench/common/index.js";
@@ -12,6 +12,7 @@ import { proposals } from "../../../tools/kernel-proposals.js";
 import { cliOf } from "../../support/cli.js";
 import { kernelCore } from "../../support/kernel-core.js";
 import { PatchedCores } from "../../support/patched-core.js";
+import { part } from "../../support/sample.js";
 import { KERNEL_CORE, KERNEL_KO, NO_KERNEL_CORE, skipBecause } from "../../support/skip.js";
 
 const FLAGSHIP = "scenarios/hybrid-lp1-lp2-lp3.yaml";
@@ -109,3 +110,24 @@ test("every schedule of it keeps the consistency model, with the RFC some break 
 	expect(result).toBe("violated");
 	expect(["mixed-universe", "sudden-change"]).toContain(broken![0]);
 });
+
+const FAMILY = "scenarios/family";
+const family = readdirSync(FAMILY).filter((name) => name.endsWith(".yaml"));
+
+test.for(part([FLAGSHIP, ...family.map((name) => `${FAMILY}/${name}`)], 8))(
+	"%s: every schedule has the verdict of the design in TypeScript",
+	{ timeout: 3_600_000 },
+	async (file, context) => {
+		const explore = async (machine: { core: KernelCore } | { design: string }) => {
+			const scenario = parseScenario(await readFile(file, "utf8"), file);
+			const limits = { budget: 4_000_000, invariants: new Set(INVARIANTS), all: false, reduction: true };
+			const { exploration } = await exploreScenario({
+				scenario,
+				machine: { host: nodeHost(file), ...machine },
+				...limits,
+			});
+			return [exploration.result, exploration.violations[0]?.broken.invariant];
+		};
+		expect(await explore({ core: await universe(context) })).toEqual(await explore({ design: "universe" }));
+	},
+);
