@@ -76,16 +76,11 @@ describe("a module in C", () => {
 	});
 });
 
-test("a work that a callback queues under klp_mutex may run before the callback goes on", async () => {
-	const callback = `#include <linux/livepatch.h>
-#include <linux/workqueue.h>
-static int ran;
-static void work_fn(struct work_struct *w) { WRITE_ONCE(ran, 1); }
-static DECLARE_WORK(work, work_fn);
-static int pre_patch(struct klp_object *obj) { schedule_work(&work); WARN_ON(READ_ONCE(ran)); return 0; }
-static long new_f(long x) { return x; }
-static struct klp_func funcs[] = { { .old_name = "funcA", .new_func = new_f }, {} };
-static struct klp_object objs[] = { { .funcs = funcs, .callbacks = { .pre_patch = pre_patch } }, {} };
+/** A livepatch of `old_name`. `before`: C in front of it; `more`: further fields of its object. */
+const LIVEPATCH = (old_name: string, before = "", more = "") => `#include <linux/livepatch.h>
+${before}static long new_f(long x) { return x; }
+static struct klp_func funcs[] = { { .old_name = "${old_name}", .new_func = new_f }, {} };
+static struct klp_object objs[] = { { .funcs = funcs, ${more} }, {} };
 static struct klp_patch patch = { .mod = THIS_MODULE, .objs = objs };
 static int start(void) { return klp_enable_patch(&patch); }
 static void stop(void) {}
@@ -93,28 +88,26 @@ module_init(start);
 module_exit(stop);
 MODULE_LICENSE("GPL");
 MODULE_INFO(livepatch, "Y");
+`;
+
+test("a work that a callback queues under klp_mutex may run before the callback goes on", async () => {
+	const callback = `#include <linux/workqueue.h>
+static int ran;
+static void work_fn(struct work_struct *w) { WRITE_ONCE(ran, 1); }
+static DECLARE_WORK(work, work_fn);
+static int pre_patch(struct klp_object *obj) { schedule_work(&work); WARN_ON(READ_ONCE(ran)); return 0; }
 `;
 	const yaml = `vmlinux: [asm/vmlinux/funcs.c, asm/vmlinux/kernel.c]
 livepatches: { lp: { sources: [lp.c] } }
 tasks: { parked: { calls: [funcA], idle: true } }
 steps: [insmod: lp]
 `;
-	expect(await explore(yaml, { "lp.c": callback })).toEqual(["violated", "warn"]);
+	expect(
+		await explore(yaml, { "lp.c": LIVEPATCH("funcA", callback, ".callbacks = { .pre_patch = pre_patch }") }),
+	).toEqual(["violated", "warn"]);
 });
 
 describe("a task's function", () => {
-	const LIVEPATCH = `#include <linux/livepatch.h>
-static long new_f(long x) { return x; }
-static struct klp_func funcs[] = { { .old_name = "f", .new_func = new_f }, {} };
-static struct klp_object objs[] = { { .funcs = funcs }, {} };
-static struct klp_patch patch = { .mod = THIS_MODULE, .objs = objs };
-static int start(void) { return klp_enable_patch(&patch); }
-static void stop(void) {}
-module_init(start);
-module_exit(stop);
-MODULE_LICENSE("GPL");
-MODULE_INFO(livepatch, "Y");
-`;
 	const yaml = `vmlinux: [asm/vmlinux/kernel.c, f.c]
 livepatches: { lp: { sources: [lp.c] } }
 tasks: { worker: { calls: [f] } }
@@ -122,7 +115,7 @@ steps: [insmod: lp, settle]
 `;
 	const run = (body: string) =>
 		explore(yaml, {
-			"lp.c": LIVEPATCH,
+			"lp.c": LIVEPATCH("f"),
 			"f.c": `#include <linux/module.h>\n${body.includes("work") ? "static void run(struct work_struct *w) {}\nstatic DECLARE_WORK(work, run);\n" : ""}static long *kept;\nnoinline long f(long x) { ${body} return x; }\n`,
 		});
 

@@ -64,7 +64,7 @@ export class Executions {
 		for (const step of steps) {
 			if (typeof step.to === "object") this.#kernels.set(step.to.key, step.to);
 			this.#from.add(step.from);
-			listOf(this.#steps, stepKey(step.from, step)).push(step);
+			entryOf(this.#steps, stepKey(step.from, step), () => []).push(step);
 		}
 	}
 
@@ -107,12 +107,13 @@ function stepKey(from: string, { actor, late }: { readonly actor: number; readon
 	return `${from} ${actor} ${late}`;
 }
 
-function listOf<T>(lists: Map<string, T[]>, key: string): T[] {
-	const known = lists.get(key);
+/** The entry of a key, which is made if there is none. */
+export function entryOf<T>(entries: Map<string, T>, key: string, make: () => T): T {
+	const known = entries.get(key);
 	if (known !== undefined) return known;
-	const list: T[] = [];
-	lists.set(key, list);
-	return list;
+	const made = make();
+	entries.set(key, made);
+	return made;
 }
 
 /** Takes the first that is wanted out of a list. */

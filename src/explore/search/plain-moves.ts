@@ -8,7 +8,7 @@ import {
 	type TaskState,
 	type World,
 } from "../world/index.js";
-import { contentOf, isSameContext } from "./executions.js";
+import { contentOf, entryOf, isSameContext } from "./executions.js";
 import type { KernelState } from "./kernel-state.js";
 
 interface PlainMove {
@@ -47,17 +47,8 @@ export class PlainMoves {
 
 	/** The list of the moves from a state of a task. */
 	from(seen: string, task: string): PlainMove[] {
-		let byTask = this.#moves.get(seen);
-		if (byTask === undefined) {
-			byTask = new Map();
-			this.#moves.set(seen, byTask);
-		}
-		let moves = byTask.get(task);
-		if (moves === undefined) {
-			moves = [];
-			byTask.set(task, moves);
-		}
-		return moves;
+		const byTask = entryOf(this.#moves, seen, () => new Map<string, PlainMove[]>());
+		return entryOf(byTask, task, () => []);
 	}
 }
 

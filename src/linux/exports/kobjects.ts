@@ -123,7 +123,7 @@ export class Kobjects {
 		for (const attribute of this.#array(attributes)) {
 			const ret = this.#addFile(kobj, attribute);
 			if (ret !== 0) {
-				for (const one of added) this.#directory(kobj)?.files.delete(this.#fileName(one));
+				this.#removeFiles(kobj, added);
 				return ret;
 			}
 			added.push(attribute);
@@ -150,6 +150,10 @@ export class Kobjects {
 
 	#removeGroup(kobj: Kaddr, group: Kaddr, count = MOST): undefined {
 		const attributes = this.#array(this.#memory.kaddr((group + GROUP.attrs) | 0)).slice(0, count);
+		return this.#removeFiles(kobj, attributes, group);
+	}
+
+	#removeFiles(kobj: Kaddr, attributes: readonly Kaddr[], group: Kaddr = 0): undefined {
 		for (const attribute of attributes) this.#directory(kobj)?.files.delete(this.#fileName(attribute, group));
 		return undefined;
 	}
@@ -181,16 +185,8 @@ export class Kobjects {
 				},
 				sysfs_create_file: (args) => this.#addFile(args.pointer(0), args.pointer(1)),
 				sysfs_create_files: (args) => this.#addFiles(args.pointer(0), args.pointer(1)),
-				sysfs_remove_file: (args) => {
-					this.#directory(args.pointer(0))?.files.delete(this.#fileName(args.pointer(1)));
-					return undefined;
-				},
-				sysfs_remove_files: (args) => {
-					for (const attribute of this.#array(args.pointer(1))) {
-						this.#directory(args.pointer(0))?.files.delete(this.#fileName(attribute));
-					}
-					return undefined;
-				},
+				sysfs_remove_file: (args) => this.#removeFiles(args.pointer(0), [args.pointer(1)]),
+				sysfs_remove_files: (args) => this.#removeFiles(args.pointer(0), this.#array(args.pointer(1))),
 				sysfs_remove_group: (args) => this.#removeGroup(args.pointer(0), args.pointer(1)),
 				sysfs_remove_groups: (args) => {
 					for (const group of this.#array(args.pointer(1))) this.#removeGroup(args.pointer(0), group);

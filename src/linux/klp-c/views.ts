@@ -3,6 +3,7 @@ import { GuestFault } from "../guest/index.js";
 import { type Implementation, KLP_TRANSITION_PATCHED, type KlpObserver } from "../klp/index.js";
 import type { CoreImage } from "./core-image.js";
 import type { Patches } from "./patches.js";
+import { equal } from "./remember.js";
 import { fieldOf } from "./scenario-keys.js";
 import type { Scratch } from "./scratch.js";
 
@@ -164,7 +165,7 @@ export class Views {
 				if (!(error instanceof GuestFault)) throw error;
 				words.push(Number.NaN);
 			}
-			const same = last !== undefined && last.length === words.length && last.every((word, i) => word === words[i]);
+			const same = last !== undefined && equal(last, words);
 			last = words;
 			return !same;
 		};
