@@ -486,3 +486,7 @@ long simple_strtol(const char *text, char **end, unsigned int base)
 }
 
 #include "lib.h"
+#include "text.h"
+#include "notifier.h"
+#include "rbtree.h"
+#include "xarray.h"

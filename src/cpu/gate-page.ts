@@ -5,6 +5,9 @@ import { type Cpu, GATE_BYTES, type Gate } from "./cpu.js";
 /** Bytes from one gate to the next. */
 export const GATE_SIZE = 16;
 
+/** Bytes for gates: 512 of them. */
+const SIZE = 2 * PAGE_SIZE;
+
 /** Address of the gate with a given number. */
 export function gateAddress(base: Kaddr, index: number): Kaddr {
 	return (base + index * GATE_SIZE) | 0;
@@ -16,7 +19,7 @@ export const functionOfGate = (name: string): string => name.replace(/^.*:/, "")
 /** A gate's function is called at its first byte; behind it is its return. */
 export const isGateEntry = (memory: Memory, ip: Kaddr): boolean => memory.u8(ip) === GATE_BYTES[0];
 
-/** A page of gates: host functions that look like ordinary kernel symbols to guest code. */
+/** The pages of gates: host functions that look like ordinary kernel symbols to guest code. */
 export class GatePage {
 	readonly #memory: Memory;
 	readonly #cpu: Cpu;
@@ -37,7 +40,7 @@ export class GatePage {
 		this.#memory = memory;
 		this.#cpu = cpu;
 		this.base = base;
-		memory.map("gates", base, PAGE_SIZE, PERM.READ | PERM.EXEC);
+		memory.map("gates", base, SIZE, PERM.READ | PERM.EXEC);
 	}
 
 	/** Binds a gate to its reserved address, or to the next free one. Throws `GATE_PAGE_FULL`, `GATE_DUPLICATE`. */
@@ -47,7 +50,7 @@ export class GatePage {
 		const reserved = this.#reserved.indexOf(gate.name);
 		const index = reserved < 0 ? this.#reserved.length + this.#others : reserved;
 		const address = gateAddress(this.base, index);
-		if (address >= this.base + PAGE_SIZE) throw new KlpemuError("GATE_PAGE_FULL", `no room for gate '${gate.name}'`);
+		if (address >= this.base + SIZE) throw new KlpemuError("GATE_PAGE_FULL", `no room for gate '${gate.name}'`);
 		this.#memory.write(address, Uint8Array.from(GATE_BYTES));
 		this.#cpu.addGate(address, gate);
 		this.#cpu.textChanged(address, GATE_BYTES.length);
@@ -77,7 +80,7 @@ export class GatePage {
 	/** The gate whose two bytes hold `ip`. The unwinder asks for each frame. */
 	nameAt(ip: Kaddr): string | undefined {
 		const offset = ip - this.base;
-		if (offset < 0 || offset >= PAGE_SIZE || offset % GATE_SIZE >= GATE_BYTES.length) return undefined;
+		if (offset < 0 || offset >= SIZE || offset % GATE_SIZE >= GATE_BYTES.length) return undefined;
 		return this.#names[Math.floor(offset / GATE_SIZE)];
 	}
 }

@@ -211,7 +211,13 @@ function bootKernel(options: MachineOptions, parts: WithGuest, gates: GatePage, 
 	const moduleSize = core?.layout.size("struct module");
 	const loader: Loader = new Loader({ ...parts, modules, klp, fentry, layout, moduleSize, kernelSymbol });
 	const forExports = { klp, typescript, loader, kprobe_ftrace_handler: gates.address("kprobe_ftrace_handler") };
-	const exports: Exports = new Exports({ ...parts, ...forExports, HZ: hz, kernelTasks: kernelData ?? compiled });
+	const exports: Exports = new Exports({
+		...parts,
+		...forExports,
+		HZ: hz,
+		seed: options.seed,
+		kernelTasks: kernelData ?? compiled,
+	});
 	const functions = [...exports.functions, loader.functions()];
 	for (const family of functions) declareHostFunctions(gates, cpu, hostCalls, family);
 	for (const inCalls of [condReschedFunctions(klp), scheduleFunctions(parts.sched)]) hostCalls.add(inCalls);

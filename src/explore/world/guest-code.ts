@@ -46,8 +46,13 @@ const ACQUIRE: ReadonlySet<string> = new Set([
 /** Gates that take a lock and wait for it, or give it back. */
 const isLock = (gate: string) => ACQUIRE.has(gate) || /unlock/.test(gate);
 
-/** Gates of kernel functions that need a clock, make tasks, or call a function later. */
-const TIMED = /^(kthread_\w+|(mod|add)_timer|schedule_timeout\w*|call_rcu|wait_for_completion_timeout)$/;
+/** Gates of kernel functions that need a clock or random numbers, make tasks, or call a function later. */
+const TIMED = new RegExp(
+	`^(${[
+		"kthread_\\w+|(mod|add)_timer|schedule_timeout\\w*|call_rcu|wait_for_completion_timeout|down_timeout",
+		"(__)?get_random_\\w+",
+	].join("|")})$`,
+);
 
 /** Where a runner is. */
 export interface GuestPlace {
@@ -284,7 +289,7 @@ export class GuestCode implements CallStepper {
 		if (TIMED.test(gate)) {
 			const { comm } = this.#machine.sched.current;
 			throw new KlpemuError("EXPLORE_UNSUPPORTED", `${comm} calls ${gate}(): that cannot be explored`, {
-				hint: "an exploration has no clock, and a fixed set of tasks; klpemu run does it",
+				hint: "an exploration has no clock, no random numbers, and a fixed set of tasks; klpemu run does it",
 			});
 		}
 		if (!isGateEntry(this.#machine.memory, ip)) return runGuest(this.#cpu, 1);

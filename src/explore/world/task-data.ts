@@ -19,8 +19,11 @@ function imageOf({ vmlinux, modules }: Machine, address: Kaddr): Image | undefin
 /** What they change is looked at when the move has ended (checkShared()). */
 const LOOKED_AT = /alloc|free|strdup|kasprintf|get_current|work/;
 const ALLOCATES = /alloc|strdup|kasprintf/;
-/** A variable and a function that tell the time. */
-const CLOCKS = ["jiffies", "ktime_get"] as const;
+/** A variable and functions that tell the time. */
+const CLOCKS = [
+	...["jiffies", "ktime_get", "ktime_get_ts64", "ktime_get_seconds"],
+	...["ktime_get_real_seconds", "ktime_get_real_ts64"],
+] as const;
 
 /** Memory of vmlinux, of modules or of the heap that can be written. */
 export function isData(machine: Machine, address: Kaddr): boolean {

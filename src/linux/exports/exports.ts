@@ -4,7 +4,7 @@ import type { Ftrace, Symbols, TextPoke, Tracefs } from "../ftrace/index.js";
 import { type GuestCalls, GuestMemory, type Heap, type HostFunctions, Refcounts, Slab } from "../guest/index.js";
 import { type Klp, type Livepatch, Shadow } from "../klp/index.js";
 import type { Dmesg, FaultInjection, Kallsyms } from "../lib/index.js";
-import type { Loader } from "../module/index.js";
+import { type Loader, moduleReferences } from "../module/index.js";
 import type { HostTasks, Sched, Workqueue } from "../sched/index.js";
 import { GuestFtrace } from "./ftrace.js";
 import { KernelAbi, type KernelTasks } from "./kernel-abi.js";
@@ -16,8 +16,11 @@ import { lockFunctions } from "./locks.js";
 import { memoryFunctions } from "./memory.js";
 import { GuestOutput } from "./output.js";
 import { ProcEntries } from "./proc-entries.js";
+import { GuestRandom } from "./random.js";
 import { GuestRcu } from "./rcu.js";
 import { readLockFunctions } from "./read-locks.js";
+import { semaphoreFunctions } from "./semaphores.js";
+import { SlabCaches } from "./slab-caches.js";
 import { spinLockFunctions } from "./spin-locks.js";
 import { StaticCalls } from "./static-calls.js";
 import { StaticKeys } from "./static-keys.js";
@@ -31,6 +34,8 @@ export class Exports {
 	static readonly state = declareState("Exports", {
 		fields: [
 			"output",
+			"random",
+			"slabCaches",
 			"work",
 			"timers",
 			"rcu",
@@ -49,6 +54,8 @@ export class Exports {
 	});
 
 	readonly output: GuestOutput;
+	private readonly random: GuestRandom;
+	private readonly slabCaches: SlabCaches;
 	readonly work: GuestWorkqueue;
 	readonly timers: GuestTimers;
 	private readonly rcu: GuestRcu;
@@ -88,6 +95,8 @@ export class Exports {
 		readonly kprobe_ftrace_handler: Kaddr;
 		/** Jiffies in a second. */
 		readonly HZ: number;
+		/** Of the random numbers. */
+		readonly seed: bigint | number;
 		/** If .ko files can be loaded. */
 		readonly kernelTasks: KernelTasks | undefined;
 	}) {
@@ -96,6 +105,7 @@ export class Exports {
 		this.kernelTasks = kernelTasks;
 		const slab = new Slab(heap, faults, sched);
 		this.output = new GuestOutput(memory, heap, dmesg, symbols);
+		this.random = new GuestRandom(memory, parts.seed);
 		this.work = new GuestWorkqueue(memory, heap, parts);
 		this.timers = new GuestTimers(memory, parts);
 		this.rcu = new GuestRcu({ memory, heap, calls, sched, workqueue: parts.workqueue });
@@ -109,12 +119,18 @@ export class Exports {
 		const { shadow } = this;
 		this.livepatch =
 			typescript && new GuestLivepatch({ memory, heap, calls, symbols, klp: typescript, loader, shadow });
+		this.slabCaches = new SlabCaches({ memory, slab, dmesg, symbols, calls });
+		const allocators = memoryFunctions(memory, slab, dmesg, (object) => this.slabCaches.freed(object));
 		const functions: HostFunctions[] = [
 			this.output.functions(),
-			memoryFunctions(memory, slab, dmesg),
+			allocators,
+			this.slabCaches.functions((args) => void allocators.plain.kfree!(args)),
+			this.random.functions(),
+			{ plain: moduleReferences((address) => loader.moduleAt(address), dmesg), sleeping: {} },
 			this.tasks.functions(),
 			waitFunctions(sched, this.tasks),
 			lockFunctions(memory, sched, HZ),
+			semaphoreFunctions(memory, sched),
 			spinLockFunctions(memory, sched),
 			this.work.functions(),
 			this.timers.functions(),

@@ -1,10 +1,12 @@
 import { type Kaddr, toU64 } from "../../memory/index.js";
-import type { GuestMemory, HostFunctions } from "../guest/index.js";
+import type { GuestArguments, GuestMemory, HostFunctions } from "../guest/index.js";
 import { type Kernel, wait } from "../lib/index.js";
 import type { Sched } from "../sched/index.js";
 
 /** `done` of a completion after complete_all(): never used up. */
 const UINT_MAX = 0xffffffff;
+
+const NSEC_PER_SEC = 1_000_000_000n;
 
 /** kernel/time/time.c, rounded up. */
 export function msecs_to_jiffies(milliseconds: number, HZ: number): number {
@@ -37,8 +39,20 @@ export function lockFunctions(memory: GuestMemory, sched: Sched, HZ: number): Ho
 		const end = sched.jiffies + msecs_to_jiffies(milliseconds, HZ) + 1;
 		yield { ...wait(label, () => sched.jiffies >= end), timed: true };
 	}
+	// There is no time shorter than a jiffy.
+	const now = () => (BigInt(sched.jiffies) * NSEC_PER_SEC) / BigInt(HZ);
+	/** (ts): seconds, nanoseconds. */
+	const timespec = (args: GuestArguments) => {
+		memory.setU64(args.pointer(0), now() / NSEC_PER_SEC);
+		memory.setU64((args.pointer(0) + 8) | 0, now() % NSEC_PER_SEC);
+		return undefined;
+	};
 	return {
 		plain: {
+			// As on a machine without a clock of its own: the time of day is that since the start, from 1970 on.
+			ktime_get_real_seconds: () => now() / NSEC_PER_SEC,
+			ktime_get_real_ts64: timespec,
+			ktime_get_ts64: timespec,
 			mutex_unlock(args) {
 				memory.setU64(args.pointer(0), 0n);
 				return undefined;
@@ -59,8 +73,7 @@ export function lockFunctions(memory: GuestMemory, sched: Sched, HZ: number): Ho
 				return 1;
 			},
 			__msecs_to_jiffies: (args) => msecs_to_jiffies(args.u32(0), HZ),
-			// There is no time shorter than a jiffy.
-			ktime_get: () => (BigInt(sched.jiffies) * 1_000_000_000n) / BigInt(HZ),
+			ktime_get: now,
 			ktime_get_seconds: () => Math.floor(sched.jiffies / HZ),
 			__usecs_to_jiffies: (args) => Math.ceil((args.u32(0) * HZ) / 1_000_000),
 			jiffies_to_msecs: (args) => Math.floor((Number(args.u64(0)) * 1000) / HZ),

@@ -3,7 +3,7 @@ import type { Kaddr } from "../../memory/index.js";
 import { hex, isKaddr, toKaddr } from "../../memory/index.js";
 import type { Symbols } from "../ftrace/index.js";
 import type { GuestArguments, GuestMemory, Heap, HostFunctions } from "../guest/index.js";
-import { type Dmesg, type FormatSource, format, KERN } from "../lib/index.js";
+import { type Dmesg, type FormatSource, format, KERN, vaList, vsscanf } from "../lib/index.js";
 
 /** PRINTKRB_RECORD_MAX of kernel/printk/printk.c: bytes of one message, with the end of its text. */
 const PRINTKRB_RECORD_MAX = 1024;
@@ -13,7 +13,7 @@ export const MAX_LINES = 500_000;
 /** Largest size of a file in /proc; further text is dropped. */
 const SEQ_FILE_MAX = 4 << 20;
 
-/** printk(), sprintf(), seq_printf(). */
+/** printk(), sprintf(), sscanf(), seq_printf(). */
 export class GuestOutput {
 	static readonly state = declareState("GuestOutput", { fields: ["files"] });
 
@@ -33,19 +33,31 @@ export class GuestOutput {
 
 	/** The formatted text of a call whose format is argument `at`, and whose other arguments come behind it. */
 	format(args: GuestArguments, at: number): string {
+		return format(args.string(at), this.#source(args, at + 1));
+	}
+
+	/** The same for functions with a va_list behind the format. */
+	#vformat(args: GuestArguments, at: number): string {
+		return format(args.string(at), vaList(args.u64(at + 1), this.#source(args, at + 1)));
+	}
+
+	/** The arguments begin at `first`. */
+	#source(args: GuestArguments, first: number): FormatSource {
 		const memory = this.#memory;
-		const source: FormatSource = {
-			argument: (index) => args.u64(at + 1 + index),
+		return {
+			argument: (index) => args.u64(first + index),
 			string: (address, most) => memory.string(address, most),
 			symbol: (address, bare) => this.#symbol(address, bare),
-			u32: (address) => new DataView(memory.bytes(address, 4).buffer).getUint32(0, true),
+			bytes: (address, length) => memory.bytes(address, length),
 		};
-		return format(args.string(at), source);
 	}
 
 	/** printk() of a format that is argument `at`. `otherwise`: the level of a format without one. Returns the length. */
 	printk(args: GuestArguments, at = 0, otherwise: number = KERN.WARNING): number {
-		const text = this.format(args, at);
+		return this.#print(this.format(args, at), otherwise);
+	}
+
+	#print(text: string, otherwise: number): number {
 		// KERN_SOH and a digit: the level.
 		const hasLevel = text.charCodeAt(0) === 1;
 		const level = hasLevel && /[0-7]/.test(text[1] ?? "") ? Number(text[1]) : otherwise;
@@ -109,7 +121,21 @@ export class GuestOutput {
 				sprintf: (args) => this.#store(args.pointer(0), Number.POSITIVE_INFINITY, this.format(args, 1)),
 				snprintf: (args) => this.#store(args.pointer(0), Number(args.u64(1)), this.format(args, 2)),
 				scnprintf: (args) => this.#storeAll(args.pointer(0), Number(args.u64(1)), this.format(args, 2)),
+				vprintk: (args) => this.#print(this.#vformat(args, 0), KERN.WARNING),
+				vsprintf: (args) => this.#store(args.pointer(0), Number.POSITIVE_INFINITY, this.#vformat(args, 1)),
+				vsnprintf: (args) => this.#store(args.pointer(0), Number(args.u64(1)), this.#vformat(args, 2)),
+				vscnprintf: (args) => this.#storeAll(args.pointer(0), Number(args.u64(1)), this.#vformat(args, 2)),
+				kvasprintf: (args) => BigInt(this.#heap.kstrdup(this.#vformat(args, 1))),
+				seq_vprintf: (args) => {
+					this.#append(args.pointer(0), this.#vformat(args, 1));
+					return undefined;
+				},
 				kasprintf: (args) => BigInt(this.#heap.kstrdup(this.format(args, 1))),
+				sscanf: (args) => {
+					const { stores, count } = vsscanf(args.string(0), args.string(1));
+					for (const [index, bytes] of stores.entries()) this.#memory.write(args.pointer(2 + index), bytes);
+					return count;
+				},
 				sysfs_emit: (args) => this.#emit(args.pointer(0), 0, this.format(args, 1)),
 				sysfs_emit_at: (args) => this.#emit(args.pointer(0), args.u32(1), this.format(args, 2)),
 				sprint_symbol: (args) => {

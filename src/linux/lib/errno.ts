@@ -73,6 +73,7 @@ export const {
 	EROFS,
 	ERANGE,
 	ENOSYS,
+	ETIME,
 	EADDRINUSE,
 } = ERRNO;
 

@@ -1,3 +1,5 @@
+import { formatPointer } from "./format-pointer.js";
+
 /** Data that a format reads besides its numbers. */
 export interface FormatSource {
 	/** The argument of this number, from 0; integers and pointers, as the ABI passes them. */
@@ -6,8 +8,8 @@ export interface FormatSource {
 	string(address: bigint, most: number | undefined): string;
 	/** `funcA+0x4/0x20` for %pS and %pB; with `bare`, `funcA` for %ps. */
 	symbol(address: bigint, bare: boolean): string;
-	/** The 32-bit word at an address, for %pGg. */
-	u32(address: bigint): number;
+	/** Bytes at an address, for %*ph and its like. */
+	bytes(address: bigint, length: number): Uint8Array;
 }
 
 /** FIELD_WIDTH_MAX and PRECISION_MAX of lib/vsprintf.c. */
@@ -17,11 +19,11 @@ const PRECISION_MAX = (1 << 15) - 1;
 const TEXT_MAX = 1 << 24;
 const MAX_ERRNO = 4095n;
 
-const CONVERSION = /%([-0+ #]*)(\d+|\*)?(?:\.(\d+|\*)?)?(hh|h|ll|l|z|t)?([diuxXocs%]|p[A-Za-z0-9]*)/g;
+const CONVERSION = /%([-0+ #]*)(\d+|\*)?(?:\.(\d+|\*)?)?(hh|h|ll|l|L|z|t)?([diuxXocs%]|p[A-Za-z0-9]*)/g;
 
 /**
  * vsnprintf() as kernel modules use it (lib/vsprintf.c, Documentation/core-api/printk-formats.rst): the integer conversions
- * with flags, width, precision and size, %c, %s, %p, %px, %pS, %ps, %pB, %pGg and %%. Other pointer formats print the address.
+ * with flags, width, precision and size, %c, %s, %% and the formats of {@link formatPointer}.
  */
 export function format(template: string, source: FormatSource): string {
 	let next = 0;
@@ -31,21 +33,25 @@ export function format(template: string, source: FormatSource): string {
 		if (kind === "%") return "%";
 		const number = (text: string | undefined) =>
 			text === "*" ? Number(BigInt.asIntN(32, argument())) : text === undefined ? undefined : Number(text);
-		const wanted = number(w) ?? 0;
-		const width = room <= 0 ? 0 : Math.max(-FIELD_WIDTH_MAX, Math.min(wanted, FIELD_WIDTH_MAX));
+		const wanted = number(w);
+		const width = room <= 0 ? 0 : Math.max(-FIELD_WIDTH_MAX, Math.min(wanted ?? 0, FIELD_WIDTH_MAX));
 		room -= Math.abs(width);
 		const given = number(p);
 		// A negative one is none.
 		const precision = given === undefined || given < 0 ? undefined : Math.min(given, PRECISION_MAX);
 		const value = argument();
-		if (kind.startsWith("p")) return pad(pointer(value, kind.slice(1), source), width, flags, false);
+		if (kind.startsWith("p")) {
+			// The width of these is the length of what they show.
+			const isLength = /^p[hb]/.test(kind);
+			return pad(formatPointer(value, kind.slice(1), wanted, source), isLength ? 0 : width, flags, false);
+		}
 		if (kind === "s") {
 			const text = value === 0n ? "(null)" : isBad(value) ? "(efault)" : source.string(value, precision);
 			room -= text.length;
 			return pad(precision === undefined ? text : text.slice(0, precision), width, flags, false);
 		}
 		if (kind === "c") return pad(String.fromCharCode(Number(value & 0xffn)), width, flags, false);
-		return pad(integer(value, bitsOf(size), kind, flags), width, flags, true);
+		return pad(atLeast(integer(value, bitsOf(size), kind, flags), precision), width, flags, true);
 	});
 }
 
@@ -66,6 +72,26 @@ function pad(text: string, width: number, flags: string, zeros: boolean): string
 	return sign + digits.padStart(width - sign.length, "0");
 }
 
+/** With a precision, a number has so many digits. */
+function atLeast(text: string, precision = 0): string {
+	const [, sign = "", digits = ""] = /^([-+ ]?(?:0[xX])?)(.*)$/.exec(text)!;
+	return sign + digits.padStart(precision, "0");
+}
+
+/** The arguments of a va_list (System V ABI, "The va_list type"): registers that are saved, then the stack. */
+export function vaList(list: bigint, source: FormatSource): FormatSource {
+	const word = (at: bigint) => new DataView(source.bytes(at, 8).slice().buffer).getBigUint64(0, true);
+	return {
+		...source,
+		argument(index) {
+			const offset = (word(list) & 0xffff_ffffn) + BigInt(8 * index);
+			if (offset < 48n) return word(word(list + 16n) + offset);
+			const inRegisters = (48n - (word(list) & 0xffff_ffffn)) / 8n;
+			return word(word(list + 8n) + 8n * (BigInt(index) - inRegisters));
+		},
+	};
+}
+
 function integer(value: bigint, bits: number, kind: string, flags: string): string {
 	const unsigned = BigInt.asUintN(bits, value);
 	switch (kind) {
@@ -82,41 +108,4 @@ function integer(value: bigint, bits: number, kind: string, flags: string): stri
 			return (signed >= 0n ? (flags.includes("+") ? "+" : flags.includes(" ") ? " " : "") : "") + signed.toString();
 		}
 	}
-}
-
-/**
- * The kernel hashes the address for %p. Here the text is the address itself, the same in each run, so that a user can
- * look it up.
- */
-function pointer(value: bigint, kind: string, source: FormatSource): string {
-	if (/^[SB]/.test(kind)) return source.symbol(value, false);
-	if (kind.startsWith("s")) return source.symbol(value, true);
-	if (kind.startsWith("Gg")) return gfpNames(source.u32(value));
-	return BigInt.asUintN(64, value).toString(16).padStart(16, "0");
-}
-
-/** The larger combinations first, as in include/trace/events/mmflags.h. */
-const GFP_NAMES: readonly [string, number][] = [
-	["GFP_KERNEL", 0xcc0],
-	["GFP_NOWAIT", 0x2800],
-	["GFP_ATOMIC", 0x820],
-	["__GFP_HIGH", 0x20],
-	["__GFP_IO", 0x40],
-	["__GFP_FS", 0x80],
-	["__GFP_ZERO", 0x100],
-	["__GFP_DIRECT_RECLAIM", 0x400],
-	["__GFP_KSWAPD_RECLAIM", 0x800],
-	["__GFP_NOWARN", 0x2000],
-];
-
-function gfpNames(flags: number): string {
-	const parts: string[] = [];
-	let rest = flags;
-	for (const [name, mask] of GFP_NAMES) {
-		if ((rest & mask) !== mask) continue;
-		parts.push(name);
-		rest &= ~mask;
-	}
-	if (rest !== 0 || parts.length === 0) parts.push(`0x${rest.toString(16)}`);
-	return parts.join("|");
 }

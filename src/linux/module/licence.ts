@@ -30,6 +30,13 @@ const GPL_ONLY: ReadonlySet<string> = new Set([
 	...["static_key_count", "static_key_disable", "static_key_disable_cpuslocked", "static_key_enable"],
 	...["static_key_enable_cpuslocked", "static_key_slow_dec", "static_key_slow_inc"],
 	...["__static_call_return0", "__static_call_update", "arch_static_call_transform", "sprint_symbol"],
+	...["atomic_notifier_chain_register", "atomic_notifier_chain_unregister", "atomic_notifier_call_chain"],
+	...["blocking_notifier_chain_register", "blocking_notifier_chain_unregister", "blocking_notifier_call_chain"],
+	...["raw_notifier_chain_register", "raw_notifier_chain_unregister", "raw_notifier_call_chain"],
+	...["ktime_get_with_offset", "ktime_get_coarse_with_offset", "ktime_get_raw", "ktime_get_ts64"],
+	...["ktime_get_real_seconds", "synchronize_rcu_expedited", "sysfs_remove_file_ns"],
+	...["llist_add_batch", "llist_del_first", "llist_reverse_order"],
+	...["idr_alloc", "idr_alloc_u32", "idr_find", "idr_remove"],
 ]);
 
 /** A module with another licence is proprietary. */

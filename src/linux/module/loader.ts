@@ -33,6 +33,7 @@ import { PERCPU_MODULES, type PerCpu, type Sched, synchronize_rcu } from "../sch
 import { Imports } from "./imports.js";
 import { type KernelObject, modinfoOf, onlyKernelObject, refusalOf, structName } from "./kernel-object.js";
 import { license_is_gpl_compatible } from "./licence.js";
+import { ModuleNotifiers } from "./notifiers.js";
 import { type Param, Params } from "./params.js";
 import { HEADERS_LAYOUT, structIn } from "./structs.js";
 
@@ -182,6 +183,7 @@ export class Loader {
 	readonly #parts: Parts;
 	readonly #print: Printer;
 	private readonly params: Params;
+	readonly #notifiers: ModuleNotifiers;
 	readonly modules: Map<string, LoadedModule>;
 	private readonly said = new Set<Message>();
 	/** struct module of asm/include. */
@@ -194,6 +196,7 @@ export class Loader {
 		this.#kernelModule = parts.layout && structIn(parts.layout, "module", "state");
 		this.modules = parts.modules;
 		this.#print = new Printer(parts.dmesg, "");
+		this.#notifiers = new ModuleNotifiers(parts);
 		this.params = new Params(parts.memory, parts.heap, parts.calls, this.#print);
 	}
 
@@ -294,12 +297,21 @@ export class Loader {
 			yield* this.#free_module(mod);
 			return coming;
 		}
-		const ret = yield* this.#init(mod, options);
-		if (ret === 0) return 0;
+		const refused = yield* this.#tell("coming", mod);
+		const ret = refused || (yield* this.#init(mod, options));
+		if (ret === 0) {
+			yield* this.#tell("live", mod);
+			return 0;
+		}
 		this.#setState(mod, "going");
+		if (refused === 0) yield* this.#tell("going", mod);
 		yield* this.#parts.klp.klp_module_going(mod);
 		yield* this.#free_module(mod);
 		return ret;
+	}
+
+	#tell(state: "live" | "coming" | "going", mod: LoadedModule): Kernel<number> {
+		return this.#notifiers.tell(state, () => this.structOf(mod));
 	}
 
 	/** module_augment_kernel_taints(): says once what kind of module is loaded. */
@@ -503,6 +515,7 @@ export class Loader {
 		if (mod.refcount !== 0) return -EAGAIN;
 		this.#setState(mod, "going");
 		if (mod.exit !== 0) yield* this.#parts.calls.call(mod.exit);
+		yield* this.#tell("going", mod);
 		yield* this.#parts.klp.klp_module_going(mod);
 		// Others find the module with klp_alive false at the wait in free_module(), because klp_init_object() looks at nothing else.
 		yield* this.#free_module(mod);

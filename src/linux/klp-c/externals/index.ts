@@ -9,7 +9,7 @@ export { workFunctions } from "./works.js";
 
 /** Functions of klpemu's own kernel that are the same for every layout of structs. */
 export const SHARED: readonly string[] = [
-	...["_printk", "__warn_printk", "sysfs_emit", "kfree"],
+	...["_printk", "__warn_printk", "sysfs_emit", "sscanf", "kfree"],
 	...["mutex_lock", "mutex_unlock", "complete", "wait_for_completion"],
 ];
 
@@ -24,7 +24,7 @@ export const EXTERNALS: readonly string[] = [
 		"__rcu_read_unlock",
 		"kvfree_call_rcu",
 	],
-	...["__dynamic_pr_debug", "sscanf", "__stack_chk_fail"],
+	...["__dynamic_pr_debug", "__stack_chk_fail"],
 	...["task_curr", "kick_process", "wake_up_state", "wake_up_if_idle", "stack_trace_save_tsk_reliable"],
 	...["sched_dynamic_klp_enable", "sched_dynamic_klp_disable"],
 	...["cpus_read_lock", "cpus_read_unlock", "schedule_on_each_cpu"],

@@ -1,7 +1,7 @@
 import { type Kaddr, toU64 } from "../../../memory/index.js";
 import type { GuestCalls, GuestMemory, HostFunctions } from "../../guest/index.js";
-import type { Kallsyms, Kernel } from "../../lib/index.js";
-import type { LoadedModule } from "../../module/index.js";
+import type { Dmesg, Kallsyms, Kernel } from "../../lib/index.js";
+import { type LoadedModule, moduleReferences } from "../../module/index.js";
 
 /** KSYM_NAME_LEN */
 const NAME_MAX = 512;
@@ -14,6 +14,7 @@ interface Parts {
 	/** Address of a module's struct module. */
 	readonly structOf: (mod: LoadedModule) => Kaddr;
 	readonly moduleAt: (address: Kaddr) => LoadedModule | undefined;
+	readonly dmesg: Dmesg;
 	/** Guest memory for names that are passed to the core: NAME_MAX bytes. */
 	readonly nameBuffer: Kaddr;
 }
@@ -21,6 +22,7 @@ interface Parts {
 /** kernel/module/main.c and kernel/kallsyms.c. */
 export function moduleFunctions(parts: Parts): HostFunctions {
 	const { memory, kallsyms, calls, modules, structOf, moduleAt, nameBuffer } = parts;
+	const references = moduleReferences(moduleAt, parts.dmesg);
 	const isZero = (rax: bigint) => BigInt.asIntN(32, rax) === 0n;
 
 	/** kallsyms_on_each_match_symbol(fn, name, data): fn(data, address) for each, until one returns not 0. */
@@ -48,17 +50,8 @@ export function moduleFunctions(parts: Parts): HostFunctions {
 				const mod = modules.get(args.string(0));
 				return mod === undefined || mod.state === "unformed" ? 0n : toU64(structOf(mod));
 			},
-			try_module_get: (args) => {
-				const mod = moduleAt(args.pointer(0));
-				if (mod === undefined || mod.state === "going") return 0;
-				mod.refcount++;
-				return 1;
-			},
-			module_put: (args) => {
-				const mod = moduleAt(args.pointer(0));
-				if (mod !== undefined) mod.refcount--;
-				return undefined;
-			},
+			try_module_get: references.try_module_get!,
+			module_put: references.module_put!,
 			kallsyms_lookup_size_offset: (args) => {
 				const found = kallsyms.kallsyms_lookup_size_offset(args.pointer(0));
 				if (found === undefined) return 0;

@@ -1,6 +1,6 @@
 import { type GuestArguments, GuestFault, type GuestMemory, type HostFunctions } from "../../guest/index.js";
 import type { KernelLayout } from "../../lib/index.js";
-import { type Dmesg, KERN, vsscanf } from "../../lib/index.js";
+import { type Dmesg, KERN } from "../../lib/index.js";
 
 /** The part of GuestOutput that is needed here. */
 export interface Output {
@@ -9,7 +9,7 @@ export interface Output {
 	format(args: GuestArguments, at: number): string;
 }
 
-/** lib/dynamic_debug.c and lib/vsprintf.c. */
+/** lib/dynamic_debug.c. */
 export function textFunctions(memory: GuestMemory, layout: KernelLayout, dmesg: Dmesg, output: Output): HostFunctions {
 	return {
 		plain: {
@@ -17,11 +17,6 @@ export function textFunctions(memory: GuestMemory, layout: KernelLayout, dmesg: 
 				const at = (args.pointer(0) + layout.offset("_ddebug.function")) | 0;
 				if (!dmesg.debugOff.has(memory.string(memory.u64(at)))) output.printk(args, 1, KERN.DEBUG);
 				return undefined;
-			},
-			sscanf(args) {
-				const { stores, count } = vsscanf(args.string(0), args.string(1));
-				for (const [index, bytes] of stores.entries()) memory.write(args.pointer(2 + index), bytes);
-				return count;
 			},
 			__stack_chk_fail() {
 				const what = "stack-protector: Kernel stack is corrupted";
