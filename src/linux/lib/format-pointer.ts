@@ -1,5 +1,5 @@
 import { errnoName } from "./errno.js";
-import { type FormatSource, format, vaList } from "./format.js";
+import { type FormatSource, vaList } from "./format-source.js";
 
 /** Separators of %*ph. */
 const SEPARATORS: Readonly<Record<string, string>> = { C: ":", D: "-", N: "" };
@@ -11,10 +11,17 @@ const BITS_MAX = 8192;
 const NOT_MADE = /^[rRDdgtCOfA]/;
 
 /**
- * %p with the letters behind it (Documentation/core-api/printk-formats.rst). `width`: that of the format. Other letters print the address:
+ * %p with the letters behind it (Documentation/core-api/printk-formats.rst). `width`: that of the format; `format`: for what is
+ * nested. Other letters print the address:
  * the kernel hashes it; here it is the address itself, the same in each run, so that a user can look it up.
  */
-export function formatPointer(value: bigint, kind: string, width: number | undefined, source: FormatSource): string {
+export function formatPointer(
+	value: bigint,
+	kind: string,
+	width: number | undefined,
+	source: FormatSource,
+	format: (template: string, source: FormatSource) => string,
+): string {
 	const address = BigInt.asUintN(64, value);
 	const plain = address.toString(16).padStart(16, "0");
 	if (/^[SB]/.test(kind)) return source.symbol(value, false);
@@ -45,8 +52,10 @@ export function formatPointer(value: bigint, kind: string, width: number | undef
 			return kind[1] === "4" ? ipv4(source.bytes(address, 4), kind) : `<%p${kind} ${plain}>`;
 		case "U":
 			return uuid(source.bytes(address, 16), kind[1] ?? "b");
-		case "V":
-			return vaFormat(source, address);
+		case "V": {
+			const [template, list] = [0, 8].map((offset) => little(source.bytes(address + BigInt(offset), 8)));
+			return format(source.string(template!, undefined), vaList(list!, source));
+		}
 		case "a":
 			return `0x${little(source.bytes(address, 8)).toString(16).padStart(16, "0")}`;
 		default:
@@ -106,12 +115,6 @@ function uuid(bytes: Uint8Array, kind: string): string {
 	const text = [...order, 8, 9, 10, 11, 12, 13, 14, 15].map((index) => hexByte(bytes[index]!)).join("");
 	const parted = text.replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
 	return /[BL]/.test(kind) ? parted.toUpperCase() : parted;
-}
-
-/** %pV: a struct va_format, with a format and its arguments. */
-function vaFormat(source: FormatSource, address: bigint): string {
-	const [template, list] = [0, 8].map((offset) => little(source.bytes(address + BigInt(offset), 8)));
-	return format(source.string(template!, undefined), vaList(list!, source));
 }
 
 /** The larger combinations first, as in include/trace/events/mmflags.h. */

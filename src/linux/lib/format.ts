@@ -1,16 +1,5 @@
 import { formatPointer } from "./format-pointer.js";
-
-/** Data that a format reads besides its numbers. */
-export interface FormatSource {
-	/** The argument of this number, from 0; integers and pointers, as the ABI passes them. */
-	argument(index: number): bigint;
-	/** The text that a %s points to, or so many bytes of it. */
-	string(address: bigint, most: number | undefined): string;
-	/** `funcA+0x4/0x20` for %pS and %pB; with `bare`, `funcA` for %ps. */
-	symbol(address: bigint, bare: boolean): string;
-	/** Bytes at an address, for %*ph and its like. */
-	bytes(address: bigint, length: number): Uint8Array;
-}
+import type { FormatSource } from "./format-source.js";
 
 /** FIELD_WIDTH_MAX and PRECISION_MAX of lib/vsprintf.c. */
 const FIELD_WIDTH_MAX = (1 << 23) - 1;
@@ -43,7 +32,7 @@ export function format(template: string, source: FormatSource): string {
 		if (kind.startsWith("p")) {
 			// The width of these is the length of what they show.
 			const isLength = /^p[hb]/.test(kind);
-			return pad(formatPointer(value, kind.slice(1), wanted, source), isLength ? 0 : width, flags, false);
+			return pad(formatPointer(value, kind.slice(1), wanted, source, format), isLength ? 0 : width, flags, false);
 		}
 		if (kind === "s") {
 			const text = value === 0n ? "(null)" : isBad(value) ? "(efault)" : source.string(value, precision);
@@ -76,20 +65,6 @@ function pad(text: string, width: number, flags: string, zeros: boolean): string
 function atLeast(text: string, precision = 0): string {
 	const [, sign = "", digits = ""] = /^([-+ ]?(?:0[xX])?)(.*)$/.exec(text)!;
 	return sign + digits.padStart(precision, "0");
-}
-
-/** The arguments of a va_list (System V ABI, "The va_list type"): registers that are saved, then the stack. */
-export function vaList(list: bigint, source: FormatSource): FormatSource {
-	const word = (at: bigint) => new DataView(source.bytes(at, 8).slice().buffer).getBigUint64(0, true);
-	return {
-		...source,
-		argument(index) {
-			const offset = (word(list) & 0xffff_ffffn) + BigInt(8 * index);
-			if (offset < 48n) return word(word(list + 16n) + offset);
-			const inRegisters = (48n - (word(list) & 0xffff_ffffn)) / 8n;
-			return word(word(list + 8n) + 8n * (BigInt(index) - inRegisters));
-		},
-	};
 }
 
 function integer(value: bigint, bits: number, kind: string, flags: string): string {

@@ -1,7 +1,8 @@
 export { type AreaLayout, GuestAreas } from "./areas.js";
 export * from "./errno.js";
 export { FaultInjection, type ShouldFail } from "./fault.js";
-export { type FormatSource, format, vaList } from "./format.js";
+export { format } from "./format.js";
+export { type FormatSource, vaList } from "./format-source.js";
 export { Icache } from "./icache.js";
 export { Kallsyms } from "./kallsyms.js";
 export * from "./kernel-code.js";
