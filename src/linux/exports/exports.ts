@@ -5,7 +5,7 @@ import { type GuestCalls, GuestMemory, type Heap, type HostFunctions, Refcounts,
 import { type Klp, type Livepatch, Shadow } from "../klp/index.js";
 import type { Dmesg, FaultInjection, Kallsyms } from "../lib/index.js";
 import { type Loader, moduleReferences } from "../module/index.js";
-import type { HostTasks, Sched, Workqueue } from "../sched/index.js";
+import type { HostTasks, PerCpu, Sched, Workqueue } from "../sched/index.js";
 import { GuestFtrace } from "./ftrace.js";
 import { KernelAbi, type KernelTasks } from "./kernel-abi.js";
 import { Kobjects } from "./kobjects.js";
@@ -15,6 +15,7 @@ import { GuestLivepatch } from "./livepatch.js";
 import { lockFunctions } from "./locks.js";
 import { memoryFunctions } from "./memory.js";
 import { GuestOutput } from "./output.js";
+import { GuestPerCpu } from "./percpu.js";
 import { ProcEntries } from "./proc-entries.js";
 import { GuestRandom } from "./random.js";
 import { GuestRcu } from "./rcu.js";
@@ -36,6 +37,7 @@ export class Exports {
 			"output",
 			"random",
 			"slabCaches",
+			"percpu",
 			"work",
 			"timers",
 			"rcu",
@@ -56,6 +58,7 @@ export class Exports {
 	readonly output: GuestOutput;
 	private readonly random: GuestRandom;
 	private readonly slabCaches: SlabCaches;
+	private readonly percpu: GuestPerCpu;
 	readonly work: GuestWorkqueue;
 	readonly timers: GuestTimers;
 	private readonly rcu: GuestRcu;
@@ -80,6 +83,7 @@ export class Exports {
 		readonly kallsyms: Kallsyms;
 		readonly text_poke: TextPoke;
 		readonly sched: Sched;
+		readonly percpu: PerCpu;
 		readonly hostTasks: HostTasks;
 		readonly workqueue: Workqueue;
 		readonly symbols: Symbols;
@@ -120,11 +124,13 @@ export class Exports {
 		this.livepatch =
 			typescript && new GuestLivepatch({ memory, heap, calls, symbols, klp: typescript, loader, shadow });
 		this.slabCaches = new SlabCaches({ memory, slab, dmesg, symbols, calls });
+		this.percpu = new GuestPerCpu({ memory, dmesg, faults, percpu: parts.percpu });
 		const allocators = memoryFunctions(memory, slab, dmesg, (object) => this.slabCaches.freed(object));
 		const functions: HostFunctions[] = [
 			this.output.functions(),
 			allocators,
 			this.slabCaches.functions((args) => void allocators.plain.kfree!(args)),
+			this.percpu.functions(() => loader.percpuEnd),
 			this.random.functions(),
 			{ plain: moduleReferences((address) => loader.moduleAt(address), dmesg), sleeping: {} },
 			this.tasks.functions(),

@@ -8,7 +8,7 @@ import {
 	THIS_MODULE,
 	UndefinedSymbols,
 } from "../../elf/index.js";
-import { hex, isKaddr, type Kaddr, type Memory, PAGE_SIZE, toKaddr } from "../../memory/index.js";
+import { hex, isKaddr, type Kaddr, type Memory, toKaddr } from "../../memory/index.js";
 import type { Ftrace, Symbols } from "../ftrace/index.js";
 import type { GuestCalls, Heap, HostFunctions } from "../guest/index.js";
 import type { FieldValues, klp_patch, Livepatch, module } from "../klp/index.js";
@@ -413,12 +413,17 @@ export class Loader {
 		return layout;
 	}
 
-	/** The free part of the CPUs' areas: behind what loaded modules have. */
+	/** The free part of the CPUs' areas: behind what loaded modules have, before what alloc_percpu() has given out. */
 	#perCpuRoom(): PerCpuRoom {
+		return { offset: this.percpuEnd, end: this.#parts.percpu.chunk.lowest };
+	}
+
+	/** The offset behind the per-CPU variables of all modules. */
+	get percpuEnd(): number {
 		const ends = [...this.modules.values()].map(
 			({ image: { percpu } }) => percpu && percpu.offset + percpu.data.length,
 		);
-		return { offset: Math.max(PERCPU_MODULES, ...ends.map((end) => end ?? 0)), end: PAGE_SIZE };
+		return Math.max(PERCPU_MODULES, ...ends.map((end) => end ?? 0));
 	}
 
 	/** percpu_modcopy(): each CPU gets the initial values. */

@@ -1,6 +1,6 @@
 export { HostTasks } from "./host-tasks.js";
 export { CpuHotplug } from "./hotplug.js";
-export { PERCPU_MODULES, PerCpu } from "./percpu.js";
+export { PERCPU_MODULES, PerCpu, PerCpuChunk } from "./percpu.js";
 export { readersHavePassed, synchronize_rcu, synchronize_rcu_tasks } from "./rcu.js";
 export { COND_RESCHED_STEP, type EmulatedCpu, type Preemption, Sched, type TaskStructs } from "./sched.js";
 export { KernelStacks, THREAD_SIZE } from "./stacks.js";

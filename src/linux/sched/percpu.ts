@@ -1,3 +1,4 @@
+import { declareState } from "../../base/index.js";
 import { type Kaddr, type Memory, PAGE_SIZE, PERM } from "../../memory/index.js";
 import type { task_struct } from "./task.js";
 
@@ -11,10 +12,39 @@ interface OwnAreas {
 	contains(address: Kaddr): boolean;
 }
 
+/** What alloc_percpu() has given out: offsets in each area, from its end downwards. */
+export class PerCpuChunk {
+	static readonly state = declareState("PerCpuChunk", { fields: ["used"] });
+
+	/** Bytes, by the offset of their first one. */
+	private readonly used = new Map<number, number>();
+
+	/** All that is given out lies behind this offset. */
+	get lowest(): number {
+		return Math.min(PAGE_SIZE, ...this.used.keys());
+	}
+
+	/** The highest offset with so much room behind `from`; undefined: there is none. */
+	allocate(size: number, align: number, from: number): number | undefined {
+		for (let at = (PAGE_SIZE - size) & -align; at >= from; at -= align) {
+			if ([...this.used].some(([start, bytes]) => at < start + bytes && start < at + size)) continue;
+			this.used.set(at, size);
+			return at;
+		}
+		return undefined;
+	}
+
+	/** False if nothing was given out there. */
+	free(offset: number): boolean {
+		return this.used.delete(offset);
+	}
+}
+
 /** The per-CPU areas: a page for each CPU, which gs points to. */
 export class PerCpu {
 	readonly #base: Kaddr;
 	readonly #cpus: number;
+	readonly chunk = new PerCpuChunk();
 
 	constructor(memory: Memory, base: Kaddr, cpus: number) {
 		this.#base = base;

@@ -203,6 +203,24 @@ static LLIST_HEAD(lock_free);`,
 	module_put(THIS_MODULE);
 	pr_info("count %d, null %d, request %d\\n", module_refcount(THIS_MODULE), try_module_get(NULL), request_module("none"));`,
 	),
+	percpu: module(
+		`#include <linux/percpu.h>
+struct counts { long a, b; };
+static struct counts __percpu *counts;
+static DEFINE_PER_CPU(long, fixed) = 5;`,
+		`int cpu; long sum = 0; void __percpu *large;
+	counts = alloc_percpu(struct counts);
+	if (!counts) return -ENOMEM;
+	for_each_possible_cpu(cpu) { per_cpu_ptr(counts, cpu)->a = 10 * (cpu + 1); sum += per_cpu_ptr(counts, cpu)->b; }
+	this_cpu_add(counts->b, 3);
+	this_cpu_inc(fixed);
+	get_cpu_ptr(counts)->b++;
+	put_cpu_ptr(counts);
+	for_each_possible_cpu(cpu) sum += per_cpu_ptr(counts, cpu)->a + per_cpu_ptr(counts, cpu)->b + per_cpu(fixed, cpu);
+	large = __alloc_percpu(4096, 8);
+	pr_info("sum %ld, large %d\\n", sum, large != NULL);`,
+		"free_percpu(counts);",
+	),
 	caches: module(
 		`struct object { char text[40]; };
 static struct kmem_cache *plain, *made;
@@ -332,6 +350,17 @@ describe.each(CPUS_AND_CORES)("on %s, %s core", (cpu, core) => {
 		expect(insmod("references")).toBe(0);
 		expect(told("references")).toEqual(["get 1", "count 1", "count 0, null 1, request -2"]);
 		expect(machine.it.shell.rmmod("references")).toBe(0);
+	});
+
+	test("alloc_percpu(): each CPU has its own, apart from the modules' variables", () => {
+		expect(insmod("percpu")).toBe(0);
+		expect(told("percpu")).toEqual([
+			"allocation failed, size=4096 align=8 atomic=0, klpemu has 2048 bytes for each CPU",
+			"sum 45, large 0",
+		]);
+		expect(machine.it.shell.rmmod("percpu")).toBe(0);
+		expect(machine.it.percpu.chunk.lowest).toBe(4096);
+		expect(insmod("percpu")).toBe(0);
 	});
 
 	test("kmem_cache: constructors, and what is left when a cache goes", () => {
