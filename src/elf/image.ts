@@ -169,6 +169,14 @@ class LoadedImage implements Image {
 		return undefined;
 	}
 
+	get placedSections(): Image["placedSections"] {
+		const memory = this.#memory;
+		return this.#placed.map(({ section: { name, size, type }, address }) => ({
+			...{ name, address, size, type },
+			read: () => memory.read(address, size),
+		}));
+	}
+
 	sections(name: string): { object: string; address: Kaddr; size: number }[] {
 		return this.#placed
 			.filter(({ section }) => section.name === name && section.size > 0)

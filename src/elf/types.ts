@@ -260,6 +260,15 @@ export interface Image {
 	): { readonly symbol: ImageSymbol; readonly offset: number; readonly size: number } | undefined;
 	/** True when `address` lies in one of the regions. */
 	contains(address: Kaddr): boolean;
+	/** All sections that are loaded, in order of address. `read`: what is there now. */
+	readonly placedSections: readonly {
+		readonly name: string;
+		readonly address: Kaddr;
+		readonly size: number;
+		/** SHT_* */
+		readonly type: number;
+		readonly read: () => Uint8Array;
+	}[];
 	/** Contents of a loaded section, by name: address and size of each object's part. */
 	sections(name: string): readonly { readonly object: string; readonly address: Kaddr; readonly size: number }[];
 	/**

@@ -38,7 +38,7 @@ import { GuestCalls, Heap, HeapCheck, HostCalls, Oops } from "../linux/guest/ind
 import type { Design, Release } from "../linux/klp/index.js";
 import { type KernelCore, type KernelLayout, type LinkedCore, linkCore } from "../linux/klp-c/index.js";
 import { Dmesg, FaultInjection, GuestAreas, Icache, Kallsyms, Observers, type ShouldFail } from "../linux/lib/index.js";
-import { type LoadedModule, Loader } from "../linux/module/index.js";
+import { type LoadedModule, Loader, ModuleFiles } from "../linux/module/index.js";
 import {
 	CpuHotplug,
 	HostTasks,
@@ -259,7 +259,7 @@ function mountFiles({
 }: WithKernel) {
 	return new Files([
 		mountLivepatch(klp.sysfs),
-		mountAt("/sys/module/", loader),
+		mountAt("/sys/module/", new ModuleFiles(loader)),
 		mountAt("", exports.kobjects),
 		mountAt("", exports.proc),
 		new Procfs(sched, vmlinux, heap, calls, exports.output),

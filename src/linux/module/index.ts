@@ -4,3 +4,4 @@ export { type InsmodOptions, LoadedModule, Loader, type ModuleState } from "./lo
 export { showModules } from "./procfs.js";
 export { moduleReferences } from "./references.js";
 export { HEADERS_LAYOUT, structIn } from "./structs.js";
+export { ModuleFiles } from "./sysfs.js";

@@ -27,7 +27,6 @@ import {
 	type Kernel,
 	type KernelLayout,
 	Printer,
-	S_IFDIR,
 } from "../lib/index.js";
 import { PERCPU_MODULES, type PerCpu, type Sched, synchronize_rcu } from "../sched/index.js";
 import { Imports } from "./imports.js";
@@ -51,6 +50,10 @@ interface Kind {
 	readonly license: string;
 	/** MODULE_IMPORT_NS() */
 	readonly namespaces: readonly string[];
+	/** MODULE_VERSION() */
+	readonly version: string | undefined;
+	/** A checksum of its sources, as modpost makes it. */
+	readonly srcversion: string | undefined;
 }
 
 /** Of objects without a .ko: modpost, which asks for a licence, has not seen them. */
@@ -60,7 +63,8 @@ function kindOf(objects: readonly ElfObject[], ko: KernelObject | undefined, { p
 	const livepatch = patchOf !== undefined || tag("livepatch") === "Y";
 	const license = ko?.license ?? tag("license") ?? "GPL";
 	const namespaces = objects.flatMap((object) => modinfoOf(object).get("import_ns") ?? []);
-	return { livepatch, outOfTree: ko !== undefined && !ko.intree, license, namespaces };
+	const [version, srcversion] = [tag("version"), tag("srcversion")];
+	return { livepatch, outOfTree: ko !== undefined && !ko.intree, license, namespaces, version, srcversion };
 }
 
 /** Where a module's struct module is (0: not made yet), its init and exit (0: none). */
@@ -103,6 +107,8 @@ export class LoadedModule implements module {
 	readonly outOfTree: boolean;
 	/** By its licence, or because it uses symbols of a module that is (TAINT_PROPRIETARY_MODULE). */
 	readonly proprietary: boolean;
+	readonly version: string | undefined;
+	readonly srcversion: string | undefined;
 	params: readonly Param[] = [];
 	/** Objects of the heap that are freed with the module. */
 	readonly owned: Kaddr[] = [];
@@ -131,6 +137,8 @@ export class LoadedModule implements module {
 		this.exit = given.exit;
 		this.outOfTree = given.outOfTree;
 		this.proprietary = given.proprietary;
+		this.version = given.version;
+		this.srcversion = given.srcversion;
 		this.fields = given.fields;
 	}
 
@@ -182,7 +190,7 @@ export class Loader {
 
 	readonly #parts: Parts;
 	readonly #print: Printer;
-	private readonly params: Params;
+	readonly params: Params;
 	readonly #notifiers: ModuleNotifiers;
 	readonly modules: Map<string, LoadedModule>;
 	private readonly said = new Set<Message>();
@@ -542,45 +550,5 @@ export class Loader {
 		for (const address of [...mod.owned, mod.address]) this.#parts.heap.kfree(address);
 		for (const region of regions) this.#parts.icache.flush_icache_range(region.address, region.length);
 		yield `free_module(${mod.name})`;
-	}
-
-	// ---- /sys/module ----
-
-	#param(path: string): { mod: LoadedModule; param: Param } | undefined {
-		const [name, folder, file] = path.split("/");
-		const mod = this.modules.get(name!);
-		const param = folder === "parameters" ? mod?.params.find((candidate) => candidate.name === file) : undefined;
-		return mod === undefined || param === undefined || param.perm === 0 ? undefined : { mod, param };
-	}
-
-	/** Paths below /sys/module. */
-	paths(): string[] {
-		return [...this.modules.values()].flatMap((mod) => [
-			mod.name,
-			`${mod.name}/refcnt`,
-			`${mod.name}/initstate`,
-			...mod.params.filter(({ perm }) => perm !== 0).map(({ name }) => `${mod.name}/parameters/${name}`),
-		]);
-	}
-
-	mode(path: string): number | undefined {
-		if (!this.paths().includes(path)) return undefined;
-		return this.#param(path)?.param.perm ?? (path.includes("/") ? 0o444 : S_IFDIR | 0o755);
-	}
-
-	/** The text of a file, with its newline, or a negative errno. */
-	*read(path: string): Kernel<string | number> {
-		const found = this.#param(path);
-		if (found !== undefined) return yield* this.params.get(found.param);
-		const [name, file, ...rest] = path.split("/");
-		const mod = this.modules.get(name!);
-		if (mod === undefined || rest.length > 0) return -ENOENT;
-		if (file === "refcnt") return `${mod.refcount}\n`;
-		return file === "initstate" ? `${mod.state}\n` : -ENOENT;
-	}
-
-	*write(path: string, value: string): Kernel<number> {
-		const found = this.#param(path);
-		return found === undefined ? -ENOENT : yield* this.params.write(found.param, value);
 	}
 }

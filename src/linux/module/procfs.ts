@@ -13,14 +13,20 @@ export function showModules(modules: ReadonlyMap<string, LoadedModule>): string 
 		const size = mod.image.regions.reduce((sum, { length }) => sum + length, 0);
 		const users = newestFirst.filter(({ needs }) => needs.has(mod)).map(({ name }) => `${name},`);
 		const used = users.length > 0 ? users.join("") : "-";
-		return `${mod.name} ${size} ${mod.refcount} ${used} ${STATES[mod.state]} ${hex(mod.image.base)}${taints(mod)}\n`;
+		return `${mod.name} ${size} ${mod.refcount} ${used} ${STATES[mod.state]} ${hex(mod.image.base)}${flags(mod)}\n`;
 	};
 	return newestFirst.map(line).join("");
 }
 
+/** module_flags_taint(): proprietary, built outside of the tree, a livepatch. */
+export function taintsOf({ livepatch, outOfTree, proprietary }: LoadedModule): string {
+	return `${proprietary ? "P" : ""}${outOfTree ? "O" : ""}${livepatch ? "K" : ""}`;
+}
+
 /** module_flags(): taints, and a mark while the module is loaded or unloaded. */
-function taints({ livepatch, outOfTree, proprietary, state }: LoadedModule): string {
-	const taints = `${proprietary ? "P" : ""}${outOfTree ? "O" : ""}${livepatch ? "K" : ""}`;
+function flags(mod: LoadedModule): string {
+	const taints = taintsOf(mod);
+	const { state } = mod;
 	const mark = state === "going" ? "-" : state === "coming" ? "+" : "";
 	return taints === "" ? "" : ` (${taints}${mark})`;
 }

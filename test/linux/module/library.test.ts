@@ -221,6 +221,12 @@ static DEFINE_PER_CPU(long, fixed) = 5;`,
 	pr_info("sum %ld, large %d\\n", sum, large != NULL);`,
 		"free_percpu(counts);",
 	),
+	described: module(
+		`static int x = 3; module_param(x, int, 0444); MODULE_VERSION("1.2"); MODULE_INFO(srcversion, "0123456789ABCDEF0123456");
+static DEFINE_PER_CPU(long, fixed);
+noinline void described(void); noinline void described(void) { this_cpu_inc(fixed); }`,
+		"described();",
+	),
 	caches: module(
 		`struct object { char text[40]; };
 static struct kmem_cache *plain, *made;
@@ -372,6 +378,31 @@ describe.each(CPUS_AND_CORES)("on %s, %s core", (cpu, core) => {
 		expect(machine.it.dmesg.warnings).toEqual([
 			expect.stringContaining("kmem_cache_destroy made: Slab cache still has"),
 		]);
+	});
+
+	test("/sys/module: what the kernel shows of each module", () => {
+		expect(insmod("described")).toBe(0);
+		const path = (name: string) => `/sys/module/described/${name}`;
+		const cat = (name: string) => machine.it.shell.read(path(name));
+		expect(["taint", "version", "initsize", "initstate", "refcnt"].map(cat)).toEqual([
+			...["O\n", "1.2\n", "0\n", "live\n", "0\n"],
+		]);
+		expect(cat("srcversion")).toMatch(/^[0-9A-F]{23}\n$/);
+		expect(Number(cat("coresize")) % 4096).toBe(0);
+		const text = `0x${BigInt.asUintN(64, BigInt(machine.addr("m_init") & -4096)).toString(16)}`;
+		expect(cat("sections/.init.text")).toMatch(/^0xffffffff[0-9a-f]{8}\n$/);
+		expect(cat("sections/.text")).toMatch(text.slice(0, -4));
+		expect(cat("notes/.note.gnu.build-id")).toContain("\x04\0\0\0\x14\0\0\0\x03\0\0\0GNU\0");
+		expect(machine.it.shell.write(path("uevent"), "add")).toBe(0);
+		expect(machine.it.shell.write(path("taint"), "P")).toBe(-13);
+		const rights = ["", "sections", "sections/.text", "uevent", "parameters/x"].map((name) =>
+			machine.it.files.rights(path(name).replace(/\/$/, "")),
+		);
+		expect(rights).toEqual(["drwxr-xr-x", "drwxr-xr-x", "-r--------", "--w-------", "-r--r--r--"]);
+		const paths = machine.it.files.paths();
+		expect(paths).toContain(path("parameters/x"));
+		expect(paths.filter((one) => /described\/sections\/(\.modinfo|__versions|\.data\.\.percpu)/.test(one))).toEqual([]);
+		expect(machine.it.files.rights("/sys/module/pages/parameters")).toBeUndefined();
 	});
 
 	test("pages", () => {
