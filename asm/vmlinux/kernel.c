@@ -490,3 +490,23 @@ long simple_strtol(const char *text, char **end, unsigned int base)
 #include "notifier.h"
 #include "rbtree.h"
 #include "xarray.h"
+
+/* lib/kobject.c: an attribute that has no show() or no store() is an I/O error. */
+static ssize_t kobj_attr_show(struct kobject *kobj, struct attribute *attr, char *buf)
+{
+	struct kobj_attribute *own = container_of(attr, struct kobj_attribute, attr);
+
+	return own->show ? own->show(kobj, own, buf) : -EIO;
+}
+
+static ssize_t kobj_attr_store(struct kobject *kobj, struct attribute *attr, const char *buf, size_t count)
+{
+	struct kobj_attribute *own = container_of(attr, struct kobj_attribute, attr);
+
+	return own->store ? own->store(kobj, own, buf, count) : -EIO;
+}
+
+const struct sysfs_ops {
+	ssize_t (*show)(struct kobject *kobj, struct attribute *attr, char *buf);
+	ssize_t (*store)(struct kobject *kobj, struct attribute *attr, const char *buf, size_t count);
+} kobj_sysfs_ops = { kobj_attr_show, kobj_attr_store };

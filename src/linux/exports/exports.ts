@@ -113,7 +113,7 @@ export class Exports {
 		this.work = new GuestWorkqueue(memory, heap, parts);
 		this.timers = new GuestTimers(memory, parts);
 		this.rcu = new GuestRcu({ memory, heap, calls, sched, workqueue: parts.workqueue });
-		this.kobjects = new Kobjects(memory, heap, calls, new Refcounts(memory, heap, dmesg));
+		this.kobjects = new Kobjects(memory, heap, calls, new Refcounts(memory, heap, dmesg), dmesg);
 		this.proc = new ProcEntries(memory, heap, calls, this.output, dmesg);
 		this.shadow = new Shadow(dmesg, slab);
 		this.tasks = new GuestTasks(memory, heap, sched, kernelTasks);
@@ -143,7 +143,7 @@ export class Exports {
 			this.rcu.functions(),
 			this.kthreads.functions(),
 			readLockFunctions(memory, sched),
-			this.kobjects.functions(),
+			this.kobjects.functions((args, at) => this.output.format(args, at)),
 			this.proc.functions(),
 			...(this.livepatch === undefined ? [] : [this.livepatch.functions()]),
 			this.ftrace.functions(),

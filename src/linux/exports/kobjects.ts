@@ -1,10 +1,17 @@
 import { declareState, KlpemuError } from "../../base/index.js";
 import { type Kaddr, toU64 } from "../../memory/index.js";
-import type { GuestCalls, GuestMemory, Heap, HostFunctions, Refcounts } from "../guest/index.js";
-import { EEXIST, EINVAL, EIO, ENOENT, type Kernel, S_IFDIR } from "../lib/index.js";
+import type { GuestArguments, GuestCalls, GuestMemory, Heap, HostFunctions, Refcounts } from "../guest/index.js";
+import { type Dmesg, EEXIST, EINVAL, EIO, ENOENT, KERN, type Kernel, S_IFDIR } from "../lib/index.js";
 
 /** struct kobject, struct attribute and struct kobj_attribute (include/linux/kobject.h, sysfs.h). */
-const KOBJECT = { name: 0, parent: 24, kref: 56, size: 64 } as const;
+const KOBJECT = { name: 0, entry: 8, parent: 24, kset: 32, ktype: 40, kref: 56, state: 60, size: 64 } as const;
+const KOBJ_TYPE = { release: 0, sysfs_ops: 8, default_groups: 16 } as const;
+const SYSFS_OPS = { show: 0, store: 8 } as const;
+/** The kobject of a struct kset is behind its list and the list's lock. */
+const KSET = { list: 0, kobj: 24, size: 96 } as const;
+/** state_initialized, state_in_sysfs */
+const INITIALIZED = 1;
+const IN_SYSFS = 2;
 const ATTRIBUTE = { name: 0, mode: 8, show: 16, store: 24 } as const;
 const GROUP = { name: 0, is_visible: 8, attrs: 24 } as const;
 /** The longest array of attributes or groups. */
@@ -25,15 +32,19 @@ interface Directory {
 
 /** kobjects that modules make, and their files in sysfs. */
 export class Kobjects {
-	static readonly state = declareState("Kobjects", { fields: ["directories"] });
+	static readonly state = declareState("Kobjects", { fields: ["directories", "own"] });
 
 	readonly #memory: GuestMemory;
 	readonly #heap: Heap;
 	readonly #calls: GuestCalls;
 	readonly #refcounts: Refcounts;
 	private readonly directories = new Map<Kaddr, Directory>();
+	/** What kobject_create() and kset_create() have allocated: the object of the heap, by the kobject in it. */
+	private readonly own = new Map<Kaddr, Kaddr>();
+	readonly #dmesg: Dmesg;
 
-	constructor(memory: GuestMemory, heap: Heap, calls: GuestCalls, refcounts: Refcounts) {
+	constructor(memory: GuestMemory, heap: Heap, calls: GuestCalls, refcounts: Refcounts, dmesg: Dmesg) {
+		this.#dmesg = dmesg;
 		this.#memory = memory;
 		this.#heap = heap;
 		this.#calls = calls;
@@ -62,28 +73,109 @@ export class Kobjects {
 		return ["/sys", ...names].join("/");
 	}
 
-	/** kobject_create_and_add(). A name becomes a folder's: kobject_set_name() takes the slashes out. */
+	/** kobject_create_and_add() */
 	#create(name: string, parent: Kaddr): Kaddr {
 		const kobj = this.#heap.kmalloc(KOBJECT.size, true);
 		if (kobj === 0) return 0;
-		this.#memory.setU64((kobj + KOBJECT.name) | 0, toU64(this.#heap.kstrdup(name.replaceAll("/", "!"))));
-		if (parent !== 0) this.#memory.setU64((kobj + KOBJECT.parent) | 0, toU64(parent));
-		this.#memory.setU32((kobj + KOBJECT.kref) | 0, 1);
-		this.directories.set(kobj, { path: this.#pathOf(kobj), files: new Map() });
-		if (this.directories.has(parent)) this.#refcounts.inc((parent + KOBJECT.kref) | 0);
-		return kobj;
+		return this.#createdIn(kobj, kobj, name, parent);
 	}
 
-	/** kobject_put(): the last one frees it. */
-	#put(kobj: Kaddr): void {
-		if (kobj === 0) return;
+	/** `object`: what is allocated and has the kobject in it. 0 if it cannot be added. */
+	#createdIn(object: Kaddr, kobj: Kaddr, name: string, parent: Kaddr): Kaddr {
+		this.#init(kobj, 0);
+		this.own.set(kobj, object);
+		if (this.#addDirectory(kobj, parent, name) === 0) return object;
+		this.own.delete(kobj);
+		this.#heap.kfree(object);
+		return 0;
+	}
+
+	/** kobject_init() */
+	#init(kobj: Kaddr, ktype: Kaddr): void {
+		const memory = this.#memory;
+		const entry = (kobj + KOBJECT.entry) | 0;
+		memory.setU64(entry, toU64(entry));
+		memory.setU64((entry + 8) | 0, toU64(entry));
+		memory.setU64((kobj + KOBJECT.ktype) | 0, toU64(ktype));
+		memory.setU32((kobj + KOBJECT.kref) | 0, 1);
+		memory.setU32((kobj + KOBJECT.state) | 0, INITIALIZED);
+	}
+
+	/** kobject_add_internal(), without default groups. A name becomes a folder's: kobject_set_name() takes the slashes out. */
+	#addDirectory(kobj: Kaddr, given: Kaddr, name: string): number {
+		const memory = this.#memory;
+		const kset = memory.kaddr((kobj + KOBJECT.kset) | 0);
+		const parent = given === 0 && kset !== 0 ? (kset + KSET.kobj) | 0 : given;
+		if (name === "") {
+			this.#dmesg.WARN_ON(true, "kobject_add_internal: attempted to be registered with empty name!");
+			return -EINVAL;
+		}
+		const safe = name.replaceAll("/", "!");
+		memory.setU64((kobj + KOBJECT.name) | 0, toU64(this.#heap.kstrdup(safe)));
+		memory.setU64((kobj + KOBJECT.parent) | 0, toU64(parent));
+		const path = this.#pathOf(kobj);
+		if ([...this.directories.values()].some((directory) => directory.path === path)) {
+			this.#heap.kfree(memory.kaddr((kobj + KOBJECT.name) | 0));
+			memory.setU64((kobj + KOBJECT.name) | 0, 0n);
+			memory.setU64((kobj + KOBJECT.parent) | 0, 0n);
+			this.#dmesg.print(KERN.WARNING, `sysfs: cannot create duplicate filename '${path.slice("/sys".length)}'`);
+			this.#dmesg.print(
+				KERN.ERR,
+				`kobject: kobject_add_internal failed for ${safe} with -EEXIST, don't try to register things with the same name in the same directory.`,
+			);
+			return -EEXIST;
+		}
+		this.directories.set(kobj, { path, files: new Map() });
+		memory.setU32((kobj + KOBJECT.state) | 0, INITIALIZED | IN_SYSFS);
+		if (this.directories.has(parent)) this.#refcounts.inc((parent + KOBJECT.kref) | 0);
+		return 0;
+	}
+
+	/** kobject_add(): with the default groups of its type. */
+	*#add(kobj: Kaddr, parent: Kaddr, name: string): Kernel<number> {
+		const ret = this.#addDirectory(kobj, parent, name);
+		const ktype = this.#memory.kaddr((kobj + KOBJECT.ktype) | 0);
+		if (ret !== 0 || ktype === 0) return ret;
+		const added = yield* this.#addGroups(kobj, this.#memory.kaddr((ktype + KOBJ_TYPE.default_groups) | 0));
+		if (added !== 0) yield* this.#put(this.#del(kobj));
+		return added;
+	}
+
+	/** kobject_del(). Returns the parent, whose reference is to be put; 0: there is none. */
+	#del(kobj: Kaddr): Kaddr {
+		if (!this.directories.delete(kobj)) return 0;
+		const parent = this.#memory.kaddr((kobj + KOBJECT.parent) | 0);
+		this.#memory.setU64((kobj + KOBJECT.parent) | 0, 0n);
+		this.#memory.setU32((kobj + KOBJECT.state) | 0, INITIALIZED);
+		return this.directories.has(parent) ? parent : 0;
+	}
+
+	/** kobject_put(): the last one frees it, or calls release() of its type. */
+	*#put(kobj: Kaddr): Kernel<undefined> {
+		if (kobj === 0) return undefined;
 		// It changes the reference count.
 		this.#memory.checkWritable(kobj, KOBJECT.size);
-		if (!this.#refcounts.dec_and_test((kobj + KOBJECT.kref) | 0) || !this.directories.delete(kobj)) return;
-		const parent = this.#memory.kaddr((kobj + KOBJECT.parent) | 0);
-		this.#heap.kfree(this.#memory.kaddr((kobj + KOBJECT.name) | 0));
-		this.#heap.kfree(kobj);
-		if (this.directories.has(parent)) this.#put(parent);
+		if (!this.#refcounts.dec_and_test((kobj + KOBJECT.kref) | 0)) return undefined;
+		const parent = this.#del(kobj);
+		const name = this.#memory.kaddr((kobj + KOBJECT.name) | 0);
+		const own = this.own.get(kobj);
+		this.own.delete(kobj);
+		const ktype = own === undefined ? this.#memory.kaddr((kobj + KOBJECT.ktype) | 0) : 0;
+		const release = ktype === 0 ? 0 : this.#memory.kaddr((ktype + KOBJ_TYPE.release) | 0);
+		if (release !== 0) yield* this.#calls.call(release, toU64(kobj));
+		this.#heap.kfree(name);
+		if (own !== undefined) this.#heap.kfree(own);
+		yield* this.#put(parent);
+		return undefined;
+	}
+
+	/** kset_create_and_add(name, uevent_ops, parent) */
+	#createSet(name: string, parent: Kaddr): Kaddr {
+		const kset = this.#heap.kmalloc(KSET.size, true);
+		if (kset === 0) return 0;
+		this.#memory.setU64(kset, toU64(kset));
+		this.#memory.setU64((kset + 8) | 0, toU64(kset));
+		return this.#createdIn(kset, (kset + KSET.kobj) | 0, name, parent);
 	}
 
 	#directory(kobj: Kaddr): Directory | undefined {
@@ -171,7 +263,8 @@ export class Kobjects {
 		return 0;
 	}
 
-	functions(): HostFunctions {
+	/** `format`: the text of a format, by its argument's index. */
+	functions(format: (args: GuestArguments, at: number) => string): HostFunctions {
 		return {
 			plain: {
 				kobject_create_and_add: (args) => BigInt(this.#create(args.string(0), args.pointer(1))),
@@ -179,10 +272,16 @@ export class Kobjects {
 					if (args.pointer(0) !== 0) this.#refcounts.inc((args.pointer(0) + KOBJECT.kref) | 0);
 					return args.u64(0);
 				},
-				kobject_put: (args) => {
-					this.#put(args.pointer(0));
+				kobject_init: (args) => {
+					this.#init(args.pointer(0), args.pointer(1));
 					return undefined;
 				},
+				kset_create_and_add: (args) => toU64(this.#createSet(args.string(0), args.pointer(2))),
+				// Events for user space: nobody listens.
+				kobject_uevent: () => 0,
+				kobject_uevent_env: () => 0,
+				// The path below /sys.
+				kobject_get_path: (args) => toU64(this.#heap.kstrdup(this.#pathOf(args.pointer(0)).slice("/sys".length))),
 				sysfs_create_file: (args) => this.#addFile(args.pointer(0), args.pointer(1)),
 				sysfs_create_files: (args) => this.#addFiles(args.pointer(0), args.pointer(1)),
 				sysfs_remove_file: (args) => this.#removeFiles(args.pointer(0), [args.pointer(1)]),
@@ -196,6 +295,16 @@ export class Kobjects {
 				sysfs_notify: () => undefined,
 			},
 			sleeping: {
+				// (kobj, parent, format, ...)
+				kobject_add: (args) => this.#add(args.pointer(0), args.pointer(1), format(args, 2)),
+				// (kobj, ktype, parent, format, ...)
+				kobject_init_and_add: (args) => {
+					this.#init(args.pointer(0), args.pointer(1));
+					return this.#add(args.pointer(0), args.pointer(2), format(args, 3));
+				},
+				kobject_del: (args) => this.#put(args.pointer(0) === 0 ? 0 : this.#del(args.pointer(0))),
+				kobject_put: (args) => this.#put(args.pointer(0)),
+				kset_unregister: (args) => this.#put(args.pointer(0) === 0 ? 0 : (args.pointer(0) + KSET.kobj) | 0),
 				sysfs_create_group: (args) => this.#addGroup(args.pointer(0), args.pointer(1)),
 				sysfs_create_groups: (args) => this.#addGroups(args.pointer(0), args.pointer(1)),
 			},
@@ -228,11 +337,19 @@ export class Kobjects {
 		return this.#find(path)?.mode;
 	}
 
+	/** Of the kobject's type, or of the attribute itself, as kobj_sysfs_ops calls it; 0: there is none. */
+	#operation({ kobj, attribute }: { kobj: Kaddr; attribute: Kaddr }, what: "show" | "store"): Kaddr {
+		const ktype = this.#memory.kaddr((kobj + KOBJECT.ktype) | 0);
+		if (ktype === 0) return this.#memory.kaddr((attribute + ATTRIBUTE[what]) | 0);
+		const ops = this.#memory.kaddr((ktype + KOBJ_TYPE.sysfs_ops) | 0);
+		return ops === 0 ? 0 : this.#memory.kaddr((ops + SYSFS_OPS[what]) | 0);
+	}
+
 	/** The text that the file's show() writes, or a negative errno. */
 	*read(path: string): Kernel<string | number> {
 		const found = this.#find(path);
 		if (found === undefined) return -ENOENT;
-		const show = this.#memory.kaddr((found.attribute + ATTRIBUTE.show) | 0);
+		const show = this.#operation(found, "show");
 		if (show === 0) return -EIO;
 		const buf = this.#heap.kmalloc(PAGE, true);
 		const args = [found.kobj, found.attribute, buf].map(toU64);
@@ -246,7 +363,7 @@ export class Kobjects {
 	*write(path: string, value: string): Kernel<number> {
 		const found = this.#find(path);
 		if (found === undefined) return -ENOENT;
-		const store = this.#memory.kaddr((found.attribute + ATTRIBUTE.store) | 0);
+		const store = this.#operation(found, "store");
 		if (store === 0) return -EIO;
 		const buf = this.#heap.kstrdup(value);
 		const count = BigInt(new TextEncoder().encode(value).length);

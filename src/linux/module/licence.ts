@@ -36,6 +36,8 @@ const GPL_ONLY: ReadonlySet<string> = new Set([
 	...["ktime_get_with_offset", "ktime_get_coarse_with_offset", "ktime_get_raw", "ktime_get_ts64"],
 	...["ktime_get_real_seconds", "synchronize_rcu_expedited", "sysfs_remove_file_ns"],
 	...["llist_add_batch", "llist_del_first", "llist_reverse_order"],
+	...["kobject_init_and_add", "kset_create_and_add", "kobject_uevent", "kobject_uevent_env"],
+	...["kobject_get_path", "kobj_sysfs_ops"],
 	...["pcpu_alloc_noprof", "free_percpu"],
 	...["idr_alloc", "idr_alloc_u32", "idr_find", "idr_remove"],
 ]);

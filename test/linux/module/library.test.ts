@@ -221,6 +221,41 @@ static DEFINE_PER_CPU(long, fixed) = 5;`,
 	pr_info("sum %ld, large %d\\n", sum, large != NULL);`,
 		"free_percpu(counts);",
 	),
+	objects: module(
+		`#include <linux/kobject.h>
+#include <linux/sysfs.h>
+struct thing { struct kobject kobj; int value; };
+static ssize_t by_type(struct kobject *k, struct attribute *a, char *buf) { return sysfs_emit(buf, "%s of %s is %d\\n", a->name, kobject_name(k), container_of(k, struct thing, kobj)->value); }
+static ssize_t store(struct kobject *k, struct attribute *a, const char *buf, size_t n) { return kstrtoint(buf, 0, &container_of(k, struct thing, kobj)->value) ?: n; }
+static const struct sysfs_ops ops = { .show = by_type, .store = store };
+static struct attribute value = { .name = "value", .mode = 0644 };
+static struct attribute *thing_attrs[] = { &value, NULL };
+ATTRIBUTE_GROUPS(thing);
+static void release(struct kobject *k) { pr_info("%s is released\\n", kobject_name(k)); kfree(container_of(k, struct thing, kobj)); }
+static const struct kobj_type type = { .release = release, .sysfs_ops = &ops, .default_groups = thing_groups };
+static ssize_t plain_show(struct kobject *k, struct kobj_attribute *a, char *buf) { return sysfs_emit(buf, "plain\\n"); }
+static struct kobj_attribute plain = __ATTR_RO(plain);
+static struct attribute *other_attrs[] = { &plain.attr, NULL };
+ATTRIBUTE_GROUPS(other);
+static const struct kobj_type other = { .release = release, .sysfs_ops = &kobj_sysfs_ops, .default_groups = other_groups };
+static struct kset *set; static struct thing *a, *b;
+static struct thing *make(int value) { struct thing *t = kzalloc(sizeof(*t), GFP_KERNEL); t->value = value; t->kobj.kset = set; return t; }`,
+		`char *path; int ret;
+	set = kset_create_and_add("set", NULL, kernel_kobj);
+	a = make(3);
+	b = make(4);
+	if (kobject_init_and_add(&a->kobj, &type, NULL, "a%d", 1)) return -EIO;
+	kobject_init(&b->kobj, &other);
+	ret = kobject_add(&b->kobj, &a->kobj, "b/c");
+	if (ret) return ret;
+	kobject_uevent(&a->kobj, KOBJ_ADD);
+	path = kobject_get_path(&b->kobj, GFP_KERNEL);
+	pr_info("%s\\n", path);
+	kfree(path);
+	ret = kobject_init_and_add(&make(5)->kobj, &type, NULL, "a1");
+	pr_info("twice %d\\n", ret);`,
+		"kobject_del(&b->kobj); kobject_put(&b->kobj); kobject_put(&a->kobj); kset_unregister(set);",
+	),
 	described: module(
 		`static int x = 3; module_param(x, int, 0444); MODULE_VERSION("1.2"); MODULE_INFO(srcversion, "0123456789ABCDEF0123456");
 static DEFINE_PER_CPU(long, fixed);
@@ -403,6 +438,23 @@ describe.each(CPUS_AND_CORES)("on %s, %s core", (cpu, core) => {
 		expect(paths).toContain(path("parameters/x"));
 		expect(paths.filter((one) => /described\/sections\/(\.modinfo|__versions|\.data\.\.percpu)/.test(one))).toEqual([]);
 		expect(machine.it.files.rights("/sys/module/pages/parameters")).toBeUndefined();
+	});
+
+	test("kobjects with types of their own, in a kset", () => {
+		expect(insmod("objects")).toBe(0);
+		expect(told("objects")).toEqual(["/kernel/set/a1/b!c", "twice -17"]);
+		expect(machine.dmesg("kobject_add_internal failed for a1")).toHaveLength(1);
+		const at = "/sys/kernel/set/a1";
+		expect(machine.it.files.rights(at)).toBe("drwxr-xr-x");
+		expect(machine.it.shell.read(`${at}/value`)).toBe("value of a1 is 3\n");
+		expect(machine.it.shell.write(`${at}/value`, "0x10")).toBe(0);
+		expect(machine.it.shell.read(`${at}/value`)).toBe("value of a1 is 16\n");
+		expect(machine.it.shell.read(`${at}/b!c/plain`)).toBe("plain\n");
+		expect(machine.it.shell.write(`${at}/b!c/plain`, "x")).toBe(-13);
+		expect(machine.it.shell.rmmod("objects")).toBe(0);
+		expect(told("objects").slice(-2)).toEqual(["b!c is released", "a1 is released"]);
+		expect(machine.it.files.paths().filter((path) => path.startsWith("/sys/kernel/set"))).toEqual([]);
+		expect(machine.it.dmesg.warnings).toEqual([]);
 	});
 
 	test("pages", () => {
