@@ -45,7 +45,7 @@ export class Selftest {
 	}
 
 	begin(title: string, step: number): void {
-		this.#tests.push({ title, step, line: this.#machine.dmesg.records.length });
+		this.#tests.push({ title, step, line: this.#machine.dmesg.lines().length });
 	}
 
 	/** The tests so far; a test goes from its step to the next `test` step. */

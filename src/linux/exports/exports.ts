@@ -108,7 +108,7 @@ export class Exports {
 		const memory = new GuestMemory(parts.memory);
 		this.kernelTasks = kernelTasks;
 		const slab = new Slab(heap, faults, sched);
-		this.output = new GuestOutput(memory, heap, dmesg, symbols);
+		this.output = new GuestOutput(memory, heap, dmesg, symbols, sched);
 		this.random = new GuestRandom(memory, parts.seed);
 		this.work = new GuestWorkqueue(memory, heap, parts);
 		this.timers = new GuestTimers(memory, parts);

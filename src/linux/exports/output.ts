@@ -4,6 +4,7 @@ import { hex, isKaddr, toKaddr } from "../../memory/index.js";
 import type { Symbols } from "../ftrace/index.js";
 import type { GuestArguments, GuestMemory, Heap, HostFunctions } from "../guest/index.js";
 import { type Dmesg, type FormatSource, format, KERN, vaList, vsscanf } from "../lib/index.js";
+import type { Sched } from "../sched/index.js";
 
 /** PRINTKRB_RECORD_MAX of kernel/printk/printk.c: bytes of one message, with the end of its text. */
 const PRINTKRB_RECORD_MAX = 1024;
@@ -21,10 +22,12 @@ export class GuestOutput {
 	readonly #heap: Heap;
 	readonly #dmesg: Dmesg;
 	readonly #symbols: Symbols;
+	readonly #sched: Sched;
 	/** Text of the files that are being read, by the address of their struct seq_file. */
 	private readonly files = new Map<Kaddr, string>();
 
-	constructor(memory: GuestMemory, heap: Heap, dmesg: Dmesg, symbols: Symbols) {
+	constructor(memory: GuestMemory, heap: Heap, dmesg: Dmesg, symbols: Symbols, sched: Sched) {
+		this.#sched = sched;
 		this.#memory = memory;
 		this.#heap = heap;
 		this.#dmesg = dmesg;
@@ -66,7 +69,7 @@ export class GuestOutput {
 			const message = `guest code prints without an end: dmesg has ${MAX_LINES} lines, the last is '${body.trimEnd()}'`;
 			throw new KlpemuError("GUEST_ENDLESS", message);
 		}
-		for (const line of body.replace(/\n$/, "").split("\n")) this.#dmesg.print(level, line);
+		this.#dmesg.printText(level, body, this.#sched.current.pid, hasLevel && text[1] === "c");
 		return body.length;
 	}
 

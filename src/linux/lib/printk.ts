@@ -4,6 +4,10 @@ export interface PrintkRecord {
 	/** Syslog level, 0 (emerg) to 7 (debug). */
 	readonly level: number;
 	readonly text: string;
+	/** The pid of a task that has printed it without a newline at its end. */
+	readonly openBy?: number;
+	/** It goes on with the line of the record before it (KERN_CONT). */
+	readonly continues?: boolean;
 }
 
 export const KERN = { EMERG: 0, ALERT: 1, CRIT: 2, ERR: 3, WARNING: 4, NOTICE: 5, INFO: 6, DEBUG: 7 } as const;
@@ -29,6 +33,16 @@ export class Dmesg {
 
 	print(level: number, text: string): void {
 		this.records.push({ level, text });
+	}
+
+	/** A text of guest code, maybe of several lines, by a task. `isCont`: pr_cont(). */
+	printText(level: number, text: string, pid: number, isCont: boolean): void {
+		const lines = text.replace(/\n$/, "").split("\n");
+		for (const [index, line] of lines.entries()) {
+			const isOpen = index === lines.length - 1 && !text.endsWith("\n");
+			const continues = index === 0 && isCont && this.records.at(-1)?.openBy === pid;
+			this.records.push({ level, text: line, ...(isOpen && { openBy: pid }), ...(continues && { continues }) });
+		}
 	}
 
 	/** WARN_ON: `what` names function and condition. Returns the condition, like the kernel's macro. */
@@ -57,7 +71,12 @@ export class Dmesg {
 	}
 
 	lines(): string[] {
-		return this.records.map((record) => record.text);
+		const lines: string[] = [];
+		for (const { text, continues } of this.records) {
+			if (continues) lines.push(`${lines.pop() ?? ""}${text}`);
+			else lines.push(text);
+		}
+		return lines;
 	}
 }
 

@@ -194,6 +194,15 @@ static LLIST_HEAD(lock_free);`,
 	ktime_get_real_ts64(&now);
 	pr_info("time %d\\n", now.tv_sec == ktime_get_real_seconds() && ktime_get_real_ns() / NSEC_PER_SEC == now.tv_sec);`,
 	),
+	lines: module(
+		"",
+		`pr_info("one");
+	pr_cont(" two");
+	pr_cont(" three\\n");
+	pr_cont("alone\\n");
+	pr_info("open");
+	pr_info("next\\ncut");`,
+	),
 	references: module(
 		"#include <linux/kmod.h>",
 		`pr_info("get %d\\n", try_module_get(THIS_MODULE));
@@ -385,6 +394,15 @@ describe.each(CPUS_AND_CORES)("on %s, %s core", (cpu, core) => {
 			"words 3f3e3d3c 43424140 47464544 4b4a4948 4f4e4d4c 53525150 57565554 5b5a5958",
 			"words 5f5e5d5c 63626160",
 		]);
+	});
+
+	test("pr_cont() goes on with a line that has no end yet", () => {
+		expect(insmod("lines")).toBe(0);
+		expect(machine.dmesg().slice(machine.dmesg().indexOf("lines: one two three"))).toEqual([
+			...["lines: one two three", "alone", "lines: open", "lines: next", "cut"],
+		]);
+		const folded = machine.it.dmesg.records.filter(({ continues }) => continues);
+		expect(folded.map(({ text }) => text)).toEqual([" two", " three"]);
 	});
 
 	test("a module's references", () => {
