@@ -124,7 +124,7 @@ static int cb(struct klp_object *obj) { look("callback"); return 0; }`;
 
 	test("a callback's stack reaches down to the module's init, through TypeScript", async () => {
 		let seen: string[] = [];
-		machine.it.dmesg.print = new Proxy(machine.it.dmesg.print, {
+		machine.it.dmesg.printText = new Proxy(machine.it.dmesg.printText, {
 			apply(print, self, args) {
 				if (String(args[1]).includes("pre_patch")) {
 					machine.it.shell.task.regs.words.set(machine.it.cpu.state.words);
