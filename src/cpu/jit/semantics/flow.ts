@@ -5,7 +5,7 @@ import { type Emit, type SemanticTable, type Translator, typeOf } from "./transl
 
 const jcc: Emit = (t, i) => {
 	t.condition(i.row.condition!);
-	t.code.if();
+	t.ifTaken(i);
 	t.branch(i);
 	t.code.end();
 };
@@ -30,7 +30,7 @@ function loop(zero?: boolean): Emit {
 			t.condition(zero ? 4 : 5);
 			code.get(going).op("i32.and");
 		}
-		code.if();
+		t.ifTaken(i);
 		t.branch(i);
 		code.end();
 	};
@@ -39,7 +39,7 @@ function loop(zero?: boolean): Emit {
 const jrcxz: Emit = (t, i) => {
 	const size = i.address32 ? 32 : 64;
 	t.getRegister(RCX, size).op(`${typeOf(size)}.eqz` as OpName);
-	t.code.if();
+	t.ifTaken(i);
 	t.branch(i);
 	t.code.end();
 };

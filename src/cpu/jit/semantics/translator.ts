@@ -101,6 +101,10 @@ export abstract class Translator {
 	abstract flags(): number;
 	/** Sets all status flags to the i32 local. */
 	abstract setEagerFlags(flags: number): void;
+	/** Begins what is done if the i32 on the stack, the condition of a relative branch, is not zero. */
+	ifTaken(_: Instruction): void {
+		this.code.if();
+	}
 	/** Goes on at the target of the instruction, which is a relative branch; nothing after it is reached. */
 	abstract branch(i: Instruction): void;
 	/** The address behind the current instruction, in an i64 local. */

@@ -163,7 +163,7 @@ class Final extends Stretch {
 	#checkFuel(): void {
 		const { code } = this;
 		code.get(FUEL).i32(this.#whole.enough).op("i32.lt_u");
-		code.if();
+		code.hint(false).if();
 		code.i32(0).i32(1).memory("i32.store", AREA.stayed);
 		this.fn.leave(code, this.root.address);
 		code.end();

@@ -61,9 +61,7 @@ export class HotFunction {
 		const { code } = this;
 		code.end();
 		// The beginning is emitted when it is known which registers the body uses.
-		const body = code.out.splice(0);
-		this.#enter();
-		code.out.push(...body);
+		code.prepend(() => this.#enter());
 		this.#end(runType);
 	}
 
@@ -73,7 +71,7 @@ export class HotFunction {
 		this.registers.load(code);
 		this.flags.load(code);
 		this.pages.enter(code);
-		code.if();
+		code.hint(false).if();
 		code.i32(0).i64(this.#root).memory("i64.store", AREA.rip);
 		code.i32(0).i32(toKaddr(this.#root)).memory("i32.store", AREA.refused);
 		code.i32(0).i32(REASON.slow).memory("i32.store", AREA.reason);

@@ -107,8 +107,10 @@ class GraphBuilder {
 		const targets = this.#profile.targets(last.address);
 		if (last.kind === "gate") go(next, context, false);
 		else if (last.kind === "site") {
-			go(next, context, false);
-			if (targets.length > 0) go(targets[0]!, called(), true);
+			// A site is a nop, or a call of one function; who changes it wants it to stay so.
+			if (targets.includes(next)) go(next, context, false);
+			const target = targets.find((address) => address !== next);
+			if (target !== undefined) go(target, called(), true);
 		} else {
 			const { row, operands } = last.instruction;
 			const target = operands[0]?.kind === "rel" ? operands[0].target : undefined;

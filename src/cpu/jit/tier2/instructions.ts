@@ -76,7 +76,7 @@ function emitSite(way: Way, cell: number): void {
 		return;
 	}
 	code.get(target).i32(toKaddr(called[0])).op("i32.ne");
-	code.if();
+	code.hint(false).if();
 	way.unexpected();
 	code.end();
 	emitCall(way);
@@ -89,7 +89,7 @@ function emitGate(way: Way, { index, gate }: BoundGate): void {
 	const call = fn.gates.get(index)!;
 	/** If the i32 on the stack is not zero. */
 	const stop = (): void => {
-		code.if();
+		code.hint(false).if();
 		code.i32(0).i32(index).memory("i32.store", AREA.gate);
 		fn.setReason(code, REASON.gate);
 		way.leave(next, way.spent + 1);
@@ -112,7 +112,7 @@ function emitGate(way: Way, { index, gate }: BoundGate): void {
 		way.known.forgetHomes();
 		stop();
 		fn.textChanged(code);
-		code.if();
+		code.hint(false).if();
 		way.leave(next, way.spent + 1);
 		code.end();
 	}
@@ -121,8 +121,10 @@ function emitGate(way: Way, { index, gate }: BoundGate): void {
 /** Goes to the node whose address is in the local; `emit`: the rest of the instruction. */
 function emitTargets(way: Way, address: number, emit: (way: Way) => void): void {
 	const { code } = way;
+	let left = way.node.to.size;
 	for (const [target, to] of way.node.to) {
 		code.get(address).i64(target).op("i64.eq");
+		if (--left === 0) code.hint(true);
 		code.if();
 		const taken = way.fork();
 		emit(taken);

@@ -91,7 +91,7 @@ export class Pages {
 	check(t: Translator, checks: readonly EarlyCheck[], miss: Label): void {
 		for (const { group, page, operand } of checks) {
 			const offset = outside(t, group, page, firstOf(t, group, operand));
-			t.code.brIf(miss);
+			t.code.hint(false).brIf(miss);
 			group.host = t.code.local("i32");
 			hostOf(t.code, page, offset).set(group.host);
 		}
@@ -130,7 +130,7 @@ export class Pages {
 		if (start !== 0) code.i64(BigInt(start)).op("i64.sub");
 		const first = t.keep("i64");
 		const offset = outside(t, group, page, first);
-		code.if();
+		code.hint(false).if();
 		findPage(t, page, first, group.high - group.low);
 		code.get(first).get(page.base).op("i64.sub").set(offset);
 		code.end();

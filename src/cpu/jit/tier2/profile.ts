@@ -157,9 +157,8 @@ export class Recorder {
 function learn(profile: Profile, entry: RegionInstruction, calls: Kaddr[], from: Kaddr, to: Kaddr): void {
 	const next = (from + entry.length) | 0;
 	if (entry.kind === "site") {
-		if (to === next) return;
 		profile.went(from, to);
-		calls.push(next);
+		if (to !== next) calls.push(next);
 	} else if (entry.kind === "plain") {
 		switch (entry.instruction.row.semantic) {
 			case "call":

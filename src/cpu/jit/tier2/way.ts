@@ -83,7 +83,7 @@ export class Way extends Translator {
 
 	/** Leaves in front of the current instruction, which cannot be done here. */
 	override bailIf(): void {
-		this.code.if();
+		this.code.hint(false).if();
 		this.fn.setReason(this.code, REASON.slow);
 		this.leave(this.entry.address, this.spent);
 		this.code.end();
@@ -91,6 +91,13 @@ export class Way extends Translator {
 
 	override branch(i: Instruction): void {
 		this.goto((i.operands[0] as RelativeOperand).target);
+	}
+
+	override ifTaken(i: Instruction): void {
+		const taken = this.node.to.has((i.operands[0] as RelativeOperand).target);
+		const passed = this.node.to.has(after(this.entry));
+		if (taken !== passed) this.code.hint(taken);
+		this.code.if();
 	}
 
 	override payTurn(): void {

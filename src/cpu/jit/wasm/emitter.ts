@@ -126,6 +126,13 @@ export interface Label {
 	readonly level: number;
 }
 
+interface BranchHint {
+	/** Place of the `if` or `br_if`. */
+	readonly at: number;
+	/** The condition nearly always holds; else nearly never. */
+	readonly likely: boolean;
+}
+
 /** The body of one function. */
 export class Code {
 	readonly out: number[] = [];
@@ -134,6 +141,8 @@ export class Code {
 	readonly #free: Record<Type, number[]> = { i32: [], i64: [] };
 	#used: { type: Type; index: number }[] = [];
 	#depth = 0;
+	/** Places in {@link out} of branches of which it is known which way they nearly always go. */
+	#hints: BranchHint[] = [];
 
 	constructor(params: number) {
 		this.#params = params;
@@ -238,6 +247,11 @@ export class Code {
 		this.out.push(0x0b);
 		this.#depth--;
 	}
+	/** Says of the next instruction, an `if` or `br_if`, that its condition nearly always holds, or nearly never. */
+	hint(likely: boolean): this {
+		this.#hints.push({ at: this.out.length, likely });
+		return this;
+	}
 	br(label: Label): this {
 		this.out.push(0x0c);
 		unsigned(this.out, this.#depth - label.level);
@@ -255,8 +269,39 @@ export class Code {
 		unsigned(this.out, this.#depth - fallback.level);
 	}
 
+	/** What `emit` emits comes before all that was emitted. */
+	prepend(emit: () => void): void {
+		const body = this.out.splice(0);
+		const hints = this.#hints.splice(0);
+		emit();
+		const moved = this.out.length;
+		this.out.push(...body);
+		this.#hints.push(...hints.map(({ at, likely }) => ({ at: at + moved, likely })));
+	}
+
+	/** For the function with this index, what the section of branch hints holds; empty: none. */
+	hints(index: number): number[] {
+		const out: number[] = [];
+		if (this.#hints.length === 0) return out;
+		const before = this.#head().length;
+		unsigned(out, index);
+		unsigned(out, this.#hints.length);
+		for (const { at, likely } of this.#hints) {
+			unsigned(out, before + at);
+			out.push(1, likely ? 1 : 0);
+		}
+		return out;
+	}
+
 	/** The pieces of the function's entry in the code section, in order. */
 	finish(): readonly (readonly number[])[] {
+		const head = this.#head();
+		const size: number[] = [];
+		unsigned(size, head.length + this.out.length + 1);
+		return [size, head, this.out, [0x0b]];
+	}
+
+	#head(): number[] {
 		const head: number[] = [];
 		const runs: { type: Type; count: number }[] = [];
 		for (const type of this.#locals) {
@@ -269,9 +314,7 @@ export class Code {
 			unsigned(head, count);
 			head.push(TYPE_CODE[type]);
 		}
-		const size: number[] = [];
-		unsigned(size, head.length + this.out.length + 1);
-		return [size, head, this.out, [0x0b]];
+		return head;
 	}
 }
 
@@ -319,6 +362,7 @@ export function buildModule(
 		...section(3, [vector(functions, (out, _, n) => unsigned(out, imports.length + n))]),
 		...section(7, [exportSection(functions, imports.length)]),
 		...(fill === undefined ? [] : section(9, [elementSection(fill, imports.length)])),
+		...branchHints(functions.map(({ code }, n) => code.hints(imports.length + n))),
 		...section(10, [vector(functions, () => {}), ...functions.flatMap(({ code }) => code.finish())]),
 	];
 	const out = new Uint8Array(lengthOf(pieces));
@@ -336,6 +380,19 @@ export function customSection(module: Uint8Array, title: string, data: Uint8Arra
 	name(content, title);
 	content.push(...data);
 	return Uint8Array.from([...module, ...section(0, [content]).flat()]);
+}
+
+/**
+ * Which way branches nearly always go (the WebAssembly proposal "branch hinting"; who does not know it passes over the section). V8 keeps what only a
+ * rare way needs out of the registers of the others.
+ */
+function branchHints(hints: readonly (readonly number[])[]): Pieces {
+	const given = hints.filter(({ length }) => length > 0);
+	if (given.length === 0) return [];
+	const content: number[] = [];
+	name(content, "metadata.code.branch_hint");
+	unsigned(content, given.length);
+	return section(0, [content, ...given]);
 }
 
 function section(id: number, content: Pieces): Pieces {
