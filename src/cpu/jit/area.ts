@@ -35,6 +35,11 @@ export const AREA = {
 	clock: BASE + 232,
 	/** The bytes of a memory access that the host makes. */
 	bounce: BASE + 256,
+	/**
+	 * Pages that the second tier has found (tier2/pages.ts): {@link PAGE_SLOTS} slots of {@link PAGE_SLOT_BYTES} for pages that can be read,
+	 * then as many for pages that can be read and written. A slot holds a page's address, and its place in the backing store.
+	 */
+	pages: BASE + 0x400,
 	/** One i32 for each call site: {@link SITE} or the low half of the call's target. */
 	sites: BASE + 0x1000,
 	siteCount: 0x1f000 / 4,
@@ -63,6 +68,11 @@ export const STOP = 1;
 
 /** Values of a call site cell that are not targets: kernel addresses are negative. */
 export const SITE = { nop: 0, other: 1 } as const;
+
+export const PAGE_SLOTS = 32;
+export const PAGE_SLOT_BYTES = 16;
+/** All slots of `AREA.pages`, in words of 4 bytes. */
+export const PAGE_WORDS = (2 * PAGE_SLOTS * PAGE_SLOT_BYTES) / 4;
 
 export const RECORDS = 8192;
 export const RECORD_BYTES = 80;

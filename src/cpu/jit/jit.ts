@@ -10,7 +10,7 @@ import {
 } from "../../memory/index.js";
 import { type Cpu, CpuState, type Fault, type Gate, GS_BASE, RFLAGS, RIP, STATE_WORDS, type Stop } from "../cpu.js";
 import { type Decoded, decodeBytes, format, MAX_INSTRUCTION_BYTES, type NotDecoded } from "../x86/index.js";
-import { AREA, REASON } from "./area.js";
+import { AREA, PAGE_WORDS, REASON } from "./area.js";
 import { CallSites } from "./call-sites.js";
 import { Compiler } from "./compiler.js";
 import { Gates } from "./gates.js";
@@ -149,12 +149,14 @@ export class JitCpu implements Cpu {
 		const view = this.#view;
 		const words = [AREA.reason, AREA.gate, AREA.stayed, AREA.refused].map((at) => at >> 2);
 		const before = words.map((at) => view[at]!);
+		const pages = view.slice(AREA.pages >> 2, (AREA.pages >> 2) + PAGE_WORDS);
 		const begin = this.#clock;
 		const outer = this.#clockWord();
 		try {
 			return this.#run(budget);
 		} finally {
 			for (const [index, at] of words.entries()) view[at] = before[index]!;
+			view.set(pages, AREA.pages >> 2);
 			this.#setClockWord(outer + this.#clock - begin);
 		}
 	}

@@ -116,7 +116,7 @@ class Final extends Stretch {
 	emit(): void {
 		const { code, root } = this;
 		const { pages } = this.fn;
-		const checks = pages.earlyChecks(code, this.#plan);
+		const checks = pages.earlyChecks(this.#plan);
 		const again = root.isLoop || checks.length > 0 ? code.loop() : undefined;
 		if (root.isLoop && again !== undefined) this.#whole.labels.set(root, again);
 		this.#checkFuel();

@@ -1,7 +1,7 @@
 import { BACKING } from "../../../memory/index.js";
 import { RSP } from "../../cpu.js";
 import type { MemoryOperand } from "../../x86/index.js";
-import { AREA, PTE_CODE, REASON } from "../area.js";
+import { AREA, PAGE_SLOT_BYTES, PAGE_SLOTS, PTE_CODE, REASON } from "../area.js";
 import { pageEntry, type Translator } from "../semantics/index.js";
 import type { Code, Label } from "../wasm/index.js";
 import { type AccessPlan, type Group, READ, type Where, WRITE } from "./access-plan.js";
@@ -9,12 +9,17 @@ import { type AccessPlan, type Group, READ, type Where, WRITE } from "./access-p
 const PAGE = 4096;
 const WINDOW = 0xffffffff80000000n;
 
-/** Locals with the address of a page and its place in the backing store, which are valid for the access `need`. */
+/**
+ * A slot of `AREA.pages`: the address of a page that is valid for the access `need`, and behind it its place in the backing store. In locals they would
+ * need moves wherever ways meet; in memory they are operands.
+ */
 interface CachedPage {
-	readonly base: number;
-	readonly frame: number;
+	readonly slot: number;
 	readonly need: number;
+	/** No other one has the slot. */
+	readonly alone: boolean;
 }
+const FRAME = 8;
 
 /** A check that can be made where a stretch begins. */
 interface EarlyCheck {
@@ -24,22 +29,22 @@ interface EarlyCheck {
 }
 
 /**
- * Checked pages in the locals of a function, by the registers that addresses are made of. A page that has been checked
+ * Checked pages of a function, by the registers that addresses are made of. A page that has been checked
  * stays valid until the function is left; if an access finds another page there, the page table is looked up.
  */
 export class Pages {
 	readonly #pages = new Map<string, CachedPage>();
+	/** How many have got a slot, of each kind. */
+	readonly #slots = { r: 0, w: 0 };
 
-	#page(code: Code, where: Where, need: number): CachedPage {
+	#page(where: Where, need: number): CachedPage {
 		const writes = where.registers.startsWith(`${RSP} -1`) || (need & WRITE) !== 0;
 		const key = `${where.registers} ${writes ? "w" : "r"}`;
 		const known = this.#pages.get(key);
 		if (known !== undefined) return known;
-		const page = {
-			base: code.local("i64"),
-			frame: code.local("i32"),
-			need: writes ? READ | WRITE : READ,
-		};
+		const number = this.#slots[writes ? "w" : "r"]++;
+		const slot = AREA.pages + PAGE_SLOT_BYTES * ((writes ? PAGE_SLOTS : 0) + (number % PAGE_SLOTS));
+		const page = { slot, need: writes ? READ | WRITE : READ, alone: number < PAGE_SLOTS };
 		this.#pages.set(key, page);
 		return page;
 	}
@@ -68,21 +73,27 @@ export class Pages {
 			.i32(READ | WRITE)
 			.op("i32.ne")
 			.op("i32.or");
-		for (const { base, frame } of this.#pages.values()) {
-			code.get(rsp).i64(-4096n).op("i64.and").set(base);
-			code.get(entry).i32(-4096).op("i32.and").set(frame);
+		for (const slot of new Set([...this.#pages.values()].map((page) => page.slot))) {
+			code.i32(0).get(rsp).i64(-4096n).op("i64.and").memory("i64.store", slot);
+			code
+				.i32(0)
+				.get(entry)
+				.i32(-4096)
+				.op("i32.and")
+				.memory("i32.store", slot + FRAME);
 		}
 	}
 
 	// ---- where a stretch begins ----
 
 	/** The checks that can be made where the stretch of the plan begins: one for each page. */
-	earlyChecks(code: Code, plan: AccessPlan): EarlyCheck[] {
+	earlyChecks(plan: AccessPlan): EarlyCheck[] {
 		const found = new Map<CachedPage, EarlyCheck>();
 		for (const group of plan.groups()) {
 			if (group.early?.early === undefined) continue;
-			const page = this.#page(code, group.early, group.need);
-			if (!found.has(page)) found.set(page, { group, page, operand: group.early.early });
+			const page = this.#page(group.early, group.need);
+			// Two that share a slot would displace each other for ever.
+			if (page.alone && !found.has(page)) found.set(page, { group, page, operand: group.early.early });
 		}
 		return [...found.values()];
 	}
@@ -118,7 +129,7 @@ export class Pages {
 		group.host = host;
 		const start = where.offset - group.low;
 		if (where.absolute !== undefined) checkConstant(t, group, where.absolute - BigInt(start));
-		else this.#checkAt(t, group, this.#page(t.code, where, group.need), address, start);
+		else this.#checkAt(t, group, this.#page(where, group.need), address, start);
 		t.code.set(host);
 		return host;
 	}
@@ -132,7 +143,7 @@ export class Pages {
 		const offset = outside(t, group, page, first);
 		code.hint(false).if();
 		findPage(t, page, first, group.high - group.low);
-		code.get(first).get(page.base).op("i64.sub").set(offset);
+		pushBase(code.get(first), page).op("i64.sub").set(offset);
 		code.end();
 		hostOf(code, page, offset);
 	}
@@ -146,9 +157,7 @@ function firstOf(t: Translator, group: Group, { base, index, scale }: MemoryOper
 /** Pushes 1 if the group is not in the page; its distance from the page's start is left in the local. */
 function outside(t: Translator, group: Group, page: CachedPage, first: number): number {
 	const offset = t.temp("i64");
-	t.code
-		.get(first)
-		.get(page.base)
+	pushBase(t.code.get(first), page)
 		.op("i64.sub")
 		.tee(offset)
 		.i64(BigInt(PAGE - (group.high - group.low)))
@@ -157,7 +166,16 @@ function outside(t: Translator, group: Group, page: CachedPage, first: number): 
 }
 
 function hostOf(code: Code, page: CachedPage, offset: number): Code {
-	return code.get(offset).op("i32.wrap_i64").get(page.frame).op("i32.add");
+	return code
+		.get(offset)
+		.op("i32.wrap_i64")
+		.i32(0)
+		.memory("i32.load", page.slot + FRAME)
+		.op("i32.add");
+}
+
+function pushBase(code: Code, page: CachedPage): Code {
+	return code.i32(0).memory("i64.load", page.slot);
 }
 
 /** The bits of a page table entry that an access looks at. */
@@ -192,15 +210,22 @@ function findPage(t: Translator, page: CachedPage, first: number, span: number):
 	code.tee(entry);
 	pushMask(0).op("i32.and").i32(need).op("i32.ne").op("i32.or");
 	t.bailIf(REASON.slow);
-	code.get(first).i64(-4096n).op("i64.and").set(page.base);
-	code.get(entry).i32(-4096).op("i32.and").set(page.frame);
-	code.get(first).get(page.base).op("i64.sub");
-	code.i64(BigInt(PAGE - span)).op("i64.gt_u");
+	/** Puts the page, from so many bytes behind its beginning on, into the slot. */
+	const set = (from: number): void => {
+		code.i32(0).get(first).i64(-4096n).op("i64.and");
+		if (from !== 0) code.i64(BigInt(from)).op("i64.add");
+		code.memory("i64.store", page.slot);
+		code.i32(0).get(entry).i32(-4096).op("i32.and");
+		if (from !== 0) code.i32(from).op("i32.add");
+		code.memory("i32.store", page.slot + FRAME);
+	};
+	set(0);
+	code.get(first).i64(4095n).op("i64.and").i64(BigInt(PAGE - span)).op("i64.gt_u");
 	code.if();
 	// No page follows the last one of the window.
 	entryAt(span - 1);
 	pushMask(-4096).op("i32.and");
-	code.get(page.frame).i32(PAGE).op("i32.add").i32(need).op("i32.or").op("i32.ne");
+	code.get(entry).i32(-4096).op("i32.and").i32(PAGE).op("i32.add").i32(need).op("i32.or").op("i32.ne");
 	code
 		.get(first)
 		.i64(BigInt(span - 1))
@@ -209,8 +234,7 @@ function findPage(t: Translator, page: CachedPage, first: number, span: number):
 		.op("i64.ge_s")
 		.op("i32.or");
 	t.bailIf(REASON.slow);
-	code.get(page.base).i64(2048n).op("i64.add").set(page.base);
-	code.get(page.frame).i32(2048).op("i32.add").set(page.frame);
+	set(PAGE / 2);
 	code.end();
 }
 
