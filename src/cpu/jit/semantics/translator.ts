@@ -169,8 +169,9 @@ export abstract class Translator {
 	/** The linear address of a memory operand, in an i64 local. */
 	address(operand: MemoryOperand, adjust?: number): number {
 		const { code } = this;
-		code.i64(operand.disp);
-		if (operand.base >= 0) this.getRegister(operand.base, 64).op("i64.add");
+		if (operand.base < 0) code.i64(operand.disp);
+		else this.getRegister(operand.base, 64);
+		if (operand.base >= 0 && operand.disp !== 0n) code.i64(operand.disp).op("i64.add");
 		if (operand.index >= 0) {
 			this.getRegister(operand.index, 64);
 			if (operand.scale > 1) code.i64(BigInt(Math.log2(operand.scale))).op("i64.shl");

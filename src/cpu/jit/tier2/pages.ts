@@ -19,7 +19,8 @@ interface CachedPage {
 	/** No other one has the slot. */
 	readonly alone: boolean;
 }
-const FRAME = 8;
+/** Behind the address, the negative of the page's place: V8 subtracts a word of memory in one instruction, and adds it in two. */
+const MINUS_PLACE = 8;
 
 /** A check that can be made where a stretch begins. */
 interface EarlyCheck {
@@ -75,12 +76,8 @@ export class Pages {
 			.op("i32.or");
 		for (const slot of new Set([...this.#pages.values()].map((page) => page.slot))) {
 			code.i32(0).get(rsp).i64(-4096n).op("i64.and").memory("i64.store", slot);
-			code
-				.i32(0)
-				.get(entry)
-				.i32(-4096)
-				.op("i32.and")
-				.memory("i32.store", slot + FRAME);
+			code.i32(0).i32(0).get(entry).i32(-4096).op("i32.and").op("i32.sub");
+			code.memory("i32.store", slot + MINUS_PLACE);
 		}
 	}
 
@@ -142,8 +139,7 @@ export class Pages {
 		const first = t.keep("i64");
 		const offset = outside(t, group, page, first);
 		code.hint(false).if();
-		findPage(t, page, first, group.high - group.low);
-		pushBase(code.get(first), page).op("i64.sub").set(offset);
+		findPage(t, page, offset, group.high - group.low);
 		code.end();
 		hostOf(code, page, offset);
 	}
@@ -170,8 +166,8 @@ function hostOf(code: Code, page: CachedPage, offset: number): Code {
 		.get(offset)
 		.op("i32.wrap_i64")
 		.i32(0)
-		.memory("i32.load", page.slot + FRAME)
-		.op("i32.add");
+		.memory("i32.load", page.slot + MINUS_PLACE)
+		.op("i32.sub");
 }
 
 function pushBase(code: Code, page: CachedPage): Code {
@@ -184,12 +180,16 @@ function maskOf(need: number): number {
 }
 
 /**
- * Looks up in the page table (SDM volume 3, 4.6) the page that has `span` bytes from `first` on in it. If these reach
+ * Looks up in the page table (SDM volume 3, 4.6) the page that has `span` bytes from an address on in it, and puts it into the slot. The local has the
+ * address's distance from the page in the slot, before and afterwards. If these reach
  * into the next page, and that page follows in the backing store too, the last half of one and the first half of the
  * other are taken.
  */
-function findPage(t: Translator, page: CachedPage, first: number, span: number): void {
+function findPage(t: Translator, page: CachedPage, offset: number, span: number): void {
 	const { code } = t;
+	// The address is made again, so that only this rare way needs it.
+	pushBase(code.get(offset), page).op("i64.add");
+	const first = t.keep("i64");
 	const entry = t.temp("i32");
 	const { need } = page;
 	const mask = maskOf(need);
@@ -215,9 +215,8 @@ function findPage(t: Translator, page: CachedPage, first: number, span: number):
 		code.i32(0).get(first).i64(-4096n).op("i64.and");
 		if (from !== 0) code.i64(BigInt(from)).op("i64.add");
 		code.memory("i64.store", page.slot);
-		code.i32(0).get(entry).i32(-4096).op("i32.and");
-		if (from !== 0) code.i32(from).op("i32.add");
-		code.memory("i32.store", page.slot + FRAME);
+		code.i32(0).i32(-from).get(entry).i32(-4096).op("i32.and").op("i32.sub");
+		code.memory("i32.store", page.slot + MINUS_PLACE);
 	};
 	set(0);
 	code.get(first).i64(4095n).op("i64.and").i64(BigInt(PAGE - span)).op("i64.gt_u");
@@ -236,6 +235,7 @@ function findPage(t: Translator, page: CachedPage, first: number, span: number):
 	t.bailIf(REASON.slow);
 	set(PAGE / 2);
 	code.end();
+	pushBase(code.get(first), page).op("i64.sub").set(offset);
 }
 
 /** Pushes the place in the backing store of a group that begins at an address which is known now. */
