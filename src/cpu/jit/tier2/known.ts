@@ -21,6 +21,8 @@ export class Known {
 	readonly #values: Value[];
 	/** Registers whose 64 bits are in memory as well, and where. */
 	readonly #homes: Map<number, MemoryPlace>;
+	/** Registers whose low byte is in a local of its own, too ({@link Registers.low}). */
+	readonly lowBytes: Set<number>;
 	/** The instruction that set the flags, if it is known. */
 	setter: Setter | undefined;
 	/** In a draft: the groups of accesses that the next access can join. */
@@ -30,22 +32,29 @@ export class Known {
 	readonly #derived = new Map<number, Value>();
 	readonly #loaded = new Map<number, MemoryPlace>();
 
-	private constructor(numbers: { next: number }, values: Value[], homes: Map<number, MemoryPlace>, open: OpenGroups) {
+	private constructor(
+		numbers: { next: number },
+		values: Value[],
+		homes = new Map<number, MemoryPlace>(),
+		open: OpenGroups = new Map(),
+		lowBytes = new Set<number>(),
+	) {
 		this.#numbers = numbers;
 		this.#values = values;
 		this.#homes = homes;
 		this.open = open;
+		this.lowBytes = lowBytes;
 	}
 
 	/** At the beginning of a stretch: all registers have values of their own. */
 	static atStart(): Known {
 		const values = Array.from({ length: REGISTERS }, (_, number) => ({ number, offset: 0 }));
-		return new Known({ next: REGISTERS }, values, new Map(), new Map());
+		return new Known({ next: REGISTERS }, values);
 	}
 
 	/** A copy for a way that branches off here. Later facts about one way are not known on the other one. */
 	fork(): Known {
-		const known = new Known(this.#numbers, [...this.#values], new Map(this.#homes), this.open);
+		const known = new Known(this.#numbers, [...this.#values], new Map(this.#homes), this.open, new Set(this.lowBytes));
 		known.setter = this.setter;
 		return known;
 	}
@@ -53,7 +62,7 @@ export class Known {
 	/** Nothing is known, not even that a register is as it was where the stretch begins. */
 	nothing(): Known {
 		const values = Array.from({ length: REGISTERS }, () => this.#fresh());
-		return new Known(this.#numbers, values, new Map(), new Map());
+		return new Known(this.#numbers, values);
 	}
 
 	/** From now on only what the other one knows too. */
@@ -64,6 +73,7 @@ export class Known {
 			const [home, place] = [this.#homes.get(reg), other.#homes.get(reg)];
 			if (home !== undefined && !(home.host === place?.host && home.offset === place.offset)) this.#homes.delete(reg);
 		}
+		for (const reg of this.lowBytes) if (!other.lowBytes.has(reg)) this.lowBytes.delete(reg);
 		this.open = commonGroups(this.open, other.open);
 		if (!isSameSetter(this.setter, other.setter)) this.setter = undefined;
 	}

@@ -8,7 +8,16 @@ export class Registers {
 	readonly #used = new Set<number>();
 	readonly #dirty = new Set<number>();
 
+	/**
+	 * For instructions of 8 bits: the low byte, and the other 56 bits. The next such instruction need not take the register apart, and the whole of it
+	 * is often needed nowhere but where the function is left.
+	 */
+	readonly #low: readonly number[];
+	readonly #rest: readonly number[];
+
 	constructor(code: Code) {
+		this.#low = Array.from({ length: 16 }, () => code.local("i32"));
+		this.#rest = Array.from({ length: 16 }, () => code.local("i64"));
 		this.#locals = Array.from({ length: 16 }, () => code.local("i64"));
 	}
 
@@ -18,7 +27,7 @@ export class Registers {
 		return code.get(this.#locals[reg]!);
 	}
 
-	/** Sets a register to a local of that size: 32 bits clear the upper half; 8 and 16 leave the rest alone. */
+	/** Sets a register to a local of that size: 32 bits clear the upper half; 8 (`high`: ah, ch, dh, bh) and 16 leave the rest alone. */
 	set(code: Code, reg: number, size: number, value: number, high: boolean): void {
 		this.#used.add(reg);
 		this.#dirty.add(reg);
@@ -32,7 +41,21 @@ export class Registers {
 		const mask = size === 16 ? 0xffffn : high ? 0xff00n : 0xffn;
 		code.get(local).i64(~mask).op("i64.and").get(value).op("i64.extend_i32_u");
 		if (high) code.i64(8n).op("i64.shl");
-		code.i64(mask).op("i64.and").op("i64.or").set(local);
+		code.op("i64.or").set(local);
+	}
+
+	/** Sets the low byte. `again`: the register has not been changed otherwise since this was last done. */
+	setLow(code: Code, reg: number, value: number, again: boolean): void {
+		this.#used.add(reg);
+		this.#dirty.add(reg);
+		const [local, rest] = [this.#locals[reg]!, this.#rest[reg]!];
+		if (!again) code.get(local).i64(~0xffn).op("i64.and").set(rest);
+		code.get(value).set(this.#low[reg]!);
+		code.get(rest).get(value).op("i64.extend_i32_u").op("i64.or").set(local);
+	}
+	/** Pushes the low byte, if {@link setLow} was the last to change the register. */
+	getLow(code: Code, reg: number): Code {
+		return code.get(this.#low[reg]!);
 	}
 
 	/** Pops 64 bits that equal the register's value. */

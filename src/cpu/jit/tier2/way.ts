@@ -130,7 +130,9 @@ export class Way extends Translator {
 	// ---- registers ----
 
 	override getRegister(reg: number, size: number, high = false): Code {
-		const code = this.fn.registers.get(this.code, reg);
+		const { registers } = this.fn;
+		if (size === 8 && !high && this.known.lowBytes.has(reg)) return registers.getLow(this.code, reg);
+		const code = registers.get(this.code, reg);
 		if (size === 64) return code;
 		code.op("i32.wrap_i64");
 		if (high) code.i32(8).op("i32.shr_u");
@@ -140,7 +142,15 @@ export class Way extends Translator {
 
 	override setRegister(reg: number, size: number, value: number, high = false): void {
 		this.known.setRegister(reg, size, value);
-		this.fn.registers.set(this.code, reg, size, value, high);
+		const { registers } = this.fn;
+		const { lowBytes } = this.known;
+		if (size === 8 && !high) {
+			registers.setLow(this.code, reg, value, lowBytes.has(reg));
+			lowBytes.add(reg);
+		} else {
+			registers.set(this.code, reg, size, value, high);
+			lowBytes.delete(reg);
+		}
 	}
 
 	// ---- memory ----
