@@ -3,7 +3,8 @@
  * Runs machine code on the processor itself: requests on stdin, answers on stdout, both binary and in the layout below (all
  * little-endian). The code is at CODE, which is filled up with int3, and the data it may write is at DATA. A case ends at the
  * first exception, an int3 as a rule, or after so many single steps. The signal handler is the only way in and out: it loads the case's registers into the
- * interrupted context and takes them from there, so that every register, rsp included, belongs to the case.
+ * interrupted context and takes them from there, so that every register, rsp included, belongs to the case. A stack pointer that is not canonical
+ * is set by an instruction: some kernels and processors do not return from a signal to one, and the case would end before it begins.
  *
  * The limit of a case is work, not time: how long an instruction takes is the host's affair (a busy host, or one whose kernel or
  * hypervisor delays some instructions). A case that has not ended at a tick of the timer goes on in single steps, which are
@@ -53,7 +54,12 @@ static const int order[16] = {
 	REG_R8, REG_R9, REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15,
 };
 
+/* Of a movabs and a jump. */
+#define ENTRY_SIZE 15
+
 static struct request request;
+/* The code once more, where it can be written. */
+static uint8_t *writable;
 static struct answer answer;
 static ucontext_t host;
 static volatile int inside;
@@ -94,6 +100,24 @@ static void step(greg_t *gregs)
 	gregs[REG_EFL] |= TRAP_FLAG;
 }
 
+static int is_canonical(uint64_t address)
+{
+	return (uint64_t)((int64_t)(address << 16) >> 16) == address;
+}
+
+/* At the end of the code: movabs rsp, then a jump to where the case begins. */
+static uint8_t *make_entry(void)
+{
+	uint8_t *entry = CODE + CODE_SIZE - ENTRY_SIZE;
+	uint8_t bytes[ENTRY_SIZE] = { 0x48, 0xbc, [10] = 0xe9 };
+	int32_t distance = (int32_t)(request.rip - (uint64_t)entry - sizeof(bytes));
+
+	memcpy(bytes + 2, &request.regs[4], 8);
+	memcpy(bytes + 11, &distance, 4);
+	memcpy(writable + CODE_SIZE - ENTRY_SIZE, bytes, sizeof(bytes));
+	return entry;
+}
+
 static void enter(ucontext_t *context)
 {
 	memcpy(&host.uc_mcontext.gregs, &context->uc_mcontext.gregs, sizeof(host.uc_mcontext.gregs));
@@ -103,7 +127,11 @@ static void enter(ucontext_t *context)
 	context->uc_mcontext.gregs[REG_EFL] = request.rflags;
 	steps = 0;
 	stepping = tick == 0;
-	if (stepping)
+	if (!is_canonical(request.regs[4])) {
+		/* Without single steps: the first instruction that uses this stack is the last one. */
+		context->uc_mcontext.gregs[REG_RSP] = (greg_t)(DATA + DATA_SIZE);
+		context->uc_mcontext.gregs[REG_RIP] = (greg_t)make_entry();
+	} else if (stepping)
 		step(context->uc_mcontext.gregs);
 	inside = 1;
 }
@@ -182,7 +210,6 @@ int main(int argc, char **argv)
 	stack_t stack = { .ss_size = 1 << 16, .ss_sp = malloc(1 << 16) };
 	/* Two mappings of the same pages: the case must not be able to write its code. */
 	int fd = memfd_create("code", 0);
-	uint8_t *writable;
 
 	if (argc > 1)
 		tick = atol(argv[1]);

@@ -13,6 +13,16 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
 process.stderr.on("error", () => {});
 
 /**
+ * Of the loops of guest code that run often, the jit tells V8 which branches are rare (src/cpu/jit/wasm). From 11 to 13, V8 has to be asked to listen;
+ * another one might not know the flag, and would print that.
+ */
+function hintBranches(): void {
+	const major = Number.parseInt(process.versions.v8, 10);
+	if (major < 11 || major > 13) return;
+	process.getBuiltinModule("node:v8").setFlagsFromString("--experimental-wasm-branch-hinting");
+}
+
+/**
  * V8 spends a quarter of a run, and of a short search, on optimising functions that it is done with soon: it is to begin later than the
  * 67,584 bytes of bytecode of its default. The V8 of Node 22 and later counts calls, has no such flag, and would print that.
  */
@@ -25,6 +35,7 @@ function optimiseLater(bytes: number): void {
 // leaves it to them.
 const [, , command, ...rest] = process.argv;
 const startsThreads = rest.some((word) => word === "--all-designs" || word.startsWith("--workers"));
+if (command === "run" || command === "exec") hintBranches();
 if (command === "run") optimiseLater(500_000);
 else if (command === THREAD || (command === "explore" && !startsThreads)) optimiseLater(400_000);
 
