@@ -4,7 +4,7 @@ import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { designs } from "../src/designs/index.js";
-import { CPU_NAMES, writeInFolder } from "../src/node/index.js";
+import { CPU_NAMES, hintBranches, writeInFolder } from "../src/node/index.js";
 import { collect } from "./collect.js";
 import { type BenchReport, chooseCore, KERNEL, kernelCore, machineWarnings, type Part } from "./common/index.js";
 import { compare } from "./compare.js";
@@ -164,4 +164,5 @@ async function main(): Promise<void> {
 	if (changes !== undefined && !values.json) console.log(renderComparison(changes));
 }
 
+hintBranches();
 await main();

@@ -31,3 +31,4 @@ export {
 	type SessionSources,
 } from "./session.js";
 export { sha256 } from "./sha256.js";
+export { hintBranches } from "./v8-flags.js";

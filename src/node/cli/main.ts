@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import { hintBranches } from "../v8-flags.js";
 import { runCli, runThread } from "./app.js";
 import { EXIT, THREAD } from "./command.js";
 
@@ -11,16 +12,6 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
 
 // What is told there is lost; the exit status is not.
 process.stderr.on("error", () => {});
-
-/**
- * Of the loops of guest code that run often, the jit tells V8 which branches are rare (src/cpu/jit/wasm). From 11 to 13, V8 has to be asked to listen;
- * another one might not know the flag, and would print that.
- */
-function hintBranches(): void {
-	const major = Number.parseInt(process.versions.v8, 10);
-	if (major < 11 || major > 13) return;
-	process.getBuiltinModule("node:v8").setFlagsFromString("--experimental-wasm-branch-hinting");
-}
 
 /**
  * V8 spends a quarter of a run, and of a short search, on optimising functions that it is done with soon: it is to begin later than the

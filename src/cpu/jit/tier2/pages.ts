@@ -219,7 +219,12 @@ function findPage(t: Translator, page: CachedPage, offset: number, span: number)
 		code.memory("i32.store", page.slot + MINUS_PLACE);
 	};
 	set(0);
-	code.get(first).i64(4095n).op("i64.and").i64(BigInt(PAGE - span)).op("i64.gt_u");
+	code
+		.get(first)
+		.i64(4095n)
+		.op("i64.and")
+		.i64(BigInt(PAGE - span))
+		.op("i64.gt_u");
 	code.if();
 	// No page follows the last one of the window.
 	entryAt(span - 1);

@@ -281,3 +281,52 @@ both:	movq %rbx, 8(%rdi)
 	}
 	compare(cpus, [...LONG, ...ALL_LENGTHS]);
 });
+
+test("a register is set by bytes, by halves and as a whole, in turn", () => {
+	const cpus = tiers(`
+start:	setnz %al
+	incb %al
+	addb %al, %bl
+	movb %ah, %bh
+	addb $7, %bl
+	movw %bx, %dx
+	incb %dl
+	jns skip
+	movb $3, %bl
+	shlq $1, %rdx
+skip:	addb %bl, %dl
+	movzbl %bl, %esi
+	addq %rdx, %r9
+	addl %esi, %eax
+	decb %cl
+	jmp start`);
+	for (const { state } of cpus) {
+		state.words[RAX] = 0x1122334455667788n;
+		state.words[RBX] = 0x8877665544332211n;
+		state.words[RDX] = 0xfedcba9876543210n;
+		state.words[RCX] = 0x0123456789abcdefn;
+	}
+	compare(cpus, ALL_LENGTHS);
+});
+
+/** So many pages, each found through other registers. */
+function manyPages(count: number): string {
+	const bases = ["rax", "rbx", "rdx", "rsi", "rdi", "rbp", "r8", "r9", "r10", "r11", "r12", "r13"];
+	const loads = Array.from({ length: count }, (_, n) => {
+		const [base, more] = [bases[n % bases.length], Math.floor(n / bases.length)];
+		const place = `(%${base}, %${more > 3 ? "rcx" : "r14"}, ${1 << (more & 3)})`;
+		return n % 6 === 0 ? `incl ${place}` : `addq ${place}, %r15`;
+	});
+	return `start:\n\t${loads.join("\n\t")}\n\tjmp start`;
+}
+
+test.each([60, 96])("a loop finds %i pages through as many pairs of registers, more than there are slots", (count) => {
+	const cpus = tiers(manyPages(count));
+	for (const { state } of cpus) {
+		for (const reg of [RAX, RBX, RDX, RSI, RDI, 5, 8, R9, 10, 11, 12, 13]) state.setKaddr(reg, DATA + 256 * reg);
+		state.words[RCX] = 0x180n;
+		state.words[14] = 0x11fn;
+	}
+	// Each slice begins at the head of the loop.
+	compare(cpus, Array(50).fill(10 * (count + 1)));
+});
