@@ -16,7 +16,10 @@ function reader(bytes: Uint8Array, from = 0) {
 		}
 		return value;
 	};
-	return { byte, unsigned, skip: (n: number) => void (at += n), place: () => at };
+	const skip = (count: number): void => {
+		at += count;
+	};
+	return { byte, unsigned, skip, place: () => at };
 }
 
 /** Where the body of each function begins, with its locals. */
