@@ -48,21 +48,23 @@ export interface HelperRequest {
 	readonly reduction: boolean;
 	readonly tasks: readonly HelperTask[];
 	readonly kernels: readonly HelperKernel[];
-	/** Rows of states of which the actors' moves are wanted, one after the other. */
+	/** Rows of states of which the actors' moves are wanted, one after the other, behind those that were asked for before. */
 	readonly rows: Int32Array;
+	/** Keys of kernel states that the helper has found and others execute from. */
+	readonly taken: readonly string[];
 }
 
 export interface HelperAnswer {
 	readonly round: number;
 	readonly steps: readonly SentStep[];
-	/** That was all that the search has asked for. */
-	readonly isLast: boolean;
+	/** How many of all rows that the search has ever asked for are finished. */
+	readonly done: number;
 	/** It cannot help any more in this exploration. */
 	readonly ended: boolean;
 }
 
-/** So many executions go in one answer. */
-const BATCH = 32;
+/** So many executions go in one answer: while the search waits for what it has asked for, and otherwise. */
+const BATCH = { asked: 8, ahead: 32 } as const;
 
 /**
  * Executes steps of actors for a search in another thread, on a machine of its own: those that the search asks for, and, while it asks for
@@ -75,14 +77,18 @@ export class Helper {
 	#moves: Moves | undefined = undefined;
 	#tasks: TaskState[] = [];
 	#kernels: KernelState[] = [];
-	/** Rows that the search wants, and those that it will come to; the last one is the next. */
+	/** Rows that the search wants. */
 	#asked: Row[] = [];
+	/** Those that it will come to; the last one is the next. */
 	#ahead: Row[] = [];
+	/** How many rows the search has asked for, and for how many of these it has the answer. */
+	#wanted = 0;
+	#answered = 0;
+	/** Numbers of the kernel states that others execute from, so that little is made twice. */
+	#taken = new Set<number>();
 	/** Keys of the kernel states that the search has got from here. */
 	#told = new Set<string>();
 	#steps: SentStep[] = [];
-	/** The search waits. */
-	#isAsked = false;
 	#ended = false;
 	#round = 0;
 	/** Number of watched functions when the exploration began. */
@@ -101,27 +107,31 @@ export class Helper {
 		return new Memo(this.#world, new Set(INVARIANTS), { recorder });
 	}
 
-	/** Takes what the search asks for: {@link next} gives the answers. */
+	/** Takes what the search asks for. */
 	ask(request: HelperRequest): void {
 		if (request.begin !== undefined) this.#begin(request.begin);
-		this.#isAsked = true;
+		this.#wanted += request.rows.length / (this.#world.names.length + 1);
 		this.#try(() => this.#take(request));
 	}
 
-	/** The next executions: first what was asked for, then what follows. Undefined: nothing is left. */
-	next(): HelperAnswer | undefined {
-		this.#try(() => {
-			while (this.#steps.length < BATCH) {
-				const row = this.#asked.pop() ?? this.#ahead.pop();
-				if (row === undefined) break;
-				this.#visit(row);
-			}
-		});
-		const isLast = this.#isAsked && (this.#ended || this.#asked.length === 0);
-		if (this.#steps.length === 0 && !isLast) return undefined;
-		if (isLast) this.#isAsked = false;
-		const answer = { round: this.#round, steps: this.#steps, isLast, ended: this.#ended };
+	/** Executes what the moves of one row need: first of those that were asked for, then of what follows. False: nothing is left. */
+	work(): boolean {
+		const asked = this.#asked.shift();
+		const row = asked ?? this.#ahead.pop();
+		if (row !== undefined && (asked || !this.#taken.has(row[0]!))) this.#try(() => this.#visit(row));
+		return row !== undefined;
+	}
+
+	/** What the search is to get now. Undefined: nothing, or it can wait. */
+	answer(): HelperAnswer | undefined {
+		const done = this.#wanted - this.#asked.length;
+		const isAsked = done > this.#answered;
+		const isLast = this.#asked.length === 0 && (isAsked || this.#ahead.length === 0);
+		const enough = this.#steps.length >= (isAsked ? BATCH.asked : BATCH.ahead);
+		if (!enough && !(isLast && (isAsked || this.#steps.length > 0))) return undefined;
+		const answer = { round: this.#round, steps: this.#steps, done, ended: this.#ended };
 		this.#steps = [];
+		this.#answered = done;
 		return answer;
 	}
 
@@ -132,8 +142,14 @@ export class Helper {
 			execute();
 		} catch (error) {
 			if (!(error instanceof KlpemuError)) throw error;
-			this.#ended = true;
+			this.#end();
 		}
+	}
+
+	#end(): void {
+		this.#ended = true;
+		this.#asked = [];
+		this.#ahead = [];
 	}
 
 	#begin({ round, memory, decisive, watched }: HelperBegin): void {
@@ -150,22 +166,23 @@ export class Helper {
 		this.#kernels = [];
 		this.#asked = [];
 		this.#ahead = [];
+		this.#taken = new Set();
 		this.#told = new Set();
 		this.#ended = false;
 	}
 
-	#take({ active, reduction, tasks, kernels, rows }: HelperRequest): void {
+	#take({ active, reduction, tasks, kernels, rows, taken }: HelperRequest): void {
 		const { world } = this.#memo;
+		for (const key of taken) this.#taken.add(this.#memo.known(key).id);
 		for (const { id, content, context } of tasks) this.#tasks[id] = world.states.intern(content, context);
 		for (const kernel of kernels) this.#kernels[kernel.id] = this.#kernelOf(kernel);
 		const width = world.names.length + 1;
 		if (active !== undefined) {
 			this.#moves = new Moves(this.#memo, new Reduction(world.model, world, active, reduction), width);
+			this.#asked = [];
 			this.#ahead = [];
 		}
-		this.#asked = [];
-		// The last one is made first.
-		for (let at = rows.length - width; at >= 0; at -= width) {
+		for (let at = 0; at < rows.length; at += width) {
 			const row = rows.slice(at, at + width);
 			row[0] = this.#kernels[row[0]!]!.id;
 			for (let i = 1; i < width; i++) row[i] = this.#tasks[row[i]!]!.id;
@@ -204,7 +221,7 @@ export class Helper {
 
 	#noteStep({ from, actor, late }: Via, effect: Effect, to: KernelState | undefined): void {
 		const notes = this.#notes();
-		if (this.#isStrange) this.#ended = true;
+		if (this.#isStrange) this.#end();
 		if (this.#ended) return;
 		const { replaced, captured, ...rest } = effect;
 		const states = [...replaced].map(([slot, state]) => {

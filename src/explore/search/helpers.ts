@@ -13,6 +13,8 @@ export interface HelperPort {
 	/** Called with each of its answers; undefined: it has ended, and the search goes on without it. */
 	onAnswer: (answer: HelperAnswer | undefined) => void;
 	ask(request: HelperRequest): void;
+	/** Takes the answers that have come. Otherwise they come when this thread does nothing. */
+	poll(): void;
 }
 
 /** Rows of states of one kernel state whose actors' moves are not known. */
@@ -22,7 +24,9 @@ export interface Need {
 }
 
 /** See the constructor of {@link Helpers}. */
-const START = 2_000;
+const START = 100;
+/** A helper has so many rows to do, and gets more when it has only half of them left. With more the search would wait for it longer. */
+const ROWS = 4;
 
 /** What one helper knows. */
 interface Known {
@@ -36,8 +40,17 @@ interface Known {
 	request: { begin?: HelperRequest["begin"]; active?: HelperRequest["active"] };
 	/** It can execute for the present exploration. */
 	isOn: boolean;
-	/** Called when it has made all that it was asked for. */
-	done: (() => void) | undefined;
+	/** How many rows it was asked for, and has finished. */
+	asked: number;
+	done: number;
+	/** The search waits until it has finished so many. */
+	awaited: { readonly done: number; readonly resolve: () => void } | undefined;
+}
+
+/** What a helper was asked for: it has that when it has finished so many rows. */
+interface Given {
+	readonly helper: Known;
+	readonly done: number;
 }
 
 /** The helpers of an exploration: the needs of its searches are divided among them. */
@@ -45,9 +58,11 @@ export class Helpers {
 	#known: Known[];
 	#world: World | undefined = undefined;
 	#reduction = true;
-	/** How much the search executes itself, for each part of a helper. */
-	#own = 1;
-	#isDone = () => true;
+	/** What the present level needs and nobody makes yet. The search takes the first one, helpers the last one. */
+	#open: Need[] = [];
+	#first = 0;
+	/** By number of the kernel state. */
+	readonly #given = new Map<number, Given>();
 	/** Needs up to now, and those after which helpers start. */
 	#needed = 0;
 	readonly #after: number;
@@ -60,7 +75,7 @@ export class Helpers {
 		this.#after = after;
 		this.#known = ports.map((port) => {
 			const one: Known = {
-				...{ port, request: {}, isOn: false, done: undefined },
+				...{ port, request: {}, isOn: false, asked: 0, done: 0, awaited: undefined },
 				...{ tasks: new Set<number>(), kernels: new Set<number>(), found: new Set<string>() },
 			};
 			port.onAnswer = (answer) => this.#take(one, answer);
@@ -95,54 +110,83 @@ export class Helpers {
 		this.#reduction = reduction;
 	}
 
-	/**
-	 * Has a part of it executed: what comes last. Undefined: nothing; otherwise the first of that part, and a promise that says when most of it
-	 * is in {@link executions}.
-	 */
-	share(needs: readonly Need[]): { readonly first: KernelState; readonly done: Promise<void> } | undefined {
-		if (!this.executions!.isValid) return undefined;
+	/** A level of the search begins. `needs`: in the order in which it comes to them. */
+	beginLevel(needs: readonly Need[]): void {
+		this.#open = [];
+		this.#first = 0;
+		this.#given.clear();
+		if (!this.executions!.isValid) return;
 		this.#needed += needs.length;
-		if (this.#needed <= this.#after) return undefined;
+		if (this.#needed <= this.#after) return;
 		for (const { port } of this.#known) port.start();
-		const helpers = this.#known.filter(({ isOn, port }) => isOn && port.isReady);
-		const open = needs.filter(({ kernel }) => !this.executions!.knows(kernel));
-		const own = Math.ceil((open.length * this.#own) / (this.#own + helpers.length));
-		const given = open.slice(own);
-		if (helpers.length === 0 || given.length === 0) return undefined;
-		const each = Math.ceil(given.length / helpers.length);
-		const parts = helpers.map((helper, i) => this.#ask(helper, given.slice(i * each, (i + 1) * each)));
-		let isDone = false;
-		const done = Promise.all(parts).then(() => {
-			isDone = true;
-		});
-		this.#isDone = () => isDone;
-		return { first: given[0]!.kernel, done };
+		this.#open = needs.filter(({ kernel }) => !this.executions!.knows(kernel));
+		this.#share();
 	}
 
-	/** The search needs what helpers make: whoever waits for the other one gets more next time. */
-	balance(): void {
-		this.#own = Math.min(Math.max(this.#own * (this.#isDone() ? 0.9 : 1.1), 0.1), 10);
-	}
-
-	#ask(helper: Known, needs: readonly Need[]): Promise<void> {
-		if (needs.length === 0) return Promise.resolve();
+	/** The search comes to what this kernel state needs. Undefined: it makes that itself; otherwise it waits. */
+	arriveAt(kernel: KernelState): Promise<void> | undefined {
+		for (const { port } of this.#known) port.poll();
+		if (this.#open[this.#first]?.kernel === kernel) {
+			this.#first++;
+			if (!this.executions!.knows(kernel)) this.#tell([kernel.key]);
+		}
+		this.#share();
+		const given = this.#given.get(kernel.id);
+		if (given === undefined || isFinished(given)) return undefined;
 		return new Promise((resolve) => {
-			helper.done = resolve;
-			helper.port.ask(this.#request(helper, needs));
+			given.helper.awaited = { done: given.done, resolve };
 		});
+	}
+
+	/** The search, or the helper `by`, executes from there: no other one needs to. */
+	#tell(keys: readonly string[], by?: Known): void {
+		for (const helper of this.#known) {
+			if (helper === by || !helper.isOn) continue;
+			const taken = keys.filter((key) => helper.found.has(key));
+			if (taken.length > 0) helper.port.ask({ ...this.#request(helper, []), taken });
+		}
+	}
+
+	/** Gives helpers something to do. */
+	#share(): void {
+		for (const helper of this.#known) {
+			if (!helper.isOn || !helper.port.isReady || helper.asked - helper.done > ROWS / 2) continue;
+			const needs: Need[] = [];
+			let rows = helper.asked - helper.done;
+			while (rows < ROWS && this.#first < this.#open.length) {
+				const need = this.#open.pop()!;
+				if (this.executions!.knows(need.kernel)) continue;
+				needs.push(need);
+				rows += need.rows.length;
+			}
+			if (needs.length > 0) this.#ask(helper, needs);
+		}
+	}
+
+	#ask(helper: Known, needs: readonly Need[]): void {
+		for (const { kernel, rows } of needs) {
+			helper.asked += rows.length;
+			this.#given.set(kernel.id, { helper, done: helper.asked });
+		}
+		helper.port.ask(this.#request(helper, needs));
 	}
 
 	#take(helper: Known, answer: HelperAnswer | undefined): void {
 		if (answer === undefined) {
 			helper.isOn = false;
 			this.#known = this.#known.filter((one) => one !== helper);
+		} else helper.done = answer.done;
+		if (answer?.round === this.#round) {
+			const { steps, ended } = answer;
+			if (ended) helper.isOn = false;
+			for (const { to } of steps) if (typeof to === "object") helper.found.add(to.key);
+			this.executions!.add(steps);
+			this.#tell([...new Set(steps.map(({ from }) => from))], helper);
 		}
-		if (answer === undefined || answer.isLast) helper.done?.();
-		if (answer?.round !== this.#round) return;
-		const { steps, ended } = answer;
-		if (ended) helper.isOn = false;
-		for (const { to } of steps) if (typeof to === "object") helper.found.add(to.key);
-		this.executions!.add(steps);
+		const { awaited } = helper;
+		if (awaited === undefined || (helper.isOn && helper.done < awaited.done)) return;
+		helper.awaited = undefined;
+		awaited.resolve();
 	}
 
 	#request(helper: Known, needs: readonly Need[]): HelperRequest {
@@ -185,6 +229,10 @@ export class Helpers {
 				at += width;
 			}
 		}
-		return { begin, active, reduction: this.#reduction, tasks, kernels, rows: sent };
+		return { begin, active, reduction: this.#reduction, tasks, kernels, rows: sent, taken: [] };
 	}
+}
+
+function isFinished({ helper, done }: Given): boolean {
+	return !helper.isOn || helper.done >= done;
 }

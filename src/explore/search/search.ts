@@ -288,32 +288,24 @@ export class Search {
 	/** Expands all states at one distance from the first. False if the search was stopped. */
 	async #expandLevel(start: number, end: number): Promise<boolean> {
 		const groups = this.#byKernel(this.#mine(start, end));
-		const shared = this.#share(groups);
-		if (shared === undefined) return this.#expandGroups(groups);
-		const { helpers } = this.#options;
-		const first = groups.findIndex(([state]) => this.#kernelAt(state!) === shared.first);
-		if (!(await this.#expandGroups(groups.slice(0, first)))) return false;
-		await this.#pause();
-		helpers!.balance();
-		await shared.done;
-		return this.#expandGroups(groups.slice(first));
+		this.#options.helpers?.beginLevel(this.#needs(groups));
+		return this.#expandGroups(groups);
 	}
 
-	/** Has helpers execute what a part of these states needs. */
-	#share(groups: readonly (readonly number[])[]): ReturnType<Helpers["share"]> {
-		const { helpers } = this.#options;
-		if (helpers === undefined) return undefined;
+	/** What has to be executed for these states. */
+	#needs(groups: readonly (readonly number[])[]): Need[] {
 		const needs: Need[] = [];
 		for (const group of groups) {
 			const rows = group.map((state) => this.#row(state)).filter((row) => this.#moves.isUnknown("ofActors", row));
 			if (rows.length > 0) needs.push({ kernel: this.#kernelAt(group[0]!), rows });
 		}
-		return helpers.share(needs);
+		return needs;
 	}
 
 	async #expandGroups(groups: readonly (readonly number[])[]): Promise<boolean> {
 		for (const group of groups) {
 			for (const kind of MOVE_KINDS) {
+				if (kind === "ofActors") await this.#options.helpers?.arriveAt(this.#kernelAt(group[0]!));
 				for (const state of group) {
 					if ((this.#looked++ & 2047) === 0) await this.#pause();
 					if (this.#isStopped()) return false;

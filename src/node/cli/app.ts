@@ -11,7 +11,7 @@ import { version } from "./version.js";
 
 /** A thread that `klpemu explore` has started. */
 export async function runThread(port: MessagePort, data: ThreadData | HelperData): Promise<void> {
-	if ("helps" in data) await (await import("./explore-helper.js")).serveExecutions(port, data);
+	if ("helps" in data) await (await import("./explore-helper.js")).serveExecutions(data);
 	else (await import("./explore-thread.js")).serveSearches(port, data);
 }
 

@@ -7,6 +7,8 @@ import { readCore } from "./core-option.js";
 /** What a thread gets that helps the search of one design. */
 export interface HelperData {
 	readonly helps: true;
+	/** For {@link HelperRequest} and {@link HelperMessage}. */
+	readonly port: MessagePort;
 	/** The scenario, and its file. */
 	readonly text: string;
 	readonly file: string;
@@ -21,20 +23,21 @@ export interface HelperData {
 export type HelperMessage = "ready" | HelperAnswer;
 
 /** A thread that executes for the search of another one. An error ends it. */
-export async function serveExecutions(port: MessagePort, data: HelperData): Promise<void> {
-	const { text, file, designs, design, cpu } = data;
+export async function serveExecutions(data: HelperData): Promise<void> {
+	const { port, text, file, designs, design, cpu } = data;
 	const core = await readCore("explore", data.core, undefined);
 	const scenario = parseScenario(text, file, { designs });
 	const helper = await createHelper(scenario, { host: nodeHost(file), design, cpu, core });
 	const post = (message: HelperMessage) => port.postMessage(message);
 	port.on("message", (message: HelperRequest) => {
-		helper.ask(message);
-		for (let answer = helper.next(); answer !== undefined; answer = helper.next()) {
-			post(answer);
-			// A request does not wait for what follows.
-			const request = receiveMessageOnPort(port)?.message as HelperRequest | undefined;
+		let request: HelperRequest | undefined = message;
+		do {
 			if (request !== undefined) helper.ask(request);
-		}
+			const answer = helper.answer();
+			if (answer !== undefined) post(answer);
+			// A request does not wait for what follows.
+			request = receiveMessageOnPort(port)?.message as HelperRequest | undefined;
+		} while (request !== undefined || helper.work());
 	});
 	post("ready");
 }

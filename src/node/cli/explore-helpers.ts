@@ -1,35 +1,37 @@
-import { Worker } from "node:worker_threads";
-import type { HelperAnswer, HelperPort, HelperRequest } from "../../explore/index.js";
+import { setFlagsFromString } from "node:v8";
+import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from "node:worker_threads";
+import type { HelperPort, HelperRequest } from "../../explore/index.js";
 import type { HelperData, HelperMessage } from "./explore-helper.js";
 import { programOf } from "./explore-threads.js";
 
 /** A thread that executes for the search of this one. */
 export class HelperThread implements HelperPort {
-	readonly #data: HelperData;
+	readonly #data: Omit<HelperData, "port">;
 	readonly #onEnd: (why: string) => void;
 	#worker: Worker | undefined = undefined;
+	#port: MessagePort | undefined = undefined;
 	#hasEnded = false;
 	isReady = false;
 	onAnswer: HelperPort["onAnswer"] = () => undefined;
 
 	/** `onEnd`: called with the reason if it ends by itself. */
-	constructor(data: HelperData, onEnd: (why: string) => void) {
+	constructor(data: Omit<HelperData, "port">, onEnd: (why: string) => void) {
 		this.#data = data;
 		this.#onEnd = onEnd;
 	}
 
 	start(): void {
 		if (this.#worker !== undefined || this.#hasEnded) return;
-		const worker = new Worker(...programOf(this.#data));
+		// Threads of V8's collector would take the cores from threads of the search.
+		setFlagsFromString("--no-parallel-scavenge");
+		const { port1, port2 } = new MessageChannel();
+		const [program, options] = programOf({ ...this.#data, port: port2 });
+		const worker = new Worker(program, { ...options, transferList: [port2] });
 		this.#worker = worker;
-		worker.on("message", (message: HelperMessage) => {
-			if (message === "ready") this.isReady = true;
-			else this.#answer(message);
-		});
+		this.#port = port1;
+		port1.on("message", (message: HelperMessage) => this.#take(message));
 		worker.on("error", (error) => this.#end(() => this.#onEnd(error.message)));
 		worker.on("exit", (status) => this.#end(() => this.#onEnd(`exit status ${status}`)));
-		// A search that has ended does not wait for it.
-		worker.unref();
 	}
 
 	/** One request after the other. */
@@ -38,8 +40,14 @@ export class HelperThread implements HelperPort {
 			this.onAnswer(undefined);
 			return;
 		}
-		this.#worker!.ref();
-		this.#worker!.postMessage(request);
+		this.#port!.postMessage(request);
+	}
+
+	poll(): void {
+		if (this.#port === undefined || this.#hasEnded) return;
+		for (let one = receiveMessageOnPort(this.#port); one !== undefined; one = receiveMessageOnPort(this.#port)) {
+			this.#take(one.message);
+		}
 	}
 
 	async end(): Promise<void> {
@@ -47,15 +55,16 @@ export class HelperThread implements HelperPort {
 		await this.#worker?.terminate();
 	}
 
-	#answer(answer: HelperAnswer | undefined): void {
-		if (answer === undefined || answer.isLast) this.#worker?.unref();
-		this.onAnswer(answer);
+	#take(message: HelperMessage): void {
+		if (message === "ready") this.isReady = true;
+		else this.onAnswer(message);
 	}
 
 	#end(tell: () => void): void {
 		if (this.#hasEnded) return;
 		this.#hasEnded = true;
+		this.#port?.close();
 		tell();
-		this.#answer(undefined);
+		this.onAnswer(undefined);
 	}
 }

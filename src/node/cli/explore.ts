@@ -196,7 +196,7 @@ function startHelpers(
 ): HelperThread[] {
 	const count = parallelOf(workers ?? 1n, "--workers", MAX_WORKERS, "klpemu explore");
 	if (count === 1) return [];
-	const data: HelperData = { helps: true, text, file, designs: designNames, design, core, cpu };
+	const data: Omit<HelperData, "port"> = { helps: true, text, file, designs: designNames, design, core, cpu };
 	const onEnd = (why: string) => io.stderr.write(`a thread of the search has ended (${why}): it goes on without it\n`);
 	return Array.from({ length: count - 1 }, () => new HelperThread(data, onEnd));
 }
