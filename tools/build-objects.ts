@@ -1,5 +1,7 @@
 /** npm run build:objects: compiles the repo's own sources, with and without endbr64, and assembles the engine's, into asm/prebuilt. */
-import { readdir } from "node:fs/promises";
+import { execFileSync } from "node:child_process";
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { hashOfBytes } from "../src/base/index.js";
 import {
@@ -24,13 +26,28 @@ async function sources(): Promise<string[]> {
 	return found.sort();
 }
 
+/** Of debug information only the lines are read: the rest is half of an object, and the package has each of them three times. */
+async function withLines(bytes: Uint8Array): Promise<Uint8Array> {
+	const folder = await mkdtemp(join(tmpdir(), "klpemu-objects-"));
+	try {
+		const path = join(folder, "file.o");
+		await writeFile(path, bytes);
+		const kept = [".debug_line", ".debug_line_str", ".rela.debug_line"].map((name) => `--keep-section=${name}`);
+		execFileSync("objcopy", ["--strip-debug", ...kept, path], { stdio: "inherit" });
+		return await readFile(path);
+	} finally {
+		await rm(folder, { recursive: true });
+	}
+}
+
 const files = new Map<string, string | Uint8Array>();
 const manifest: Record<string, Manifest[string]> = {};
 for (const source of await sources()) {
 	for (const ibt of [false, true]) {
 		const path = join(PROJECT, source);
-		const { bytes, warnings } = await compile(path, { ibt });
+		const { bytes: compiled, warnings } = await compile(path, { ibt });
 		if (warnings !== "") throw new Error(`${source}: ${warnings}`);
+		const bytes = await withLines(compiled);
 		const file = source.replace(/^asm\//, "").replace(/\.c$/, ibt ? ".ibt.o" : ".o");
 		files.set(file, bytes);
 		manifest[manifestKey(source, { ibt })] = { key: await sourceKey(path, { ibt }), object: hashOfBytes(bytes), file };
