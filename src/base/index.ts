@@ -5,7 +5,7 @@ export type { EmscriptenLoader } from "./emscripten.js";
 export { KlpemuError } from "./errors.js";
 export { groupBy } from "./group-by.js";
 export { Hash, hashOfBytes } from "./hash.js";
-export { keyOf, restoreObjects, type SavedObjects, saveObjects } from "./object-graph.js";
+export { keyOf, keyPartsOf, restoreObjects, type SavedObjects, saveObjects } from "./object-graph.js";
 export { once } from "./once.js";
 export { printable, printableData, printableJson } from "./printable.js";
 export { Random } from "./random.js";

@@ -138,9 +138,15 @@ const KIND = {
 	function: 11,
 } as const;
 
-/** A 128-bit hash. Two graphs have the same key exactly if they are equal, object for object, in all keyed fields. */
+/** Two graphs have the same key exactly if they are equal, object for object, in all keyed fields. */
 export function keyOf(root: object): string {
+	return keyPartsOf(root).join();
+}
+
+/** The key in its two parts, each a 128-bit hash: see {@link StateFields.apart}. */
+export function keyPartsOf(root: object): [string, string] {
 	const hash = new Hash();
+	const apart = new Hash();
 	/** Number of each object, in the order of the walk. The number stands for the object in the key. */
 	const numbers = new Map<object, number>([[root, 0]]);
 	const add = (value: unknown) => {
@@ -154,8 +160,8 @@ export function keyOf(root: object): string {
 			hash.addInt(number);
 		} else addValue(value, hash);
 	};
-	for (const object of numbers.keys()) addObject(object, hash, add, () => pathTo(root, object));
-	return hash.digest();
+	for (const object of numbers.keys()) addObject(object, hash, apart, add, () => pathTo(root, object));
+	return [hash.digest(), apart.digest()];
 }
 
 function addValue(value: unknown, hash: Hash): void {
@@ -170,7 +176,7 @@ function addValue(value: unknown, hash: Hash): void {
 }
 
 /** The number of values follows the kind, or follows from the class. */
-function addObject(object: object, hash: Hash, add: (value: unknown) => void, where: () => string): void {
+function addObject(object: object, hash: Hash, apart: Hash, add: (value: unknown) => void, where: () => string): void {
 	if (Array.isArray(object)) {
 		addHead(KIND.array, object.length, hash);
 		for (const item of object) add(item);
@@ -199,7 +205,9 @@ function addObject(object: object, hash: Hash, add: (value: unknown) => void, wh
 		} else {
 			hash.addInt(KIND.instance);
 			hash.add(declaration.name);
-			for (const name of declaration.keyed(object)) add(of[name]);
+			const field = declaration.apart?.field;
+			for (const name of declaration.keyed(object)) if (name !== field) add(of[name]);
+			if (field !== undefined) apart.add(declaration.apart!.text(object as never));
 		}
 	}
 }

@@ -11,6 +11,11 @@ export interface StateFields<T> {
 	readonly fields: readonly string[] | "all";
 	/** Saved and restored too, but no part of the key. `"rest"`: all fields that are not in `fields`. */
 	readonly unkeyed?: readonly string[] | "rest";
+	/**
+	 * A field whose value, as text, is the second part of the key. The text says also whose it is, so that it tells the objects apart
+	 * without the first part.
+	 */
+	readonly apart?: { readonly field: string; readonly text: (object: T) => string } | undefined;
 	/** Arrays of records that never change once they are made. Saved and restored, no part of the key, and not walked. */
 	readonly logs?: readonly string[];
 	/**
@@ -26,13 +31,15 @@ export class StateDeclaration {
 	readonly name: string;
 	readonly logs: readonly string[];
 	readonly dropCaches: ((object: never) => void) | undefined;
+	readonly apart: { readonly field: string; readonly text: (object: never) => string } | undefined;
 	/** Undefined: all fields. */
 	readonly #keyed: readonly string[] | undefined;
 	readonly #walked: readonly string[] | undefined;
 
-	constructor(name: string, { fields, unkeyed = [], logs = [], dropCaches }: StateFields<never>) {
+	constructor(name: string, { fields, unkeyed = [], logs = [], apart, dropCaches }: StateFields<never>) {
 		this.name = name;
 		this.logs = logs;
+		this.apart = apart;
 		this.dropCaches = dropCaches;
 		this.#keyed = fields === "all" ? undefined : fields;
 		this.#walked = fields === "all" || unkeyed === "rest" ? undefined : [...fields, ...unkeyed];

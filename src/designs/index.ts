@@ -10,6 +10,8 @@ import { rfc2025 } from "./rfc-2025.js";
 import { rfc2025NoNop } from "./rfc-2025-no-nop.js";
 import { universe } from "./universe.js";
 
+export { byLikeness } from "./likeness.js";
+
 /** The registry: a new design is one file and one line here. */
 export const designs: readonly Design[] = [
 	mainline,

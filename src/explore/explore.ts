@@ -77,8 +77,8 @@ async function tryOnce(model: Model, world: World, options: SearchOptions): Prom
 
 /** `world` is in its first state. */
 async function exploreOnce(model: Model, world: World, options: SearchOptions): Promise<Exploration> {
-	const { helpers, plainMoves } = options;
-	const memo = new Memo(world, options.invariants, { executions: helpers?.begin(world), plainMoves });
+	const { helpers, common } = options;
+	const memo = new Memo(world, options.invariants, { executions: helpers?.begin(world), common });
 	const searches = options.reduction ? groupsOf(model, memo.world.restless) : [allOf(model, memo)];
 	let [states, transitions, depth, bytes, bounded] = [0, 0, 0, 0, false];
 	const visited = new Map<string, number>();

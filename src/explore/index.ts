@@ -5,6 +5,7 @@ export { isEndless, type MoveObserver, minimise, type Replayed, Replayer } from 
 export { formatSchedule, type Move, PLACE, parseSchedule, type Schedule } from "./schedule.js";
 export {
 	type Checkpoint,
+	Common,
 	type FoundViolation,
 	Helper,
 	type HelperAnswer,
@@ -14,7 +15,6 @@ export {
 	Journal,
 	Memo,
 	type Outlook,
-	PlainMoves,
 	Search,
 	type SearchMove,
 	type SearchOptions,

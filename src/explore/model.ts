@@ -1,4 +1,5 @@
 import type { WatchedFunction } from "../consistency/index.js";
+import type { DesignAsks } from "../linux/klp/index.js";
 import type { Kernel } from "../linux/lib/index.js";
 import type { task_struct } from "../linux/sched/index.js";
 import type { Machine } from "../machine/index.js";
@@ -59,6 +60,8 @@ export interface Model {
 	 * each other have finished.
 	 */
 	readonly control: { mayFallAsleep: boolean; racersDone: () => boolean };
+	/** What kernel code asks its design for; undefined: nobody wants to know. */
+	readonly asks?: DesignAsks | undefined;
 	/** Of a model of the same scenario in several threads; undefined: it cannot be explored by several. */
 	readonly notes?: ModelNotes;
 }

@@ -1,4 +1,5 @@
 import { INVARIANTS, type Invariant } from "../consistency/index.js";
+import { findDesign } from "../designs/index.js";
 import {
 	type Exploration,
 	explore,
@@ -14,6 +15,7 @@ import {
 	storyParts,
 	tellStory,
 } from "../explore/index.js";
+import { DesignAsks } from "../linux/klp/index.js";
 import type { Machine } from "../machine/index.js";
 import { type Report, renderMarkdown, storyOf } from "../report/index.js";
 import { withCore } from "./core-design.js";
@@ -52,7 +54,8 @@ export interface ExploredScenario {
 export async function exploreScenario(options: ExploreScenarioOptions): Promise<ExploredScenario> {
 	const { scenario } = options;
 	const machine = await withCore(scenario, options.machine);
-	const model = await createModel(scenario, machine);
+	const asks = options.common && machine.core === undefined ? asksFor(scenario, machine) : undefined;
+	const model = await createModel(scenario, machine, [], asks);
 	try {
 		const exploration = await explore(model, options);
 		const {
@@ -93,6 +96,10 @@ export async function exploreScenario(options: ExploreScenarioOptions): Promise<
 	} finally {
 		model.machine.close();
 	}
+}
+
+function asksFor(scenario: Scenario, { design }: RunScenarioOptions): DesignAsks {
+	return new DesignAsks(findDesign(design ?? scenario.design));
 }
 
 /** For another thread's exploration of the scenario: see {@link Helper}. `options`: the same as there. */

@@ -1,5 +1,6 @@
 import { KlpemuError } from "../base/index.js";
 import type { Admin, AdminStep, Model, ModelTask } from "../explore/index.js";
+import type { DesignAsks } from "../linux/klp/index.js";
 import type { Kernel } from "../linux/lib/index.js";
 import { PF_KTHREAD, TASK_IDLE, TASK_INTERRUPTIBLE, type task_struct } from "../linux/sched/index.js";
 import type { LoadedObjects } from "./kernel-objects.js";
@@ -20,14 +21,18 @@ export interface ScenarioModel extends Model {
 
 /**
  * Makes the explorer's model of a scenario: its machine, with all objects loaded and before the first step. `places`: of a schedule
- * (see Schedule.watched).
+ * (see Schedule.watched). `asks`: notes what the design is asked for, in its place.
  */
 export async function createModel(
 	scenario: Scenario,
 	options: RunScenarioOptions,
 	places: readonly string[] = [],
+	asks?: DesignAsks,
 ): Promise<ScenarioModel> {
-	const { machine, objects } = await createScenarioMachine(scenario, options);
+	const { machine, objects } = await createScenarioMachine(scenario, {
+		...options,
+		design: asks?.design ?? options.design,
+	});
 	const functions = watchedFunctions(scenario.livepatches, machine);
 	const named = functions.length;
 	// A livepatch in C names its functions only when it enables itself.
@@ -45,7 +50,7 @@ export async function createModel(
 	const idleSleeps = tasks.length > 0 && tasks.every(({ name, named }) => parked.includes(name) && !named);
 	const watched = () => functions.slice(named).map(placeOf);
 	return {
-		...{ machine, functions, tasks, admins, kworkers, idleSleeps, control, outcomes },
+		...{ machine, functions, tasks, admins, kworkers, idleSleeps, control, outcomes, asks },
 		watched,
 		notes: {
 			take: () => outcomes.take(),

@@ -1,6 +1,6 @@
 /** Moves of tasks that explorations of a scenario under several designs have in common: each is made once, and nothing else changes. */
 import { describe, expect, test } from "vitest";
-import { PlainMoves } from "../../src/explore/index.js";
+import { Common } from "../../src/explore/index.js";
 import { exploreModel, modelOf, OwnSources, PATCHES } from "./support.js";
 
 const YAML = `${PATCHES}
@@ -8,17 +8,17 @@ tasks: { worker: { calls: [funcC] } }
 steps: [{ insmod: lp2 }]`;
 
 /** What the exploration finds, and how many of its tasks' moves were made before. */
-async function explored(design: string, plainMoves?: PlainMoves, yaml = YAML) {
-	const before = plainMoves?.taken ?? 0;
-	const { executed, ...found } = await exploreModel(await modelOf(yaml, design), { plainMoves });
-	return { found, made: executed.guest, taken: (plainMoves?.taken ?? 0) - before };
+async function explored(design: string, common?: Common, yaml = YAML) {
+	const before = common?.moves.taken ?? 0;
+	const { executed, ...found } = await exploreModel(await modelOf(yaml, design), { common });
+	return { found, made: executed.guest, taken: (common?.moves.taken ?? 0) - before };
 }
 
 describe("designs with the same handler", () => {
 	test("make no move a second time, and find the same as without", async () => {
-		const moves = new PlainMoves();
-		const first = await explored("mainline", moves);
-		const second = await explored("per-func-reject", moves);
+		const common = new Common();
+		const first = await explored("mainline", common);
+		const second = await explored("per-func-reject", common);
 		expect([first.found, second.found]).toEqual([
 			(await explored("mainline")).found,
 			(await explored("per-func-reject")).found,
@@ -28,26 +28,26 @@ describe("designs with the same handler", () => {
 	});
 
 	test("universe has another one", async () => {
-		const moves = new PlainMoves();
-		await explored("mainline", moves);
-		const alone = await explored("universe", new PlainMoves());
-		expect(await explored("universe", moves)).toEqual(alone);
-		expect((await explored("universe", moves)).taken).toBeGreaterThan(0.9 * alone.made);
+		const common = new Common();
+		await explored("mainline", common);
+		const alone = await explored("universe", new Common());
+		expect(await explored("universe", common)).toEqual(alone);
+		expect((await explored("universe", common)).taken).toBeGreaterThan(0.9 * alone.made);
 	});
 });
 
 test("other code at the same place, other constants", async () => {
 	const sources = new OwnSources();
 	try {
-		const common = new PlainMoves();
-		const taken = async (text: string, plainMoves: PlainMoves) => {
-			const before = plainMoves.taken;
+		const all = new Common();
+		const taken = async (text: string, common: Common) => {
+			const before = common.moves.taken;
 			const yaml = `${PATCHES.replace("]", ", task.c]")}tasks: { worker: { calls: [work] } }\nsteps: [{ insmod: lp1 }]`;
-			await sources.explore(yaml, { "task.c": text }, 10_000, { plainMoves });
-			return plainMoves.taken - before;
+			await sources.explore(yaml, { "task.c": text }, 10_000, { common });
+			return common.moves.taken - before;
 		};
 		/** True if it takes what explorations before it have made. */
-		const shares = async (text: string) => (await taken(text, common)) > (await taken(text, new PlainMoves()));
+		const shares = async (text: string) => (await taken(text, all)) > (await taken(text, new Common()));
 		const text = (more: string) =>
 			`#include <linux/compiler.h>\nextern long funcA(long);\n${more}\nnoinline long work(long x) { return LEFT + funcA(x); }\n`;
 		const one = text("#define LEFT 1");

@@ -80,21 +80,37 @@ export class Executions {
 		const found = take(this.#steps, stepKey(via.from.key, via), ({ effect }) => isAsRead(effect.reads, via));
 		if (found === undefined) return undefined;
 		this.taken++;
-		note(world, found.notes);
-		const replaced = new Map<number, TaskState>();
-		const captured = new Map<number, GuestContext>();
-		for (const [slot, { content, context }] of found.replaced) {
-			replaced.set(slot, world.states.intern(content, context));
-			captured.set(slot, context);
-		}
-		for (const [slot, written] of found.effect.writes) {
-			const before = via.tasks[slot]!;
-			if (!replaced.has(slot) && before.alive) world.states.withFields(before, written);
-		}
-		const reads = found.effect.reads.map((read) => ({ ...read, value: readBy(read, via) }));
 		const to = typeof found.to === "string" ? this.#kernels.get(found.to)! : found.to;
-		return { effect: { ...found.effect, reads, replaced, captured }, to };
+		return { effect: effectOf(found, via, world), to };
 	}
+}
+
+/** An effect as plain data. */
+export type SentEffect = Pick<SentStep, "effect" | "replaced">;
+
+/** As another world gets it. */
+export function sentEffect({ replaced, captured, ...effect }: Effect): SentEffect {
+	const states = [...replaced].map(([slot, state]) => {
+		return [slot, { content: contentOf(state), context: captured.get(slot) ?? state.contexts[0]! }] as const;
+	});
+	return { effect, replaced: new Map(states) };
+}
+
+/** The effect of a step that another world has made, in this one, which gets to know what the other one has noted. */
+export function effectOf(made: SentEffect & Pick<SentStep, "notes">, via: Via, world: World): Effect {
+	note(world, made.notes);
+	const replaced = new Map<number, TaskState>();
+	const captured = new Map<number, GuestContext>();
+	for (const [slot, { content, context }] of made.replaced) {
+		replaced.set(slot, world.states.intern(content, context));
+		captured.set(slot, context);
+	}
+	for (const [slot, written] of made.effect.writes) {
+		const before = via.tasks[slot]!;
+		if (!replaced.has(slot) && before.alive) world.states.withFields(before, written);
+	}
+	const reads = made.effect.reads.map((read) => ({ ...read, value: readBy(read, via) }));
+	return { ...made.effect, reads, replaced, captured };
 }
 
 /** Of a task state: what it is made from. */
@@ -108,7 +124,7 @@ function stepKey(from: string, { actor, late }: { readonly actor: number; readon
 }
 
 /** The entry of a key, which is made if there is none. */
-export function entryOf<T>(entries: Map<string, T>, key: string, make: () => T): T {
+export function entryOf<K, T>(entries: Map<K, T>, key: K, make: () => T): T {
 	const known = entries.get(key);
 	if (known !== undefined) return known;
 	const made = make();
@@ -133,7 +149,7 @@ function readBy({ slot, field }: Read, { tasks, busy }: Via): unknown {
 }
 
 /** True if a step that has read this would read the same again. */
-function isAsRead(reads: readonly Read[], via: Via): boolean {
+export function isAsRead(reads: readonly Read[], via: Via): boolean {
 	return reads.every((read) => isEqual(read.value, readBy(read, via)));
 }
 

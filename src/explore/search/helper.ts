@@ -10,7 +10,7 @@ import {
 	World,
 } from "../world/index.js";
 import type { Row } from "./columns.js";
-import { contentOf, type SentStep } from "./executions.js";
+import { type SentStep, sentEffect } from "./executions.js";
 import type { KernelContent, KernelState, Via } from "./kernel-state.js";
 import { Memo, type Recorder } from "./memo.js";
 import { Moves } from "./moves.js";
@@ -223,12 +223,8 @@ export class Helper {
 		const notes = this.#notes();
 		if (this.#isStrange) this.#end();
 		if (this.#ended) return;
-		const { replaced, captured, ...rest } = effect;
-		const states = [...replaced].map(([slot, state]) => {
-			return [slot, { content: contentOf(state), context: captured.get(slot) ?? state.contexts[0]! }] as const;
-		});
 		this.#steps.push({
-			...{ from: from.key, actor, late, effect: rest, replaced: new Map(states), notes },
+			...{ from: from.key, actor, late, ...sentEffect(effect), notes },
 			to: to && (this.#told.has(to.key) ? to.key : kernelContent(to)),
 		});
 		if (to !== undefined) this.#told.add(to.key);

@@ -2,13 +2,15 @@ import { KlpemuError } from "../../base/index.js";
 import { type Invariant, type Look, lookAt } from "../../consistency/index.js";
 import type { Effect, GuestContext, TaskOutcome, TaskState, World } from "../world/index.js";
 import { type Row, TASK, TaskColumns, taskBits, tasksOf } from "./columns.js";
+import type { Common } from "./common.js";
 import { DecisionTree, type Step } from "./decision-tree.js";
 import type { Executions, MadeStep } from "./executions.js";
 import { Judge } from "./judge.js";
 import type { KernelContent, KernelState, TaskMove, Via } from "./kernel-state.js";
 import { Loops } from "./loops.js";
 import { Outcome } from "./outcome.js";
-import type { ExplorationMoves, PlainMoves } from "./plain-moves.js";
+import type { ExplorationMoves } from "./plain-moves.js";
+import type { ExplorationSteps, Place } from "./plain-steps.js";
 import type { Position } from "./trace.js";
 
 /** Decides about `on_cpu`. */
@@ -36,8 +38,8 @@ export interface Recorder {
 export interface MemoOptions {
 	/** What others have executed. */
 	readonly executions?: Executions | undefined;
-	/** Of tasks, also under other designs. */
-	readonly plainMoves?: PlainMoves | undefined;
+	/** Under other designs, too. */
+	readonly common?: Common | undefined;
 	readonly recorder?: Recorder | undefined;
 }
 
@@ -78,14 +80,16 @@ export class Memo {
 
 	readonly #executions: Executions | undefined;
 	readonly #plainMoves: ExplorationMoves | undefined;
+	readonly #plainSteps: ExplorationSteps | undefined;
 	readonly #recorder: Recorder | undefined;
 
 	/** `invariants`: only these count. */
 	constructor(world: World, invariants: ReadonlySet<Invariant>, options: MemoOptions = {}) {
-		const { executions, plainMoves, recorder } = options;
+		const { executions, common, recorder } = options;
 		this.world = world;
 		this.#executions = executions;
-		this.#plainMoves = plainMoves?.begin(world);
+		this.#plainMoves = common?.moves.begin(world);
+		this.#plainSteps = this.#plainMoves && common!.steps.begin(world, this.#plainMoves);
 		this.#recorder = recorder;
 		this.#columns = new TaskColumns(world.states.all);
 		this.#nonpreemptible = world.model.machine.sched.preemption === "none";
@@ -96,6 +100,7 @@ export class Memo {
 			return this.#makeTaskMove(from, slot, state, context);
 		});
 		this.#live = this.#intern(undefined);
+		this.#plainSteps?.start(this.#live);
 		this.first = Int32Array.from([this.#live.id, ...world.allLoaded().map(({ id }) => id)]);
 	}
 
@@ -106,10 +111,7 @@ export class Memo {
 		const key = world.kernelKey(guest);
 		const state = this.#byKey.get(key) ?? this.add(this.#content(key, guest), via);
 		this.#save(state);
-		if (via !== undefined && via.from.distance + 1 < state.distance) {
-			state.via = via;
-			state.distance = via.from.distance + 1;
-		}
+		shorten(state, via);
 		this.#plainMoves?.arrive(state);
 		return state;
 	}
@@ -222,7 +224,7 @@ export class Memo {
 
 	/** Executes a step, unless somebody else has. */
 	execute(via: Via): Execution {
-		const known = this.#executions?.step(via);
+		const known = this.#executions?.step(via) ?? this.#plainSteps?.find(via);
 		const { effect, to } = known === undefined ? this.#makeStep(via) : this.#enter(via, known);
 		this.executed.kernel++;
 		const { reads } = effect;
@@ -238,18 +240,28 @@ export class Memo {
 		this.goto(via.from);
 		this.world.loadAll(via.tasks);
 		this.#recorder?.begin();
+		this.#plainSteps?.begin();
 		const effect = this.world.moveActor(via.actor, via.busy, via.late);
+		this.#plainSteps?.end();
 		const blocked = effect.kind === "blocked";
 		const died = effect.broken.some((broken) => broken.died);
 		// No move is made from where a task has died, and the world may not be fit for another one.
 		const to = blocked || died ? undefined : this.#intern(via);
 		if (!blocked) this.#live = to;
 		this.#recorder?.step(via, effect, to);
+		this.#plainSteps?.add(via, effect, to);
 		return { effect, to };
 	}
 
-	#enter(via: Via, { effect, to }: MadeStep): { readonly effect: Effect; readonly to: KernelState | undefined } {
-		return { effect, to: to && this.add(to, via) };
+	#enter(
+		via: Via,
+		{ effect, to, place }: MadeStep & { readonly place?: Place | undefined },
+	): { readonly effect: Effect; readonly to: KernelState | undefined } {
+		if (to === undefined) return { effect, to };
+		const state = this.add(to, via);
+		shorten(state, via);
+		if (place !== undefined) this.#plainSteps!.enter(state, place);
+		return { effect, to: state };
 	}
 
 	/** The next move of a task; `task`: the number of its state. */
@@ -350,6 +362,13 @@ export class Memo {
 		for (const { from, slot, state, context, outcome } of tries) this.#try(from, slot, state, context, outcome);
 		return late.length > 0;
 	}
+}
+
+/** `via`: a step that leads to the state, perhaps on a shorter way. */
+function shorten(state: KernelState, via: Via | undefined): void {
+	if (via === undefined || via.from.distance + 1 >= state.distance) return;
+	state.via = via;
+	state.distance = via.from.distance + 1;
 }
 
 function number<T>(ids: Map<T, number>, key: T): number {

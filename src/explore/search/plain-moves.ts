@@ -28,7 +28,9 @@ interface PlainMove {
  */
 export class PlainMoves {
 	/** By what guest code sees, then by the state of the task. */
-	readonly #moves = new Map<string, Map<string, PlainMove[]>>();
+	readonly #moves = new Map<number, Map<string, PlainMove[]>>();
+	/** All that guest code has seen, as numbers. */
+	readonly #numbers = new Map<string, number>();
 	/** What the handlers of the designs ask. */
 	readonly #rules: HandlerRules["sees"][] = [];
 	/** How many were taken. */
@@ -45,8 +47,14 @@ export class PlainMoves {
 		return new ExplorationMoves(this, world, `${this.#rules.indexOf(rules.sees)} ${rules.looks} ${known}`);
 	}
 
+	number(seen: string): number {
+		const number = this.#numbers.get(seen) ?? this.#numbers.size;
+		this.#numbers.set(seen, number);
+		return number;
+	}
+
 	/** The list of the moves from a state of a task. */
-	from(seen: string, task: string): PlainMove[] {
+	from(seen: number, task: string): PlainMove[] {
 		const byTask = entryOf(this.#moves, seen, () => new Map<string, PlainMove[]>());
 		return entryOf(byTask, task, () => []);
 	}
@@ -57,8 +65,8 @@ export class ExplorationMoves {
 	readonly #all: PlainMoves;
 	readonly #world: World;
 	readonly #rules: string;
-	/** By text: all that guest code sees; undefined: the world was in no such state yet. */
-	readonly #seen: (string | undefined)[] = [];
+	/** By text: all that guest code sees, as a number; undefined: the exploration was in no such state yet. */
+	readonly #seen: (number | undefined)[] = [];
 	/** Number of functions that are watched. */
 	readonly #watched: number;
 
@@ -71,13 +79,23 @@ export class ExplorationMoves {
 
 	/** The world is in this state now. */
 	arrive({ text, guest }: KernelState): void {
-		this.#seen[text] ??= `${this.#rules} ${guest} ${guestConstants(this.#world.model)}`;
+		this.#seen[text] ??= this.#all.number(`${this.#rules} ${guest} ${guestConstants(this.#world.model)}`);
+	}
+
+	/** The world is not in this state, but another one was, which has seen this. */
+	enter({ text }: KernelState, seen: number): void {
+		this.#seen[text] ??= seen;
+	}
+
+	/** What guest code sees in a state; undefined: the exploration was not there. */
+	seen({ text }: KernelState): number | undefined {
+		return this.#seen[text];
 	}
 
 	/** Undefined: nobody has made it. */
 	find({ text }: KernelState, slot: number, task: TaskState, context: GuestContext): TaskOutcome | undefined {
 		const seen = this.#seen[text];
-		if (seen === undefined || !this.#isValid) return undefined;
+		if (seen === undefined || !this.isValid) return undefined;
 		const world = this.#world;
 		const isIt = ({ from, notes }: PlainMove) => isSameContext(from, context) && world.shared.isAsKnown(notes);
 		const found = this.#all.from(seen, task.key).find(isIt);
@@ -92,14 +110,14 @@ export class ExplorationMoves {
 	add({ text }: KernelState, task: TaskState, from: GuestContext, outcome: TaskOutcome): void {
 		const seen = this.#seen[text];
 		const { plain: notes, state, context, label } = outcome;
-		if (seen === undefined || notes === undefined || !this.#isValid || isOfLoop(from) || isOfLoop(context)) return;
+		if (seen === undefined || notes === undefined || !this.isValid || isOfLoop(from) || isOfLoop(context)) return;
 		// What was not known when the move began may have changed its way.
 		if (!this.#world.shared.isAsKnown(notes)) return;
 		this.#all.from(seen, task.key).push({ from, next: contentOf(state), context, label, notes });
 	}
 
 	/** Where code goes does not depend on what this exploration has found. */
-	get #isValid(): boolean {
+	get isValid(): boolean {
 		const { model, hasUnknown } = this.#world;
 		return model.functions.length === this.#watched && !hasUnknown;
 	}

@@ -4,6 +4,7 @@ import { patchStateName } from "../../linux/klp/index.js";
 import type { Model } from "../model.js";
 import type { Move } from "../schedule.js";
 import { type Row, tasksOf } from "./columns.js";
+import type { Common } from "./common.js";
 import type { Helpers, Need } from "./helpers.js";
 import { type Journal, type LevelState, misfit, type SearchLog } from "./journal.js";
 import type { KernelState } from "./kernel-state.js";
@@ -11,7 +12,6 @@ import { MOVE_KINDS, type MovesKind } from "./known-moves.js";
 import type { Memo } from "./memo.js";
 import { isSame, Moves } from "./moves.js";
 import { Numbers } from "./numbers.js";
-import type { PlainMoves } from "./plain-moves.js";
 import { Reduction } from "./reduction.js";
 import type { FoundViolation, SearchResult, Violation } from "./result.js";
 import { StateTable } from "./state-table.js";
@@ -55,8 +55,8 @@ export interface SearchOptions {
 	readonly journal?: Journal | undefined;
 	/** They execute what the search needs next, in other threads. */
 	readonly helpers?: Helpers | undefined;
-	/** Of tasks, that searches under other designs of the same scenario have made, and what this one makes. */
-	readonly plainMoves?: PlainMoves | undefined;
+	/** What searches under other designs of the same scenario have executed, and what this one executes. Not together with `helpers`. */
+	readonly common?: Common | undefined;
 	/** This process's part of the work, if several processes share it: see {@link Shard}. */
 	readonly shard?: Shard | undefined;
 }

@@ -1,4 +1,4 @@
-import { Hash, KlpemuError, keyOf } from "../../base/index.js";
+import { Hash, KlpemuError, keyPartsOf } from "../../base/index.js";
 import {
 	type Broken,
 	chosenOn,
@@ -533,17 +533,21 @@ export class World {
 		return this.actors.every((actor) => !actor.inStep);
 	}
 
-	/** Worlds with the same key and the same states of tasks continue in the same way. */
+	/**
+	 * Worlds with the same key and the same states of tasks continue in the same way. What is behind the last ~ are the values that only
+	 * the design reads.
+	 */
 	kernelKey(guestKey = this.guestKey()): string {
 		const { before, after } = this.transition ?? {};
 		const views = [before, after].map((view) => view?.names.join() ?? "");
 		const actors = this.actors.map((actor) => actor.key + guestPlace(this.model.machine, actor));
-		const key = [keyOf(this.model.machine), ...actors, ...views, guestKey, this.shared.stateKey()].join("|");
+		const [machine, fields] = keyPartsOf(this.model.machine);
+		const key = [machine, ...actors, ...views, guestKey, this.shared.stateKey()].join("|");
 		// Most of it is the same text each time, and long.
-		if (key.length < 1000) return key;
+		if (key.length < 1000) return `${key}~${fields}`;
 		const hash = new Hash();
 		hash.add(key);
-		return hash.digest();
+		return `${hash.digest()}~${fields}`;
 	}
 
 	/** The loop whose turns were not all followed, in a sentence; undefined: there is none. */

@@ -1,6 +1,16 @@
 /** Values that a scenario or a C module gives for the fields of one struct, by name. */
 export type FieldValues = Readonly<Record<string, boolean | number>>;
 
+/** Of a key: equal values in the same order have the same text. */
+export function textOf(fields: FieldValues): string {
+	let text = "";
+	for (const name in fields) text += `${name}=${fields[name]} `;
+	return text;
+}
+
+/** How often a field was read or written so far: what happened while this has not changed depends on none. */
+export const fieldAccesses = { count: 0 };
+
 /** A struct of the kernel that designs add fields to: klp_patch, klp_func. */
 export interface WithFields {
 	fields: FieldValues;
@@ -100,8 +110,12 @@ function field<T extends boolean | number>(
 		name,
 		type,
 		text,
-		of: ({ fields }) => (fields[name] === undefined ? initial : convert(fields[name])),
+		of: ({ fields }) => {
+			fieldAccesses.count++;
+			return fields[name] === undefined ? initial : convert(fields[name]);
+		},
 		set: (struct, value) => {
+			fieldAccesses.count++;
 			struct.fields = { ...struct.fields, [name]: value };
 		},
 	};

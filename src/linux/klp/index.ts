@@ -1,3 +1,4 @@
+export { type Asked, DesignAsks } from "./asks.js";
 export type { Core, Design, KlpParts, PatchAttribute } from "./design.js";
 export {
 	bool,
@@ -6,6 +7,7 @@ export {
 	type FieldValues,
 	type ForeignKey,
 	refusalOf,
+	textOf,
 	u32,
 	type WithFields,
 } from "./fields.js";

@@ -3,7 +3,7 @@ import type { PendingRelocation } from "../../elf/index.js";
 import type { Kaddr } from "../../memory/index.js";
 import type { ftrace_ops } from "../ftrace/index.js";
 import { type Kernel, list_head } from "../lib/index.js";
-import type { FieldValues } from "./fields.js";
+import { type FieldValues, textOf } from "./fields.js";
 
 /** Task patch states (include/linux/livepatch.h). */
 export const KLP_TRANSITION_IDLE = -1;
@@ -34,7 +34,10 @@ export interface module {
 
 /** struct klp_func. External fields first. */
 export class klp_func {
-	static readonly state = declareState("klp_func", { fields: "all" });
+	static readonly state = declareState("klp_func", {
+		fields: "all",
+		apart: { field: "fields", text: (func: klp_func) => `${func.new_name} ${textOf(func.fields)}` },
+	});
 
 	readonly old_name: string;
 	new_func: Kaddr;
@@ -137,7 +140,10 @@ export interface klp_state {
 
 /** struct klp_patch. */
 export class klp_patch {
-	static readonly state = declareState("klp_patch", { fields: "all" });
+	static readonly state = declareState("klp_patch", {
+		fields: "all",
+		apart: { field: "fields", text: (patch: klp_patch) => `${patch.name} ${textOf(patch.fields)}` },
+	});
 
 	readonly mod: module;
 	readonly objs: readonly klp_object[];

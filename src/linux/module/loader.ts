@@ -11,7 +11,7 @@ import {
 import { hex, isKaddr, type Kaddr, type Memory, toKaddr } from "../../memory/index.js";
 import type { Ftrace, Symbols } from "../ftrace/index.js";
 import type { GuestCalls, Heap, HostFunctions } from "../guest/index.js";
-import type { FieldValues, klp_patch, Livepatch, module } from "../klp/index.js";
+import { type FieldValues, type klp_patch, type Livepatch, type module, textOf } from "../klp/index.js";
 import {
 	type Dmesg,
 	EAGAIN,
@@ -83,7 +83,10 @@ function ownEntries(image: Image, address: Kaddr): Entries {
 
 /** A loaded module. */
 export class LoadedModule implements module {
-	static readonly state = declareState("LoadedModule", { fields: "all" });
+	static readonly state = declareState("LoadedModule", {
+		fields: "all",
+		apart: { field: "fields", text: (mod: LoadedModule) => `${mod.name} ${textOf(mod.fields)}` },
+	});
 
 	readonly name: string;
 	readonly image: Image;

@@ -30,7 +30,7 @@ export interface SearchSettings {
 }
 
 /** How a search is watched, and what only the main thread knows. */
-export interface Watch extends Pick<SearchOptions, "journal" | "onMove" | "helpers" | "plainMoves"> {
+export interface Watch extends Pick<SearchOptions, "journal" | "onMove" | "helpers" | "common"> {
 	readonly stop: SharedFlag;
 	readonly core: KernelCore | undefined;
 	onProgress(at: DesignProgress): void;
@@ -75,7 +75,7 @@ export async function exploreDesign(
 			order: settings.order,
 			shard: settings.shard,
 			helpers: watch.helpers,
-			plainMoves: watch.plainMoves,
+			common: watch.common,
 			journal: watch.journal,
 			onMove: watch.onMove,
 			interrupted: () => watch.stop.isSet || elapsed() > time || isFull(),

@@ -1,6 +1,6 @@
 import type { MessagePort } from "node:worker_threads";
 import { KlpemuError } from "../../base/index.js";
-import { PlainMoves } from "../../explore/index.js";
+import { Common } from "../../explore/index.js";
 import { parseScenario } from "../../scenario/index.js";
 import { type DesignProgress, SharedFlag } from "./explore-control.js";
 import { type ExploredDesign, exploreDesign, type SearchSettings } from "./explore-design.js";
@@ -38,7 +38,7 @@ export function serveSearches(port: MessagePort, { text, designs, settings, stop
 		core: undefined,
 		onProgress: (at: DesignProgress) => post({ at }),
 		pause: () => undefined,
-		plainMoves: new PlainMoves(),
+		common: new Common(),
 	};
 	port.on("message", (design: string) => {
 		if (watch.stop.isSet) return post({ found: undefined });

@@ -15,11 +15,13 @@ const ALONE = 150;
 type Explore = (design: string) => Promise<ExploredDesign | undefined>;
 
 /**
- * Explores designs, `workers` at a time: one of them in this thread, by `explore`. The results are in the order of the designs, as if
+ * Explores designs, `workers` at a time: one of them in this thread, by `explore`. Those that are near each other in `order` are explored
+ * by the same thread, if possible: they have more to share (Common). The results are in the order of the designs, as if
  * each had waited for those before it: designs behind the first error are not in it, and then the error is thrown.
  */
 export async function exploreDesigns(
 	designs: readonly string[],
+	order: readonly string[],
 	workers: number,
 	explore: Explore,
 	control: Control,
@@ -27,7 +29,7 @@ export async function exploreDesigns(
 ): Promise<ExploredDesign[]> {
 	const found: (ExploredDesign | undefined)[] = [];
 	const errors: unknown[] = [];
-	let left = [...designs.keys()];
+	let left = order.map((design) => designs.indexOf(design));
 	const work = async (one: Explore, end: "first" | "last") => {
 		while (left.length > 0 && !control.stop.isSet) {
 			const index = (end === "first" ? left.shift() : left.pop())!;
@@ -45,7 +47,6 @@ export async function exploreDesigns(
 		for (let i = 1; i < workers && i <= left.length; i++) {
 			const thread = new SearchThread(control, { ...data, stop: control.stop.words });
 			threads.push(thread);
-			// Neighbours in the list have more to share with each other (PlainMoves).
 			others.push(work((design) => thread.explore(design), "last"));
 		}
 	}, ALONE);

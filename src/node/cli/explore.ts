@@ -1,8 +1,8 @@
 import { resolve } from "node:path";
 import { KlpemuError, printable, printableJson } from "../../base/index.js";
 import { INVARIANTS } from "../../consistency/index.js";
-import { designs } from "../../designs/index.js";
-import { Helpers, PlainMoves, type Schedule, type SearchMove, type Shard } from "../../explore/index.js";
+import { byLikeness, designs } from "../../designs/index.js";
+import { Common, Helpers, type Schedule, type SearchMove, type Shard } from "../../explore/index.js";
 import type { KernelCore } from "../../linux/klp-c/index.js";
 import { parseScenario, type Scenario } from "../../scenario/index.js";
 import { CPU_NAMES } from "../cpus.js";
@@ -114,7 +114,7 @@ async function exploreFile(
 		? []
 		: startHelpers(options, { text, file }, designOf(options, core, scenario), io);
 	const control = new Control(io, settings.budget);
-	const plainMoves = options.allDesigns ? new PlainMoves() : undefined;
+	const common = options.allDesigns ? new Common() : undefined;
 	const explore = (design: string | undefined) => {
 		const watch = {
 			stop: control.stop,
@@ -124,7 +124,7 @@ async function exploreFile(
 			onProgress: (at: DesignProgress) => control.onProgress(design ?? "core", at),
 			pause: () => checkpoints?.maybeSave(),
 			helpers: threads.length === 0 ? undefined : new Helpers(threads),
-			plainMoves,
+			common,
 		};
 		return exploreDesign(scenario, design, settings, watch);
 	};
@@ -134,6 +134,7 @@ async function exploreFile(
 		const found = options.allDesigns
 			? await exploreDesigns(
 					designNames,
+					byLikeness(designs).map(({ name }) => name),
 					parallelOf(options.workers, "--workers", MAX_WORKERS, "klpemu explore"),
 					explore,
 					control,

@@ -2,6 +2,7 @@ import * as v from "valibot";
 import { designs } from "../../designs/index.js";
 import type { ElfObject } from "../../elf/index.js";
 import type { FieldValues } from "../../linux/klp/index.js";
+import type { Machine } from "../../machine/index.js";
 import { patchOf } from "../livepatches.js";
 import { expected, fileText, koFile, moduleName, scalar, taskNames } from "../values.js";
 import { type StepWorld, step } from "./step.js";
@@ -34,9 +35,10 @@ function assignments(params: ReadonlyMap<string, string>): string[] {
  * A parameter with the name of a field that the design adds to struct klp_patch decides that field, as C code that copies it there would
  * in a kernel whose struct has the field. `replace` is in the struct of mainline: the module's own code decides it.
  */
-function decidedBy(params: ReadonlyMap<string, string>, design: string): FieldValues {
+function decidedBy(params: ReadonlyMap<string, string>, { klp }: Machine): FieldValues {
 	const values: Record<string, boolean | number> = {};
-	for (const { name, type } of designs.find((other) => other.name === design)?.fields ?? []) {
+	if (params.size === 0) return values;
+	for (const { name, type } of designs.find((other) => other.name === klp.design.name)?.fields ?? []) {
 		const text = params.get(name);
 		if (text === undefined || name === "replace") continue;
 		values[name] = type === "bool" ? /^([1yt]|on)/i.test(text) : Number(text);
@@ -94,7 +96,7 @@ export const insmod = step("insmod", {
 		const texts = paramTexts(params, world);
 		const parts = objects.get(module) ?? [];
 		if (spec === undefined) return yield* machine.loader.load_module(module, parts, { params: texts });
-		const fields = { ...spec.fields, ...decidedBy(texts, machine.klp.design.name) };
+		const fields = { ...spec.fields, ...decidedBy(texts, machine) };
 		const options = { params: ownParams(texts, parts, fields) };
 		if (spec.objects.length === 0) {
 			return yield* machine.loader.load_module(module, parts, { ...options, fields });
