@@ -1,11 +1,12 @@
 import { KlpemuError } from "../base/index.js";
 import { shortestOfEach } from "./merge.js";
 import type { Model, ModelTask } from "./model.js";
-import { isEndless, Replayer } from "./replay.js";
+import { isEndless, type Rehearser, Replayer } from "./replay.js";
 import {
 	type FoundViolation,
 	Memo,
 	outlookOf,
+	Rehearsal,
 	Search,
 	type SearchMove,
 	type SearchOptions,
@@ -36,6 +37,17 @@ export interface Exploration extends SearchResult {
  * breaks an invariant, so that no violation is lost (docs/exploring.md).
  */
 export async function explore(model: Model, options: SearchOptions): Promise<Exploration> {
+	return (await exploreToShorten(model, options)).exploration;
+}
+
+/** An exploration, and who can tell what else breaks the invariants of its schedules. What that executes counts nowhere. */
+export interface Shortenable {
+	readonly exploration: Exploration;
+	readonly rehearser: Rehearser;
+}
+
+/** See {@link explore}. */
+export async function exploreToShorten(model: Model, options: SearchOptions): Promise<Shortenable> {
 	const world = new World(model);
 	// A core that is guest code always shares memory.
 	for (let hasToScout = model.machine.klp.code !== undefined; ; ) {
@@ -44,7 +56,9 @@ export async function explore(model: Model, options: SearchOptions): Promise<Exp
 		if (found !== undefined && !world.grown) return found;
 		// Not all accesses that are points were points.
 		if (options.interrupted?.() && found !== undefined) {
-			return found.result === "complete" ? { ...found, result: "bounded" } : found;
+			const { exploration, rehearser } = found;
+			if (exploration.result !== "complete") return found;
+			return { exploration: { ...exploration, result: "bounded" }, rehearser };
 		}
 		({ hasToScout } = world);
 		world.restart();
@@ -66,7 +80,7 @@ async function scout(model: Model, world: World, options: SearchOptions): Promis
 }
 
 /** Undefined: a search has failed, because two states were taken for one. That happens while words that are state are not known. */
-async function tryOnce(model: Model, world: World, options: SearchOptions): Promise<Exploration | undefined> {
+async function tryOnce(model: Model, world: World, options: SearchOptions): Promise<Shortenable | undefined> {
 	try {
 		return await exploreOnce(model, world, options);
 	} catch (error) {
@@ -76,7 +90,7 @@ async function tryOnce(model: Model, world: World, options: SearchOptions): Prom
 }
 
 /** `world` is in its first state. */
-async function exploreOnce(model: Model, world: World, options: SearchOptions): Promise<Exploration> {
+async function exploreOnce(model: Model, world: World, options: SearchOptions): Promise<Shortenable> {
 	const { helpers, common } = options;
 	const memo = new Memo(world, options.invariants, { executions: helpers?.begin(world), common });
 	const searches = options.reduction ? groupsOf(model, memo.world.restless) : [allOf(model, memo)];
@@ -122,9 +136,13 @@ async function exploreOnce(model: Model, world: World, options: SearchOptions): 
 	const result = violations.length > 0 ? "violated" : bounded ? "bounded" : "complete";
 	const shared = options.shard === undefined ? undefined : visited;
 	const reason = result === "bounded" ? memo.world.loopReason() : undefined;
-	const { executed } = memo;
+	const executed = { ...memo.executed };
 	const points = world.shared.points();
-	return { result, violations, states, transitions, depth, bytes, visited: shared, searches, reason, executed, points };
+	const counts = { states, transitions, depth, bytes, executed };
+	const exploration = { result, violations, ...counts, visited: shared, searches, reason, points } as const;
+	// What the search knows is only true if it knows all ways of tasks.
+	const rehearser = world.hasUnknown ? new Replayer(model, [], world) : new Rehearsal(memo);
+	return { exploration, rehearser };
 }
 
 /** The schedule breaks the invariant. */

@@ -1,4 +1,4 @@
-export { type Exploration, explore } from "./explore.js";
+export { type Exploration, explore, exploreToShorten } from "./explore.js";
 export { joinVisited, shortestOfEach } from "./merge.js";
 export type { Admin, AdminStep, Model, ModelTask } from "./model.js";
 export { isEndless, type MoveObserver, minimise, type Replayed, Replayer } from "./replay.js";

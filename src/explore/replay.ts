@@ -208,11 +208,17 @@ export function isEndless(invariant: Invariant): boolean {
 	return invariant === "stuck" || invariant === "deadlock";
 }
 
+/** Tells what schedules break: a {@link Replayer}, or who knows without a machine. */
+export interface Rehearser {
+	/** Up to the first broken invariant among `invariants`. Throws `REPLAY_IMPOSSIBLE` when a move cannot be made. */
+	replay(moves: readonly Move[], invariants: ReadonlySet<Invariant>): readonly Pick<Replayed, "move" | "broken">[];
+}
+
 /**
  * Removes moves that are not needed to break the same invariant, until no further move can be removed. A schedule for what
  * `isEndless()` is not changed: it does not depend on the last move only.
  */
-export function minimise(replayer: Replayer, moves: readonly Move[], invariant: Invariant): Move[] {
+export function minimise(replayer: Rehearser, moves: readonly Move[], invariant: Invariant): Move[] {
 	const breaks = (candidate: readonly Move[]): Move[] | undefined => {
 		try {
 			const done = replayer.replay(candidate, new Set([invariant]));

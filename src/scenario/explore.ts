@@ -2,7 +2,7 @@ import { INVARIANTS, type Invariant } from "../consistency/index.js";
 import { findDesign } from "../designs/index.js";
 import {
 	type Exploration,
-	explore,
+	exploreToShorten,
 	Helper,
 	type Move,
 	type MoveObserver,
@@ -57,7 +57,7 @@ export async function exploreScenario(options: ExploreScenarioOptions): Promise<
 	const asks = options.common && machine.core === undefined ? asksFor(scenario, machine) : undefined;
 	const model = await createModel(scenario, machine, [], asks);
 	try {
-		const exploration = await explore(model, options);
+		const { exploration, rehearser } = await exploreToShorten(model, options);
 		const {
 			design: { name: design },
 			compiledFrom: core,
@@ -85,7 +85,7 @@ export async function exploreScenario(options: ExploreScenarioOptions): Promise<
 				// What is known of what can follow its states is of this very schedule, which is a shortest one.
 				moves: withPlaces(
 					replayer,
-					outlook === undefined ? minimise(replayer, moves, broken.invariant) : moves,
+					outlook === undefined ? minimise(rehearser, moves, broken.invariant) : moves,
 					broken.invariant,
 				),
 			}));
