@@ -1,6 +1,6 @@
 /** Saving, restoring and hashing of objects that declare their state; what is said of a class that does not. */
 import { describe, expect, test } from "vitest";
-import { declareState, keyOf, restoreObjects, saveObjects } from "../../src/base/index.js";
+import { declareState, keyOf, keyPartsOf, restoreObjects, saveObjects } from "../../src/base/index.js";
 
 class Leaf {
 	static readonly state = declareState("Leaf", { fields: ["value"] });
@@ -108,6 +108,28 @@ describe("a key", () => {
 	])("does not depend on %s", (_, change) => {
 		expect(key(change)).toBe(same);
 	});
+});
+
+test("a field that stands apart changes the second part of the key only, and is saved", () => {
+	class Struct {
+		static readonly state = declareState("Struct", {
+			fields: "all",
+			apart: { field: "given", text: ({ name, given }: Struct) => `${name} ${given}` },
+		});
+		readonly name = "lp1";
+		given = 1;
+		other = 1;
+	}
+	const struct = new Struct();
+	const [before, saved] = [keyPartsOf([struct]), saveObjects(struct)];
+	struct.given = 2;
+	expect(keyPartsOf([struct])[0]).toBe(before[0]);
+	expect(keyPartsOf([struct])[1]).not.toBe(before[1]);
+	restoreObjects(saved);
+	expect(keyPartsOf([struct])).toEqual(before);
+	struct.other = 2;
+	expect(keyPartsOf([struct])[0]).not.toBe(before[0]);
+	expect(keyPartsOf([struct])[1]).toBe(before[1]);
 });
 
 test.each<[string, (root: Root, silent: Silent) => void]>([

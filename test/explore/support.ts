@@ -39,7 +39,7 @@ export async function exploreModel(model: Model, options: Partial<SearchOptions>
 }
 
 /** What a search of a test may do, if the test does not say more. */
-const limits = (budget: number) => ({ budget, invariants: new Set(INVARIANTS), all: false, reduction: true });
+export const limits = (budget: number) => ({ budget, invariants: new Set(INVARIANTS), all: false, reduction: true });
 
 /** A folder for scenarios with sources of their own. */
 export class OwnSources {
