@@ -37,8 +37,8 @@ test("each schedule that lacks some moves of a found one has the same fate", asy
 				fates.add(typeof expected === "string" ? expected : (expected as [number, unknown[]])[1].length);
 			}
 		}
-		// All that can become of one.
-		expect([...fates].map(String).sort()).toEqual(["0", "1", "REPLAY_IMPOSSIBLE"]);
+		// Some of them still break it, some do not.
+		expect([...fates].sort()).toEqual([0, 1]);
 		const shortest = minimise(rehearser, moves, broken.invariant);
 		expect(shortest).toEqual(minimise(replayer, moves, broken.invariant));
 		const nobody = { ...moves[0]!, who: "nobody" };
