@@ -29,7 +29,7 @@ test("each schedule that lacks some moves of a found one has the same fate", asy
 		const replayer = new Replayer(again);
 		const without = (from: number, count: number): Move[] => moves.filter((_, i) => i < from || i >= from + count);
 		const fates = new Set<unknown>();
-		for (const count of [0, 1, 2]) {
+		for (const count of [0, 1]) {
 			for (let from = 0; from + count <= moves.length; from++) {
 				const schedule = without(from, count);
 				const expected = fate(() => replayer.replay(schedule, invariants));
