@@ -1,3 +1,4 @@
+export { DesignAsks } from "./asks.js";
 export { type Exploration, explore, exploreToShorten } from "./explore.js";
 export { joinVisited, shortestOfEach } from "./merge.js";
 export type { Admin, AdminStep, Model, ModelTask } from "./model.js";

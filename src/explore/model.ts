@@ -1,8 +1,8 @@
 import type { WatchedFunction } from "../consistency/index.js";
-import type { DesignAsks } from "../linux/klp/index.js";
 import type { Kernel } from "../linux/lib/index.js";
 import type { task_struct } from "../linux/sched/index.js";
 import type { Machine } from "../machine/index.js";
+import type { DesignAsks } from "./asks.js";
 
 /** A task of a model. The order of a model's tasks is the order of a state's columns. */
 export interface ModelTask {

@@ -1,6 +1,7 @@
 import { INVARIANTS, type Invariant } from "../consistency/index.js";
 import { findDesign } from "../designs/index.js";
 import {
+	DesignAsks,
 	type Exploration,
 	exploreToShorten,
 	Helper,
@@ -15,7 +16,6 @@ import {
 	storyParts,
 	tellStory,
 } from "../explore/index.js";
-import { DesignAsks } from "../linux/klp/index.js";
 import type { Machine } from "../machine/index.js";
 import { type Report, renderMarkdown, storyOf } from "../report/index.js";
 import { withCore } from "./core-design.js";

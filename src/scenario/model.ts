@@ -1,6 +1,5 @@
 import { KlpemuError } from "../base/index.js";
-import type { Admin, AdminStep, Model, ModelTask } from "../explore/index.js";
-import type { DesignAsks } from "../linux/klp/index.js";
+import type { Admin, AdminStep, DesignAsks, Model, ModelTask } from "../explore/index.js";
 import type { Kernel } from "../linux/lib/index.js";
 import { PF_KTHREAD, TASK_IDLE, TASK_INTERRUPTIBLE, type task_struct } from "../linux/sched/index.js";
 import type { LoadedObjects } from "./kernel-objects.js";

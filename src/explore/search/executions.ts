@@ -113,6 +113,12 @@ export function effectOf(made: SentEffect & Pick<SentStep, "notes">, via: Via, w
 	return { ...made.effect, reads, replaced, captured };
 }
 
+/** Of a kernel state: what any world says about it. */
+export function kernelContent(state: KernelState): KernelContent {
+	const { id: _id, via: _via, distance: _distance, saved: _saved, text: _text, look: _look, ...content } = state;
+	return content;
+}
+
 /** Of a task state: what it is made from. */
 export function contentOf(state: TaskState): SentState["content"] {
 	const { slot, fields, alive, running, handler, core, chosen, entries, inside, entriesKey } = state;

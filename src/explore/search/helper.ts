@@ -10,7 +10,7 @@ import {
 	World,
 } from "../world/index.js";
 import type { Row } from "./columns.js";
-import { type SentStep, sentEffect } from "./executions.js";
+import { kernelContent, type SentStep, sentEffect } from "./executions.js";
 import type { KernelContent, KernelState, Via } from "./kernel-state.js";
 import { Memo, type Recorder } from "./memo.js";
 import { Moves } from "./moves.js";
@@ -229,10 +229,4 @@ export class Helper {
 		});
 		if (to !== undefined) this.#told.add(to.key);
 	}
-}
-
-/** Of a kernel state: what any world says about it. */
-export function kernelContent(state: KernelState): KernelContent {
-	const { id: _id, via: _via, distance: _distance, saved: _saved, text: _text, look: _look, ...content } = state;
-	return content;
 }

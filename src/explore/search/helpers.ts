@@ -1,7 +1,7 @@
 import type { TaskState, World } from "../world/index.js";
 import type { Row } from "./columns.js";
-import { contentOf, Executions } from "./executions.js";
-import { type HelperAnswer, type HelperRequest, kernelContent } from "./helper.js";
+import { contentOf, Executions, kernelContent } from "./executions.js";
+import type { HelperAnswer, HelperRequest } from "./helper.js";
 import type { KernelState } from "./kernel-state.js";
 
 /** A {@link Helper} in another thread. */

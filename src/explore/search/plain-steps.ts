@@ -1,15 +1,15 @@
-import type { Asked, DesignAsks } from "../../linux/klp/index.js";
+import type { Asked, DesignAsks } from "../asks.js";
 import type { Effect, World } from "../world/index.js";
 import {
 	effectOf,
 	entryOf,
 	isAsRead,
+	kernelContent,
 	type MadeStep,
 	type SentEffect,
 	type SentNotes,
 	sentEffect,
 } from "./executions.js";
-import { kernelContent } from "./helper.js";
 import type { KernelContent, KernelState, Via } from "./kernel-state.js";
 import type { ExplorationMoves } from "./plain-moves.js";
 

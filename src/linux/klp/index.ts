@@ -1,4 +1,3 @@
-export { type Asked, DesignAsks } from "./asks.js";
 export type { Core, Design, KlpParts, PatchAttribute } from "./design.js";
 export {
 	bool,
@@ -6,6 +5,7 @@ export {
 	type Field,
 	type FieldValues,
 	type ForeignKey,
+	fieldAccesses,
 	refusalOf,
 	textOf,
 	u32,

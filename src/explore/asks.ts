@@ -1,5 +1,4 @@
-import type { Design } from "./design.js";
-import { fieldAccesses } from "./fields.js";
+import { type Design, fieldAccesses } from "../linux/klp/index.js";
 
 /** Observers call these too, and what a handler takes is no part of a step of kernel code: whoever compares designs compares them first. */
 const OF_HANDLER: readonly PropertyKey[] = ["sees", "looks", "handler"];
@@ -82,16 +81,11 @@ export class DesignAsks {
 
 type Member = (...given: unknown[]) => unknown;
 
-const ids = new WeakMap<object, number>();
-let nextId = 0;
+const ids = new Map<unknown, number>();
 
 /** The same for the same object or function, and its text for other data. */
 function idOf(value: unknown): string {
 	if ((typeof value !== "object" || value === null) && typeof value !== "function") return String(value);
-	let id = ids.get(value);
-	if (id === undefined) {
-		id = nextId++;
-		ids.set(value, id);
-	}
-	return `#${id}`;
+	if (!ids.has(value)) ids.set(value, ids.size);
+	return `#${ids.get(value)}`;
 }

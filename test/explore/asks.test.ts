@@ -1,7 +1,8 @@
 /** What kernel code asks a design for, and the order of designs by what they have in common. */
 import { describe, expect, test } from "vitest";
 import { byLikeness, designs, findDesign } from "../../src/designs/index.js";
-import { bool, type Core, type Design, DesignAsks, type klp_patch } from "../../src/linux/klp/index.js";
+import { DesignAsks } from "../../src/explore/index.js";
+import { bool, type Core, type Design, type klp_patch } from "../../src/linux/klp/index.js";
 
 const replace = bool("replace", false, "");
 const patch = { fields: { replace: true } } as unknown as klp_patch;
