@@ -37,7 +37,7 @@ export const AREA = {
 	bounce: BASE + 256,
 	/**
 	 * Pages that the second tier has found (tier2/pages.ts): {@link PAGE_SLOTS} slots of {@link PAGE_SLOT_BYTES} for pages that can be read,
-	 * then as many for pages that can be read and written. A slot holds a page's address, and its place in the backing store.
+	 * then as many for pages that can be read and written. A slot holds a page's address, and the negative of its place in the backing store.
 	 */
 	pages: BASE + 0x400,
 	/** One i32 for each call site: {@link SITE} or the low half of the call's target. */

@@ -65,10 +65,10 @@ export class Rehearsal {
 
 	/** One step of an actor. */
 	#step(actor: number, { who, busy, late }: Move, step: number, row: Row): readonly Broken[] {
-		const { names, states } = { names: this.#memo.world.names, states: this.#memo.states };
+		const { states, world } = this.#memo;
 		const kernel = states[row[0]!]!;
 		if (kernel.next[actor] === undefined) throw impossible(who);
-		const onCpu = new Set(busy.filter((one) => one.step === step).map(({ task }) => names.indexOf(task)));
+		const onCpu = new Set(busy.filter((one) => one.step === step).map(({ task }) => world.names.indexOf(task)));
 		const rule = { mayBeBusy: (_: unknown, __: unknown, slot: number) => (onCpu.has(slot) ? ON_CPU.yes : ON_CPU.no) };
 		const before = row.slice();
 		const position = new Position(row, new Trace());

@@ -21,7 +21,7 @@ export class Known {
 	readonly #values: Value[];
 	/** Registers whose 64 bits are in memory as well, and where. */
 	readonly #homes: Map<number, MemoryPlace>;
-	/** Registers whose low byte is in a local of its own, too ({@link Registers.low}). */
+	/** Registers whose low byte is in a local of its own, too ({@link Registers.getLow}). */
 	readonly lowBytes: Set<number>;
 	/** The instruction that set the flags, if it is known. */
 	setter: Setter | undefined;

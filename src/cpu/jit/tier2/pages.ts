@@ -10,8 +10,8 @@ const PAGE = 4096;
 const WINDOW = 0xffffffff80000000n;
 
 /**
- * A slot of `AREA.pages`: the address of a page that is valid for the access `need`, and behind it its place in the backing store. In locals they would
- * need moves wherever ways meet; in memory they are operands.
+ * A slot of `AREA.pages`: a page that is valid for the access `need`. In locals it would need moves wherever ways meet; in memory it is an
+ * operand.
  */
 interface CachedPage {
 	readonly slot: number;
@@ -75,9 +75,7 @@ export class Pages {
 			.op("i32.ne")
 			.op("i32.or");
 		for (const slot of new Set([...this.#pages.values()].map((page) => page.slot))) {
-			code.i32(0).get(rsp).i64(-4096n).op("i64.and").memory("i64.store", slot);
-			code.i32(0).i32(0).get(entry).i32(-4096).op("i32.and").op("i32.sub");
-			code.memory("i32.store", slot + MINUS_PLACE);
+			fillSlot(code, slot, rsp, entry);
 		}
 	}
 
@@ -174,6 +172,15 @@ function pushBase(code: Code, page: CachedPage): Code {
 	return code.i32(0).memory("i64.load", page.slot);
 }
 
+/** Puts the page of an address, from so many bytes behind its beginning on, into a slot. Locals: the address, its page table entry. */
+function fillSlot(code: Code, slot: number, address: number, entry: number, from = 0): void {
+	code.i32(0).get(address).i64(-4096n).op("i64.and");
+	if (from !== 0) code.i64(BigInt(from)).op("i64.add");
+	code.memory("i64.store", slot);
+	code.i32(0).i32(-from).get(entry).i32(-4096).op("i32.and").op("i32.sub");
+	code.memory("i32.store", slot + MINUS_PLACE);
+}
+
 /** The bits of a page table entry that an access looks at. */
 function maskOf(need: number): number {
 	return (need & WRITE) !== 0 ? need | PTE_CODE : need;
@@ -210,15 +217,7 @@ function findPage(t: Translator, page: CachedPage, offset: number, span: number)
 	code.tee(entry);
 	pushMask(0).op("i32.and").i32(need).op("i32.ne").op("i32.or");
 	t.bailIf(REASON.slow);
-	/** Puts the page, from so many bytes behind its beginning on, into the slot. */
-	const set = (from: number): void => {
-		code.i32(0).get(first).i64(-4096n).op("i64.and");
-		if (from !== 0) code.i64(BigInt(from)).op("i64.add");
-		code.memory("i64.store", page.slot);
-		code.i32(0).i32(-from).get(entry).i32(-4096).op("i32.and").op("i32.sub");
-		code.memory("i32.store", page.slot + MINUS_PLACE);
-	};
-	set(0);
+	fillSlot(code, page.slot, first, entry);
 	code
 		.get(first)
 		.i64(4095n)
@@ -238,7 +237,7 @@ function findPage(t: Translator, page: CachedPage, offset: number, span: number)
 		.op("i64.ge_s")
 		.op("i32.or");
 	t.bailIf(REASON.slow);
-	set(PAGE / 2);
+	fillSlot(code, page.slot, first, entry, PAGE / 2);
 	code.end();
 	pushBase(code.get(first), page).op("i64.sub").set(offset);
 }

@@ -27,7 +27,10 @@ export class Registers {
 		return code.get(this.#locals[reg]!);
 	}
 
-	/** Sets a register to a local of that size: 32 bits clear the upper half; 8 (`high`: ah, ch, dh, bh) and 16 leave the rest alone. */
+	/**
+	 * Sets a register to a local of that size: 32 bits clear the upper half; 16 bits, and 8 of ah, ch, dh, bh (`high`), leave the rest alone. The
+	 * low byte is {@link setLow}'s.
+	 */
 	set(code: Code, reg: number, size: number, value: number, high: boolean): void {
 		this.#used.add(reg);
 		this.#dirty.add(reg);
@@ -38,7 +41,7 @@ export class Registers {
 			code.set(local);
 			return;
 		}
-		const mask = size === 16 ? 0xffffn : high ? 0xff00n : 0xffn;
+		const mask = high ? 0xff00n : 0xffffn;
 		code.get(local).i64(~mask).op("i64.and").get(value).op("i64.extend_i32_u");
 		if (high) code.i64(8n).op("i64.shl");
 		code.op("i64.or").set(local);
