@@ -1,7 +1,7 @@
 /** Moves of tasks that explorations of a scenario under several designs have in common: each is made once, and nothing else changes. */
 import { describe, expect, test } from "vitest";
 import { Common } from "../../src/explore/index.js";
-import { exploreModel, modelOf, OwnSources, PATCHES } from "./support.js";
+import { exploreModel, exploreTwo, modelOf, OwnSources, PATCHES } from "./support.js";
 
 const YAML = `${PATCHES}
 tasks: { worker: { calls: [funcC] } }
@@ -16,13 +16,7 @@ async function explored(design: string, common?: Common, yaml = YAML) {
 
 describe("designs with the same handler", () => {
 	test("make no move a second time, and find the same as without", async () => {
-		const common = new Common();
-		const first = await explored("mainline", common);
-		const second = await explored("per-func-reject", common);
-		expect([first.found, second.found]).toEqual([
-			(await explored("mainline")).found,
-			(await explored("per-func-reject")).found,
-		]);
+		const second = await exploreTwo(explored);
 		// But for the first ones, which find what tasks write.
 		expect(second.taken).toBeGreaterThan(0.9 * second.made);
 	});

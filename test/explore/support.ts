@@ -3,8 +3,9 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { expect } from "vitest";
 import { INVARIANTS } from "../../src/consistency/index.js";
-import { type Exploration, explore, type Model, type SearchOptions } from "../../src/explore/index.js";
+import { Common, type Exploration, explore, type Model, type SearchOptions } from "../../src/explore/index.js";
 import { nodeHost } from "../../src/node/index.js";
 import {
 	createModel,
@@ -61,4 +62,18 @@ export class OwnSources {
 	close(): void {
 		rmSync(this.#folder, { recursive: true });
 	}
+}
+
+/** Explores under two designs that are alike, one after the other: each finds what it finds alone. Returns the second exploration. */
+export async function exploreTwo<T extends { readonly found: unknown }>(
+	explored: (design: string, common?: Common) => Promise<T>,
+): Promise<T> {
+	const common = new Common();
+	const first = await explored("mainline", common);
+	const second = await explored("per-func-reject", common);
+	expect([first.found, second.found]).toEqual([
+		(await explored("mainline")).found,
+		(await explored("per-func-reject")).found,
+	]);
+	return second;
 }
