@@ -88,7 +88,7 @@ async function inPlaceOf(path: string, write: (temporary: string) => Promise<voi
 		await promises.rm(temporary, { recursive: true, force: true }).catch(() => undefined);
 		throw unwritable(path, cause);
 	} finally {
-		letGo();
+		await letGo();
 	}
 }
 

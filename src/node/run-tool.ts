@@ -63,7 +63,7 @@ export function runTool(
 		const stderr = collect(child.stderr, limits.outputBytes, () => stop("output"));
 		const end = (): void => {
 			clearTimeout(timer);
-			letGo();
+			void letGo();
 		};
 		child.on("error", (error) => {
 			end();

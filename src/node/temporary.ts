@@ -41,7 +41,10 @@ export async function withTemporaryFolder<T>(use: (folder: string) => Promise<T>
 		if (folder === undefined || !FULL.has(code ?? "")) throw cause;
 		throw unusable(folder, cause as NodeJS.ErrnoException);
 	} finally {
-		letGo();
-		if (folder !== undefined) await promises.rm(folder, { recursive: true, force: true });
+		try {
+			if (folder !== undefined) await promises.rm(folder, { recursive: true, force: true });
+		} finally {
+			await letGo();
+		}
 	}
 }

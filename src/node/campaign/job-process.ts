@@ -18,7 +18,7 @@ export class JobProcess {
 	readonly #command: readonly string[];
 	readonly #grace: number;
 	#child: ChildProcess | undefined;
-	#letGo: () => void = () => undefined;
+	#letGo: () => Promise<void> = async () => undefined;
 	#answered: (answer: AnswerLine) => void = () => undefined;
 	#ended: (why: string) => void = () => undefined;
 	#tries = 0;
@@ -65,7 +65,7 @@ export class JobProcess {
 	close(): void {
 		const child = this.#child;
 		this.#child = undefined;
-		this.#letGo();
+		void this.#letGo();
 		child?.kill("SIGKILL");
 		this.#ended("the process was ended");
 	}
@@ -85,7 +85,7 @@ export class JobProcess {
 		const end = (why: string) => {
 			if (this.#child !== child) return;
 			this.#child = undefined;
-			this.#letGo();
+			void this.#letGo();
 			this.#ended(why);
 		};
 		child.once("error", ({ message }) => end(`it cannot be started: ${message}`));

@@ -124,7 +124,7 @@ function bootWith(accel: Accelerator, kits: readonly BuiltKit[], options: VmOpti
 			const end = () => {
 				clearTimeout(timer);
 				clearTimeout(mute);
-				letGo();
+				void letGo();
 			};
 			child.on("error", (cause) => {
 				end();

@@ -1,17 +1,19 @@
 /** Commands as processes: standard output on a full disk, signals, a reader that goes. What was found is saved, and no file is torn. */
-import { execFileSync, spawn } from "node:child_process";
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import {
+	closeSync,
 	constants,
 	existsSync,
 	mkdtempSync,
 	openSync,
 	readdirSync,
 	readFileSync,
-	readSync,
+	readlinkSync,
 	rmSync,
 	statSync,
 	writeFileSync,
+	writeSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -71,24 +73,32 @@ function start(
 	return { child, printed, end };
 }
 
-/** Lets the process write `name` in `place` into a pipe that nobody empties: it gets to the middle of the file, and no further. */
-function writesIntoPipe(place: string, name: string): string {
-	execFileSync("mkfifo", [join(place, "pipe")]);
-	return `ln -s pipe ${place}/${name}.$$.tmp`;
+/** A pipe that is full and that nobody empties: a process that writes into it gets to the middle of its file, and no further. */
+function fullPipe(): { path: string; close(): void } {
+	const path = join(mkdtempSync(join(folder, "pipe-")), "pipe");
+	execFileSync("mkfifo", [path]);
+	const pipe = openSync(path, constants.O_RDWR | constants.O_NONBLOCK);
+	try {
+		for (;;) writeSync(pipe, Buffer.alloc(4096));
+	} catch (error) {
+		if ((error as NodeJS.ErrnoException).code !== "EAGAIN") throw error;
+	}
+	return { path, close: () => closeSync(pipe) };
 }
 
-/** Waits until it has begun to. */
-async function isWriting(place: string): Promise<void> {
-	const pipe = openSync(join(place, "pipe"), constants.O_RDONLY | constants.O_NONBLOCK);
-	const read = () => {
-		try {
-			return readSync(pipe, Buffer.alloc(1));
-		} catch {
-			// EAGAIN: it has opened the pipe.
-			return 0;
-		}
-	};
-	await expect.poll(read).toBe(1);
+/** Waits until the process has opened the file. */
+async function hasOpened({ pid }: ChildProcess, file: string): Promise<void> {
+	const fds = `/proc/${pid}/fd`;
+	const files = () =>
+		readdirSync(fds).map((fd) => {
+			try {
+				return readlinkSync(join(fds, fd));
+			} catch {
+				// It has closed this one in between.
+				return "";
+			}
+		});
+	await expect.poll(files).toContain(file);
 }
 
 /** Waits until the process has printed that. */
@@ -304,28 +314,27 @@ describe("a signal", () => {
 		const args = ["kit", "scenarios/force.yaml", "--out", place];
 		expect(await start(args).end).toMatchObject({ status: 0 });
 		expect(statSync(join(place, "run.sh")).mode & 0o111).not.toBe(0);
-		const pipe = join(folder, "pipe");
-		execFileSync("mkfifo", [pipe]);
-		// Nobody reads it: the process waits there for ever.
-		const { child, end } = start(args, {}, `ln -s ${pipe} ${place}/Makefile.$$.tmp`);
-		await expect.poll(() => readdirSync(place)).not.toContain("run.sh");
+		const pipe = fullPipe();
+		const { child, end } = start(args, {}, `ln -s ${pipe.path} ${place}/Makefile.$$.tmp`);
+		await hasOpened(child, pipe.path);
 		child.kill("SIGTERM");
 		expect(await end).toMatchObject({ status: null, signal: "SIGTERM", stdout: "" });
-		rmSync(join(place, `Makefile.${child.pid}.tmp`), { force: true });
 		const left = readdirSync(place, { recursive: true, encoding: "utf8" });
+		expect(left).toContain("Makefile");
 		expect(left.filter((name) => /run\.sh|\.tmp$/.test(name))).toEqual([]);
-		for (const path of [place, pipe]) rmSync(path, { recursive: true });
+		pipe.close();
 	});
 
 	test("run --trace: in the middle of a file, which is then not there, and nothing is left beside it", async () => {
 		const place = mkdtempSync(join(folder, "trace-"));
-		const before = writesIntoPipe(place, "trace");
+		const pipe = fullPipe();
+		const before = `ln -s ${pipe.path} ${place}/trace.$$.tmp`;
 		const { child, end } = start(["run", HYBRID, "--trace", join(place, "trace")], {}, before);
-		await isWriting(place);
+		await hasOpened(child, pipe.path);
 		child.kill("SIGTERM");
 		expect(await end).toMatchObject({ status: null, signal: "SIGTERM" });
-		expect(readdirSync(place)).toEqual(["pipe"]);
-		rmSync(place, { recursive: true });
+		expect(readdirSync(place)).toEqual([]);
+		pipe.close();
 	});
 });
 
