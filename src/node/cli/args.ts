@@ -1,6 +1,6 @@
 import { parseArgs } from "node:util";
 import { KlpemuError, suggest } from "../../base/index.js";
-import { type AnyOption, type Command, optionName, type Positional } from "./command.js";
+import { type AnyOption, type Command, type NumberOption, optionName, type Positional } from "./command.js";
 
 export interface ParsedArgs {
 	/** Values by key of the command's option table; flags that were not given are false, lists are empty. */
@@ -17,11 +17,11 @@ function badArgument(command: string, message: string, hint = `klpemu ${command}
 }
 
 /** `18446744073709551615`, `0xff`: all 64 bits. Throws `CLI_BAD_ARGUMENT`. */
-function uint64(command: string, name: string, text: string): bigint {
-	const value = /^(\d+|0x[\da-f]+)$/i.test(text) ? BigInt(text) : -1n;
-	if (value >= 0n && value < 1n << 64n) return value;
-	const hint = "a whole number from 0 to 2^64 - 1, decimal or 0x...";
-	throw badArgument(command, `--${name} must be a number, not '${text}'`, hint);
+function uint64(command: string, name: string, { value: unit, help }: NumberOption, text: string): bigint {
+	const isNumber = /^(\d+|0x[\da-f]+)$/i.test(text);
+	if (isNumber && BigInt(text) < 1n << 64n) return BigInt(text);
+	const wanted = isNumber ? "less than 2^64" : "a whole number, decimal or 0x...";
+	throw badArgument(command, `--${name} must be ${wanted}, not '${text}'`, `--${name} ${unit}: ${help}`);
 }
 
 /**
@@ -100,7 +100,7 @@ function optionValue(
 	if (value === undefined || value === "" || (!inline && value.startsWith("-") && value.length > 1)) {
 		throw badArgument(command, `--${name} needs a value`, `--${name} ${option.value}: ${option.help}`);
 	}
-	return option.type === "uint64" ? uint64(command, name, value) : value;
+	return option.type === "uint64" ? uint64(command, name, option, value) : value;
 }
 
 async function checkChoice(command: string, key: string, option: AnyOption, value: unknown): Promise<void> {

@@ -50,7 +50,11 @@ export const exploreCommand: Command<ExploreOptions> = {
 		budget: { type: "uint64", value: "STATES", help: `stop after so many states (default ${BUDGET})` },
 		time: { type: "uint64", value: "SECONDS", help: "stop after so many seconds, for each design" },
 		memory: { type: "uint64", value: "MIB", help: `stop at so much memory in use (default ${DEFAULT_MEMORY})` },
-		workers: { type: "uint64", value: "N", help: "threads (default: with --all-designs the cores, else 1)" },
+		workers: {
+			type: "uint64",
+			value: "N",
+			help: `1 to ${MAX_WORKERS} threads (default 1, with --all-designs the cores)`,
+		},
 		invariant: { type: "text", value: "NAME", help: "look for this one only", choices: () => INVARIANTS },
 		everyInvariant: { type: "flag", help: "go on: the shortest schedule for each invariant" },
 		inevitable: { type: "flag", help: "of each schedule: from which move on nothing helps; chances before" },
