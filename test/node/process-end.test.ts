@@ -18,7 +18,6 @@ const program = (place: string) => `
 const PLACES = {
 	"at the start": "afterwards()",
 	"behind a file": 'readFile("package.json", afterwards)',
-	"in a timer": "setTimeout(afterwards, 1)",
 	"in an immediate": "setImmediate(afterwards)",
 	"in a microtask": "Promise.resolve().then(afterwards)",
 };
