@@ -3,6 +3,8 @@ import { shortestOfEach } from "./merge.js";
 import type { Model, ModelTask } from "./model.js";
 import { isEndless, type Rehearser, Replayer } from "./replay.js";
 import {
+	Ahead,
+	Executions,
 	type FoundViolation,
 	Memo,
 	outlookOf,
@@ -18,6 +20,11 @@ import { World } from "./world/index.js";
 const SCOUTED = 3_000;
 /** So many of these that find nothing are enough. */
 const QUIET_SCOUTS = 2;
+
+export interface ExploreOptions extends Omit<SearchOptions, "ahead"> {
+	/** Makes another model of the same scenario: a long search executes steps on its machine. Undefined: it does not. */
+	readonly another?: (() => Promise<Model>) | undefined;
+}
 
 /** Result of the exploration of one scenario under one design. */
 export interface Exploration extends SearchResult {
@@ -36,7 +43,7 @@ export interface Exploration extends SearchResult {
  * further group move, and the other tasks stay outside of the kernel. Tasks do not act on each other, and one task
  * breaks an invariant, so that no violation is lost (docs/exploring.md).
  */
-export async function explore(model: Model, options: SearchOptions): Promise<Exploration> {
+export async function explore(model: Model, options: ExploreOptions): Promise<Exploration> {
 	return (await exploreToShorten(model, options)).exploration;
 }
 
@@ -47,7 +54,16 @@ export interface Shortenable {
 }
 
 /** See {@link explore}. */
-export async function exploreToShorten(model: Model, options: SearchOptions): Promise<Shortenable> {
+export async function exploreToShorten(model: Model, { another, ...given }: ExploreOptions): Promise<Shortenable> {
+	const ahead = another && new Ahead(another);
+	try {
+		return await exploreToEnd(model, { ...given, ahead });
+	} finally {
+		ahead?.close();
+	}
+}
+
+async function exploreToEnd(model: Model, options: SearchOptions): Promise<Shortenable> {
 	const world = new World(model);
 	// A core that is guest code always shares memory.
 	for (let hasToScout = model.machine.klp.code !== undefined; ; ) {
@@ -91,8 +107,10 @@ async function tryOnce(model: Model, world: World, options: SearchOptions): Prom
 
 /** `world` is in its first state. */
 async function exploreOnce(model: Model, world: World, options: SearchOptions): Promise<Shortenable> {
-	const { helpers, common } = options;
-	const memo = new Memo(world, options.invariants, { executions: helpers?.begin(world), common });
+	const { helpers, common, ahead } = options;
+	ahead?.begin(world);
+	const executions = helpers?.begin(world, ahead) ?? (ahead && new Executions(world, ahead));
+	const memo = new Memo(world, options.invariants, { executions, common });
 	const searches = options.reduction ? groupsOf(model, memo.world.restless) : [allOf(model, memo)];
 	let [states, transitions, depth, bytes, bounded] = [0, 0, 0, 0, false];
 	const visited = new Map<string, number>();
@@ -136,7 +154,7 @@ async function exploreOnce(model: Model, world: World, options: SearchOptions): 
 	const result = violations.length > 0 ? "violated" : bounded ? "bounded" : "complete";
 	const shared = options.shard === undefined ? undefined : visited;
 	const reason = result === "bounded" ? memo.world.loopReason() : undefined;
-	const executed = { ...memo.executed };
+	const executed = { ...memo.executed, replayed: memo.executed.replayed + (ahead?.replayed ?? 0) };
 	const points = world.shared.points();
 	const counts = { states, transitions, depth, bytes, executed };
 	const exploration = { result, violations, ...counts, visited: shared, searches, reason, points } as const;

@@ -57,7 +57,9 @@ export async function exploreScenario(options: ExploreScenarioOptions): Promise<
 	const asks = options.common && machine.core === undefined ? asksFor(scenario, machine) : undefined;
 	const model = await createModel(scenario, machine, [], asks);
 	try {
-		const { exploration, rehearser } = await exploreToShorten(model, options);
+		// Under several designs, an execution ahead could not be taken from another one.
+		const another = options.common ? undefined : () => createModel(scenario, machine);
+		const { exploration, rehearser } = await exploreToShorten(model, { ...options, another });
 		const {
 			design: { name: design },
 			compiledFrom: core,

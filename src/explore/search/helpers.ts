@@ -1,8 +1,10 @@
 import type { TaskState, World } from "../world/index.js";
+import type { Ahead } from "./ahead.js";
 import type { Row } from "./columns.js";
-import { contentOf, Executions, kernelContent } from "./executions.js";
+import { contentOf, Executions } from "./executions.js";
 import type { HelperAnswer, HelperRequest } from "./helper.js";
 import type { KernelState } from "./kernel-state.js";
+import { knownAtBegin } from "./step-maker.js";
 
 /** A {@link Helper} in another thread. */
 export interface HelperPort {
@@ -84,16 +86,11 @@ export class Helpers {
 	}
 
 	/** An exploration begins. */
-	begin(world: World): Executions {
+	begin(world: World, ahead?: Ahead): Executions {
 		this.#world = world;
 		this.#round++;
-		this.executions = new Executions(world);
-		const begin = {
-			round: this.#round,
-			memory: world.shared.known(),
-			decisive: world.states.decisive.known(),
-			watched: world.model.notes?.watched() ?? [],
-		};
+		this.executions = new Executions(world, ahead);
+		const begin = { round: this.#round, ...knownAtBegin(world) };
 		for (const one of this.#known) {
 			one.tasks.clear();
 			one.kernels.clear();
@@ -216,7 +213,7 @@ export class Helpers {
 				}
 				for (const task of via?.tasks ?? []) sendTask(task);
 				const sent = via && { ...via, from: via.from.id, tasks: Int32Array.from(via.tasks, (task) => task.id) };
-				kernels.push({ id, content: kernelContent(state), via: sent });
+				kernels.push({ id, content: state.content, via: sent });
 			}
 		};
 		const sent = new Int32Array(needs.reduce((sum, { rows }) => sum + rows.length, 0) * width);

@@ -1,4 +1,6 @@
+export { Ahead } from "./ahead.js";
 export { Common } from "./common.js";
+export { Executions } from "./executions.js";
 export { Helper, type HelperAnswer, type HelperRequest } from "./helper.js";
 export { type HelperPort, Helpers } from "./helpers.js";
 export { type Checkpoint, Journal } from "./journal.js";

@@ -139,23 +139,45 @@ export class Memo {
 		};
 	}
 
-	/** The state with this key, which was reached before. */
-	known(key: string): KernelState {
-		return this.#byKey.get(key)!;
+	/** The state with this key; undefined: it was not reached yet. */
+	known(key: string): KernelState | undefined {
+		return this.#byKey.get(key);
+	}
+
+	/** The world is in this state. */
+	isAt(state: KernelState): boolean {
+		return this.#live === state;
 	}
 
 	/** The state with this content. It gets a number, unless it is known. */
 	add(content: KernelContent, via: Via | undefined): KernelState {
 		const known = this.#byKey.get(content.key);
 		if (known !== undefined) return known;
+		// Not by spreading: the search reads states all the time, and V8 wants them of one shape.
 		const state: KernelState = {
-			...content,
+			content,
 			id: this.states.length,
 			via,
 			distance: via === undefined ? 0 : via.from.distance + 1,
 			saved: undefined,
 			text: number(this.#texts, content.guest),
 			look: number(this.#looks, this.#lookKey(content)),
+			key: content.key,
+			guest: content.guest,
+			next: content.next,
+			onCpu: content.onCpu,
+			actorsOnCpu: content.actorsOnCpu,
+			inKernel: content.inKernel,
+			outOfTheWay: content.outOfTheWay,
+			idleAsleep: content.idleAsleep,
+			mutexHeld: content.mutexHeld,
+			retries: content.retries,
+			stacks: content.stacks,
+			views: content.views,
+			fromTo: content.fromTo,
+			promised: content.promised,
+			inTransition: content.inTransition,
+			executable: content.executable,
 		};
 		this.states.push(state);
 		this.#byKey.set(content.key, state);
@@ -207,19 +229,25 @@ export class Memo {
 
 	/** The possible results of an actor's next step; empty: it must wait. */
 	step(from: KernelState, actor: number, late: boolean, position: Position, rule: BusyRule): Outcome[] {
-		this.#steps[from.id] ??= [];
-		const trees = this.#steps[from.id]!;
-		const index = 2 * actor + Number(late);
-		let tree = trees[index];
-		if (tree === undefined) {
-			tree = new DecisionTree(this.#columns);
-			trees[index] = tree;
-		}
+		const tree = this.#treeOf(from, actor, late);
 		const outcomes: Outcome[] = [];
 		for (const { outcome } of tree.find(new ActorStep(this, from, actor, late, position, rule))) {
 			if (outcome !== undefined) outcomes.push(outcome);
 		}
 		return outcomes;
+	}
+
+	/** The results are there: {@link step} executes nothing. */
+	isKnown(from: KernelState, actor: number, late: boolean, position: Position, rule: BusyRule): boolean {
+		return this.#treeOf(from, actor, late).knows(new ActorStep(this, from, actor, late, position, rule));
+	}
+
+	#treeOf(from: KernelState, actor: number, late: boolean): DecisionTree<Execution> {
+		this.#steps[from.id] ??= [];
+		const trees = this.#steps[from.id]!;
+		const index = 2 * actor + Number(late);
+		trees[index] ??= new DecisionTree(this.#columns);
+		return trees[index]!;
 	}
 
 	/** Executes a step, unless somebody else has. */

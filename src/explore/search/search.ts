@@ -3,6 +3,7 @@ import type { Broken, Invariant } from "../../consistency/index.js";
 import { patchStateName } from "../../linux/klp/index.js";
 import type { Model } from "../model.js";
 import type { Move } from "../schedule.js";
+import type { Ahead } from "./ahead.js";
 import { type Row, tasksOf } from "./columns.js";
 import type { Common } from "./common.js";
 import type { Helpers, Need } from "./helpers.js";
@@ -55,8 +56,13 @@ export interface SearchOptions {
 	readonly journal?: Journal | undefined;
 	/** They execute what the search needs next, in other threads. */
 	readonly helpers?: Helpers | undefined;
-	/** What searches under other designs of the same scenario have executed, and what this one executes. Not together with `helpers`. */
+	/**
+	 * What searches under other designs of the same scenario have executed, and what this one executes. Not together with `helpers` or
+	 * `ahead`.
+	 */
 	readonly common?: Common | undefined;
+	/** Executes what the search needs, and what follows, on a second machine of this thread. */
+	readonly ahead?: Ahead | undefined;
 	/** This process's part of the work, if several processes share it: see {@link Shard}. */
 	readonly shard?: Shard | undefined;
 }
@@ -139,6 +145,7 @@ export class Search {
 		this.#log = options.journal?.begin(this.#table.width, this);
 		this.#moves = new Moves(memo, this.#reduction, this.#table.size, this.#log);
 		options.helpers?.beginSearch(active, options.reduction);
+		options.ahead?.beginSearch(active, options.reduction);
 		this.#parents = options.order === undefined && options.shard === undefined ? undefined : new Numbers();
 	}
 
@@ -234,11 +241,13 @@ export class Search {
 	}
 
 	async #breadthFirst(): Promise<{ bounded: boolean; depth: number }> {
+		const { ahead } = this.#options;
 		let bounded = false;
 		for (let start = this.#level?.levels.at(-1) ?? 0; start < this.#table.length && !bounded; ) {
 			if (this.#isOver()) break;
 			const end = this.#table.length;
 			this.#beginLevel(start);
+			await ahead?.start(this.#memo.executed.kernel);
 			bounded = !(await this.#expandLevel(start, end));
 			if (!bounded) this.#log?.levelEnd();
 			this.#memo.checkContexts();
