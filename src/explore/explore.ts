@@ -3,7 +3,6 @@ import { shortestOfEach } from "./merge.js";
 import type { Model, ModelTask } from "./model.js";
 import { isEndless, type Rehearser, Replayer } from "./replay.js";
 import {
-	Ahead,
 	Executions,
 	type FoundViolation,
 	Memo,
@@ -20,11 +19,6 @@ import { World } from "./world/index.js";
 const SCOUTED = 3_000;
 /** So many of these that find nothing are enough. */
 const QUIET_SCOUTS = 2;
-
-export interface ExploreOptions extends Omit<SearchOptions, "ahead"> {
-	/** Makes another model of the same scenario: a long search executes steps on its machine. Undefined: it does not. */
-	readonly another?: (() => Promise<Model>) | undefined;
-}
 
 /** Result of the exploration of one scenario under one design. */
 export interface Exploration extends SearchResult {
@@ -43,7 +37,7 @@ export interface Exploration extends SearchResult {
  * further group move, and the other tasks stay outside of the kernel. Tasks do not act on each other, and one task
  * breaks an invariant, so that no violation is lost (docs/exploring.md).
  */
-export async function explore(model: Model, options: ExploreOptions): Promise<Exploration> {
+export async function explore(model: Model, options: SearchOptions): Promise<Exploration> {
 	return (await exploreToShorten(model, options)).exploration;
 }
 
@@ -54,16 +48,7 @@ export interface Shortenable {
 }
 
 /** See {@link explore}. */
-export async function exploreToShorten(model: Model, { another, ...given }: ExploreOptions): Promise<Shortenable> {
-	const ahead = another && new Ahead(another);
-	try {
-		return await exploreToEnd(model, { ...given, ahead });
-	} finally {
-		ahead?.close();
-	}
-}
-
-async function exploreToEnd(model: Model, options: SearchOptions): Promise<Shortenable> {
+export async function exploreToShorten(model: Model, options: SearchOptions): Promise<Shortenable> {
 	const world = new World(model);
 	// A core that is guest code always shares memory.
 	for (let hasToScout = model.machine.klp.code !== undefined; ; ) {

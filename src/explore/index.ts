@@ -1,10 +1,11 @@
 export { DesignAsks } from "./asks.js";
-export { type Exploration, type ExploreOptions, explore, exploreToShorten } from "./explore.js";
+export { type Exploration, explore, exploreToShorten } from "./explore.js";
 export { joinVisited, shortestOfEach } from "./merge.js";
 export type { Admin, AdminStep, Model, ModelTask } from "./model.js";
 export { isEndless, type MoveObserver, minimise, type Replayed, Replayer } from "./replay.js";
 export { formatSchedule, type Move, PLACE, parseSchedule, type Schedule } from "./schedule.js";
 export {
+	Ahead,
 	type Checkpoint,
 	Common,
 	type FoundViolation,

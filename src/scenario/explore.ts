@@ -1,6 +1,7 @@
 import { INVARIANTS, type Invariant } from "../consistency/index.js";
 import { findDesign } from "../designs/index.js";
 import {
+	Ahead,
 	DesignAsks,
 	type Exploration,
 	exploreToShorten,
@@ -29,7 +30,7 @@ import type { Scenario } from "./scenario.js";
 import { checkCore } from "./schedule-core.js";
 import type { Verdict } from "./types.js";
 
-export interface ExploreScenarioOptions extends SearchOptions {
+export interface ExploreScenarioOptions extends Omit<SearchOptions, "ahead"> {
 	readonly scenario: Scenario;
 	readonly machine: RunScenarioOptions;
 }
@@ -58,8 +59,9 @@ export async function exploreScenario(options: ExploreScenarioOptions): Promise<
 	const model = await createModel(scenario, machine, [], asks);
 	try {
 		// Under several designs, an execution ahead could not be taken from another one.
-		const another = options.common ? undefined : () => createModel(scenario, machine);
-		const { exploration, rehearser } = await exploreToShorten(model, { ...options, another });
+		const ahead = options.common ? undefined : new Ahead(() => createModel(scenario, machine));
+		const explored = exploreToShorten(model, { ...options, ahead });
+		const { exploration, rehearser } = await explored.finally(() => ahead?.close());
 		const {
 			design: { name: design },
 			compiledFrom: core,

@@ -2,6 +2,7 @@
 
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
+import { Ahead } from "../../src/explore/index.js";
 import { nodeHost } from "../../src/node/index.js";
 import { createModel, parseScenario } from "../../src/scenario/index.js";
 import { exploreModel } from "./support.js";
@@ -9,7 +10,8 @@ import { exploreModel } from "./support.js";
 async function explored(file: string, design: string, isAhead: boolean) {
 	const scenario = parseScenario(readFileSync(file, "utf8"), file);
 	const another = () => createModel(scenario, { host: nodeHost(file), design });
-	const { executed, ...found } = await exploreModel(await another(), { all: true, ...(isAhead && { another }) });
+	const ahead = isAhead ? new Ahead(another, 1000) : undefined;
+	const { executed, ...found } = await exploreModel(await another(), { all: true, ahead });
 	return { found, executed };
 }
 

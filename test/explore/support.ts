@@ -5,14 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "vitest";
 import { INVARIANTS } from "../../src/consistency/index.js";
-import {
-	Common,
-	type Exploration,
-	type ExploreOptions,
-	explore,
-	type Model,
-	type SearchOptions,
-} from "../../src/explore/index.js";
+import { Common, type Exploration, explore, type Model, type SearchOptions } from "../../src/explore/index.js";
 import { nodeHost } from "../../src/node/index.js";
 import {
 	createModel,
@@ -38,7 +31,7 @@ export function modelOf(yaml: string, design = "mainline"): Promise<Model> {
 	return createModel(scenario, { host: nodeHost(FILE), design });
 }
 
-export async function exploreModel(model: Model, options: Partial<ExploreOptions> = {}): Promise<Exploration> {
+export async function exploreModel(model: Model, options: Partial<SearchOptions> = {}): Promise<Exploration> {
 	try {
 		return await explore(model, { ...limits(300_000), ...options });
 	} finally {

@@ -6,8 +6,8 @@ import { Reduction } from "./reduction.js";
 import { type KnownAtBegin, knownAtBegin, StepMaker } from "./step-maker.js";
 import { Walk } from "./walk.js";
 
-/** So many steps of a small search are executed before a second machine pays. */
-const START = 300;
+/** See the constructor of {@link Ahead}. To make the machine takes as long as some 3,000 steps. */
+const START = 15_000;
 
 /**
  * Executes steps of actors for the search of this thread, on a second machine, in an order that suits the machine: behind a step that the
@@ -16,6 +16,7 @@ const START = 300;
  */
 export class Ahead {
 	readonly #another: () => Promise<Model>;
+	readonly #after: number;
 	#model: Model | undefined = undefined;
 	#maker: StepMaker | undefined = undefined;
 	#walk: Walk | undefined = undefined;
@@ -24,9 +25,10 @@ export class Ahead {
 	/** By the number of the same state in the search. */
 	#tasks: TaskState[] = [];
 
-	/** `another`: makes a model of the same scenario. */
-	constructor(another: () => Promise<Model>) {
+	/** `another`: makes a model of the same scenario. `after`: a search makes so many steps again before the machine is made. */
+	constructor(another: () => Promise<Model>, after = START) {
 		this.#another = another;
+		this.#after = after;
 	}
 
 	/** An exploration begins in `world`. */
@@ -46,9 +48,9 @@ export class Ahead {
 		this.#walk = new Walk(memo, new Reduction(memo.world.model, memo.world, active, reduction));
 	}
 
-	/** Makes the second machine, if the search has executed so many steps that it pays. */
-	async start(executed: number): Promise<void> {
-		if (this.#maker !== undefined || executed < START) return;
+	/** Makes the second machine, if it pays. `replayed`: how many steps the search has made again. */
+	async start(replayed: number): Promise<void> {
+		if (this.#maker !== undefined || replayed < this.#after) return;
 		this.#model = await this.#another();
 		this.#maker = new StepMaker(this.#model);
 		this.#maker.begin(this.#known!);

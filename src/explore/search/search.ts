@@ -247,7 +247,7 @@ export class Search {
 			if (this.#isOver()) break;
 			const end = this.#table.length;
 			this.#beginLevel(start);
-			await ahead?.start(this.#memo.executed.kernel);
+			await ahead?.start(this.#memo.executed.replayed);
 			bounded = !(await this.#expandLevel(start, end));
 			if (!bounded) this.#log?.levelEnd();
 			this.#memo.checkContexts();
