@@ -1,6 +1,6 @@
 import type { Model } from "../model.js";
 import type { TaskState, World } from "../world/index.js";
-import { contentOf, type SentStep } from "./executions.js";
+import { contentOf, type SentStep, type StepSource } from "./executions.js";
 import type { KernelState, Via } from "./kernel-state.js";
 import { Reduction } from "./reduction.js";
 import { type KnownAtBegin, knownAtBegin, StepMaker } from "./step-maker.js";
@@ -14,7 +14,7 @@ const START = 15_000;
  * search asks for come those that follow, which it will ask for. They are kept until then ({@link Executions}), so that the search finds
  * everything in its own order.
  */
-export class Ahead {
+export class Ahead implements StepSource {
 	readonly #another: () => Promise<Model>;
 	readonly #after: number;
 	#model: Model | undefined = undefined;

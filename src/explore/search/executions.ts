@@ -1,5 +1,4 @@
 import type { AccessNotes, Effect, GuestContext, Read, TaskContent, TaskState, World } from "../world/index.js";
-import type { Ahead } from "./ahead.js";
 import type { KernelContent, KernelState, Via } from "./kernel-state.js";
 
 /** What an execution has noted besides its result: see SharedMemory.addNotes() and Model.notes. */
@@ -34,8 +33,13 @@ export interface MadeStep {
 	readonly to: KernelContent | undefined;
 }
 
+/** Executes a step that nobody has executed yet, and perhaps others. */
+export interface StepSource {
+	make(via: Via): readonly SentStep[];
+}
+
 /**
- * What others have executed, in other threads or {@link Ahead}, and the search has not asked for yet. An execution depends only on what it
+ * What others have executed, in other threads or on a second machine, and the search has not asked for yet. An execution depends only on what it
  * is found by here, so that it does not matter who has made it; and as the search takes them in its own order, it gives the same numbers
  * to what they have reached.
  */
@@ -47,12 +51,12 @@ export class Executions {
 	readonly #world: World;
 	/** Number of functions that are watched. */
 	readonly #watched: number;
-	readonly #ahead: Ahead | undefined;
+	readonly #ahead: StepSource | undefined;
 	/** How many were taken. */
 	taken = 0;
 
 	/** `world`: that of the search, in which an exploration begins. It gets to know what is taken. `ahead`: executes what is not there. */
-	constructor(world: World, ahead?: Ahead) {
+	constructor(world: World, ahead?: StepSource) {
 		this.#world = world;
 		this.#ahead = ahead;
 		this.#watched = world.model.functions.length;

@@ -1,7 +1,6 @@
 import type { TaskState, World } from "../world/index.js";
-import type { Ahead } from "./ahead.js";
 import type { Row } from "./columns.js";
-import { contentOf, Executions } from "./executions.js";
+import { contentOf, Executions, type StepSource } from "./executions.js";
 import type { HelperAnswer, HelperRequest } from "./helper.js";
 import type { KernelState } from "./kernel-state.js";
 import { knownAtBegin } from "./step-maker.js";
@@ -86,7 +85,7 @@ export class Helpers {
 	}
 
 	/** An exploration begins. */
-	begin(world: World, ahead?: Ahead): Executions {
+	begin(world: World, ahead?: StepSource): Executions {
 		this.#world = world;
 		this.#round++;
 		this.executions = new Executions(world, ahead);
