@@ -105,21 +105,44 @@ function restoreObject(one: SavedObject): void {
 			}
 			break;
 		}
-		case "array":
-			one.of.length = one.values.length;
-			for (let i = 0; i < one.values.length; i++) one.of[i] = one.values[i];
+		case "array": {
+			const { of, values } = one;
+			if (of.length !== values.length) of.length = values.length;
+			for (let i = 0; i < values.length; i++) if (of[i] !== values[i]) of[i] = values[i];
 			break;
+		}
 		case "map":
+			if (isSameMap(one.of, one.values)) break;
 			one.of.clear();
 			for (const [key, value] of one.values) one.of.set(key, value);
 			break;
 		case "set":
+			if (isSameSet(one.of, one.values)) break;
 			one.of.clear();
 			for (const value of one.values) one.of.add(value);
 			break;
 		case "words":
 			one.of.set(one.values as never);
 	}
+}
+
+/** Most have not changed since they were saved, and to look takes less time than to fill them again. */
+function isSameMap(map: Map<unknown, unknown>, values: readonly (readonly [unknown, unknown])[]): boolean {
+	if (map.size !== values.length) return false;
+	let i = 0;
+	for (const [key, value] of map) {
+		const [savedKey, savedValue] = values[i++]!;
+		if (key !== savedKey || value !== savedValue) return false;
+	}
+	return true;
+}
+
+/** In the same order, as they are visited. */
+function isSameSet(set: Set<unknown>, values: readonly unknown[]): boolean {
+	if (set.size !== values.length) return false;
+	let i = 0;
+	for (const value of set) if (value !== values[i++]) return false;
+	return true;
 }
 
 /** What comes next in the hashed sequence. The kind and what follows it tell where the next one begins. */

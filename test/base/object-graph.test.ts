@@ -58,6 +58,49 @@ describe("save and restore", () => {
 		]);
 	});
 
+	test.each<[string, (root: Root) => void]>([
+		["an item of an array", ({ list }) => list.splice(2, 1, "other")],
+		["the order of an array", ({ list }) => list.reverse()],
+		["a value of a map", ({ map }) => map.set([...map.keys()][0], "other")],
+		[
+			"a key of a map",
+			({ map }) => {
+				map.delete("third");
+				map.set("other", 2);
+			},
+		],
+		[
+			"the order of a map",
+			({ map }) => {
+				map.delete("second");
+				map.set("second", 1);
+			},
+		],
+		[
+			"an item of a set",
+			({ set }) => {
+				set.delete(2);
+				set.add(3);
+			},
+		],
+		["the last item of a set", ({ set }) => set.delete(2)],
+		[
+			"the order of a set",
+			({ set }) => {
+				set.delete(1);
+				set.add(1);
+			},
+		],
+	])("%s", (_, change) => {
+		const root = new Root();
+		root.map.set("second", 1).set("third", 2);
+		const [before, saved] = [keyOf(root), saveObjects(root)];
+		change(root);
+		expect(keyOf(root)).not.toBe(before);
+		restoreObjects(saved);
+		expect(keyOf(root)).toBe(before);
+	});
+
 	test("a declared field that is not there is a mistake of the class", () => {
 		class Wrong {
 			other = 1;
