@@ -3,7 +3,6 @@ import { shortestOfEach } from "./merge.js";
 import type { Model, ModelTask } from "./model.js";
 import { isEndless, type Rehearser, Replayer } from "./replay.js";
 import {
-	Executions,
 	type FoundViolation,
 	Memo,
 	outlookOf,
@@ -92,10 +91,8 @@ async function tryOnce(model: Model, world: World, options: SearchOptions): Prom
 
 /** `world` is in its first state. */
 async function exploreOnce(model: Model, world: World, options: SearchOptions): Promise<Shortenable> {
-	const { helpers, common, ahead } = options;
-	ahead?.begin(world);
-	const executions = helpers?.begin(world, ahead) ?? (ahead && new Executions(world, ahead));
-	const memo = new Memo(world, options.invariants, { executions, common });
+	const { helpers, common } = options;
+	const memo = new Memo(world, options.invariants, { executions: helpers?.begin(world), common });
 	const searches = options.reduction ? groupsOf(model, memo.world.restless) : [allOf(model, memo)];
 	let [states, transitions, depth, bytes, bounded] = [0, 0, 0, 0, false];
 	const visited = new Map<string, number>();
@@ -139,7 +136,7 @@ async function exploreOnce(model: Model, world: World, options: SearchOptions): 
 	const result = violations.length > 0 ? "violated" : bounded ? "bounded" : "complete";
 	const shared = options.shard === undefined ? undefined : visited;
 	const reason = result === "bounded" ? memo.world.loopReason() : undefined;
-	const executed = { ...memo.executed, replayed: memo.executed.replayed + (ahead?.replayed ?? 0) };
+	const executed = { ...memo.executed };
 	const points = world.shared.points();
 	const counts = { states, transitions, depth, bytes, executed };
 	const exploration = { result, violations, ...counts, visited: shared, searches, reason, points } as const;

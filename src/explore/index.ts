@@ -5,7 +5,6 @@ export type { Admin, AdminStep, Model, ModelTask } from "./model.js";
 export { isEndless, type MoveObserver, minimise, type Replayed, Replayer } from "./replay.js";
 export { formatSchedule, type Move, PLACE, parseSchedule, type Schedule } from "./schedule.js";
 export {
-	Ahead,
 	type Checkpoint,
 	Common,
 	type FoundViolation,

@@ -1,7 +1,6 @@
 import { INVARIANTS, type Invariant } from "../consistency/index.js";
 import { findDesign } from "../designs/index.js";
 import {
-	Ahead,
 	DesignAsks,
 	type Exploration,
 	exploreToShorten,
@@ -30,7 +29,7 @@ import type { Scenario } from "./scenario.js";
 import { checkCore } from "./schedule-core.js";
 import type { Verdict } from "./types.js";
 
-export interface ExploreScenarioOptions extends Omit<SearchOptions, "ahead"> {
+export interface ExploreScenarioOptions extends SearchOptions {
 	readonly scenario: Scenario;
 	readonly machine: RunScenarioOptions;
 }
@@ -58,10 +57,7 @@ export async function exploreScenario(options: ExploreScenarioOptions): Promise<
 	const asks = options.common && machine.core === undefined ? asksFor(scenario, machine) : undefined;
 	const model = await createModel(scenario, machine, [], asks);
 	try {
-		// Under several designs, an execution ahead could not be taken from another one.
-		const ahead = options.common ? undefined : new Ahead(() => createModel(scenario, machine));
-		const explored = exploreToShorten(model, { ...options, ahead });
-		const { exploration, rehearser } = await explored.finally(() => ahead?.close());
+		const { exploration, rehearser } = await exploreToShorten(model, options);
 		const {
 			design: { name: design },
 			compiledFrom: core,

@@ -33,15 +33,9 @@ export interface MadeStep {
 	readonly to: KernelContent | undefined;
 }
 
-/** Executes a step that nobody has executed yet, and perhaps others. */
-export interface StepSource {
-	make(via: Via): readonly SentStep[];
-}
-
 /**
- * What others have executed, in other threads or on a second machine, and the search has not asked for yet. An execution depends only on what it
- * is found by here, so that it does not matter who has made it; and as the search takes them in its own order, it gives the same numbers
- * to what they have reached.
+ * What other threads have executed and the search has not asked for yet. An execution depends only on what it is found by here, so that
+ * it does not matter who has made it.
  */
 export class Executions {
 	/** By key of the kernel state where they begin. */
@@ -51,14 +45,12 @@ export class Executions {
 	readonly #world: World;
 	/** Number of functions that are watched. */
 	readonly #watched: number;
-	readonly #ahead: StepSource | undefined;
 	/** How many were taken. */
 	taken = 0;
 
-	/** `world`: that of the search, in which an exploration begins. It gets to know what is taken. `ahead`: executes what is not there. */
-	constructor(world: World, ahead?: StepSource) {
+	/** `world`: that of the search, in which an exploration begins. It gets to know what is taken. */
+	constructor(world: World) {
 		this.#world = world;
-		this.#ahead = ahead;
 		this.#watched = world.model.functions.length;
 	}
 
@@ -83,11 +75,7 @@ export class Executions {
 	step(via: Via): MadeStep | undefined {
 		if (!this.isValid) return undefined;
 		const world = this.#world;
-		let found = this.#take(via);
-		if (found === undefined && this.#ahead !== undefined) {
-			this.add(this.#ahead.make(via));
-			found = this.#take(via);
-		}
+		const found = this.#take(via);
 		if (found === undefined) return undefined;
 		this.taken++;
 		const to = typeof found.to === "string" ? this.#kernels.get(found.to)! : found.to;
@@ -118,7 +106,7 @@ export function sentEffect(effect: Effect): SentEffect {
 
 /** The effect of a step that another world has made, in this one, which gets to know what the other one has noted. */
 export function effectOf(made: SentEffect & Pick<SentStep, "notes">, via: Via, world: World): Effect {
-	note(world, made.notes);
+	noteIn(world, made.notes);
 	const replaced = new Map<number, TaskState>();
 	const captured = new Map<number, GuestContext>();
 	for (const [slot, { content, context }] of made.replaced) {
@@ -171,7 +159,8 @@ export function isSameContext(a: GuestContext, b: GuestContext): boolean {
 	return a.words.every((word, i) => word === b.words[i]) && a.stack.every((byte, i) => byte === b.stack[i]);
 }
 
-function note(world: World, { memory, model }: SentNotes): void {
+/** Notes in this world what one has noted elsewhere, or aside. */
+export function noteIn(world: World, { memory, model }: SentNotes): void {
 	world.shared.addNotes(memory);
 	if (model.length > 0) world.model.notes?.add(model);
 }

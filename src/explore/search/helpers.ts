@@ -1,6 +1,6 @@
 import type { TaskState, World } from "../world/index.js";
 import type { Row } from "./columns.js";
-import { contentOf, Executions, type StepSource } from "./executions.js";
+import { contentOf, Executions } from "./executions.js";
 import type { HelperAnswer, HelperRequest } from "./helper.js";
 import type { KernelState } from "./kernel-state.js";
 import { knownAtBegin } from "./step-maker.js";
@@ -85,10 +85,10 @@ export class Helpers {
 	}
 
 	/** An exploration begins. */
-	begin(world: World, ahead?: StepSource): Executions {
+	begin(world: World): Executions {
 		this.#world = world;
 		this.#round++;
-		this.executions = new Executions(world, ahead);
+		this.executions = new Executions(world);
 		const begin = { round: this.#round, ...knownAtBegin(world) };
 		for (const one of this.#known) {
 			one.tasks.clear();

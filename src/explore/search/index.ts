@@ -1,4 +1,3 @@
-export { Ahead } from "./ahead.js";
 export { Common } from "./common.js";
 export { Executions } from "./executions.js";
 export { Helper, type HelperAnswer, type HelperRequest } from "./helper.js";

@@ -1,10 +1,11 @@
 import { KlpemuError } from "../../base/index.js";
 import { type Invariant, type Look, lookAt } from "../../consistency/index.js";
 import type { Effect, GuestContext, TaskOutcome, TaskState, World } from "../world/index.js";
+import { aside } from "./aside.js";
 import { type Row, TASK, TaskColumns, taskBits, tasksOf } from "./columns.js";
 import type { Common } from "./common.js";
 import { DecisionTree, type Step } from "./decision-tree.js";
-import type { Executions, MadeStep } from "./executions.js";
+import { type Executions, type MadeStep, noteIn, type SentNotes } from "./executions.js";
 import { Judge } from "./judge.js";
 import type { KernelContent, KernelState, TaskMove, Via } from "./kernel-state.js";
 import { Loops } from "./loops.js";
@@ -24,6 +25,8 @@ interface Execution {
 	/** Undefined: the actor must wait. */
 	readonly outcome: Outcome | undefined;
 	readonly reads: Effect["reads"];
+	/** What it has noted, which counts when the search comes to it. Undefined: it counts. */
+	aside: SentNotes | undefined;
 }
 
 /** Is told of all steps of actors that are executed. */
@@ -74,6 +77,10 @@ export class Memo {
 	>();
 	/** Number of real executions of kernel code and guest code. */
 	readonly executed = { kernel: 0, guest: 0, replayed: 0 };
+
+	/** What is executed now counts when the search comes to it. */
+	#isAhead = false;
+	#reached: KernelState | undefined;
 
 	/** The initial state. */
 	readonly first: Row;
@@ -144,9 +151,16 @@ export class Memo {
 		return this.#byKey.get(key);
 	}
 
-	/** The world is in this state. */
-	isAt(state: KernelState): boolean {
-		return this.#live === state;
+	/** The state to which the last step has led that is new and not of another thread, once. Undefined: there is none; or the actor must wait. */
+	takeReached(): KernelState | undefined {
+		const state = this.#reached;
+		this.#reached = undefined;
+		return state;
+	}
+
+	/** The world is in no state that the search knows. */
+	leave(): void {
+		this.#live = undefined;
 	}
 
 	/** The state with this content. It gets a number, unless it is known. */
@@ -201,14 +215,10 @@ export class Memo {
 		}
 		if (state !== this.#live) this.world.restore(state.saved!);
 		this.#live = state;
-		for (const next of way.reverse()) {
-			const { actor, busy, late, tasks } = next.via!;
-			this.world.loadAll(tasks);
-			this.world.moveActor(actor, busy, late);
-			this.executed.replayed++;
-			this.#live = next;
-			this.#save(next);
-		}
+		// What these steps note was noted when they were made.
+		aside(this.world, () => {
+			for (const next of way.reverse()) this.#makeAgain(next);
+		});
 		// The first time that it is made again; every time would take as long as all the rest.
 		if (way.length === 0 || this.#again.has(target)) return;
 		this.#again.add(target);
@@ -220,6 +230,16 @@ export class Memo {
 		}
 	}
 
+	/** Makes the step that leads to a state, from the present one. */
+	#makeAgain(next: KernelState): void {
+		const { actor, busy, late, tasks } = next.via!;
+		this.world.loadAll(tasks);
+		this.world.moveActor(actor, busy, late);
+		this.executed.replayed++;
+		this.#live = next;
+		this.#save(next);
+	}
+
 	/** Saves the world in this state, if that is possible and was not done. */
 	#save(state: KernelState): void {
 		if (state.saved !== undefined || !this.world.quiet) return;
@@ -229,12 +249,27 @@ export class Memo {
 
 	/** The possible results of an actor's next step; empty: it must wait. */
 	step(from: KernelState, actor: number, late: boolean, position: Position, rule: BusyRule): Outcome[] {
-		const tree = this.#treeOf(from, actor, late);
-		const outcomes: Outcome[] = [];
-		for (const { outcome } of tree.find(new ActorStep(this, from, actor, late, position, rule))) {
-			if (outcome !== undefined) outcomes.push(outcome);
+		const executions = this.#find(from, actor, late, position, rule);
+		for (const execution of executions) {
+			if (execution.aside === undefined) continue;
+			noteIn(this.world, execution.aside);
+			execution.aside = undefined;
 		}
-		return outcomes;
+		return outcomesOf(executions);
+	}
+
+	/** {@link step}, before the search has come there. Throws a KlpemuError if this cannot be, or if the search will throw it there. */
+	stepAhead(from: KernelState, actor: number, late: boolean, position: Position, rule: BusyRule): Outcome[] {
+		this.#isAhead = true;
+		try {
+			return outcomesOf(this.#find(from, actor, late, position, rule));
+		} finally {
+			this.#isAhead = false;
+		}
+	}
+
+	#find(from: KernelState, actor: number, late: boolean, position: Position, rule: BusyRule): Execution[] {
+		return this.#treeOf(from, actor, late).find(new ActorStep(this, from, actor, late, position, rule));
 	}
 
 	/** The results are there: {@link step} executes nothing. */
@@ -252,15 +287,24 @@ export class Memo {
 
 	/** Executes a step, unless somebody else has. */
 	execute(via: Via): Execution {
-		const known = this.#executions?.step(via) ?? this.#plainSteps?.find(via);
+		if (!this.#isAhead) return this.#execute(via);
+		const { result, notes } = aside(this.world, () => this.#execute(via));
+		result.aside = notes;
+		return result;
+	}
+
+	#execute(via: Via): Execution {
+		const ofThread = this.#executions?.step(via);
+		const known = ofThread ?? this.#plainSteps?.find(via);
 		const { effect, to } = known === undefined ? this.#makeStep(via) : this.#enter(via, known);
 		this.executed.kernel++;
+		if (ofThread === undefined) this.#reached = to;
 		const { reads } = effect;
-		if (effect.kind === "blocked") return { outcome: undefined, reads };
+		if (effect.kind === "blocked") return { outcome: undefined, reads, aside: undefined };
 		const outcome = new Outcome(via.from, to ?? via.from, effect, this.world.states, (...change) => {
 			return this.judge.isChangeFine(...change);
 		});
-		return { outcome, reads };
+		return { outcome, reads, aside: undefined };
 	}
 
 	/** `to`: undefined if the actor must wait, or a task has died. */
@@ -390,6 +434,10 @@ export class Memo {
 		for (const { from, slot, state, context, outcome } of tries) this.#try(from, slot, state, context, outcome);
 		return late.length > 0;
 	}
+}
+
+function outcomesOf(executions: readonly Execution[]): Outcome[] {
+	return executions.flatMap(({ outcome }) => outcome ?? []);
 }
 
 /** `via`: a step that leads to the state, perhaps on a shorter way. */

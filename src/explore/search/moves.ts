@@ -8,6 +8,7 @@ import type { Memo } from "./memo.js";
 import type { Outcome } from "./outcome.js";
 import type { Reduction } from "./reduction.js";
 import { Position, Trace } from "./trace.js";
+import { Walk } from "./walk.js";
 
 /** Limit of steps of one actor without a visible point: more of them are a bug of klpemu. */
 const CHAIN = 100_000;
@@ -49,6 +50,7 @@ interface TasksAlike {
 export class Moves {
 	readonly #memo: Memo;
 	readonly #reduction: Reduction;
+	readonly #walk: Walk;
 	/** The state after a move. */
 	readonly #next: Row;
 	/** Numbers of a row. */
@@ -65,6 +67,7 @@ export class Moves {
 		this.#log = log;
 		this.#memo = memo;
 		this.#reduction = reduction;
+		this.#walk = new Walk(memo, reduction);
 		this.#next = new Int32Array(size);
 		this.#width = memo.world.names.length + 1;
 	}
@@ -208,7 +211,10 @@ export class Moves {
 			}
 			const { position, steps: before } = chain;
 			const at = this.#memo.states[position.row[0]!]!;
-			for (const outcome of this.#memo.step(at, actor, late && before === undefined, position, this.#reduction)) {
+			const outcomes = this.#memo.step(at, actor, late && before === undefined, position, this.#reduction);
+			const reached = this.#memo.takeReached();
+			if (reached !== undefined) this.#walk.behind(position.row, actor, outcomes, reached);
+			for (const outcome of outcomes) {
 				const next = position.copy();
 				const changed = outcome.apply(next);
 				const broken = this.#memo.judge.ofStep(outcome, position.row, next, changed);

@@ -3,7 +3,7 @@ import type { Broken, Invariant } from "../../consistency/index.js";
 import { patchStateName } from "../../linux/klp/index.js";
 import type { Model } from "../model.js";
 import type { Move } from "../schedule.js";
-import type { Ahead } from "./ahead.js";
+import { Arrivals } from "./arrivals.js";
 import { type Row, tasksOf } from "./columns.js";
 import type { Common } from "./common.js";
 import type { Helpers, Need } from "./helpers.js";
@@ -56,13 +56,8 @@ export interface SearchOptions {
 	readonly journal?: Journal | undefined;
 	/** They execute what the search needs next, in other threads. */
 	readonly helpers?: Helpers | undefined;
-	/**
-	 * What searches under other designs of the same scenario have executed, and what this one executes. Not together with `helpers` or
-	 * `ahead`.
-	 */
+	/** What searches under other designs of the same scenario have executed, and what this one executes. Not together with `helpers`. */
 	readonly common?: Common | undefined;
-	/** Executes what the search needs, and what follows, on a second machine of this thread. */
-	readonly ahead?: Ahead | undefined;
 	/** This process's part of the work, if several processes share it: see {@link Shard}. */
 	readonly shard?: Shard | undefined;
 }
@@ -112,6 +107,7 @@ export class Search {
 	readonly #moves: Moves;
 	readonly #options: SearchOptions;
 	readonly #table: StateTable;
+	readonly #arrivals: Arrivals;
 	/** The first state of each level, if the search is breadth first. */
 	readonly #levels: number[] = [];
 	/** By state, the state from which it was reached, unless the levels say it. */
@@ -142,10 +138,10 @@ export class Search {
 		this.#reduction = new Reduction(model, world, active, options.reduction);
 		this.#table = new StateTable(world.names.length + 1);
 		this.#whole = this.#table.whole();
+		this.#arrivals = new Arrivals(this.#table, memo.states);
 		this.#log = options.journal?.begin(this.#table.width, this);
 		this.#moves = new Moves(memo, this.#reduction, this.#table.size, this.#log);
 		options.helpers?.beginSearch(active, options.reduction);
-		options.ahead?.beginSearch(active, options.reduction);
 		this.#parents = options.order === undefined && options.shard === undefined ? undefined : new Numbers();
 	}
 
@@ -241,13 +237,11 @@ export class Search {
 	}
 
 	async #breadthFirst(): Promise<{ bounded: boolean; depth: number }> {
-		const { ahead } = this.#options;
 		let bounded = false;
 		for (let start = this.#level?.levels.at(-1) ?? 0; start < this.#table.length && !bounded; ) {
 			if (this.#isOver()) break;
 			const end = this.#table.length;
 			this.#beginLevel(start);
-			await ahead?.start(this.#memo.executed.replayed);
 			bounded = !(await this.#expandLevel(start, end));
 			if (!bounded) this.#log?.levelEnd();
 			this.#memo.checkContexts();
@@ -337,9 +331,10 @@ export class Search {
 	/**
 	 * A level in the order in which it is expanded: states with the same kernel state come one after the other, and those with the
 	 * same text, so that the world rarely has to change its state. For the same reason, all moves of a group's tasks come before
-	 * those of actors.
+	 * those of actors. Numbers of kernel states would be no order: they depend on what was executed ahead.
 	 */
 	#byKernel(states: Iterable<number>): number[][] {
+		this.#arrivals.look();
 		const groups = new Map<number, number[]>();
 		for (const state of states) {
 			const kernel = this.#table.first(state);
@@ -347,8 +342,7 @@ export class Search {
 			if (group === undefined) groups.set(kernel, [state]);
 			else group.push(state);
 		}
-		const text = (kernel: number) => this.#memo.states[kernel]!.text;
-		return [...groups].sort(([a], [b]) => text(a) - text(b) || a - b).map(([, group]) => group);
+		return [...groups].sort(([a], [b]) => this.#arrivals.compare(a, b)).map(([, group]) => group);
 	}
 
 	/** The states of a level that this process expands. */

@@ -1,6 +1,8 @@
+import { KlpemuError } from "../../base/index.js";
 import type { Row } from "./columns.js";
 import type { KernelState } from "./kernel-state.js";
 import type { Memo } from "./memo.js";
+import type { Outcome } from "./outcome.js";
 import type { Reduction } from "./reduction.js";
 import { Position, Trace } from "./trace.js";
 
@@ -26,16 +28,25 @@ interface Choice {
 export class Walk {
 	readonly #memo: Memo;
 	readonly #reduction: Reduction;
+	#hasEnded = false;
 
 	constructor(memo: Memo, reduction: Reduction) {
 		this.#memo = memo;
 		this.#reduction = reduction;
 	}
 
-	/** Executes a step from a state, then those that follow, as far as they are new. */
-	from(row: Row, actor: number, late: boolean): void {
-		let place = this.#step(row, { actor, late });
-		while (place !== undefined) place = this.#next(place);
+	/** A step from a state was executed, and has led to `reached`: executes those that follow, as far as they are new. */
+	behind(row: Row, actor: number, outcomes: readonly Outcome[], reached: KernelState): void {
+		if (this.#hasEnded) return;
+		try {
+			let place = this.#place(row, actor, outcomes, reached);
+			while (place !== undefined) place = this.#next(place);
+		} catch (error) {
+			if (!(error instanceof KlpemuError)) throw error;
+			// The search may come to it, too.
+			this.#hasEnded = true;
+			this.#memo.leave();
+		}
 	}
 
 	/** The place behind the next step; undefined: from here on, all is known, or nothing follows. */
@@ -46,9 +57,10 @@ export class Walk {
 		for (const choice of choices) {
 			const position = new Position(row, new Trace());
 			if (this.#memo.isKnown(kernel, choice.actor, choice.late, position, this.#reduction)) continue;
-			const place = this.#step(row, choice);
+			const outcomes = this.#memo.stepAhead(kernel, choice.actor, choice.late, position, this.#reduction);
+			const reached = this.#memo.takeReached();
 			// If it must wait, nothing has changed.
-			if (!this.#memo.isAt(kernel)) return place;
+			if (reached !== undefined) return this.#place(row, choice.actor, outcomes, reached);
 		}
 		return undefined;
 	}
@@ -64,16 +76,13 @@ export class Walk {
 		});
 	}
 
-	/** Undefined: the search does not go on behind it, or the actor must wait. */
-	#step(row: Row, { actor, late }: Choice): Place | undefined {
-		const memo = this.#memo;
-		const position = new Position(row, new Trace());
-		const outcomes = memo.step(memo.states[row[0]!]!, actor, late, position, this.#reduction);
-		const outcome = outcomes.find(({ to }) => memo.isAt(to));
+	/** Undefined: the search does not go on from there. */
+	#place(row: Row, actor: number, outcomes: readonly Outcome[], reached: KernelState): Place | undefined {
+		const outcome = outcomes.find(({ to }) => to === reached);
 		if (outcome === undefined) return undefined;
-		const next = position.copy();
+		const next = new Position(row, new Trace()).copy();
 		const changed = outcome.apply(next);
-		if (memo.judge.ofStep(outcome, row, next, changed).length > 0) return undefined;
+		if (this.#memo.judge.ofStep(outcome, row, next, changed).length > 0) return undefined;
 		return { row: next.row, by: actor, alone: this.#reduction.goesStraightOn(actor, outcome, changed !== 0) };
 	}
 }
