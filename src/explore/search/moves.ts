@@ -8,7 +8,7 @@ import type { Memo } from "./memo.js";
 import type { Outcome } from "./outcome.js";
 import type { Reduction } from "./reduction.js";
 import { Position, Trace } from "./trace.js";
-import { Walk } from "./walk.js";
+import type { Walk } from "./walk.js";
 
 /** Limit of steps of one actor without a visible point: more of them are a bug of klpemu. */
 const CHAIN = 100_000;
@@ -50,7 +50,6 @@ interface TasksAlike {
 export class Moves {
 	readonly #memo: Memo;
 	readonly #reduction: Reduction;
-	readonly #walk: Walk;
 	/** The state after a move. */
 	readonly #next: Row;
 	/** Numbers of a row. */
@@ -61,13 +60,21 @@ export class Moves {
 	readonly #tasksAlike: TasksAlike[] = [];
 	/** Of all that is executed. */
 	readonly #log: SearchLog | undefined;
+	readonly #walk: Walk | undefined;
 
-	/** `size`: of the rows that are visited; what is behind the row itself is the caller's. */
-	constructor(memo: Memo, reduction: Reduction, size: number, log?: SearchLog) {
+	/**
+	 * `size`: of the rows that are visited; what is behind the row itself is the caller's. `walk`: executes what follows, too.
+	 */
+	constructor(
+		memo: Memo,
+		reduction: Reduction,
+		size: number,
+		{ log, walk }: { log?: SearchLog | undefined; walk?: Walk } = {},
+	) {
 		this.#log = log;
+		this.#walk = walk;
 		this.#memo = memo;
 		this.#reduction = reduction;
-		this.#walk = new Walk(memo, reduction);
 		this.#next = new Int32Array(size);
 		this.#width = memo.world.names.length + 1;
 	}
@@ -213,7 +220,7 @@ export class Moves {
 			const at = this.#memo.states[position.row[0]!]!;
 			const outcomes = this.#memo.step(at, actor, late && before === undefined, position, this.#reduction);
 			const reached = this.#memo.takeReached();
-			if (reached !== undefined) this.#walk.behind(position.row, actor, outcomes, reached);
+			if (reached !== undefined) this.#walk?.behind(position.row, actor, outcomes, reached);
 			for (const outcome of outcomes) {
 				const next = position.copy();
 				const changed = outcome.apply(next);

@@ -17,6 +17,7 @@ import { Reduction } from "./reduction.js";
 import type { FoundViolation, SearchResult, Violation } from "./result.js";
 import { StateTable } from "./state-table.js";
 import { type Endless, findDeadlock, findStuck } from "./stuck.js";
+import { Walk } from "./walk.js";
 
 export interface SearchProgress {
 	/** Moves from the first state to those that are being expanded. */
@@ -140,7 +141,8 @@ export class Search {
 		this.#whole = this.#table.whole();
 		this.#arrivals = new Arrivals(this.#table, memo.states);
 		this.#log = options.journal?.begin(this.#table.width, this);
-		this.#moves = new Moves(memo, this.#reduction, this.#table.size, this.#log);
+		const walk = new Walk(memo, this.#reduction);
+		this.#moves = new Moves(memo, this.#reduction, this.#table.size, { log: this.#log, walk });
 		options.helpers?.beginSearch(active, options.reduction);
 		this.#parents = options.order === undefined && options.shard === undefined ? undefined : new Numbers();
 	}
