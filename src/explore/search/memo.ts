@@ -56,6 +56,8 @@ export class Memo {
 	readonly states: KernelState[] = [];
 	readonly #byKey = new Map<string, KernelState>();
 	readonly #texts = new Map<string, number>();
+	/** By text, the state to which it takes the fewest steps to return. */
+	readonly #nearest: KernelState[] = [];
 	readonly #looks = new Map<string, number>();
 	readonly #transitions = new Map<string | undefined, number>();
 	readonly #columns: TaskColumns;
@@ -119,6 +121,8 @@ export class Memo {
 		const state = this.#byKey.get(key) ?? this.add(this.#content(key, guest), via);
 		this.#save(state);
 		shorten(state, via);
+		const nearest = this.#nearest[state.text];
+		if (nearest === undefined || state.distance < nearest.distance) this.#nearest[state.text] = state;
 		this.#plainMoves?.arrive(state);
 		return state;
 	}
@@ -393,7 +397,8 @@ export class Memo {
 	#makeTaskMove(from: KernelState, slot: number, task: TaskState, context: GuestContext): TaskOutcome {
 		const { world } = this;
 		// If the text is the same, the world need not be brought to the state, except if tasks are created or removed.
-		if (this.#live?.text !== from.text || !world.isThere(slot)) this.goto(from);
+		if (this.#live?.text !== from.text) this.goto(this.#nearest[from.text] ?? from);
+		if (!world.isThere(slot)) this.goto(from);
 		world.load(slot, task);
 		const outcome = world.moveTask(slot, context);
 		if (outcome.broken.length > 0) this.#live = undefined;
