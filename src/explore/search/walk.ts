@@ -6,6 +6,9 @@ import type { Outcome } from "./outcome.js";
 import type { Reduction } from "./reduction.js";
 import { Position, Trace } from "./trace.js";
 
+/** Steps of a way. A search that ends soon has no use of those that are far from where it is; of 8, nearly all gain is left. */
+const FAR = 8;
+
 /** Where the machine is on its way. */
 interface Place {
 	/** The state. */
@@ -23,7 +26,7 @@ interface Choice {
 
 /**
  * The way of a machine through states, along steps of actors that it has not executed yet. To bring a machine back to a state takes some
- * twenty steps, so each step is executed when the machine is where it begins, if that can be.
+ * ten steps, so each step is executed when the machine is where it begins, if that can be.
  */
 export class Walk {
 	readonly #memo: Memo;
@@ -35,12 +38,12 @@ export class Walk {
 		this.#reduction = reduction;
 	}
 
-	/** A step from a state was executed, and has led to `reached`: executes those that follow, as far as they are new. */
+	/** A step from a state was executed, and has led to `reached`: executes some that follow, as far as they are new. */
 	behind(row: Row, actor: number, outcomes: readonly Outcome[], reached: KernelState): void {
 		if (this.#hasEnded) return;
 		try {
 			let place = this.#place(row, actor, outcomes, reached);
-			while (place !== undefined) place = this.#next(place);
+			for (let steps = 0; place !== undefined && steps < FAR; steps++) place = this.#next(place);
 		} catch (error) {
 			if (!(error instanceof KlpemuError)) throw error;
 			// The search may come to it, too.
