@@ -70,9 +70,7 @@ export interface Model {
 export interface ModelNotes {
 	/** What was noted since the last call; from the first call on it is kept for that. */
 	take(): readonly unknown[];
-	/** What `work` notes is returned, and does not count before {@link add}. */
-	aside<T>(work: () => T): { readonly result: T; readonly notes: readonly unknown[] };
-	/** Notes what another model of the scenario has noted, or this one aside. */
+	/** Notes what another model of the scenario has noted. */
 	add(notes: readonly unknown[]): void;
 	/** The functions that only the code of livepatches names, as far as it has run. */
 	watched(): readonly string[];

@@ -53,7 +53,6 @@ export async function createModel(
 		watched,
 		notes: {
 			take: () => outcomes.take(),
-			aside: (work) => outcomes.aside(work),
 			add: (notes: readonly Noted[]) => outcomes.add(notes),
 			watched,
 			watch: (places: readonly string[]) => {

@@ -36,8 +36,6 @@ export class Outcomes {
 
 	/** Undefined: nobody has asked for it. */
 	#log: Noted[] | undefined = undefined;
-	/** While it is there, what is noted goes there, and counts nowhere. */
-	#aside: Noted[] | undefined = undefined;
 
 	constructor(scenario: Scenario, design: string) {
 		this.#scenario = scenario;
@@ -51,27 +49,13 @@ export class Outcomes {
 		return log;
 	}
 
-	/** What `work` notes is returned, and does not count before {@link add}. */
-	aside<T>(work: () => T): { readonly result: T; readonly notes: readonly Noted[] } {
-		const outer = this.#aside;
-		const notes: Noted[] = [];
-		this.#aside = notes;
-		try {
-			return { result: work(), notes };
-		} finally {
-			this.#aside = outer;
-		}
-	}
-
-	/** Notes what another model of the scenario has noted, or this one aside. */
+	/** Notes what another model of the scenario has noted. */
 	add(notes: readonly Noted[]): void {
 		for (const [step, end] of notes) this.#note(step, end);
 	}
 
 	#note(step: number, end: number | string): void {
 		this.#log?.push([step, end]);
-		this.#aside?.push([step, end]);
-		if (this.#aside !== undefined) return;
 		const { results, failures } = this.#noted[step]!;
 		if (typeof end === "string") failures.add(end);
 		else results.add(end);

@@ -54,15 +54,6 @@ export class DecisionTree<T> {
 		return found;
 	}
 
-	/** {@link find} would execute nothing. */
-	knows(step: Step<T>): boolean {
-		const open: Busy[] = [NOBODY];
-		for (let busy = open.pop(); busy !== undefined; busy = open.pop()) {
-			if (this.#leaf(step, busy, open) === undefined) return false;
-		}
-		return true;
-	}
-
 	/** Follows one path through the tree. The other decisions about `on_cpu` are added to `open`. */
 	#follow(step: Step<T>, busy: Busy, open: Busy[]): T {
 		const before = open.length;

@@ -35,11 +35,12 @@ export interface MadeStep {
 
 /**
  * What other threads have executed and the search has not asked for yet. An execution depends only on what it is found by here, so that
- * it does not matter who has made it.
+ * it does not matter who has made it; and as the search takes them in its own order, it gives the same numbers to what they have reached.
  */
 export class Executions {
-	/** By key of the kernel state where they begin. */
 	readonly #steps = new Map<string, SentStep[]>();
+	/** Keys of kernel states. */
+	readonly #from = new Set<string>();
 	/** All kernel states that were sent, by key. */
 	readonly #kernels = new Map<string, KernelContent>();
 	readonly #world: World;
@@ -62,33 +63,25 @@ export class Executions {
 	add(steps: readonly SentStep[]): void {
 		for (const step of steps) {
 			if (typeof step.to === "object") this.#kernels.set(step.to.key, step.to);
-			entryOf(this.#steps, step.from, () => []).push(step);
+			this.#from.add(step.from);
+			entryOf(this.#steps, stepKey(step.from, step), () => []).push(step);
 		}
 	}
 
 	/** Others have made steps from there. */
 	knows({ key }: KernelState): boolean {
-		return this.#steps.has(key);
+		return this.#from.has(key);
 	}
 
 	/** The result of a step; undefined: nobody has made it. */
 	step(via: Via): MadeStep | undefined {
 		if (!this.isValid) return undefined;
 		const world = this.#world;
-		const found = this.#take(via);
+		const found = take(this.#steps, stepKey(via.from.key, via), ({ effect }) => isAsRead(effect.reads, via));
 		if (found === undefined) return undefined;
 		this.taken++;
 		const to = typeof found.to === "string" ? this.#kernels.get(found.to)! : found.to;
 		return { effect: effectOf(found, via, world), to };
-	}
-
-	/** Takes it out. */
-	#take(via: Via): SentStep | undefined {
-		const list = this.#steps.get(via.from.key) ?? [];
-		const isIt = ({ actor, late, effect }: SentStep) =>
-			actor === via.actor && late === via.late && isAsRead(effect.reads, via);
-		const index = list.findIndex(isIt);
-		return index < 0 ? undefined : list.splice(index, 1)[0];
 	}
 }
 
@@ -96,17 +89,16 @@ export class Executions {
 export type SentEffect = Pick<SentStep, "effect" | "replaced">;
 
 /** As another world gets it. */
-export function sentEffect(effect: Effect): SentEffect {
-	const { reads, writes, label, kind, quiet, broken, replaced, captured } = effect;
+export function sentEffect({ replaced, captured, ...effect }: Effect): SentEffect {
 	const states = [...replaced].map(([slot, state]) => {
 		return [slot, { content: contentOf(state), context: captured.get(slot) ?? state.contexts[0]! }] as const;
 	});
-	return { effect: { reads, writes, label, kind, quiet, broken }, replaced: new Map(states) };
+	return { effect, replaced: new Map(states) };
 }
 
 /** The effect of a step that another world has made, in this one, which gets to know what the other one has noted. */
 export function effectOf(made: SentEffect & Pick<SentStep, "notes">, via: Via, world: World): Effect {
-	noteIn(world, made.notes);
+	note(world, made.notes);
 	const replaced = new Map<number, TaskState>();
 	const captured = new Map<number, GuestContext>();
 	for (const [slot, { content, context }] of made.replaced) {
@@ -118,14 +110,23 @@ export function effectOf(made: SentEffect & Pick<SentStep, "notes">, via: Via, w
 		if (!replaced.has(slot) && before.alive) world.states.withFields(before, written);
 	}
 	const reads = made.effect.reads.map((read) => ({ ...read, value: readBy(read, via) }));
-	const { writes, label, kind, quiet, broken } = made.effect;
-	return { reads, writes, replaced, captured, label, kind, quiet, broken };
+	return { ...made.effect, reads, replaced, captured };
+}
+
+/** Of a kernel state: what any world says about it. */
+export function kernelContent(state: KernelState): KernelContent {
+	const { id: _id, via: _via, distance: _distance, saved: _saved, text: _text, look: _look, ...content } = state;
+	return content;
 }
 
 /** Of a task state: what it is made from. */
 export function contentOf(state: TaskState): SentState["content"] {
 	const { slot, fields, alive, running, handler, core, chosen, entries, inside, entriesKey } = state;
 	return { slot, fields, alive, running, handler, core, chosen, entries, inside, entriesKey };
+}
+
+function stepKey(from: string, { actor, late }: { readonly actor: number; readonly late: boolean }): string {
+	return `${from} ${actor} ${late}`;
 }
 
 /** The entry of a key, which is made if there is none. */
@@ -135,6 +136,16 @@ export function entryOf<K, T>(entries: Map<K, T>, key: K, make: () => T): T {
 	const made = make();
 	entries.set(key, made);
 	return made;
+}
+
+/** Takes the first that is wanted out of a list. */
+function take<T>(lists: Map<string, T[]>, key: string, isWanted: (one: T) => boolean): T | undefined {
+	const list = lists.get(key);
+	const index = list?.findIndex(isWanted) ?? -1;
+	if (index < 0) return undefined;
+	const [found] = list!.splice(index, 1);
+	if (list!.length === 0) lists.delete(key);
+	return found;
 }
 
 /** What the step reads from the tasks, before it. */
@@ -159,8 +170,7 @@ export function isSameContext(a: GuestContext, b: GuestContext): boolean {
 	return a.words.every((word, i) => word === b.words[i]) && a.stack.every((byte, i) => byte === b.stack[i]);
 }
 
-/** Notes in this world what one has noted elsewhere, or aside. */
-export function noteIn(world: World, { memory, model }: SentNotes): void {
+function note(world: World, { memory, model }: SentNotes): void {
 	world.shared.addNotes(memory);
 	if (model.length > 0) world.model.notes?.add(model);
 }

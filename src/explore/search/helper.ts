@@ -1,16 +1,28 @@
+import { KlpemuError } from "../../base/index.js";
+import { INVARIANTS } from "../../consistency/index.js";
 import type { Model } from "../model.js";
-import type { GuestContext, TaskContent, TaskState } from "../world/index.js";
+import {
+	type Effect,
+	type GuestContext,
+	type KnownMemory,
+	type TaskContent,
+	type TaskState,
+	World,
+} from "../world/index.js";
 import type { Row } from "./columns.js";
-import type { SentStep } from "./executions.js";
+import { kernelContent, type SentStep, sentEffect } from "./executions.js";
 import type { KernelContent, KernelState, Via } from "./kernel-state.js";
+import { Memo, type Recorder } from "./memo.js";
 import { Moves } from "./moves.js";
 import { Reduction } from "./reduction.js";
-import { type KnownAtBegin, StepMaker } from "./step-maker.js";
 
 /** An exploration begins, with what was found before. */
-export interface HelperBegin extends KnownAtBegin {
+export interface HelperBegin {
 	/** Of which exploration answers are from here on. */
 	readonly round: number;
+	readonly memory: KnownMemory;
+	readonly decisive: ReadonlyMap<string, readonly number[]>;
+	readonly watched: readonly string[];
 }
 
 /** A task state, by its number. */
@@ -60,7 +72,8 @@ const BATCH = { asked: 8, ahead: 32 } as const;
  * to bring it there again for each. What it finds is the same as what the search would find.
  */
 export class Helper {
-	readonly #maker: StepMaker;
+	readonly #world: World;
+	#memo: Memo;
 	#moves: Moves | undefined = undefined;
 	#tasks: TaskState[] = [];
 	#kernels: KernelState[] = [];
@@ -73,16 +86,31 @@ export class Helper {
 	#answered = 0;
 	/** Numbers of the kernel states that others execute from, so that little is made twice. */
 	#taken = new Set<number>();
+	/** Keys of the kernel states that the search has got from here. */
+	#told = new Set<string>();
+	#steps: SentStep[] = [];
+	#ended = false;
 	#round = 0;
+	/** Number of watched functions when the exploration began. */
+	#watched = 0;
 
 	constructor(model: Model) {
-		this.#maker = new StepMaker(model);
+		this.#world = new World(model);
+		this.#memo = this.#newMemo();
+	}
+
+	#newMemo(): Memo {
+		const recorder: Recorder = {
+			begin: () => void this.#notes(),
+			step: (via, effect, to) => this.#noteStep(via, effect, to),
+		};
+		return new Memo(this.#world, new Set(INVARIANTS), { recorder });
 	}
 
 	/** Takes what the search asks for. */
 	ask(request: HelperRequest): void {
 		if (request.begin !== undefined) this.#begin(request.begin);
-		this.#wanted += request.rows.length / (this.#maker.memo.world.names.length + 1);
+		this.#wanted += request.rows.length / (this.#world.names.length + 1);
 		this.#try(() => this.#take(request));
 	}
 
@@ -99,38 +127,58 @@ export class Helper {
 		const done = this.#wanted - this.#asked.length;
 		const isAsked = done > this.#answered;
 		const isLast = this.#asked.length === 0 && (isAsked || this.#ahead.length === 0);
-		const enough = this.#maker.count >= (isAsked ? BATCH.asked : BATCH.ahead);
-		if (!enough && !(isLast && (isAsked || this.#maker.count > 0))) return undefined;
+		const enough = this.#steps.length >= (isAsked ? BATCH.asked : BATCH.ahead);
+		if (!enough && !(isLast && (isAsked || this.#steps.length > 0))) return undefined;
+		const answer = { round: this.#round, steps: this.#steps, done, ended: this.#ended };
+		this.#steps = [];
 		this.#answered = done;
-		return { round: this.#round, steps: this.#maker.take(), done, ended: this.#maker.hasEnded };
+		return answer;
 	}
 
-	#begin({ round, ...known }: HelperBegin): void {
+	/** An error in what it executes ends it: the search comes to it, too. */
+	#try(execute: () => void): void {
+		if (this.#ended) return;
+		try {
+			execute();
+		} catch (error) {
+			if (!(error instanceof KlpemuError)) throw error;
+			this.#end();
+		}
+	}
+
+	#end(): void {
+		this.#ended = true;
+		this.#asked = [];
+		this.#ahead = [];
+	}
+
+	#begin({ round, memory, decisive, watched }: HelperBegin): void {
 		this.#round = round;
-		this.#maker.begin(known);
+		const world = this.#world;
+		world.model.notes?.watch(watched);
+		this.#watched = world.model.functions.length;
+		world.restart();
+		world.shared.beginWith(memory);
+		world.states.decisive.beginWith(decisive);
+		world.model.notes?.take();
+		this.#memo = this.#newMemo();
 		this.#tasks = [];
 		this.#kernels = [];
 		this.#asked = [];
 		this.#ahead = [];
 		this.#taken = new Set();
-	}
-
-	/** An error in what it executes ends it: the search comes to it, too. */
-	#try(execute: () => void): void {
-		this.#maker.try(execute);
-		if (!this.#maker.hasEnded) return;
-		this.#asked = [];
-		this.#ahead = [];
+		this.#told = new Set();
+		this.#ended = false;
 	}
 
 	#take({ active, reduction, tasks, kernels, rows, taken }: HelperRequest): void {
-		const { world } = this.#maker.memo;
-		for (const key of taken) this.#taken.add(this.#maker.memo.known(key)!.id);
+		const { world } = this.#memo;
+		for (const key of taken) this.#taken.add(this.#memo.known(key).id);
 		for (const { id, content, context } of tasks) this.#tasks[id] = world.states.intern(content, context);
 		for (const kernel of kernels) this.#kernels[kernel.id] = this.#kernelOf(kernel);
 		const width = world.names.length + 1;
 		if (active !== undefined) {
-			this.#moves = new Moves(this.#maker.memo, new Reduction(world.model, world, active, reduction), width);
+			this.#moves = new Moves(this.#memo, new Reduction(world.model, world, active, reduction), width);
 			this.#asked = [];
 			this.#ahead = [];
 		}
@@ -143,11 +191,11 @@ export class Helper {
 	}
 
 	#kernelOf({ content, via }: HelperKernel): KernelState {
-		if (typeof content === "string") return this.#maker.memo.known(content)!;
-		if (via === undefined) return this.#maker.memo.add(content, undefined);
+		if (typeof content === "string") return this.#memo.known(content);
+		if (via === undefined) return this.#memo.add(content, undefined);
 		const { from, tasks } = via;
 		const here = { ...via, from: this.#kernels[from]!, tasks: Array.from(tasks, (id) => this.#tasks[id]!) };
-		return this.#maker.memo.add(content, here);
+		return this.#memo.add(content, here);
 	}
 
 	#visit(row: Row): void {
@@ -157,5 +205,28 @@ export class Helper {
 			if (broken.length === 0) this.#ahead.push(next.slice());
 			return false;
 		});
+	}
+
+	// ---- what was executed ----
+
+	/** What follows is not as in the search, until that has found the same. */
+	get #isStrange(): boolean {
+		const { model, hasUnknown } = this.#world;
+		return model.functions.length !== this.#watched || hasUnknown;
+	}
+
+	#notes(): SentStep["notes"] {
+		return { memory: this.#world.shared.takeNotes(), model: this.#world.model.notes?.take() ?? [] };
+	}
+
+	#noteStep({ from, actor, late }: Via, effect: Effect, to: KernelState | undefined): void {
+		const notes = this.#notes();
+		if (this.#isStrange) this.#end();
+		if (this.#ended) return;
+		this.#steps.push({
+			...{ from: from.key, actor, late, ...sentEffect(effect), notes },
+			to: to && (this.#told.has(to.key) ? to.key : kernelContent(to)),
+		});
+		if (to !== undefined) this.#told.add(to.key);
 	}
 }

@@ -1,9 +1,8 @@
 import type { TaskState, World } from "../world/index.js";
 import type { Row } from "./columns.js";
-import { contentOf, Executions } from "./executions.js";
+import { contentOf, Executions, kernelContent } from "./executions.js";
 import type { HelperAnswer, HelperRequest } from "./helper.js";
 import type { KernelState } from "./kernel-state.js";
-import { knownAtBegin } from "./step-maker.js";
 
 /** A {@link Helper} in another thread. */
 export interface HelperPort {
@@ -89,7 +88,12 @@ export class Helpers {
 		this.#world = world;
 		this.#round++;
 		this.executions = new Executions(world);
-		const begin = { round: this.#round, ...knownAtBegin(world) };
+		const begin = {
+			round: this.#round,
+			memory: world.shared.known(),
+			decisive: world.states.decisive.known(),
+			watched: world.model.notes?.watched() ?? [],
+		};
 		for (const one of this.#known) {
 			one.tasks.clear();
 			one.kernels.clear();
@@ -212,7 +216,7 @@ export class Helpers {
 				}
 				for (const task of via?.tasks ?? []) sendTask(task);
 				const sent = via && { ...via, from: via.from.id, tasks: Int32Array.from(via.tasks, (task) => task.id) };
-				kernels.push({ id, content: state.content, via: sent });
+				kernels.push({ id, content: kernelContent(state), via: sent });
 			}
 		};
 		const sent = new Int32Array(needs.reduce((sum, { rows }) => sum + rows.length, 0) * width);

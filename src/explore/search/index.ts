@@ -1,5 +1,4 @@
 export { Common } from "./common.js";
-export { Executions } from "./executions.js";
 export { Helper, type HelperAnswer, type HelperRequest } from "./helper.js";
 export { type HelperPort, Helpers } from "./helpers.js";
 export { type Checkpoint, Journal } from "./journal.js";

@@ -4,8 +4,6 @@ import type { KernelPlace, SavedWorld, TaskOutcome, TaskState } from "../world/i
 /** A state of the whole machine without the tasks, and the way to reach it. */
 export interface KernelState extends Look {
 	readonly id: number;
-	/** What the world has said about it, the same as here. */
-	readonly content: KernelContent;
 	readonly key: string;
 	/** Undefined for the first. The shortest way to it from a saved state, as far as it is known. */
 	via: Via | undefined;
@@ -36,7 +34,7 @@ export interface KernelState extends Look {
 }
 
 /** What a world says about a kernel state that it is in. Plain data. */
-export type KernelContent = Omit<KernelState, "id" | "content" | "via" | "distance" | "saved" | "text" | "look">;
+export type KernelContent = Omit<KernelState, "id" | "via" | "distance" | "saved" | "text" | "look">;
 
 /** A step by which a state was reached. */
 export interface Via {

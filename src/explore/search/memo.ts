@@ -1,11 +1,10 @@
 import { KlpemuError } from "../../base/index.js";
 import { type Invariant, type Look, lookAt } from "../../consistency/index.js";
 import type { Effect, GuestContext, TaskOutcome, TaskState, World } from "../world/index.js";
-import { aside } from "./aside.js";
 import { type Row, TASK, TaskColumns, taskBits, tasksOf } from "./columns.js";
 import type { Common } from "./common.js";
 import { DecisionTree, type Step } from "./decision-tree.js";
-import { type Executions, type MadeStep, noteIn, type SentNotes } from "./executions.js";
+import type { Executions, MadeStep } from "./executions.js";
 import { Judge } from "./judge.js";
 import type { KernelContent, KernelState, TaskMove, Via } from "./kernel-state.js";
 import { Loops } from "./loops.js";
@@ -25,8 +24,6 @@ interface Execution {
 	/** Undefined: the actor must wait. */
 	readonly outcome: Outcome | undefined;
 	readonly reads: Effect["reads"];
-	/** What it has noted, which counts when the search comes to it. Undefined: it counts. */
-	aside: SentNotes | undefined;
 }
 
 /** Is told of all steps of actors that are executed. */
@@ -56,8 +53,6 @@ export class Memo {
 	readonly states: KernelState[] = [];
 	readonly #byKey = new Map<string, KernelState>();
 	readonly #texts = new Map<string, number>();
-	/** By text, the state to which it takes the fewest steps to return. */
-	readonly #nearest: KernelState[] = [];
 	readonly #looks = new Map<string, number>();
 	readonly #transitions = new Map<string | undefined, number>();
 	readonly #columns: TaskColumns;
@@ -79,10 +74,6 @@ export class Memo {
 	>();
 	/** Number of real executions of kernel code and guest code. */
 	readonly executed = { kernel: 0, guest: 0, replayed: 0 };
-
-	/** What is executed now counts when the search comes to it. */
-	#isAhead = false;
-	#reached: KernelState | undefined;
 
 	/** The initial state. */
 	readonly first: Row;
@@ -121,8 +112,6 @@ export class Memo {
 		const state = this.#byKey.get(key) ?? this.add(this.#content(key, guest), via);
 		this.#save(state);
 		shorten(state, via);
-		const nearest = this.#nearest[state.text];
-		if (nearest === undefined || state.distance < nearest.distance) this.#nearest[state.text] = state;
 		this.#plainMoves?.arrive(state);
 		return state;
 	}
@@ -150,52 +139,23 @@ export class Memo {
 		};
 	}
 
-	/** The state with this key; undefined: it was not reached yet. */
-	known(key: string): KernelState | undefined {
-		return this.#byKey.get(key);
-	}
-
-	/** The state to which the last step has led that is new and not of another thread, once. Undefined: there is none; or the actor must wait. */
-	takeReached(): KernelState | undefined {
-		const state = this.#reached;
-		this.#reached = undefined;
-		return state;
-	}
-
-	/** The world is in no state that the search knows. */
-	leave(): void {
-		this.#live = undefined;
+	/** The state with this key, which was reached before. */
+	known(key: string): KernelState {
+		return this.#byKey.get(key)!;
 	}
 
 	/** The state with this content. It gets a number, unless it is known. */
 	add(content: KernelContent, via: Via | undefined): KernelState {
 		const known = this.#byKey.get(content.key);
 		if (known !== undefined) return known;
-		// Not by spreading: the search reads states all the time, and V8 wants them of one shape.
 		const state: KernelState = {
-			content,
+			...content,
 			id: this.states.length,
 			via,
 			distance: via === undefined ? 0 : via.from.distance + 1,
 			saved: undefined,
 			text: number(this.#texts, content.guest),
 			look: number(this.#looks, this.#lookKey(content)),
-			key: content.key,
-			guest: content.guest,
-			next: content.next,
-			onCpu: content.onCpu,
-			actorsOnCpu: content.actorsOnCpu,
-			inKernel: content.inKernel,
-			outOfTheWay: content.outOfTheWay,
-			idleAsleep: content.idleAsleep,
-			mutexHeld: content.mutexHeld,
-			retries: content.retries,
-			stacks: content.stacks,
-			views: content.views,
-			fromTo: content.fromTo,
-			promised: content.promised,
-			inTransition: content.inTransition,
-			executable: content.executable,
 		};
 		this.states.push(state);
 		this.#byKey.set(content.key, state);
@@ -219,10 +179,14 @@ export class Memo {
 		}
 		if (state !== this.#live) this.world.restore(state.saved!);
 		this.#live = state;
-		// What these steps note was noted when they were made.
-		aside(this.world, () => {
-			for (const next of way.reverse()) this.#makeAgain(next);
-		});
+		for (const next of way.reverse()) {
+			const { actor, busy, late, tasks } = next.via!;
+			this.world.loadAll(tasks);
+			this.world.moveActor(actor, busy, late);
+			this.executed.replayed++;
+			this.#live = next;
+			this.#save(next);
+		}
 		// The first time that it is made again; every time would take as long as all the rest.
 		if (way.length === 0 || this.#again.has(target)) return;
 		this.#again.add(target);
@@ -234,16 +198,6 @@ export class Memo {
 		}
 	}
 
-	/** Makes the step that leads to a state, from the present one. */
-	#makeAgain(next: KernelState): void {
-		const { actor, busy, late, tasks } = next.via!;
-		this.world.loadAll(tasks);
-		this.world.moveActor(actor, busy, late);
-		this.executed.replayed++;
-		this.#live = next;
-		this.#save(next);
-	}
-
 	/** Saves the world in this state, if that is possible and was not done. */
 	#save(state: KernelState): void {
 		if (state.saved !== undefined || !this.world.quiet) return;
@@ -253,62 +207,32 @@ export class Memo {
 
 	/** The possible results of an actor's next step; empty: it must wait. */
 	step(from: KernelState, actor: number, late: boolean, position: Position, rule: BusyRule): Outcome[] {
-		const executions = this.#find(from, actor, late, position, rule);
-		for (const execution of executions) {
-			if (execution.aside === undefined) continue;
-			noteIn(this.world, execution.aside);
-			execution.aside = undefined;
-		}
-		return outcomesOf(executions);
-	}
-
-	/** {@link step}, before the search has come there. Throws a KlpemuError if this cannot be, or if the search will throw it there. */
-	stepAhead(from: KernelState, actor: number, late: boolean, position: Position, rule: BusyRule): Outcome[] {
-		this.#isAhead = true;
-		try {
-			return outcomesOf(this.#find(from, actor, late, position, rule));
-		} finally {
-			this.#isAhead = false;
-		}
-	}
-
-	#find(from: KernelState, actor: number, late: boolean, position: Position, rule: BusyRule): Execution[] {
-		return this.#treeOf(from, actor, late).find(new ActorStep(this, from, actor, late, position, rule));
-	}
-
-	/** The results are there: {@link step} executes nothing. */
-	isKnown(from: KernelState, actor: number, late: boolean, position: Position, rule: BusyRule): boolean {
-		return this.#treeOf(from, actor, late).knows(new ActorStep(this, from, actor, late, position, rule));
-	}
-
-	#treeOf(from: KernelState, actor: number, late: boolean): DecisionTree<Execution> {
 		this.#steps[from.id] ??= [];
 		const trees = this.#steps[from.id]!;
 		const index = 2 * actor + Number(late);
-		trees[index] ??= new DecisionTree(this.#columns);
-		return trees[index]!;
+		let tree = trees[index];
+		if (tree === undefined) {
+			tree = new DecisionTree(this.#columns);
+			trees[index] = tree;
+		}
+		const outcomes: Outcome[] = [];
+		for (const { outcome } of tree.find(new ActorStep(this, from, actor, late, position, rule))) {
+			if (outcome !== undefined) outcomes.push(outcome);
+		}
+		return outcomes;
 	}
 
 	/** Executes a step, unless somebody else has. */
 	execute(via: Via): Execution {
-		if (!this.#isAhead) return this.#execute(via);
-		const { result, notes } = aside(this.world, () => this.#execute(via));
-		result.aside = notes;
-		return result;
-	}
-
-	#execute(via: Via): Execution {
-		const ofThread = this.#executions?.step(via);
-		const known = ofThread ?? this.#plainSteps?.find(via);
+		const known = this.#executions?.step(via) ?? this.#plainSteps?.find(via);
 		const { effect, to } = known === undefined ? this.#makeStep(via) : this.#enter(via, known);
 		this.executed.kernel++;
-		if (ofThread === undefined) this.#reached = to;
 		const { reads } = effect;
-		if (effect.kind === "blocked") return { outcome: undefined, reads, aside: undefined };
+		if (effect.kind === "blocked") return { outcome: undefined, reads };
 		const outcome = new Outcome(via.from, to ?? via.from, effect, this.world.states, (...change) => {
 			return this.judge.isChangeFine(...change);
 		});
-		return { outcome, reads, aside: undefined };
+		return { outcome, reads };
 	}
 
 	/** `to`: undefined if the actor must wait, or a task has died. */
@@ -397,8 +321,7 @@ export class Memo {
 	#makeTaskMove(from: KernelState, slot: number, task: TaskState, context: GuestContext): TaskOutcome {
 		const { world } = this;
 		// If the text is the same, the world need not be brought to the state, except if tasks are created or removed.
-		if (this.#live?.text !== from.text) this.goto(this.#nearest[from.text] ?? from);
-		if (!world.isThere(slot)) this.goto(from);
+		if (this.#live?.text !== from.text || !world.isThere(slot)) this.goto(from);
 		world.load(slot, task);
 		const outcome = world.moveTask(slot, context);
 		if (outcome.broken.length > 0) this.#live = undefined;
@@ -439,10 +362,6 @@ export class Memo {
 		for (const { from, slot, state, context, outcome } of tries) this.#try(from, slot, state, context, outcome);
 		return late.length > 0;
 	}
-}
-
-function outcomesOf(executions: readonly Execution[]): Outcome[] {
-	return executions.flatMap(({ outcome }) => outcome ?? []);
 }
 
 /** `via`: a step that leads to the state, perhaps on a shorter way. */

@@ -8,7 +8,6 @@ import type { Memo } from "./memo.js";
 import type { Outcome } from "./outcome.js";
 import type { Reduction } from "./reduction.js";
 import { Position, Trace } from "./trace.js";
-import type { Walk } from "./walk.js";
 
 /** Limit of steps of one actor without a visible point: more of them are a bug of klpemu. */
 const CHAIN = 100_000;
@@ -60,19 +59,10 @@ export class Moves {
 	readonly #tasksAlike: TasksAlike[] = [];
 	/** Of all that is executed. */
 	readonly #log: SearchLog | undefined;
-	readonly #walk: Walk | undefined;
 
-	/**
-	 * `size`: of the rows that are visited; what is behind the row itself is the caller's. `walk`: executes what follows, too.
-	 */
-	constructor(
-		memo: Memo,
-		reduction: Reduction,
-		size: number,
-		{ log, walk }: { log?: SearchLog | undefined; walk?: Walk } = {},
-	) {
+	/** `size`: of the rows that are visited; what is behind the row itself is the caller's. */
+	constructor(memo: Memo, reduction: Reduction, size: number, log?: SearchLog) {
 		this.#log = log;
-		this.#walk = walk;
 		this.#memo = memo;
 		this.#reduction = reduction;
 		this.#next = new Int32Array(size);
@@ -218,10 +208,7 @@ export class Moves {
 			}
 			const { position, steps: before } = chain;
 			const at = this.#memo.states[position.row[0]!]!;
-			const outcomes = this.#memo.step(at, actor, late && before === undefined, position, this.#reduction);
-			const reached = this.#memo.takeReached();
-			if (reached !== undefined) this.#walk?.behind(position.row, actor, outcomes, reached);
-			for (const outcome of outcomes) {
+			for (const outcome of this.#memo.step(at, actor, late && before === undefined, position, this.#reduction)) {
 				const next = position.copy();
 				const changed = outcome.apply(next);
 				const broken = this.#memo.judge.ofStep(outcome, position.row, next, changed);

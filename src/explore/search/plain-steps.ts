@@ -4,6 +4,7 @@ import {
 	effectOf,
 	entryOf,
 	isAsRead,
+	kernelContent,
 	type MadeStep,
 	type SentEffect,
 	type SentNotes,
@@ -107,7 +108,7 @@ export class ExplorationSteps {
 		this.#all.from(from, via).push({
 			...sentEffect(effect),
 			...{ members, ...answered, notes: { memory, model: notes } },
-			to: there && { content: to!.content, seen: there.seen, key: there.key },
+			to: there && { content: kernelContent(to!), seen: there.seen, key: there.key },
 		});
 	}
 

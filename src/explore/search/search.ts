@@ -3,7 +3,6 @@ import type { Broken, Invariant } from "../../consistency/index.js";
 import { patchStateName } from "../../linux/klp/index.js";
 import type { Model } from "../model.js";
 import type { Move } from "../schedule.js";
-import { Arrivals } from "./arrivals.js";
 import { type Row, tasksOf } from "./columns.js";
 import type { Common } from "./common.js";
 import type { Helpers, Need } from "./helpers.js";
@@ -17,7 +16,6 @@ import { Reduction } from "./reduction.js";
 import type { FoundViolation, SearchResult, Violation } from "./result.js";
 import { StateTable } from "./state-table.js";
 import { type Endless, findDeadlock, findStuck } from "./stuck.js";
-import { Walk } from "./walk.js";
 
 export interface SearchProgress {
 	/** Moves from the first state to those that are being expanded. */
@@ -108,7 +106,6 @@ export class Search {
 	readonly #moves: Moves;
 	readonly #options: SearchOptions;
 	readonly #table: StateTable;
-	readonly #arrivals: Arrivals;
 	/** The first state of each level, if the search is breadth first. */
 	readonly #levels: number[] = [];
 	/** By state, the state from which it was reached, unless the levels say it. */
@@ -139,10 +136,8 @@ export class Search {
 		this.#reduction = new Reduction(model, world, active, options.reduction);
 		this.#table = new StateTable(world.names.length + 1);
 		this.#whole = this.#table.whole();
-		this.#arrivals = new Arrivals(this.#table, memo.states);
 		this.#log = options.journal?.begin(this.#table.width, this);
-		const walk = new Walk(memo, this.#reduction);
-		this.#moves = new Moves(memo, this.#reduction, this.#table.size, { log: this.#log, walk });
+		this.#moves = new Moves(memo, this.#reduction, this.#table.size, this.#log);
 		options.helpers?.beginSearch(active, options.reduction);
 		this.#parents = options.order === undefined && options.shard === undefined ? undefined : new Numbers();
 	}
@@ -333,10 +328,9 @@ export class Search {
 	/**
 	 * A level in the order in which it is expanded: states with the same kernel state come one after the other, and those with the
 	 * same text, so that the world rarely has to change its state. For the same reason, all moves of a group's tasks come before
-	 * those of actors. Numbers of kernel states would be no order: they depend on what was executed ahead.
+	 * those of actors.
 	 */
 	#byKernel(states: Iterable<number>): number[][] {
-		this.#arrivals.look();
 		const groups = new Map<number, number[]>();
 		for (const state of states) {
 			const kernel = this.#table.first(state);
@@ -344,7 +338,8 @@ export class Search {
 			if (group === undefined) groups.set(kernel, [state]);
 			else group.push(state);
 		}
-		return [...groups].sort(([a], [b]) => this.#arrivals.compare(a, b)).map(([, group]) => group);
+		const text = (kernel: number) => this.#memo.states[kernel]!.text;
+		return [...groups].sort(([a], [b]) => text(a) - text(b) || a - b).map(([, group]) => group);
 	}
 
 	/** The states of a level that this process expands. */

@@ -158,8 +158,6 @@ export class SharedMemory {
 	#log: AccessLog | undefined = undefined;
 	/** The same, for the present move of a task. */
 	#move: AccessLog | undefined = undefined;
-	/** While it is there, what is noted goes there, and counts nowhere. */
-	#aside: AccessLog | undefined = undefined;
 
 	/** `points`: of an earlier exploration. */
 	constructor(memory: Memory, points: Iterable<string> = []) {
@@ -202,19 +200,6 @@ export class SharedMemory {
 	#note(...note: Parameters<AccessLog["note"]>): void {
 		this.#log?.note(...note);
 		this.#move?.note(...note);
-		this.#aside?.note(...note);
-	}
-
-	/** What `work` notes is returned, and does not count before {@link addNotes}. */
-	aside<T>(work: () => T): { readonly result: T; readonly notes: AccessNotes } {
-		const outer = this.#aside;
-		const log = new AccessLog();
-		this.#aside = log;
-		try {
-			return { result: work(), notes: log.take() };
-		} finally {
-			this.#aside = outer;
-		}
 	}
 
 	/** Keeps notes, until {@link endNotes}. */
@@ -243,8 +228,7 @@ export class SharedMemory {
 	/** `knew`: that world has known that tasks write it, and so has followed where the value goes. */
 	#readElsewhere(word: number, bits: number, byTask: boolean, followed: boolean, knew: boolean): void {
 		this.#readWord(word, bits, byTask, followed);
-		if (this.#aside === undefined && followed && !knew && this.#isWrittenByTasks(word, bits, false))
-			this.sourcesGrown = true;
+		if (followed && !knew && this.#isWrittenByTasks(word, bits, false)) this.sourcesGrown = true;
 	}
 
 	/** Tasks write at least one of the bytes, or `all` of them. */
@@ -303,7 +287,6 @@ export class SharedMemory {
 	/** Notes an access of kernel code. `who`: a number for each actor and each task. */
 	access(who: number, address: Kaddr, length: number, writes: boolean, locked: boolean): void {
 		this.#note(NOTED.access, Number(writes) + 2 * Number(locked), who, address, length);
-		if (this.#aside !== undefined) return;
 		if (this.#conflicts.add(who, address, length, writes, locked)) this.grown = true;
 	}
 
@@ -321,11 +304,10 @@ export class SharedMemory {
 	}
 
 	#readWord(word: number, bits: number, byTask: boolean, followed: boolean): void {
-		if (this.#log !== undefined || this.#move !== undefined || this.#aside !== undefined) {
+		if (this.#log !== undefined || this.#move !== undefined) {
 			const flags = Number(byTask) + 2 * Number(followed) + 4 * Number(this.#isWrittenByTasks(word, bits, true));
 			this.#note(NOTED.read, flags, bits, word, 1);
 		}
-		if (this.#aside !== undefined) return;
 		if (this.#read.add(word) && this.#written.has(word)) this.#find(this.#state, word);
 		if (followed) this.#readByOwnCode.add(word, bits);
 		else this.#decides(word, bits);
@@ -337,7 +319,7 @@ export class SharedMemory {
 		this.#note(NOTED.write, 0, 0, address, length);
 		for (let word = address >> WORD_SHIFT; word <= (address + length - 1) >> WORD_SHIFT; word++) {
 			this.#writtenInMove.set(word, (this.#writtenInMove.get(word) ?? 0) | bitsOf(word, address, length));
-			if (this.#aside !== undefined || !this.#written.add(word)) continue;
+			if (!this.#written.add(word)) continue;
 			if (this.#read.has(word)) this.#find(this.#state, word);
 			if (this.#readByTasks.has(word)) this.#find(this.#seen, word);
 		}
@@ -408,7 +390,6 @@ export class SharedMemory {
 	}
 
 	#meet(here: WordSet, there: WordSet, address: Kaddr, length: number): void {
-		if (this.#aside !== undefined) return;
 		for (let word = address >> WORD_SHIFT; word <= (address + length - 1) >> WORD_SHIFT; word++) {
 			if (here.add(word) && there.has(word)) this.addGate(LOCKS);
 		}
@@ -430,7 +411,7 @@ export class SharedMemory {
 	/** The memory is on the stack of a task that is not the one which accesses it. */
 	escapes(address: Kaddr): void {
 		this.#note(NOTED.escapes, 0, 0, address, 1);
-		if (this.#aside === undefined) this.#find(this.#escaped, address >> WORD_SHIFT);
+		this.#find(this.#escaped, address >> WORD_SHIFT);
 	}
 
 	hasEscaped(address: Kaddr): boolean {
@@ -441,8 +422,7 @@ export class SharedMemory {
 	addGate(name: string): void {
 		this.#log?.noteGate(name);
 		this.#move?.noteGate(name);
-		this.#aside?.noteGate(name);
-		if (this.#aside === undefined) this.#find(this.#gates, name);
+		this.#find(this.#gates, name);
 	}
 
 	isGateShared(name: string): boolean {

@@ -108,38 +108,3 @@ test("a word of a stack that others access belongs to nobody from the next explo
 	shared.escapes(AT + WORD);
 	expect(shared.grown).toBe(false);
 });
-
-test("what is noted aside does not count before it is added", () => {
-	const accesses = () => {
-		shared.beginMove();
-		shared.access(1, AT, WORD, true, false);
-		shared.access(2, AT, WORD, false, false);
-		shared.read(AT, WORD, true);
-		shared.write(AT, WORD);
-		shared.beginMove();
-		shared.lock(AT + WORD, WORD);
-		shared.looks(AT + WORD, WORD);
-		shared.escapes(AT + 2 * WORD);
-		shared.addGate("kfree");
-	};
-	const known = () => {
-		const { grown } = shared;
-		shared.begin();
-		const { points, state, seen, escaped } = shared.known();
-		return { grown, points, state, seen, escaped, isRead: shared.isRead(AT, WORD) };
-	};
-	const { notes, result } = shared.aside(() => {
-		// The inner one is another one's.
-		shared.aside(() => shared.addGate("other"));
-		accesses();
-		return 5;
-	});
-	expect(result).toBe(5);
-	expect(known()).toEqual({ grown: false, points: [], state: [], seen: [], escaped: [], isRead: false });
-	shared.addNotes(notes);
-	const added = known();
-	shared = new SharedMemory(memory);
-	accesses();
-	expect(added).toEqual(known());
-	expect([added.grown, added.points.length, added.state.length]).toEqual([true, 3, 1]);
-});
