@@ -3,7 +3,8 @@ export const END_SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
 /**
  * Calls `action` when this process ends, or gets a signal to end. `first`: before the actions that are there already. Returns a function
- * that takes the action back at once; its promise is kept when this process ends by a signal as if nothing had listened.
+ * that takes the action back at once. Its promise ends when nothing listens for signals any more: from then on one ends the process at
+ * once, and no signal that came before is lost.
  */
 export function whenProcessEnds(action: () => void, { first = false } = {}): () => Promise<void> {
 	let wanted = true;
