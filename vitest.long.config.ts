@@ -1,4 +1,14 @@
 import { defineConfig } from "vitest/config";
+import { BaseSequencer, type TestSpecification } from "vitest/node";
+
+/** vitest begins with the largest files. Those that take minutes are not large, and the last one would run alone. */
+class LongFirst extends BaseSequencer {
+	override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+		const sorted = await super.sort(files);
+		const isLong = ({ moduleId }: TestSpecification) => moduleId.endsWith(".long.ts");
+		return [...sorted.filter(isLong), ...sorted.filter((file) => !isLong(file))];
+	}
+}
 
 /** npm run test:long: what takes minutes, and the tests of random inputs with many more of these. `.ci/run` runs it. */
 export default defineConfig({
@@ -38,6 +48,7 @@ export default defineConfig({
 		testTimeout: 1_800_000,
 		hookTimeout: 1_800_000,
 		expect: { poll: { timeout: 600_000 } },
+		sequence: { sequencer: LongFirst },
 		pool: "forks",
 		// The default leaves a core free: on two cores, half of the machine.
 		maxWorkers: "100%",

@@ -1,7 +1,7 @@
 /**
  * npm run build:kernel-core: compiles Linux's own livepatch code into .cache/linux-6.12.klpcore, and its livepatch samples and selftest
  * modules into .cache/kernel-ko, unchanged, with the headers of Debian's linux-headers-6.12-cloud-amd64 (or those of the folder that is
- * given). `npm run build:kernel-modules` has unpacked the modules' sources.
+ * given). `npm run build:kernel-modules` has unpacked the sources.
  */
 import { readdir, readFile } from "node:fs/promises";
 import { basename, join } from "node:path";
@@ -10,10 +10,13 @@ import { PROJECT, writeFolder, writeInFolder } from "../src/node/index.js";
 import { buildKernelCore, buildModules, LAYOUT_FILE } from "../src/node/kernel/index.js";
 
 const FOLDERS = ["samples/livepatch", "tools/testing/selftests/livepatch/test_modules"];
-const TREE = process.env.KLPEMU_KERNEL_SOURCE ?? join(PROJECT, ".cache", "linux-source-6.12");
+const UNPACKED = join(PROJECT, ".cache", "linux-source-6.12");
+const TREE = process.env.KLPEMU_KERNEL_SOURCE ?? UNPACKED;
 const MODULES = join(PROJECT, ".cache", "kernel-ko");
 
-const core = await buildKernelCore({ headers: process.argv[2] });
+const headers = process.argv[2];
+// A tree of the user need not be of the release that is installed, and headers may be of any.
+const core = await buildKernelCore({ headers, source: headers === undefined && TREE === UNPACKED ? TREE : undefined });
 await writeInFolder(join(PROJECT, ".cache", "linux-6.12.klpcore"), core.bytes);
 
 const sources = new Map<string, string>();

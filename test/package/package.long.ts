@@ -32,7 +32,7 @@ function sizeOf(path: string): number {
 
 let tarball: string;
 beforeAll(() => {
-	npm(PROJECT, "run", "-s", "build");
+	// Of what npm run build has made: npm run test:long runs it first.
 	const packed = npm(PROJECT, "pack", "--ignore-scripts", "--json", "--pack-destination", folder);
 	tarball = join(folder, (JSON.parse(packed) as { filename: string }[])[0]!.filename);
 	project(bare, tarball);

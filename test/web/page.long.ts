@@ -1,5 +1,8 @@
-/** The page in a real browser: Debian's chromium. The folder is served by klpemu serve's server, and below a path by another one. */
-import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+/**
+ * The page in a real browser: Debian's chromium. The folder is served by klpemu serve's server, and below a path by another one. The page is
+ * what `npm run build` has made (npm run test:long runs it first).
+ */
+import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -20,7 +23,8 @@ const MAX_ELEMENTS = 3000;
 if (CHROMIUM === undefined)
 	process.stderr.write("the page is not tested: there is no chromium (apt-get install -y chromium)\n");
 
-describe.skipIf(CHROMIUM === undefined)("the page", () => {
+// A browser on a busy machine: a test may be tried again.
+describe.skipIf(CHROMIUM === undefined)("the page", { retry: 2 }, () => {
 	let browser: Browser;
 	let server: ChildProcess;
 	let url: string;
@@ -28,10 +32,12 @@ describe.skipIf(CHROMIUM === undefined)("the page", () => {
 	const wrong: string[] = [];
 
 	beforeAll(async () => {
-		execFileSync("npm", ["run", "-s", "build:web"], { cwd: PROJECT, stdio: "pipe" });
 		const main = join(PROJECT, "src/node/cli/main.ts");
 		server = spawn(process.execPath, ["--import", "tsx", main, "serve", "--port", "0"], { cwd: PROJECT });
-		url = await new Promise((resolve) => server.stdout!.on("data", (text) => resolve(String(text).trim())));
+		url = await new Promise((resolve, reject) => {
+			server.stdout!.on("data", (text) => resolve(String(text).trim()));
+			server.stderr!.on("data", (text) => reject(new Error(String(text))));
+		});
 		browser = await chromium.launch({ executablePath: CHROMIUM!, args: ["--no-sandbox"] });
 	});
 	afterAll(async () => {

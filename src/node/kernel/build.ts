@@ -66,15 +66,30 @@ export async function buildKernelCore(options: KernelBuildOptions): Promise<Buil
 		}
 		const old = patches.flatMap(({ files }) => files.filter(({ isNew }) => !isNew).map(({ path }) => path));
 		await unpack(source, headers, old, folder);
-		const notices: string[] = [];
-		for (const patch of patches) notices.push(...(await applyPatch(patch, folder, options.fuzz)), ...leftOut(patch));
-		await cp(ENVIRONMENT, join(folder, "klpemu"), { recursive: true });
-		await cp(join(ENVIRONMENT, "Kbuild"), join(folder, "Kbuild"));
-		await fitLayout(folder);
-		notices.push(...(await compileAll(folder, headers)));
-		const info = await infoOf(folder, headers, patches);
-		return { bytes: await linkAll(folder, info), info, source, headers, notices };
+		return { ...(await buildIn(folder, headers, patches, options.fuzz)), source, headers };
 	});
+}
+
+/**
+ * Patches, compiles and links what {@link unpack} has put into `folder`. Of a folder that it has compiled before, make compiles only what has
+ * changed since, and what includes it; headers that are new in the folder are not seen then. Throws as {@link buildKernelCore}.
+ */
+export async function buildIn(
+	folder: string,
+	headers: Headers,
+	patches: readonly Patch[],
+	fuzz?: number,
+): Promise<Pick<BuiltKernel, "bytes" | "info" | "notices">> {
+	const notices: string[] = [];
+	for (const patch of patches) notices.push(...(await applyPatch(patch, folder, fuzz)), ...leftOut(patch));
+	// make goes by the times of files.
+	const copy = { recursive: true, preserveTimestamps: true };
+	await cp(ENVIRONMENT, join(folder, "klpemu"), copy);
+	await cp(join(ENVIRONMENT, "Kbuild"), join(folder, "Kbuild"), copy);
+	await fitLayout(folder);
+	notices.push(...(await compileAll(folder, headers)));
+	const info = await infoOf(folder, headers, patches);
+	return { bytes: await linkAll(folder, info), info, notices };
 }
 
 /** A file is compiled into the core, or a header. */

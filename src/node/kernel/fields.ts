@@ -20,8 +20,13 @@ export async function fitLayout(folder: string): Promise<void> {
 		const entries = members.map((member) => `FIELD(${struct}, ${member}),`);
 		added.push(...entries.filter((entry) => !layout.includes(entry)));
 	}
-	await writeFile(place, layout);
-	await writeFile(join(folder, "klpemu/fields.h"), added.map((line) => `${line}\n`).join(""));
+	await writeIfOther(place, layout);
+	await writeIfOther(join(folder, "klpemu/fields.h"), added.map((line) => `${line}\n`).join(""));
+}
+
+/** make compiles again what includes a file that was written. */
+async function writeIfOther(path: string, text: string): Promise<void> {
+	if ((await readFile(path, "utf8").catch(() => undefined)) !== text) await writeFile(path, text);
 }
 
 /** Names of the members in the body of a struct, without bit-fields: `unsigned long old_size, new_size;`, `int (*call)(void);`. */

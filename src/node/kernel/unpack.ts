@@ -8,6 +8,8 @@ import { shown, tool } from "./tools.js";
 export const LIVEPATCH = "kernel/livepatch";
 /** Other files of the kernel in a core, compiled as they are. */
 export const OTHERS = ["arch/x86/kernel/ftrace_64.S", "lib/list_debug.c"] as const;
+/** What {@link unpack} takes of a source: files and folders. */
+export const CORE_FILES = ["Makefile", LIVEPATCH, ...OTHERS] as const;
 
 const HINT = "--source TREE|TARBALL: a source of Linux";
 
@@ -21,7 +23,7 @@ export async function unpack(
 	others: readonly string[],
 	folder: string,
 ): Promise<void> {
-	const wanted = [...new Set(["Makefile", LIVEPATCH, ...OTHERS, ...others])];
+	const wanted = [...new Set([...CORE_FILES, ...others])];
 	// tar waits for ever for a pipe that nobody writes to.
 	if (source.packed && !(await stat(source.path)).isFile()) {
 		throw new KlpemuError("SOURCE_UNFIT", "neither a folder nor a regular file", { where: source.path, hint: HINT });
