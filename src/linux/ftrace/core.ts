@@ -102,27 +102,32 @@ export abstract class FtraceCore {
 	 * Takes over the call sites of a freshly loaded image (ftrace_process_locs): each must be a `call __fentry__` or already
 	 * the five byte nop; calls become nops. Throws `FTRACE_BAD_SITE` for anything else.
 	 */
-	ftrace_process_locs(owner: string, sites: readonly Kaddr[], fentry: Kaddr): void {
+	ftrace_process_locs(owner: string, sites: readonly Kaddr[], fentry: Kaddr, isModule: boolean): void {
 		// As in the kernel, the error is ignored: the image has no records, so none of its functions can be traced.
 		if (this.#parts.faults.should_fail(`ftrace_process_locs(${owner})`)) return;
-		this.sites.add(owner, sites, fentry);
+		this.sites.add(owner, sites, fentry, isModule ? FTRACE_FL.DISABLED : 0);
 	}
 
 	/** A module is about to be live: ops that trace all functions trace its functions too (ftrace_module_enable). */
 	*ftrace_module_enable(sites: readonly Kaddr[]): Kernel<void> {
 		yield* this.ftrace_lock.lock();
-		const changed: dyn_ftrace[] = [];
-		for (const rec of this.sites.at(sites)) {
-			for (const ops of this.#opsOf(rec)) this.#count(rec, ops, true);
-			if (rec.count > 0) changed.push(rec);
+		if (!this.ftrace_disabled) {
+			const records = this.sites.at(sites);
+			for (const rec of records) {
+				rec.flags &= ~FTRACE_FL.DISABLED;
+				for (const ops of this.#opsOf(rec)) this.#count(rec, ops, true);
+			}
+			if (this.ftrace_enabled) yield* this.#ftrace_replace_code(records, true);
 		}
-		if (!this.ftrace_disabled && this.ftrace_enabled) yield* this.#ftrace_replace_code(changed, true);
 		this.ftrace_lock.unlock();
 	}
 
-	/** Removes the call sites of an image that is unloaded (ftrace_release_mod). */
-	ftrace_release(sites: readonly Kaddr[]): void {
-		this.sites.remove(sites);
+	/** Takes the records of a module away whose text is freed next. */
+	*ftrace_release_mod(sites: readonly Kaddr[]): Kernel<void> {
+		// Who has the lock changes the code of records that it has chosen before.
+		yield* this.ftrace_lock.lock();
+		if (!this.ftrace_disabled) this.sites.release(sites);
+		this.ftrace_lock.unlock();
 	}
 
 	/** The call site at `address`, or within the function that starts there; 0 if there is none. */
@@ -313,7 +318,7 @@ export abstract class FtraceCore {
 		const done: dyn_ftrace[] = [];
 		for (const rec of this.sites.at([...before, ...after])) {
 			const isIn = after.has(rec.ip);
-			if (before.has(rec.ip) === isIn && !target) continue;
+			if (rec.flags & FTRACE_FL.DISABLED || (before.has(rec.ip) === isIn && !target)) continue;
 			if (isIn && rec.flags & FTRACE_FL.IPMODIFY) {
 				if (isIpmodify) {
 					for (const other of done) other.flags ^= FTRACE_FL.IPMODIFY;
@@ -337,7 +342,7 @@ export abstract class FtraceCore {
 
 	#ftrace_hash_rec_update(ops: ftrace_ops, inc: boolean): dyn_ftrace[] {
 		const all = ops.filter_hash.size === 0 ? this.sites.sorted : this.sites.at([...ops.filter_hash]);
-		const records = all.filter((rec) => ops.traces(rec.ip));
+		const records = all.filter((rec) => !(rec.flags & FTRACE_FL.DISABLED) && ops.traces(rec.ip));
 		for (const rec of records) this.#count(rec, ops, inc);
 		return records;
 	}
@@ -384,6 +389,7 @@ export abstract class FtraceCore {
 		const parts: unknown[] = [];
 		const addText = (at: Kaddr) => parts.push(at, memory.read(at, MCOUNT_INSN_SIZE).join());
 		for (const site of this.records.keys()) addText(site);
+		for (const site of this.sites.released) addText(site);
 		// No call depends on these fields while each site has one ops with a trampoline of its own.
 		if (this.sharedCallerUsed) {
 			parts.push(memory.u64(templates.function_trace_op));

@@ -89,6 +89,8 @@ export const FTRACE_FL = {
 	TRAMP: 1 << 28,
 	TRAMP_EN: 1 << 27,
 	IPMODIFY: 1 << 26,
+	/** A function of a module before ftrace_module_enable(): no ops is attached to it yet. */
+	DISABLED: 1 << 25,
 	DIRECT: 1 << 24,
 	DIRECT_EN: 1 << 23,
 	/** An ops has been attached since the machine was started. Never cleared, see Records.noclear(). */

@@ -8,7 +8,7 @@ import { ftrace_call_replace, MCOUNT_INSN_SIZE, NOP5, sameBytes, type TextPoke }
 export class Records {
 	/** Flags that are never cleared are only shown. */
 	static readonly state = declareState("Records", {
-		fields: ["byIp"],
+		fields: ["byIp", "released"],
 		unkeyed: ["noclearFlags"],
 		dropCaches: (records: Records) => records.#sort(),
 	});
@@ -18,6 +18,8 @@ export class Records {
 	/** Site -> direct function, see DirectFunctions. */
 	readonly direct_functions = new Map<Kaddr, Kaddr>();
 	readonly byIp = new Map<Kaddr, dyn_ftrace>();
+	/** Call sites without a record whose text is still there: a task may execute them. */
+	readonly released = new Set<Kaddr>();
 	/** The same records in ascending order of address, as do_for_each_ftrace_rec() visits them. */
 	sorted: readonly dyn_ftrace[] = [];
 	/** FTRACE_NOCLEAR_FLAGS of the records that have any: TOUCHED, MODIFIED. */
@@ -33,8 +35,8 @@ export class Records {
 		return [...new Set(ips)].sort((a, b) => a - b).flatMap((ip) => this.byIp.get(ip) ?? []);
 	}
 
-	/** Replaces call sites by nops and adds their records. Throws `FTRACE_BAD_SITE`. */
-	add(owner: string, sites: readonly Kaddr[], fentry: Kaddr): void {
+	/** Replaces call sites by nops and adds their records, with these `flags`. Throws `FTRACE_BAD_SITE`. */
+	add(owner: string, sites: readonly Kaddr[], fentry: Kaddr, flags: number): void {
 		for (const ip of sites) {
 			const found = this.#cpu.memory.read(ip, MCOUNT_INSN_SIZE);
 			if (!sameBytes(found, ftrace_call_replace(ip, fentry)) && !sameBytes(found, NOP5)) {
@@ -44,7 +46,7 @@ export class Records {
 				});
 			}
 			this.#text_poke.text_poke_early(ip, NOP5);
-			this.byIp.set(ip, { ip, flags: 0, count: 0, current: 0 });
+			this.byIp.set(ip, { ip, flags, count: 0, current: 0 });
 			this.#cpu.addCallSite(ip);
 		}
 		this.#sort();
@@ -58,12 +60,21 @@ export class Records {
 		this.noclearFlags.set(rec.ip, this.noclear(rec) | flags);
 	}
 
-	remove(sites: readonly Kaddr[]): void {
+	/** Removes the records of a module that goes: nobody changes its call sites any more. */
+	release(sites: readonly Kaddr[]): void {
 		for (const ip of sites) {
 			this.noclearFlags.delete(ip);
-			if (this.byIp.delete(ip)) this.#cpu.removeCallSite(ip);
+			if (!this.byIp.delete(ip)) continue;
+			this.released.add(ip);
+			this.#cpu.removeCallSite(ip);
 		}
 		this.#sort();
+	}
+
+	/** The text of these sites is no longer there. */
+	forget(sites: readonly Kaddr[]): void {
+		this.release(sites);
+		for (const ip of sites) this.released.delete(ip);
 	}
 
 	#sort(): void {

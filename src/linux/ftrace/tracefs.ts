@@ -2,7 +2,7 @@ import type { Kaddr } from "../../memory/index.js";
 import { EINVAL, type Kernel } from "../lib/index.js";
 import type { EnabledFunctions } from "./enabled-functions.js";
 import type { Ftrace } from "./ftrace.js";
-import type { dyn_ftrace } from "./ops.js";
+import { type dyn_ftrace, FTRACE_FL } from "./ops.js";
 import type { Symbols } from "./symbols.js";
 import { type FunctionTracer, TRACERS } from "./tracer.js";
 
@@ -108,7 +108,9 @@ export class Tracefs {
 
 	/** The sites of the functions whose names a glob matches. */
 	sitesOf(pattern: string): Kaddr[] {
-		return this.#records().flatMap(([{ ip }, name]) => (glob(pattern, name.split(" ")[0]!) ? [ip] : []));
+		return this.#records().flatMap(([{ ip, flags }, name]) => {
+			return !(flags & FTRACE_FL.DISABLED) && glob(pattern, name.split(" ")[0]!) ? [ip] : [];
+		});
 	}
 
 	/**

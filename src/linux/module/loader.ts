@@ -36,6 +36,8 @@ import { ModuleNotifiers } from "./notifiers.js";
 import { type Param, Params } from "./params.js";
 import { HEADERS_LAYOUT, structIn } from "./structs.js";
 
+/** Name of the first image, the core kernel. */
+const VMLINUX = "vmlinux";
 /** enum module_state, in its order. */
 const MODULE_STATES = ["live", "coming", "going", "unformed"] as const;
 export type ModuleState = (typeof MODULE_STATES)[number];
@@ -217,7 +219,7 @@ export class Loader {
 
 	/** Links vmlinux, the first image. */
 	linkVmlinux(objects: readonly ElfObject[], base: Kaddr): Image {
-		const image = this.link("vmlinux", objects, base);
+		const image = this.link(VMLINUX, objects, base);
 		this.#parts.kallsyms.add(image);
 		return image;
 	}
@@ -236,7 +238,7 @@ export class Loader {
 		const { memory, ftrace, fentry, icache } = this.#parts;
 		const image = linkImage({ name, objects, base, memory, resolve, ...(percpu && { percpu }) });
 		try {
-			ftrace.ftrace_process_locs(name, image.mcountLocs, fentry);
+			ftrace.ftrace_process_locs(name, image.mcountLocs, fentry, name !== VMLINUX);
 		} catch (error) {
 			image.unload();
 			throw error;
@@ -466,7 +468,7 @@ export class Loader {
 
 	/** Takes an image away of which nobody knows yet. */
 	#discard(image: Image): void {
-		this.#parts.ftrace.ftrace_release(image.mcountLocs);
+		this.#parts.ftrace.sites.forget(image.mcountLocs);
 		image.unload();
 	}
 
@@ -539,12 +541,13 @@ export class Loader {
 	}
 
 	*#free_module(mod: LoadedModule): Kernel<void> {
+		yield* this.#parts.ftrace.ftrace_release_mod(mod.image.mcountLocs);
 		// find_module() passes it over. Who has found it before, with preemption disabled, has looked at it when the grace period ends.
 		this.#setState(mod, "unformed");
 		// A handler may still be at a klp_func of the module.
 		yield* synchronize_rcu(this.#parts.sched, "free_module: synchronize_rcu");
 		yield* this.params.destroy(mod.params);
-		this.#parts.ftrace.ftrace_release(mod.image.mcountLocs);
+		this.#parts.ftrace.sites.forget(mod.image.mcountLocs);
 		for (const needed of mod.needs) needed.refcount--;
 		const regions = [...mod.image.regions];
 		this.modules.delete(mod.name);
