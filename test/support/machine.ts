@@ -157,9 +157,13 @@ export class TestMachine {
 		return Number(BigInt.asIntN(64, result));
 	}
 
+	object(source: Source): ElfObject {
+		return this.#sources.get(source)!;
+	}
+
 	/** Loads the objects of a livepatch as an ordinary module. */
 	insmodPlain(name: string, source: Source): number {
-		return this.it.shell.insmod(name, [this.#sources.get(source)!]);
+		return this.it.shell.insmod(name, [this.object(source)]);
 	}
 
 	/** Loads a livepatch module. What was made of the spec is in `patch(name)`. */

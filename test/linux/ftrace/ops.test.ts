@@ -9,7 +9,7 @@ import {
 	trace_clear_recursion,
 	trace_test_and_set_recursion,
 } from "../../../src/linux/ftrace/index.js";
-import type { Kernel } from "../../../src/linux/lib/index.js";
+import { isReady, type Kernel, runStraight } from "../../../src/linux/lib/index.js";
 import { restoreMachine, saveMachine } from "../../../src/machine/index.js";
 import { FtraceTest } from "../../support/ftrace.js";
 import { compileModule, createTestMachine, meaning, type TestMachine } from "../../support/machine.js";
@@ -28,6 +28,18 @@ describe.each(["jit", "unicorn"])("on %s", (cpu) => {
 		expect(machine.dmesg("Oops")).toEqual([]);
 		machine.close();
 	});
+
+	/** Drives code by hand. */
+	const untilItHasTheLock = (code: Kernel<number>): Kernel<number> => {
+		while (!machine.ftrace.ftrace_lock.locked) expect(code.next().done).toBe(false);
+		return code;
+	};
+	const untilItWaits = (code: Kernel<number>) => {
+		for (let step = code.next(); ; step = code.next()) {
+			if (step.done) throw new Error("it does not wait");
+			if (!isReady(step.value)) return;
+		}
+	};
 
 	const lp1 = () => machine.patch("lp1", ["funcA", "lp1_funcA"]);
 
@@ -130,6 +142,36 @@ describe.each(["jit", "unicorn"])("on %s", (cpu) => {
 			expect(seen.at(-1)).toBe("lp4_funcA+0x0");
 			expect(f.unregister(ops)).toBe(0);
 			expect(["funcA", "lp4_funcA"].map((func) => f.calls(func))).toEqual(["nop", "nop"]);
+		});
+		test("[rule 6.14] functions of a module that comes while an ops is registered are counted once", () => {
+			const ops = f.tracer("all", () => {});
+			const registering = untilItHasTheLock(machine.ftrace.register_ftrace_function(ops));
+			const loading = machine.it.loader.load_module("lp4", [machine.object("lp4")], {});
+			// Its functions have records now, and wait for ftrace_module_enable().
+			untilItWaits(loading);
+			expect(f.record("lp4_funcA")).toMatchObject({ flags: FTRACE_FL.DISABLED, count: 0 });
+			expect(runStraight(registering)).toBe(0);
+			expect(f.record("lp4_funcA").count).toBe(0);
+			expect(f.run(loading)).toBe(0);
+			expect(f.record("lp4_funcA").count).toBe(1);
+			expect(f.calls("lp4_funcA")).toBe("ftrace_trampoline[all]+0x0");
+			expect(f.unregister(ops)).toBe(0);
+			expect(f.record("lp4_funcA").count).toBe(0);
+			expect(f.calls("lp4_funcA")).toBe("nop");
+		});
+		test("the records of a module that goes stay while another has ftrace_lock", () => {
+			machine.insmodPlain("lp4", "lp4");
+			const site = machine.site("lp4_funcA");
+			const ops = f.tracer("all", () => {});
+			const registering = untilItHasTheLock(machine.ftrace.register_ftrace_function(ops));
+			const removing = machine.it.loader.delete_module("lp4");
+			untilItWaits(removing);
+			expect(machine.ftrace.records.has(site)).toBe(true);
+			expect(runStraight(registering)).toBe(0);
+			expect(f.callee(site)).toBeDefined();
+			expect(f.run(removing)).toBe(0);
+			expect(machine.ftrace.records.has(site)).toBe(false);
+			expect(machine.it.modules.has("lp4")).toBe(false);
 		});
 		test("[rule 6.10] ftrace_caller calls a single static ops itself, a dynamic one through the list function", () => {
 			const caller = () => {
