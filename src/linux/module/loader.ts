@@ -541,6 +541,8 @@ export class Loader {
 	}
 
 	*#free_module(mod: LoadedModule): Kernel<void> {
+		// klp_module_going() has released klp_mutex: who waits for it comes first, and still finds the functions.
+		yield `free_module(${mod.name}): before ftrace_release_mod()`;
 		yield* this.#parts.ftrace.ftrace_release_mod(mod.image.mcountLocs);
 		// find_module() passes it over. Who has found it before, with preemption disabled, has looked at it when the grace period ends.
 		this.#setState(mod, "unformed");
