@@ -369,7 +369,8 @@ export class World {
 		if (admin === undefined) return this.#nextWork(actor);
 		if (admin.during !== undefined && this.actors[0]!.index !== admin.during) return undefined;
 		const step = admin.steps[actor.index];
-		if (step?.writesTasklist && this.model.machine.klp.code?.tasklistLocked) return undefined;
+		const { sched, klp } = this.model.machine;
+		if (step?.writesTasklist && (sched.tasklist_lock || klp.code?.tasklistLocked)) return undefined;
 		return step?.title;
 	}
 

@@ -217,10 +217,19 @@ export class Transition {
 		yield* this.klp_try_switch_task(task);
 	}
 
+	/** for_each_process_thread() with tasklist_lock; for_each_possible_cpu() follows if the `idle` tasks have their turn, too. */
+	*#lockedTasks(idle = false): Generator<task_struct, void, void> {
+		const { sched } = this.#klp.env;
+		sched.tasklist_lock = true;
+		yield* sched.tasks;
+		sched.tasklist_lock = false;
+		if (idle) for (const cpu of sched.cpus) yield cpu.idle;
+	}
+
 	*#klp_send_signals(): Kernel<void> {
 		const { env, print } = this.#klp;
 		if (this.klp_signals_cnt === SIGNALS_TIMEOUT) print.pr_notice("signaling remaining tasks");
-		for (const task of [...env.sched.tasks]) {
+		for (const task of this.#lockedTasks()) {
 			yield place("klp_send_signals", task.comm);
 			if (!task.pending) continue;
 			if (task.kthread) env.sched.wake_up_state(task, TASK_INTERRUPTIBLE);
@@ -240,7 +249,7 @@ export class Transition {
 			"klp_try_complete_transition: klp_target_state == KLP_TRANSITION_IDLE",
 		);
 		let complete = true;
-		for (const task of [...env.sched.tasks]) {
+		for (const task of this.#lockedTasks()) {
 			// klp_try_switch_task() checks this too. With the check here, a task that has switched costs no time in
 			// later passes and adds no yield: it stays switched while klp_mutex is held.
 			if (task.patch_state === this.klp_target_state) continue;
@@ -284,7 +293,7 @@ export class Transition {
 			"klp_start_transition: klp_target_state == KLP_TRANSITION_IDLE",
 		);
 		print.pr_notice(`'${this.klp_transition_patch!.name}': starting ${this.#direction} transition`);
-		for (const task of [...env.sched.all()]) {
+		for (const task of this.#lockedTasks(true)) {
 			yield place("klp_start_transition", task.comm);
 			if (task.patch_state === this.klp_target_state) continue;
 			task.thread_flags |= TIF_PATCH_PENDING;
@@ -350,10 +359,10 @@ export class Transition {
 
 	/** Switches all tasks without any check. The administrator is responsible for the result. */
 	*klp_force_transition(): Kernel<void> {
-		const { env, print, design } = this.#klp;
+		const { print, design } = this.#klp;
 		const patch = this.klp_transition_patch!;
 		print.pr_warn("forcing remaining tasks to the patched state");
-		for (const task of [...env.sched.all()]) {
+		for (const task of this.#lockedTasks(true)) {
 			yield place("klp_force_transition", task.comm);
 			yield* this.klp_update_patch_state(task);
 		}

@@ -57,7 +57,7 @@ export interface TaskStructs {
 export class Sched {
 	/** The time and the CPU of each task are choices: of the seed, or of the explorer, which tries all of them. */
 	static readonly state = declareState("Sched", {
-		fields: ["tasks", "exiting", "cpus", "nextPid"],
+		fields: ["tasks", "exiting", "cpus", "nextPid", "tasklist_lock"],
 		unkeyed: ["current", "instructions", "reschedAlways", "runqueue", "jiffies", "timers", "waiters", "random"],
 	});
 
@@ -65,9 +65,11 @@ export class Sched {
 	readonly tasks: task_struct[] = [];
 	/**
 	 * Tasks that have left the list and are in the rest of do_exit(), the dead ones included until they are reaped (rtp_exit_list of
-	 * kernel/rcu/tasks.h). Livepatch does not find them.
+	 * kernel/rcu/tasks.h), in pid order. Livepatch does not find them.
 	 */
 	readonly exiting: task_struct[] = [];
+	/** A loop over the task list holds it for reading: no task comes or goes. (A core that is guest code has the lock in its own memory.) */
+	tasklist_lock = false;
 	readonly cpus: EmulatedCpu[] = [];
 	/** Runnable tasks that are on no CPU, in the order in which they will run. */
 	readonly runqueue = new list_head<task_struct>();
@@ -369,7 +371,8 @@ export class Sched {
 	release_task(task: task_struct): void {
 		this.#takeOff(task, this.tasks);
 		task.exiting = true;
-		this.exiting.push(task);
+		const behind = this.exiting.findIndex(({ pid }) => pid > task.pid);
+		this.exiting.splice(behind < 0 ? this.exiting.length : behind, 0, task);
 	}
 
 	/** Removes a dead task from the list. */
