@@ -35,6 +35,27 @@ function triesWithin(rounds: number): number[] {
 	return tries;
 }
 
+test("loops over all tasks hold tasklist_lock, but not for idle tasks", () => {
+	const { sched } = machine.it;
+	machine.sleeper("s", "funcA");
+	machine.patch("lp1", ["funcA", "lp1_funcA"]);
+	const { transition } = machine.klp;
+	for (const code of [
+		transition.klp_start_transition(),
+		transition.klp_try_complete_transition(),
+		transition.klp_force_transition(),
+	]) {
+		const seen = new Map<string, boolean>();
+		for (const point of code) {
+			if (typeof point === "string" || point.kind !== "place") continue;
+			seen.set(String(point.at[0]).replace(/[0-9]+$/, ""), sched.tasklist_lock);
+		}
+		expect(seen.get("s")).toBe(true);
+		expect(seen.get("swapper/")).toBe(false);
+		expect(sched.tasklist_lock).toBe(false);
+	}
+});
+
 describe("func_stack", () => {
 	test("[rule 2.1] is a stack: the patch that came last is first, and each disable takes off its own", () => {
 		const stack = () => machine.func_stack("funcA");

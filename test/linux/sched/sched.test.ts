@@ -303,3 +303,22 @@ test("[rule 6.18] RCU tasks waits for a task in do_exit() that the task list no 
 	expect(ends.ready()).toBe(true);
 	machine.close();
 });
+
+test("RCU tasks looks at tasks that come while it does, and not at those that go", async () => {
+	const machine = await createTestMachine();
+	const { sched, tasks } = machine.it;
+	const [first, second] = [machine.task("first", "funcA"), machine.task("second", "funcA")];
+	const looked: (string | number | boolean)[] = [];
+	for (const point of synchronize_rcu_tasks(sched, "grace period")) {
+		if (typeof point === "string" || point.kind !== "place") continue;
+		looked.push(...point.at);
+		if (!point.at.includes(first.comm)) continue;
+		// The list is shorter before the task that has its turn, and has a new one behind it.
+		tasks.exit(second);
+		tasks.exit(first);
+		machine.task("late", "funcA");
+	}
+	expect(looked.filter((name) => ["first", "second", "late"].includes(String(name)))).toEqual(["first", "late"]);
+	expect(new Set(looked).size).toBe(looked.length);
+	machine.close();
+});
