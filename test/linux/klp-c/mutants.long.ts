@@ -1,8 +1,8 @@
 /** One-line mistakes in the kernel's own livepatch code: each is noticed by a scenario that holds without it. */
 import { readFile } from "node:fs/promises";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import type { KernelCore } from "../../../src/linux/klp-c/index.js";
-import { nodeHost } from "../../../src/node/index.js";
+import { INFO_SECTION, type KernelCore } from "../../../src/linux/klp-c/index.js";
+import { nodeHost, sha256 } from "../../../src/node/index.js";
 import { expectedVerdict, parseScenario, type RunScenarioOptions, runScenario } from "../../../src/scenario/index.js";
 import { kernelCore } from "../../support/kernel-core.js";
 import { PatchedCores } from "../../support/patched-core.js";
@@ -35,3 +35,12 @@ for (const { title, edit, scenario, noticed } of mutants) {
 		else expect(invariants).toContain(noticed);
 	});
 }
+
+test("a core that was compiled in part has what one has that was compiled as a whole", async ({ skip }) => {
+	// A space that is no change of the code.
+	const edit = { file: "kernel/livepatch/transition.c", at: [/^static void klp_complete_transition\(/, /^\}/] };
+	const part = await cores.build("same", [{ ...edit, replace: "} " }], skip);
+	const contents = ({ object }: KernelCore) =>
+		object.sections.filter(({ name }) => name !== INFO_SECTION).map(({ name, data }) => [name, sha256(data)]);
+	expect(contents(part)).toEqual(contents(await kernelCore(skip)));
+});
