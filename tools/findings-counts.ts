@@ -32,10 +32,20 @@ export function countsText(byDesign: ReadonlyMap<string, Counts>): string {
 	return `{\n${lines.join(",\n")}\n}\n`;
 }
 
+async function savedCounts(scenario: string): Promise<Readonly<Record<string, Counts>>> {
+	return JSON.parse(await readFile(countsFile(scenario), "utf8").catch(() => "{}"));
+}
+
+/** Of all designs together, when the counts were written; without counts it may be the longest. */
+export async function statesOf(scenario: string): Promise<number> {
+	const counts = Object.values(await savedCounts(scenario));
+	return counts.length === 0 ? Number.MAX_SAFE_INTEGER : counts.reduce((sum, { states }) => sum + states, 0);
+}
+
 /** Prints each line that is not that of the file, and sets process.exitCode. */
 export async function checkCounts(scenario: string, byDesign: ReadonlyMap<string, Counts>): Promise<void> {
 	const file = countsFile(scenario);
-	const old = JSON.parse(await readFile(file, "utf8").catch(() => "{}")) as Readonly<Record<string, Counts>>;
+	const old = await savedCounts(scenario);
 	const differ = [...byDesign].flatMap(([design, counts]) => {
 		const [was, is] = [JSON.stringify(old[design]), JSON.stringify(counts)];
 		return was === is ? [] : [`- ${design}: ${was}`, `+ ${design}: ${is}`];

@@ -27,6 +27,7 @@ import {
 	countsText,
 	HUNTING,
 	HUNTING_BUDGET,
+	statesOf,
 } from "./findings-counts.js";
 import { noteOn } from "./findings-notes.js";
 
@@ -159,19 +160,31 @@ async function exploreFile(file: string): Promise<Explored> {
 	return { file, cells, findings };
 }
 
-/** Explores files in another process. */
-function exploreElsewhere(files: readonly string[]): Promise<Explored[]> {
-	return new Promise((resolve, reject) => {
-		const child = fork(fileURLToPath(import.meta.url), ["--here", ...files], { stdio: "inherit" });
-		let explored: Explored[] | undefined;
-		child.on("message", (message) => {
-			explored = message as Explored[];
+/** Explores files in other processes, one a core: each takes the next file when it has explored one. */
+async function exploreElsewhere(files: readonly string[]): Promise<Explored[]> {
+	const left = [...files];
+	const explored: Explored[] = [];
+	const exploreSome = () =>
+		new Promise<void>((resolve, reject) => {
+			const child = fork(fileURLToPath(import.meta.url), ["--here"], { stdio: "inherit" });
+			let file: string | undefined;
+			const next = () => {
+				file = left.shift();
+				if (file === undefined) child.disconnect();
+				else child.send(file);
+			};
+			child.on("message", (message) => {
+				explored.push(message as Explored);
+				next();
+			});
+			child.on("exit", (code) => {
+				if (code === 0 && file === undefined) resolve();
+				else reject(new Error(`the exploration of ${file} ended with ${code}`));
+			});
+			next();
 		});
-		child.on("exit", (code) => {
-			if (code === 0 && explored !== undefined) resolve(explored);
-			else reject(new Error(`the exploration of ${files.join(", ")} ended with ${code}`));
-		});
-	});
+	await Promise.all(Array.from({ length: Math.min(availableParallelism(), files.length) }, exploreSome));
+	return explored;
 }
 
 function notAsSaid(explored: readonly Explored[]): string[] {
@@ -256,18 +269,20 @@ async function check(text: string): Promise<void> {
 	process.exitCode = 1;
 }
 
+/** Those with the most states first: nothing is beside the last file. */
+async function longestFirst(files: readonly string[]): Promise<string[]> {
+	const sized = await Promise.all(files.map(async (file) => ({ file, states: await statesOf(file) })));
+	return sized.sort((a, b) => b.states - a.states).map(({ file }) => file);
+}
+
 const [mode, ...named] = process.argv.slice(2);
 if (mode === "--here") {
-	const explored: Explored[] = [];
-	for (const file of named) explored.push(await exploreFile(file));
-	process.send!(explored);
+	process.on("message", async (file: string) => process.send!(await exploreFile(file)));
 } else {
 	const family = (await readdir(FAMILY)).filter((name) => name.endsWith(".yaml")).sort();
 	const all = ["scenarios/hybrid-lp1-lp2-lp3.yaml", ...family.map((name) => join(FAMILY, name))];
 	const files = mode === "--counts" ? named : all;
-	const processes = availableParallelism();
-	const shares = Array.from({ length: processes }, (_, share) => files.filter((_file, i) => i % processes === share));
-	const explored = (await Promise.all(shares.filter((share) => share.length > 0).map(exploreElsewhere))).flat();
+	const explored = await exploreElsewhere(await longestFirst(files));
 	explored.sort((a, b) => files.indexOf(a.file) - files.indexOf(b.file));
 	const beside = explored.filter(({ file }) => file.startsWith(FAMILY) || file.startsWith(HUNTING));
 	if (mode === "--check") {
