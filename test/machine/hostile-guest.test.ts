@@ -1,9 +1,12 @@
 /** Guest code that means no good, or is broken: it costs bounded time and memory, ends in an oops that says why, and the machine goes on. */
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import fc from "fast-check";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { MAX_LINES } from "../../src/linux/exports/index.js";
 import { KERN } from "../../src/linux/lib/index.js";
-import { machine, type Session } from "../../src/node/index.js";
+import { compile, machine, type Session } from "../../src/node/index.js";
 import { LONG } from "../support/sample.js";
 
 const CODE = `#include <linux/printk.h>
@@ -28,7 +31,16 @@ long fill(long words)
 long pivot(unsigned long to) { __asm__ volatile("mov %0, %%rsp\\n\\tpush %%rax\\n\\tret" :: "r"(to)); return 0; }
 `;
 
-const make = () => machine({ c: CODE, tasks: { other: { calls: ["price"] } } });
+/** Compiled once, for hundreds of machines. */
+const folder = mkdtempSync(join(tmpdir(), "klpemu-test-"));
+const object = join(folder, "hostile.o");
+beforeAll(async () => {
+	writeFileSync(join(folder, "hostile.c"), CODE);
+	writeFileSync(object, (await compile(join(folder, "hostile.c"), {})).bytes);
+});
+afterAll(() => rmSync(folder, { recursive: true }));
+
+const make = () => machine({ sources: [object], tasks: { other: { calls: ["price"] } } });
 let m: Session;
 beforeEach(async () => {
 	m = await make();
