@@ -4,7 +4,7 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import {
 	type CampaignReport,
 	type Job,
@@ -13,6 +13,7 @@ import {
 	reportOf,
 	runOnQueue,
 } from "../../src/node/campaign/index.js";
+import { bundled } from "../support/bundled.js";
 import { skipBecause } from "../support/skip.js";
 import { SMALL } from "../support/small-scenario.js";
 
@@ -22,9 +23,14 @@ const NO_REDIS = "there is no redis-server: apt-get install -y redis-server";
 /** No machine is so slow that a search of these tests takes its time. */
 const CAMPAIGN = "scenarios: [small.yaml]\ndesigns: [mainline, rfc-2025, universe]\nseconds: 3600\n";
 
+let program: string;
 let folder: string;
 let port: number;
 const started: ChildProcess[] = [];
+
+beforeAll(async () => {
+	program = await bundled("queue", "test/support/queue-worker.ts");
+});
 
 beforeEach(async () => {
 	folder = await mkdtemp(join(tmpdir(), "klpemu-queue-"));
@@ -78,8 +84,7 @@ async function redis(): Promise<ChildProcess> {
 }
 
 /** `lock`: milliseconds without a word after which another worker takes its searches. */
-const worker = (lock = 60_000) =>
-	start(process.execPath, ["--import", "tsx", "test/support/queue-worker.ts", url(), folder, String(lock)]);
+const worker = (lock = 60_000) => start(process.execPath, [program, url(), folder, String(lock)]);
 
 const exited = (child: ChildProcess) => new Promise((resolve) => child.once("exit", resolve));
 

@@ -4,18 +4,22 @@ import { existsSync, mkdtempSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
-import { afterAll, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, test } from "vitest";
 import { Random } from "../../../src/base/index.js";
+import { bundled } from "../../support/bundled.js";
 
 const folder = mkdtempSync(join(tmpdir(), "klpemu-kill-"));
-const CLI = ["--import", "tsx", "src/node/cli/main.ts", "explore", "scenarios/hybrid-lp1-lp2-lp3.yaml"];
-const OPTIONS = ["--design", "universe", "--json"];
+const OPTIONS = ["explore", "scenarios/hybrid-lp1-lp2-lp3.yaml", "--design", "universe", "--json"];
+let command = "";
 
+beforeAll(async () => {
+	command = await bundled("explore-kill");
+});
 afterAll(() => rmSync(folder, { recursive: true }));
 
 /** `ready`: when it resolves, the process is killed. Undefined when it was. */
 async function explore(options: readonly string[], ready?: () => Promise<void>): Promise<string | undefined> {
-	const child = spawn(process.execPath, [...CLI, ...OPTIONS, ...options], { stdio: ["ignore", "pipe", "ignore"] });
+	const child = spawn(process.execPath, [command, ...OPTIONS, ...options], { stdio: ["ignore", "pipe", "ignore"] });
 	let text = "";
 	child.stdout.on("data", (data) => {
 		text += data;

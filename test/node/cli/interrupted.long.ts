@@ -17,9 +17,9 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { build } from "esbuild";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { PROJECT } from "../../../src/node/index.js";
+import { bundled } from "../../support/bundled.js";
 import { ENDLESS, ENDLESS_RACE, WITHOUT_END } from "../../support/small-scenario.js";
 
 const HYBRID = "scenarios/hybrid-lp1-lp2-lp3.yaml";
@@ -28,18 +28,12 @@ const SCHEDULE = "test/consistency/schedules/hybrid-lp1-lp2-lp3.rfc-2025.mixed-u
 /** One short search. */
 const CAMPAIGN = ".cache/interrupted/campaign.yaml";
 const PART = ".cache/interrupted/part.json";
-/** Two up from it is the project. */
-const COMMAND = join(PROJECT, ".cache/interrupted/main.mjs");
 
+let command = "";
 let folder = "";
 beforeAll(async () => {
 	folder = mkdtempSync(join(tmpdir(), "klpemu-test-"));
-	await build({
-		...{ bundle: true, platform: "node", format: "esm" },
-		entryPoints: [join(PROJECT, "src/node/cli/main.ts")],
-		outfile: COMMAND,
-		packages: "external",
-	});
+	command = await bundled("interrupted");
 	writeFileSync(join(PROJECT, CAMPAIGN), `scenarios: [${join(PROJECT, HYBRID)}]\ndesigns: [rfc-2025]\nstates: 1000\n`);
 	const { stdout } = await start([
 		"explore",
@@ -61,7 +55,7 @@ function start(
 	stdio: { stdin?: number; stdout?: number; stderr?: number } = {},
 	before = ":",
 ) {
-	const child = spawn("/bin/sh", ["-c", `${before}\nexec "$@"`, "sh", process.execPath, COMMAND, ...args], {
+	const child = spawn("/bin/sh", ["-c", `${before}\nexec "$@"`, "sh", process.execPath, command, ...args], {
 		cwd: PROJECT,
 		env: { ...process.env, NO_COLOR: "1" },
 		stdio: [stdio.stdin ?? "pipe", stdio.stdout ?? "pipe", stdio.stderr ?? "pipe"],

@@ -3,20 +3,24 @@ import { spawn } from "node:child_process";
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, test } from "vitest";
 import { designs } from "../../../src/designs/index.js";
+import { bundled } from "../../support/bundled.js";
 import { ENDLESS, WITHOUT_END } from "../../support/small-scenario.js";
 
-const CLI = ["--import", "tsx", "src/node/cli/main.ts", "explore"];
 const HYBRID = "scenarios/hybrid-lp1-lp2-lp3.yaml";
 const folder = mkdtempSync(join(tmpdir(), "klpemu-workers-"));
+let command = "";
+beforeAll(async () => {
+	command = await bundled("workers");
+});
 afterAll(() => rmSync(folder, { recursive: true }));
 
 const searched = (text: string) => new Set(text.match(/^[\w-]+(?=: \d+ states)/gm));
 
 /** `signal`: sent when the process has said how far so many searches are. */
 async function explore(options: readonly string[], signal?: NodeJS.Signals, searches = 2) {
-	const child = spawn(process.execPath, [...CLI, ...options], { stdio: ["ignore", "pipe", "pipe"] });
+	const child = spawn(process.execPath, [command, "explore", ...options], { stdio: ["ignore", "pipe", "pipe"] });
 	let [stdout, stderr, sent] = ["", "", false];
 	child.stdout.on("data", (data) => {
 		stdout += data;
