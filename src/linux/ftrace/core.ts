@@ -100,7 +100,8 @@ export abstract class FtraceCore {
 
 	/**
 	 * Takes over the call sites of a freshly loaded image (ftrace_process_locs): each must be a `call __fentry__` or already
-	 * the five byte nop; calls become nops. Throws `FTRACE_BAD_SITE` for anything else.
+	 * the five byte nop; calls become nops. No ops is attached to those of a module before ftrace_module_enable(). Throws
+	 * `FTRACE_BAD_SITE` for anything else.
 	 */
 	ftrace_process_locs(owner: string, sites: readonly Kaddr[], fentry: Kaddr, isModule: boolean): void {
 		// As in the kernel, the error is ignored: the image has no records, so none of its functions can be traced.
@@ -122,7 +123,10 @@ export abstract class FtraceCore {
 		this.ftrace_lock.unlock();
 	}
 
-	/** Takes the records of a module away whose text is freed next. */
+	/**
+	 * Takes the records of a module away whose text is freed next. The kernel also waits for a grace period here; that of free_module()
+	 * serves both.
+	 */
 	*ftrace_release_mod(sites: readonly Kaddr[]): Kernel<void> {
 		// Who has the lock changes the code of records that it has chosen before.
 		yield* this.ftrace_lock.lock();
