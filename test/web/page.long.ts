@@ -52,7 +52,7 @@ describe.skipIf(CHROMIUM === undefined)("the page", { retry: 2 }, () => {
 
 	async function open(hash = "", options: Parameters<Browser["newPage"]>[0] = {}, address = url): Promise<void> {
 		page = await browser.newPage({ viewport: { width: 1280, height: 900 }, ...options });
-		page.setDefaultTimeout(600_000);
+		page.setDefaultTimeout(180_000);
 		page.on("console", (message) => {
 			if (["error", "warning"].includes(message.type())) wrong.push(message.text());
 		});
