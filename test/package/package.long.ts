@@ -123,8 +123,7 @@ describe("the package", () => {
 		`;
 		writeFileSync(join(full, "engine.ts"), 'import { type Machine } from "klpemu"; export type Mine = Machine;');
 		writeFileSync(join(full, "types.ts"), code);
-		// Of node16 attw says that it finds the same files (npm run lint:package).
-		for (const resolution of ["nodenext", "bundler"]) {
+		for (const resolution of ["nodenext", "node16", "bundler"]) {
 			const module = resolution === "bundler" ? "esnext" : resolution;
 			const flags = ["--module", module, "--moduleResolution", resolution, "--target", "es2023", "--lib", "es2023"];
 			// The engine needs nothing; klpemu/node and vitest need the types of Node.
