@@ -7,6 +7,7 @@ export { formatSchedule, type Move, PLACE, parseSchedule, type Schedule } from "
 export {
 	type Checkpoint,
 	Common,
+	type FollowRequest,
 	type FoundViolation,
 	Helper,
 	type HelperAnswer,
@@ -16,6 +17,7 @@ export {
 	Journal,
 	Memo,
 	type Outlook,
+	RemoteFollower,
 	Search,
 	type SearchMove,
 	type SearchOptions,

@@ -6,12 +6,14 @@ import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
 import { INVARIANTS } from "../../src/consistency/index.js";
 import {
+	type FollowRequest,
 	type Helper,
 	type HelperAnswer,
 	type HelperPort,
 	type HelperRequest,
 	Helpers,
 	Journal,
+	RemoteFollower,
 	type SearchOptions,
 } from "../../src/explore/index.js";
 import { nodeHost } from "../../src/node/index.js";
@@ -26,14 +28,17 @@ afterAll(() => rmSync(folder, { recursive: true }));
 interface Helping {
 	readonly count: number;
 	readonly answers?: number;
+	/** From so many states in a level on they follow known moves. */
+	readonly level?: number;
 	/** Other options of the search. */
 	readonly more?: Partial<SearchOptions>;
 }
 
-/** Steps that helpers have executed in the last exploration. */
+/** Steps that helpers have executed in the last exploration, and parts of work of which they have followed the known moves. */
 interface Made {
 	round: number;
 	steps: number;
+	parts: number;
 }
 
 /** A helper without a thread: it works when the search pauses. */
@@ -46,6 +51,7 @@ class Port implements HelperPort {
 	/** What has been asked and not taken. */
 	readonly #requests: HelperRequest[] = [];
 	#isAtWork = false;
+	readonly #follower = new RemoteFollower();
 
 	constructor(helper: Helper, made: Made, left = Number.POSITIVE_INFINITY) {
 		this.#helper = helper;
@@ -57,6 +63,15 @@ class Port implements HelperPort {
 
 	/** They come when the search pauses. */
 	poll(): void {}
+
+	/** Does all of it before the search does anything; or ends when it has taken the first part. */
+	follow(request: FollowRequest): Promise<boolean | undefined> {
+		const sent = structuredClone(request);
+		if (this.#left <= 0) Atomics.add(sent.work.parts, 0, 1);
+		if (this.#left-- <= 0) return Promise.resolve(undefined);
+		this.#made.parts += sent.work.parts.length - 1;
+		return Promise.resolve(this.#follower.take(sent));
+	}
 
 	/** Whatever a thread gets and gives goes through structuredClone(). */
 	ask(request: HelperRequest): void {
@@ -85,16 +100,20 @@ class Port implements HelperPort {
 	}
 }
 
-async function explore(yaml: string, sources: Readonly<Record<string, string>>, { count, answers, more }: Helping) {
+async function explore(
+	yaml: string,
+	sources: Readonly<Record<string, string>>,
+	{ count, answers, level, more }: Helping,
+) {
 	for (const [name, text] of Object.entries(sources)) writeFileSync(join(folder, name), text);
 	const file = join(folder, "s.yaml");
 	const scenario = parseScenario(`title: t\n${yaml}`, file);
 	const machine = { host: nodeHost(file) };
-	const made = { round: 0, steps: 0 };
+	const made = { round: 0, steps: 0, parts: 0 };
 	const ports = await Promise.all(
 		Array.from({ length: count }, async () => new Port(await createHelper(scenario, machine), made, answers)),
 	);
-	const helpers = new Helpers(ports, 0);
+	const helpers = new Helpers(ports, { after: 0, level: level ?? Number.POSITIVE_INFINITY });
 	const { exploration, schedules, steps } = await exploreScenario({
 		...{ scenario, machine, helpers, budget: 1_500, invariants: new Set(INVARIANTS), all: true, reduction: true },
 		...more,
@@ -175,4 +194,49 @@ test("a helper that ends in the middle is not missed", async () => {
 		expect(helped.found).toEqual(alone.found);
 		expect(helped.taken > 0).toBe(answers > 0);
 	}
+});
+
+test.each<Case>([["one livepatch", ONE_PATCH, {}, [1]], ...MORE])(
+	"%s: helpers that follow known moves find what a search finds alone",
+	async (_, yaml, sources, counts) => {
+		const alone = await explore(yaml, sources, { count: 0 });
+		for (const count of counts) {
+			const helped = await explore(yaml, sources, { count, level: 2 });
+			expect(helped.found).toEqual(alone.found);
+			expect(helped.made.parts).toBeGreaterThan(10);
+		}
+		// Each port ends with a part that it has taken.
+		const ended = await explore(yaml, sources, { count: 3, level: 2, answers: 3 });
+		expect(ended.found).toEqual(alone.found);
+	},
+);
+
+const polls = (flag: number) => `#include <linux/compiler.h>
+#include <linux/processor.h>
+long flag = ${flag};
+noinline long reader(long x)
+{
+	while (!READ_ONCE(flag))
+		cpu_relax();
+	return x;
+}
+`;
+const POLLS = `vmlinux: [asm/vmlinux/funcs.c, polls.c]
+livepatches: { lp1: { sources: [asm/livepatches/lp1.c], funcs: { funcA: lp1_funcA } } }
+tasks: { worker: { calls: [reader] } }
+steps: [insmod: lp1, settle]
+`;
+
+test.each([
+	[0, ["stuck"]],
+	[1, []],
+])("helpers look for ways to an end: flag = %i", async (flag, invariants) => {
+	const sources = { "polls.c": polls(flag) };
+	const more = { budget: 20_000 };
+	const alone = await explore(POLLS, sources, { count: 0, more });
+	expect(alone.found.result).toBe(invariants.length > 0 ? "violated" : "complete");
+	const helped = await explore(POLLS, sources, { count: 1, level: Number.POSITIVE_INFINITY, more });
+	expect(helped.found).toEqual(alone.found);
+	expect(helped.found.violations.map(({ broken }) => broken.invariant)).toEqual(invariants);
+	expect(helped.made.parts).toBeGreaterThan(0);
 });

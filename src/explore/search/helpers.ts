@@ -1,13 +1,12 @@
 import type { TaskState, World } from "../world/index.js";
 import type { Row } from "./columns.js";
 import { contentOf, Executions, kernelContent } from "./executions.js";
+import type { FollowerPort } from "./followers.js";
 import type { HelperAnswer, HelperRequest } from "./helper.js";
 import type { KernelState } from "./kernel-state.js";
 
-/** A {@link Helper} in another thread. */
-export interface HelperPort {
-	/** It has begun to work: until then the search executes by itself. */
-	readonly isReady: boolean;
+/** A {@link Helper} in another thread, with a {@link RemoteFollower}. Until it is ready the search does everything by itself. */
+export interface HelperPort extends FollowerPort {
 	/** Begins to work, if it has not. */
 	start(): void;
 	/** Called with each of its answers; undefined: it has ended, and the search goes on without it. */
@@ -25,6 +24,7 @@ export interface Need {
 
 /** See the constructor of {@link Helpers}. */
 const START = 100;
+const LEVEL = 1_000;
 /** A helper has so many rows to do, and gets more when it has only half of them left. With more the search would wait for it longer. */
 const ROWS = 4;
 
@@ -66,13 +66,16 @@ export class Helpers {
 	/** Needs up to now, and those after which helpers start. */
 	#needed = 0;
 	readonly #after: number;
+	/** From so many states in a level on, other threads follow its known moves. */
+	readonly level: number;
 	/** Explorations that have begun. */
 	#round = 0;
 	executions: Executions | undefined = undefined;
 
-	/** `after`: so many needs of a small search are not worth the start of a thread. */
-	constructor(ports: readonly HelperPort[], after = START) {
+	/** `after`: so many needs of a small search are not worth the start of a thread. `level`: the same for the states of a level. */
+	constructor(ports: readonly HelperPort[], { after = START, level = LEVEL } = {}) {
 		this.#after = after;
+		this.level = level;
 		this.#known = ports.map((port) => {
 			const one: Known = {
 				...{ port, request: {}, isOn: false, asked: 0, done: 0, awaited: undefined },
@@ -81,6 +84,11 @@ export class Helpers {
 			port.onAnswer = (answer) => this.#take(one, answer);
 			return one;
 		});
+	}
+
+	/** All of them. */
+	get ports(): HelperPort[] {
+		return this.#known.map(({ port }) => port);
 	}
 
 	/** An exploration begins. */

@@ -1,4 +1,5 @@
 export { Common } from "./common.js";
+export { type FollowRequest, RemoteFollower } from "./follower.js";
 export { Helper, type HelperAnswer, type HelperRequest } from "./helper.js";
 export { type HelperPort, Helpers } from "./helpers.js";
 export { type Checkpoint, Journal } from "./journal.js";

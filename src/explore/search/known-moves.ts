@@ -1,4 +1,5 @@
 import type { Row } from "./columns.js";
+import { words } from "./pairs.js";
 import type { Asked, Mapping } from "./trace.js";
 
 /** A state to which a move leads: the number of its kernel state, and where the states of tasks go. */
@@ -34,10 +35,17 @@ const NODE = 4;
  */
 export class KnownMoves {
 	/** The buffer: another one, once it is full. */
-	words = new Int32Array(1 << 14);
+	words: Int32Array;
 	#used = FIRST;
 	/** The lists that belong to questions and mappings. */
 	readonly #lists = new Map<object, number>();
+	readonly #shared: boolean;
+
+	/** `shared`: other threads can look into its words. */
+	constructor(shared = false) {
+		this.#shared = shared;
+		this.words = words(1 << 14, shared);
+	}
 
 	/** The leaf for a state, {@link UNKNOWN} or {@link SLOW}. */
 	leaf(kind: MovesKind, row: Row): number {
@@ -189,9 +197,9 @@ export class KnownMoves {
 		const at = this.#used;
 		this.#used += count;
 		if (this.#used > this.words.length) {
-			const words = new Int32Array(Math.max(2 * this.words.length, this.#used));
-			words.set(this.words);
-			this.words = words;
+			const larger = words(Math.max(2 * this.words.length, this.#used), this.#shared);
+			larger.set(this.words);
+			this.words = larger;
 		}
 		return at;
 	}

@@ -54,15 +54,21 @@ export class Moves {
 	/** Numbers of a row. */
 	readonly #width: number;
 	readonly #visited: Visited = { by: 0, late: false, steps: undefined, label: "" };
-	readonly known = new KnownMoves();
+	readonly known: KnownMoves;
 	readonly #alike = new Map<string, TasksAlike>();
 	readonly #tasksAlike: TasksAlike[] = [];
 	/** Of all that is executed. */
 	readonly #log: SearchLog | undefined;
 
-	/** `size`: of the rows that are visited; what is behind the row itself is the caller's. */
-	constructor(memo: Memo, reduction: Reduction, size: number, log?: SearchLog) {
+	/** `size`: of the rows that are visited; what is behind the row itself is the caller's. `shared`: other threads can look into what is known. */
+	constructor(
+		memo: Memo,
+		reduction: Reduction,
+		size: number,
+		{ log, shared }: { readonly log?: SearchLog | undefined; readonly shared?: boolean } = {},
+	) {
 		this.#log = log;
+		this.known = new KnownMoves(shared);
 		this.#memo = memo;
 		this.#reduction = reduction;
 		this.#next = new Int32Array(size);

@@ -10,7 +10,7 @@ import { Reduction } from "./reduction.js";
 import type { FoundViolation, Outlook } from "./result.js";
 import { BREAKS, ENDS, type MoveGraph, Shares } from "./shares.js";
 import { StateTable } from "./state-table.js";
-import { deadlocked, stuckStates } from "./stuck.js";
+import { type Ends, endsIn, endsOfDeadlock, endsOfStuck, statesWithoutEnd } from "./stuck.js";
 
 /** What limits the look: those of a search. */
 export interface OutlookLimits {
@@ -141,10 +141,16 @@ class Continuations {
 	#endless({ begin, to }: MoveGraph): ReadonlySet<number> {
 		const leadsTo = (state: number, marked: Uint8Array) =>
 			to.subarray(begin[state], begin[state + 1]).some((next) => next >= 0 && marked[next] === 1);
-		const graph = { table: this.#table, kernels: this.#memo.states, leadsTo };
-		if (this.#invariant === "deadlock") return new Set(deadlocked(graph));
-		if (this.#invariant === "stuck") return new Set(stuckStates(graph, this.#reduction.bits));
-		return new Set();
+		const ends = this.#ends();
+		return new Set(ends && statesWithoutEnd(endsIn(this.#table, ends), leadsTo));
+	}
+
+	#ends(): Ends | undefined {
+		const { states, world } = this.#memo;
+		const tasks = world.states.all.length;
+		if (this.#invariant === "deadlock") return endsOfDeadlock(states, tasks);
+		if (this.#invariant === "stuck") return endsOfStuck(states, tasks, this.#reduction.bits);
+		return undefined;
 	}
 }
 

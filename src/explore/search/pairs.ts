@@ -4,6 +4,19 @@ const MAX_LOAD = 0.82;
 const GROWTH = 1.3;
 const FIRST_PLACES = 64;
 
+/** Words of 32 bits, in memory that other threads can see if `shared`. */
+export function words(count: number, shared: boolean): Int32Array {
+	return shared ? new Int32Array(new SharedArrayBuffer(4 * count)) : new Int32Array(count);
+}
+
+/** What a table in another thread needs to be like this one. */
+export interface PairsNews {
+	/** Those that it does not have yet. */
+	readonly chunks: readonly Int32Array[];
+	readonly places: Int32Array;
+	readonly length: number;
+}
+
 /**
  * A growing table of pairs of numbers, each there once: 8 bytes for a pair, 5 to 6 for its place in the index. A pair's
  * number is its place in the order of addition.
@@ -11,26 +24,51 @@ const FIRST_PLACES = 64;
 export class Pairs {
 	readonly #chunkBits: number;
 	readonly #chunkMask: number;
+	readonly #shared: boolean;
 	/** The pairs, in chunks that are never copied. */
 	readonly #chunks: Int32Array[] = [];
 	/** Open addressing. Number of a pair plus one, with a part of its hash above it; 0: an empty place. */
 	#places: Int32Array;
 	/** A hash times this is its first place. */
-	#scale: number;
+	#scale = 0;
 	/** The bits of a place that hold the number. */
-	#numberMask: number;
+	#numberMask = 0;
 	/** Number of pairs with which the places are full enough. */
-	#enough: number;
+	#enough = 0;
 	length = 0;
 
-	/** `chunkBits`: 2 to the power of this is the number of pairs in a chunk. */
-	constructor(chunkBits: number) {
+	/** `chunkBits`: 2 to the power of this is the number of pairs in a chunk. `shared`: other threads can look into it, see {@link news}. */
+	constructor(chunkBits: number, shared = false) {
 		this.#chunkBits = chunkBits;
 		this.#chunkMask = (1 << chunkBits) - 1;
-		this.#places = new Int32Array(FIRST_PLACES);
-		this.#scale = FIRST_PLACES / 2 ** 32;
-		this.#numberMask = FIRST_PLACES - 1;
-		this.#enough = Math.floor(FIRST_PLACES * MAX_LOAD);
+		this.#shared = shared;
+		this.#places = words(FIRST_PLACES, shared);
+		this.#usePlaces(this.#places);
+	}
+
+	#usePlaces(places: Int32Array): void {
+		const count = places.length;
+		this.#places = places;
+		this.#scale = count / 2 ** 32;
+		this.#numberMask = 2 ** Math.ceil(Math.log2(count)) - 1;
+		this.#enough = Math.floor(count * MAX_LOAD);
+	}
+
+	/** What another thread, which has so many chunks, must know to look into a shared table. It may not while this one adds. */
+	news(chunks: number): PairsNews {
+		return { chunks: this.#chunks.slice(chunks), places: this.#places, length: this.length };
+	}
+
+	/** Takes the {@link news} of a table in another thread. Nothing is added here. */
+	take({ chunks, places, length }: PairsNews): void {
+		this.#chunks.push(...chunks);
+		this.#usePlaces(places);
+		this.length = length;
+	}
+
+	/** Number of chunks. */
+	get chunks(): number {
+		return this.#chunks.length;
 	}
 
 	/** The number of a pair; `-number - 1` if the pair is new. It is compared in full: the hash only gives the place to start. */
@@ -93,7 +131,7 @@ export class Pairs {
 	#append(a: number, b: number): number {
 		const number = this.length++;
 		if (number >> this.#chunkBits === this.#chunks.length) {
-			this.#chunks.push(new Int32Array(2 << this.#chunkBits));
+			this.#chunks.push(words(2 << this.#chunkBits, this.#shared));
 		}
 		const chunk = this.#chunks[number >> this.#chunkBits]!;
 		const at = (number & this.#chunkMask) << 1;
@@ -107,19 +145,15 @@ export class Pairs {
 		const count = Math.ceil(this.#places.length * GROWTH);
 		// The old places are given back first: the pairs say all that the new ones need.
 		this.#places = new Int32Array(0);
-		const places = new Int32Array(count);
-		const scale = count / 2 ** 32;
-		const mask = 2 ** Math.ceil(Math.log2(count)) - 1;
+		this.#usePlaces(words(count, this.#shared));
+		const places = this.#places;
+		const [scale, mask] = [this.#scale, this.#numberMask];
 		for (let number = 0; number < this.length; number++) {
 			const hash = hashOf(this.first(number), this.second(number));
 			let place = placeOf(hash, scale);
 			while (places[place] !== 0) if (++place === count) place = 0;
 			places[place] = (hash & ~mask) | (number + 1);
 		}
-		this.#places = places;
-		this.#scale = scale;
-		this.#numberMask = mask;
-		this.#enough = Math.floor(count * MAX_LOAD);
 	}
 }
 

@@ -5,6 +5,8 @@ import type { Model } from "../model.js";
 import type { Move } from "../schedule.js";
 import { type Row, tasksOf } from "./columns.js";
 import type { Common } from "./common.js";
+import { behind, OPEN, PART, ROOM, WHOLE_ROW } from "./follower.js";
+import { BATCH, Followers } from "./followers.js";
 import type { Helpers, Need } from "./helpers.js";
 import { type Journal, type LevelState, misfit, type SearchLog } from "./journal.js";
 import type { KernelState } from "./kernel-state.js";
@@ -15,7 +17,7 @@ import { Numbers } from "./numbers.js";
 import { Reduction } from "./reduction.js";
 import type { FoundViolation, SearchResult, Violation } from "./result.js";
 import { StateTable } from "./state-table.js";
-import { type Endless, findDeadlock, findStuck } from "./stuck.js";
+import { type Endless, endsOfDeadlock, endsOfStuck, tellDeadlock, tellStuck } from "./stuck.js";
 
 export interface SearchProgress {
 	/** Moves from the first state to those that are being expanded. */
@@ -115,6 +117,10 @@ export class Search {
 	/** The state that is being expanded, as its number and as a whole. */
 	#current = 0;
 	readonly #whole: Row;
+	/** For a state that another thread has found. */
+	readonly #found: Row;
+	/** Like no state. */
+	readonly #none: Row;
 	readonly #reached = (next: Row, broken: readonly Broken[]) => this.#reach(next, broken);
 	/** Number of expanded states; each counts twice. */
 	#looked = 0;
@@ -125,6 +131,7 @@ export class Search {
 	/** By state, the number of moves that lead away from it; for shards. */
 	readonly #degrees = new Numbers();
 	readonly #log: SearchLog | undefined;
+	readonly #followers: Followers;
 	/** When the present level began. */
 	#level: LevelState | undefined = undefined;
 
@@ -134,10 +141,15 @@ export class Search {
 		this.#options = options;
 		const { world } = memo;
 		this.#reduction = new Reduction(model, world, active, options.reduction);
-		this.#table = new StateTable(world.names.length + 1);
+		// Who wants to know each move wants its description, and the parts of a search have their own order.
+		const ports = options.onMove === undefined && options.shard === undefined ? (options.helpers?.ports ?? []) : [];
+		this.#table = new StateTable(world.names.length + 1, ports.length > 0);
 		this.#whole = this.#table.whole();
+		this.#found = this.#table.whole();
+		this.#none = this.#table.whole();
 		this.#log = options.journal?.begin(this.#table.width, this);
-		this.#moves = new Moves(memo, this.#reduction, this.#table.size, this.#log);
+		this.#moves = new Moves(memo, this.#reduction, this.#table.size, { log: this.#log, shared: ports.length > 0 });
+		this.#followers = new Followers(ports, this.#table, this.#moves.known);
 		options.helpers?.beginSearch(active, options.reduction);
 		this.#parents = options.order === undefined && options.shard === undefined ? undefined : new Numbers();
 	}
@@ -184,7 +196,7 @@ export class Search {
 		// Without all ways out of a loop, it is not known what must happen.
 		const { loop } = this.#memo.world.states;
 		if (!bounded && loop === undefined && !this.#lost && !this.#dealt && (options.all || this.#violations.size === 0))
-			this.#findEndless();
+			await this.#findEndless();
 		const violations = [...this.#violations.values()].map((one) => this.#told(one));
 		return {
 			result: this.#violations.size > 0 ? "violated" : bounded || loop !== undefined ? "bounded" : "complete",
@@ -288,8 +300,78 @@ export class Search {
 	/** Expands all states at one distance from the first. False if the search was stopped. */
 	async #expandLevel(start: number, end: number): Promise<boolean> {
 		const groups = this.#byKernel(this.#mine(start, end));
-		this.#options.helpers?.beginLevel(this.#needs(groups));
+		const { helpers } = this.#options;
+		if (this.#followers.areReady && end - start >= helpers!.level) return this.#expandShared(groups, end - start);
+		helpers?.beginLevel(this.#needs(groups));
 		return this.#expandGroups(groups);
+	}
+
+	/** The same as {@link #expandGroups}, in the same order: other threads follow the moves that are known. */
+	async #expandShared(groups: readonly (readonly number[])[], states: number): Promise<boolean> {
+		const visits = new Int32Array(2 * states);
+		let count = 0;
+		for (const group of groups) {
+			for (let kind = 0; kind < MOVE_KINDS.length; kind++) {
+				for (const state of group) visits[count++] = 2 * state + kind;
+			}
+		}
+		for (let begin = 0; begin < count; begin += BATCH) {
+			if (!(await this.#expandBatch(visits.subarray(begin, Math.min(begin + BATCH, count))))) return false;
+		}
+		return true;
+	}
+
+	async #expandBatch(visits: Int32Array): Promise<boolean> {
+		const helpers = this.#options.helpers!;
+		const found = await this.#followers.visit(visits);
+		helpers.beginLevel(this.#needsIn(visits, found));
+		let at = 0;
+		for (let i = 0; i < visits.length; i++) {
+			if (i % PART.visits === 0) at = (i / PART.visits) * ROOM;
+			if ((this.#looked++ & 2047) === 0) await this.#pause();
+			if (this.#isStopped()) return false;
+			if (found[at] === OPEN) {
+				const [kind, state] = [MOVE_KINDS[visits[i]! & 1]!, visits[i]! >> 1];
+				if (kind === "ofActors") await helpers.arriveAt(this.#kernelAt(state));
+				this.#expand(kind, state);
+			} else this.#addFound(found, at);
+			at = behind(found, at, this.#table.width);
+		}
+		return true;
+	}
+
+	/** The same as {@link #needs}, of visits that others have left open. */
+	#needsIn(visits: Int32Array, found: Int32Array): Need[] {
+		const needs: { readonly kernel: KernelState; readonly rows: Row[] }[] = [];
+		let at = 0;
+		for (let i = 0; i < visits.length; i++) {
+			if (i % PART.visits === 0) at = (i / PART.visits) * ROOM;
+			if (found[at] === OPEN && MOVE_KINDS[visits[i]! & 1] === "ofActors") {
+				const row = this.#row(visits[i]! >> 1);
+				const kernel = this.#memo.states[row[0]!]!;
+				if (needs.at(-1)?.kernel !== kernel) needs.push({ kernel, rows: [] });
+				if (this.#moves.isUnknown("ofActors", row)) needs.at(-1)!.rows.push(row);
+			}
+			at = behind(found, at, this.#table.width);
+		}
+		return needs.filter(({ rows }) => rows.length > 0);
+	}
+
+	/** Adds the states that a visit has found. */
+	#addFound(found: Int32Array, begin: number): void {
+		const { width } = this.#table;
+		this.#transitions += found[begin]!;
+		let at = begin + 2;
+		for (let left = found[begin + 1]!; left > 0; left--) {
+			if (found[at] === WHOLE_ROW) {
+				for (let i = 0; i < width; i++) this.#found[i] = found[at + 1 + i]!;
+				this.#table.add(this.#found, this.#none);
+				at += 1 + width;
+			} else {
+				this.#table.addHalves(found[at]!, found[at + 1]!);
+				at += 2;
+			}
+		}
 	}
 
 	/** What has to be executed for these states. */
@@ -489,16 +571,21 @@ export class Search {
 	}
 
 	/** All states must be there. */
-	#findEndless(): void {
+	async #findEndless(): Promise<void> {
 		const wanted = (invariant: Invariant) => this.#options.invariants.has(invariant);
-		const graph = {
-			table: this.#table,
-			kernels: this.#memo.states,
-			leadsTo: (state: number, marked: Uint8Array) => this.#leadsTo(state, marked),
-		};
-		const deadlock = wanted("deadlock") ? findDeadlock(graph, this.#memo.world.actors) : undefined;
+		const { states: kernels, world } = this.#memo;
+		const table = this.#table;
+		const tasks = world.states.all.length;
+		const slow = (state: number, marked: Uint8Array) => this.#leadsTo(state, marked);
+		let deadlock: Endless | undefined;
+		if (wanted("deadlock")) {
+			const doomed = await this.#followers.withoutEnd(endsOfDeadlock(kernels, tasks), slow);
+			deadlock = tellDeadlock(doomed, table, kernels, world.actors);
+		}
 		if (deadlock !== undefined) this.#noteEndless("deadlock", deadlock);
-		const stuck = wanted("stuck") && deadlock === undefined ? findStuck(graph, this.#reduction.bits) : undefined;
+		if (deadlock !== undefined || !wanted("stuck")) return;
+		const doomed = await this.#followers.withoutEnd(endsOfStuck(kernels, tasks, this.#reduction.bits), slow);
+		const stuck = tellStuck(doomed, table, kernels);
 		if (stuck !== undefined) this.#noteEndless("stuck", stuck);
 	}
 

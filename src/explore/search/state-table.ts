@@ -1,5 +1,5 @@
 import type { Row } from "./columns.js";
-import { Pairs } from "./pairs.js";
+import { Pairs, type PairsNews } from "./pairs.js";
 
 /** Pairs in one chunk of the table of states, and of the others: 2 to the power of this. */
 const STATE_CHUNK = 14;
@@ -20,8 +20,8 @@ export class StateTable {
 	readonly #right: Int32Array;
 	readonly #states: Pairs;
 
-	/** `width`: numbers in a row, at least 2. */
-	constructor(width: number) {
+	/** `width`: numbers in a row, at least 2. `shared`: other threads can look into it, see {@link news}. */
+	constructor(width: number, shared = false) {
 		this.width = width;
 		this.size = 2 * width - 1;
 		const sides: [number, number][] = [];
@@ -35,7 +35,7 @@ export class StateTable {
 		build(0, width);
 		this.#left = Int32Array.from(sides, ([left]) => left);
 		this.#right = Int32Array.from(sides, ([, right]) => right);
-		for (let i = 1; i < width; i++) this.#pairs.push(new Pairs(i === width - 1 ? STATE_CHUNK : PART_CHUNK));
+		for (let i = 1; i < width; i++) this.#pairs.push(new Pairs(i === width - 1 ? STATE_CHUNK : PART_CHUNK, shared));
 		this.#states = this.#pairs.at(-1)!;
 	}
 
@@ -46,6 +46,21 @@ export class StateTable {
 
 	get length(): number {
 		return this.#states.length;
+	}
+
+	/** What a table in another thread needs to be like this one, if it has so many chunks of each part. */
+	news(chunks: readonly number[]): PairsNews[] {
+		return this.#pairs.map((pairs, i) => pairs.news(chunks[i] ?? 0));
+	}
+
+	/** Takes the {@link news} of a table in another thread. Nothing is added here. */
+	take(news: readonly PairsNews[]): void {
+		for (const [i, one] of news.entries()) this.#pairs[i]!.take(one);
+	}
+
+	/** Number of chunks of each part. */
+	get chunks(): number[] {
+		return this.#pairs.map(({ chunks }) => chunks);
 	}
 
 	/** Reads a whole state. */
@@ -82,7 +97,17 @@ export class StateTable {
 		return this.#states.add(whole[this.#left[last]!]!, whole[this.#right[last]!]!);
 	}
 
-	/** The number of the state whose row is the beginning of `whole`; it is there. `like`: see {@link add}. */
+	/** The same for a state of which the numbers of both halves are known, see {@link halves}. */
+	addHalves(left: number, right: number): number {
+		return this.#states.add(left, right);
+	}
+
+	/** The columns of the two halves in a whole state. */
+	get halves(): readonly [number, number] {
+		return [this.#left[this.width - 2]!, this.#right[this.width - 2]!];
+	}
+
+	/** The number of the state whose row is the beginning of `whole`, or -1; so are those of parts that are not there. `like`: see {@link add}. */
 	find(whole: Row, like: Row): number {
 		const { width } = this;
 		for (let i = 0; i < width - 1; i++) {

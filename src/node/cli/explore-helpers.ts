@@ -1,7 +1,7 @@
 import { setFlagsFromString } from "node:v8";
 import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from "node:worker_threads";
-import type { HelperPort, HelperRequest } from "../../explore/index.js";
-import type { HelperData, HelperMessage } from "./explore-helper.js";
+import type { FollowRequest, HelperPort, HelperRequest } from "../../explore/index.js";
+import type { HelperData, HelperMessage, HelperThreadRequest } from "./explore-helper.js";
 import { programOf } from "./explore-threads.js";
 
 /** A thread that executes for the search of this one. */
@@ -13,6 +13,8 @@ export class HelperThread implements HelperPort {
 	#hasEnded = false;
 	isReady = false;
 	onAnswer: HelperPort["onAnswer"] = () => undefined;
+	/** Who waits for the answer of {@link follow}. */
+	#following: ((isMarked: boolean | undefined) => void) | undefined = undefined;
 
 	/** `onEnd`: called with the reason if it ends by itself. */
 	constructor(data: Omit<HelperData, "port">, onEnd: (why: string) => void) {
@@ -40,6 +42,18 @@ export class HelperThread implements HelperPort {
 			this.onAnswer(undefined);
 			return;
 		}
+		this.#post(request);
+	}
+
+	follow(request: FollowRequest): Promise<boolean | undefined> {
+		if (this.#hasEnded) return Promise.resolve(undefined);
+		return new Promise((resolve) => {
+			this.#following = resolve;
+			this.#post({ follow: request });
+		});
+	}
+
+	#post(request: HelperThreadRequest): void {
 		this.#port!.postMessage(request);
 	}
 
@@ -56,15 +70,23 @@ export class HelperThread implements HelperPort {
 	}
 
 	#take(message: HelperMessage): void {
-		if (message === "ready") this.isReady = true;
+		if (message === "ready") this.isReady = !this.#hasEnded;
+		else if ("followed" in message) this.#answer(message.followed);
 		else this.onAnswer(message);
+	}
+
+	#answer(isMarked: boolean | undefined): void {
+		this.#following?.(isMarked);
+		this.#following = undefined;
 	}
 
 	#end(tell: () => void): void {
 		if (this.#hasEnded) return;
 		this.#hasEnded = true;
+		this.isReady = false;
 		this.#port?.close();
 		tell();
+		this.#answer(undefined);
 		this.onAnswer(undefined);
 	}
 }
