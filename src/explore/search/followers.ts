@@ -24,12 +24,13 @@ export interface FollowerPort {
 /** Visits that are shared at a time. */
 export const BATCH = 128 * PART.visits;
 
-/** Shares the work of a search that only handles numbers among threads. Without others, this one does it. */
+/** Shares the work that only handles numbers among the threads of a search. Without others, this thread does it. */
 export class Followers {
-	readonly #ports: readonly FollowerPort[];
+	#ports: readonly FollowerPort[];
 	readonly #table: StateTable;
 	readonly #known: KnownMoves;
 	readonly #own: Follower;
+	readonly #shared: boolean;
 	/** By port, the chunks of the table that it has. */
 	readonly #sent = new Map<FollowerPort, readonly number[]>();
 	/** For the visits of one batch. */
@@ -38,6 +39,7 @@ export class Followers {
 	/** The table and the known moves are in shared memory if there are ports. */
 	constructor(ports: readonly FollowerPort[], table: StateTable, known: KnownMoves) {
 		this.#ports = ports;
+		this.#shared = ports.length > 0;
 		this.#table = table;
 		this.#known = known;
 		this.#own = new Follower(table, known);
@@ -62,9 +64,12 @@ export class Followers {
 		return shared.found;
 	}
 
-	/** The states from which no way leads to an end. All states must be there. `slow`: not all moves of a state are known; does one lead to a marked one? */
+	/**
+	 * The states from which no way leads to an end. All states must be there. `slow`: does a move lead from this state, of which not all
+	 * moves are known, to a marked one?
+	 */
 	async withoutEnd(ends: Ends, slow: (state: number, marked: Uint8Array) => boolean): Promise<number[]> {
-		const shared = this.#ports.length > 0;
+		const shared = this.#shared;
 		const marked = bytes(new Uint8Array(this.#table.length), shared);
 		const [kernelEnds, taskEnds] = [bytes(ends.kernels, shared), bytes(ends.tasks, shared)];
 		const parts = words(1 + Math.ceil(marked.length / PART.marking), shared);
@@ -81,10 +86,14 @@ export class Followers {
 
 	async #share(work: FollowWork): Promise<boolean> {
 		work.parts.fill(0);
-		const others = this.#ports.filter(({ isReady }) => isReady).map((port) => port.follow(this.#request(port, work)));
+		const asked = this.#ports.filter(({ isReady }) => isReady);
+		const others = asked.map((port) => port.follow(this.#request(port, work)));
 		let isMarked = this.#own.take(work);
-		for (const other of await Promise.all(others)) isMarked ||= other === true;
-		// A thread may have ended in the middle of a part.
+		for (const [i, other] of (await Promise.all(others)).entries()) {
+			// One that has ended may have marked states, and may have ended in the middle of a part.
+			if (other !== false) isMarked = true;
+			if (other === undefined) this.#ports = this.#ports.filter((port) => port !== asked[i]);
+		}
 		for (let part = 0; part < partsOf(work); part++) {
 			if (work.parts[part + 1] === 0 && this.#own.do(work, part)) isMarked = true;
 		}
