@@ -59,12 +59,17 @@ export function partsOf(work: FollowWork): number {
 	return Math.ceil(count / PART[work.kind]);
 }
 
-/** The place behind what a visit has found; `width`: numbers in a row. */
-export function behind(found: Int32Array, at: number, width: number): number {
-	if (found[at] === OPEN) return at + 1;
-	let to = at + 2;
-	for (let left = found[at + 1]!; left > 0; left--) to += found[to] === WHOLE_ROW ? 1 + width : 2;
-	return to;
+/** By visit, the place of what it has found. `width`: numbers in a row. */
+export function placesIn(found: Int32Array, visits: number, width: number): Int32Array {
+	const places = new Int32Array(visits);
+	let at = 0;
+	for (let i = 0; i < visits; i++) {
+		if (i % PART.visits === 0) at = (i / PART.visits) * ROOM;
+		places[i] = at;
+		if (found[at++] === OPEN) continue;
+		for (let left = found[at++]!; left > 0; left--) at += found[at] === WHOLE_ROW ? 1 + width : 2;
+	}
+	return places;
 }
 
 /** Follows known moves, and adds nothing: several threads can do so with the same table at a time. */
@@ -167,8 +172,8 @@ export class Follower {
 			this.#table.read(state, whole);
 			let mark = kernelEnds[whole[0]!]!;
 			for (let i = 1; i < width && mark === 0; i++) mark = taskEnds[whole[i]!]!;
+			// Moves of actors lead to the end sooner.
 			if (mark === 0) mark = this.#leadsTo("ofActors", marked);
-			// Those of actors lead to the end sooner.
 			if (mark !== 1) mark = this.#leadsTo("ofTasks", marked) || mark;
 			if (mark === 0) continue;
 			marked[state] = mark;

@@ -5,6 +5,7 @@ import {
 	MARK_OPEN,
 	PART,
 	partsOf,
+	placesIn,
 	ROOM,
 	type Visits,
 } from "./follower.js";
@@ -50,8 +51,8 @@ export class Followers {
 		return this.#ports.some(({ isReady }) => isReady);
 	}
 
-	/** At most {@link BATCH} visits. What they find is valid until the next call. */
-	async visit(visits: Int32Array): Promise<Int32Array> {
+	/** At most {@link BATCH} visits. `found`: what they find, valid until the next call; `places`: where it begins, by visit. */
+	async visit(visits: Int32Array): Promise<{ readonly found: Int32Array; readonly places: Int32Array }> {
 		const shared = this.#visits ?? {
 			kind: "visits",
 			visits: words(BATCH, true),
@@ -61,7 +62,7 @@ export class Followers {
 		this.#visits = shared;
 		shared.visits.set(visits);
 		await this.#share({ ...shared, count: visits.length });
-		return shared.found;
+		return { found: shared.found, places: placesIn(shared.found, visits.length, this.#table.width) };
 	}
 
 	/**

@@ -5,7 +5,7 @@ import type { Model } from "../model.js";
 import type { Move } from "../schedule.js";
 import { type Row, tasksOf } from "./columns.js";
 import type { Common } from "./common.js";
-import { behind, OPEN, PART, ROOM, WHOLE_ROW } from "./follower.js";
+import { OPEN, WHOLE_ROW } from "./follower.js";
 import { BATCH, Followers } from "./followers.js";
 import type { Helpers, Need } from "./helpers.js";
 import { type Journal, type LevelState, misfit, type SearchLog } from "./journal.js";
@@ -323,38 +323,33 @@ export class Search {
 
 	async #expandBatch(visits: Int32Array): Promise<boolean> {
 		const helpers = this.#options.helpers!;
-		const found = await this.#followers.visit(visits);
-		helpers.beginLevel(this.#needsIn(visits, found));
-		let at = 0;
+		const { found, places } = await this.#followers.visit(visits);
+		const isOpen = (i: number) => found[places[i]!] === OPEN;
+		helpers.beginLevel(this.#needsIn(visits, isOpen));
 		for (let i = 0; i < visits.length; i++) {
-			if (i % PART.visits === 0) at = (i / PART.visits) * ROOM;
 			if ((this.#looked++ & 2047) === 0) await this.#pause();
 			if (this.#isStopped()) return false;
-			if (found[at] === OPEN) {
+			if (isOpen(i)) {
 				const [kind, state] = [MOVE_KINDS[visits[i]! & 1]!, visits[i]! >> 1];
 				if (kind === "ofActors") await helpers.arriveAt(this.#kernelAt(state));
 				this.#expand(kind, state);
-			} else this.#addFound(found, at);
-			at = behind(found, at, this.#table.width);
+			} else this.#addFound(found, places[i]!);
 		}
 		return true;
 	}
 
 	/** The same as {@link #needs}, of visits that others have left open. */
-	#needsIn(visits: Int32Array, found: Int32Array): Need[] {
+	#needsIn(visits: Int32Array, isOpen: (index: number) => boolean): Need[] {
 		const needs: { readonly kernel: KernelState; readonly rows: Row[] }[] = [];
-		let at = 0;
 		for (let i = 0; i < visits.length; i++) {
-			if (i % PART.visits === 0) at = (i / PART.visits) * ROOM;
-			if (found[at] === OPEN && MOVE_KINDS[visits[i]! & 1] === "ofActors") {
-				const row = this.#row(visits[i]! >> 1);
-				const kernel = this.#memo.states[row[0]!]!;
-				if (needs.at(-1)?.kernel !== kernel) needs.push({ kernel, rows: [] });
-				if (this.#moves.isUnknown("ofActors", row)) needs.at(-1)!.rows.push(row);
-			}
-			at = behind(found, at, this.#table.width);
+			if (!isOpen(i) || MOVE_KINDS[visits[i]! & 1] !== "ofActors") continue;
+			const row = this.#row(visits[i]! >> 1);
+			if (!this.#moves.isUnknown("ofActors", row)) continue;
+			const kernel = this.#memo.states[row[0]!]!;
+			if (needs.at(-1)?.kernel !== kernel) needs.push({ kernel, rows: [] });
+			needs.at(-1)!.rows.push(row);
 		}
-		return needs.filter(({ rows }) => rows.length > 0);
+		return needs;
 	}
 
 	/** Adds the states that a visit has found. */

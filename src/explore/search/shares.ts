@@ -15,6 +15,20 @@ const WORK = 400_000_000;
 /** Shares of the states that are asked for are known to this. */
 const PRECISION = 1e-6;
 
+/** Marks the states from which a way leads to a marked one. `leadsTo` says whether a move does. */
+export function markLeading(marked: Uint8Array, leadsTo: (state: number, marked: Uint8Array) => boolean): Uint8Array {
+	// Most moves lead to a state with a higher number, so that few rounds are needed.
+	for (let found = true; found; ) {
+		found = false;
+		for (let state = marked.length - 1; state >= 0; state--) {
+			if (marked[state] || !leadsTo(state, marked)) continue;
+			marked[state] = 1;
+			found = true;
+		}
+	}
+	return marked;
+}
+
 /** What can follow a state. */
 export class Shares {
 	readonly #graph: MoveGraph;
@@ -42,16 +56,7 @@ export class Shares {
 			}
 			return false;
 		};
-		// Most moves lead to a state with a higher number, so that few rounds are needed.
-		for (let found = true; found; ) {
-			found = false;
-			for (let state = marked.length - 1; state >= 0; state--) {
-				if (marked[state] || !leads(state)) continue;
-				marked[state] = 1;
-				found = true;
-			}
-		}
-		return marked;
+		return markLeading(marked, leads);
 	}
 
 	/** From everywhere that can be reached from here, the invariant can still be broken: nothing leads away from it for good. */

@@ -1,5 +1,6 @@
 import { type Column, TASK } from "./columns.js";
 import type { KernelState } from "./kernel-state.js";
+import { markLeading } from "./shares.js";
 import type { StateTable } from "./state-table.js";
 
 /** A state is an end if the number of its kernel state has 1 here, or that of the state of one of its tasks. */
@@ -79,17 +80,7 @@ export function endsIn(table: StateTable, { kernels, tasks }: Ends): Uint8Array 
  * one.
  */
 export function statesWithoutEnd(ends: Uint8Array, leadsTo: (state: number, marked: Uint8Array) => boolean): number[] {
-	const marked = ends.slice();
-	// Most moves lead to a state with a higher number, so that few rounds are needed.
-	for (let found = true; found; ) {
-		found = false;
-		for (let state = marked.length - 1; state >= 0; state--) {
-			if (marked[state] || !leadsTo(state, marked)) continue;
-			marked[state] = 1;
-			found = true;
-		}
-	}
-	return unmarked(marked);
+	return unmarked(markLeading(ends.slice(), leadsTo));
 }
 
 /** The states that have no 1. */
